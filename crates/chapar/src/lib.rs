@@ -1,0 +1,1 @@
+//! The command line of the Chapar service bus, and its demo.

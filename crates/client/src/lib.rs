@@ -1,0 +1,1 @@
+//! Calls through the bus from Rust: identity, call metadata, decoded refusals, receipts.

@@ -1,0 +1,1 @@
+//! Compiled contracts, Chapar's options, the protobuf wire walker, formats and Persian text folding.

@@ -1,0 +1,1 @@
+//! The evidence log: record format, group commit, recovery, receipts, verification.

@@ -1,0 +1,1 @@
+//! The pipeline of a call, upstreams, and the gateway's own services.

@@ -1,0 +1,1 @@
+//! Rate, burst and concurrency of each grant.

@@ -1,0 +1,19 @@
+//! The words that every part of the bus shares: identities, method paths, purposes and other call metadata, the closed
+//! catalogue of reasons, and the clock. Everything here is parsed once at the edge; after that there is no invalid one.
+//!
+//! Deliberately absent: I/O, async, policy, anything of gRPC but its status numbers.
+
+mod call;
+mod clock;
+pub mod header;
+mod id;
+mod method;
+mod reason;
+mod rows;
+
+pub use call::{CallId, CaseNumber, ClerkId, GrantId, Purpose, RequestId};
+pub use clock::Clock;
+pub use id::{Class, Identity, InvalidId, MemberId, SubsystemId, TrustDomain};
+pub use method::MethodPath;
+pub use reason::{Code, Reason};
+pub use rows::{InvalidRows, RowScopes};

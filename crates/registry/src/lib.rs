@@ -1,0 +1,1 @@
+//! Policy as code: TOML to an immutable registry, and the pure decision.

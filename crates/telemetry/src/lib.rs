@@ -1,0 +1,1 @@
+//! OpenTelemetry and Prometheus set-up, names of spans and metrics, the in-memory trace store.

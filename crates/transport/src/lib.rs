@@ -1,0 +1,1 @@
+//! Mutual TLS with SPIFFE identities, HTTP/2 serving and dialling, draining.
