@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Runs every test: the specifications in Rust (units, the harness, the story through the built binary, the README's commands),
+# then the foreign client in Python against the built binary. Exits with 0 only if all of them passed.
+#
+#   tests/run.sh              all
+#   tests/run.sh ARGS...      only `cargo test --workspace ARGS...`, e.g. `tests/run.sh -p chapar-tests limits`
+#
+# Needs Rust. Installs what else is missing: a C compiler and python3-venv by apt-get (as root), Python packages by pip into
+# the target folder.
+#
+# Knobs, all optional:
+#   CARGO_TARGET_DIR      where to build (default: target)
+#   CHAPAR_BIN            test this binary instead of building one (a release package, say)
+#   CHAPAR_TEST_PEOPLE    invented citizens in the foreign client's demo (default: 500)
+#   CHAPAR_TEST_KEEP=1    keep the foreign client's folder (the demo's files and its log) and say where it is
+#   CHAPAR_SKIP_FOREIGN=1 leave the foreign client out. The run then says so, and fails in CI: skipped is not passed.
+set -euo pipefail
+exec </dev/null
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+# shellcheck source=tests/tools.sh
+. tests/tools.sh
+
+build() {
+    need_compiler || return
+    # The README's commands, the story and the foreign client run what a user runs.
+    [ -n "${CHAPAR_BIN:-}" ] || cargo build --release --locked -p chapar
+}
+
+specifications() { cargo test --workspace --locked --no-fail-fast "$@"; }
+
+foreign() {
+    venv "$target/tools/foreign" tests/foreign/requirements.txt || return
+    "$target/tools/foreign/bin/python" -X utf8 tests/foreign "$@"
+}
+
+step "build" build
+CHAPAR_BIN="$(realpath -m "${CHAPAR_BIN:-$target/release/chapar}")"
+export CHAPAR_BIN
+[ -x "$CHAPAR_BIN" ] || die "no binary at $CHAPAR_BIN"
+
+if [ "$#" -gt 0 ]; then
+    specifications "$@"
+    exit
+fi
+
+failed=()
+if [ -n "${CHAPAR_SKIP_FOREIGN:-}" ]; then
+    say "== foreign client: SKIPPED by CHAPAR_SKIP_FOREIGN"
+    if [ -n "${CI:-}" ]; then failed+=("foreign client (skipped)"); fi
+else
+    step "foreign client" foreign || failed+=("foreign client")
+fi
+step "specifications" specifications || failed+=("specifications")
+
+if [ "${#failed[@]}" -gt 0 ]; then
+    say "== FAILED: ${failed[*]}"
+    exit 1
+fi
