@@ -1,0 +1,212 @@
+//! Prometheus metrics. Labels come from closed sets: methods of the registry (or `unknown`), words of the reason catalogue.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chapar_model::Reason;
+use parking_lot::RwLock;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::{Telemetry, names};
+
+/// The `content-type` of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds in seconds: from a local SQLite answer to the longest timeout a contract may ask for.
+const CALL_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+/// Upper bounds in seconds: from a battery-backed disk to one that is about to fail.
+const SYNC_BUCKETS: [f64; 10] = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
+/// Upper bounds in records per group commit.
+const BATCH_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct CallLabels {
+    method: Arc<str>,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct MethodLabels {
+    method: Arc<str>,
+}
+
+type Durations = Family<MethodLabels, Histogram, fn() -> Histogram>;
+
+/// All metrics of one role. Built once; recording takes no allocation and no look-up but the outcome's.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    calls: Family<CallLabels, Counter>,
+    durations: Durations,
+    methods: RwLock<HashMap<Arc<str>, Arc<MethodMetrics>>>,
+    unknown: Arc<MethodMetrics>,
+    /// Calls under way.
+    pub in_flight: Gauge,
+    /// Open connections of callers.
+    pub connections: Gauge,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: Counter,
+    /// Records made durable.
+    pub evidence_records: Counter,
+    /// Seconds per `fdatasync` of the evidence log.
+    pub evidence_sync: Histogram,
+    /// Records per `fdatasync`.
+    pub evidence_batch: Histogram,
+}
+
+/// The metrics of one method, resolved once and kept beside it.
+#[derive(Debug)]
+pub struct MethodMetrics {
+    method: Arc<str>,
+    answered: Counter,
+    duration: Histogram,
+    calls: Family<CallLabels, Counter>,
+    in_flight: Gauge,
+}
+
+impl Metrics {
+    /// The metrics of a role with these methods (`pkg.Service/Method`); a call of any other counts as `unknown`.
+    pub fn new<'a>(telemetry: &Telemetry, methods: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut registry = Registry::with_prefix("chapar");
+        let calls = Family::<CallLabels, Counter>::default();
+        let durations = Durations::new_with_constructor(|| Histogram::new(CALL_BUCKETS));
+        let in_flight = Gauge::default();
+        let connections = Gauge::default();
+        let handshakes_failed = Counter::default();
+        let evidence_records = Counter::default();
+        let evidence_sync = Histogram::new(SYNC_BUCKETS);
+        let evidence_batch = Histogram::new(BATCH_BUCKETS);
+        let spans_dropped = telemetry.dropped();
+        registry.register("calls", "Calls by method and outcome (OK or the reason)", calls.clone());
+        registry.register("call_duration_seconds", "From the request's headers to the status", durations.clone());
+        registry.register("calls_in_flight", "Calls under way", in_flight.clone());
+        registry.register("connections", "Open connections of callers", connections.clone());
+        registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
+        registry.register("evidence_records", "Evidence records made durable", evidence_records.clone());
+        registry.register("evidence_sync_seconds", "One fdatasync of the evidence log", evidence_sync.clone());
+        registry.register("evidence_batch_records", "Records per fdatasync", evidence_batch.clone());
+        registry.register("spans_dropped", "Spans that no collector will see", spans_dropped);
+        let unknown = MethodMetrics::resolve(names::UNKNOWN_METHOD, &calls, &durations, &in_flight);
+        let metrics = Self {
+            registry,
+            calls,
+            durations,
+            methods: RwLock::default(),
+            unknown,
+            in_flight,
+            connections,
+            handshakes_failed,
+            evidence_records,
+            evidence_sync,
+            evidence_batch,
+        };
+        metrics.add_methods(methods);
+        metrics
+    }
+
+    /// Adds methods, as a new registry may bring; those known stay, with their counts.
+    pub fn add_methods<'a>(&self, methods: impl IntoIterator<Item = &'a str>) {
+        let mut known = self.methods.write();
+        for method in methods {
+            if !known.contains_key(method) {
+                let resolved = MethodMetrics::resolve(method, &self.calls, &self.durations, &self.in_flight);
+                known.insert(Arc::clone(&resolved.method), resolved);
+            }
+        }
+    }
+
+    /// The metrics of a method, or those of `unknown`.
+    pub fn method(&self, path: &str) -> Arc<MethodMetrics> {
+        Arc::clone(self.methods.read().get(path).unwrap_or(&self.unknown))
+    }
+
+    /// Registers a gauge of another crate's own, e.g. free slots; `name` without the `chapar_` prefix.
+    pub fn add_gauge(&mut self, name: &'static str, help: &'static str) -> Gauge {
+        let gauge = Gauge::default();
+        self.registry.register(name, help, gauge.clone());
+        gauge
+    }
+
+    /// All metrics in the OpenMetrics text format, which Prometheus reads. Serve as [`CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(std::fmt::Error) => String::from("# EOF\n"), // writing to a String does not fail
+        }
+    }
+}
+
+impl MethodMetrics {
+    fn resolve(
+        method: &str,
+        calls: &Family<CallLabels, Counter>,
+        durations: &Durations,
+        in_flight: &Gauge,
+    ) -> Arc<Self> {
+        let method: Arc<str> = method.into();
+        Arc::new(Self {
+            answered: calls.get_or_create_owned(&CallLabels { method: Arc::clone(&method), outcome: names::OK }),
+            duration: durations.get_or_create_owned(&MethodLabels { method: Arc::clone(&method) }),
+            method,
+            calls: calls.clone(),
+            in_flight: in_flight.clone(),
+        })
+    }
+
+    /// A call begins; it is in flight until the timer is finished or dropped.
+    pub fn begin(self: &Arc<Self>) -> CallTimer {
+        self.in_flight.inc();
+        CallTimer { method: Arc::clone(self), started: Instant::now(), outcome: Some(Reason::Cancelled) }
+    }
+
+    /// The label.
+    pub fn name(&self) -> &str {
+        &self.method
+    }
+
+    fn record(&self, outcome: Option<Reason>, elapsed: Duration) {
+        match outcome {
+            None => self.answered.inc(),
+            Some(reason) => {
+                let labels = CallLabels { method: Arc::clone(&self.method), outcome: reason.as_str() };
+                self.calls.get_or_create(&labels).inc()
+            }
+        };
+        self.duration.observe(elapsed.as_secs_f64());
+    }
+}
+
+/// Measures one call. Dropped unfinished (the caller went away), the call counts as `CANCELLED`.
+#[derive(Debug)]
+pub struct CallTimer {
+    method: Arc<MethodMetrics>,
+    started: Instant,
+    outcome: Option<Reason>,
+}
+
+impl CallTimer {
+    /// Since the call began.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The call ended: `None` if it was answered, else why not.
+    pub fn finish(mut self, outcome: Option<Reason>) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for CallTimer {
+    fn drop(&mut self) {
+        self.method.in_flight.dec();
+        self.method.record(self.outcome, self.started.elapsed());
+    }
+}

@@ -1,0 +1,77 @@
+//! Every name of a span attribute and of a status, in one place: OpenTelemetry's semantic conventions for RPC and databases
+//! (version 1.45, <https://opentelemetry.io/docs/specs/semconv/>), and the bus's own under `chapar.`.
+//!
+//! The values are names, ids, counts and words of closed catalogues; no constant here stands for a value of a record.
+
+use chapar_model::Code;
+
+/// Always `grpc`.
+pub const RPC_SYSTEM: &str = "rpc.system.name";
+/// The method, fully qualified: `civil.v1.CivilRegistry/GetPerson`.
+pub const RPC_METHOD: &str = "rpc.method";
+/// The gRPC status by its name, e.g. `PERMISSION_DENIED`.
+pub const RPC_STATUS: &str = "rpc.response.status_code";
+/// What went wrong: the reason's word. Absent when the call was answered.
+pub const ERROR_TYPE: &str = "error.type";
+/// Where a client span's request goes: host of the upstream.
+pub const SERVER_ADDRESS: &str = "server.address";
+/// Port beside [`SERVER_ADDRESS`].
+pub const SERVER_PORT: &str = "server.port";
+
+/// The database system, e.g. `sqlite`.
+pub const DB_SYSTEM: &str = "db.system.name";
+/// Always `SELECT`: the adapter runs nothing else.
+pub const DB_OPERATION: &str = "db.operation.name";
+/// A short name of the statement (its file), never its text or parameters.
+pub const DB_QUERY_SUMMARY: &str = "db.query.summary";
+/// Rows read from the database.
+pub const DB_ROWS: &str = "db.response.returned_rows";
+
+/// The bus's name of the call.
+pub const CALL_ID: &str = "chapar.call.id";
+/// The caller's subsystem.
+pub const CALLER: &str = "chapar.caller";
+/// The member whose right is used, on delegated calls.
+pub const ON_BEHALF_OF: &str = "chapar.on_behalf_of";
+/// The grant that allowed the call.
+pub const GRANT: &str = "chapar.grant";
+/// The delegation that allowed the call.
+pub const DELEGATION: &str = "chapar.delegation";
+/// The purpose code.
+pub const PURPOSE: &str = "chapar.purpose";
+/// `OK` or the reason's word.
+pub const OUTCOME: &str = "chapar.outcome";
+/// How many fields the grant disclosed.
+pub const FIELDS_DISCLOSED: &str = "chapar.fields.disclosed.count";
+/// How many fields of the contract it withheld.
+pub const FIELDS_WITHHELD: &str = "chapar.fields.withheld.count";
+/// Messages released to the caller.
+pub const MESSAGES: &str = "chapar.messages.count";
+/// The record's index in the evidence log.
+pub const EVIDENCE_INDEX: &str = "chapar.evidence.index";
+/// Microseconds spent waiting until the record was on disk.
+pub const EVIDENCE_WAIT_US: &str = "chapar.evidence.wait_us";
+
+/// The label of a call that was answered, where a refusal carries its reason.
+pub const OK: &str = "OK";
+/// The metric label of a method that the registry does not know.
+pub const UNKNOWN_METHOD: &str = "unknown";
+
+/// A status code by its name in gRPC's own list, as [`RPC_STATUS`] wants it.
+pub fn code(code: Code) -> &'static str {
+    match code {
+        Code::Cancelled => "CANCELLED",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

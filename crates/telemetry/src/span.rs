@@ -1,0 +1,139 @@
+//! Spans of a call, without a thread-local context: a span is a value that its owner passes on, and it ends when dropped.
+
+use chapar_model::{MethodPath, Reason};
+use opentelemetry::trace::{Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _};
+use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry_sdk::trace::SdkTracer;
+
+use crate::names;
+
+/// Where a span stands in a trace.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// The first of a new trace.
+    Root,
+    /// The first of a new trace that points at a caller's span. For callers from outside: neither their trace id nor their
+    /// sampling flag is taken over.
+    Linked(&'a SpanContext),
+    /// A child, in the same trace. For spans of this process and of the gateway's adapters.
+    Child(&'a SpanContext),
+}
+
+impl<'a> Origin<'a> {
+    /// [`Origin::Linked`] if the caller sent a trace context, else [`Origin::Root`].
+    pub fn linked(caller: Option<&'a SpanContext>) -> Self {
+        caller.map_or(Self::Root, Self::Linked)
+    }
+
+    /// [`Origin::Child`] if there is a parent, else [`Origin::Root`].
+    pub fn child(parent: Option<&'a SpanContext>) -> Self {
+        parent.map_or(Self::Root, Self::Child)
+    }
+}
+
+/// Starts spans of one part of the bus. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tracer(SdkTracer);
+
+impl Tracer {
+    pub(crate) fn new(tracer: SdkTracer) -> Self {
+        Self(tracer)
+    }
+
+    /// A call being answered: kind `SERVER`, named by its method.
+    pub fn server(&self, method: &MethodPath, origin: Origin<'_>) -> Span {
+        self.rpc(method, SpanKind::Server, origin)
+    }
+
+    /// A call of an unknown method being refused: its path is foreign text and is not kept.
+    pub fn server_unknown(&self, origin: Origin<'_>) -> Span {
+        self.start(SpanBuilder::from_name("unknown method"), SpanKind::Server, origin, &[(names::RPC_SYSTEM, "grpc")])
+    }
+
+    /// A call being made: kind `CLIENT`, named by its method.
+    pub fn client(&self, method: &MethodPath, origin: Origin<'_>) -> Span {
+        self.rpc(method, SpanKind::Client, origin)
+    }
+
+    /// A statement being run: kind `CLIENT`. `system` is a name such as `sqlite`, `summary` names the statement (its file),
+    /// never its text.
+    pub fn database(&self, system: &'static str, summary: &str, origin: Origin<'_>) -> Span {
+        let builder = SpanBuilder::from_name(format!("SELECT {summary}"));
+        let known = [(names::DB_SYSTEM, system), (names::DB_OPERATION, "SELECT")];
+        let mut span = self.start(builder, SpanKind::Client, origin, &known);
+        span.set(names::DB_QUERY_SUMMARY, summary.to_owned());
+        span
+    }
+
+    /// A step inside a process, e.g. `evidence`.
+    pub fn step(&self, name: &'static str, origin: Origin<'_>) -> Span {
+        self.start(SpanBuilder::from_name(name), SpanKind::Internal, origin, &[])
+    }
+
+    fn rpc(&self, method: &MethodPath, kind: SpanKind, origin: Origin<'_>) -> Span {
+        let builder = SpanBuilder::from_name(method.to_string());
+        let mut span = self.start(builder, kind, origin, &[(names::RPC_SYSTEM, "grpc")]);
+        span.set(names::RPC_METHOD, method.to_string());
+        span
+    }
+
+    fn start(
+        &self,
+        builder: SpanBuilder,
+        kind: SpanKind,
+        origin: Origin<'_>,
+        known: &[(&'static str, &'static str)],
+    ) -> Span {
+        let mut builder = builder.with_kind(kind);
+        builder.attributes = Some(known.iter().map(|(name, value)| KeyValue::new(*name, *value)).collect());
+        let context = match origin {
+            Origin::Child(parent) => Context::new().with_remote_span_context(parent.clone()),
+            Origin::Root | Origin::Linked(_) => Context::new(),
+        };
+        let mut span = self.0.build_with_context(builder, &context);
+        if let Origin::Linked(caller) = origin {
+            span.add_link(caller.clone(), Vec::new());
+        }
+        Span(span)
+    }
+}
+
+/// A running span. It ends when dropped, with whatever outcome was set until then.
+#[derive(Debug)]
+pub struct Span(opentelemetry_sdk::trace::Span);
+
+impl Span {
+    /// The ids to hand on: as a parent in this process, or over the wire by [`crate::propagate::inject`].
+    pub fn context(&self) -> &SpanContext {
+        self.0.span_context()
+    }
+
+    /// Whether anyone will see it; dear attributes can be left out if not.
+    pub fn is_recording(&self) -> bool {
+        self.0.is_recording()
+    }
+
+    /// Sets an attribute. `name` is a constant of [`crate::names`]; the value an id, a count or a word of a catalogue, never
+    /// a value of a record.
+    pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
+        self.0.set_attribute(KeyValue::new(name, value));
+    }
+
+    /// The call was answered.
+    pub fn answered(&mut self) {
+        self.set(names::OUTCOME, names::OK);
+        self.set(names::RPC_STATUS, names::OK);
+        self.0.set_status(Status::Ok);
+    }
+
+    /// The call was refused. The status is an error in every case, so that refusals stand out in a list of traces.
+    pub fn refused(&mut self, reason: Reason) {
+        self.set(names::OUTCOME, reason.as_str());
+        self.set(names::ERROR_TYPE, reason.as_str());
+        self.set(names::RPC_STATUS, names::code(reason.code()));
+        self.0.set_status(Status::error(reason.as_str()));
+    }
+
+    /// Ends it now; the same as dropping it.
+    pub fn end(self) {}
+}

@@ -1,0 +1,227 @@
+//! The last traces of this process, so that an operator sees a call's waterfall with nothing else installed. Bounded by the
+//! number of traces and by spans per trace; the oldest trace makes room. Nothing is written to disk.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use opentelemetry::trace::{SpanKind, Status};
+use opentelemetry::{SpanId, TraceId, Value};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span as SdkSpan, SpanData, SpanProcessor};
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::names;
+
+/// A trace with more spans than this keeps only the first ones.
+const SPANS_PER_TRACE: usize = 256;
+
+/// The last traces, by trace id and call id. Clones share the same store; several roles in one process may feed one.
+#[derive(Clone, Debug)]
+pub struct TraceStore(Arc<Mutex<Ring>>);
+
+#[derive(Debug)]
+struct Ring {
+    keep: usize,
+    spans: HashMap<TraceId, Vec<(Arc<str>, SpanData)>>,
+    oldest_first: VecDeque<TraceId>,
+}
+
+/// The spans of one trace that ended in this process.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trace {
+    /// 32 hexadecimal digits.
+    pub trace_id: String,
+    /// Ordered by start; a parent that started in the same microsecond comes first.
+    pub spans: Vec<SpanRecord>,
+}
+
+/// One ended span.
+#[derive(Clone, Debug, Serialize)]
+pub struct SpanRecord {
+    /// 16 hexadecimal digits.
+    pub span_id: String,
+    /// The parent's span id; `None` for the first span of a trace.
+    pub parent: Option<String>,
+    /// What was done, e.g. the method.
+    pub name: String,
+    /// The role that did it, e.g. `gateway`.
+    pub service: String,
+    /// `server`, `client` or `internal`.
+    pub kind: &'static str,
+    /// Microseconds since the Unix epoch.
+    pub start_unix_us: u64,
+    /// Microseconds.
+    pub duration_us: u64,
+    /// By name ([`crate::names`]).
+    pub attributes: BTreeMap<String, serde_json::Value>,
+    /// `ok`, `error` or `unset`.
+    pub status: &'static str,
+    /// Trace ids of callers' traces that this span points at.
+    pub links: Vec<String>,
+}
+
+impl TraceStore {
+    /// An empty store for the last `keep` traces; `0` keeps nothing.
+    pub fn new(keep: usize) -> Self {
+        Self(Arc::new(Mutex::new(Ring { keep, spans: HashMap::new(), oldest_first: VecDeque::new() })))
+    }
+
+    /// How many traces it keeps at most.
+    pub fn capacity(&self) -> usize {
+        self.0.lock().keep
+    }
+
+    /// The trace with this id (32 hexadecimal digits).
+    pub fn find(&self, trace_id: &str) -> Option<Trace> {
+        let id = TraceId::from_hex(trace_id).ok()?;
+        let spans = self.0.lock().spans.get(&id).cloned()?;
+        Some(Trace::from_spans(id, spans))
+    }
+
+    /// The newest trace with a span of this call (`chapar.call.id`). Looks through all that are kept.
+    pub fn by_call(&self, call_id: &str) -> Option<Trace> {
+        self.newest_where(|spans| spans.iter().any(|(_, span)| has_call_id(span, call_id)))
+    }
+
+    /// The newest `n` traces, newest first.
+    pub fn recent(&self, n: usize) -> Vec<Trace> {
+        let found: Vec<_> = {
+            let ring = self.0.lock();
+            let newest = ring.oldest_first.iter().rev().take(n);
+            newest.filter_map(|id| Some((*id, ring.spans.get(id)?.clone()))).collect()
+        };
+        found.into_iter().map(|(id, spans)| Trace::from_spans(id, spans)).collect()
+    }
+
+    fn newest_where(&self, wanted: impl Fn(&[(Arc<str>, SpanData)]) -> bool) -> Option<Trace> {
+        let found = {
+            let ring = self.0.lock();
+            let mut newest = ring.oldest_first.iter().rev();
+            newest.find_map(|id| ring.spans.get(id).filter(|spans| wanted(spans)).map(|spans| (*id, spans.clone())))
+        };
+        found.map(|(id, spans)| Trace::from_spans(id, spans))
+    }
+
+    fn add(&self, service: Arc<str>, span: SpanData) {
+        let id = span.span_context.trace_id();
+        let mut ring = self.0.lock();
+        if ring.keep == 0 {
+            return;
+        }
+        if let Some(spans) = ring.spans.get_mut(&id) {
+            if spans.len() < SPANS_PER_TRACE {
+                spans.push((service, span));
+            }
+            return;
+        }
+        ring.spans.insert(id, vec![(service, span)]);
+        ring.oldest_first.push_back(id);
+        let evicted = if ring.oldest_first.len() > ring.keep { ring.oldest_first.pop_front() } else { None };
+        let freed = evicted.and_then(|id| ring.spans.remove(&id));
+        drop(ring);
+        drop(freed); // after the lock: freeing a trace is the dearest part
+    }
+
+    /// A processor that feeds the store with spans of one role.
+    pub(crate) fn feed(&self, service: &str) -> Feed {
+        Feed { store: self.clone(), service: service.into() }
+    }
+}
+
+fn has_call_id(span: &SpanData, call_id: &str) -> bool {
+    span.attributes.iter().any(|known| known.key.as_str() == names::CALL_ID && known.value.as_str() == call_id)
+}
+
+impl Trace {
+    fn from_spans(id: TraceId, mut spans: Vec<(Arc<str>, SpanData)>) -> Self {
+        // Spans end child first; with equal starts the parent is the later one.
+        spans.reverse();
+        spans.sort_by_key(|(_, span)| span.start_time);
+        let spans = spans.into_iter().map(|(service, span)| SpanRecord::new(&service, span)).collect();
+        Self { trace_id: id.to_string(), spans }
+    }
+
+    /// From the first start to the last end.
+    pub fn duration(&self) -> Duration {
+        let start = self.start_unix_us();
+        let end =
+            self.spans.iter().map(|span| span.start_unix_us.saturating_add(span.duration_us)).max().unwrap_or(start);
+        Duration::from_micros(end.saturating_sub(start))
+    }
+
+    /// The first start, in microseconds since the Unix epoch; 0 without spans.
+    pub fn start_unix_us(&self) -> u64 {
+        self.spans.iter().map(|span| span.start_unix_us).min().unwrap_or(0)
+    }
+}
+
+impl SpanRecord {
+    fn new(service: &str, span: SpanData) -> Self {
+        let parent = (span.parent_span_id != SpanId::INVALID).then(|| span.parent_span_id.to_string());
+        let kind = match span.span_kind {
+            SpanKind::Server => "server",
+            SpanKind::Client => "client",
+            _ => "internal",
+        };
+        let status = match span.status {
+            Status::Unset => "unset",
+            Status::Ok => "ok",
+            Status::Error { .. } => "error",
+        };
+        let attributes = span.attributes.into_iter().map(|known| (known.key.to_string(), json(known.value)));
+        Self {
+            span_id: span.span_context.span_id().to_string(),
+            parent,
+            name: span.name.into_owned(),
+            service: service.to_owned(),
+            kind,
+            start_unix_us: micros(span.start_time.duration_since(UNIX_EPOCH)),
+            duration_us: micros(span.end_time.duration_since(span.start_time)),
+            attributes: attributes.collect(),
+            status,
+            links: span.links.iter().map(|link| link.span_context.trace_id().to_string()).collect(),
+        }
+    }
+}
+
+/// 0 for a clock that went backwards in between.
+fn micros(elapsed: Result<Duration, std::time::SystemTimeError>) -> u64 {
+    elapsed.map_or(0, |elapsed| u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn json(value: Value) -> serde_json::Value {
+    match value {
+        Value::Bool(value) => value.into(),
+        Value::I64(value) => value.into(),
+        Value::F64(value) => value.into(),
+        other => other.as_str().into_owned().into(),
+    }
+}
+
+/// Hands each ended span to the store.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    store: TraceStore,
+    service: Arc<str>,
+}
+
+impl SpanProcessor for Feed {
+    fn on_start(&self, _: &mut SdkSpan, _: &opentelemetry::Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        self.store.add(Arc::clone(&self.service), span);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn set_resource(&mut self, _: &Resource) {}
+}

@@ -1,0 +1,86 @@
+//! A trace as text: one line per span, children beneath their parents, a bar on a common axis.
+
+use std::fmt::Write;
+
+use crate::{SpanRecord, Trace};
+
+/// Draws one trace. See [`render_all`].
+pub fn render(trace: &Trace, width: usize) -> String {
+    render_all(std::slice::from_ref(trace), width)
+}
+
+/// Draws traces under one another on one time axis, so that concurrent calls are seen to overlap.
+///
+/// Each span's line has the service, the name (indented by depth), the offset from the first start, the duration, and a bar.
+/// `width` is the width of a line in columns; the bars take what the words leave, at least 10 columns.
+pub fn render_all(traces: &[Trace], width: usize) -> String {
+    let start = traces.iter().map(Trace::start_unix_us).min().unwrap_or(0);
+    let ends =
+        traces.iter().flat_map(|trace| &trace.spans).map(|span| span.start_unix_us.saturating_add(span.duration_us));
+    let total = ends.max().unwrap_or(start).saturating_sub(start).max(1);
+    let rows: Vec<Row<'_>> = traces.iter().flat_map(|trace| rows(trace)).collect();
+    let service = rows.iter().map(|row| row.span.service.chars().count()).max().unwrap_or(0);
+    let name = rows.iter().map(Row::name_width).max().unwrap_or(0);
+    let bar = width.saturating_sub(service + name + 24).max(10);
+    let mut text = String::new();
+    for row in &rows {
+        let span = row.span;
+        let offset = span.start_unix_us.saturating_sub(start);
+        let failed = if span.status == "error" { " !" } else { "" };
+        // Writing to a String does not fail.
+        let _ = writeln!(
+            text,
+            "{service_name:service$}  {indent}{span_name:name$}  {at:>8}  {took:>8}  {drawn}{failed}",
+            service_name = span.service,
+            indent = "  ".repeat(row.depth),
+            span_name = span.name,
+            name = name - 2 * row.depth,
+            at = millis(offset),
+            took = millis(span.duration_us),
+            drawn = draw(offset, span.duration_us, total, bar),
+        );
+    }
+    text
+}
+
+struct Row<'a> {
+    span: &'a SpanRecord,
+    depth: usize,
+}
+
+impl Row<'_> {
+    fn name_width(&self) -> usize {
+        2 * self.depth + self.span.name.chars().count()
+    }
+}
+
+/// Depth first, in order of start. A span whose parent is elsewhere stands at the left.
+fn rows(trace: &Trace) -> Vec<Row<'_>> {
+    let here = |id: &str| trace.spans.iter().any(|span| span.span_id == id);
+    let mut waiting: Vec<Row<'_>> = Vec::new();
+    let roots = trace.spans.iter().filter(|span| !span.parent.as_deref().is_some_and(here));
+    waiting.extend(roots.map(|span| Row { span, depth: 0 }));
+    waiting.reverse();
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    while let Some(row) = waiting.pop() {
+        let children = trace.spans.iter().filter(|span| span.parent.as_deref() == Some(row.span.span_id.as_str()));
+        let depth = row.depth + 1;
+        let first = waiting.len();
+        waiting.extend(children.map(|span| Row { span, depth }));
+        waiting[first..].reverse();
+        rows.push(row);
+    }
+    rows
+}
+
+/// A bar of eighths: at least one mark, never past `columns`.
+fn draw(offset: u64, duration: u64, total: u64, columns: usize) -> String {
+    let scale = |time: u64| (u128::from(time) * columns as u128 / u128::from(total)) as usize;
+    let from = scale(offset).min(columns - 1);
+    let to = scale(offset.saturating_add(duration)).clamp(from + 1, columns);
+    format!("{}{}{}", "·".repeat(from), "█".repeat(to - from), "·".repeat(columns - to))
+}
+
+fn millis(micros: u64) -> String {
+    format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10)
+}
