@@ -18,7 +18,7 @@ pub fn render_all(traces: &[Trace], width: usize) -> String {
     let ends =
         traces.iter().flat_map(|trace| &trace.spans).map(|span| span.start_unix_us.saturating_add(span.duration_us));
     let total = ends.max().unwrap_or(start).saturating_sub(start).max(1);
-    let rows: Vec<Row<'_>> = traces.iter().flat_map(|trace| rows(trace)).collect();
+    let rows: Vec<Row<'_>> = traces.iter().flat_map(rows).collect();
     let service = rows.iter().map(|row| row.span.service.chars().count()).max().unwrap_or(0);
     let name = rows.iter().map(Row::name_width).max().unwrap_or(0);
     let bar = width.saturating_sub(service + name + 24).max(10);
@@ -83,4 +83,51 @@ fn draw(offset: u64, duration: u64, total: u64, columns: usize) -> String {
 
 fn millis(micros: u64) -> String {
     format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn span(id: &str, parent: Option<&str>, service: &str, start_unix_us: u64, duration_us: u64) -> SpanRecord {
+        SpanRecord {
+            span_id: id.to_owned(),
+            parent: parent.map(str::to_owned),
+            name: format!("span {id}"),
+            service: service.to_owned(),
+            kind: "internal",
+            start_unix_us,
+            duration_us,
+            attributes: BTreeMap::new(),
+            status: if id == "c" { "error" } else { "ok" },
+            links: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn children_stand_under_their_parents_on_one_axis() {
+        let spans = vec![
+            span("a", None, "gateway", 1_000_000, 4000),
+            span("b", Some("a"), "adapter", 1_001_000, 2000),
+            span("d", Some("a"), "gateway", 1_003_000, 1000),
+            span("c", Some("b"), "adapter", 1_001_500, 500),
+        ];
+        let drawn = render(&Trace { trace_id: "t".to_owned(), spans }, 61);
+        let expected = "\
+gateway  span a       0.00 ms   4.00 ms  ████████████████████
+adapter    span b     1.00 ms   2.00 ms  ·····██████████·····
+adapter      span c   1.50 ms   0.50 ms  ·······███·········· !
+gateway    span d     3.00 ms   1.00 ms  ···············█████
+";
+        assert_eq!(drawn, expected, "\n{drawn}");
+    }
+
+    #[test]
+    fn a_span_whose_parent_is_elsewhere_is_drawn_and_nothing_is_drawn_of_nothing() {
+        let spans = vec![span("a", Some("elsewhere"), "adapter", 5, 0)];
+        assert_eq!(render(&Trace { trace_id: "t".to_owned(), spans }, 0).lines().count(), 1);
+        assert_eq!(render_all(&[], 80), "");
+    }
 }
