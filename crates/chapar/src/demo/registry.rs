@@ -1,0 +1,138 @@
+//! Writes the demo's policy: the templates in `registry/` with issuer, digests, addresses and dates filled in. The cast is
+//! here too, so that certificates, adapters and policy name the same members.
+
+use std::path::Path;
+
+use jiff::civil::Date;
+
+use crate::pki::{self, write_file};
+
+/// The demo's trust domain.
+pub(super) const TRUST_DOMAIN: &str = "lorestan.example";
+/// The gateway's subsystem and the name in its certificate.
+pub(super) const GATEWAY: &str = "bus/lorestan/gateway";
+/// The DNS name that clients expect of the gateway.
+pub(super) const SERVER_NAME: &str = "gateway.lorestan.example";
+/// The clerk's system at the counter office.
+pub(super) const COUNTER: &str = "office/khorramabad-12/counter";
+/// The welfare agency's system.
+pub(super) const WELFARE: &str = "gov/welfare/benefits";
+/// Registered, and without a grant.
+pub(super) const POLICE: &str = "gov/police/traffic";
+/// The bank's loan department, whose rights the counter uses.
+pub(super) const LOANS: &str = "com/agri-bank/loans";
+/// Whoever calls: each gets a certificate that `demo.json` names.
+pub(super) const CALLERS: [&str; 4] = [COUNTER, WELFARE, POLICE, LOANS];
+
+/// One agency that answers calls.
+#[derive(Debug)]
+pub(super) struct Agency {
+    /// Its register: the name of contract folder, database and adapter settings.
+    pub(super) register: &'static str,
+    /// The member, e.g. `gov/civil-registry`.
+    pub(super) member: &'static str,
+    /// The member's name in Persian.
+    pub(super) persian: &'static str,
+    /// The member's name in English.
+    pub(super) english: &'static str,
+    /// Its file in the registry, relative to the folder.
+    file: &'static str,
+    template: &'static str,
+}
+
+/// The five agencies in the order of the story.
+pub(super) const AGENCIES: [Agency; 5] = [
+    Agency {
+        register: "civil",
+        member: "gov/civil-registry",
+        persian: "ثبت احوال",
+        english: "Civil Registration",
+        file: "gov/civil-registry.toml",
+        template: include_str!("registry/gov/civil-registry.toml"),
+    },
+    Agency {
+        register: "health",
+        member: "gov/health-insurance",
+        persian: "بیمه سلامت",
+        english: "Health Insurance",
+        file: "gov/health-insurance.toml",
+        template: include_str!("registry/gov/health-insurance.toml"),
+    },
+    Agency {
+        register: "education",
+        member: "gov/education",
+        persian: "آموزش و پرورش",
+        english: "Education",
+        file: "gov/education.toml",
+        template: include_str!("registry/gov/education.toml"),
+    },
+    Agency {
+        register: "agriculture",
+        member: "gov/agriculture",
+        persian: "جهاد کشاورزی",
+        english: "Agriculture",
+        file: "gov/agriculture.toml",
+        template: include_str!("registry/gov/agriculture.toml"),
+    },
+    Agency {
+        register: "banking",
+        member: "com/agri-bank",
+        persian: "بانک کشاورزی",
+        english: "Agricultural Bank",
+        file: "com/agri-bank.toml",
+        template: include_str!("registry/com/agri-bank.toml"),
+    },
+];
+
+/// Members that provide nothing.
+const OTHERS: [(&str, &str); 5] = [
+    ("bus.toml", include_str!("registry/bus.toml")),
+    ("bus/lorestan.toml", include_str!("registry/bus/lorestan.toml")),
+    ("gov/welfare.toml", include_str!("registry/gov/welfare.toml")),
+    ("gov/police.toml", include_str!("registry/gov/police.toml")),
+    ("office/khorramabad-12.toml", include_str!("registry/office/khorramabad-12.toml")),
+];
+
+/// What is filled in for one agency.
+#[derive(Debug)]
+pub(super) struct Service {
+    /// The contract's digest.
+    pub(super) digest: String,
+    /// Where the adapter listens, e.g. `https://127.0.0.1:8443`.
+    pub(super) endpoint: String,
+}
+
+/// The URI of a subsystem, e.g. of `gov/welfare/benefits`.
+pub(super) fn identity(subsystem: &str) -> String {
+    format!("spiffe://{TRUST_DOMAIN}/{subsystem}")
+}
+
+/// Writes the whole registry to `dir`: grants are valid from `from` until `until`, both included; `issuer` is the CA's hash;
+/// `services` are in the order of [`AGENCIES`].
+pub(super) fn write(
+    dir: &Path,
+    issuer: &str,
+    (from, until): (Date, Date),
+    services: &[Service; 5],
+) -> Result<(), pki::Error> {
+    let common = |template: &str| {
+        let dates = template.replace("{from}", &from.to_string()).replace("{until}", &until.to_string());
+        dates.replace("{issuer}", issuer)
+    };
+    for (file, template) in OTHERS {
+        put(dir, file, &common(template))?;
+    }
+    for (agency, service) in AGENCIES.iter().zip(services) {
+        let text = common(agency.template);
+        let text = text.replace("{digest}", &service.digest).replace("{endpoint}", &service.endpoint);
+        put(dir, agency.file, &text)?;
+    }
+    Ok(())
+}
+
+fn put(dir: &Path, file: &str, text: &str) -> Result<(), pki::Error> {
+    let path = dir.join(file);
+    let folder = path.parent().unwrap_or(dir);
+    std::fs::create_dir_all(folder).map_err(|source| pki::Error::File { path: folder.to_owned(), source })?;
+    write_file(&path, text.as_bytes(), 0o644)
+}
