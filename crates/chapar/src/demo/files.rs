@@ -1,0 +1,265 @@
+//! Writes what stands in the demo's folder besides policy, keys and databases: contracts, the settings of gateway and
+//! adapters, and `demo.json`. Every part can be started by hand from these files.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use chapar_contract::{BUILT_IN, Contract, merge_descriptor_sets};
+use serde::Serialize;
+
+use super::data::Sample;
+use super::registry::{AGENCIES, CALLERS, GATEWAY, SERVER_NAME, TRUST_DOMAIN, identity};
+use crate::pki::{self, write_file};
+
+/// Path below `proto/` and text, for a contract and its statements.
+macro_rules! reference {
+    ($($path:literal),+ $(,)?) => {
+        [$(($path, include_str!(concat!("../../../../proto/", $path)))),+]
+    };
+}
+
+const REFERENCE: [(&str, &str); 21] = reference![
+    "civil/v1/civil.proto",
+    "civil/v1/schema.sql",
+    "civil/v1/CivilRegistry/GetPerson.sql",
+    "civil/v1/CivilRegistry/ListChildren.sql",
+    "civil/v1/CivilRegistry/VerifyIdentity.sql",
+    "health/v1/health.proto",
+    "health/v1/schema.sql",
+    "health/v1/InsuranceRegistry/GetCoverage.sql",
+    "health/v1/InsuranceRegistry/ListDependants.sql",
+    "education/v1/education.proto",
+    "education/v1/schema.sql",
+    "education/v1/EducationRegistry/GetEnrolment.sql",
+    "education/v1/EducationRegistry/ListDegrees.sql",
+    "agriculture/v1/agriculture.proto",
+    "agriculture/v1/schema.sql",
+    "agriculture/v1/FarmRegistry/GetFarmer.sql",
+    "agriculture/v1/FarmRegistry/ListParcels.sql",
+    "banking/v1/banking.proto",
+    "banking/v1/schema.sql",
+    "banking/v1/AccountRegistry/VerifyAccount.sql",
+    "banking/v1/AccountRegistry/GetLoanStanding.sql",
+];
+
+/// A file of the demo that cannot be written, or a reference contract that does not compile.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub(super) enum Error {
+    #[error(transparent)]
+    File(#[from] pki::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Contract(#[from] chapar_contract::Error),
+}
+
+/// The log's name in checkpoints and receipts.
+pub(super) const ORIGIN: &str = "demo.lorestan.example/evidence";
+
+/// Writes the public contracts, their descriptors, and the agencies' own copies with the SQL; gives the five contracts in the
+/// order of [`AGENCIES`].
+pub(super) fn contracts(dir: &Path) -> Result<Vec<Contract>, Error> {
+    for (path, text) in REFERENCE {
+        put(&dir.join("adapters/contracts").join(path), text)?;
+        if path.ends_with(".proto") {
+            put(&dir.join("contracts").join(path), text)?;
+        }
+    }
+    for (path, text) in BUILT_IN {
+        put(&dir.join("contracts").join(path), text)?;
+    }
+    let folders = AGENCIES.iter().map(|agency| dir.join("contracts").join(agency.register));
+    let contracts = folders.map(|folder| Contract::load(&folder)).collect::<Result<Vec<_>, _>>()?;
+    write_file(&dir.join("contracts.binpb"), &merge_descriptor_sets(&contracts), 0o644)?;
+    Ok(contracts)
+}
+
+/// Where the settings of one adapter stand.
+pub(super) fn adapter_path(dir: &Path, register: &str) -> PathBuf {
+    dir.join(format!("adapters/{register}.toml"))
+}
+
+/// Writes the settings of one adapter that listens on `address`.
+pub(super) fn adapter(dir: &Path, register: &str, address: SocketAddr) -> Result<(), Error> {
+    let gateway = identity(GATEWAY);
+    let text = format!(
+        r#"# The adapter of the {register} register: its contract, its SQL, its database.
+[adapter]
+identity  = {{ cert = "../pki/{register}.crt", key = "../pki/{register}.key", trust = "../pki/ca.crt" }}
+contracts = ["contracts/{register}"]
+listen    = "{address}"
+gateways  = ["{gateway}"]
+
+[source.{register}]
+url               = "sqlite:../databases/{register}.db"
+max_connections   = 4
+statement_timeout = "700ms"
+"#
+    );
+    put(&adapter_path(dir, register), &text)
+}
+
+/// Where the settings of the gateway stand.
+pub(super) fn gateway_path(dir: &Path) -> PathBuf {
+    dir.join("gateway.toml")
+}
+
+/// Writes the settings of the gateway.
+pub(super) fn gateway(dir: &Path, listen: SocketAddr, admin: SocketAddr) -> Result<(), Error> {
+    let contracts: Vec<String> = AGENCIES.iter().map(|agency| format!("\"contracts/{}\"", agency.register)).collect();
+    let contracts = contracts.join(", ");
+    let text = format!(
+        r#"# The gateway of the demo.
+[gateway]
+listen    = "{listen}"
+admin     = "{admin}"
+identity  = {{ cert = "pki/gateway.crt", key = "pki/gateway.key", trust = "pki/ca.crt" }}
+registry  = "registry"
+contracts = [{contracts}]
+
+[evidence]
+path             = "evidence"
+origin           = "{ORIGIN}"
+signing_key      = "evidence.key"
+period_key       = "period.key"
+checkpoint_every = "1s"
+
+[telemetry]
+keep_traces = 2000
+"#
+    );
+    put(&gateway_path(dir), &text)
+}
+
+/// The name of a caller's certificate and key in `pki/`, e.g. `gov-welfare-benefits`.
+pub(super) fn key_name(subsystem: &str) -> String {
+    subsystem.replace('/', "-")
+}
+
+#[derive(Serialize)]
+struct Demo<'a> {
+    trust_domain: &'a str,
+    ca: &'a str,
+    gateway: String,
+    server_name: &'a str,
+    admin: String,
+    identities: BTreeMap<&'a str, KeyFiles>,
+    contracts: &'a str,
+    descriptors: &'a str,
+    registry: &'a str,
+    evidence: Evidence<'a>,
+    limits: BTreeMap<&'a str, Limit>,
+    sample: &'a [Sample],
+}
+
+#[derive(Serialize)]
+struct KeyFiles {
+    cert: String,
+    key: String,
+}
+
+#[derive(Serialize)]
+struct Evidence<'a> {
+    path: &'a str,
+    origin: &'a str,
+    key: &'a str,
+}
+
+/// Calls per second, and calls at once.
+#[derive(Serialize)]
+struct Limit {
+    rate: u32,
+    burst: u32,
+}
+
+/// The grant whose limit the story meets: its rate and burst stand in `registry/gov/civil-registry.toml` too.
+pub(super) const LIMITED_GRANT: &str = "welfare-getperson";
+pub(super) const LIMITED_RATE: u32 = 20;
+pub(super) const LIMITED_BURST: u32 = 40;
+
+/// Writes `demo.json`, whole or not at all: others wait for it to appear.
+pub(super) fn demo_json(dir: &Path, gateway: SocketAddr, admin: SocketAddr, sample: &[Sample]) -> Result<(), Error> {
+    let files = |subsystem: &'static str| {
+        let name = key_name(subsystem);
+        (subsystem, KeyFiles { cert: format!("pki/{name}.crt"), key: format!("pki/{name}.key") })
+    };
+    let demo = Demo {
+        trust_domain: TRUST_DOMAIN,
+        ca: "pki/ca.crt",
+        gateway: gateway.to_string(),
+        server_name: SERVER_NAME,
+        admin: format!("http://{admin}"),
+        identities: CALLERS.into_iter().map(files).collect(),
+        contracts: "contracts",
+        descriptors: "contracts.binpb",
+        registry: "registry",
+        evidence: Evidence { path: "evidence", origin: ORIGIN, key: "evidence.pub" },
+        limits: BTreeMap::from([(LIMITED_GRANT, Limit { rate: LIMITED_RATE, burst: LIMITED_BURST })]),
+        sample,
+    };
+    let path = dir.join("demo.json");
+    let unwritable = |source| pki::Error::File { path: path.clone(), source };
+    let mut text = serde_json::to_vec_pretty(&demo).map_err(std::io::Error::from).map_err(unwritable)?;
+    text.push(b'\n');
+    let beginning = dir.join(".demo.json");
+    write_file(&beginning, &text, 0o644)?;
+    std::fs::rename(&beginning, &path).map_err(unwritable)?;
+    Ok(())
+}
+
+fn put(path: &Path, text: &str) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|source| pki::Error::File { path: folder.to_owned(), source })?;
+    }
+    Ok(write_file(path, text.as_bytes(), 0o644)?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+    use crate::demo::registry;
+
+    #[test]
+    fn the_written_contracts_compile_and_the_agencies_copies_have_the_same_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let public = contracts(dir.path()).unwrap();
+        for (agency, contract) in AGENCIES.iter().zip(&public) {
+            let own = Contract::load(&dir.path().join("adapters/contracts").join(agency.register)).unwrap();
+            assert_eq!(own.digest(), contract.digest(), "{}", agency.register);
+        }
+        let sql = |folder: &str| dir.path().join(folder).join("civil/v1/CivilRegistry/GetPerson.sql").exists();
+        assert!(sql("adapters/contracts") && !sql("contracts"), "the public copy holds no SQL");
+        assert!(dir.path().join("contracts/chapar/contract/v1/options.proto").exists());
+    }
+
+    #[test]
+    fn every_reference_file_in_the_repository_is_embedded() {
+        let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+        let mut stack: Vec<PathBuf> = AGENCIES.iter().map(|agency| proto.join(agency.register)).collect();
+        let mut found = 0;
+        while let Some(path) = stack.pop() {
+            if path.is_dir() {
+                stack.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            } else {
+                let name = path.strip_prefix(&proto).unwrap().to_str().unwrap();
+                assert!(REFERENCE.iter().any(|(embedded, _)| *embedded == name), "{name}");
+                found += 1;
+            }
+        }
+        assert_eq!(found, REFERENCE.len());
+    }
+
+    #[test]
+    fn the_limit_in_demo_json_is_the_one_of_the_grant() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = "127.0.0.1:7443".parse().unwrap();
+        demo_json(dir.path(), address, address, &[]).unwrap();
+        let demo: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(dir.path().join("demo.json")).unwrap()).unwrap();
+        assert_eq!(demo["limits"][LIMITED_GRANT]["burst"], 40);
+        let policy = include_str!("registry/gov/civil-registry.toml");
+        assert!(policy.contains(&format!("rate = \"{LIMITED_RATE}/s\", burst = {LIMITED_BURST}")));
+        assert_eq!(demo["identities"][registry::COUNTER]["cert"], "pki/office-khorramabad-12-counter.crt");
+    }
+}
