@@ -1,1 +1,20 @@
-//! Compiled contracts, Chapar's options, the protobuf wire walker, formats and Persian text folding.
+//! Contracts: the public `.proto` of a service with Chapar's options, compiled at run time without `protoc`; formats of
+//! identifiers and Persian text folding; and the walker over protobuf's wire bytes that minimisation stands on.
+//!
+//! Deliberately absent: grants (they are the registry's), SQL (the adapter's), and any decoding on the path of a call.
+
+mod compile;
+mod contract;
+mod finding;
+mod format;
+mod method;
+mod options;
+mod rules;
+pub mod text;
+pub mod wire;
+
+pub use contract::{Contract, Service, merge_descriptor_sets};
+pub use finding::{Error, Finding};
+pub use format::Format;
+pub use method::{Class, FieldPath, Method, MethodKind, RequestFormat, ResponseField};
+pub use options::BUILT_IN;

@@ -1,0 +1,81 @@
+//! A folder of `.proto` files → the bytes of their `FileDescriptorSet`, options and comments kept. The include root is the
+//! folder's parent, so that a file is known as `civil/v1/civil.proto` wherever the folder lies.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use miette::Diagnostic as _;
+use protox::Compiler;
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
+
+use crate::finding::{Error, Finding, line_and_column};
+use crate::options::BUILT_IN;
+
+/// Compiles every `.proto` below `folder`; the names of the folder's own files come with the bytes.
+pub(crate) fn folder(folder: &Path) -> Result<(Bytes, Vec<String>), Error> {
+    let root = folder.canonicalize().map_err(|source| Error::Read { path: folder.to_owned(), source })?;
+    let include = root.parent().unwrap_or(&root).to_owned();
+    let mut names = Vec::new();
+    collect(&root, &include, &mut names)?;
+    names.sort();
+    if names.is_empty() {
+        return Err(Error::Empty(folder.to_owned()));
+    }
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(BuiltIn);
+    resolver.add(GoogleFileResolver::new());
+    resolver.add(IncludeFileResolver::new(include));
+    let mut compiler = Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true).include_source_info(true);
+    let mut findings = Vec::new();
+    for name in &names {
+        if let Err(error) = compiler.open_file(name) {
+            findings.push(finding(name, &error));
+        }
+    }
+    if findings.is_empty() {
+        Ok((compiler.encode_file_descriptor_set().into(), names))
+    } else {
+        Err(Error::Invalid(findings))
+    }
+}
+
+fn collect(folder: &Path, include: &Path, names: &mut Vec<String>) -> Result<(), Error> {
+    let unreadable = |source| Error::Read { path: folder.to_owned(), source };
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path: PathBuf = entry.map_err(unreadable)?.path();
+        if path.is_dir() {
+            collect(&path, include, names)?;
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            let name = path.strip_prefix(include).unwrap_or(&path);
+            let parts: Vec<_> = name.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+            names.push(parts.join("/"));
+        }
+    }
+    Ok(())
+}
+
+fn finding(name: &str, error: &protox::Error) -> Finding {
+    let file = error.file().unwrap_or(name).to_owned();
+    let offset = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
+    let text = error.source_code().and_then(|code| {
+        let span = miette::SourceSpan::from(0..offset?);
+        code.read_span(&span, 0, 0).ok().map(|contents| String::from_utf8_lossy(contents.data()).into_owned())
+    });
+    let (line, column) = match (text, offset) {
+        (Some(text), Some(offset)) => line_and_column(&text, offset),
+        _ => (0, 0),
+    };
+    Finding { file, line, column, message: error.to_string() }
+}
+
+struct BuiltIn;
+
+impl FileResolver for BuiltIn {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        match BUILT_IN.iter().find(|(known, _)| *known == name) {
+            Some((name, text)) => File::from_source(name, text),
+            None => Err(protox::Error::file_not_found(name)),
+        }
+    }
+}

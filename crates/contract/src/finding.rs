@@ -1,0 +1,54 @@
+//! What is wrong with a contract, each with its place. All findings are told at once.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Finding {
+    /// The file, as its include root knows it, e.g. `civil/v1/civil.proto`.
+    pub file: String,
+    /// 1-based; 0 if the place is the whole file.
+    pub line: usize,
+    /// 1-based; 0 if the place is the whole line.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+    }
+}
+
+/// A contract that cannot be used.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    /// The folder or a file in it cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The folder holds no `.proto` file.
+    #[error("{} holds no .proto file", .0.display())]
+    Empty(PathBuf),
+    /// The files break a rule of protobuf or of Chapar.
+    #[error("{}", list(.0))]
+    #[diagnostic(code(chapar::contract::invalid))]
+    Invalid(Vec<Finding>),
+}
+
+fn list(findings: &[Finding]) -> String {
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// 1-based line and column of a byte offset.
+pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before.len() - start + 1)
+}

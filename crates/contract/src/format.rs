@@ -1,0 +1,230 @@
+//! Formats of identifiers, checked on the text as it stands on the wire after its digits are folded to ASCII. Passing a check
+//! says that an identifier is possible, never that it exists. Sources and vectors: `docs/reference/contract.md`.
+
+use std::fmt;
+
+use iban::{BaseIban, IbanLike as _};
+use icu_calendar::Date;
+use icu_calendar::cal::Persian;
+
+use crate::text::clean_id;
+
+/// What a text field holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// کد ملی: 10 digits, check digit modulo 11.
+    IrNationalId,
+    /// شناسهٔ ملی اشخاص حقوقی: 11 digits, weighted check digit.
+    IrLegalId,
+    /// کد پستی: 10 digits, not beginning with 0, not all the same.
+    IrPostalCode,
+    /// شبا: `IR` and 24 digits, ISO 7064 modulo 97-10.
+    IrIban,
+    /// Mobile number: 9 and nine digits, with or without 0, 98, 0098 or +98.
+    IrMobile,
+    /// A day of the Jalali calendar, `1405/09/02` or `1405-09-02`.
+    JalaliDate,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IrNationalId => "a national id: 10 digits, the last a check digit",
+            Self::IrLegalId => "a legal entity's id: 11 digits, the last a check digit",
+            Self::IrPostalCode => "a postal code: 10 digits",
+            Self::IrIban => "a Sheba: IR and 24 digits with their check digits",
+            Self::IrMobile => "a mobile number: 09 and nine digits",
+            Self::JalaliDate => "a Jalali date: year/month/day",
+        })
+    }
+}
+
+impl Format {
+    /// Whether `text` has the format.
+    pub fn check(&self, text: &str) -> bool {
+        let text = self.normalise(text);
+        match self {
+            Self::IrNationalId => digits::<10>(&text).is_some_and(|d| national_id(&d)),
+            Self::IrLegalId => digits::<11>(&text).is_some_and(|d| legal_id(&d)),
+            Self::IrPostalCode => digits::<10>(&text).is_some_and(|d| d[0] != 0 && !all_equal(&d)),
+            Self::IrIban => iban(&text),
+            Self::IrMobile => mobile(&text),
+            Self::JalaliDate => jalali(&text),
+        }
+    }
+
+    /// `text` in the form that is compared and hashed: ASCII digits, no separators; a mobile number as `+98…`.
+    pub fn normalise(&self, text: &str) -> String {
+        match self {
+            Self::JalaliDate => crate::text::ascii_digits(text),
+            Self::IrIban => clean_id(text).to_ascii_uppercase(),
+            Self::IrMobile => {
+                let text = clean_id(text);
+                let rest = ["+98", "0098", "98", "0"].iter().find_map(|prefix| text.strip_prefix(prefix));
+                format!("+98{}", rest.unwrap_or(&text))
+            }
+            _ => clean_id(text),
+        }
+    }
+}
+
+fn digits<const N: usize>(text: &str) -> Option<[u32; N]> {
+    let values: Vec<u32> = text.chars().map(|c| c.to_digit(10)).collect::<Option<_>>()?;
+    values.try_into().ok()
+}
+
+fn all_equal(digits: &[u32]) -> bool {
+    digits.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+fn national_id(d: &[u32; 10]) -> bool {
+    let sum: u32 = d[..9].iter().zip((2..=10).rev()).map(|(digit, weight)| digit * weight).sum();
+    let rest = sum % 11;
+    let check = if rest < 2 { rest } else { 11 - rest };
+    d[9] == check && !all_equal(d) && d[3..9].iter().any(|digit| *digit != 0)
+}
+
+fn legal_id(d: &[u32; 11]) -> bool {
+    let shift = d[9] + 2;
+    let weights = [29, 27, 23, 19, 17].iter().cycle();
+    let sum: u32 = d[..10].iter().zip(weights).map(|(digit, weight)| (digit + shift) * weight).sum();
+    let check = match sum % 11 {
+        10 => 0,
+        rest => rest,
+    };
+    d[10] == check && d[3..9].iter().any(|digit| *digit != 0)
+}
+
+fn iban(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("IR") else { return false };
+    rest.len() == 24
+        && rest.bytes().all(|b| b.is_ascii_digit())
+        && !matches!(&rest[..2], "00" | "01" | "99")
+        && text.parse::<BaseIban>().is_ok_and(|iban| iban.country_code() == "IR")
+}
+
+fn mobile(text: &str) -> bool {
+    text.strip_prefix("+989").is_some_and(|rest| rest.len() == 9 && rest.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn jalali(text: &str) -> bool {
+    let separator = if text.contains('/') { '/' } else { '-' };
+    let parts: Vec<&str> = text.split(separator).collect();
+    let [year, month, day] = parts.as_slice() else { return false };
+    let number = |text: &str, width: usize| {
+        (text.len() == width && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u16>().ok()).flatten()
+    };
+    match (number(year, 4), number(month, 2), number(day, 2)) {
+        (Some(year @ 1200..=1599), Some(month), Some(day)) => {
+            let (Ok(month), Ok(day)) = (u8::try_from(month), u8::try_from(day)) else { return false };
+            persian(i32::from(year), month, day)
+        }
+        _ => false,
+    }
+}
+
+fn persian(year: i32, month: u8, day: u8) -> bool {
+    Date::try_new_persian(year, month, day).is_ok_and(|date: Date<Persian>| date.day_of_month().0 == day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(format: Format, good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!(format.check(text), "{text} is {format}");
+        }
+        for text in bad {
+            assert!(!format.check(text), "{text} is not {format}");
+        }
+    }
+
+    #[test]
+    fn national_ids_by_their_check_digit() {
+        let good = [
+            "0499370899",
+            "0790419904",
+            "1583250689",
+            "0076229645",
+            "0067749828",
+            "0084575948",
+            "0010350829",
+            "0013542419",
+            "0200203241",
+            "4061234560",
+            "1234567891",
+            "۰۰۱۳۵۴۲۴۱۹",
+        ];
+        check(
+            Format::IrNationalId,
+            &good,
+            &["1234567890", "1111111111", "0010000000", "12345", "", "11537027", "00135424190"],
+        );
+    }
+
+    #[test]
+    fn legal_ids_by_their_check_digit() {
+        let good = [
+            "10380284790",
+            "14005893875",
+            "10100171920",
+            "10861677542",
+            "10103327240",
+            "14003778990",
+            "10102695930",
+            "10320894878",
+        ];
+        check(Format::IrLegalId, &good, &["10380284792", "10380285692", "11111111111", "123000000"]);
+    }
+
+    #[test]
+    fn postal_codes_by_their_shape() {
+        check(Format::IrPostalCode, &["1969833114", "1619735744"], &["0123456789", "1111111111", "19698331145"]);
+    }
+
+    #[test]
+    fn ibans_by_their_check_digits() {
+        let good = [
+            "IR820540102680020817909002",
+            "IR550570022080013447370101",
+            "IR062960000000100324200001",
+            "IR790610000000700796858044",
+            "IR580540105180021273113007",
+            "ir82 0540 1026 8002 0817 9090 02",
+        ];
+        check(
+            Format::IrIban,
+            &good,
+            &["IR820540102680020817909003", "IR012345678901234567890123", "DE89370400440532013000", "IR", ""],
+        );
+    }
+
+    #[test]
+    fn mobile_numbers_in_every_spelling() {
+        let spellings = ["09022002580", "+989022002580", "00989022002580", "989022002580", "9022002580"];
+        check(Format::IrMobile, &spellings, &["0902200258", "08022002580", "+19022002580"]);
+        for spelling in spellings {
+            assert_eq!(Format::IrMobile.normalise(spelling), "+989022002580");
+        }
+    }
+
+    #[test]
+    fn jalali_days_that_exist() {
+        check(
+            Format::JalaliDate,
+            &["1348/10/11", "1399-12-30", "1403/12/30", "1408/12/30", "1405/09/02", "۱۴۰۵/۰۹/۰۲"],
+            &[
+                "1404/12/30",
+                "1405/13/01",
+                "1405/07/31",
+                "1405/9/2",
+                "1405/00/10",
+                "1405/01/00",
+                "2026/11/23",
+                "1405/09-02",
+                "",
+            ],
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! One method of a contract, with everything that the pipeline and the adapter ask of it, worked out once at load.
+
+use std::fmt;
+use std::time::Duration;
+
+use chapar_model::{MethodPath, Purpose};
+use prost_reflect::{Kind, MessageDescriptor};
+
+use crate::format::Format;
+use crate::wire::{FieldMask, UnknownField};
+
+/// How many messages a call carries.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MethodKind {
+    /// One request, one response.
+    Unary,
+    /// One request, any number of responses.
+    ServerStreaming,
+}
+
+/// How sensitive a field is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Class {
+    /// Anyone may know it.
+    Public,
+    /// About a person.
+    Personal,
+    /// About a person's health, money, family or standing.
+    Sensitive,
+    /// Not to be granted without a reason of its own.
+    Secret,
+}
+
+/// A dotted path of field names, resolved to field numbers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FieldPath {
+    text: String,
+    numbers: Vec<u32>,
+}
+
+impl FieldPath {
+    /// Resolves a dotted path in a message type; repeated fields are passed through.
+    ///
+    /// # Errors
+    /// [`UnknownField`] if the type has no such path.
+    pub fn resolve(message: &MessageDescriptor, path: &str) -> Result<Self, UnknownField> {
+        let unknown = || UnknownField { path: path.to_owned(), message: message.full_name().to_owned() };
+        let mut numbers = Vec::new();
+        let mut inside = Some(message.clone());
+        for name in path.split('.') {
+            let field = inside.and_then(|message| message.get_field_by_name(name)).ok_or_else(unknown)?;
+            numbers.push(field.number());
+            inside = match field.kind() {
+                Kind::Message(inner) => Some(inner),
+                _ => None,
+            };
+        }
+        Ok(Self { text: path.to_owned(), numbers })
+    }
+
+    /// Field numbers from the outermost message inwards; at least one.
+    pub fn numbers(&self) -> &[u32] {
+        &self.numbers
+    }
+
+    /// The dotted path.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// One leaf of a response: a field that a grant can name. `google.type.Date` and `google.protobuf.*` count as leaves.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ResponseField {
+    /// Dotted, through repeated messages, e.g. `degrees.title`.
+    pub path: String,
+    /// How sensitive it is.
+    pub class: Class,
+    /// It echoes the subject.
+    pub key: bool,
+}
+
+/// A request field whose text is checked before the call goes on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RequestFormat {
+    /// Where it is.
+    pub path: FieldPath,
+    /// What it must be.
+    pub format: Format,
+    /// It must be present: it is not declared `optional`.
+    pub required: bool,
+}
+
+/// One method. Its limits and paths are those of the contract; what a caller may see of it is the registry's.
+#[derive(Clone)]
+pub struct Method {
+    pub(crate) path: MethodPath,
+    pub(crate) kind: MethodKind,
+    pub(crate) input: MessageDescriptor,
+    pub(crate) output: MessageDescriptor,
+    pub(crate) subject: Option<FieldPath>,
+    pub(crate) subject_format: Option<Format>,
+    pub(crate) key: Option<FieldPath>,
+    pub(crate) purposes: Vec<Purpose>,
+    pub(crate) timeout: Duration,
+    pub(crate) row_scopes: Vec<String>,
+    pub(crate) max_rows: u32,
+    pub(crate) fields: Vec<ResponseField>,
+    pub(crate) formats: Vec<RequestFormat>,
+}
+
+// Not derived: the `Debug` of a descriptor that contains itself never ends.
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Method").field(&self.path).finish()
+    }
+}
+
+impl Method {
+    /// `package.Service/Method`.
+    pub fn path(&self) -> &MethodPath {
+        &self.path
+    }
+
+    /// Unary or server-streaming; a contract with another kind does not load.
+    pub fn kind(&self) -> MethodKind {
+        self.kind
+    }
+
+    /// The request's type.
+    pub fn input(&self) -> &MessageDescriptor {
+        &self.input
+    }
+
+    /// The response's type.
+    pub fn output(&self) -> &MessageDescriptor {
+        &self.output
+    }
+
+    /// Where the request names the citizen; nothing if the method is about no one person.
+    pub fn subject(&self) -> Option<&FieldPath> {
+        self.subject.as_ref()
+    }
+
+    /// The subject in the form that is hashed: its format's, or as it is.
+    pub fn normalise_subject(&self, text: &str) -> String {
+        self.subject_format.map_or_else(|| text.to_owned(), |format| format.normalise(text))
+    }
+
+    /// The response field that echoes the subject, if the contract has one.
+    pub fn key(&self) -> Option<&FieldPath> {
+        self.key.as_ref()
+    }
+
+    /// The purposes that a call may have; none needed if empty.
+    pub fn purposes(&self) -> &[Purpose] {
+        &self.purposes
+    }
+
+    /// The longest that a call may take: 1 ms to 30 s.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Columns by which a grant may narrow the rows.
+    pub fn row_scopes(&self) -> &[String] {
+        &self.row_scopes
+    }
+
+    /// The most rows of an answer: 1 to 100,000.
+    pub fn max_rows(&self) -> u32 {
+        self.max_rows
+    }
+
+    /// Every leaf of the response, in the order of the declaration.
+    pub fn fields(&self) -> &[ResponseField] {
+        &self.fields
+    }
+
+    /// Every request field with a format, and the subject.
+    pub fn formats(&self) -> &[RequestFormat] {
+        &self.formats
+    }
+
+    /// The mask of a grant for `paths`; key fields are always in it.
+    ///
+    /// # Errors
+    /// [`UnknownField`] for the first path that the response does not have.
+    pub fn mask(&self, paths: &[&str]) -> Result<FieldMask, UnknownField> {
+        let keys = self.fields.iter().filter(|field| field.key).map(|field| field.path.as_str());
+        let all: Vec<&str> = keys.chain(paths.iter().copied()).collect();
+        FieldMask::new(&self.output, &all)
+    }
+}

@@ -1,0 +1,16 @@
+//! Protobuf's wire format without decoding: find one field, check a message, copy what a mask grants. One pass over the
+//! bytes each. Source: <https://protobuf.dev/programming-guides/encoding/>.
+
+mod find;
+mod mask;
+mod read;
+mod validate;
+
+pub use find::{Value, find};
+pub(crate) use mask::without_field;
+pub use mask::{FieldMask, UnknownField};
+pub use read::{MAX_DEPTH, WireError};
+pub use validate::validate;
+
+#[cfg(test)]
+mod tests;
