@@ -1,0 +1,140 @@
+//! The adapter put together: contracts, databases and statements checked against each other, then served until told to stop.
+//! Everything that can be wrong is found before the first call is taken.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chapar_contract::Contract;
+use chapar_model::Clock;
+use chapar_telemetry::Telemetry;
+use chapar_transport::{serve, tls};
+use tokio_util::sync::CancellationToken;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use crate::config::Config;
+use crate::finding::Findings;
+use crate::offer::{self, Offer};
+use crate::service::Calls;
+use crate::source::Source;
+use crate::source::sqlite::Sqlite;
+
+/// What the process gives to the adapter.
+#[derive(Clone)]
+pub struct Parts {
+    /// The wall clock, for certificates' validity.
+    pub clock: Clock,
+    /// Where spans go.
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// Why an adapter does not start, or stopped.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    /// A contract folder does not compile.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Contract(#[from] chapar_contract::Error),
+    /// A database cannot be opened.
+    #[error("{}: [source.{name}]: {fault}", file.display())]
+    Database {
+        /// The settings' file.
+        file: PathBuf,
+        /// The source's name in it.
+        name: String,
+        /// What is wrong, naming the database's file.
+        fault: String,
+    },
+    /// Settings or statements are faulty, or do not fit contract and database.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Files(#[from] Findings),
+    /// The certificate, the key or the port cannot be used.
+    #[error(transparent)]
+    Transport(#[from] chapar_transport::Error),
+}
+
+/// An adapter that is ready and holds its port.
+pub struct Adapter {
+    bound: serve::Bound,
+    calls: Calls,
+    reporter: HealthReporter,
+    services: Vec<String>,
+}
+
+impl Adapter {
+    /// Loads everything that `config` names, proves that every method can be answered, and takes the port.
+    ///
+    /// # Errors
+    /// [`Error`]: of the statements all findings of all contracts at once.
+    pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
+        let (services, offers) = load(&config)?;
+        let identity = tls::server(&config.identity)?;
+        let settings = serve::Settings { clock: parts.clock, ..serve::Settings::default() };
+        let bound = serve::Server::bind(config.listen, identity, settings).await?;
+        let reporter = HealthReporter::new();
+        for service in &services {
+            reporter.set_service_status(service, ServingStatus::Serving).await;
+        }
+        let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
+        let calls = Calls::new(config.gateways, offers, parts.telemetry.tracer("adapter"), health);
+        tracing::info!(address = %bound.local_addr(), services = services.join(", "), "adapter ready");
+        Ok(Self { bound, calls, reporter, services })
+    }
+
+    /// All that [`Adapter::bind`] checks, without taking the port.
+    ///
+    /// # Errors
+    /// As [`Adapter::bind`].
+    pub fn check(config: &Config) -> Result<(), Error> {
+        load(config)?;
+        Ok(tls::server(&config.identity).map(drop)?)
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.bound.local_addr()
+    }
+
+    /// Full names of the services that it answers.
+    pub fn services(&self) -> &[String] {
+        &self.services
+    }
+
+    /// Answers calls until `stop`, then says so to health watchers and lets calls in flight end.
+    ///
+    /// # Errors
+    /// None so far: a listener that fails to accept tries again.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        let Self { bound, calls, reporter, services } = self;
+        let leaving = stop.clone();
+        let farewell = async move {
+            leaving.cancelled().await;
+            for service in &services {
+                reporter.set_service_status(service, ServingStatus::NotServing).await;
+            }
+        };
+        tokio::join!(bound.run(calls, stop), farewell);
+        Ok(())
+    }
+}
+
+fn load(config: &Config) -> Result<(Vec<String>, Vec<Offer>), Error> {
+    let mut findings = Vec::new();
+    let mut services = Vec::new();
+    let mut offers = Vec::new();
+    for folder in &config.contracts {
+        let contract = Contract::load(folder)?;
+        let name = Config::name(folder);
+        let database = |fault: String| Error::Database { file: config.file.clone(), name: name.to_owned(), fault };
+        let settings = config.sources.get(name).ok_or_else(|| database("is missing".to_owned()))?;
+        let source = Sqlite::open(&settings.file, settings.max_connections, settings.acquire_timeout);
+        let source: Arc<dyn Source> = Arc::new(source.map_err(database)?);
+        services.extend(contract.services().map(|service| service.name().to_owned()));
+        offers.extend(offer::load(folder, &contract, &source, settings.statement_timeout, &mut findings));
+    }
+    Findings::check(findings)?;
+    Ok((services, offers))
+}

@@ -1,0 +1,226 @@
+//! The request's fields become the statement's bound values, and nothing else: no text of a request ever becomes SQL.
+//! Also the subject that an answer must be about. Leaves out the statement's text (`statement`).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use chapar_contract::{FieldPath, Format, Method};
+use chapar_model::Reason;
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value};
+
+use crate::encode::date;
+use crate::finding::{Finding, did_you_mean};
+use crate::shape::{Form, form, resolve};
+use crate::source::{Failure, Parameter};
+use crate::statement::Statement;
+
+/// How one method's requests are bound.
+#[derive(Debug)]
+pub(crate) struct Binder {
+    input: MessageDescriptor,
+    parameters: Vec<Field>,
+    checked: Vec<Field>,
+    subject: Option<Field>,
+}
+
+#[derive(Clone, Debug)]
+struct Field {
+    path: Arc<str>,
+    steps: Vec<FieldDescriptor>,
+    format: Option<Format>,
+    required: bool,
+}
+
+impl Binder {
+    /// Matches the placeholders of `statement` with the request fields of `method`: every placeholder a field, every field
+    /// used or declared unused.
+    pub(crate) fn new(method: &Method, statement: &Statement) -> Result<Self, Vec<Finding>> {
+        let input = method.input().clone();
+        let field = |steps: Vec<FieldDescriptor>| {
+            let names: Vec<&str> = steps.iter().map(FieldDescriptor::name).collect();
+            let path: Arc<str> = names.join(".").into();
+            let rule = method.formats().iter().find(|rule| *rule.path.as_str() == *path);
+            Field {
+                path,
+                steps,
+                format: rule.map(|rule| rule.format),
+                required: rule.is_some_and(|rule| rule.required),
+            }
+        };
+        let known = leaves(&input, "");
+        let mut findings = Vec::new();
+        let mut parameters = Vec::new();
+        for name in statement.parameters() {
+            match placeholder(&input, &name.text) {
+                Some(steps) => match bindable(&steps) {
+                    Ok(()) => parameters.push(field(steps)),
+                    Err(fault) => findings.push(statement.finding_at(name, format!("`:{}` {fault}", name.text))),
+                },
+                None => {
+                    let message = format!("`:{}` is no field of {}", name.text, input.full_name());
+                    let finding = statement.finding_at(name, message);
+                    findings.push(match did_you_mean(&name.text, known.iter().map(String::as_str)) {
+                        Some(help) => finding.with_help(help),
+                        None => finding,
+                    });
+                }
+            }
+        }
+        let declared = |path: &str| {
+            statement.unused().iter().any(|name| name.text == path || name.text.replace("__", ".") == path)
+        };
+        for path in &known {
+            let used = parameters.iter().any(|field| *field.path == **path);
+            if !used && !declared(path) {
+                let message = format!("the request field `{path}` is not used");
+                let help = format!("use `:{}`, or begin the file with `-- unused: {path}`", path.replace('.', "__"));
+                findings.push(statement.finding_about("", message).with_help(help));
+            }
+        }
+        for name in statement.unused() {
+            if !known.iter().any(|path| *path == name.text || *path == name.text.replace("__", ".")) {
+                let message = format!("`unused: {}` is no field of {}", name.text, input.full_name());
+                findings.push(statement.finding_at(name, message));
+            }
+        }
+        let steps = |path: &FieldPath| resolve(&input, path.as_str().split('.'));
+        let checked = method.formats().iter().filter_map(|rule| steps(&rule.path)).map(field).collect();
+        let subject = method.subject().and_then(steps).map(field);
+        if findings.is_empty() { Ok(Self { input, parameters, checked, subject }) } else { Err(findings) }
+    }
+
+    /// Reads `request` and gives the bound values in order, with the subject.
+    ///
+    /// # Errors
+    /// `REQUEST_MALFORMED` if the bytes are no such message, `FIELD_INVALID` with the path of the first wrong field.
+    pub(crate) fn bind(&self, request: &[u8]) -> Result<(Vec<Parameter>, Option<Arc<str>>), Failure> {
+        let message = DynamicMessage::decode(self.input.clone(), request)
+            .map_err(|_| Failure::new(Reason::RequestMalformed, "the request is not a valid message"))?;
+        for field in &self.checked {
+            let text = field.read(&message);
+            let text = text.as_deref().and_then(Value::as_str);
+            let valid = match (text, field.format) {
+                (None | Some(""), _) => !field.required,
+                (Some(text), Some(format)) => format.check(text),
+                (Some(_), None) => true,
+            };
+            if !valid {
+                return Err(field.invalid("missing, or not in its format"));
+            }
+        }
+        let subject = match &self.subject {
+            None => None,
+            Some(field) => match field.parameter(&message)? {
+                Parameter::Text(text) if !text.is_empty() => Some(text.into()),
+                Parameter::Integer(number) => Some(number.to_string().into()),
+                _ if field.is_optional() => None,
+                _ => return Err(field.invalid("the subject is missing")),
+            },
+        };
+        let parameters = self.parameters.iter().map(|field| field.parameter(&message)).collect::<Result<_, _>>()?;
+        Ok((parameters, subject))
+    }
+}
+
+impl Field {
+    fn is_optional(&self) -> bool {
+        self.steps.last().is_some_and(FieldDescriptor::supports_presence)
+    }
+
+    fn invalid(&self, detail: &'static str) -> Failure {
+        Failure::of_field(Reason::FieldInvalid, Arc::clone(&self.path), detail)
+    }
+
+    /// The field's value; `None` if it, or a message around it, is not set.
+    fn read<'a>(&self, message: &'a DynamicMessage) -> Option<Cow<'a, Value>> {
+        let (last, around) = self.steps.split_last()?;
+        let mut message = message;
+        for step in around {
+            message = match message.has_field(step).then(|| message.get_field(step)) {
+                Some(Cow::Borrowed(Value::Message(inner))) => inner,
+                _ => return None,
+            };
+        }
+        (!last.supports_presence() || message.has_field(last)).then(|| message.get_field(last))
+    }
+
+    fn parameter(&self, message: &DynamicMessage) -> Result<Parameter, Failure> {
+        let Some(value) = self.read(message) else { return Ok(Parameter::Null) };
+        Ok(match value.as_ref() {
+            Value::Bool(value) => Parameter::Integer((*value).into()),
+            Value::I32(value) => Parameter::Integer((*value).into()),
+            Value::I64(value) => Parameter::Integer(*value),
+            Value::U32(value) => Parameter::Integer((*value).into()),
+            Value::U64(value) => Parameter::Integer(
+                i64::try_from(*value).map_err(|_| self.invalid("larger than the database's integers"))?,
+            ),
+            Value::EnumNumber(value) => match self.steps.last().map(FieldDescriptor::kind) {
+                Some(Kind::Enum(names)) if names.get_value(*value).is_some() => Parameter::Integer((*value).into()),
+                _ => return Err(self.invalid("no value of the enum")),
+            },
+            Value::F32(value) => self.real((*value).into())?,
+            Value::F64(value) => self.real(*value)?,
+            Value::String(value) => Parameter::Text(match self.format {
+                Some(format) => format.normalise(value),
+                None => value.clone(),
+            }),
+            Value::Bytes(value) => Parameter::Blob(value.to_vec()),
+            Value::Message(message) => self.time(message)?,
+            Value::List(_) | Value::Map(_) => return Err(self.invalid("repeated")),
+        })
+    }
+
+    /// SQLite would store NaN as NULL, and another comparison would be made than the one asked for.
+    fn real(&self, value: f64) -> Result<Parameter, Failure> {
+        if value.is_finite() { Ok(Parameter::Real(value)) } else { Err(self.invalid("not a finite number")) }
+    }
+
+    fn time(&self, message: &DynamicMessage) -> Result<Parameter, Failure> {
+        let part = |name: &str| {
+            let value = message.get_field_by_name(name);
+            value.and_then(|value| value.as_i64().or(value.as_i32().map(i64::from))).unwrap_or(0)
+        };
+        let text = if message.descriptor().full_name() == "google.type.Date" {
+            let text = match (part("year"), part("month"), part("day")) {
+                (year, 0, 0) => format!("{year:04}"),
+                (year, month, 0) => format!("{year:04}-{month:02}"),
+                (year, month, day) => format!("{year:04}-{month:02}-{day:02}"),
+            };
+            date(&text).map(|_| text)
+        } else {
+            let nanos = i32::try_from(part("nanos")).ok().filter(|nanos| (0..1_000_000_000).contains(nanos));
+            let time = nanos.and_then(|nanos| jiff::Timestamp::new(part("seconds"), nanos).ok());
+            time.map(|time| time.to_string())
+        };
+        text.map(Parameter::Text).ok_or_else(|| self.invalid("no such date or time"))
+    }
+}
+
+/// A top-level field of that name, else `a__b` as the path `a.b`.
+fn placeholder(input: &MessageDescriptor, name: &str) -> Option<Vec<FieldDescriptor>> {
+    resolve(input, std::iter::once(name)).or_else(|| resolve(input, name.split("__")))
+}
+
+fn bindable(steps: &[FieldDescriptor]) -> Result<(), &'static str> {
+    if steps.iter().any(|field| field.is_list() || field.is_map()) {
+        return Err("is repeated: a placeholder holds one value");
+    }
+    let last = steps.last().ok_or("is empty")?;
+    form(last).map(drop).map_err(|_| "is a message: name one of its fields as `:message__field`")
+}
+
+/// Every request field that can hold a value, dotted.
+fn leaves(message: &MessageDescriptor, prefix: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    for field in message.fields() {
+        let path = format!("{prefix}{}", field.name());
+        let is_leaf = field.is_list() || field.is_map() || matches!(form(&field), Ok(Form::Date | Form::Timestamp));
+        match field.kind() {
+            Kind::Message(inner) if !is_leaf && prefix.matches('.').count() < 8 => {
+                paths.extend(leaves(&inner, &format!("{path}.")));
+            }
+            _ => paths.push(path),
+        }
+    }
+    paths
+}

@@ -1,0 +1,180 @@
+//! What an answer is made of: one whole message, a stream of rows that is read as the gateway takes it, or the health
+//! service's own body. Every stream ends with its status, and its spans end with it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use chapar_model::{MethodPath, Reason};
+use chapar_telemetry::{Span, names};
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame};
+use tokio::time::Sleep;
+
+use crate::refusal;
+use crate::source::{Batch, Failure, Rows};
+
+/// The body of an adapter's response.
+#[derive(Default)]
+pub(crate) struct Answer(Content);
+
+#[derive(Default)]
+enum Content {
+    /// Nothing more.
+    #[default]
+    Done,
+    /// One message in its frame, then the status.
+    Whole(Bytes),
+    /// The status.
+    Trailers(HeaderMap),
+    /// Rows.
+    Stream(Box<Streaming>),
+    /// `grpc.health.v1`.
+    Health(tonic::body::Body),
+}
+
+/// A stream of rows under way.
+pub(crate) struct Streaming {
+    pub(crate) first: Option<Batch>,
+    pub(crate) rows: Option<Rows>,
+    pub(crate) deadline: Pin<Box<Sleep>>,
+    pub(crate) late: Reason,
+    pub(crate) spans: Spans,
+    pub(crate) method: MethodPath,
+    pub(crate) call: String,
+}
+
+/// The spans of one call: the adapter's and the statement's. Dropped before an outcome is set, the call was cancelled.
+pub(crate) struct Spans {
+    pub(crate) server: Span,
+    pub(crate) database: Option<Span>,
+    pub(crate) rows: i64,
+    pub(crate) over: bool,
+}
+
+impl Spans {
+    pub(crate) fn end(&mut self, outcome: Result<(), Reason>) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        for span in self.database.iter_mut().chain([&mut self.server]) {
+            match outcome {
+                Ok(()) => span.answered(),
+                Err(reason) => span.refused(reason),
+            }
+        }
+        if let Some(mut database) = self.database.take() {
+            database.set(names::DB_ROWS, self.rows);
+        }
+    }
+}
+
+impl Drop for Spans {
+    fn drop(&mut self) {
+        self.end(Err(Reason::Cancelled));
+    }
+}
+
+impl Answer {
+    pub(crate) fn whole(frame: Bytes) -> Self {
+        Self(Content::Whole(frame))
+    }
+
+    pub(crate) fn stream(streaming: Streaming) -> Self {
+        Self(Content::Stream(Box::new(streaming)))
+    }
+
+    pub(crate) fn health(body: tonic::body::Body) -> Self {
+        Self(Content::Health(body))
+    }
+}
+
+#[cfg(test)]
+impl Answer {
+    /// Batches that wait to be read.
+    pub(crate) fn waiting(&self) -> usize {
+        match &self.0 {
+            Content::Stream(streaming) => streaming.rows.as_ref().map_or(0, Rows::waiting),
+            _ => 0,
+        }
+    }
+}
+
+impl Streaming {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Batch>, Failure>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Ok(Some(first)));
+        }
+        let Some(rows) = &mut self.rows else { return Poll::Ready(Ok(None)) };
+        if let Poll::Ready(batch) = rows.poll_next(context) {
+            return Poll::Ready(batch.map(Some));
+        }
+        ready!(self.deadline.as_mut().poll(context));
+        Poll::Ready(Err(Failure::new(self.late, "the rows were not read before the deadline")))
+    }
+
+    /// Counts a batch; after the last one the source is let go.
+    fn take(&mut self, batch: Batch) -> Bytes {
+        self.spans.rows += i64::from(batch.rows);
+        if batch.last {
+            self.rows = None;
+        }
+        batch.bytes
+    }
+}
+
+fn ok() -> HeaderMap {
+    HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))])
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
+        loop {
+            match std::mem::take(&mut self.0) {
+                Content::Done => return Poll::Ready(None),
+                Content::Whole(frame) => {
+                    self.0 = Content::Trailers(ok());
+                    return Poll::Ready(Some(Ok(Frame::data(frame))));
+                }
+                Content::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Content::Health(mut body) => {
+                    let frame = Pin::new(&mut body).poll_frame(context);
+                    self.0 = Content::Health(body);
+                    return frame;
+                }
+                Content::Stream(mut streaming) => match streaming.poll_next(context) {
+                    Poll::Pending => {
+                        self.0 = Content::Stream(streaming);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(Some(batch))) => {
+                        let bytes = streaming.take(batch);
+                        self.0 = Content::Stream(streaming);
+                        if !bytes.is_empty() {
+                            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                        }
+                    }
+                    Poll::Ready(Ok(None)) => {
+                        streaming.spans.end(Ok(()));
+                        self.0 = Content::Trailers(ok());
+                    }
+                    Poll::Ready(Err(failure)) => {
+                        refusal::log(Some(&streaming.method), &streaming.call, &failure);
+                        streaming.spans.end(Err(failure.reason));
+                        self.0 = Content::Trailers(refusal::trailers(&failure));
+                    }
+                },
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, Content::Done)
+    }
+}

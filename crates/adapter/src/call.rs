@@ -1,0 +1,185 @@
+//! The life of one call in the adapter, as one function: who calls, which method, until when, under which grant, with which
+//! values; then the statement, and its rows as the answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use chapar_model::{CallId, Reason, SubsystemId, header};
+use chapar_telemetry::{Origin, Tracer, names, propagate};
+use http::{HeaderMap, Response};
+
+use crate::body::{Answer, Spans, Streaming};
+use crate::offer::Offer;
+use crate::refusal;
+use crate::shape::Cardinality;
+use crate::source::{Batch, Failure, Query, Rows};
+
+/// The largest unary answer, in bytes: gRPC clients take 4 MiB unless told otherwise.
+const LARGEST_ANSWER: usize = 4 * 1024 * 1024 - 1024;
+
+/// What a call's metadata says, checked.
+struct Terms {
+    deadline: Instant,
+    late: Reason,
+    fields: String,
+    rows: String,
+}
+
+/// Answers one call of `offer`; `read` gives the request message and is awaited under the deadline.
+pub(crate) async fn answer<R>(offer: &Offer, tracer: &Tracer, headers: &HeaderMap, read: R) -> Response<Answer>
+where
+    R: Future<Output = Result<Bytes, Failure>>,
+{
+    let parent = propagate::extract(headers);
+    let server = tracer.server(&offer.path, Origin::child(parent.as_ref()));
+    let mut spans = Spans { server, database: None, rows: 0, over: false };
+    let call = known::<CallId>(headers, header::CALL_ID);
+    if spans.server.is_recording() {
+        spans.server.set(names::CALL_ID, call.clone());
+        spans.server.set(names::CALLER, known::<SubsystemId>(headers, header::CALLER));
+    }
+    match run(offer, tracer, headers, read, &mut spans).await {
+        Ok((_, Outcome::Message(frame))) => {
+            spans.end(Ok(()));
+            response(Answer::whole(frame))
+        }
+        Ok((terms, Outcome::Rows(first, rows))) => response(Answer::stream(Streaming {
+            first: Some(first),
+            rows,
+            deadline: Box::pin(tokio::time::sleep_until(terms.deadline.into())),
+            late: terms.late,
+            spans,
+            method: offer.path.clone(),
+            call,
+        })),
+        Err(failure) => {
+            refusal::log(Some(&offer.path), &call, &failure);
+            spans.end(Err(failure.reason));
+            refusal::status(&failure).into_http()
+        }
+    }
+}
+
+enum Outcome {
+    /// A whole message in its frame.
+    Message(Bytes),
+    /// The first rows of a stream, and the source of more.
+    Rows(Batch, Option<Rows>),
+}
+
+async fn run<R>(
+    offer: &Offer,
+    tracer: &Tracer,
+    headers: &HeaderMap,
+    read: R,
+    spans: &mut Spans,
+) -> Result<(Terms, Outcome), Failure>
+where
+    R: Future<Output = Result<Bytes, Failure>>,
+{
+    let terms = terms(offer, headers)?;
+    let late = || Failure::new(terms.late, "the deadline passed");
+    let message = tokio::time::timeout_at(terms.deadline.into(), read).await.map_err(|_| late())??;
+    let (mut parameters, subject) = offer.binder.bind(&message)?;
+    let plan = offer.plans.plan(&terms.fields, &terms.rows)?;
+    parameters.extend_from_slice(&plan.scopes);
+    let database = tracer.database(offer.source.system(), offer.path.as_str(), Origin::Child(spans.server.context()));
+    spans.database = Some(database);
+    let query = Query {
+        sql: Arc::clone(&plan.sql),
+        parameters,
+        encoder: Arc::clone(&plan.encoder),
+        subject,
+        most: offer.most,
+        excess: offer.excess,
+        deadline: terms.deadline,
+        late: terms.late,
+    };
+    let mut rows = offer.source.run(query).await?;
+    let next = tokio::time::timeout_at(terms.deadline.into(), rows.next());
+    let first = next.await.map_err(|_| late())??;
+    let outcome = match offer.plans.shape().cardinality {
+        Cardinality::Stream => {
+            let more = (!first.last).then_some(rows);
+            Outcome::Rows(first, more)
+        }
+        cardinality => {
+            let whole = tokio::time::timeout_at(terms.deadline.into(), collect(first, rows, spans));
+            let message = whole.await.map_err(|_| late())??;
+            if cardinality == Cardinality::One && spans.rows == 0 {
+                return Err(Failure::new(Reason::RecordNotFound, "no row"));
+            }
+            Outcome::Message(framed(&message)?)
+        }
+    };
+    Ok((terms, outcome))
+}
+
+async fn collect(first: Batch, mut rows: Rows, spans: &mut Spans) -> Result<Vec<Bytes>, Failure> {
+    let mut parts = Vec::new();
+    let mut length = 0;
+    let mut batch = first;
+    loop {
+        spans.rows += i64::from(batch.rows);
+        length += batch.bytes.len();
+        if length > LARGEST_ANSWER {
+            return Err(Failure::new(Reason::TooManyRows, "the answer is larger than a message may be"));
+        }
+        parts.push(batch.bytes);
+        if batch.last {
+            return Ok(parts);
+        }
+        batch = rows.next().await?;
+    }
+}
+
+fn framed(parts: &[Bytes]) -> Result<Bytes, Failure> {
+    let length: usize = parts.iter().map(Bytes::len).sum();
+    let head = u32::try_from(length).map_err(|_| Failure::new(Reason::TooManyRows, "the answer is too long"))?;
+    let mut frame = BytesMut::with_capacity(5 + length);
+    frame.put_u8(0);
+    frame.put_u32(head);
+    for part in parts {
+        frame.extend_from_slice(part);
+    }
+    Ok(frame.freeze())
+}
+
+fn terms(offer: &Offer, headers: &HeaderMap) -> Result<Terms, Failure> {
+    let now = Instant::now();
+    let statement = now + offer.timeout;
+    let caller = crate::service::timeout(headers)?.map(|timeout| now + timeout);
+    let (deadline, late) = match caller {
+        Some(caller) if caller < statement => (caller, Reason::DeadlineExceeded),
+        _ => (statement, Reason::SourceTimeout),
+    };
+    let fields = single(headers, header::FIELDS)?
+        .ok_or_else(|| Failure::new(Reason::RequestMalformed, "the gateway did not say which fields are granted"))?;
+    let rows = single(headers, header::ROWS)?.unwrap_or_default();
+    Ok(Terms { deadline, late, fields: fields.to_owned(), rows: rows.to_owned() })
+}
+
+/// A value that stands at most once. What a grant allows must not depend on which of two is read.
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Failure> {
+    let mut values = headers.get_all(name).iter();
+    let ambiguous = || Failure::new(Reason::MetadataAmbiguous, "metadata of the gateway is repeated or is not ASCII");
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| ambiguous()),
+        (Some(_), Some(_)) => Err(ambiguous()),
+    }
+}
+
+/// A well-formed id of the gateway's, for logs and spans; else nothing.
+fn known<T: std::str::FromStr>(headers: &HeaderMap, name: &str) -> String {
+    let value = headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| text.parse::<T>().is_ok());
+    value.unwrap_or_default().to_owned()
+}
+
+fn response(answer: Answer) -> Response<Answer> {
+    let mut response = Response::new(answer);
+    let grpc = http::HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
+    response
+}

@@ -1,0 +1,78 @@
+//! Does a statement, as the live database describes it, give what the contract promises? Names, kinds of values and
+//! parameters are findings; a column that may be NULL where the contract has no place for it is told to the operator.
+
+use chapar_contract::Method;
+
+use crate::finding::{Finding, did_you_mean};
+use crate::shape::{Form, Shape};
+use crate::source::{Column, Described, Family};
+use crate::statement::Statement;
+
+/// Compares; no finding means that the method can be offered.
+pub(crate) fn compare(method: &Method, shape: &Shape, statement: &Statement, described: &Described) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let scopes = method.row_scopes();
+    let message = method.output();
+    for (index, column) in described.columns.iter().enumerate() {
+        let name = &column.name;
+        if described.columns.iter().take(index).any(|earlier| earlier.name == *name) {
+            findings.push(statement.finding_about(name, format!("two columns are named `{name}`")));
+        }
+        match shape.leaf(name) {
+            Some(leaf) => {
+                if let Some(expected) = misfit(&leaf.form, column) {
+                    let declared = column.declared.as_deref().unwrap_or_default();
+                    let message = format!("column `{name}` is declared {declared}, the field needs {expected}");
+                    findings.push(statement.finding_about(name, message).with_help("CAST it in the statement"));
+                }
+                if column.nullable == Some(true) && !leaf.presence {
+                    tracing::info!(
+                        method = %method.path(), column = %name,
+                        "the column may be NULL, the field has no presence: such records answer NULL_IN_REQUIRED"
+                    );
+                }
+            }
+            None if scopes.contains(name) => {}
+            None => {
+                let text = format!("column `{name}` is no field of {} and no row scope", message.full_name());
+                let finding = statement.finding_about(name, text);
+                let known = shape.leaves.iter().map(|leaf| leaf.column.as_str());
+                findings.push(match did_you_mean(name, known) {
+                    Some(help) => finding.with_help(help),
+                    None => finding.with_help("leave it out, or give it an alias"),
+                });
+            }
+        }
+    }
+    let missing = |name: &str| !described.columns.iter().any(|column| column.name == name);
+    for leaf in shape.leaves.iter().filter(|leaf| missing(&leaf.column)) {
+        let text = format!("no column is named `{}`, so the field `{}` has no source", leaf.column, leaf.path);
+        let found: Vec<&str> = described.columns.iter().map(|column| column.name.as_str()).collect();
+        let help = format!("the statement gives {}; add `… AS \"{}\"`", found.join(", "), leaf.column);
+        findings.push(statement.finding_about("", text).with_help(help));
+    }
+    for scope in scopes.iter().filter(|scope| missing(scope)) {
+        findings.push(statement.finding_about("", format!("the row scope `{scope}` is no column of the statement")));
+    }
+    let parsed: Vec<&str> = statement.parameters().iter().map(|name| name.text.as_str()).collect();
+    if parsed != described.parameters {
+        let text = "the database reads the statement's placeholders in another way than the parser does";
+        findings.push(statement.finding_about("", text));
+    }
+    findings
+}
+
+/// What the field needs, if values of this column can never be it.
+fn misfit(form: &Form, column: &Column) -> Option<&'static str> {
+    let (families, expected): (&[Family], _) = match form {
+        Form::String => (&[Family::Text], "text"),
+        Form::Bytes => (&[Family::Blob], "a blob"),
+        Form::Date => (&[Family::Text, Family::Numeric], "a date as text `YYYY-MM-DD`"),
+        Form::Timestamp => (&[Family::Text, Family::Numeric, Family::Integer], "a time as RFC 3339 text"),
+        Form::Double | Form::Float => (&[Family::Real, Family::Integer, Family::Numeric], "a number"),
+        Form::Enum(_) => (&[Family::Integer, Family::Text, Family::Numeric], "a name or number of the enum"),
+        _ => (&[Family::Integer, Family::Numeric], "an integer"),
+    };
+    let fits = column.family == Family::Unknown || families.contains(&column.family);
+    (!fits).then_some(expected)
+}

@@ -1,0 +1,303 @@
+//! `adapter.toml`: what is written there, checked, with paths made absolute against the file's folder. Leaves out opening
+//! anything that it names.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chapar_model::Identity;
+use chapar_transport::tls;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::finding::{Finding, Findings, did_you_mean};
+
+/// An adapter's settings. `docs/reference/adapter.md` describes every key.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file that they came from.
+    pub file: PathBuf,
+    /// The adapter's own certificate, key and trusted CA.
+    pub identity: tls::Files,
+    /// Contract folders, each named like its source.
+    pub contracts: Vec<PathBuf>,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Who may call: the bus's gateways, at least one.
+    pub gateways: Vec<Identity>,
+    /// One source per contract folder, by the folder's name.
+    pub sources: BTreeMap<String, SourceConfig>,
+    /// Where to send spans by OTLP/gRPC.
+    pub otlp: Option<String>,
+    /// The CA certificates that a collector at `https://` is checked with.
+    pub otlp_ca: Option<PathBuf>,
+}
+
+/// One database.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// The SQLite file.
+    pub file: PathBuf,
+    /// Connections, and so statements at once: 1 to 256.
+    pub max_connections: usize,
+    /// The longest that a statement may run: 1 ms to 30 s. The contract's timeout and the caller's deadline may be shorter.
+    pub statement_timeout: Duration,
+    /// The longest wait for a free connection before `SOURCE_BUSY`: 1 ms to 30 s.
+    pub acquire_timeout: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    adapter: AdapterTable,
+    #[serde(default)]
+    source: BTreeMap<Spanned<String>, SourceTable>,
+    #[serde(default)]
+    telemetry: TelemetryTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdapterTable {
+    identity: tls::Files,
+    contracts: Spanned<Vec<Spanned<String>>>,
+    listen: Spanned<String>,
+    gateways: Spanned<Vec<Spanned<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceTable {
+    url: Spanned<String>,
+    max_connections: Option<Spanned<usize>>,
+    statement_timeout: Option<Spanned<String>>,
+    acquire_timeout: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TelemetryTable {
+    otlp: Option<String>,
+    otlp_ca: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads and checks `file`.
+    ///
+    /// # Errors
+    /// Every fault of the file, with line and column.
+    pub fn load(file: &Path) -> Result<Self, Findings> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Finding::of_file(file, format!("cannot be read: {error}")))?;
+        Self::parse(file, &text)
+    }
+
+    /// Checks `text`, the contents of `file`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Findings> {
+        let raw: File = toml::from_str(text).map_err(|error| {
+            let span = error.span().unwrap_or(0..0);
+            Finding::new(file, text, span.start, span.len(), error.message())
+        })?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let mut reader = Reader { file, text, findings: Vec::new() };
+        let contracts: Vec<PathBuf> =
+            raw.adapter.contracts.get_ref().iter().map(|path| folder.join(path.get_ref())).collect();
+        if contracts.is_empty() {
+            reader.report(raw.adapter.contracts.span(), "name at least one contract folder");
+        }
+        let sources = reader.sources(folder, &raw);
+        let listen = reader.parsed(&raw.adapter.listen, "an address with a port, e.g. `127.0.0.1:8443`");
+        let gateways: Vec<Identity> = raw
+            .adapter
+            .gateways
+            .get_ref()
+            .iter()
+            .filter_map(|text| reader.parsed(text, "an identity `spiffe://TRUST_DOMAIN/CLASS/CODE/SUBSYSTEM`"))
+            .collect();
+        if raw.adapter.gateways.get_ref().is_empty() {
+            reader.report(raw.adapter.gateways.span(), "name at least one gateway: nobody else may call");
+        }
+        Findings::check(reader.findings)?;
+        // Only reached with a valid address: a missing one is a finding.
+        let Some(listen) = listen else { return Err(Finding::of_file(file, "no address to listen on").into()) };
+        let mut identity = raw.adapter.identity;
+        identity.resolve(folder);
+        Ok(Self {
+            file: file.to_owned(),
+            identity,
+            contracts,
+            listen,
+            gateways,
+            sources,
+            otlp: raw.telemetry.otlp,
+            otlp_ca: raw.telemetry.otlp_ca.map(|ca| folder.join(ca)),
+        })
+    }
+
+    /// The name of a contract folder, which is also its source's.
+    pub(crate) fn name(contract: &Path) -> &str {
+        contract.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+}
+
+/// Collects findings while the values are read.
+struct Reader<'a> {
+    file: &'a Path,
+    text: &'a str,
+    findings: Vec<Finding>,
+}
+
+impl Reader<'_> {
+    fn report(&mut self, span: Range<usize>, message: impl Into<String>) {
+        self.findings.push(Finding::new(self.file, self.text, span.start, span.len(), message));
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self, text: &Spanned<String>, shape: &str) -> Option<T> {
+        let value = text.get_ref().parse().ok();
+        if value.is_none() {
+            self.report(text.span(), format!("must be {shape}"));
+        }
+        value
+    }
+
+    fn sources(&mut self, folder: &Path, raw: &File) -> BTreeMap<String, SourceConfig> {
+        let mut names = Vec::new();
+        for contract in raw.adapter.contracts.get_ref() {
+            let name = Config::name(Path::new(contract.get_ref())).to_owned();
+            let missing = !raw.source.keys().any(|source| *source.get_ref() == name);
+            if name.is_empty() {
+                self.report(contract.span(), "must be the path of a folder");
+            } else if names.contains(&name) {
+                self.report(contract.span(), format!("a second contract folder named `{name}`"));
+            } else if missing {
+                self.report(contract.span(), format!("there is no [source.{name}] for this contract"));
+            }
+            names.push(name);
+        }
+        let mut sources = BTreeMap::new();
+        for (name, table) in &raw.source {
+            if !names.contains(name.get_ref()) {
+                let help = did_you_mean(name.get_ref(), names.iter().map(String::as_str));
+                let message = format!("`{}` is the name of no contract folder", name.get_ref());
+                self.report(name.span(), help.map_or(message.clone(), |help| format!("{message}; {help}")));
+            }
+            if let Some(source) = self.source(folder, table) {
+                sources.insert(name.get_ref().clone(), source);
+            }
+        }
+        sources
+    }
+
+    fn source(&mut self, folder: &Path, table: &SourceTable) -> Option<SourceConfig> {
+        let file = table.url.get_ref().strip_prefix("sqlite:").filter(|path| !path.is_empty());
+        if file.is_none() {
+            self.report(table.url.span(), "must be `sqlite:PATH`");
+        }
+        let max_connections = table.max_connections.as_ref().map_or(4, |number| {
+            if !(1..=256).contains(number.get_ref()) {
+                self.report(number.span(), "must be 1 to 256");
+            }
+            *number.get_ref()
+        });
+        let statement_timeout = self.duration(table.statement_timeout.as_ref(), LONGEST);
+        let acquire_timeout = self.duration(table.acquire_timeout.as_ref(), Duration::from_millis(250));
+        Some(SourceConfig { file: folder.join(file?), max_connections, statement_timeout, acquire_timeout })
+    }
+
+    fn duration(&mut self, text: Option<&Spanned<String>>, otherwise: Duration) -> Duration {
+        let Some(text) = text else { return otherwise };
+        match duration(text.get_ref()).filter(|duration| (SHORTEST..=LONGEST).contains(duration)) {
+            Some(duration) => duration,
+            None => {
+                self.report(text.span(), "must be a time of 1 ms to 30 s with its unit, e.g. `700ms` or `2s`");
+                otherwise
+            }
+        }
+    }
+}
+
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// `700ms` or `2s`.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number = number.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[adapter]
+identity  = { cert = "pki/civil.crt", key = "pki/civil.key", trust = "/etc/ca.crt" }
+contracts = ["contracts/civil"]
+listen    = "127.0.0.1:0"
+gateways  = ["spiffe://lorestan.example/bus/lorestan/gateway"]
+[source.civil]
+url = "sqlite:databases/civil.db"
+max_connections = 8
+statement_timeout = "700ms"
+"#;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("/srv/adapter.toml"), text).map_err(|findings| findings.to_string())
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_files_folder() {
+        let config = parse(GOOD).unwrap();
+        assert_eq!(config.identity.cert, Path::new("/srv/pki/civil.crt"));
+        assert_eq!(config.identity.trust, Path::new("/etc/ca.crt"));
+        assert_eq!(config.sources["civil"].file, Path::new("/srv/databases/civil.db"));
+        assert_eq!(config.sources["civil"].statement_timeout, Duration::from_millis(700));
+        assert_eq!(config.sources["civil"].acquire_timeout, Duration::from_millis(250));
+    }
+
+    #[test]
+    fn every_fault_is_found_at_once_with_its_place() {
+        let text = GOOD
+            .replace("127.0.0.1:0", "localhost")
+            .replace("\"700ms\"", "\"700\"")
+            .replace("sqlite:", "oracle:")
+            .replace("= 8", "= 0")
+            .replace("/bus/lorestan/gateway", "/bus");
+        let error = parse(&text).unwrap_err();
+        for place in [
+            ":5:13: must be an address",
+            ":6:14: must be an identity",
+            ":8:7: must be `sqlite:PATH`",
+            ":9:19: must be 1 to 256",
+            ":10:21: must be a time",
+        ] {
+            assert!(error.contains(&format!("/srv/adapter.toml{place}")), "{place} in {error}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_line_and_column() {
+        let error = parse(&GOOD.replace("listen ", "lissten")).unwrap_err();
+        assert!(error.starts_with("/srv/adapter.toml:5:1: unknown field `lissten`"), "{error}");
+        let error = parse(&format!("{GOOD}passwort = \"x\"\n")).unwrap_err();
+        assert!(error.starts_with("/srv/adapter.toml:11:1: unknown field `passwort`"), "{error}");
+    }
+
+    #[test]
+    fn every_contract_has_a_source_and_every_source_a_contract() {
+        let error = parse(&GOOD.replace("[source.civil]", "[source.civl]")).unwrap_err();
+        assert!(error.contains(":4:14: there is no [source.civil]"), "{error}");
+        assert!(error.contains(":7:9: `civl` is the name of no contract folder; did you mean `civil`?"), "{error}");
+    }
+}

@@ -1,0 +1,168 @@
+//! What is wrong with an operator's files: every finding names its file, line and column, and all of them come at once.
+//! Leaves out refusals of calls, which are in `refusal`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+
+/// One fault in one file. `Display` is `FILE:LINE:COLUMN: MESSAGE`; as a [`miette::Diagnostic`] it also shows the line
+/// and points at the place. Never holds a value from a database.
+#[derive(Clone, Debug)]
+pub struct Finding(Box<Place>);
+
+#[derive(Clone, Debug)]
+struct Place {
+    file: PathBuf,
+    line: usize,
+    column: usize,
+    offset: usize,
+    length: usize,
+    message: String,
+    help: Option<String>,
+    source: NamedSource<String>,
+}
+
+impl Finding {
+    /// A fault at `length` bytes from byte `offset` of `text`, the contents of `file`.
+    pub(crate) fn new(file: &Path, text: &str, offset: usize, length: usize, message: impl Into<String>) -> Self {
+        let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let before = text.get(..offset).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Self(Box::new(Place {
+            file: file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+            offset,
+            length: length.min(text.len() - offset),
+            message: message.into(),
+            help: None,
+            source: NamedSource::new(file.display().to_string(), text.to_owned()),
+        }))
+    }
+
+    /// A fault of the whole file, e.g. one that cannot be read.
+    pub(crate) fn of_file(file: &Path, message: impl Into<String>) -> Self {
+        Self::new(file, "", 0, 0, message)
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.0.help = Some(help.into());
+        self
+    }
+
+    /// The file with the fault.
+    pub fn file(&self) -> &Path {
+        &self.0.file
+    }
+
+    /// Line and column, both from 1; the column counts characters.
+    pub fn position(&self) -> (usize, usize) {
+        (self.0.line, self.0.column)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.0.file.display(), self.0.line, self.0.column, self.0.message)
+    }
+}
+
+impl std::error::Error for Finding {}
+
+impl Diagnostic for Finding {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.0.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.0.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(std::iter::once(LabeledSpan::new(None, self.0.offset, self.0.length))))
+    }
+}
+
+/// All findings of one load, at least one.
+#[derive(Clone, Debug)]
+pub struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// The findings in the order of the files.
+    pub fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.0.iter()
+    }
+
+    /// `Ok` if there is none.
+    pub(crate) fn check(findings: Vec<Finding>) -> Result<(), Self> {
+        if findings.is_empty() { Ok(()) } else { Err(Self(findings)) }
+    }
+}
+
+impl From<Finding> for Findings {
+    fn from(finding: Finding) -> Self {
+        Self(vec![finding])
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, finding) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{finding}")?;
+            if let Some(help) = &finding.0.help {
+                write!(f, " ({help})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Findings {}
+
+impl Diagnostic for Findings {
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        Some(Box::new(self.0.iter().map(|finding| finding as &dyn Diagnostic)))
+    }
+}
+
+/// The known name closest to `wanted`, if it is close enough to be a slip of the finger.
+pub(crate) fn did_you_mean<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    let closest = known.map(|name| (distance(wanted, name), name)).min()?;
+    (closest.0 <= 1 + wanted.chars().count() / 4).then(|| format!("did you mean `{}`?", closest.1))
+}
+
+/// Levenshtein's distance in characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut next = vec![i + 1];
+        for ((to, above), diagonal) in b.iter().zip(row.iter().skip(1)).zip(&row) {
+            let left = next.last().copied().unwrap_or_default();
+            next.push((above + 1).min(left + 1).min(diagonal + usize::from(from != *to)));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_names_file_line_and_column_in_characters() {
+        let finding = Finding::new(Path::new("a.sql"), "SELECT 'نام',\n  x", 19, 1, "no such field");
+        assert_eq!(finding.to_string(), "a.sql:2:3: no such field");
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_named() {
+        let known = ["birth_date", "given_name"];
+        assert_eq!(did_you_mean("birth_dat", known.into_iter()).as_deref(), Some("did you mean `birth_date`?"));
+        assert_eq!(did_you_mean("iban", known.into_iter()), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! The statement of one method under one grant: the agency's statement wrapped so that only granted columns are selected
+//! and only the grant's rows pass. Made once per grant and kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chapar_model::{Reason, RowScopes};
+use parking_lot::RwLock;
+
+use crate::encode::Encoder;
+use crate::shape::{Leaf, Shape};
+use crate::source::{Failure, Parameter};
+
+/// Plans kept per method; a bus has fewer grants on a method than this.
+const KEPT: usize = 1_024;
+
+/// What to run for one grant.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The wrapped statement.
+    pub(crate) sql: Arc<str>,
+    /// Its rows' way to bytes.
+    pub(crate) encoder: Arc<Encoder>,
+    /// The scopes' values, bound after the request's.
+    pub(crate) scopes: Vec<Parameter>,
+}
+
+/// All plans of one method.
+#[derive(Debug)]
+pub(crate) struct Plans {
+    inner: String,
+    limit: u64,
+    row_scopes: Vec<String>,
+    shape: Shape,
+    made: RwLock<HashMap<String, Arc<Plan>>>,
+}
+
+impl Plans {
+    /// Plans around the statement `inner`, of which at most `limit` rows are ever read.
+    pub(crate) fn new(inner: &str, limit: u64, row_scopes: &[String], shape: Shape) -> Self {
+        Self { inner: inner.to_owned(), limit, row_scopes: row_scopes.to_vec(), shape, made: RwLock::default() }
+    }
+
+    /// The response's columns.
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The plan for the granted `fields` (`a,b.c`) and `rows` (`province=15`), both as the gateway's metadata has them.
+    ///
+    /// # Errors
+    /// `SCHEMA_DRIFT` if they name something that this contract does not have: then gateway and adapter hold different
+    /// contracts, and nothing is answered.
+    pub(crate) fn plan(&self, fields: &str, rows: &str) -> Result<Arc<Plan>, Failure> {
+        let key = format!("{fields};{rows}");
+        if let Some(plan) = self.made.read().get(&key) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = Arc::new(self.make(fields, rows)?);
+        let mut made = self.made.write();
+        if made.len() >= KEPT {
+            made.clear();
+        }
+        made.insert(key, Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    fn make(&self, fields: &str, rows: &str) -> Result<Plan, Failure> {
+        let drift = |detail: String| Failure::new(Reason::SchemaDrift, detail);
+        let granted: Vec<&str> = fields.split(',').map(str::trim).filter(|path| !path.is_empty()).collect();
+        for path in &granted {
+            if !self.shape.leaves.iter().any(|leaf| covers(path, leaf)) {
+                return Err(drift("chapar-fields names a field that this contract does not have".to_owned()));
+            }
+        }
+        let selected =
+            || self.shape.leaves.iter().filter(|leaf| leaf.key || granted.iter().any(|path| covers(path, leaf)));
+        let rows = RowScopes::from_header(rows).map_err(|_| drift("chapar-rows is malformed".to_owned()))?;
+        let mut sql = String::from("SELECT ");
+        for (index, leaf) in selected().enumerate() {
+            sql.push_str(if index == 0 { "q." } else { ", q." });
+            sql.push_str(&quoted(&leaf.column));
+        }
+        if selected().next().is_none() {
+            sql.push('1');
+        }
+        // The line's end keeps a closing comment of the statement from swallowing the bracket.
+        sql.push_str(&format!("\nFROM (\n{}\n) AS q", self.inner));
+        let mut scopes = Vec::new();
+        for (index, (column, values)) in rows.iter().enumerate() {
+            if !self.row_scopes.iter().any(|known| known == column) {
+                return Err(drift("chapar-rows names a scope that this contract does not have".to_owned()));
+            }
+            let marks = vec!["?"; values.len()].join(", ");
+            let word = if index == 0 { "WHERE" } else { "AND" };
+            sql.push_str(&format!("\n{word} q.{} IN ({marks})", quoted(column)));
+            scopes.extend(values.iter().map(|value| Parameter::Text(value.clone())));
+        }
+        sql.push_str(&format!("\nLIMIT {}", self.limit));
+        let encoder = Arc::new(Encoder::new(self.shape.cardinality, selected()));
+        Ok(Plan { sql: sql.into(), encoder, scopes })
+    }
+}
+
+/// A granted path covers a field that it names, and the fields of a message that it names.
+fn covers(granted: &str, leaf: &Leaf) -> bool {
+    match leaf.path.strip_prefix(granted) {
+        Some(rest) => rest.is_empty() || rest.starts_with('.'),
+        None => false,
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::{Cardinality, Form};
+
+    fn plans() -> Plans {
+        let leaf = |(number, path): (u32, &str)| Leaf {
+            path: path.into(),
+            column: path.to_owned(),
+            numbers: vec![number],
+            form: Form::String,
+            presence: false,
+            key: path == "national_id",
+        };
+        let leaves = (1..).zip(["national_id", "given_name", "address.city", "life_status"]).map(leaf).collect();
+        let shape = Shape { cardinality: Cardinality::One, leaves };
+        Plans::new("SELECT * FROM person WHERE national_id = :national_id", 2, &["province".to_owned()], shape)
+    }
+
+    #[test]
+    fn only_granted_columns_and_keys_are_selected() {
+        let plan = plans().plan("given_name,address", "").unwrap();
+        assert_eq!(
+            &*plan.sql,
+            "SELECT q.\"national_id\", q.\"given_name\", q.\"address.city\"\nFROM (\nSELECT * FROM person WHERE \
+             national_id = :national_id\n) AS q\nLIMIT 2"
+        );
+        assert!(plan.scopes.is_empty());
+    }
+
+    #[test]
+    fn row_scopes_are_bound_and_never_written_into_the_statement() {
+        let plan = plans().plan("given_name", "province=15,16").unwrap();
+        assert!(plan.sql.ends_with("AS q\nWHERE q.\"province\" IN (?, ?)\nLIMIT 2"), "{}", plan.sql);
+        assert_eq!(plan.scopes, [Parameter::Text("15".into()), Parameter::Text("16".into())]);
+    }
+
+    #[test]
+    fn a_grant_that_this_contract_does_not_know_is_not_guessed_at() {
+        for (fields, rows) in [("given_nam", ""), ("given_name", "county=1"), ("given_name", "province")] {
+            assert_eq!(plans().plan(fields, rows).unwrap_err().reason, Reason::SchemaDrift, "{fields} {rows}");
+        }
+    }
+
+    #[test]
+    fn a_plan_is_made_once_per_grant() {
+        let plans = plans();
+        let first = plans.plan("given_name", "").unwrap();
+        assert!(Arc::ptr_eq(&first, &plans.plan("given_name", "").unwrap()));
+    }
+}

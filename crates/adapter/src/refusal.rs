@@ -1,0 +1,59 @@
+//! A failure on its way out: the gRPC status with its `google.rpc` details, and the operator's log line. The caller sees the
+//! catalogue's sentence and a field's path; the operator also sees what happened. Neither sees a value.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chapar_model::{Code, MethodPath, Reason, header};
+use http::HeaderMap;
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::source::Failure;
+
+/// The domain of every `ErrorInfo`.
+const DOMAIN: &str = "chapar";
+/// When a busy or lost source may be asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// The failure as a gRPC status, with `chapar-reason` beside it.
+pub(crate) fn status(failure: &Failure) -> tonic::Status {
+    let reason = failure.reason;
+    let mut metadata = HashMap::new();
+    let mut details = ErrorDetails::new();
+    if let Some(field) = &failure.field {
+        metadata.insert("field".to_owned(), field.to_string());
+        if reason.code() == Code::InvalidArgument {
+            details.add_bad_request_violation(field.to_string(), reason.english());
+        }
+    }
+    details.set_error_info(reason.as_str(), DOMAIN, metadata);
+    if matches!(reason, Reason::SourceBusy | Reason::SourceDown) {
+        details.set_retry_info(Some(RETRY_AFTER));
+    }
+    let code = tonic::Code::from_i32(reason.code() as i32);
+    let mut status = tonic::Status::with_error_details(code, reason.english(), details);
+    status.metadata_mut().insert(header::REASON, tonic::metadata::MetadataValue::from_static(reason.as_str()));
+    status
+}
+
+/// The failure as the trailers of a response that has begun.
+pub(crate) fn trailers(failure: &Failure) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    if status(failure).add_header(&mut trailers).is_err() {
+        trailers.insert("grpc-status", http::HeaderValue::from(u16::from(failure.reason.code() as u8)));
+    }
+    trailers
+}
+
+/// One line for the operator: a warning if the agency's side is at fault.
+pub(crate) fn log(method: Option<&MethodPath>, call: &str, failure: &Failure) {
+    let method = method.map_or("unknown", MethodPath::as_str);
+    let (reason, detail) = (failure.reason.as_str(), &*failure.detail);
+    let field = failure.field.as_deref().unwrap_or_default();
+    match failure.reason.code() {
+        Code::NotFound | Code::InvalidArgument | Code::Cancelled => {
+            tracing::info!(method, call, reason, field, detail, "refused");
+        }
+        _ => tracing::warn!(method, call, reason, field, detail, "refused"),
+    }
+}

@@ -1,0 +1,131 @@
+//! The adapter as a service on HTTP/2: lets in the bus's gateways and no one else, matches the path byte for byte, reads the
+//! one request message. Leaves out what a call means (`call`) and TLS (the transport).
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chapar_model::{Identity, Reason};
+use chapar_telemetry::Tracer;
+use chapar_transport::frame::{FrameError, MessageReader};
+use chapar_transport::{Peer, timeout};
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+use tower::Service as _;
+
+use crate::body::Answer;
+use crate::offer::Offer;
+use crate::source::Failure;
+use crate::{call, refusal};
+
+/// The largest request message, in bytes. A request names a record; it carries no documents.
+const LARGEST_REQUEST: usize = 64 * 1024;
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// Everything that the adapter answers. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Calls {
+    desk: Arc<Desk>,
+    health: HealthServer<HealthService>,
+}
+
+struct Desk {
+    gateways: Vec<Identity>,
+    offers: HashMap<String, Offer>,
+    tracer: Tracer,
+}
+
+impl Calls {
+    pub(crate) fn new(
+        gateways: Vec<Identity>,
+        offers: Vec<Offer>,
+        tracer: Tracer,
+        health: HealthServer<HealthService>,
+    ) -> Self {
+        let offers = offers.into_iter().map(|offer| (format!("/{}", offer.path), offer)).collect();
+        Self { desk: Arc::new(Desk { gateways, offers, tracer }), health }
+    }
+
+    /// Answers one request. The peer is taken from its extensions; without one, nobody is let in.
+    pub(crate) async fn answer<B>(mut self, request: Request<B>) -> Response<Answer>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+    {
+        if let Err(failure) = self.desk.identify(&request) {
+            refusal::log(None, "", &failure);
+            return refusal::status(&failure).into_http();
+        }
+        if request.uri().path().starts_with(HEALTH) {
+            return match self.health.call(request).await {
+                Ok(response) => response.map(Answer::health),
+                Err(never) => match never {},
+            };
+        }
+        let Some(offer) = self.desk.offers.get(request.uri().path()) else {
+            let failure = Failure::new(Reason::MethodUnknown, "no such method");
+            refusal::log(None, "", &failure);
+            return refusal::status(&failure).into_http();
+        };
+        let (head, body) = request.into_parts();
+        call::answer(offer, &self.desk.tracer, &head.headers, read(body)).await
+    }
+}
+
+impl Desk {
+    fn identify<B>(&self, request: &Request<B>) -> Result<(), Failure> {
+        let peer = request.extensions().get::<Arc<Peer>>();
+        let peer = peer.ok_or_else(|| Failure::new(Reason::CertificateRequired, "no peer"))?;
+        match &peer.identity {
+            Ok(identity) if self.gateways.contains(identity) => Ok(()),
+            Ok(_) => Err(Failure::new(Reason::IdentityUnknown, "the caller is not one of `gateways` in the settings")),
+            Err(_) => Err(Failure::new(Reason::IdentityAmbiguous, "the caller's certificate names no identity")),
+        }
+    }
+}
+
+/// The request's one message, under the limit.
+async fn read<B>(body: B) -> Result<Bytes, Failure>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let broken = |error: FrameError| {
+        let reason = match error {
+            FrameError::TooLarge { .. } => Reason::MessageTooLarge,
+            FrameError::Compressed => Reason::EncodingUnsupported,
+            FrameError::Truncated => Reason::FrameMalformed,
+            FrameError::Body(_) => Reason::Cancelled,
+        };
+        Failure::new(reason, "the request could not be read")
+    };
+    let mut messages = MessageReader::new(body, LARGEST_REQUEST);
+    let first = messages.next().await.map_err(broken)?;
+    match (first, messages.next().await.map_err(broken)?) {
+        (Some(message), None) => Ok(message),
+        _ => Err(Failure::new(Reason::Cardinality, "a request is exactly one message")),
+    }
+}
+
+/// `grpc-timeout`, if there is one.
+pub(crate) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
+    let malformed = |_| Failure::new(Reason::TimeoutMalformed, "`grpc-timeout` is malformed");
+    headers.get(timeout::HEADER).map(timeout::parse).transpose().map_err(malformed)
+}
+
+impl hyper::service::Service<Request<Incoming>> for Calls {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let calls = self.clone();
+        Box::pin(async move { Ok(calls.answer(request).await) })
+    }
+}

@@ -1,0 +1,89 @@
+//! SQLite: a bounded pool of read-only connections, each with its own thread and its own prepared statements. Leaves out
+//! how a connection is made safe (`connection`) and how one query runs on it (`worker`).
+
+mod connection;
+mod worker;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use chapar_model::Reason;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc};
+
+use self::worker::Job;
+use super::{Described, Failure, Query, Rows, Source};
+
+/// Batches that may wait for a slow reader; with the batch size it bounds the memory of a stream.
+pub(crate) const WAITING_BATCHES: usize = 2;
+
+/// A pool on one database file.
+pub(crate) struct Sqlite {
+    file: PathBuf,
+    acquire_timeout: Duration,
+    pool: Arc<Pool>,
+}
+
+struct Pool {
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<SyncSender<Job>>>,
+}
+
+impl Sqlite {
+    /// Opens `file`, proves that it is a readable database, and starts `connections` threads.
+    ///
+    /// # Errors
+    /// A sentence that names the file and what is wrong with it.
+    pub(crate) fn open(file: &Path, connections: usize, acquire_timeout: Duration) -> Result<Self, String> {
+        connection::probe(file)?;
+        let pool = Arc::new(Pool { permits: Arc::new(Semaphore::new(connections)), idle: Mutex::default() });
+        for number in 0..connections {
+            let jobs =
+                worker::start(number, file.to_owned()).map_err(|error| format!("cannot start a thread: {error}"))?;
+            pool.idle.lock().push(jobs);
+        }
+        Ok(Self { file: file.to_owned(), acquire_timeout, pool })
+    }
+
+    async fn start(&self, query: Query) -> Result<Rows, Failure> {
+        let patience = (Instant::now() + self.acquire_timeout).min(query.deadline);
+        let permit = Arc::clone(&self.pool.permits).acquire_owned();
+        let permit = match tokio::time::timeout_at(patience.into(), permit).await {
+            Ok(Ok(permit)) => permit,
+            _ if patience == query.deadline => return Err(query.is_late()),
+            _ => return Err(Failure::new(Reason::SourceBusy, "no connection became free in time")),
+        };
+        let lost = || Failure::new(Reason::SourceDown, "a connection's thread is gone");
+        let home = self.pool.idle.lock().pop().ok_or_else(lost)?;
+        let (batches, rows) = mpsc::channel(WAITING_BATCHES);
+        let pool = Arc::downgrade(&self.pool);
+        let jobs = home.clone();
+        let give_back = move || {
+            if let Some(pool) = pool.upgrade() {
+                pool.idle.lock().push(home);
+            }
+            drop(permit);
+        };
+        let job = Job { query, batches, runtime: tokio::runtime::Handle::current(), give_back: Box::new(give_back) };
+        jobs.send(job).map_err(|_| lost())?;
+        Ok(Rows(rows))
+    }
+}
+
+impl Source for Sqlite {
+    fn system(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn describe(&self, sql: &str) -> Result<Described, Failure> {
+        connection::describe(&self.file, sql)
+    }
+
+    fn run(&self, query: Query) -> Pin<Box<dyn Future<Output = Result<Rows, Failure>> + Send + '_>> {
+        Box::pin(self.start(query))
+    }
+}

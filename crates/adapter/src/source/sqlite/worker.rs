@@ -1,0 +1,175 @@
+//! The thread of one connection: runs one query at a time, sends its rows in batches, and is interrupted by the deadline or
+//! by the reader's leaving. Opens its connection when first needed, and again after the file failed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+use bytes::Bytes;
+use chapar_model::Reason;
+use parking_lot::Mutex;
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, ToSql};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::connection::{failure_at_start, failure_of_run, is_broken, open};
+use crate::source::{Batch, Cell, Failure, Parameter, Query, Row};
+
+/// A batch is sent when it holds this many bytes.
+const BATCH_BYTES: usize = 16 * 1024;
+/// How many instructions of SQLite's virtual machine pass between two looks at the clock: some tens of microseconds.
+const LOOK_EVERY: i32 = 1_000;
+
+/// One query for one connection.
+pub(super) struct Job {
+    pub(super) query: Query,
+    pub(super) batches: mpsc::Sender<Result<Batch, Failure>>,
+    pub(super) runtime: Handle,
+    pub(super) give_back: Box<dyn FnOnce() + Send>,
+}
+
+/// What the progress handler watches while a query runs.
+type Watch = Arc<Mutex<Option<(Instant, mpsc::Sender<Result<Batch, Failure>>)>>>;
+
+/// Starts the thread; it ends when every sender is gone.
+pub(super) fn start(number: usize, file: PathBuf) -> std::io::Result<SyncSender<Job>> {
+    let (jobs, inbox) = sync_channel(1);
+    std::thread::Builder::new().name(format!("sqlite-{number}")).spawn(move || serve(&file, &inbox))?;
+    Ok(jobs)
+}
+
+fn serve(file: &Path, inbox: &Receiver<Job>) {
+    let watch = Watch::default();
+    let mut connection = None;
+    while let Ok(Job { query, batches, runtime, give_back }) = inbox.recv() {
+        *watch.lock() = Some((query.deadline, batches.clone()));
+        let mut output = Output { batches, runtime, query: &query };
+        let result = match &mut connection {
+            Some(connection) => run(connection, &mut output),
+            none => connect(file, &watch).and_then(|opened| run(none.insert(opened), &mut output)),
+        };
+        *watch.lock() = None;
+        if result.as_ref().is_err_and(is_broken) {
+            connection = None;
+        }
+        give_back();
+        if let Err(failure) = result {
+            output.send(Err(failure));
+        }
+    }
+}
+
+fn connect(file: &Path, watch: &Watch) -> Result<Connection, Failure> {
+    let mut connection = open(file).map_err(|error| {
+        let failure = failure_at_start(&error);
+        if failure.reason == Reason::SchemaDrift { Failure { reason: Reason::SourceDown, ..failure } } else { failure }
+    })?;
+    let watch = Arc::clone(watch);
+    let is_over = move || {
+        watch.lock().as_ref().is_some_and(|(deadline, batches)| batches.is_closed() || Instant::now() >= *deadline)
+    };
+    connection.progress_handler(LOOK_EVERY, Some(is_over)).map_err(|error| failure_at_start(&error))?;
+    Ok(connection)
+}
+
+fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> {
+    let query = output.query;
+    let mut statement =
+        connection.prepare_cached(&query.sql).map_err(|error| output.explain(&error, failure_at_start))?;
+    for (index, parameter) in query.parameters.iter().enumerate() {
+        statement.raw_bind_parameter(index + 1, parameter).map_err(|error| failure_of_run(&error))?;
+    }
+    let mut rows = statement.raw_query();
+    let mut buffer = Vec::new();
+    let mut scratch = Vec::new();
+    let (mut count, mut total) = (0, 0);
+    loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => break,
+            Err(error) => {
+                let failure = output.explain(&error, failure_of_run);
+                // SQLite prepares anew when the schema moved, and says no more than "error" if that fails.
+                let moved =
+                    || connection.prepare(&query.sql).err().map(|error| output.explain(&error, failure_at_start));
+                return Err(match failure.reason {
+                    Reason::SourceRefused => moved().unwrap_or(failure),
+                    _ => failure,
+                });
+            }
+        };
+        total += 1;
+        if total > query.most {
+            return Err(Failure::new(query.excess, "the statement gives more rows than the method allows"));
+        }
+        query.encoder.encode(&SqliteRow(row), query.subject.as_deref(), &mut scratch, &mut buffer)?;
+        count += 1;
+        if buffer.len() >= BATCH_BYTES {
+            let batch = Batch { bytes: Bytes::from(std::mem::take(&mut buffer)), rows: count, last: false };
+            count = 0;
+            if !output.send(Ok(batch)) {
+                return if Instant::now() >= query.deadline { Err(query.is_late()) } else { Ok(()) };
+            }
+        }
+    }
+    output.send(Ok(Batch { bytes: Bytes::from(buffer), rows: count, last: true }));
+    Ok(())
+}
+
+/// Where a query's batches go.
+struct Output<'a> {
+    batches: mpsc::Sender<Result<Batch, Failure>>,
+    runtime: Handle,
+    query: &'a Query,
+}
+
+impl Output<'_> {
+    /// Waits for a slow reader, but not past the deadline. False: nobody reads on.
+    fn send(&self, batch: Result<Batch, Failure>) -> bool {
+        match self.batches.try_send(batch) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Err(mpsc::error::TrySendError::Full(batch)) => {
+                let deadline = self.query.deadline.into();
+                let sent = async { tokio::time::timeout_at(deadline, self.batches.send(batch)).await };
+                matches!(self.runtime.block_on(sent), Ok(Ok(())))
+            }
+        }
+    }
+
+    /// An interrupted statement is late, or nobody waits for it.
+    fn explain(&self, error: &rusqlite::Error, otherwise: fn(&rusqlite::Error) -> Failure) -> Failure {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::OperationInterrupted) => self.query.is_late(),
+            _ => otherwise(error),
+        }
+    }
+}
+
+struct SqliteRow<'a, 'b>(&'a rusqlite::Row<'b>);
+
+impl Row for SqliteRow<'_, '_> {
+    fn cell(&self, index: usize) -> Cell<'_> {
+        match self.0.get_ref(index) {
+            Ok(ValueRef::Integer(value)) => Cell::Integer(value),
+            Ok(ValueRef::Real(value)) => Cell::Real(value),
+            Ok(ValueRef::Text(value)) => Cell::Text(value),
+            Ok(ValueRef::Blob(value)) => Cell::Blob(value),
+            Ok(ValueRef::Null) | Err(_) => Cell::Null,
+        }
+    }
+}
+
+impl ToSql for Parameter {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Null => ToSqlOutput::Owned(Value::Null),
+            Self::Integer(value) => ToSqlOutput::Owned(Value::Integer(*value)),
+            Self::Real(value) => ToSqlOutput::Owned(Value::Real(*value)),
+            Self::Text(value) => ToSqlOutput::Borrowed(ValueRef::Text(value.as_bytes())),
+            Self::Blob(value) => ToSqlOutput::Borrowed(ValueRef::Blob(value)),
+        })
+    }
+}

@@ -1,0 +1,299 @@
+//! One `.sql` file: exactly one reading statement, its `:name` placeholders and its declared unused fields, found by a real
+//! SQL parser. Leaves out what the names mean (`bind`, `shape`) and whether the database agrees (`check`).
+
+use std::path::{Path, PathBuf};
+
+use sqlparser::ast::{Query, Select, SetExpr, Statement as Ast};
+use sqlparser::dialect::SQLiteDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
+
+use crate::finding::Finding;
+
+/// The longest statement file that is read, in bytes.
+const LONGEST_FILE: u64 = 256 * 1024;
+/// How deep expressions and subqueries may nest.
+const DEEPEST: usize = 50;
+
+/// A statement that can only read.
+#[derive(Clone, Debug)]
+pub(crate) struct Statement {
+    file: PathBuf,
+    text: String,
+    end: usize,
+    parameters: Vec<Name>,
+    unused: Vec<Name>,
+    words: Vec<Name>,
+}
+
+/// A name with its place in the file, in bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    pub(crate) text: String,
+    pub(crate) offset: usize,
+    length: usize,
+}
+
+impl Statement {
+    /// Reads and parses `file`.
+    pub(crate) fn load(file: &Path) -> Result<Self, Finding> {
+        match std::fs::metadata(file) {
+            Ok(metadata) if metadata.len() > LONGEST_FILE => {
+                return Err(Finding::of_file(file, format!("longer than {LONGEST_FILE} bytes")));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(Finding::of_file(file, format!("cannot be read: {error}"))),
+        }
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Finding::of_file(file, format!("cannot be read: {error}")))?;
+        Self::parse(file, text)
+    }
+
+    /// Parses `text`, the contents of `file`.
+    pub(crate) fn parse(file: &Path, text: String) -> Result<Self, Finding> {
+        let lines = Lines::new(&text);
+        let syntax = |message: String| {
+            let (message, location) = split_location(&message);
+            // Without a place the parser means the end of the file.
+            let offset = location.map_or(text.trim_end().len(), |location| lines.offset(location));
+            Finding::new(file, &text, offset, 1, message)
+        };
+        let tokens = Tokenizer::new(&SQLiteDialect {}, &text)
+            .tokenize_with_location()
+            .map_err(|error| syntax(error.to_string()))?;
+        let mut parsed = Parser::new(&SQLiteDialect {})
+            .with_recursion_limit(DEEPEST)
+            .with_tokens_with_locations(tokens.clone())
+            .parse_statements()
+            .map_err(|error| syntax(error.to_string().trim_start_matches("sql parser error: ").to_owned()))?;
+        let whole = |message: &str| Finding::new(file, &text, first_offset(&lines, &tokens), 1, message);
+        let statement = match (parsed.pop(), parsed.is_empty()) {
+            (None, _) => return Err(whole("holds no statement")),
+            (Some(statement), true) => statement,
+            (Some(_), false) => return Err(second_statement(file, &text, &lines, &tokens)),
+        };
+        match &statement {
+            Ast::Query(query) if reads_only(query) => {}
+            _ => return Err(whole("only a SELECT is allowed").with_help("a method reads; it never writes")),
+        }
+        let parameters = placeholders(file, &text, &lines, &tokens)?;
+        let unused = declared_unused(&lines, &tokens);
+        let words = words(&lines, &tokens);
+        let end = tokens.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon));
+        let end = end.map_or(text.len(), |token| lines.offset(token.span.end));
+        Ok(Self { file: file.to_owned(), end, parameters, unused, words, text })
+    }
+
+    /// The statement without a closing semicolon or comment, as the agency wrote it.
+    pub(crate) fn sql(&self) -> &str {
+        self.text.get(..self.end).unwrap_or_default()
+    }
+
+    /// Every placeholder once, in order of first appearance: the order in which SQLite numbers them.
+    pub(crate) fn parameters(&self) -> &[Name] {
+        &self.parameters
+    }
+
+    /// Request fields that the leading comment declares unused.
+    pub(crate) fn unused(&self) -> &[Name] {
+        &self.unused
+    }
+
+    /// A finding at a name's place.
+    pub(crate) fn finding_at(&self, name: &Name, message: impl Into<String>) -> Finding {
+        Finding::new(&self.file, &self.text, name.offset, name.length, message)
+    }
+
+    /// A finding about a result column, at the first place where its name is written, else at the statement's start.
+    pub(crate) fn finding_about(&self, column: &str, message: impl Into<String>) -> Finding {
+        match self.words.iter().find(|word| word.text == column) {
+            Some(word) => self.finding_at(word, message),
+            None => Finding::new(&self.file, &self.text, self.words.first().map_or(0, |word| word.offset), 1, message),
+        }
+    }
+}
+
+/// Turns the parser's line and column (both from 1, in characters) into bytes.
+struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, starts }
+    }
+
+    fn offset(&self, location: Location) -> usize {
+        let line = usize::try_from(location.line).unwrap_or(usize::MAX).saturating_sub(1);
+        let column = usize::try_from(location.column).unwrap_or(usize::MAX).saturating_sub(1);
+        let start = self.starts.get(line).copied().unwrap_or(self.text.len());
+        let rest = self.text.get(start..).unwrap_or_default();
+        start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at)
+    }
+
+    fn name(&self, text: &str, token: &TokenWithSpan) -> Name {
+        let offset = self.offset(token.span.start);
+        Name { text: text.to_owned(), offset, length: self.offset(token.span.end).saturating_sub(offset) }
+    }
+}
+
+fn first_offset(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> usize {
+    let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
+    first.map_or(0, |token| lines.offset(token.span.start))
+}
+
+fn second_statement(file: &Path, text: &str, lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Finding {
+    let mut rest = tokens.iter().skip_while(|token| token.token != Token::SemiColon);
+    let second = rest.find(|token| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon));
+    let offset = second.map_or(0, |token| lines.offset(token.span.start));
+    Finding::new(file, text, offset, 1, "a second statement: a method has exactly one")
+}
+
+/// Takes the parser's ` at Line: L, Column: C` off the end of its message.
+fn split_location(message: &str) -> (&str, Option<Location>) {
+    let Some((before, place)) = message.rsplit_once(" at Line: ") else { return (message, None) };
+    let Some((line, column)) = place.split_once(", Column: ") else { return (message, None) };
+    match (line.parse(), column.trim().parse()) {
+        (Ok(line), Ok(column)) => (before, Some(Location { line, column })),
+        _ => (message, None),
+    }
+}
+
+fn reads_only(query: &Query) -> bool {
+    let expressions = query.with.iter().flat_map(|with| &with.cte_tables);
+    query.locks.is_empty() && expressions.into_iter().all(|cte| reads_only(&cte.query)) && body_reads_only(&query.body)
+}
+
+fn body_reads_only(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::Select(select) => is_plain(select),
+        SetExpr::Query(query) => reads_only(query),
+        SetExpr::SetOperation { left, right, .. } => body_reads_only(left) && body_reads_only(right),
+        SetExpr::Values(_) => true,
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => false,
+    }
+}
+
+fn is_plain(select: &Select) -> bool {
+    select.into.is_none()
+}
+
+/// Every `:name`, once. Text inside literals, quoted identifiers and comments is another token, so it is never mistaken.
+fn placeholders(file: &Path, text: &str, lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Result<Vec<Name>, Finding> {
+    let mut found: Vec<Name> = Vec::new();
+    let mut tokens = tokens.iter().peekable();
+    while let Some(token) = tokens.next() {
+        let other = match &token.token {
+            Token::Colon => match tokens.peek().map(|next| &next.token) {
+                Some(Token::Word(word)) if word.quote_style.is_none() && word.value.is_ascii() => {
+                    if !found.iter().any(|name| name.text == word.value) {
+                        let mut name = lines.name(&word.value, token);
+                        name.length += word.value.len();
+                        found.push(name);
+                    }
+                    continue;
+                }
+                _ => ":".to_owned(),
+            },
+            Token::Placeholder(name) => name.clone(),
+            Token::AtSign => "@".to_owned(),
+            _ => continue,
+        };
+        let offset = lines.offset(token.span.start);
+        let finding = Finding::new(file, text, offset, other.len(), format!("`{other}` is no placeholder"));
+        return Err(finding.with_help("write `:field`, the name of a request field"));
+    }
+    Ok(found)
+}
+
+/// The names of `-- unused: a, b` lines before the first word of the statement.
+fn declared_unused(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Vec<Name> {
+    let leading = tokens.iter().take_while(|token| matches!(token.token, Token::Whitespace(_)));
+    let comments = leading.filter_map(|token| match &token.token {
+        Token::Whitespace(Whitespace::SingleLineComment { comment, .. }) => {
+            comment.trim().strip_prefix("unused:").map(|names| (token, names))
+        }
+        _ => None,
+    });
+    let split = |(token, names): (&TokenWithSpan, &str)| -> Vec<Name> {
+        names.split(',').map(|name| lines.name(name.trim(), token)).filter(|name| !name.text.is_empty()).collect()
+    };
+    comments.flat_map(split).collect()
+}
+
+fn words(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Vec<Name> {
+    let word = |token: &TokenWithSpan| match &token.token {
+        Token::Word(word) => Some(lines.name(&word.value, token)),
+        _ => None,
+    };
+    tokens.iter().filter_map(word).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Statement, String> {
+        Statement::parse(Path::new("m.sql"), text.to_owned()).map_err(|finding| finding.to_string())
+    }
+
+    fn names(names: &[Name]) -> Vec<&str> {
+        names.iter().map(|name| name.text.as_str()).collect()
+    }
+
+    #[test]
+    fn placeholders_are_found_once_and_in_order() {
+        let statement = parse("SELECT a, :city AS c FROM t\nWHERE id = :id AND :city <> '' -- :no\n;\n").unwrap();
+        assert_eq!(names(statement.parameters()), ["city", "id"]);
+        assert!(statement.sql().ends_with("<> ''"), "{}", statement.sql());
+    }
+
+    #[test]
+    fn text_in_literals_comments_and_quoted_names_is_no_placeholder() {
+        let statement = parse("SELECT ':a', \":b\", [:c] /* :d */ FROM t WHERE x = 'it''s :e' AND y = :f").unwrap();
+        assert_eq!(names(statement.parameters()), ["f"]);
+    }
+
+    #[test]
+    fn unused_fields_are_declared_in_the_leading_comment() {
+        let statement = parse("-- The farmer.\n-- unused: a, b\nSELECT 1 -- unused: c\n").unwrap();
+        assert_eq!(names(statement.unused()), ["a", "b"]);
+    }
+
+    #[test]
+    fn everything_but_one_select_is_refused_with_its_place() {
+        for (text, finding) in [
+            ("", "m.sql:1:1: holds no statement"),
+            ("-- nothing\n", "m.sql:1:1: holds no statement"),
+            ("SELECT 1;\n  SELECT 2", "m.sql:2:3: a second statement"),
+            ("SELECT 1; DROP TABLE person", "m.sql:1:11: a second statement"),
+            ("\nDELETE FROM t", "m.sql:2:1: only a SELECT is allowed"),
+            ("INSERT INTO t VALUES (1)", "m.sql:1:1: only a SELECT"),
+            ("UPDATE t SET a = 1", "m.sql:1:1: only a SELECT"),
+            ("REPLACE INTO t VALUES (1)", "m.sql:1:1: only a SELECT"),
+            ("PRAGMA query_only = 0", "m.sql:1:1: only a SELECT"),
+            ("ATTACH DATABASE 'x' AS y", "m.sql:1:1: only a SELECT"),
+            ("CREATE TABLE t (a)", "m.sql:1:1: only a SELECT"),
+            ("WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x", "m.sql:1:1: only a SELECT"),
+            ("SELECT a INTO b FROM t", "m.sql:1:1: only a SELECT"),
+            ("SELECT a FROM t FOR UPDATE", "m.sql:1:1: only a SELECT"),
+            ("SELECT a\nFROM t WHERE id = ?", "m.sql:2:19: `?` is no placeholder"),
+            ("SELECT a FROM t WHERE id = $id", "m.sql:1:28: `$id` is no placeholder"),
+            ("SELECT a FROM t WHERE id = @id", "m.sql:1:28:"),
+            ("SELECT a FROM t WHERE id = :1", "m.sql:1:28:"),
+            ("SELECT a\nFROM t WHERE (", "m.sql:2:15: Expected: an expression, found: EOF"),
+            ("SELECT 'open", "m.sql:1:8: Unterminated string literal"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.starts_with(finding), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn nesting_without_end_is_a_finding_and_not_a_crash() {
+        let text = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
+        assert!(parse(&text).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! What is wrong with a contract folder is found before the first call, all of it at once, each with its place.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapar_contract::Contract;
+
+use super::bench::{Bench, PROTO, SCHEMA, STATEMENTS};
+use crate::source::Source;
+use crate::source::sqlite::Sqlite;
+use crate::{Adapter, Config, offer};
+
+/// The findings after `changed` replaced the statements of the same name.
+fn findings(changed: &[(&'static str, &'static str)]) -> Vec<String> {
+    let statement =
+        |(method, sql)| (method, changed.iter().find(|(name, _)| *name == method).map_or(sql, |(_, sql)| *sql));
+    let mut statements: Vec<_> = STATEMENTS.into_iter().map(statement).collect();
+    statements.extend(changed.iter().filter(|(method, _)| !STATEMENTS.iter().any(|(known, _)| known == method)));
+    let Err(findings) = Bench::with(PROTO, &statements, SCHEMA, "") else { return Vec::new() };
+    let tail = |text: String| text.rsplit_once("Register/").map(|(_, tail)| tail.to_owned()).unwrap();
+    findings.iter().map(|finding| tail(finding.to_string())).collect()
+}
+
+#[test]
+fn a_good_folder_has_no_findings() {
+    assert!(findings(&[]).is_empty());
+}
+
+#[test]
+fn every_fault_of_every_statement_is_found_at_once() {
+    let found = findings(&[
+        ("ListChildren", "SELECT parent, name, province\nFROM child\nWHERE parent = :idd"),
+        ("ListDegrees", "SELECT titel, mark\nFROM degree WHERE person = :id"),
+        ("Count", "SELECT 1 AS number;\nDROP TABLE sentinel"),
+        ("Cuont", "SELECT 1"),
+    ]);
+    let expected = [
+        "ListChildren.sql:3:16: `:idd` is no field of reg.v1.Ask",
+        "ListChildren.sql:1:1: the request field `id` is not used",
+        "ListDegrees.sql:1:1: the database does not take this statement: no such column: titel",
+        "Count.sql:2:1: a second statement",
+        "Cuont.sql:1:1: reg.v1.Register has no method `Cuont`",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}\nis not {expected}");
+    }
+}
+
+#[test]
+fn columns_and_fields_must_be_the_same() {
+    let found = findings(&[("ListDegrees", "SELECT title AS titel,\n  mark FROM degree WHERE person = :id")]);
+    assert!(found[0].starts_with("ListDegrees.sql:1:17: column `titel` is no field of reg.v1.Degrees"), "{found:#?}");
+    assert!(found[1].contains("no column is named `title`, so the field `degrees.title` has no source"), "{found:#?}");
+}
+
+#[test]
+fn declared_types_must_fit_the_contract() {
+    let found = findings(&[("ListDegrees", "SELECT person AS title, title AS mark FROM degree WHERE person = :id")]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("column `mark` is declared TEXT, the field needs a number"), "{found:#?}");
+}
+
+#[test]
+fn a_row_scope_must_be_a_column() {
+    let found = findings(&[("ListChildren", "SELECT parent, name FROM child WHERE parent = :id")]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("the row scope `province` is no column of the statement"), "{found:#?}");
+}
+
+#[test]
+fn an_unused_field_is_declared() {
+    let statement = "SELECT title, mark FROM degree";
+    assert!(findings(&[("ListDegrees", statement)])[0].contains("the request field `id` is not used"));
+    assert!(findings(&[("ListDegrees", "-- unused: id\nSELECT title, mark FROM degree")]).is_empty());
+    let found = findings(&[("ListDegrees", "-- unused: idd\nSELECT title, mark FROM degree WHERE person = :id")]);
+    assert!(found[0].starts_with("ListDegrees.sql:1:1: `unused: idd` is no field"), "{found:#?}");
+}
+
+#[test]
+fn a_statement_that_is_missing_is_named() {
+    let statements: Vec<_> = STATEMENTS.into_iter().filter(|(method, _)| *method != "Count").collect();
+    let findings = Bench::with(PROTO, &statements, SCHEMA, "").err().unwrap();
+    let text = findings.to_string();
+    assert!(text.contains("Register/Count.sql:1:1: there is no statement for reg.v1.Register/Count"), "{text}");
+}
+
+#[test]
+fn what_sqlite_would_refuse_while_reading_is_refused_at_load() {
+    let found = findings(&[("ListDegrees", "SELECT name AS title, 1.0 AS mark FROM sqlite_schema WHERE name = :id")]);
+    assert!(found[0].contains("the database does not take this statement"), "{found:#?}");
+}
+
+#[test]
+fn a_database_that_cannot_be_used_is_named_with_its_place_in_the_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/civil");
+    let text = format!(
+        "[adapter]\nidentity = {{ cert = 'c', key = 'k', trust = 't' }}\ncontracts = ['{}']\nlisten = '127.0.0.1:0'\n\
+         gateways = ['spiffe://lorestan.example/bus/lorestan/gateway']\n[source.civil]\nurl = 'sqlite:civil.db'\n",
+        proto.display()
+    );
+    let config = Config::parse(&folder.path().join("adapter.toml"), &text).unwrap();
+    let error = || Adapter::check(&config).unwrap_err().to_string();
+    for part in ["adapter.toml: [source.civil]: database", "civil.db` cannot be read"] {
+        assert!(error().contains(part), "{}", error());
+    }
+    std::fs::write(folder.path().join("civil.db"), "x".repeat(10_000)).unwrap();
+    assert!(error().contains("civil.db` is not an SQLite database"), "{}", error());
+}
+
+#[test]
+fn the_reference_contracts_fit_their_own_schemas() {
+    for name in ["agriculture", "banking", "civil", "education", "health"] {
+        let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto").join(name);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("reference.db");
+        let schema = std::fs::read_to_string(contract.join("v1/schema.sql")).unwrap();
+        rusqlite::Connection::open(&file).unwrap().execute_batch(&schema).unwrap();
+        let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
+        let compiled = Contract::load(&contract).unwrap();
+        let mut findings = Vec::new();
+        let offers = offer::load(&contract, &compiled, &source, Duration::from_secs(1), &mut findings);
+        assert!(findings.is_empty(), "{findings:#?}");
+        assert!(offers.len() >= 2, "{name}");
+    }
+}

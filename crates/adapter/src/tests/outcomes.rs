@@ -1,0 +1,155 @@
+//! The outcome table: every way in which a call can end without an answer has its one reason, and no value.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tonic_types::StatusExt;
+
+use super::bench::{Bench, GATEWAY, framed};
+
+const ONE: &str = r#"{"id": "1"}"#;
+/// Of every fixture, a text that must not come back in a refusal.
+const SECRET: &str = "s3cret-value";
+
+async fn person_after(sql: &str, fields: &str, rows: &str) -> String {
+    let answered = Bench::after(sql).call("GetPerson", fields, rows, ONE).await;
+    let status = tonic::Status::from_header_map(&answered.trailers);
+    if let Some(status) = status.filter(|_| answered.reason.is_some()) {
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((info.domain.as_str(), info.reason.as_str()), ("chapar", answered.reason()));
+        assert!(!format!("{status:?} {details:?} {:?}", answered.trailers).contains(SECRET));
+        assert!(answered.messages.is_empty());
+    }
+    answered.reason().to_owned()
+}
+
+#[tokio::test]
+async fn every_outcome_of_a_unary_call_has_its_reason() {
+    for (sql, fields, rows, reason) in [
+        ("DELETE FROM person", "given_name", "", "RECORD_NOT_FOUND"),
+        ("", "given_name", "province=16", "RECORD_NOT_FOUND"),
+        ("INSERT INTO person SELECT * FROM person WHERE id = '1'", "given_name", "", "RECORD_NOT_UNIQUE"),
+        ("UPDATE person SET given_name = NULL", "given_name", "", "NULL_IN_REQUIRED"),
+        ("UPDATE person SET street = NULL", "address", "", "NULL_IN_REQUIRED"),
+        ("UPDATE person SET nickname = NULL", "nickname", "", "OK"),
+        ("UPDATE person SET given_name = NULL", "nickname", "", "OK"),
+        ("UPDATE person SET given_name = x'ff'", "given_name", "", "VALUE_UNREADABLE"),
+        ("UPDATE person SET given_name = CAST(x'ff' AS TEXT)", "given_name", "", "VALUE_UNREADABLE"),
+        ("UPDATE person SET birth_date = 's3cret-value'", "birth_date", "", "VALUE_UNREADABLE"),
+        ("UPDATE person SET birth_date = '1991-02-30'", "birth_date", "", "VALUE_UNREADABLE"),
+        ("UPDATE person SET life = 's3cret-value'", "life_status", "", "VALUE_UNREADABLE"),
+        ("UPDATE person SET life = 9", "life_status", "", "VALUE_UNREADABLE"),
+        ("UPDATE person SET children = 3000000000", "children", "", "VALUE_UNREADABLE"),
+        ("UPDATE person SET children = 's3cret-value'", "children", "", "VALUE_UNREADABLE"),
+        ("UPDATE person SET photo = 's3cret-value'", "photo", "", "VALUE_UNREADABLE"),
+        ("", "no_such_field", "", "SCHEMA_DRIFT"),
+        ("", "given_name", "county=1", "SCHEMA_DRIFT"),
+    ] {
+        assert_eq!(person_after(sql, fields, rows).await, reason, "{sql} {fields} {rows}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_never_cut_silently() {
+    let bench = Bench::new();
+    let two = r#"{"id": "2"}"#;
+    assert_eq!(bench.call("ListChildren", "name", "", two).await.reason(), "TOO_MANY_ROWS");
+    assert_eq!(bench.call("ListDegrees", "degrees.title", "", two).await.reason(), "TOO_MANY_ROWS");
+}
+
+#[tokio::test]
+async fn a_fault_in_the_middle_of_a_stream_ends_it_with_its_reason() {
+    let bench = Bench::after("UPDATE child SET name = x'00' WHERE name = 'Amir'");
+    assert_eq!(bench.call("ListChildren", "name", "", ONE).await.reason(), "VALUE_UNREADABLE");
+}
+
+#[tokio::test]
+async fn a_row_of_another_subject_is_never_released() {
+    let statements =
+        super::bench::STATEMENTS.map(|(method, sql)| (method, sql.replace("WHERE id = :id", "WHERE id <> :id")));
+    let statements = statements.each_ref().map(|(method, sql)| (*method, sql.as_str()));
+    let bench = Bench::with(super::bench::PROTO, &statements, super::bench::SCHEMA, "").unwrap();
+    let answered = bench.call("GetPerson", "given_name", "", ONE).await;
+    assert_eq!((answered.reason(), answered.messages.len()), ("SCHEMA_DRIFT", 0));
+}
+
+#[tokio::test]
+async fn a_table_that_changed_under_the_adapter_is_drift() {
+    let bench = Bench::new();
+    let database = rusqlite::Connection::open(bench.folder().join("reg.db")).unwrap();
+    assert_eq!(bench.call("GetPerson", "given_name", "", ONE).await.reason(), "OK");
+    database.execute_batch("ALTER TABLE person RENAME COLUMN given_name TO first_name").unwrap();
+    assert_eq!(bench.call("GetPerson", "given_name", "", ONE).await.reason(), "SCHEMA_DRIFT");
+    assert_eq!(bench.call("ListDegrees", "degrees.title", "", ONE).await.reason(), "OK", "the others go on");
+}
+
+#[tokio::test]
+async fn a_damaged_page_is_a_source_that_is_down_and_the_other_tables_go_on() {
+    let bench = Bench::new();
+    let file = bench.folder().join("reg.db");
+    let database = rusqlite::Connection::open(&file).unwrap();
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'person'";
+    let root: u32 = database.query_row(root, [], |row| row.get(0)).unwrap();
+    drop(database);
+    let (root, mut bytes) = (root as usize, std::fs::read(&file).unwrap());
+    bytes[(root - 1) * 4096..root * 4096].fill(0xaa);
+    std::fs::write(&file, bytes).unwrap();
+    assert_eq!(bench.call("GetPerson", "given_name", "", ONE).await.reason(), "SOURCE_DOWN");
+    assert_eq!(bench.call("ListDegrees", "degrees.title", "", ONE).await.reason(), "OK");
+}
+
+#[tokio::test]
+async fn a_locked_database_is_busy() {
+    let bench = Bench::new();
+    let database = rusqlite::Connection::open(bench.folder().join("reg.db")).unwrap();
+    database.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    assert_eq!(bench.call("GetPerson", "given_name", "", ONE).await.reason(), "SOURCE_BUSY");
+    database.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(bench.call("GetPerson", "given_name", "", ONE).await.reason(), "OK");
+}
+
+#[tokio::test]
+async fn a_slow_statement_is_really_interrupted() {
+    let slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000)\n\
+                SELECT max(i) + :most AS number FROM n";
+    let proto = super::bench::PROTO.replace("timeout: { seconds: 20 }", "timeout: { nanos: 200000000 }");
+    let statements = super::bench::STATEMENTS.map(|(method, sql)| (method, if method == "Count" { slow } else { sql }));
+    let bench = Bench::with(&proto, &statements, super::bench::SCHEMA, "").unwrap();
+    for (timeout, reason) in [("10S", "SOURCE_TIMEOUT"), ("50m", "DEADLINE_EXCEEDED")] {
+        let started = Instant::now();
+        let metadata = [("chapar-fields", "number"), ("grpc-timeout", timeout)];
+        let answered = bench.send("Count", &metadata, framed(&[]), GATEWAY).await;
+        assert_eq!(answered.reason(), reason);
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        // The only connection is free again, so the statement is not running any more.
+        while bench.call("GetPerson", "given_name", "", ONE).await.reason() != "OK" {
+            assert!(started.elapsed() < Duration::from_secs(2), "the statement still runs");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_call_is_refused_before_the_database() {
+    let bench = Bench::new();
+    let granted = [("chapar-fields", "given_name")];
+    let good = || framed(&[0x0a, 1, b'1']);
+    let twice = [("chapar-fields", "given_name"), ("chapar-fields", "photo")];
+    let timeout = [("chapar-fields", "given_name"), ("grpc-timeout", "soon")];
+    for (method, metadata, body, caller, reason) in [
+        ("GetPerson", &granted[..], good(), "spiffe://lorestan.example/gov/welfare/benefits", "IDENTITY_UNKNOWN"),
+        ("GetPerson", &granted, good(), "spiffe://other.example/bus/lorestan/gateway", "IDENTITY_UNKNOWN"),
+        ("getperson", &granted, good(), GATEWAY, "METHOD_UNKNOWN"),
+        ("GetPerson", &[], good(), GATEWAY, "REQUEST_MALFORMED"),
+        ("GetPerson", &twice, good(), GATEWAY, "METADATA_AMBIGUOUS"),
+        ("GetPerson", &timeout, good(), GATEWAY, "TIMEOUT_MALFORMED"),
+        ("GetPerson", &granted, framed(&[0x0a, 9, b'1']), GATEWAY, "REQUEST_MALFORMED"),
+        ("GetPerson", &granted, framed(&[0x0a, 1, 0xff]), GATEWAY, "REQUEST_MALFORMED"),
+        ("GetPerson", &granted, framed(&[]), GATEWAY, "FIELD_INVALID"),
+        ("GetPerson", &granted, Bytes::new(), GATEWAY, "CARDINALITY"),
+        ("GetPerson", &granted, Bytes::from_static(&[0, 0, 0, 0]), GATEWAY, "FRAME_MALFORMED"),
+        ("GetPerson", &granted, framed(&[0; 70_000]), GATEWAY, "MESSAGE_TOO_LARGE"),
+    ] {
+        assert_eq!(bench.send(method, metadata, body, caller).await.reason(), reason, "{method} {metadata:?}");
+    }
+}
