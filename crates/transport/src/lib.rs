@@ -1,1 +1,15 @@
-//! Mutual TLS with SPIFFE identities, HTTP/2 serving and dialling, draining.
+//! Connections: mutual TLS 1.3 with SPIFFE identities, HTTP/2 serving with an accept loop of our own, pools that dial, and
+//! gRPC's framing and timeouts on top.
+//!
+//! Deliberately absent: what a call means, who may make it, and any identity but that of the peer's certificate.
+
+pub mod dial;
+mod error;
+pub mod frame;
+mod peer;
+pub mod serve;
+pub mod timeout;
+pub mod tls;
+
+pub use error::Error;
+pub use peer::{IdentityError, Peer};

@@ -1,0 +1,39 @@
+//! What can be wrong with files and addresses, each named.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A certificate, key, address or endpoint that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{}: {problem}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An endpoint is not `https://HOST:PORT`.
+    #[error("`{0}` is no endpoint: write `https://HOST:PORT`")]
+    Endpoint(String),
+    /// TLS cannot be set up with these files.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}

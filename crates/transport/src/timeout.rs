@@ -1,0 +1,79 @@
+//! `grpc-timeout`: one to eight digits and a unit (gRPC over HTTP/2, "Timeout").
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+/// The name of the header.
+pub const HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// A value of another form.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("`grpc-timeout` is one to eight digits and one of H, M, S, m, u, n")]
+pub struct Malformed;
+
+/// Reads a value.
+///
+/// # Errors
+/// [`Malformed`] if it has another form; a library that dropped it instead would give the call no deadline at all.
+pub fn parse(value: &HeaderValue) -> Result<Duration, Malformed> {
+    let (unit, digits) = value.as_bytes().split_last().ok_or(Malformed)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Malformed);
+    }
+    let number = digits.iter().fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0'));
+    match unit {
+        b'H' => Ok(Duration::from_secs(number * 3600)),
+        b'M' => Ok(Duration::from_secs(number * 60)),
+        b'S' => Ok(Duration::from_secs(number)),
+        b'm' => Ok(Duration::from_millis(number)),
+        b'u' => Ok(Duration::from_micros(number)),
+        b'n' => Ok(Duration::from_nanos(number)),
+        _ => Err(Malformed),
+    }
+}
+
+/// Writes a duration in the finest unit that holds it in eight digits, rounded down.
+pub fn format(timeout: Duration) -> HeaderValue {
+    let finest = [(timeout.as_micros(), 'u'), (timeout.as_millis(), 'm'), (u128::from(timeout.as_secs()), 'S')];
+    let (number, unit) = finest.into_iter().find(|(number, _)| *number < 100_000_000).unwrap_or((99_999_999, 'S'));
+    HeaderValue::from_str(&format!("{number}{unit}")).unwrap_or_else(|_| HeaderValue::from_static("0S"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_formed_values_are_read() {
+        for (text, timeout) in
+            [("1n", 1), ("20u", 20_000), ("7m", 7_000_000), ("3S", 3_000_000_000), ("2M", 120_000_000_000)]
+        {
+            assert_eq!(parse(&HeaderValue::from_static(text)), Ok(Duration::from_nanos(timeout)), "{text}");
+        }
+        assert_eq!(parse(&HeaderValue::from_static("99999999H")), Ok(Duration::from_secs(99_999_999 * 3600)));
+    }
+
+    #[test]
+    fn anything_else_is_malformed() {
+        for text in ["", "S", "abc", "-1S", "5X", "123456789S", "1 S", "1.5S", "1"] {
+            assert_eq!(parse(&HeaderValue::from_str(text).unwrap()), Err(Malformed), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_not_longer() {
+        for timeout in [
+            Duration::from_micros(1),
+            Duration::from_millis(700),
+            Duration::from_secs(30),
+            Duration::from_secs(1 << 40),
+        ] {
+            let back = parse(&format(timeout)).unwrap();
+            assert!(
+                back <= timeout && back >= timeout.min(Duration::from_secs(99_999_999)).mul_f64(0.99),
+                "{timeout:?} {back:?}"
+            );
+        }
+    }
+}

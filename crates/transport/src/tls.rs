@@ -1,0 +1,211 @@
+//! TLS 1.3 with certificates on both sides, from PEM files. No resumption and no early data, so that a certificate is looked at
+//! on every connection; revocation lists, where given, must be fresh. A server is known by its SPIFFE ID or, to callers
+//! that know no SPIFFE, by its DNS name.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chapar_model::Identity;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
+use serde::Deserialize;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::error::Error;
+use crate::peer;
+
+const ALPN: &[u8] = b"h2";
+
+/// PEM files of one side of a connection.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// The certificate, and the intermediates after it.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The CAs that the other side's certificates are checked with.
+    pub trust: PathBuf,
+    /// Revocation lists of those CAs, one for each. Absent: revocation is not checked.
+    pub crl: Option<PathBuf>,
+}
+
+impl Files {
+    /// Makes relative paths relative to `base`.
+    pub fn resolve(&mut self, base: &Path) {
+        for path in [&mut self.cert, &mut self.key, &mut self.trust].into_iter().chain(&mut self.crl) {
+            *path = base.join(&path);
+        }
+    }
+}
+
+/// Who a client expects at the other end.
+#[derive(Clone, Debug)]
+pub enum Expect {
+    /// Whoever holds a certificate with the DNS name that was dialled.
+    DnsName,
+    /// One of these identities, whatever the address.
+    Identities(Vec<Identity>),
+}
+
+/// TLS of a listener, with the CAs by which peers are named.
+#[derive(Clone)]
+pub struct ServerTls {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) roots: Arc<RootCertStore>,
+}
+
+/// TLS of a listener: a client certificate is required.
+///
+/// # Errors
+/// [`Error`] naming the file that cannot be read or used.
+pub fn server(files: &Files) -> Result<ServerTls, Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let roots = Arc::new(roots(files)?);
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
+    if let Some(crl) = &files.crl {
+        verifier = verifier.with_crls(crls(crl)?).enforce_revocation_expiration();
+    }
+    let verifier = verifier.build().map_err(|error| unusable(&files.trust, error))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain(&files.cert)?, key(&files.key)?)
+        .map_err(|error| unusable(&files.key, error))?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    Ok(ServerTls { config: Arc::new(config), roots })
+}
+
+/// TLS of a caller that shows its own certificate.
+///
+/// # Errors
+/// [`Error`] naming the file that cannot be read or used.
+pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let roots = Arc::new(roots(files)?);
+    let verifier: Arc<dyn ServerCertVerifier> = match expect {
+        Expect::DnsName => WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+            .build()
+            .map_err(|error| unusable(&files.trust, error))?,
+        Expect::Identities(identities) => {
+            Arc::new(ByIdentity { identities, roots, algorithms: provider.signature_verification_algorithms })
+        }
+    };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_client_auth_cert(chain(&files.cert)?, key(&files.key)?)
+        .map_err(|error| unusable(&files.key, error))?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// Accepts a server whose chain verifies and whose one URI name is among the expected identities.
+#[derive(Debug)]
+struct ByIdentity {
+    identities: Vec<Identity>,
+    roots: Arc<RootCertStore>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for ByIdentity {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let parsed = ParsedCertificate::try_from(leaf)?;
+        rustls::client::verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.roots,
+            intermediates,
+            now,
+            self.algorithms.all,
+        )?;
+        let bad = |_| rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding);
+        let (_, certificate) = X509Certificate::from_der(leaf).map_err(bad)?;
+        match peer::identity(&certificate) {
+            Ok(identity) if self.identities.contains(&identity) => Ok(ServerCertVerified::assertion()),
+            _ => Err(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName)),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("TLS 1.2 is not spoken".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+fn unusable(path: &Path, problem: impl std::fmt::Display) -> Error {
+    Error::Unusable { path: path.to_owned(), problem: problem.to_string() }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let pem = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(unusable(path, "holds no PEM certificate")),
+    }
+}
+
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| unusable(path, "holds no PEM private key"))
+}
+
+fn crls(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+    let pem = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(unusable(path, "holds no PEM revocation list")),
+    }
+}
+
+fn roots(files: &Files) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in chain(&files.trust)? {
+        roots.add(certificate).map_err(|error| unusable(&files.trust, error))?;
+    }
+    Ok(roots)
+}
+
+/// Makes aws-lc-rs the process's provider of cryptography, for libraries that ask for a default. Harmless when repeated.
+pub fn install_provider() {
+    // An error means that there is one already.
+    CryptoProvider::install_default(aws_lc_rs::default_provider()).ok();
+}
