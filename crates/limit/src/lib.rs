@@ -70,7 +70,7 @@ impl Limiter {
     }
 }
 
-impl<C: Clock> Limiter<C> {
+impl<C: Clock + Clone> Limiter<C> {
     /// Limits on a clock of the caller's.
     pub fn with_clock(grants: impl IntoIterator<Item = (GrantId, Limits)>, clock: C) -> Self {
         let grant = |(id, limits): (GrantId, Limits)| {
