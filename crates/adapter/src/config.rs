@@ -300,4 +300,13 @@ statement_timeout = "700ms"
         assert!(error.contains(":4:14: there is no [source.civil]"), "{error}");
         assert!(error.contains(":7:9: `civl` is the name of no contract folder; did you mean `civil`?"), "{error}");
     }
+
+    #[test]
+    fn the_published_examples_are_valid() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        Config::load(&root.join("deploy/config/adapter.toml")).unwrap();
+        let page = std::fs::read_to_string(root.join("docs/reference/adapter.md")).unwrap();
+        let example = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        parse(example).unwrap();
+    }
 }
