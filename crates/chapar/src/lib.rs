@@ -1,1 +1,5 @@
 //! The command line of the Chapar service bus, and its demo.
+
+pub mod cli;
+pub mod demo;
+pub mod pki;

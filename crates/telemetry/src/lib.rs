@@ -19,7 +19,7 @@ pub mod waterfall;
 
 pub use metrics::{CONTENT_TYPE, CallTimer, MethodMetrics, Metrics};
 pub use opentelemetry::trace::SpanContext;
-pub use opentelemetry::{SpanId, TraceId};
+pub use opentelemetry::{SpanId, TraceId, Value};
 pub use span::{Origin, Span, Tracer};
 pub use store::{SpanRecord, Trace, TraceStore};
 pub use telemetry::{Config, Error, Telemetry};

@@ -1,0 +1,197 @@
+//! Which gateway, as whom: from a running demo's `demo.json`, or spelled out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{Exit, Failure};
+
+/// How to reach the bus.
+#[derive(Debug, clap::Args)]
+pub(super) struct ConnectArgs {
+    /// The folder of a running demo, with its addresses and keys
+    #[arg(long, env = "CHAPAR_DEMO", value_name = "DIR", help_heading = "Connection")]
+    demo: Option<PathBuf>,
+    /// With --demo: as whom to call, e.g. `gov/welfare/benefits`
+    #[arg(long = "as", env = "CHAPAR_AS", value_name = "IDENTITY", requires = "demo", help_heading = "Connection")]
+    identity: Option<String>,
+    /// The gateway
+    #[arg(
+        long,
+        env = "CHAPAR_GATEWAY",
+        value_name = "HOST:PORT",
+        conflicts_with = "demo",
+        help_heading = "Connection"
+    )]
+    gateway: Option<String>,
+    /// The name in the gateway's certificate, if it is not HOST
+    #[arg(long, env = "CHAPAR_SERVER_NAME", value_name = "NAME", requires = "gateway", help_heading = "Connection")]
+    server_name: Option<String>,
+    /// Your certificate (PEM, chain)
+    #[arg(long, env = "CHAPAR_CERT", value_name = "FILE", requires = "gateway", help_heading = "Connection")]
+    cert: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, env = "CHAPAR_KEY", value_name = "FILE", requires = "gateway", help_heading = "Connection")]
+    key: Option<PathBuf>,
+    /// The CAs that the gateway is checked with (PEM)
+    #[arg(long, env = "CHAPAR_CA", value_name = "FILE", requires = "gateway", help_heading = "Connection")]
+    ca: Option<PathBuf>,
+    /// A FileDescriptorSet, for methods that the gateway does not show you; default: the demo's
+    #[arg(long, env = "CHAPAR_DESCRIPTORS", value_name = "FILE", help_heading = "Connection")]
+    descriptors: Option<PathBuf>,
+}
+
+/// A gateway and the identity to call it with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Target {
+    /// `HOST:PORT`.
+    pub(super) gateway: String,
+    /// The name in its certificate.
+    pub(super) server_name: String,
+    /// The caller's certificate.
+    pub(super) cert: PathBuf,
+    /// Its key.
+    pub(super) key: PathBuf,
+    /// The CAs to check the gateway with.
+    pub(super) ca: PathBuf,
+    /// Descriptors beside those that the gateway shows.
+    pub(super) descriptors: Option<PathBuf>,
+}
+
+/// The part of `demo.json` that is read here. Other programs read it too, so it may hold more.
+#[derive(Debug, Deserialize)]
+struct Demo {
+    ca: PathBuf,
+    gateway: String,
+    server_name: String,
+    identities: BTreeMap<String, Files>,
+    descriptors: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+struct Files {
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl ConnectArgs {
+    /// Where and as whom.
+    ///
+    /// # Errors
+    /// A usage failure that says which option is missing, or a demo that cannot be read.
+    pub(super) fn target(&self) -> Result<Target, Failure> {
+        match (&self.demo, &self.gateway) {
+            (Some(folder), _) => self.demo_target(folder),
+            (None, Some(gateway)) => self.explicit_target(gateway),
+            (None, None) => Err(Failure::usage(
+                "which gateway? Give `--demo DIR --as IDENTITY`, or `--gateway HOST:PORT --cert FILE --key FILE --ca FILE`",
+            )),
+        }
+    }
+
+    fn demo_target(&self, folder: &Path) -> Result<Target, Failure> {
+        let demo = read_demo(folder)?;
+        let known = || demo.identities.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let Some(identity) = &self.identity else {
+            return Err(Failure::usage(format_args!("as whom? Give `--as` one of: {}", known())));
+        };
+        let Some(files) = demo.identities.get(identity) else {
+            return Err(Failure::usage(format_args!("no identity `{identity}` in this demo; it has: {}", known())));
+        };
+        Ok(Target {
+            gateway: demo.gateway.clone(),
+            server_name: demo.server_name.clone(),
+            cert: folder.join(&files.cert),
+            key: folder.join(&files.key),
+            ca: folder.join(&demo.ca),
+            descriptors: Some(self.descriptors.clone().unwrap_or_else(|| folder.join(&demo.descriptors))),
+        })
+    }
+
+    fn explicit_target(&self, gateway: &str) -> Result<Target, Failure> {
+        let missing = |option: &str| Failure::usage(format_args!("`--gateway` also needs `{option}`"));
+        let host = gateway.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map(|(host, _)| host);
+        let Some(host) = host.filter(|host| !host.is_empty()) else {
+            return Err(Failure::usage(format_args!("`--gateway {gateway}` is not HOST:PORT")));
+        };
+        let server_name = self.server_name.clone().unwrap_or_else(|| host.trim_matches(['[', ']']).to_owned());
+        Ok(Target {
+            gateway: gateway.to_owned(),
+            server_name,
+            cert: self.cert.clone().ok_or_else(|| missing("--cert FILE"))?,
+            key: self.key.clone().ok_or_else(|| missing("--key FILE"))?,
+            ca: self.ca.clone().ok_or_else(|| missing("--ca FILE"))?,
+            descriptors: self.descriptors.clone(),
+        })
+    }
+}
+
+fn read_demo(folder: &Path) -> Result<Demo, Failure> {
+    let file = folder.join("demo.json");
+    let text = std::fs::read_to_string(&file).map_err(|error| {
+        let sentence = format!("no running demo in {}: {}: {error}", folder.display(), file.display());
+        Failure::new(Exit::Unreachable, sentence)
+    })?;
+    serde_json::from_str(&text)
+        .map_err(|error| Failure::new(Exit::Finding, format_args!("{}: {error}", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEMO: &str = r#"{"trust_domain": "lorestan.example", "ca": "pki/ca.crt", "gateway": "127.0.0.1:7443",
+        "server_name": "gateway.lorestan.example", "descriptors": "contracts.binpb",
+        "identities": {"gov/welfare/benefits": {"cert": "pki/w.crt", "key": "pki/w.key"}}, "sample": []}"#;
+
+    fn args(folder: Option<&Path>, identity: Option<&str>, gateway: Option<&str>) -> ConnectArgs {
+        ConnectArgs {
+            demo: folder.map(Path::to_owned),
+            identity: identity.map(str::to_owned),
+            gateway: gateway.map(str::to_owned),
+            server_name: None,
+            cert: Some("c".into()),
+            key: Some("k".into()),
+            ca: Some("a".into()),
+            descriptors: None,
+        }
+    }
+
+    #[test]
+    fn a_demo_names_the_gateway_and_its_paths_start_at_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("demo.json"), DEMO).unwrap();
+        let target = args(Some(folder.path()), Some("gov/welfare/benefits"), None).target().unwrap();
+        assert_eq!(target.gateway, "127.0.0.1:7443");
+        assert_eq!(target.cert, folder.path().join("pki/w.crt"));
+        assert_eq!(target.ca, folder.path().join("pki/ca.crt"));
+    }
+
+    #[test]
+    fn an_identity_that_the_demo_lacks_is_answered_with_those_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("demo.json"), DEMO).unwrap();
+        for identity in [None, Some("gov/welfare")] {
+            let failure = args(Some(folder.path()), identity, None).target().err().unwrap();
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.report.to_string().contains("gov/welfare/benefits"));
+        }
+    }
+
+    #[test]
+    fn a_folder_without_a_demo_is_unreachable() {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = args(Some(folder.path()), Some("a/b/c"), None).target().err().unwrap();
+        assert_eq!(failure.exit, Exit::Unreachable);
+    }
+
+    #[test]
+    fn the_server_name_is_the_host_unless_said_otherwise() {
+        assert_eq!(args(None, None, Some("gw.example:7443")).target().unwrap().server_name, "gw.example");
+        assert_eq!(args(None, None, Some("[::1]:7443")).target().unwrap().server_name, "::1");
+        for wrong in ["gw.example", ":7443", "gw.example:http", "7443"] {
+            assert_eq!(args(None, None, Some(wrong)).target().err().unwrap().exit, Exit::Usage, "{wrong}");
+        }
+    }
+}

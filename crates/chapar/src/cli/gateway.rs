@@ -1,0 +1,50 @@
+//! `chapar gateway`: serves the bus.
+
+use std::path::PathBuf;
+
+use chapar_gateway::{Config, Gateway, Parts};
+use chapar_model::Clock;
+
+use super::serve::{self, LogArgs};
+use super::{Exit, Failure, Outcome, out};
+
+/// Serve the gateway
+///
+/// Opens every file and port that the configuration names, then serves until SIGINT or SIGTERM, lets running calls finish,
+/// and closes the evidence log.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  chapar gateway --config gateway.toml --check")]
+pub(super) struct Args {
+    /// The settings, `gateway.toml`
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+    /// Load the file and everything it names, say what is wrong, and end
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+pub(super) async fn run(args: Args) -> Outcome {
+    let config = Config::load(&args.config).map_err(Failure::finding)?;
+    if args.check {
+        Gateway::check(&config).map_err(Failure::finding)?;
+        out::say(format_args!("{}: good", args.config.display()));
+        return Ok(Exit::Ok);
+    }
+    args.log.start()?;
+    let stop = serve::stop()?;
+    let telemetry = serve::telemetry(chapar_telemetry::Config {
+        service_name: "gateway".to_owned(),
+        otlp_endpoint: config.telemetry.otlp.clone(),
+        keep_traces: config.telemetry.keep_traces,
+        ..Default::default()
+    })?;
+    let parts = Parts { clock: Clock::system(), telemetry: telemetry.clone() };
+    let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
+    tracing::info!(address = %gateway.local_addr(), admin = %gateway.admin_addr(), "serving");
+    let ended = gateway.run(stop).await;
+    telemetry.shutdown().await;
+    ended.map_err(Failure::finding)?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,114 @@
+//! The command line: one file per command. Data goes to standard output, talk to standard error, and the exit code says how
+//! it went ([`Exit`]).
+
+mod adapter;
+mod answer;
+mod bytes_codec;
+mod call;
+mod connect;
+mod contract;
+mod describe;
+mod evidence;
+mod exit;
+mod fields;
+mod gateway;
+mod list;
+mod names;
+mod options;
+pub mod out;
+mod reflect;
+mod refusal;
+mod registry;
+mod rights;
+mod serve;
+mod session;
+#[cfg(test)]
+mod tests;
+mod whoami;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Failure, Outcome};
+
+/// The government service bus: calls between agencies that are authorised, limited, minimised, recorded and provable.
+#[derive(Debug, Parser)]
+#[command(name = "chapar", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(crate::demo::Args),
+    Gateway(gateway::Args),
+    Adapter(adapter::Args),
+    Call(call::Args),
+    List(list::Args),
+    Describe(describe::Args),
+    Whoami(whoami::Args),
+    #[command(subcommand)]
+    Evidence(evidence::Command),
+    #[command(subcommand)]
+    Registry(registry::Command),
+    #[command(subcommand)]
+    Contract(contract::Command),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // A usage error prints itself and exits 2; `--help` and `--version` exit 0.
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out::say(format_args!("cannot start: {error}"));
+            return Exit::Finding.into();
+        }
+    };
+    let outcome = runtime.block_on(run(cli.command));
+    // A blocking thread still busy (a read of a dead disk, say) must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            out::say(format_args!("{:?}", failure.report));
+            failure.exit.into()
+        }
+    }
+}
+
+async fn run(command: Command) -> Outcome {
+    match command {
+        Command::Demo(args) => Box::pin(crate::demo::run(args)).await,
+        Command::Gateway(args) => Box::pin(gateway::run(args)).await,
+        Command::Adapter(args) => Box::pin(adapter::run(args)).await,
+        Command::Call(args) => Box::pin(call::run(args)).await,
+        Command::List(args) => list::run(args).await,
+        Command::Describe(args) => describe::run(args).await,
+        Command::Whoami(args) => whoami::run(args).await,
+        Command::Evidence(command) => evidence::run(command).await,
+        Command::Registry(command) => registry::run(command),
+        Command::Contract(command) => contract::run(command),
+    }
+}
+
+#[cfg(test)]
+mod command_line {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_the_reference() {
+        let codes = [Exit::Ok, Exit::Finding, Exit::Usage, Exit::Unreachable, Exit::EvidenceInvalid, Exit::Refused(7)];
+        assert_eq!(codes.map(Exit::code), [0, 1, 2, 3, 4, 71]);
+    }
+}

@@ -1,0 +1,59 @@
+//! What the serving commands share: logs, spans, and stopping by a signal.
+
+use std::sync::Arc;
+
+use chapar_telemetry::{Telemetry, logs};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, Failure};
+
+/// Where logs of a server go is standard error; how they look is said here.
+#[derive(Debug, clap::Args)]
+pub(super) struct LogArgs {
+    /// How log lines look: `text` for people, `json` for collectors
+    #[arg(long, env = "CHAPAR_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    log_format: logs::Format,
+    /// What is logged, e.g. `info` or `info,chapar_gateway=debug`
+    #[arg(long, env = "CHAPAR_LOG", default_value = logs::DEFAULT_FILTER, value_name = "FILTER")]
+    log: String,
+}
+
+impl LogArgs {
+    /// Starts logging.
+    pub(super) fn start(&self) -> Result<(), Failure> {
+        logs::init(self.log_format, &self.log).map_err(Failure::usage)
+    }
+}
+
+/// Spans of one role.
+pub(super) fn telemetry(config: chapar_telemetry::Config) -> Result<Arc<Telemetry>, Failure> {
+    Telemetry::new(config).map(Arc::new).map_err(|error| Failure::error(Exit::Finding, error))
+}
+
+/// A token that the first SIGINT or SIGTERM cancels; the second ends the process at once, as a shell's own would.
+pub(crate) fn stop_on_signal() -> std::io::Result<CancellationToken> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        for again in [false, true] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if again {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping; a second signal ends it at once");
+            token.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// [`stop_on_signal`] for a command.
+pub(super) fn stop() -> Result<CancellationToken, Failure> {
+    stop_on_signal().map_err(|error| Failure::error(Exit::Finding, error))
+}

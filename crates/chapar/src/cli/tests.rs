@@ -1,0 +1,228 @@
+//! `call`, `list`, `describe` and `whoami` against a small stand-in for the bus: mutual TLS, reflection, one method that answers
+//! and refuses by purpose. What the bus really does is tested with the real one, in `tests/`.
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chapar_contract::Contract;
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, Value};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::metadata::MetadataMap;
+use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::bytes_codec::BytesCodec;
+use super::connect::Target;
+use super::session::{CallError, Metadata, Session, decode};
+use super::{Exit, answer, fields};
+
+const METHOD: &str = "civil.v1.CivilRegistry/GetPerson";
+
+fn contract() -> Contract {
+    Contract::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/civil")).unwrap()
+}
+
+/// The one method: answers for `benefit.eligibility`, is slow for `counter.identity_check`, refuses any other purpose.
+#[derive(Clone)]
+struct Civil(Arc<Contract>);
+
+impl NamedService for Civil {
+    const NAME: &'static str = "civil.v1.CivilRegistry";
+}
+
+impl UnaryService<Bytes> for Civil {
+    type Response = Bytes;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let pool = self.0.pool().clone();
+        Box::pin(async move {
+            match request.metadata().get("chapar-purpose").and_then(|purpose| purpose.to_str().ok()) {
+                Some("benefit.eligibility") => {}
+                Some("counter.identity_check") => tokio::time::sleep(Duration::from_secs(60)).await,
+                _ => return Err(refusal()),
+            }
+            let asked = pool.get_message_by_name("civil.v1.GetPersonRequest").unwrap();
+            let asked = DynamicMessage::decode(asked, request.into_inner()).unwrap();
+            let mut person = DynamicMessage::new(pool.get_message_by_name("civil.v1.Person").unwrap());
+            person.set_field_by_name("national_id", asked.get_field_by_name("national_id").unwrap().into_owned());
+            person.set_field_by_name("given_name", Value::String("نمونه".to_owned()));
+            let mut response = Response::new(person.encode_to_vec().into());
+            response.metadata_mut().insert("chapar-call-id", "0193-call".parse().unwrap());
+            Ok(response)
+        })
+    }
+}
+
+fn refusal() -> Status {
+    let mut details = ErrorDetails::with_error_info("PURPOSE_NOT_GRANTED", "chapar", std::collections::HashMap::new());
+    details.add_help_link("PURPOSE_NOT_GRANTED", "https://bus.example/PURPOSE_NOT_GRANTED");
+    let mut metadata = MetadataMap::new();
+    metadata.insert("chapar-call-id", "0193-refused".parse().unwrap());
+    let text = "the grant does not cover this purpose";
+    Status::with_error_details_and_metadata(Code::PermissionDenied, text, details, metadata)
+}
+
+impl Service<http::Request<Body>> for Civil {
+    type Response = http::Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let civil = self.clone();
+        Box::pin(async move { Ok(Grpc::new(BytesCodec).unary(civil, request).await) })
+    }
+}
+
+/// A folder with a CA, a server's and a client's certificate.
+fn pki() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    write("ca.crt", ca.pem());
+    for (name, san) in [
+        ("server", SanType::DnsName("gateway.example".try_into().unwrap())),
+        ("client", SanType::URI("spiffe://lorestan.example/gov/welfare/benefits".try_into().unwrap())),
+    ] {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.subject_alt_names = vec![san];
+        let key = KeyPair::generate().unwrap();
+        write(&format!("{name}.crt"), params.signed_by(&key, &ca).unwrap().pem());
+        write(&format!("{name}.key"), key.serialize_pem());
+    }
+    folder
+}
+
+struct Bus {
+    target: Target,
+    pki: TempDir,
+}
+
+impl Bus {
+    async fn start() -> Self {
+        let pki = pki();
+        let file = |name: &str| -> PathBuf { pki.path().join(name) };
+        let read = |name: &str| std::fs::read(file(name)).unwrap();
+        let contract = Arc::new(contract());
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(contract.descriptor_bytes())
+            .build_v1()
+            .unwrap();
+        let tls = ServerTlsConfig::new()
+            .identity(Identity::from_pem(read("server.crt"), read("server.key")))
+            .client_ca_root(Certificate::from_pem(read("ca.crt")));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = listener.local_addr().unwrap().to_string();
+        let server = Server::builder().tls_config(tls).unwrap().add_service(reflection).add_service(Civil(contract));
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        let target = Target {
+            gateway,
+            server_name: "gateway.example".to_owned(),
+            cert: file("client.crt"),
+            key: file("client.key"),
+            ca: file("ca.crt"),
+            descriptors: None,
+        };
+        Self { target, pki }
+    }
+}
+
+fn asked(purpose: &str) -> Metadata {
+    Metadata { purpose: Some(purpose.parse().unwrap()), timeout: Duration::from_secs(10), ..Metadata::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_made_by_a_short_name_and_its_answer_decoded_by_reflection() {
+    let bus = Bus::start().await;
+    let mut session = Session::connect(bus.target.clone()).await.unwrap();
+
+    let method = session.method("GetPerson").await.unwrap();
+    assert_eq!(method.path.as_str(), METHOD);
+    let descriptor = method.descriptor.unwrap();
+    let request = fields::message(&descriptor.input(), &["national_id=۰۰۱۳۵۴۲۴۱۹".to_owned()]).unwrap();
+    let call = session.call(&method.path, request.encode_to_vec(), &asked("benefit.eligibility")).await;
+    let mut answers = call.ok().unwrap();
+    let message = decode(&descriptor, answers.next().await.ok().unwrap().unwrap()).unwrap();
+    let ending = answers.ending().await.ok().unwrap();
+
+    let shown = answer::disclosed_fields(&message, &["sex".to_owned(), "county".to_owned()]);
+    assert_eq!((&shown["national_id"], &shown["given_name"]), (&"0013542419".into(), &"نمونه".into()));
+    assert!(shown.get("sex").is_none(), "withheld");
+    assert_eq!(shown["province"], "", "empty, and not withheld");
+    assert_eq!(ending.call_id.as_deref(), Some("0193-call"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_decoded_with_its_details() {
+    let bus = Bus::start().await;
+    let mut session = Session::connect(bus.target.clone()).await.unwrap();
+    let path = METHOD.parse().unwrap();
+
+    let Err(CallError::Refused(refusal)) = session.call(&path, Vec::new(), &asked("marketing")).await else {
+        panic!("must be refused")
+    };
+
+    assert_eq!(Exit::Refused(refusal.number).code(), 71);
+    assert_eq!((refusal.code.as_str(), refusal.reason.as_str()), ("PERMISSION_DENIED", "PURPOSE_NOT_GRANTED"));
+    assert_eq!(refusal.call_id.as_deref(), Some("0193-refused"));
+    assert_eq!(refusal.help, ["https://bus.example/PURPOSE_NOT_GRANTED"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_does_not_answer_in_time_is_a_deadline_and_not_a_broken_connection() {
+    let bus = Bus::start().await;
+    let mut session = Session::connect(bus.target.clone()).await.unwrap();
+    let path = METHOD.parse().unwrap();
+    let metadata = Metadata { timeout: Duration::from_millis(200), ..asked("counter.identity_check") };
+
+    let Err(CallError::Refused(refusal)) = session.call(&path, Vec::new(), &metadata).await else {
+        panic!("must be refused")
+    };
+
+    assert_eq!(refusal.code, "DEADLINE_EXCEEDED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_gone_or_is_another_is_unreachable_and_says_why() {
+    let bus = Bus::start().await;
+    let vacant = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let gone = Target { gateway: vacant, ..bus.target.clone() };
+    let another = Target { server_name: "another.example".to_owned(), ..bus.target.clone() };
+    for target in [gone, another] {
+        let failure = Session::connect(target).await.err().unwrap();
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert!(
+            failure.report.to_string().starts_with("cannot reach the gateway at 127.0.0.1:"),
+            "{:?}",
+            failure.report
+        );
+    }
+    drop(bus.pki);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_is_not_shown_may_still_be_asked_for_by_its_full_name() {
+    let bus = Bus::start().await;
+    let mut session = Session::connect(bus.target.clone()).await.unwrap();
+    let hidden = session.method("health.v1.InsuranceRegistry/GetCoverage").await.unwrap();
+    assert!(hidden.descriptor.is_none());
+    assert_eq!(session.method("GetPersn").await.err().unwrap().exit, Exit::Usage);
+}
