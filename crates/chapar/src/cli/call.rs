@@ -10,8 +10,9 @@ use prost_reflect::{DynamicMessage, MethodDescriptor};
 use serde_json::{Value, json};
 
 use super::connect::ConnectArgs;
+use super::exchange::{Answers, CallError, Ending, Metadata, decode};
 use super::refusal::{Refusal, span};
-use super::session::{Answers, CallError, Ending, Metadata, Session, decode};
+use super::session::Session;
 use super::{Exit, Failure, Outcome, answer, fields, out};
 
 /// Call a method

@@ -1,7 +1,9 @@
 //! `chapar describe`: a service, a method or a message, as the bus shows it to this identity: comments, purposes, and for
 //! every field its class and whether it will be disclosed.
 
-use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+use prost_reflect::{
+    DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+};
 
 use super::connect::ConnectArgs;
 use super::rights::{Right, table};
@@ -25,23 +27,34 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Outcome {
     let mut session = Session::open(&args.connect).await?;
     let rights = session.rights().await?;
-    let pool = session.pool().await?;
+    let why = match show(&session.pool().await?, &args.name, &rights) {
+        Ok(()) => return Ok(Exit::Ok),
+        Err(why) => why,
+    };
+    match session.fallback()? {
+        Some(pool) if show(&pool, &args.name, &rights).is_ok() => Ok(Exit::Ok),
+        _ => Err(Failure::new(Exit::Finding, why)),
+    }
+}
+
+/// Prints what `name` means among the pool's; the error says why nothing is meant.
+fn show(pool: &DescriptorPool, name: &str, rights: &[Right]) -> Result<(), String> {
     let services: Vec<ServiceDescriptor> = pool.services().collect();
     let methods: Vec<MethodDescriptor> =
         services.iter().flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
     let mut names: Vec<String> = methods.iter().map(path).collect();
     names.extend(services.iter().map(|service| service.full_name().to_owned()));
     names.extend(pool.all_messages().filter(is_own).map(|message| message.full_name().to_owned()));
-    let name = super::names::resolve(&args.name, &names).map_err(|why| Failure::new(Exit::Finding, why))?;
+    let name = super::names::resolve(name, &names)?;
     if let Some(found) = methods.iter().find(|method| path(method) == name) {
-        method(found, &rights);
+        method(found, rights);
     } else if let Some(found) = services.iter().find(|service| service.full_name() == name) {
-        service(found, &rights);
+        service(found, rights);
     } else if let Some(found) = pool.get_message_by_name(name) {
         heading(found.full_name(), &options::comment(&found.parent_file(), found.path()));
         fields(&found, &[], None);
     }
-    Ok(Exit::Ok)
+    Ok(())
 }
 
 /// Options and map entries are not what a caller asks about.

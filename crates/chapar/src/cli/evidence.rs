@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chapar_evidence::verify;
+use chapar_tlog::VerifierKey;
 
 use super::connect::ConnectArgs;
 use super::session::Session;
@@ -52,13 +53,56 @@ pub(super) struct Receipt {
 
 pub(super) async fn run(command: Command) -> Outcome {
     match command {
-        Command::Verify(verify) => self::verify(&verify),
+        Command::Verify(args) => verify_file(&args),
         Command::Receipt(receipt) => {
             let mut session = Session::open(&receipt.connect).await?;
             save(&session.receipt(&receipt.entry).await?, receipt.out.as_deref())?;
             Ok(Exit::Ok)
         }
     }
+}
+
+fn verify_file(args: &Verify) -> Outcome {
+    let trust = trust(args)?;
+    let what = args.what.display();
+    let verified = if args.what.is_dir() {
+        verify::directory(&args.what, &trust)
+    } else {
+        let unreadable = |error| Failure::new(Exit::Finding, format_args!("cannot read {what}: {error}"));
+        verify::receipt(&std::fs::read(&args.what).map_err(unreadable)?, &trust)
+    };
+    match verified {
+        Ok(verified) => {
+            out::data(format_args!("VALID: {}", verified.sentence()));
+            Ok(Exit::Ok)
+        }
+        Err(invalid) => {
+            out::data(format_args!("INVALID: {invalid}"));
+            Ok(Exit::EvidenceInvalid)
+        }
+    }
+}
+
+/// The key that evidence is checked with: as given, or from `evidence.pub` beside it, and then that is said.
+fn trust(args: &Verify) -> Result<VerifierKey, Failure> {
+    let (text, from) = match &args.trust {
+        Some(key) if key.contains('+') && !Path::new(key).exists() => (key.clone(), "--trust".to_owned()),
+        Some(file) => (read_key(Path::new(file))?, file.clone()),
+        None => {
+            let beside = args.what.parent().unwrap_or(Path::new("")).join("evidence.pub");
+            if !beside.exists() {
+                return Err(Failure::usage("which key is trusted? Give `--trust KEY|FILE`"));
+            }
+            out::say(format_args!("trusting {}, found beside it", beside.display()));
+            (read_key(&beside)?, beside.display().to_string())
+        }
+    };
+    text.trim().parse().map_err(|error| Failure::new(Exit::Usage, format_args!("{from} is no verifier key: {error}")))
+}
+
+fn read_key(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Failure::usage(format_args!("cannot read {}: {error}", file.display())))
 }
 
 /// Writes a receipt to a file, or to standard output.

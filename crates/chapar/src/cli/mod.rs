@@ -9,6 +9,7 @@ mod connect;
 mod contract;
 mod describe;
 mod evidence;
+mod exchange;
 mod exit;
 mod fields;
 mod gateway;

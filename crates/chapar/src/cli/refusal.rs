@@ -54,7 +54,7 @@ impl Refusal {
         let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
         let fields = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
         let limits = details.quota_failure().map(|quota| quota.violations.as_slice()).unwrap_or_default();
-        let text = |name| super::session::text(status.metadata(), name);
+        let text = |name| super::exchange::text(status.metadata(), name);
         Self {
             number: u8::try_from(i32::from(status.code())).unwrap_or(2),
             code: code_name(status.code()).to_owned(),

@@ -25,7 +25,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::bytes_codec::BytesCodec;
 use super::connect::Target;
-use super::session::{CallError, Metadata, Session, decode};
+use super::exchange::{CallError, Metadata, decode};
+use super::session::Session;
 use super::{Exit, answer, fields};
 
 const METHOD: &str = "civil.v1.CivilRegistry/GetPerson";
