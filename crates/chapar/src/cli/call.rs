@@ -23,7 +23,7 @@ use super::{Exit, Failure, Outcome, answer, fields, out};
 #[command(
     after_help = "Examples:\n  chapar call CivilRegistry/GetPerson national_id=0012345679 --purpose benefit.eligibility \\\n      \
                         --case 1404-771 --clerk m.karimi --demo DIR --as gov/welfare/benefits\n  \
-                        chapar call GetPerson national_id=۰۰۱۲۳۴۵۶۷۹ --gateway gw.example:7443 --cert me.crt --key me.key --ca ca.crt"
+                        chapar call GetPerson national_id=۰۰۱۲۳۴۵۶۷۹ --gateway gw.example:7443 \\\n      --cert me.crt --key me.key --ca ca.crt"
 )]
 pub(super) struct Args {
     /// The method; its tail is enough where it is unambiguous
