@@ -1,0 +1,168 @@
+//! The decision: registry and question in, permit or one reason out. No clock, no I/O, no state.
+
+use std::sync::Arc;
+
+use chapar_model::{CaseNumber, ClerkId, GrantId, MemberId, Purpose, Reason, SubsystemId};
+use jiff::Timestamp;
+
+use crate::entry::MethodEntry;
+use crate::grant::{Permit, Validity};
+use crate::registry::Terms;
+
+/// Everything that a decision depends on besides the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Who calls.
+    pub caller: &'a SubsystemId,
+    /// What is called.
+    pub method: &'a MethodEntry,
+    /// Why.
+    pub purpose: Option<&'a Purpose>,
+    /// The file number.
+    pub case: Option<&'a CaseNumber>,
+    /// The person at the keyboard.
+    pub clerk: Option<&'a ClerkId>,
+    /// The member whose right is used; the caller's own grants do not count then.
+    pub on_behalf_of: Option<&'a MemberId>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// A call that is not allowed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refused {
+    /// Why, for the caller.
+    pub reason: Reason,
+    /// Which gate refused, for the provider's eyes. Holds nothing of the request.
+    pub gate: String,
+}
+
+/// A permit and what must hold for it: the grant's own terms, and the delegation's if it is used through one.
+#[derive(Clone, Debug)]
+pub(crate) struct Term {
+    /// The delegating member.
+    pub(crate) on_behalf_of: Option<MemberId>,
+    /// Of the delegation.
+    pub(crate) delegated: Option<Delegated>,
+    /// For which both grant and delegation hold.
+    pub(crate) purposes: Vec<Purpose>,
+    pub(crate) permit: Arc<Permit>,
+}
+
+/// The terms of a delegation.
+#[derive(Clone, Debug)]
+pub(crate) struct Delegated {
+    pub(crate) id: GrantId,
+    pub(crate) purposes: Vec<Purpose>,
+    pub(crate) valid: Validity,
+}
+
+impl Term {
+    pub(crate) fn valid_at(&self, now: Timestamp) -> bool {
+        let delegated = self.delegated.as_ref().is_none_or(|delegated| delegated.valid.covers(now));
+        delegated && self.permit.grant.valid.covers(now)
+    }
+
+    /// The days on which it holds.
+    pub(crate) fn days(&self) -> Option<Validity> {
+        let grant = &self.permit.grant.valid;
+        self.delegated.as_ref().map_or(Some(*grant), |delegated| delegated.valid.overlap(grant))
+    }
+
+    /// Nothing if it holds; otherwise the first gate that does not.
+    fn gate(&self, question: &Question<'_>) -> Option<Gate> {
+        let covers = |purposes: &[Purpose]| question.purpose.is_none_or(|purpose| purposes.contains(purpose));
+        if let Some(delegated) = &self.delegated {
+            if !delegated.valid.covers(question.now) {
+                return Some(Gate::DelegationOver);
+            }
+            if !covers(&delegated.purposes) {
+                return Some(Gate::DelegationPurpose);
+            }
+        }
+        let grant = &self.permit.grant;
+        if !grant.valid.covers(question.now) {
+            return Some(Gate::GrantOver);
+        }
+        if !covers(&grant.purposes) {
+            return Some(Gate::GrantPurpose);
+        }
+        None
+    }
+}
+
+/// How far a term was from being enough; the last is the nearest.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Gate {
+    DelegationOver,
+    DelegationPurpose,
+    GrantOver,
+    GrantPurpose,
+}
+
+pub(crate) fn decide<'a>(terms: &'a Terms, question: &Question<'_>) -> Result<&'a Arc<Permit>, Refused> {
+    let permit = permit(terms, question)?;
+    let grant = &permit.grant;
+    let lacking = |reason| Refused { reason, gate: format!("grant {} asks for more", grant.id) };
+    grant.requires.check(question.case, question.clerk).map_err(lacking)?;
+    Ok(permit)
+}
+
+/// The permit, before what its grant requires of a call is looked at.
+pub(crate) fn permit<'a>(terms: &'a Terms, question: &Question<'_>) -> Result<&'a Arc<Permit>, Refused> {
+    check_purpose(question)?;
+    let of_method = terms.get(question.caller).and_then(|methods| methods.get(question.method.method.path()));
+    let mut nearest: Option<(Gate, &Term)> = None;
+    for term in of_method.into_iter().flatten() {
+        if term.on_behalf_of.as_ref() != question.on_behalf_of {
+            continue;
+        }
+        let Some(gate) = term.gate(question) else { return Ok(&term.permit) };
+        if nearest.is_none_or(|(other, _)| other < gate) {
+            nearest = Some((gate, term));
+        }
+    }
+    Err(refused(nearest, question))
+}
+
+fn check_purpose(question: &Question<'_>) -> Result<(), Refused> {
+    let known = question.method.method.purposes();
+    let reason = match question.purpose {
+        None if known.is_empty() => return Ok(()),
+        Some(purpose) if known.contains(purpose) => return Ok(()),
+        None => Reason::PurposeRequired,
+        Some(_) => Reason::PurposeUnknown,
+    };
+    Err(Refused { reason, gate: format!("the contract of {}", question.method.service.name) })
+}
+
+fn refused(nearest: Option<(Gate, &Term)>, question: &Question<'_>) -> Refused {
+    let Some((gate, term)) = nearest else {
+        let (caller, method) = (question.caller, question.method.method.path());
+        return match question.on_behalf_of {
+            Some(member) => Refused {
+                reason: Reason::DelegationNotGranted,
+                gate: format!("no delegation of {member} lets {caller} call {method}"),
+            },
+            None => Refused { reason: Reason::NotGranted, gate: format!("no grant lets {caller} call {method}") },
+        };
+    };
+    let grant = &term.permit.grant;
+    let delegation = term.delegated.as_ref().map(|delegated| (&delegated.id, delegated.valid));
+    let (reason, gate) = match (gate, delegation) {
+        (Gate::DelegationOver, Some((id, valid))) => (
+            Reason::DelegationNotGranted,
+            format!("delegation {id} is valid from {} until {}", valid.from, valid.until),
+        ),
+        (Gate::DelegationPurpose | Gate::DelegationOver, delegation) => {
+            let id = delegation.map_or("", |(id, _)| id.as_str());
+            (Reason::DelegationNotGranted, format!("delegation {id} is not for this purpose"))
+        }
+        (Gate::GrantOver, _) => {
+            let valid = grant.valid;
+            (Reason::GrantExpired, format!("grant {} is valid from {} until {}", grant.id, valid.from, valid.until))
+        }
+        (Gate::GrantPurpose, _) => (Reason::PurposeNotGranted, format!("grant {} is not for this purpose", grant.id)),
+    };
+    Refused { reason, gate }
+}

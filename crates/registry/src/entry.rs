@@ -1,0 +1,65 @@
+//! Who and what is registered: subsystems, services and methods, each shared by `Arc` with the calls that use it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chapar_contract::{Contract, Method};
+use chapar_model::{Identity, MemberId, SubsystemId};
+
+/// A member's name, for people.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Name {
+    /// In Persian.
+    pub fa: String,
+    /// In English.
+    pub en: String,
+}
+
+/// One registered system of a member.
+#[derive(Clone, Debug)]
+pub struct Subsystem {
+    /// Its id.
+    pub id: SubsystemId,
+    /// Its member's name.
+    pub name: Arc<Name>,
+    /// SHA-256 of the SubjectPublicKeyInfo (DER) of each authority that may speak for the member; at least one.
+    pub issuers: Arc<[[u8; 32]]>,
+}
+
+/// One service: a contract, who provides it, and where.
+pub struct ServiceEntry {
+    /// The full name, e.g. `civil.v1.CivilRegistry`.
+    pub name: String,
+    /// The contract that it keeps to; its digest is the registered one.
+    pub contract: Contract,
+    /// The member whose data it is.
+    pub provider: MemberId,
+    /// Who may answer for it; at least one.
+    pub adapters: Vec<Identity>,
+    /// Where the adapters listen, `https://host:port`; none if they dial in.
+    pub endpoints: Vec<String>,
+    /// Calls that the agency's database may be given at once; no cap if absent. At least 1.
+    pub concurrent: Option<u32>,
+}
+
+impl ServiceEntry {
+    /// The service's methods, as declared.
+    pub fn methods(&self) -> &[Arc<Method>] {
+        self.contract.service(&self.name).map_or(&[], |service| service.methods())
+    }
+}
+
+impl fmt::Debug for ServiceEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ServiceEntry").field(&self.name).finish()
+    }
+}
+
+/// One method of a registered service.
+#[derive(Clone, Debug)]
+pub struct MethodEntry {
+    /// What the contract says of it.
+    pub method: Arc<Method>,
+    /// Its service.
+    pub service: Arc<ServiceEntry>,
+}

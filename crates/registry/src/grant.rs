@@ -1,0 +1,172 @@
+//! A grant, and the permit made of it once at load, so that a decision only clones an `Arc`.
+
+use std::sync::Arc;
+
+use chapar_contract::wire::{FieldMask, UnknownField};
+use chapar_model::{
+    CaseNumber, ClerkId, GrantId, Limits, MemberId, MethodPath, Purpose, Reason, RowScopes, SubsystemId,
+};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use regex::Regex;
+
+use crate::entry::MethodEntry;
+
+/// A provider's permission for one subsystem to call one method.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Unique among the registry's grants and delegations.
+    pub id: GrantId,
+    /// Who may call.
+    pub to: SubsystemId,
+    /// The member that gave it, whose service it is.
+    pub provider: MemberId,
+    /// What may be called.
+    pub method: MethodPath,
+    /// For which purposes; empty only where the contract has none.
+    pub purposes: Vec<Purpose>,
+    /// Granted response fields, as written. Key fields are disclosed besides.
+    pub fields: Vec<String>,
+    /// Which rows.
+    pub rows: RowScopes,
+    /// When.
+    pub valid: Validity,
+    /// How often and how many at once.
+    pub limit: Limits,
+    /// What a call must carry.
+    pub requires: Requires,
+    /// The legal basis, for the citizen's eyes.
+    pub basis: String,
+    /// Whether the citizen sees the disclosure.
+    pub citizen: Citizen,
+}
+
+impl Grant {
+    /// Rate, burst and concurrency, for the limiter.
+    pub fn limits(&self) -> Limits {
+        self.limit
+    }
+}
+
+/// Asia/Tehran has kept +03:30 the whole year since 2022. Fixed here, so that a decision does not depend on the time zone
+/// data of the machine.
+const TEHRAN_SECONDS: i32 = 3 * 3600 + 30 * 60;
+
+/// Whole days in Asia/Tehran, the first and the last included.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Validity {
+    /// The first day.
+    pub from: Date,
+    /// The last day, not before the first.
+    pub until: Date,
+    start: Timestamp,
+    end: Timestamp,
+}
+
+impl Validity {
+    /// Nothing if `until` is before `from`, or a day is out of the calendar.
+    pub(crate) fn new(from: Date, until: Date) -> Option<Self> {
+        let start = midnight(from)?;
+        let end = midnight(until.tomorrow().ok()?)?;
+        (from <= until).then_some(Self { from, until, start, end })
+    }
+
+    /// Whether `now` is in it.
+    pub fn covers(&self, now: Timestamp) -> bool {
+        (self.start..self.end).contains(&now)
+    }
+
+    /// The days that both have.
+    pub(crate) fn overlap(&self, other: &Self) -> Option<Self> {
+        Self::new(self.from.max(other.from), self.until.min(other.until))
+    }
+}
+
+/// The moment at which a day begins in Tehran.
+pub(crate) fn midnight(day: Date) -> Option<Timestamp> {
+    Offset::from_seconds(TEHRAN_SECONDS).ok()?.to_timestamp(day.at(0, 0, 0, 0)).ok()
+}
+
+/// What a call under a grant must carry besides its purpose.
+#[derive(Clone, Debug, Default)]
+pub struct Requires {
+    /// The file number.
+    pub case: bool,
+    /// The person at the keyboard.
+    pub clerk: bool,
+    pub(crate) pattern: Option<Regex>,
+}
+
+impl Requires {
+    /// The metadata that must be there, by its short names: `case`, `clerk`.
+    pub fn names(&self) -> Vec<String> {
+        let named = [(self.case, "case"), (self.clerk, "clerk")];
+        named.into_iter().filter(|(required, _)| *required).map(|(_, name)| name.to_owned()).collect()
+    }
+
+    pub(crate) fn check(&self, case: Option<&CaseNumber>, clerk: Option<&ClerkId>) -> Result<(), Reason> {
+        match (self.case, case) {
+            (true, None) => return Err(Reason::CaseRequired),
+            (true, Some(case)) if self.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(case.as_str())) => {
+                return Err(Reason::CaseInvalid);
+            }
+            _ => {}
+        }
+        if self.clerk && clerk.is_none() { Err(Reason::ClerkRequired) } else { Ok(()) }
+    }
+}
+
+/// Whether the citizen sees a disclosure in their own list.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Citizen {
+    /// At once.
+    Shown,
+    /// From this day on.
+    After(Date),
+}
+
+/// What an allowed call may have: the answer of a decision. Made once at load.
+#[derive(Clone, Debug)]
+pub struct Permit {
+    /// The grant that allows the call.
+    pub grant: Arc<Grant>,
+    /// The delegation by which another member's right is used.
+    pub delegation: Option<GrantId>,
+    /// Copies the disclosed fields of a response message and nothing else.
+    pub mask: Arc<FieldMask>,
+    /// Response paths that are disclosed, key fields included, in the order of the contract.
+    pub disclosed: Arc<[String]>,
+    /// The other response paths.
+    pub withheld: Arc<[String]>,
+    /// The rows that may be seen.
+    pub rows: RowScopes,
+    /// `disclosed` for the adapter, separated by commas.
+    pub fields_header: String,
+    /// `rows` for the adapter; empty for every row.
+    pub rows_header: String,
+}
+
+impl Permit {
+    /// The permit of `grant`, narrowed to `fields`. Key fields are always disclosed.
+    pub(crate) fn new(
+        entry: &MethodEntry,
+        grant: &Arc<Grant>,
+        fields: &[String],
+        delegation: Option<GrantId>,
+    ) -> Result<Self, UnknownField> {
+        let (disclosed, withheld): (Vec<_>, Vec<_>) =
+            entry.method.fields().iter().partition(|field| field.key || fields.contains(&field.path));
+        let paths: Vec<&str> = disclosed.iter().map(|field| field.path.as_str()).collect();
+        Ok(Self {
+            grant: Arc::clone(grant),
+            delegation,
+            mask: Arc::new(entry.method.mask(&paths)?),
+            fields_header: paths.join(","),
+            disclosed: disclosed.iter().map(|field| field.path.clone()).collect(),
+            withheld: withheld.iter().map(|field| field.path.clone()).collect(),
+            rows_header: grant.rows.to_header(),
+            rows: grant.rows.clone(),
+        })
+    }
+}

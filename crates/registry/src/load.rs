@@ -1,0 +1,161 @@
+//! From files to a registry: shapes first, then members, services, grants and delegations, and the tests last. Every step goes on
+//! after a mistake, so that all of them are told at once; what would only follow from another mistake is not told.
+
+mod delegation;
+mod grant;
+mod member;
+mod service;
+mod test;
+mod value;
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use chapar_contract::Contract;
+use chapar_model::{GrantId, MemberId, SubsystemId, TrustDomain};
+
+use crate::entry::{MethodEntry, ServiceEntry, Subsystem};
+use crate::finding::{Findings, Kind, LoadErrors};
+use crate::grant::Grant;
+use crate::raw::{self, Raw};
+use crate::registry::{MethodName, Registry, Terms};
+use crate::source::{self, Source};
+
+/// Loads the registry in `dir`.
+pub(crate) fn folder(dir: &Path, contracts: &[Contract]) -> Result<Registry, LoadErrors> {
+    let mut findings = Findings::default();
+    let sources = source::read(dir, &mut findings);
+    build(dir, sources, contracts, findings)
+}
+
+/// Loads a registry from the text of its files.
+fn build(
+    dir: &Path,
+    sources: Vec<Source>,
+    contracts: &[Contract],
+    mut findings: Findings,
+) -> Result<Registry, LoadErrors> {
+    let digest = source::digest(&sources);
+    let mut files = Vec::new();
+    let mut broken = BTreeSet::new();
+    let mut bus = None;
+    for source in sources {
+        let source = Arc::new(source);
+        let before = findings.len();
+        if source.path == "bus.toml" {
+            let raw = raw::parse(&source, raw::OF_THE_BUS, &mut findings);
+            bus = Some((source, raw));
+            continue;
+        }
+        let Some(member) = source.path.strip_suffix(".toml").and_then(|id| id.parse::<MemberId>().ok()) else {
+            let finding = findings.at(&source, 0..0, Kind::MisplacedFile, "this is no member's file");
+            finding.advise(
+                "a member's file is `CLASS/CODE.toml`, e.g. `gov/welfare.toml`; CLASS is gov, com, office or bus",
+            );
+            continue;
+        };
+        let raw = raw::parse(&source, raw::OF_A_MEMBER, &mut findings);
+        if findings.len() > before {
+            broken.insert(member.clone());
+        } else if raw.member.is_none() {
+            findings.at(&source, 0..0, Kind::Malformed, "the table `[member]` is missing");
+        }
+        files.push(File { source, member, raw });
+    }
+    let Some(trust_domain) = trust_domain(dir, bus, &mut findings) else {
+        return Err(findings.into_errors());
+    };
+    let draft = Draft {
+        contracts,
+        trust_domain,
+        files: files.into(),
+        broken,
+        findings,
+        subsystems: HashMap::new(),
+        services: Vec::new(),
+        methods: HashMap::new(),
+        grants: Vec::new(),
+        terms: HashMap::new(),
+        ids: HashMap::new(),
+    };
+    draft.finish(digest)
+}
+
+fn trust_domain(dir: &Path, bus: Option<(Arc<Source>, Raw)>, findings: &mut Findings) -> Option<TrustDomain> {
+    let Some((source, raw)) = bus else {
+        findings.of_file(&dir.join("bus.toml"), Kind::Unreadable, "the file is missing: it names the trust domain");
+        return None;
+    };
+    let Some(bus) = raw.bus else {
+        if findings.is_empty() {
+            findings.at(&source, 0..0, Kind::Malformed, "the table `[bus]` is missing");
+        }
+        return None;
+    };
+    value::parse(&source, &bus.trust_domain, findings)
+}
+
+/// One member's file.
+struct File {
+    source: Arc<Source>,
+    member: MemberId,
+    raw: Raw,
+}
+
+/// Where something is written.
+#[derive(Clone)]
+struct Place {
+    source: Arc<Source>,
+    span: Range<usize>,
+}
+
+/// A registry in the making.
+struct Draft<'a> {
+    contracts: &'a [Contract],
+    trust_domain: TrustDomain,
+    files: Arc<[File]>,
+    /// Members whose file could not be read whole: what it may hold is not told as unknown elsewhere.
+    broken: BTreeSet<MemberId>,
+    findings: Findings,
+    subsystems: HashMap<SubsystemId, Arc<Subsystem>>,
+    services: Vec<Arc<ServiceEntry>>,
+    methods: HashMap<MethodName, Arc<MethodEntry>>,
+    grants: Vec<Arc<Grant>>,
+    terms: Terms,
+    /// Grants and delegations share one space of names: evidence and limits go by them.
+    ids: HashMap<GrantId, Place>,
+}
+
+impl Draft<'_> {
+    fn finish(mut self, digest: String) -> Result<Registry, LoadErrors> {
+        let files = Arc::clone(&self.files);
+        for step in [Self::member, Self::service, Self::grant, Self::delegation] {
+            for file in files.iter() {
+                step(&mut self, file);
+            }
+        }
+        self.services.sort_by(|a, b| a.name.cmp(&b.name));
+        // A test of a registry that does not stand would only repeat what is wrong with it.
+        let stands = self.findings.is_empty();
+        for file in files.iter() {
+            self.test(file, stands);
+        }
+        if !self.findings.is_empty() {
+            return Err(self.findings.into_errors());
+        }
+        Ok(Registry {
+            digest,
+            trust_domain: self.trust_domain,
+            subsystems: self.subsystems,
+            services: self.services,
+            methods: self.methods,
+            grants: self.grants,
+            terms: self.terms,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

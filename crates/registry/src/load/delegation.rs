@@ -1,0 +1,148 @@
+//! `[[delegation]]`: a member lets another use rights that it has itself. Never more than the delegating member's own grants.
+
+use std::sync::Arc;
+
+use chapar_model::{GrantId, MemberId, Purpose, SubsystemId};
+
+use super::value::at;
+use super::{Draft, File};
+use crate::decide::{Delegated, Term};
+use crate::entry::MethodEntry;
+use crate::finding::Kind;
+use crate::grant::{Grant, Permit};
+use crate::raw::{self, Text};
+
+/// A delegation whose own names are all known.
+struct Checked {
+    id: GrantId,
+    to: Vec<SubsystemId>,
+    terms: Delegated,
+    fields: Option<Vec<String>>,
+}
+
+impl Draft<'_> {
+    pub(super) fn delegation(&mut self, file: &File) {
+        for delegation in &file.raw.delegations {
+            self.one_delegation(file, delegation);
+        }
+    }
+
+    fn one_delegation(&mut self, file: &File, raw: &raw::Delegation) -> Option<()> {
+        let source = &file.source;
+        let id = self.id(source, &raw.id);
+        let to = self.delegates(file, &raw.to);
+        let valid = self.validity(source, &raw.valid);
+        let purposes: Vec<Purpose> = raw.purposes.iter().filter_map(|purpose| self.parse(source, purpose)).collect();
+        if raw.methods.get_ref().is_empty() {
+            self.malformed(source, raw.methods.span(), "a delegation names at least one method");
+        }
+        let methods: Vec<_> = raw
+            .methods
+            .get_ref()
+            .iter()
+            .filter_map(|text| self.known_method(source, text).map(|entry| (text, entry)))
+            .collect();
+        let (id, to, valid) = (id?, to?, valid?);
+        // A grant that was left out as faulty would be missed here.
+        if !self.findings.is_empty() {
+            return None;
+        }
+        self.known_by_one(file, raw, &methods);
+        let fields =
+            raw.fields.as_ref().map(|fields| fields.get_ref().iter().map(|field| field.get_ref().clone()).collect());
+        let checked = Checked { id: id.clone(), to, terms: Delegated { id, purposes, valid }, fields };
+        for (text, entry) in methods {
+            self.delegate(file, &checked, text, &entry);
+        }
+        Some(())
+    }
+
+    /// Each purpose and each field must be one of at least one of the methods.
+    fn known_by_one(&mut self, file: &File, raw: &raw::Delegation, methods: &[(&Text, Arc<MethodEntry>)]) {
+        let known = || methods.iter().flat_map(|(_, entry)| entry.method.purposes()).map(Purpose::as_str);
+        for purpose in raw.purposes.iter().filter(|purpose| !known().any(|known| known == purpose.get_ref())) {
+            let message = format!("`{}` is no purpose of the delegated methods", purpose.get_ref());
+            let finding = self.findings.at(&file.source, purpose.span(), Kind::UnknownPurpose, message);
+            finding.suggest(purpose.get_ref(), known());
+        }
+        let known = || methods.iter().flat_map(|(_, entry)| entry.method.fields()).map(|field| field.path.as_str());
+        let fields = raw.fields.as_ref().map(|fields| fields.get_ref().as_slice()).unwrap_or_default();
+        for field in fields.iter().filter(|field| !known().any(|known| known == field.get_ref())) {
+            let message = format!("no response of the delegated methods has the field `{}`", field.get_ref());
+            let finding = self.findings.at(&file.source, field.span(), Kind::UnknownField, message);
+            finding.suggest(field.get_ref(), known());
+        }
+    }
+
+    /// The subsystems that may act: one, or all of a member.
+    fn delegates(&mut self, file: &File, text: &Text) -> Option<Vec<SubsystemId>> {
+        if text.get_ref().matches('/').count() == 2 {
+            return self.subsystem(&file.source, text).map(|id| vec![id]);
+        }
+        let member: MemberId = self.known_member(&file.source, text)?;
+        let of_member = self.subsystems.keys().filter(|id| *id.member() == member);
+        let mut subsystems: Vec<SubsystemId> = of_member.cloned().collect();
+        subsystems.sort();
+        Some(subsystems)
+    }
+
+    fn delegate(&mut self, file: &File, delegation: &Checked, text: &Text, entry: &MethodEntry) {
+        let own = |grant: &&Arc<Grant>| grant.to.member() == &file.member && grant.method == *entry.method.path();
+        let mut found = false;
+        for grant in self.grants.iter().filter(own).cloned().collect::<Vec<_>>() {
+            let both = |purpose: &&Purpose| delegation.terms.purposes.contains(purpose);
+            let purposes: Vec<Purpose> = grant.purposes.iter().filter(both).cloned().collect();
+            if purposes.is_empty() && !grant.purposes.is_empty() {
+                continue;
+            }
+            let granted = |field: &&String| delegation.fields.as_ref().is_none_or(|fields| fields.contains(field));
+            let fields: Vec<String> = grant.fields.iter().filter(granted).cloned().collect();
+            if fields.is_empty() {
+                continue;
+            }
+            found = true;
+            match Permit::new(entry, &grant, &fields, Some(delegation.id.clone())) {
+                Ok(permit) => {
+                    let permit = Arc::new(permit);
+                    let term = Term {
+                        on_behalf_of: Some(file.member.clone()),
+                        delegated: Some(delegation.terms.clone()),
+                        purposes,
+                        permit,
+                    };
+                    self.insert(file, delegation, text, &term);
+                }
+                Err(error) => self.malformed(&file.source, text.span(), error.to_string()),
+            }
+        }
+        if !found {
+            let message =
+                format!("{} has no grant for {} with these purposes and fields", file.member, entry.method.path());
+            let finding = self.findings.at(&file.source, text.span(), Kind::NothingToDelegate, message);
+            finding
+                .advise(format!("{} gives it, in a grant to a subsystem of {}", entry.service.provider, file.member));
+        }
+    }
+
+    fn insert(&mut self, file: &File, delegation: &Checked, text: &Text, term: &Term) {
+        let mut clash = None;
+        for caller in &delegation.to {
+            let methods = self.terms.entry(caller.clone()).or_default();
+            let beside = methods.entry(term.permit.grant.method.clone()).or_default();
+            if let Some(other) = beside.iter().find(|other| other.clashes(term)) {
+                clash = other.delegated.as_ref().map(|delegated| (delegated.id.clone(), other.permit.grant.id.clone()));
+            }
+            beside.push(term.clone());
+        }
+        if let Some((other, grant)) = clash {
+            let place = self.ids.get(&other).map(at).unwrap_or_default();
+            let message = format!(
+                "`{}` by the grant `{}` and `{other}` by the grant `{grant}` answer the same call on the same day",
+                delegation.id, term.permit.grant.id
+            );
+            let finding = self.findings.at(&file.source, text.span(), Kind::Overlap, message);
+            finding
+                .advise(format!("the other delegation is at {place}: part them, or the grants, by purpose or by date"));
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `[[grant]]`: every name known, every limit kept, and no two grants for the same call on the same day.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chapar_model::{Limits, MAX_CALLS, Purpose, RowScopes};
+use regex::Regex;
+
+use super::value::at;
+use super::{Draft, File};
+use crate::decide::Term;
+use crate::entry::MethodEntry;
+use crate::finding::Kind;
+use crate::grant::{Citizen, Grant, Permit, Requires};
+use crate::raw;
+use crate::source::Source;
+
+impl Draft<'_> {
+    pub(super) fn grant(&mut self, file: &File) {
+        for grant in &file.raw.grants {
+            self.one_grant(file, grant);
+        }
+    }
+
+    fn one_grant(&mut self, file: &File, raw: &raw::Grant) -> Option<()> {
+        let source = &file.source;
+        let id = self.id(source, &raw.id);
+        let to = self.subsystem(source, &raw.to);
+        let valid = self.validity(source, &raw.valid);
+        let limit = self.limits(source, &raw.limit);
+        let requires = self.requires(source, raw);
+        let citizen = self.citizen(source, raw);
+        if raw.basis.get_ref().trim().is_empty() {
+            self.malformed(source, raw.basis.span(), "a grant needs its legal basis: the citizen reads it");
+        }
+        let entry = self.known_method(source, &raw.method)?;
+        if entry.service.provider != file.member {
+            let message =
+                format!("{} is {}'s to grant, not {}'s", entry.method.path(), entry.service.provider, file.member);
+            self.findings.at(source, raw.method.span(), Kind::ForeignMethod, message);
+            return None;
+        }
+        let purposes = self.purposes(source, raw, &entry);
+        let fields: Vec<String> =
+            raw.fields.get_ref().iter().filter_map(|field| self.field(source, field, &entry)).collect();
+        if raw.fields.get_ref().is_empty() {
+            self.malformed(source, raw.fields.span(), "a grant names at least one field of the response");
+        }
+        let rows = self.rows(source, raw, &entry);
+        let grant = Arc::new(Grant {
+            id: id?,
+            to: to?,
+            provider: file.member.clone(),
+            method: entry.method.path().clone(),
+            purposes: purposes?,
+            fields,
+            rows: rows?,
+            valid: valid?,
+            limit: limit?,
+            requires: requires?,
+            basis: raw.basis.get_ref().clone(),
+            citizen: citizen?,
+        });
+        let permit = match Permit::new(&entry, &grant, &grant.fields, None) {
+            Ok(permit) => Arc::new(permit),
+            Err(error) => {
+                self.malformed(source, raw.fields.span(), error.to_string());
+                return None;
+            }
+        };
+        let term = Term { on_behalf_of: None, delegated: None, purposes: grant.purposes.clone(), permit };
+        let beside = self.terms.entry(grant.to.clone()).or_default().entry(grant.method.clone()).or_default();
+        let other = beside.iter().find(|other| other.clashes(&term)).map(|other| other.permit.grant.id.clone());
+        beside.push(term);
+        if let Some(other) = other {
+            let place = self.ids.get(&other).map(at).unwrap_or_default();
+            let message = format!("the grants `{}` and `{other}` answer the same call on the same day", grant.id);
+            let finding = self.findings.at(source, raw.id.span(), Kind::Overlap, message);
+            finding.advise(format!("the other is at {place}: part them by purpose or by date, or make one of them"));
+        }
+        self.grants.push(grant);
+        Some(())
+    }
+
+    fn purposes(&mut self, source: &Arc<Source>, raw: &raw::Grant, entry: &MethodEntry) -> Option<Vec<Purpose>> {
+        let known = entry.method.purposes();
+        if raw.purposes.is_empty() && !known.is_empty() {
+            let listed: Vec<&str> = known.iter().map(Purpose::as_str).collect();
+            let message = format!("the grant needs `purposes`: at least one of {}", listed.join(", "));
+            self.malformed(source, raw.id.span(), message);
+            return None;
+        }
+        Some(raw.purposes.iter().filter_map(|purpose| self.purpose(source, purpose, entry)).collect())
+    }
+
+    fn rows(&mut self, source: &Arc<Source>, raw: &raw::Grant, entry: &MethodEntry) -> Option<RowScopes> {
+        let mut scopes = BTreeMap::new();
+        for (name, values) in &raw.rows {
+            let known = entry.method.row_scopes();
+            if !known.contains(name.get_ref()) {
+                let message = format!("`{}` is no row scope of {}", name.get_ref(), entry.method.path());
+                let finding = self.findings.at(source, name.span(), Kind::UnknownRowScope, message);
+                finding.suggest(name.get_ref(), known.iter().map(String::as_str));
+                continue;
+            }
+            let scope = BTreeMap::from([(name.get_ref().clone(), values.get_ref().clone())]);
+            if RowScopes::new(scope).is_err() {
+                let message = "a row scope has at least one value, each 1 to 64 of A-Z, a-z, 0-9, `.`, `_`, `-`";
+                self.malformed(source, values.span(), message);
+            }
+            scopes.insert(name.get_ref().clone(), values.get_ref().clone());
+        }
+        RowScopes::new(scopes).ok()
+    }
+
+    fn limits(&mut self, source: &Arc<Source>, raw: &raw::GrantLimit) -> Option<Limits> {
+        let rate = raw.rate.as_ref().map(|rate| self.parse(source, rate));
+        if let Some(daily) = &raw.daily {
+            let message = "a daily quota is not kept by this version, and a limit that is written must hold";
+            let finding = self.findings.at(source, daily.span(), Kind::NotEnforced, message);
+            finding.advise("leave `daily` out, or bound the day by a rate, e.g. rate = \"50000/d\"");
+        }
+        match &raw.burst {
+            Some(burst) if raw.rate.is_none() => {
+                self.malformed(source, burst.span(), "`burst` without `rate`: a burst is what a rate allows at once");
+            }
+            Some(burst) if burst.get_ref().get() > MAX_CALLS => {
+                self.malformed(source, burst.span(), format!("the largest burst is {MAX_CALLS}"));
+            }
+            _ => {}
+        }
+        let rate = rate.map_or(Some(None), |rate| rate.map(Some))?;
+        Some(Limits { rate, burst: raw.burst.as_ref().map(|burst| *burst.get_ref()), concurrent: raw.concurrent })
+    }
+
+    fn requires(&mut self, source: &Arc<Source>, raw: &raw::Grant) -> Option<Requires> {
+        let mut requires = Requires::default();
+        for name in &raw.requires {
+            match name.get_ref().as_str() {
+                "case" => requires.case = true,
+                "clerk" => requires.clerk = true,
+                other => {
+                    let message = format!("a grant cannot require `{other}`");
+                    let finding = self.findings.at(source, name.span(), Kind::Malformed, message);
+                    finding.label("not one of: case, clerk").suggest(other, ["case", "clerk"].into_iter());
+                }
+            }
+        }
+        if let Some(pattern) = &raw.case_pattern {
+            if !requires.case {
+                self.malformed(source, pattern.span(), "`case_pattern` without `requires = [\"case\"]`");
+            }
+            match Regex::new(&format!("^(?:{})$", pattern.get_ref())) {
+                Ok(compiled) => requires.pattern = Some(compiled),
+                Err(error) => {
+                    let error = error.to_string();
+                    let last = error.lines().last().unwrap_or_default();
+                    self.malformed(source, pattern.span(), format!("no regular expression: {last}"));
+                    return None;
+                }
+            }
+        }
+        Some(requires)
+    }
+
+    fn citizen(&mut self, source: &Arc<Source>, raw: &raw::Grant) -> Option<Citizen> {
+        let Some(text) = &raw.citizen else { return Some(Citizen::Shown) };
+        if text.get_ref() == "shown" {
+            return Some(Citizen::Shown);
+        }
+        let day = text.get_ref().strip_prefix("after ").and_then(|day| day.parse().ok());
+        if day.is_none() {
+            self.malformed(source, text.span(), "`citizen` is `shown` or `after` and a day, e.g. `after 2027-06-01`");
+        }
+        day.map(Citizen::After)
+    }
+}
+
+impl Term {
+    /// Whether both could answer one call.
+    pub(super) fn clashes(&self, other: &Self) -> bool {
+        let purposes = self.purposes.is_empty() && other.purposes.is_empty()
+            || self.purposes.iter().any(|purpose| other.purposes.contains(purpose));
+        let days = || self.days().is_some_and(|days| other.days().is_some_and(|other| days.overlap(&other).is_some()));
+        self.on_behalf_of == other.on_behalf_of && purposes && days()
+    }
+}

@@ -1,0 +1,75 @@
+//! `[member]` and `[[subsystem]]`.
+
+use std::sync::Arc;
+
+use chapar_model::SubsystemId;
+
+use super::{Draft, File};
+use crate::entry::{Name, Subsystem};
+use crate::finding::Kind;
+
+impl Draft<'_> {
+    pub(super) fn member(&mut self, file: &File) {
+        let source = &file.source;
+        let (name, issuers) = match &file.raw.member {
+            Some(member) => {
+                let issuers = &member.issuers;
+                if issuers.get_ref().is_empty() {
+                    let message = "no authority may speak for this member: name at least one";
+                    self.malformed(source, issuers.span(), message);
+                }
+                let mut hashes = Vec::new();
+                for issuer in issuers.get_ref() {
+                    match sha256(issuer.get_ref()) {
+                        Some(hash) => hashes.push(hash),
+                        None => {
+                            let message =
+                                "an issuer is `sha256:` and the 64 hexadecimal digits of its public key's SHA-256";
+                            self.malformed(source, issuer.span(), message);
+                        }
+                    }
+                }
+                (Name { fa: member.name.fa.clone(), en: member.name.en.clone() }, hashes)
+            }
+            // Told already; its subsystems are still known.
+            None => (Name { fa: String::new(), en: String::new() }, Vec::new()),
+        };
+        let (name, issuers) = (Arc::new(name), Arc::<[[u8; 32]]>::from(issuers));
+        for subsystem in &file.raw.subsystems {
+            let written = &subsystem.id;
+            let Ok(id) = format!("{}/{}", file.member, written.get_ref()).parse::<SubsystemId>() else {
+                self.malformed(source, written.span(), "a subsystem's id is 1 to 63 of a-z, 0-9, `-`, e.g. `benefits`");
+                continue;
+            };
+            if self.subsystems.contains_key(&id) {
+                let message = format!("the subsystem `{id}` is there twice");
+                self.findings.at(source, written.span(), Kind::Duplicate, message);
+                continue;
+            }
+            let entry = Subsystem { id: id.clone(), name: Arc::clone(&name), issuers: Arc::clone(&issuers) };
+            self.subsystems.insert(id, Arc::new(entry));
+        }
+    }
+}
+
+/// `sha256:` and 64 lower-case hexadecimal digits.
+fn sha256(text: &str) -> Option<[u8; 32]> {
+    let hex = text.strip_prefix("sha256:")?.as_bytes();
+    let mut hash = [0; 32];
+    let (pairs, []) = hex.as_chunks::<2>() else { return None };
+    if pairs.len() != hash.len() {
+        return None;
+    }
+    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
+        *byte = nibble(*high)? << 4 | nibble(*low)?;
+    }
+    Some(hash)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}

@@ -1,0 +1,182 @@
+//! `[[test]]`: what the registry's authors expect of it, asked of the same decision as a call. One that does not hold blocks
+//! the load.
+
+use std::sync::Arc;
+
+use chapar_model::{CaseNumber, ClerkId, MemberId, Purpose, Reason, SubsystemId};
+use jiff::Timestamp;
+
+use super::value::at;
+use super::{Draft, File};
+use crate::decide::{self, Question, Refused, Term};
+use crate::entry::MethodEntry;
+use crate::finding::Kind;
+use crate::grant::{Grant, Permit, Requires, midnight};
+use crate::raw::{self, Text};
+use crate::source::Source;
+
+/// A test whose names are all known.
+struct Trial<'a> {
+    source: &'a Arc<Source>,
+    raw: &'a raw::Test,
+    caller: SubsystemId,
+    entry: Arc<MethodEntry>,
+    purpose: Option<Purpose>,
+    case: Option<CaseNumber>,
+    clerk: Option<ClerkId>,
+    on_behalf_of: Option<MemberId>,
+    on: Option<Timestamp>,
+    expect: Option<Reason>,
+}
+
+impl Draft<'_> {
+    /// Reads the tests of a file; runs them if the registry `stands`.
+    pub(super) fn test(&mut self, file: &File, stands: bool) {
+        for raw in &file.raw.tests {
+            let before = self.findings.len();
+            if let Some(trial) = self.trial(&file.source, raw).filter(|_| stands && self.findings.len() == before) {
+                self.run(&trial);
+            }
+        }
+    }
+
+    fn trial<'a>(&mut self, source: &'a Arc<Source>, raw: &'a raw::Test) -> Option<Trial<'a>> {
+        let caller = self.subsystem(source, &raw.caller);
+        let expect = raw.expect.as_ref().and_then(|text| self.reason(source, text));
+        let case = raw.case.as_ref().and_then(|text| self.parse(source, text));
+        let clerk = raw.clerk.as_ref().and_then(|text| self.parse(source, text));
+        let on_behalf_of = raw.on_behalf_of.as_ref().and_then(|text| self.known_member(source, text));
+        let on = raw.on.as_ref().and_then(|day| self.day(source, day)).and_then(midnight);
+        let disclosure = !raw.allow.is_empty() || !raw.deny.is_empty();
+        if disclosure == raw.expect.is_some() {
+            let message = "a test has `allow` and `deny`, or `expect`";
+            self.malformed(source, raw.call.span(), message);
+        }
+        let entry = self.known_method(source, &raw.call)?;
+        let purpose = match &raw.purpose {
+            Some(text) if expect == Some(Reason::PurposeUnknown) => self.parse(source, text),
+            Some(text) => self.purpose(source, text, &entry),
+            None => None,
+        };
+        for field in raw.allow.iter().chain(&raw.deny) {
+            self.field(source, field, &entry);
+        }
+        Some(Trial { source, raw, caller: caller?, entry, purpose, case, clerk, on_behalf_of, on, expect })
+    }
+
+    fn reason(&mut self, source: &Arc<Source>, text: &Text) -> Option<Reason> {
+        let reason = text.get_ref().parse::<Reason>().ok();
+        if reason.is_none() {
+            let finding = self.findings.at(source, text.span(), Kind::Malformed, "there is no such reason");
+            finding.suggest(text.get_ref(), Reason::ALL.iter().map(|reason| reason.as_str()));
+        }
+        reason
+    }
+
+    fn run(&mut self, trial: &Trial<'_>) {
+        for now in self.moments(trial) {
+            let before = self.findings.len();
+            match trial.expect {
+                Some(reason) => self.expect(trial, reason, now),
+                None => self.disclosure(trial, now),
+            }
+            if self.findings.len() > before {
+                return;
+            }
+        }
+    }
+
+    /// The day that the test names; else the first day of everything that could answer it, so that a test holds or fails
+    /// whenever the registry is loaded.
+    fn moments(&self, trial: &Trial<'_>) -> Vec<Timestamp> {
+        if let Some(on) = trial.on {
+            return vec![on];
+        }
+        let methods = self.terms.get(&trial.caller);
+        let terms = methods.and_then(|methods| methods.get(trial.entry.method.path())).into_iter().flatten();
+        let terms: Vec<&Term> = terms.filter(|term| term.on_behalf_of == trial.on_behalf_of).collect();
+        let first_days = |terms: &mut dyn Iterator<Item = &&Term>| -> Vec<Timestamp> {
+            terms.filter_map(|term| term.days().and_then(|days| midnight(days.from))).collect()
+        };
+        let fits = |term: &&&Term| trial.purpose.as_ref().is_none_or(|purpose| term.purposes.contains(purpose));
+        let mut moments = first_days(&mut terms.iter().filter(fits));
+        if moments.is_empty() {
+            moments = first_days(&mut terms.iter());
+        }
+        if moments.is_empty() {
+            moments.push(Timestamp::UNIX_EPOCH);
+        }
+        moments
+    }
+
+    fn expect(&mut self, trial: &Trial<'_>, expected: Reason, now: Timestamp) {
+        let (text, actual) = match decide::decide(&self.terms, &trial.question(now)) {
+            Err(refused) if refused.reason == expected => return,
+            Err(Refused { reason, gate }) => (format!("it is refused with {reason}"), gate),
+            Ok(permit) => ("it is allowed".to_owned(), format!("by the grant {}", permit.grant.id)),
+        };
+        let span = trial.raw.expect.as_ref().map_or(trial.raw.call.span(), Text::span);
+        let message = format!("test failed: {} should be refused with {expected}, but {text}: {actual}", trial.words());
+        self.findings.at(trial.source, span, Kind::TestFailed, message);
+    }
+
+    fn disclosure(&mut self, trial: &Trial<'_>, now: Timestamp) {
+        let permit = match trial.permit(&self.terms, now) {
+            Ok(permit) => Arc::clone(permit),
+            Err(_) if trial.raw.allow.is_empty() => return,
+            Err(Refused { reason, gate }) => {
+                let message = format!("test failed: {} is refused with {reason}: {gate}", trial.words());
+                self.findings.at(trial.source, trial.raw.call.span(), Kind::TestFailed, message);
+                return;
+            }
+        };
+        let grant = &permit.grant;
+        let (allow, deny) = (trial.raw.allow.iter(), trial.raw.deny.iter());
+        let missing =
+            allow.filter(|field| !permit.disclosed.contains(field.get_ref())).map(|field| (field, "does not give"));
+        let given = deny.filter(|field| permit.disclosed.contains(field.get_ref())).map(|field| (field, "gives"));
+        for (field, verb) in missing.chain(given) {
+            let message =
+                format!("test failed: the grant {} {verb} `{}` to {}", grant.id, field.get_ref(), trial.caller);
+            let finding = self.findings.at(trial.source, field.span(), Kind::TestFailed, message);
+            match self.ids.get(&grant.id) {
+                Some(place) if place.source.path == trial.source.path => finding.also(place.span.clone(), "this grant"),
+                Some(place) => finding.advise(format!("the grant is at {}", at(place))),
+                None => finding,
+            };
+        }
+    }
+}
+
+impl Trial<'_> {
+    fn question(&self, now: Timestamp) -> Question<'_> {
+        Question {
+            caller: &self.caller,
+            method: &self.entry,
+            purpose: self.purpose.as_ref(),
+            case: self.case.as_ref(),
+            clerk: self.clerk.as_ref(),
+            on_behalf_of: self.on_behalf_of.as_ref(),
+            now,
+        }
+    }
+
+    /// The decision, as if a case and a clerk that the test leaves out were given.
+    fn permit<'t>(&self, terms: &'t crate::registry::Terms, now: Timestamp) -> Result<&'t Arc<Permit>, Refused> {
+        let question = self.question(now);
+        let permit = decide::permit(terms, &question)?;
+        let Grant { id, requires, .. } = permit.grant.as_ref();
+        let given = Requires {
+            case: requires.case && self.case.is_some(),
+            clerk: requires.clerk && self.clerk.is_some(),
+            pattern: requires.pattern.clone(),
+        };
+        let lacking = |reason| Refused { reason, gate: format!("grant {id} asks for more") };
+        given.check(question.case, question.clerk).map_err(lacking)?;
+        Ok(permit)
+    }
+
+    fn words(&self) -> String {
+        format!("{} calling {}", self.caller, self.entry.method.path())
+    }
+}

@@ -1,0 +1,1 @@
+//! Whole registries, good and bad, as text.

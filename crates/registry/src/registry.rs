@@ -1,0 +1,142 @@
+//! The loaded registry: who a caller is, what a method is, and what may be called. Immutable; shared by every call.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use chapar_contract::Contract;
+use chapar_model::{Identity, MemberId, MethodPath, Purpose, Reason, SubsystemId, TrustDomain};
+use jiff::Timestamp;
+
+use crate::decide::{Question, Refused, Term};
+use crate::entry::{MethodEntry, ServiceEntry, Subsystem};
+use crate::finding::LoadErrors;
+use crate::grant::{Grant, Permit};
+use crate::load;
+
+/// The policy of one bus.
+pub struct Registry {
+    pub(crate) digest: String,
+    pub(crate) trust_domain: TrustDomain,
+    pub(crate) subsystems: HashMap<SubsystemId, Arc<Subsystem>>,
+    pub(crate) services: Vec<Arc<ServiceEntry>>,
+    pub(crate) methods: HashMap<MethodName, Arc<MethodEntry>>,
+    pub(crate) grants: Vec<Arc<Grant>>,
+    pub(crate) terms: Terms,
+}
+
+/// A [`MethodPath`]'s text: what `:path` is looked up by.
+pub(crate) type MethodName = Arc<str>;
+
+/// Caller → method → what may be permitted, own and delegated.
+pub(crate) type Terms = HashMap<SubsystemId, HashMap<MethodPath, Vec<Term>>>;
+
+/// One thing that a caller may do now.
+#[derive(Clone, Debug)]
+pub struct Right<'a> {
+    /// What may be called.
+    pub method: &'a MethodPath,
+    /// For which of the contract's purposes.
+    pub purposes: &'a [Purpose],
+    /// What is disclosed, and under which grant.
+    pub permit: &'a Arc<Permit>,
+    /// The member whose right it is, for a delegated one.
+    pub on_behalf_of: Option<&'a MemberId>,
+    /// The digest of the method's contract.
+    pub contract_digest: &'a str,
+}
+
+impl Registry {
+    /// Reads a folder of TOML: `bus.toml`, and `CLASS/CODE.toml` for each member. Runs every `[[test]]`.
+    ///
+    /// # Errors
+    /// [`LoadErrors`] with everything that is wrong, each with file, line and column.
+    pub fn load(dir: &Path, contracts: &[Contract]) -> Result<Self, LoadErrors> {
+        load::folder(dir, contracts)
+    }
+
+    /// `sha256:` and 64 hexadecimal digits, over the names and bytes of the registry's files: what evidence names a policy by.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The deployment whose policy it is.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
+    }
+
+    /// The registered subsystem that a certificate speaks for.
+    ///
+    /// `issuer_spki_sha256`: SHA-256 of the issuing authority's SubjectPublicKeyInfo (DER).
+    ///
+    /// # Errors
+    /// [`Reason::IdentityUnknown`] if it is of another trust domain or not registered; [`Reason::IssuerNotAllowed`] if that
+    /// authority may not speak for its member.
+    pub fn identify(&self, identity: &Identity, issuer_spki_sha256: &[u8; 32]) -> Result<Arc<Subsystem>, Reason> {
+        let known = self.subsystems.get(identity.subsystem()).filter(|_| *identity.trust_domain() == self.trust_domain);
+        let subsystem = known.ok_or(Reason::IdentityUnknown)?;
+        if subsystem.issuers.contains(issuer_spki_sha256) {
+            Ok(Arc::clone(subsystem))
+        } else {
+            Err(Reason::IssuerNotAllowed)
+        }
+    }
+
+    /// The method at `path`, `package.Service/Method`, compared byte for byte.
+    pub fn method(&self, path: &str) -> Option<&Arc<MethodEntry>> {
+        self.methods.get(path)
+    }
+
+    /// Every service, by name.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceEntry>> {
+        self.services.iter()
+    }
+
+    /// Every grant, by file and place in it.
+    pub fn grants(&self) -> impl Iterator<Item = &Arc<Grant>> {
+        self.grants.iter()
+    }
+
+    /// Whether a call is allowed, and what it may have. Pure and total: the same question has the same answer for as long as
+    /// the registry lives. Allocates nothing when it allows.
+    ///
+    /// # Errors
+    /// [`Refused`], with the first reason of: purpose required, purpose unknown, (delegation not granted,) not granted, grant
+    /// expired, purpose not granted, case required, case invalid, clerk required.
+    pub fn decide(&self, question: &Question<'_>) -> Result<Arc<Permit>, Refused> {
+        crate::decide::decide(&self.terms, question).map(Arc::clone)
+    }
+
+    /// What `caller` may do at `now`, by its own grants and by delegation, by method.
+    pub fn rights(&self, caller: &SubsystemId, now: Timestamp) -> impl Iterator<Item = Right<'_>> {
+        let terms = self.terms.get(caller).into_iter().flatten();
+        let valid = terms.flat_map(|(_, terms)| terms).filter(move |term| term.valid_at(now));
+        let mut rights: Vec<_> = valid.filter_map(|term| self.right(term)).collect();
+        rights.sort_by_key(|right| (right.method, right.on_behalf_of, &right.permit.grant.id));
+        rights.into_iter()
+    }
+
+    fn right<'a>(&'a self, term: &'a Term) -> Option<Right<'a>> {
+        let method = &term.permit.grant.method;
+        Some(Right {
+            method,
+            purposes: &term.purposes,
+            permit: &term.permit,
+            on_behalf_of: term.on_behalf_of.as_ref(),
+            contract_digest: self.method(method.as_str())?.service.contract.digest(),
+        })
+    }
+
+    /// The methods that `caller` may call at `now` for any purpose, by its own grants and by delegation, each once.
+    pub fn callable(&self, caller: &SubsystemId, now: Timestamp) -> impl Iterator<Item = &MethodEntry> {
+        let mut methods: Vec<_> = self.rights(caller, now).map(|right| right.method.clone()).collect();
+        methods.dedup();
+        methods.into_iter().filter_map(|path| self.method(path.as_str()).map(AsRef::as_ref))
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Registry").field(&self.digest).finish()
+    }
+}

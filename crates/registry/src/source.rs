@@ -1,0 +1,90 @@
+//! The registry's files as they lie on disk: which ones count, their text, and the digest over all of them.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use miette::NamedSource;
+
+use crate::finding::{Findings, Kind};
+
+/// One file. `path` is relative to the registry's folder, with `/`.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) path: String,
+    pub(crate) named: NamedSource<String>,
+}
+
+impl Source {
+    pub(crate) fn new(path: String, name: &Path, text: String) -> Self {
+        Self { path, named: NamedSource::new(name.display().to_string(), text) }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.named.name()
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        self.named.inner()
+    }
+
+    /// 1-based line, and column in characters, of a byte offset.
+    pub(crate) fn position(&self, span: &Range<usize>) -> (usize, usize) {
+        let before = self.text().get(..span.start).unwrap_or(self.text());
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    }
+}
+
+/// A registry is two levels deep; whatever lies deeper is misplaced, and a loop of links ends here.
+const DEEPEST: usize = 4;
+
+/// Every `.toml` below `dir`, by path. Names that begin with a dot are passed over, as are files of other kinds.
+pub(crate) fn read(dir: &Path, findings: &mut Findings) -> Vec<Source> {
+    let mut sources = Vec::new();
+    walk(dir, "", 0, &mut sources, findings);
+    sources.sort_by(|a, b| a.path.cmp(&b.path));
+    sources
+}
+
+fn walk(dir: &Path, prefix: &str, depth: usize, sources: &mut Vec<Source>, findings: &mut Findings) {
+    let entries = fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = match entries {
+        Ok(entries) => entries,
+        Err(error) => return findings.of_file(dir, Kind::Unreadable, format!("cannot be read: {error}")),
+    };
+    let mut paths: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    for path in paths {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            findings.of_file(&path, Kind::MisplacedFile, "the name is not UTF-8");
+            continue;
+        };
+        if name.starts_with('.') {
+            continue;
+        }
+        let relative = format!("{prefix}{name}");
+        if path.is_dir() {
+            if depth < DEEPEST {
+                walk(&path, &format!("{relative}/"), depth + 1, sources, findings);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "toml") {
+            match fs::read_to_string(&path) {
+                Ok(text) => sources.push(Source::new(relative, &path, text)),
+                Err(error) => findings.of_file(&path, Kind::Unreadable, format!("cannot be read: {error}")),
+            }
+        }
+    }
+}
+
+/// `sha256:…` over each file's path and bytes with their lengths, in the order given.
+pub(crate) fn digest(sources: &[Source]) -> String {
+    let mut context = Context::new(&SHA256);
+    for part in sources.iter().flat_map(|source| [&source.path, source.text()]) {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    let hex: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
