@@ -1,1 +1,20 @@
-//! RFC 6962 Merkle trees, C2SP tiles, checkpoints and signed notes. No I/O.
+//! Transparency logs by their specifications: RFC 6962 Merkle trees, C2SP tiles, checkpoints, signed notes and proof files.
+//! No I/O, and none of this project's crates: it could be published by itself.
+//!
+//! Sources: RFC 6962 and RFC 9162 §2.1; C2SP `tlog-tiles`, `tlog-checkpoint`, `signed-note`, `tlog-proof` (<https://c2sp.org>).
+
+mod checkpoint;
+mod hash;
+mod note;
+mod proof;
+mod proof_file;
+mod tile;
+
+pub use checkpoint::Checkpoint;
+pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
+pub use note::{KeyError, NoteError, SigningKey, VerifierKey, open_note, sign_note};
+pub use proof::{
+    HashSource, ProofError, consistency_proof, inclusion_proof, root, verify_consistency, verify_inclusion,
+};
+pub use proof_file::{ProofFile, ProofFileError};
+pub use tile::{TILE_WIDTH, Tile, entries_path, fold};

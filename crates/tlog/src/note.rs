@@ -1,0 +1,223 @@
+//! Signed notes with Ed25519 (C2SP `signed-note`): a text, and lines that sign it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::rand;
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+const ALGORITHM: u8 = 1;
+
+/// A text that is no key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a note key: `NAME+HASH+BASE64`, Ed25519, the hash that of the key")]
+pub struct KeyError;
+
+/// A note that is malformed or not signed by the key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NoteError {
+    /// It is no note.
+    #[error("not a signed note")]
+    Malformed,
+    /// No line is of the key.
+    #[error("not signed by the key")]
+    Unsigned,
+    /// The key's line does not verify.
+    #[error("the signature does not verify")]
+    Invalid,
+}
+
+/// The public half: `NAME+HASH+BASE64(1 ‖ key)`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct VerifierKey {
+    name: String,
+    hash: [u8; 4],
+    key: [u8; 32],
+}
+
+impl VerifierKey {
+    /// The name of who signs, e.g. a log's origin.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = [&[ALGORITHM], &self.key[..]].concat();
+        write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.hash), STANDARD.encode(key))
+    }
+}
+
+impl FromStr for VerifierKey {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let (name, hash, key) = parts(text.trim())?;
+        let verifier = Self { name: name.to_owned(), hash: key_hash(name, &key), key };
+        if verifier.hash == hash { Ok(verifier) } else { Err(KeyError) }
+    }
+}
+
+/// The private half: `PRIVATE+KEY+NAME+HASH+BASE64(1 ‖ seed)`.
+pub struct SigningKey {
+    pair: Ed25519KeyPair,
+    seed: [u8; 32],
+    public: VerifierKey,
+}
+
+impl SigningKey {
+    /// A new key from the system's randomness.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the name is empty or holds a space or `+`, or there is no randomness.
+    pub fn generate(name: &str) -> Result<Self, KeyError> {
+        let mut seed = [0; 32];
+        rand::fill(&mut seed).map_err(|_| KeyError)?;
+        Self::from_seed(name, seed)
+    }
+
+    fn from_seed(name: &str, seed: [u8; 32]) -> Result<Self, KeyError> {
+        if !is_name(name) {
+            return Err(KeyError);
+        }
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| KeyError)?;
+        let key: [u8; 32] = pair.public_key().as_ref().try_into().map_err(|_| KeyError)?;
+        let public = VerifierKey { name: name.to_owned(), hash: key_hash(name, &key), key };
+        Ok(Self { pair, seed, public })
+    }
+
+    /// The public half.
+    pub fn verifier(&self) -> &VerifierKey {
+        &self.public
+    }
+
+    /// The key as text, to be kept in a file that no one else reads.
+    pub fn to_secret_text(&self) -> String {
+        let key = [&[ALGORITHM], &self.seed[..]].concat();
+        format!(
+            "PRIVATE+KEY+{}+{:08x}+{}",
+            self.public.name,
+            u32::from_be_bytes(self.public.hash),
+            STANDARD.encode(key)
+        )
+    }
+}
+
+impl FromStr for SigningKey {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let (name, hash, seed) = parts(text.trim().strip_prefix("PRIVATE+KEY+").ok_or(KeyError)?)?;
+        let key = Self::from_seed(name, seed)?;
+        if key.public.hash == hash { Ok(key) } else { Err(KeyError) }
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.public.name)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '+')
+}
+
+fn parts(text: &str) -> Result<(&str, [u8; 4], [u8; 32]), KeyError> {
+    let (name, rest) = text.split_once('+').ok_or(KeyError)?;
+    let (hash, key) = rest.split_once('+').ok_or(KeyError)?;
+    let hash = u32::from_str_radix(hash, 16).ok().filter(|_| hash.len() == 8).ok_or(KeyError)?;
+    let key = STANDARD.decode(key).map_err(|_| KeyError)?;
+    match key.split_first() {
+        Some((&ALGORITHM, key)) if is_name(name) => {
+            Ok((name, hash.to_be_bytes(), key.try_into().map_err(|_| KeyError)?))
+        }
+        _ => Err(KeyError),
+    }
+}
+
+/// The first four bytes of SHA-256(name ‖ newline ‖ 1 ‖ key).
+fn key_hash(name: &str, key: &[u8; 32]) -> [u8; 4] {
+    let mut context = Context::new(&SHA256);
+    for part in [name.as_bytes(), b"\n", &[ALGORITHM], key] {
+        context.update(part);
+    }
+    let mut hash = [0; 4];
+    hash.copy_from_slice(&context.finish().as_ref()[..4]);
+    hash
+}
+
+/// Signs a text, which must end in a newline; one is added if not.
+pub fn sign_note(text: &str, key: &SigningKey) -> String {
+    let text = if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
+    let signature = key.pair.sign(text.as_bytes());
+    let line = [&key.public.hash, signature.as_ref()].concat();
+    format!("{text}\n— {} {}\n", key.public.name, STANDARD.encode(line))
+}
+
+/// The text of a note that `key` has signed; lines of other keys are passed over.
+///
+/// # Errors
+/// [`NoteError`].
+pub fn open_note<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
+    let at = note.rfind("\n\n").ok_or(NoteError::Malformed)?;
+    let (text, lines) = (&note[..=at], &note[at + 2..]);
+    if lines.is_empty() || !lines.ends_with('\n') {
+        return Err(NoteError::Malformed);
+    }
+    let mut outcome = Err(NoteError::Unsigned);
+    for line in lines.lines() {
+        let (name, signature) =
+            line.strip_prefix("— ").and_then(|line| line.split_once(' ')).ok_or(NoteError::Malformed)?;
+        let signature = STANDARD.decode(signature).map_err(|_| NoteError::Malformed)?;
+        let Some((hash, signature)) = signature.split_at_checked(4) else { return Err(NoteError::Malformed) };
+        if name == key.name && hash == key.hash {
+            let verified = UnparsedPublicKey::new(&ED25519, &key.key).verify(text.as_bytes(), signature);
+            outcome = verified.map(|()| text).map_err(|_| NoteError::Invalid);
+            outcome?;
+        }
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of Go's `golang.org/x/mod/sumdb/note`, which C2SP `signed-note` follows.
+    const SECRET: &str = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+    const PUBLIC: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    const NOTE: &str = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+
+    #[test]
+    fn the_published_note_is_signed_and_opened_alike() {
+        let (secret, public): (SigningKey, VerifierKey) = (SECRET.parse().unwrap(), PUBLIC.parse().unwrap());
+        assert_eq!(
+            (secret.verifier(), secret.to_secret_text().as_str(), public.to_string().as_str()),
+            (&public, SECRET, PUBLIC)
+        );
+        let text = open_note(NOTE, &public).unwrap();
+        assert_eq!(sign_note(text, &secret), NOTE);
+    }
+
+    #[test]
+    fn an_altered_note_and_a_strangers_note_do_not_open() {
+        let public: VerifierKey = PUBLIC.parse().unwrap();
+        assert_eq!(open_note(&NOTE.replace("answer", "Answer"), &public), Err(NoteError::Invalid));
+        let stranger = SigningKey::generate("PeterNeumann").unwrap();
+        assert_eq!(open_note(&sign_note("text\n", &stranger), &public), Err(NoteError::Unsigned));
+        for malformed in ["", "text", "text\n\n", "text\n\nnonsense\n"] {
+            assert_eq!(open_note(malformed, &public), Err(NoteError::Malformed), "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_whose_hash_is_not_its_own_is_no_key() {
+        assert_eq!(PUBLIC.replace("c74f20a3", "c74f20a4").parse::<VerifierKey>(), Err(KeyError));
+        assert!(SigningKey::generate("two words").is_err());
+    }
+}
