@@ -39,7 +39,8 @@ class Bus:
         self.stubs = self.folder / "stubs"
         self.out = self.folder / "demo.out"
         self.log = self.folder / "demo.log"
-        command = [BINARY, "demo", "--dir", str(self.dir), "--people", PEOPLE]
+        # All log lines that the bus can write, for the leak test to look at.
+        command = [BINARY, "demo", "--dir", str(self.dir), "--people", PEOPLE, "--log", "debug"]
         with open(self.out, "wb") as out, open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=log)
         try:
