@@ -62,6 +62,10 @@ enum Command {
 pub fn main() -> ExitCode {
     // A usage error prints itself and exits 2; `--help` and `--version` exit 0.
     let cli = Cli::parse();
+    // Lines are not wrapped: `FILE:LINE:COLUMN: what` stays one line, for editors and for grep.
+    let _already_set = miette::set_hook(Box::new(|_| {
+        Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).terminal_links(false).build())
+    }));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
