@@ -32,6 +32,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use exit::{Exit, Failure, Outcome};
+pub(crate) use serve::stop_on_signal;
 
 /// The government service bus: calls between agencies that are authorised, limited, minimised, recorded and provable.
 #[derive(Debug, Parser)]

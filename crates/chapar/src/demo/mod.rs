@@ -1,4 +1,95 @@
-//! `chapar demo`: the whole bus on this machine, with invented citizens, and the story of one farm loan.
+//! `chapar demo`: the whole bus on this machine, with invented citizens, and the story of one farm loan. Here: its options, its
+//! beginning and its end.
 
+mod bus;
 pub mod data;
+mod files;
+mod folder;
+mod keys;
 mod people;
+mod registry;
+mod report;
+mod story;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use chapar_telemetry::logs;
+
+use crate::cli::{Exit, Failure, Outcome, stop_on_signal};
+use bus::Bus;
+use folder::Folder;
+use report::Report;
+
+/// Run the whole bus on this machine, and tell its story
+///
+/// Makes keys, policy and five agencies' databases with invented citizens; starts five adapters and the gateway, with mutual TLS
+/// between them; then a clerk handles a farm loan, and every step is checked. Stays up until Ctrl-C.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  chapar demo --once\n  chapar demo --dir target/demo --people 100000")]
+pub struct Args {
+    /// End after the story: with 0 if every step came out as expected, else with 1
+    #[arg(long)]
+    once: bool,
+    /// Print the story as one JSON document
+    #[arg(long)]
+    json: bool,
+    /// Keep everything in this folder: a new or empty one, or one of an earlier demo
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Do not remove the temporary folder at the end
+    #[arg(long)]
+    keep: bool,
+    /// How many citizens to invent, 10 to 2,000,000; default 2,000, or as many as are in DIR
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(people::FEWEST)..=i64::from(people::MOST)))]
+    people: Option<u32>,
+    /// The gateway's port; admin pages and adapters take the six after it. Default: free ones
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// How log lines look: `text` for people, `json` for collectors
+    #[arg(long, env = "CHAPAR_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    log_format: logs::Format,
+    /// What is logged, e.g. `info` or `info,chapar_gateway=debug`
+    #[arg(long, env = "CHAPAR_LOG", default_value = "warn", value_name = "FILTER")]
+    log: String,
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// If it cannot start (what was made is removed then) or does not end well. A step of the story that comes out otherwise than
+/// expected is told and ends `--once` with [`Exit::Finding`].
+pub async fn run(args: Args) -> Outcome {
+    logs::init(args.log_format, &args.log).map_err(Failure::usage)?;
+    let stop = stop_on_signal().map_err(|error| Failure::error(Exit::Finding, error))?;
+    let failed = |error| Failure::error(Exit::Finding, error);
+    let started = Instant::now();
+    let folder = match &args.dir {
+        Some(dir) => Folder::at(dir),
+        None => Folder::temporary(),
+    }
+    .map_err(failed)?;
+    let wanted = args.people;
+    let (made, mut folder) = tokio::task::spawn_blocking(move || (folder.databases(wanted), folder))
+        .await
+        .map_err(|error| Failure::error(Exit::Finding, error))?;
+    let made = made.map_err(failed)?;
+    let mut bus = Bus::start(folder.path(), args.port, &made.sample).await?;
+    folder.ready(args.dir.is_none(), args.keep);
+    let mut report = Report::new(args.json);
+    report.ready(&bus, &made, started.elapsed());
+
+    let told = stop.run_until_cancelled(story::all(&mut bus, &made.sample, &mut |step| report.step(step))).await;
+    let exit = match told {
+        Some(steps) => {
+            let exit = report.end(&bus, &made, &steps?, args.once);
+            if !args.once {
+                bus.run_until(&stop).await?;
+            }
+            if args.once { exit } else { Exit::Ok }
+        }
+        None => Exit::Ok,
+    };
+    bus.end().await?;
+    Ok(exit)
+}

@@ -107,14 +107,20 @@ pub(super) fn identity(subsystem: &str) -> String {
     format!("spiffe://{TRUST_DOMAIN}/{subsystem}")
 }
 
-/// Writes the whole registry to `dir`: grants are valid from `from` until `until`, both included; `issuer` is the CA's hash;
+/// Writes the whole registry to `dir`, in place of what is there: grants are valid from `from` until `until`, both included; `issuer` is the CA's hash;
 /// `services` are in the order of [`AGENCIES`].
 pub(super) fn write(
     dir: &Path,
     issuer: &str,
     (from, until): (Date, Date),
-    services: &[Service; 5],
+    services: &[Service],
 ) -> Result<(), pki::Error> {
+    match std::fs::remove_dir_all(dir) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(pki::Error::File { path: dir.to_owned(), source });
+        }
+        _ => {}
+    }
     let common = |template: &str| {
         let dates = template.replace("{from}", &from.to_string()).replace("{until}", &until.to_string());
         dates.replace("{issuer}", issuer)
@@ -135,4 +141,40 @@ fn put(dir: &Path, file: &str, text: &str) -> Result<(), pki::Error> {
     let folder = path.parent().unwrap_or(dir);
     std::fs::create_dir_all(folder).map_err(|source| pki::Error::File { path: folder.to_owned(), source })?;
     write_file(&path, text.as_bytes(), 0o644)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use chapar_model::Clock;
+    use chapar_registry::Registry;
+
+    use super::*;
+    use crate::demo::files;
+
+    #[test]
+    fn the_policy_loads_passes_its_own_tests_and_gives_the_office_what_the_bank_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let contracts = files::contracts(dir.path()).unwrap();
+        let service = |contract: &chapar_contract::Contract| Service {
+            digest: contract.digest().to_owned(),
+            endpoint: "https://127.0.0.1:8443".to_owned(),
+        };
+        let services: Vec<Service> = contracts.iter().map(service).collect();
+        let now = Clock::system().now();
+        let today = jiff::tz::TimeZone::UTC.to_datetime(now).date();
+        let issuer = format!("sha256:{}", "0".repeat(64));
+        write(
+            dir.path().join("registry").as_path(),
+            &issuer,
+            (today.yesterday().unwrap(), today.tomorrow().unwrap()),
+            &services,
+        )
+        .unwrap();
+
+        let registry = Registry::load(&dir.path().join("registry"), &contracts).unwrap();
+        let callable = |caller: &str| registry.callable(&caller.parse().unwrap(), now).count();
+        assert_eq!((callable(COUNTER), callable(LOANS)), (11, 11));
+        assert_eq!((callable(WELFARE), callable(POLICE)), (1, 0));
+    }
 }

@@ -1,0 +1,191 @@
+//! The bus of the demo: five adapters and the gateway, each the same code that `chapar adapter` and `chapar gateway` run, on
+//! loopback with mutual TLS between them, in one process with one trace store.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chapar_adapter::Adapter;
+use chapar_contract::Contract;
+use chapar_gateway::Gateway;
+use chapar_model::Clock;
+use chapar_telemetry::{Telemetry, TraceStore};
+use jiff::tz::TimeZone;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::data::Sample;
+use super::registry::{AGENCIES, Service};
+use super::{files, keys, registry};
+use crate::cli::{Exit, Failure};
+
+/// How many traces are kept.
+const KEPT_TRACES: usize = 2_000;
+/// For how many days the demo's grants are valid.
+const DAYS: i32 = 365;
+
+/// The running bus.
+pub(super) struct Bus {
+    pub(super) dir: PathBuf,
+    pub(super) gateway: SocketAddr,
+    pub(super) admin: SocketAddr,
+    pub(super) contracts: Vec<Contract>,
+    pub(super) log: chapar_evidence::Log,
+    pub(super) traces: TraceStore,
+    adapters: Vec<Part>,
+    running: Part,
+    telemetries: Vec<Arc<Telemetry>>,
+}
+
+/// One role that runs.
+struct Part {
+    name: String,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), Failure>>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Part {
+    /// Tells it to stop and waits until it has.
+    async fn end(self) -> Result<(), Failure> {
+        self.stop.cancel();
+        match self.task.await {
+            Ok(ended) => ended,
+            Err(error) => Err(Failure::new(Exit::Finding, format_args!("{}: {error}", self.name))),
+        }
+    }
+}
+
+impl Bus {
+    /// Writes keys, policy and settings into `dir`, starts every part on a free port (or on `port` and the six after it), and
+    /// writes `demo.json`. The databases must be there.
+    ///
+    /// # Errors
+    /// Names the file or address at fault. Parts that were started go on until the process ends.
+    pub(super) async fn start(dir: &Path, port: Option<u16>, sample: &[Sample]) -> Result<Self, Failure> {
+        let clock = Clock::system();
+        let addresses = addresses(port)?;
+        let contracts = files::contracts(dir).map_err(Failure::finding)?;
+        let issuer = keys::write(dir, &clock)?;
+        let traces = TraceStore::new(KEPT_TRACES);
+        let mut adapters = Vec::new();
+        let mut services = Vec::new();
+        for ((agency, contract), address) in AGENCIES.iter().zip(&contracts).zip(addresses.adapters) {
+            files::adapter(dir, agency.register, address).map_err(Failure::finding)?;
+            let telemetry = telemetry(&format!("adapter {}", agency.register), &traces)?;
+            let (part, address) = adapter(dir, agency.register, telemetry).await?;
+            files::adapter(dir, agency.register, address).map_err(Failure::finding)?;
+            adapters.push(part);
+            services.push(Service { digest: contract.digest().to_owned(), endpoint: format!("https://{address}") });
+        }
+        let today = TimeZone::UTC.to_datetime(clock.now()).date();
+        let last = today.checked_add(jiff::Span::new().days(DAYS)).unwrap_or(today);
+        let first = today.yesterday().unwrap_or(today);
+        registry::write(&dir.join("registry"), &issuer, (first, last), &services)
+            .map_err(|error| Failure::error(Exit::Finding, error))?;
+
+        files::gateway(dir, addresses.gateway, addresses.admin).map_err(Failure::finding)?;
+        let config = chapar_gateway::Config::load(&files::gateway_path(dir)).map_err(Failure::finding)?;
+        let telemetry = telemetry("gateway", &traces)?;
+        let parts = chapar_gateway::Parts { clock, telemetry: Arc::clone(&telemetry) };
+        let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
+        let (address, admin, log) = (gateway.local_addr(), gateway.admin_addr(), gateway.log().clone());
+        files::gateway(dir, address, admin).map_err(Failure::finding)?;
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let task = tokio::spawn(async move { gateway.run(token).await.map_err(Failure::finding) });
+        let running = Part { name: "gateway".to_owned(), stop, task, telemetry };
+        let telemetries = Vec::new();
+        let dir = dir.to_owned();
+        let bus = Self { dir, gateway: address, admin, contracts, log, traces, adapters, running, telemetries };
+        files::demo_json(&bus.dir, address, admin, sample).map_err(Failure::finding)?;
+        Ok(bus)
+    }
+
+    /// The contract of a register.
+    pub(super) fn contract(&self, register: &str) -> Option<&Contract> {
+        let place = AGENCIES.iter().position(|agency| agency.register == register)?;
+        self.contracts.get(place)
+    }
+
+    /// Stops the adapter of `register`; its port is free afterwards.
+    pub(super) async fn stop_adapter(&mut self, register: &str) -> Result<(), Failure> {
+        let Some(place) = AGENCIES.iter().position(|agency| agency.register == register) else { return Ok(()) };
+        let part = self.adapters.remove(place);
+        self.telemetries.push(Arc::clone(&part.telemetry));
+        part.end().await
+    }
+
+    /// Starts the adapter of `register` again, where it was.
+    pub(super) async fn start_adapter(&mut self, register: &str) -> Result<(), Failure> {
+        let Some(place) = AGENCIES.iter().position(|agency| agency.register == register) else { return Ok(()) };
+        let telemetry = telemetry(&format!("adapter {register}"), &self.traces)?;
+        let (part, _) = adapter(&self.dir, register, telemetry).await?;
+        self.adapters.insert(place, part);
+        Ok(())
+    }
+
+    /// Serves until `stop`.
+    ///
+    /// # Errors
+    /// What ended the gateway before that.
+    pub(super) async fn run_until(&mut self, stop: &CancellationToken) -> Result<(), Failure> {
+        match stop.run_until_cancelled(&mut self.running.task).await {
+            None => Ok(()),
+            Some(Ok(ended)) => ended.and(Err(Failure::new(Exit::Finding, "the gateway ended"))),
+            Some(Err(error)) => Err(Failure::error(Exit::Finding, error)),
+        }
+    }
+
+    /// Stops everything in order: the gateway first, so that its callers are told, then the adapters.
+    pub(super) async fn end(self) -> Result<(), Failure> {
+        let mut telemetries = self.telemetries;
+        telemetries.push(Arc::clone(&self.running.telemetry));
+        let mut ended = self.running.end().await;
+        for part in self.adapters {
+            telemetries.push(Arc::clone(&part.telemetry));
+            let one = part.end().await;
+            ended = ended.and(one);
+        }
+        for telemetry in telemetries {
+            telemetry.shutdown().await;
+        }
+        ended
+    }
+}
+
+async fn adapter(dir: &Path, register: &str, telemetry: Arc<Telemetry>) -> Result<(Part, SocketAddr), Failure> {
+    let config = chapar_adapter::Config::load(&files::adapter_path(dir, register)).map_err(Failure::finding)?;
+    let parts = chapar_adapter::Parts { clock: Clock::system(), telemetry: Arc::clone(&telemetry) };
+    let adapter = Adapter::bind(config, parts).await.map_err(Failure::finding)?;
+    let address = adapter.local_addr();
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    let task = tokio::spawn(async move { adapter.run(token).await.map_err(Failure::finding) });
+    Ok((Part { name: format!("adapter {register}"), stop, task, telemetry }, address))
+}
+
+fn telemetry(name: &str, traces: &TraceStore) -> Result<Arc<Telemetry>, Failure> {
+    let config = chapar_telemetry::Config { service_name: name.to_owned(), ..Default::default() };
+    let telemetry = Telemetry::with_store(config, traces.clone());
+    telemetry.map(Arc::new).map_err(|error| Failure::error(Exit::Finding, error))
+}
+
+struct Addresses {
+    gateway: SocketAddr,
+    admin: SocketAddr,
+    adapters: [SocketAddr; 5],
+}
+
+/// Port 0 everywhere, or `port` for the gateway, the next one for the admin pages, the next five for the adapters.
+fn addresses(port: Option<u16>) -> Result<Addresses, Failure> {
+    let at = |offset: u16| {
+        let number = match port {
+            Some(port) => port.checked_add(offset),
+            None => Some(0),
+        };
+        let number = number.ok_or_else(|| Failure::usage("`--port` leaves no room for the six ports after it"))?;
+        Ok::<_, Failure>(SocketAddr::from((Ipv4Addr::LOCALHOST, number)))
+    };
+    Ok(Addresses { gateway: at(0)?, admin: at(1)?, adapters: [at(2)?, at(3)?, at(4)?, at(5)?, at(6)?] })
+}

@@ -1,0 +1,50 @@
+//! The demo's keys: certificates anew at every start, the evidence log's keys once, for a log outlives its process.
+
+use std::path::Path;
+
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use chapar_model::{Clock, Identity};
+use chapar_tlog::SigningKey;
+
+use super::files::{ORIGIN, key_name};
+use super::registry::{AGENCIES, CALLERS, GATEWAY, SERVER_NAME, identity};
+use crate::cli::{Exit, Failure};
+use crate::pki::{Authority, write_file};
+
+/// For how many days a certificate is valid.
+const DAYS: u32 = 30;
+
+/// Writes the authority, every certificate and the log's keys; gives the hash by which the registry names the authority.
+pub(super) fn write(dir: &Path, clock: &Clock) -> Result<String, Failure> {
+    let failed = |error| Failure::error(Exit::Finding, error);
+    let pki = dir.join("pki");
+    let authority = Authority::new("Chapar demo", DAYS, clock).map_err(failed)?;
+    write_file(&pki.join("ca.crt"), authority.pem().as_bytes(), 0o644).map_err(failed)?;
+    let adapters = AGENCIES.iter().map(|agency| (format!("{}/adapter", agency.member), agency.register.to_owned()));
+    let callers = CALLERS.iter().map(|caller| ((*caller).to_owned(), key_name(caller)));
+    let all = std::iter::once((GATEWAY.to_owned(), "gateway".to_owned())).chain(adapters).chain(callers);
+    for (subsystem, name) in all {
+        let uri: Identity = identity(&subsystem).parse().map_err(|error| Failure::error(Exit::Finding, error))?;
+        let dns_names: &[&str] = if subsystem == GATEWAY { &[SERVER_NAME, "localhost"] } else { &[] };
+        authority.issue(&uri, dns_names, DAYS).and_then(|issued| issued.write(&pki, &name)).map_err(failed)?;
+    }
+    evidence(dir)?;
+    Ok(authority.spki_sha256())
+}
+
+/// The log's signing key, its public half, and the period's key; all three or none are there from an earlier demo.
+fn evidence(dir: &Path) -> Result<(), Failure> {
+    let [signing, public, period] = ["evidence.key", "evidence.pub", "period.key"].map(|name| dir.join(name));
+    if signing.exists() && public.exists() && period.exists() {
+        return Ok(());
+    }
+    let mut bytes = [0; 32];
+    let random = SystemRandom::new();
+    random.fill(&mut bytes).map_err(|_| Failure::new(Exit::Finding, "the system gives no random bytes"))?;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = SigningKey::generate(ORIGIN).map_err(|error| Failure::error(Exit::Finding, error))?;
+    let failed = |error| Failure::error(Exit::Finding, error);
+    write_file(&signing, format!("{}\n", key.to_secret_text()).as_bytes(), 0o600).map_err(failed)?;
+    write_file(&public, format!("{}\n", key.verifier()).as_bytes(), 0o644).map_err(failed)?;
+    write_file(&period, format!("{hex}\n").as_bytes(), 0o600).map_err(failed)
+}

@@ -1,0 +1,64 @@
+//! Step 4: more calls at once than the grant allows.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::caller::{Asked, Caller};
+use super::{Outcome, Told, show};
+use crate::demo::bus::Bus;
+use crate::demo::data::Sample;
+use crate::demo::files::{LIMITED_BURST, LIMITED_GRANT, LIMITED_RATE};
+
+/// Calls made: well over the burst.
+const CALLS: usize = 100;
+/// Calls at once, fewer than the grant's limit of concurrent calls.
+const AT_ONCE: usize = 20;
+
+/// The burst is answered and what the rate adds while it lasts; all others are refused, each told when to come back.
+pub(super) async fn step(bus: &Bus, welfare: &Caller, applicant: &Sample) -> Outcome {
+    let fields = [("national_id", applicant.national_id.as_str())];
+    let asked = Asked {
+        method: "civil.v1.CivilRegistry/GetPerson",
+        fields: &fields,
+        purpose: "benefit.eligibility",
+        on_behalf_of: None,
+    };
+    let started = Instant::now();
+    let lanes = (0..AT_ONCE).map(|_| async {
+        let mut results = Vec::new();
+        for _ in 0..CALLS / AT_ONCE {
+            results.push(welfare.ask(bus.contract("civil"), &asked).await);
+        }
+        results
+    });
+    let results: Vec<_> = join_all(lanes).await.into_iter().flatten().collect();
+    let took = started.elapsed();
+    let answered = results.iter().filter(|result| result.is_ok()).count();
+    let refused: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    if let Some(other) = refused.iter().find(|refused| refused.reason != "RATE_LIMITED") {
+        return Err(format!("one was refused otherwise: {other}"));
+    }
+    let waits: Vec<Duration> = refused.iter().filter_map(|refused| refused.retry_after).collect();
+    let longest = waits.iter().max().copied().unwrap_or_default();
+    let added = (took.as_secs_f64() * f64::from(LIMITED_RATE)).ceil() as usize;
+    let most = LIMITED_BURST as usize + added + 1;
+    if refused.is_empty() || answered > most || answered == 0 {
+        return Err(format!("{answered} of {CALLS} were answered in {}, and at most {most} may", show::span(took)));
+    }
+    if waits.len() != refused.len() || longest.is_zero() {
+        return Err("a refusal did not say when to come back".to_owned());
+    }
+    Ok(Told {
+        outcome: format!("{answered} of {CALLS} answered, {} refused with RATE_LIMITED", refused.len()),
+        lines: vec![
+            format!("{LIMITED_GRANT} allows {LIMITED_RATE} a second and {LIMITED_BURST} at once"),
+            format!("come back in {} at the latest", show::span(longest)),
+        ],
+        detail: json!({
+            "calls": CALLS, "answered": answered, "refused": refused.len(), "reason": "RATE_LIMITED",
+            "retry_after_ms": show::millis(longest),
+        }),
+    })
+}
