@@ -86,7 +86,8 @@ impl Authority {
     /// `sha256:` and the hash, in hexadecimal, of the authority's public key (SubjectPublicKeyInfo, DER): what a member's
     /// `issuers` in the registry holds.
     pub fn spki_sha256(&self) -> String {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.issuer.key().subject_public_key_info());
+        let digest =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.issuer.key().subject_public_key_info());
         let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         format!("sha256:{hex}")
     }

@@ -189,3 +189,33 @@ fn addresses(port: Option<u16>) -> Result<Addresses, Failure> {
     };
     Ok(Addresses { gateway: at(0)?, admin: at(1)?, adapters: [at(2)?, at(3)?, at(4)?, at(5)?, at(6)?] })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+    use crate::demo::{data, keys};
+
+    #[test]
+    fn every_adapter_accepts_its_contract_its_statements_and_its_database() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["pki", "databases"] {
+            std::fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        data::build(&dir.path().join("databases"), 100).unwrap();
+        files::contracts(dir.path()).unwrap();
+        assert!(keys::write(dir.path(), &Clock::system()).is_ok());
+        for agency in &AGENCIES {
+            let address = addresses(None).ok().unwrap().adapters[0];
+            files::adapter(dir.path(), agency.register, address).unwrap();
+            let config = chapar_adapter::Config::load(&files::adapter_path(dir.path(), agency.register)).unwrap();
+            Adapter::check(&config).unwrap_or_else(|error| panic!("{}: {error}", agency.register));
+        }
+    }
+
+    #[test]
+    fn a_port_without_room_for_the_others_is_a_mistake_in_the_command_line() {
+        assert!(addresses(Some(65_529)).is_ok());
+        assert!(addresses(Some(65_530)).is_err_and(|failure| failure.exit == Exit::Usage));
+    }
+}
