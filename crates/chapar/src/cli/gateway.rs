@@ -26,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Outcome {
-    let config = Config::load(&args.config).map_err(Failure::finding)?;
+    let config = Config::load(&args.config).map_err(|error| Failure::error(Exit::Finding, error))?;
     if args.check {
         Gateway::check(&config).map_err(Failure::finding)?;
         out::say(format_args!("{}: good", args.config.display()));
