@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use chapar_evidence::verify;
-use chapar_tlog::VerifierKey;
+use chapar_evidence::VerifierKey;
+use chapar_evidence::verify::{self, Invalid};
 
 use super::connect::ConnectArgs;
 use super::session::Session;
@@ -73,11 +73,12 @@ fn verify_file(args: &Verify) -> Outcome {
     };
     match verified {
         Ok(verified) => {
-            out::data(format_args!("VALID: {}", verified.sentence()));
+            out::data(verified.sentence());
             Ok(Exit::Ok)
         }
+        Err(unreadable @ Invalid::Read { .. }) => Err(Failure::error(Exit::Finding, unreadable)),
         Err(invalid) => {
-            out::data(format_args!("INVALID: {invalid}"));
+            out::data(invalid);
             Ok(Exit::EvidenceInvalid)
         }
     }
@@ -111,5 +112,38 @@ pub(super) fn save(receipt: &[u8], file: Option<&Path>) -> Result<(), Failure> {
         Some(file) => std::fs::write(file, receipt)
             .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", file.display()))),
         None => out::bytes(receipt).map_err(|error| Failure::error(Exit::Finding, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example key of the Go package `sumdb/note`.
+    const KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+
+    fn args(what: &Path, trust: Option<&str>) -> Verify {
+        Verify { what: what.to_owned(), trust: trust.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_is_no_receipt_is_invalid_and_what_cannot_be_read_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("receipt.txt");
+        std::fs::write(&file, "no receipt").unwrap();
+        assert_eq!(verify_file(&args(&file, Some(KEY))).unwrap(), Exit::EvidenceInvalid);
+        let absent = verify_file(&args(&folder.path().join("absent"), Some(KEY))).unwrap_err();
+        assert_eq!(absent.exit, Exit::Finding);
+    }
+
+    #[test]
+    fn the_trusted_key_is_given_or_lies_beside_and_is_never_guessed() {
+        let folder = tempfile::tempdir().unwrap();
+        let what = folder.path().join("receipt.txt");
+        assert_eq!(trust(&args(&what, None)).unwrap_err().exit, Exit::Usage);
+        assert_eq!(trust(&args(&what, Some("no+key"))).unwrap_err().exit, Exit::Usage);
+        std::fs::write(folder.path().join("evidence.pub"), format!("{KEY}\n")).unwrap();
+        assert_eq!(trust(&args(&what, None)).unwrap().name(), "PeterNeumann");
+        assert_eq!(trust(&args(&what, Some(KEY))).unwrap().name(), "PeterNeumann");
     }
 }
