@@ -129,7 +129,8 @@ pub(super) fn refused(gateway: &str, status: &Status, call_id: Option<String>) -
     CallError::Failed(unreachable(gateway, source))
 }
 
-fn late(call_id: Option<String>) -> CallError {
+/// The caller's own deadline has passed.
+pub(super) fn late(call_id: Option<String>) -> CallError {
     let late = Status::deadline_exceeded("no answer within the time that --timeout gives");
     CallError::Refused(Box::new(Refusal::from_status(&late, call_id)))
 }

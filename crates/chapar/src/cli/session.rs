@@ -2,18 +2,18 @@
 //! stay bytes, and the bus's own service `chapar.meta.v1.Meta`.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chapar_model::MethodPath;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use super::bytes_codec::BytesCodec;
 use super::connect::{ConnectArgs, Target};
-use super::exchange::{Answers, CallError, Metadata, decode, refused, unreachable};
+use super::exchange::{Answers, CallError, Metadata, decode, late, refused, unreachable};
 use super::rights::{Right, Rights};
 use super::{Exit, Failure, answer, names, reflect};
 
@@ -109,8 +109,11 @@ impl Session {
         request.set_timeout(metadata.timeout);
         metadata.write(request.metadata_mut()).map_err(CallError::Failed)?;
         // As a stream also where one message is meant: so headers, message and trailers can be read one by one.
+        let deadline = Instant::now() + metadata.timeout;
         match client.streaming(request, path, BytesCodec).await {
             Ok(response) => Ok(Answers::new(response, &self.gateway, metadata.timeout)),
+            // tonic's own servers say CANCELLED when the caller's deadline passes; the caller did not cancel.
+            Err(status) if status.code() == Code::Cancelled && Instant::now() >= deadline => Err(late(None)),
             Err(status) => Err(refused(&self.gateway, &status, None)),
         }
     }
