@@ -1,1 +1,39 @@
-//! The evidence log: record format, group commit, recovery, receipts, verification.
+//! The evidence log: one durable record per disclosure, in a Merkle tree with signed checkpoints, and receipts that verify with
+//! public keys only. The bytes are described in `docs/reference/evidence-format.md`.
+//!
+//! Deliberately absent: what a call means and who may make it. `verify` reads the same format and calls none of the code that
+//! writes it.
+
+mod config;
+mod keys;
+mod log;
+mod receipt;
+mod recover;
+mod segment;
+mod tiles;
+pub mod verify;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use chapar_tlog::{Checkpoint, VerifierKey};
+pub use config::{Config, Error, Unavailable};
+pub use keys::{check_keys, create_keys};
+pub use log::{Appended, Entry, Log, Slot};
+pub use receipt::{Receipt, from_directory};
+pub use record::pb::{Kind, Record};
+
+/// The version of [`Record`] that this crate writes.
+pub const RECORD_VERSION: u32 = 1;
+
+/// The outcome with which a stream is closed whose gateway ended before it.
+pub const UNKNOWN_OUTCOME: &str = "UNKNOWN_OUTCOME";
+
+mod record {
+    /// Generated from `proto/chapar/evidence/v1/evidence.proto`.
+    #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+    pub mod pb {
+        include!(concat!(env!("OUT_DIR"), "/chapar.evidence.v1.rs"));
+    }
+}

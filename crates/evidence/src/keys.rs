@@ -1,0 +1,104 @@
+//! The log's keys: the one that signs, and the period's, under which pseudonyms and salts are made. Without the period's key
+//! nobody can test a guessed id or payload against the log.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::{hmac, rand};
+use chapar_model::CallId;
+use chapar_tlog::SigningKey;
+
+use crate::config::{Config, Error};
+
+/// Makes a signing key, its public half and a period's key. Refuses to overwrite.
+///
+/// # Errors
+/// [`Error::Io`] naming the file that cannot be written; [`Error::Key`] if the origin cannot name a key.
+pub fn create_keys(origin: &str, signing: &Path, public: &Path, period: &Path) -> Result<(), Error> {
+    let bad = |problem| Error::Key { path: signing.to_owned(), problem };
+    let key = SigningKey::generate(origin).map_err(|_| bad("an origin is one word without `+`"))?;
+    let mut secret = [0; 32];
+    rand::fill(&mut secret).map_err(|_| bad("the system has no randomness"))?;
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    create(signing, 0o600, &key.to_secret_text())?;
+    create(public, 0o644, &key.verifier().to_string())?;
+    create(period, 0o600, &hex)
+}
+
+fn create(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
+    let failed = |source| Error::Io { what: "cannot create", path: path.to_owned(), source };
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
+    writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)
+}
+
+/// Whether a log could be opened with these keys; opens nothing.
+///
+/// # Errors
+/// [`Error`] naming the key file at fault.
+pub fn check_keys(config: &Config) -> Result<(), Error> {
+    signing_key(config)?;
+    PeriodKey::read(&config.period_key).map(drop)
+}
+
+pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Error> {
+    let path = &config.signing_key;
+    let problem = |problem| Error::Key { path: path.clone(), problem };
+    let key: SigningKey = read(path)?.parse().map_err(|_| problem("holds no C2SP signed-note private key"))?;
+    if key.verifier().name() == config.origin { Ok(key) } else { Err(problem("is the key of another origin")) }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| Error::Io { what: "cannot read", path: path.to_owned(), source })
+}
+
+/// The key of a period.
+pub(crate) struct PeriodKey(hmac::Key);
+
+impl PeriodKey {
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let text = read(path)?;
+        let digits = text
+            .trim()
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
+        let bytes: Option<Vec<u8>> = digits.collect();
+        match bytes {
+            Some(bytes) if bytes.len() == 32 => Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes))),
+            _ => Err(Error::Key { path: path.to_owned(), problem: "is not 64 hexadecimal digits" }),
+        }
+    }
+
+    /// HMAC-SHA256("subject" ‖ 0 ‖ id).
+    pub(crate) fn pseudonym(&self, subject: &str) -> [u8; 32] {
+        self.tag(b"subject\0", subject.as_bytes())
+    }
+
+    /// HMAC-SHA256("salt" ‖ 0 ‖ call id).
+    pub(crate) fn salt(&self, call: &[u8]) -> [u8; 32] {
+        self.tag(b"salt\0", call)
+    }
+
+    /// SHA-256(salt ‖ bytes).
+    pub(crate) fn commit(&self, call: &CallId, bytes: &[u8]) -> [u8; 32] {
+        let mut context = Context::new(&SHA256);
+        context.update(&self.salt(call.as_bytes()));
+        context.update(bytes);
+        array(context.finish().as_ref())
+    }
+
+    fn tag(&self, label: &[u8], bytes: &[u8]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(label);
+        context.update(bytes);
+        array(context.sign().as_ref())
+    }
+}
+
+fn array(bytes: &[u8]) -> [u8; 32] {
+    let mut array = [0; 32];
+    array.copy_from_slice(bytes);
+    array
+}

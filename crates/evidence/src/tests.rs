@@ -1,0 +1,261 @@
+//! The log as its users meet it: appended to, restarted, cut, altered, proved.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use chapar_model::{CallId, Clock};
+
+use super::*;
+
+struct Folder {
+    dir: tempfile::TempDir,
+    key: VerifierKey,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        create_keys("bus.example/evidence", &at("key"), &at("pub"), &at("period")).unwrap();
+        let key = std::fs::read_to_string(at("pub")).unwrap().parse().unwrap();
+        Self { dir, key }
+    }
+
+    fn config(&self) -> Config {
+        let at = |name: &str| self.dir.path().join(name);
+        Config {
+            path: at("log"),
+            origin: "bus.example/evidence".to_owned(),
+            signing_key: at("key"),
+            period_key: at("period"),
+            checkpoint_every: Duration::from_secs(3600),
+            queue: 1024,
+        }
+    }
+
+    fn open(&self) -> Log {
+        Log::open(self.config(), Clock::system()).unwrap()
+    }
+
+    fn log(&self) -> std::path::PathBuf {
+        self.dir.path().join("log")
+    }
+
+    fn segment(&self) -> std::path::PathBuf {
+        self.log().join("segments/0000000000000000")
+    }
+}
+
+fn record(log: &Log, kind: Kind) -> Record {
+    let call = CallId::now();
+    Record {
+        version: RECORD_VERSION,
+        kind: kind as i32,
+        call_id: call.as_bytes().to_vec(),
+        caller: "gov/welfare/benefits".to_owned(),
+        method: "civil.v1.CivilRegistry/GetPerson".to_owned(),
+        purpose: "benefit.eligibility".to_owned(),
+        disclosed: vec!["given_name".to_owned()],
+        outcome: "OK".to_owned(),
+        subject_pseudonym: log.pseudonym("4061234560").to_vec(),
+        salt_hash: digest(&SHA256, &log.salt(&call)).as_ref().to_vec(),
+        ..Record::default()
+    }
+}
+
+async fn append(log: &Log, count: usize) {
+    for _ in 0..count {
+        log.reserve().await.unwrap().append(record(log, Kind::Unary)).await.unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &target) } else { drop(std::fs::copy(&path, &target).unwrap()) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_are_numbered_durable_and_read_back() {
+    let folder = Folder::new();
+    let log = folder.open();
+    append(&log, 3).await;
+    assert_eq!((log.size().await, log.record(2).await.unwrap().caller.as_str()), (3, "gov/welfare/benefits"));
+    assert!(matches!(log.record(3).await, Err(Error::NoEntry(3))));
+    log.close().await.unwrap();
+    assert!(log.reserve().await.is_err(), "a closed log takes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_share_one_wait_for_the_disk() {
+    let folder = Folder::new();
+    let log = folder.open();
+    let mut waiting = Vec::new();
+    for _ in 0..512 {
+        waiting.push(log.reserve().await.unwrap().append(record(&log, Kind::Unary)));
+    }
+    for appended in waiting {
+        appended.await.unwrap();
+    }
+    assert!(log.syncs() < 256, "512 records took {} syncs", log.syncs());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_written_also_when_no_one_waits_for_it() {
+    let folder = Folder::new();
+    let log = folder.open();
+    drop(log.reserve().await.unwrap().append(record(&log, Kind::Unary)));
+    append(&log, 1).await;
+    assert_eq!(log.size().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_goes_on_where_the_log_ended_across_full_tiles() {
+    let folder = Folder::new();
+    let log = folder.open();
+    append(&log, 300).await;
+    log.close().await.unwrap();
+    drop(log);
+
+    let log = folder.open();
+    append(&log, 300).await;
+    for index in [0, 255, 256, 299, 300, 511, 512, 599] {
+        let receipt = log.receipt(index).await.unwrap().to_bytes();
+        verify::receipt(&receipt, &folder.key).unwrap();
+    }
+    log.close().await.unwrap();
+    let sentence = verify::directory(&folder.log(), &folder.key).unwrap().sentence().to_owned();
+    assert!(sentence.contains("holds 600 entries"), "{sentence}");
+    verify::receipt(&from_directory(&folder.log(), 7).unwrap().to_bytes(), &folder.key).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_torn_tail_is_cut_and_nothing_before_it_is_lost() {
+    let folder = Folder::new();
+    let log = folder.open();
+    append(&log, 5).await;
+    log.checkpoint().await.unwrap();
+    append(&log, 1).await;
+    drop(log);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let whole = std::fs::read(folder.segment()).unwrap();
+    let frame = whole.len() / 6;
+
+    for cut in (whole.len() - frame + 1)..whole.len() {
+        let torn = Folder { dir: tempfile::tempdir().unwrap(), key: folder.key.clone() };
+        copy(folder.dir.path(), torn.dir.path());
+        std::fs::write(torn.segment(), &whole[..cut]).unwrap();
+        let log = torn.open();
+        assert_eq!(log.size().await, 5, "cut at {cut}");
+        append(&log, 1).await;
+        log.close().await.unwrap();
+        verify::directory(&torn.log(), &torn.key).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bit_flipped_anywhere_in_a_receipt_is_found() {
+    let folder = Folder::new();
+    let log = folder.open();
+    append(&log, 5).await;
+    let receipt = log.receipt(2).await.unwrap().to_bytes();
+    let sentence = verify::receipt(&receipt, &folder.key).unwrap().sentence().to_owned();
+    assert!(sentence.starts_with("VALID: on ") && sentence.contains("received 1 field of"), "{sentence}");
+    for bit in 0..receipt.len() * 8 {
+        let mut altered = receipt.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        assert!(verify::receipt(&altered, &folder.key).is_err(), "bit {bit}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bit_flipped_anywhere_on_disk_is_found() {
+    let folder = Folder::new();
+    let log = folder.open();
+    append(&log, 3).await;
+    log.close().await.unwrap();
+    for name in ["segments/0000000000000000", "checkpoint", "tile/0/000.p/3", "tile/entries/000.p/3"] {
+        let path = folder.log().join(name);
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut altered = whole.clone();
+            altered[at] ^= 0x10;
+            std::fs::write(&path, &altered).unwrap();
+            assert!(verify::directory(&folder.log(), &folder.key).is_err(), "{name} at {at}");
+        }
+        std::fs::write(&path, &whole).unwrap();
+    }
+    verify::directory(&folder.log(), &folder.key).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_cut_altered_or_replaced_does_not_start() {
+    let folder = Folder::new();
+    let log = folder.open();
+    append(&log, 4).await;
+    log.close().await.unwrap();
+    drop(log);
+    let whole = std::fs::read(folder.segment()).unwrap();
+
+    std::fs::write(folder.segment(), &whole[..whole.len() / 2]).unwrap();
+    assert!(matches!(Log::open(folder.config(), Clock::system()), Err(Error::Checkpoint { size: 4, .. })));
+
+    let mut altered = whole.clone();
+    altered[20] ^= 1;
+    std::fs::write(folder.segment(), &altered).unwrap();
+    assert!(matches!(Log::open(folder.config(), Clock::system()), Err(Error::Damaged { offset: 0, .. })));
+
+    std::fs::remove_dir_all(folder.log().join("segments")).unwrap();
+    assert!(matches!(Log::open(folder.config(), Clock::system()), Err(Error::Checkpoint { size: 4, .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_log_has_one_writer() {
+    let folder = Folder::new();
+    let _log = folder.open();
+    assert!(matches!(Log::open(folder.config(), Clock::system()), Err(Error::InUse(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_left_open_is_closed_as_unknown_at_the_next_start() {
+    let folder = Folder::new();
+    let log = folder.open();
+    append(&log, 1).await;
+    log.reserve().await.unwrap().append(record(&log, Kind::Open)).await.unwrap();
+    log.close().await.unwrap();
+    drop(log);
+
+    let log = folder.open();
+    let closing = log.record(2).await.unwrap();
+    assert_eq!((closing.kind(), closing.opening, closing.outcome.as_str()), (Kind::Close, 1, UNKNOWN_OUTCOME));
+    log.close().await.unwrap();
+    drop(log);
+    assert_eq!(folder.open().size().await, 3, "it is closed once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_periods_key_a_guessed_id_cannot_be_tested() {
+    let (one, other) = (Folder::new(), Folder::new());
+    let (log, stranger) = (one.open(), other.open());
+    let call = CallId::now();
+    assert_eq!(log.pseudonym("4061234560"), log.pseudonym("4061234560"));
+    assert_ne!(log.pseudonym("4061234560"), stranger.pseudonym("4061234560"));
+    assert_ne!(log.commit(&call, b"payload"), stranger.commit(&call, b"payload"));
+    assert_ne!(log.commit(&call, b"payload").as_slice(), digest(&SHA256, b"payload").as_ref());
+}
+
+#[tokio::test]
+async fn a_missing_or_wrong_key_and_an_unwritable_folder_are_named() {
+    let folder = Folder::new();
+    let missing = Config { signing_key: "/nowhere/key".into(), ..folder.config() };
+    let other = Config { origin: "another.example/log".to_owned(), ..folder.config() };
+    let unwritable = Config { path: "/proc/evidence".into(), ..folder.config() };
+    for (config, part) in [(missing, "/nowhere/key"), (other, "another origin"), (unwritable, "/proc/evidence")] {
+        let error = Log::open(config, Clock::system()).err().unwrap().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
