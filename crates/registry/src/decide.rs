@@ -33,7 +33,7 @@ pub struct Question<'a> {
 pub struct Refused {
     /// Why, for the caller.
     pub reason: Reason,
-    /// Which gate refused, for the provider's eyes. Holds nothing of the request.
+    /// Which gate refused, for the provider's eyes: names grants, methods and members, and nothing of the message.
     pub gate: String,
 }
 
@@ -166,3 +166,6 @@ fn refused(nearest: Option<(Gate, &Term)>, question: &Question<'_>) -> Refused {
     };
     Refused { reason, gate }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ mod load;
 mod raw;
 mod registry;
 mod source;
+#[cfg(test)]
+mod testing;
 
 pub use decide::{Question, Refused};
 pub use entry::{MethodEntry, Name, ServiceEntry, Subsystem};

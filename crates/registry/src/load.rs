@@ -31,7 +31,7 @@ pub(crate) fn folder(dir: &Path, contracts: &[Contract]) -> Result<Registry, Loa
 }
 
 /// Loads a registry from the text of its files.
-fn build(
+pub(crate) fn build(
     dir: &Path,
     sources: Vec<Source>,
     contracts: &[Contract],

@@ -48,6 +48,9 @@ impl Draft<'_> {
             return None;
         }
         self.known_by_one(file, raw, &methods);
+        if !self.findings.is_empty() {
+            return None;
+        }
         let fields =
             raw.fields.as_ref().map(|fields| fields.get_ref().iter().map(|field| field.get_ref().clone()).collect());
         let checked = Checked { id: id.clone(), to, terms: Delegated { id, purposes, valid }, fields };

@@ -1,1 +1,286 @@
-//! Whole registries, good and bad, as text.
+//! Registries that do not load: every mistake has its kind, its place and a way out.
+
+use chapar_model::Identity;
+
+use crate::testing::{CONTRACT, Files, grant};
+
+const WELFARE: &str = "gov/welfare/benefits";
+
+/// The one finding of a registry with one mistake in the provider's grant.
+fn of_grant(lines: &str) -> String {
+    Files::default().with("gov/desk.toml", &grant("g", WELFARE, lines)).errors()
+}
+
+fn check(errors: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(errors.contains(part), "{part:?} in\n{errors}");
+    }
+    assert_eq!(errors.lines().count(), 1, "nothing else:\n{errors}");
+}
+
+#[test]
+fn a_good_registry_loads_and_identifies_its_subsystems() {
+    let registry = Files::default().with("gov/desk.toml", &grant("g", WELFARE, "")).load().unwrap();
+    let identity = |text: &str| text.parse::<Identity>().unwrap();
+    let known = identity("spiffe://bus.example/gov/welfare/benefits");
+    let reason =
+        |identity: &Identity, issuer: &[u8; 32]| registry.identify(identity, issuer).map(|known| known.id.to_string());
+    assert_eq!(reason(&known, &[0xab; 32]), Ok(WELFARE.to_owned()));
+    assert_eq!(reason(&known, &[0xac; 32]).unwrap_err().as_str(), "ISSUER_NOT_ALLOWED");
+    for stranger in ["spiffe://bus.example/gov/welfare/other", "spiffe://other.example/gov/welfare/benefits"] {
+        assert_eq!(reason(&identity(stranger), &[0xab; 32]).unwrap_err().as_str(), "IDENTITY_UNKNOWN");
+    }
+    assert!(registry.method("desk.v1.Desk/Get").is_some());
+    for path in ["desk.v1.Desk/get", "/desk.v1.Desk/Get", "desk.v1.Desk/Get/", "desk.v1.Desk"] {
+        assert!(registry.method(path).is_none(), "{path}");
+    }
+    let service = registry.services().next().unwrap();
+    assert_eq!((service.provider.as_str(), service.methods().len(), service.concurrent), ("gov/desk", 3, None));
+}
+
+#[test]
+fn the_digest_is_over_names_and_bytes() {
+    let digest = |files: Files| files.load().unwrap().digest().to_owned();
+    let first = digest(Files::default());
+    assert_eq!(first, digest(Files::default()));
+    assert!(first.starts_with("sha256:") && first.len() == 71);
+    assert_ne!(first, digest(Files::default().with("gov/welfare.toml", "# a comment")));
+}
+
+#[test]
+fn a_name_that_is_not_known_is_told_with_the_nearest_one() {
+    check(
+        &of_grant("purposes = [\"desk.raed\"]"),
+        &["registry/gov/desk.toml:", "`desk.raed` is no purpose of desk.v1.Desk/Get", "did you mean `desk.read`?"],
+    );
+    check(&of_grant("fields = [\"nam\"]"), &["no field `nam`", "did you mean `name`?"]);
+    check(&of_grant("fields = [\"place\"]"), &["no field `place`", "name the fields in it: place.city, place.street"]);
+    check(&of_grant("rows = { provinces = [\"15\"] }"), &["no row scope", "did you mean `province`?"]);
+    check(&of_grant("method = \"desk.v1.Desk/Gett\""), &["has the method `desk.v1.Desk/Gett`", "`desk.v1.Desk/Get`?"]);
+    check(&of_grant("requires = [\"clark\"]"), &["cannot require `clark`", "did you mean `clerk`?"]);
+    let errors = Files::default().with("gov/desk.toml", &grant("g", "gov/welfare/benefit", "")).errors();
+    check(&errors, &["`gov/welfare/benefit` is not registered", "did you mean `gov/welfare/benefits`?"]);
+    check(
+        &Files::default().replace("gov/desk.toml", "desk.v1.Desk", "desk.v1.Desc").errors(),
+        &["no loaded contract has the service `desk.v1.Desc`", "did you mean `desk.v1.Desk`?"],
+    );
+    check(&of_grant("purpose = [\"desk.read\"]"), &["unknown field `purpose`", "did you mean `purposes`?"]);
+    check(
+        &Files::default().with("gov/welfare.toml", "[[grants]]\nid = \"g\"").errors(),
+        &["gov/welfare.toml:8:3: `grants` is no table of this file", "did you mean `grant`?"],
+    );
+}
+
+#[test]
+fn a_finding_points_at_line_and_column() {
+    let errors = Files::default()
+        .edit("gov/welfare.toml", |text| *text = text.replace("\"welfare\", en", "\"بهزیستی\", sv"))
+        .errors();
+    check(&errors, &["registry/gov/welfare.toml:2:26: unknown field `sv`"]);
+}
+
+#[test]
+fn values_are_bounded() {
+    for (lines, part) in [
+        ("limit = { rate = \"20\" }", "not a valid rate"),
+        ("limit = { rate = \"0/s\" }", "not a valid rate"),
+        ("limit = { burst = 5 }", "`burst` without `rate`"),
+        ("limit = { rate = \"1/s\", burst = 0 }", "expected a nonzero u32"),
+        ("limit = { rate = \"1/s\", burst = 1000001 }", "the largest burst is 1000000"),
+        ("limit = { concurrent = 0 }", "expected a nonzero u32"),
+        ("limit = { daily = 5 }", "a daily quota is not kept by this version"),
+        ("valid = { from = 2026-02-01, until = 2026-01-31 }", "`until` is before `from`"),
+        ("valid = { from = 2026-02-01T00:00:00Z, until = 2026-03-31 }", "this must be a day"),
+        ("valid = { from = 2026-02-01 }", "missing field `until`"),
+        ("fields = []", "at least one field"),
+        ("purposes = []", "the grant needs `purposes`: at least one of desk.read, desk.write"),
+        ("rows = { province = [] }", "at least one value"),
+        ("rows = { province = [\"1,5\"] }", "at least one value"),
+        ("case_pattern = 'x'", "without `requires"),
+        ("requires = [\"case\"]\ncase_pattern = '('", "no regular expression"),
+        ("citizen = \"hidden\"", "`shown` or `after`"),
+    ] {
+        check(&of_grant(lines), &[part]);
+    }
+}
+
+#[test]
+fn a_member_without_issuers_or_with_a_malformed_one_does_not_load() {
+    let issuers = |text: &str| {
+        let hash = format!("[\"sha256:{}\"]", "ab".repeat(32));
+        Files::default().replace("gov/welfare.toml", &hash, text).errors()
+    };
+    check(&issuers("[]"), &["gov/welfare.toml:3:11", "name at least one"]);
+    check(&issuers("[\"sha256:ab\"]"), &["64 hexadecimal digits"]);
+    check(&issuers(&format!("[\"sha256:{}\"]", "AB".repeat(32))), &["64 hexadecimal digits"]);
+    let without = Files::default().edit("gov/welfare.toml", |text| {
+        *text = text.lines().filter(|line| !line.starts_with("issuers")).collect::<Vec<_>>().join("\n");
+    });
+    check(&without.errors(), &["missing field `issuers`"]);
+}
+
+#[test]
+fn a_service_is_held_to_its_digest_and_its_adapters() {
+    let service = |from: &str, to: &str| Files::default().replace("gov/desk.toml", from, to).errors();
+    let right = format!("digest = \"{}\"", CONTRACT.digest());
+    check(&service(CONTRACT.digest(), "sha256:00"), &["not the one with this digest", &right]);
+    check(&service("gov/desk/adapter\"", "gov/desk/adaptor\""), &["not registered", "gov/desk/adapter`?"]);
+    check(&service("bus.example/gov/desk", "other.example/gov/desk"), &["of the trust domain bus.example"]);
+    check(&service("spiffe://", "https://"), &["not a valid identity"]);
+    check(&service("[\"spiffe://bus.example/gov/desk/adapter\"]", "[]"), &["name at least one adapter"]);
+    check(&service("https://10", "http://10"), &["https://HOST:PORT"]);
+    let twice = Files::default().edit("gov/desk.toml", |text| {
+        let service = text.split_once("[[service]]").unwrap().1.to_owned();
+        text.push_str(&format!("\n[[service]]{service}"));
+    });
+    check(&twice.errors(), &["registered already, by gov/desk"]);
+}
+
+#[test]
+fn a_grant_is_given_by_the_provider_and_no_one_else() {
+    let errors = Files::default().with("com/bank.toml", &grant("g", WELFARE, "")).errors();
+    check(&errors, &["com/bank.toml", "desk.v1.Desk/Get is gov/desk's to grant, not com/bank's"]);
+}
+
+#[test]
+fn two_grants_for_the_same_call_on_the_same_day_do_not_load() {
+    let two = |lines: &str| {
+        let second = grant("second", WELFARE, lines);
+        Files::default().with("gov/desk.toml", &grant("first", WELFARE, "")).with("gov/desk.toml", &second)
+    };
+    check(&two("").errors(), &["`second` and `first` answer the same call", "gov/desk.toml:15"]);
+    check(&two("valid = { from = 2026-12-31, until = 2027-01-01 }").errors(), &["same day"]);
+    assert!(two("valid = { from = 2027-01-01, until = 2027-12-31 }").load().is_ok());
+    assert!(two("purposes = [\"desk.write\"]").load().is_ok());
+}
+
+#[test]
+fn ids_are_unique_among_grants_and_delegations() {
+    let both = Files::default()
+        .with("gov/desk.toml", &grant("same", "com/bank/loans", ""))
+        .with("com/bank.toml", &delegation("same", "office/north", "desk.v1.Desk/Get", ""));
+    check(&both.errors(), &["the id `same` is taken", "the first is at registry/"]);
+}
+
+fn delegation(id: &str, to: &str, method: &str, lines: &str) -> String {
+    format!(
+        "[[delegation]]\nid = \"{id}\"\nto = \"{to}\"\nmethods = [\"{method}\"]\npurposes = [\"desk.read\"]\nvalid = {{ from = 2026-01-01, until = 2026-12-31 }}\n{lines}\n"
+    )
+}
+
+#[test]
+fn no_one_delegates_what_it_does_not_have() {
+    let files = || Files::default().with("gov/desk.toml", &grant("g", "com/bank/loans", ""));
+    let delegate = |to: &str, method: &str, lines: &str| {
+        files().with("com/bank.toml", &delegation("d", to, method, lines)).errors()
+    };
+    check(&delegate("office/north", "desk.v1.Desk/List", ""), &["com/bank has no grant for desk.v1.Desk/List"]);
+    check(&delegate("office/north", "desk.v1.Desk/Get", "fields = [\"note\"]"), &["has no grant", "fields"]);
+    check(&delegate("office/north", "desk.v1.Desk/Get", "fields = [\"nme\"]\n"), &["`nme`", "did you mean `name`?"]);
+    check(&delegate("office/nort", "desk.v1.Desk/Get", ""), &["`office/nort` is not registered", "`office/north`?"]);
+    check(&delegate("office/north/desk", "desk.v1.Desk/Get", ""), &["`office/north/desk` is not registered"]);
+    let purposes = delegation("d", "office/north", "desk.v1.Desk/Get", "").replace("desk.read", "desk.raed");
+    let errors = files().with("com/bank.toml", &purposes).errors();
+    assert!(errors.contains("did you mean `desk.read`?"), "{errors}");
+}
+
+#[test]
+fn two_ways_to_one_delegated_call_do_not_load() {
+    let twice = Files::default()
+        .with("gov/desk.toml", &grant("g", "com/bank/loans", ""))
+        .with("com/bank.toml", &delegation("d1", "office/north", "desk.v1.Desk/Get", ""))
+        .with("com/bank.toml", &delegation("d2", "office/north/counter", "desk.v1.Desk/Get", ""));
+    check(&twice.errors(), &["`d2` by the grant `g` and `d1` by the grant `g`"]);
+}
+
+fn tested(lines: &str) -> Files {
+    let test = format!("[[test]]\nas = \"{WELFARE}\"\ncall = \"desk.v1.Desk/Get\"\npurpose = \"desk.read\"\n{lines}\n");
+    let lines = "requires = [\"case\"]\nvalid = { from = 2026-01-01, until = 2026-06-30 }";
+    Files::default().with("gov/desk.toml", &grant("g", WELFARE, lines)).with("gov/welfare.toml", &test)
+}
+
+#[test]
+fn a_test_that_holds_lets_the_registry_load() {
+    for lines in [
+        "allow = [\"name\"]\ndeny = [\"note\", \"place.street\"]",
+        "expect = \"CASE_REQUIRED\"",
+        "on = 2026-07-01\nexpect = \"GRANT_EXPIRED\"",
+        "on_behalf_of = \"com/bank\"\nexpect = \"DELEGATION_NOT_GRANTED\"",
+        "on = 2026-07-01\ndeny = [\"name\"]",
+    ] {
+        tested(lines).load().unwrap_or_else(|errors| panic!("{lines}\n{errors}"));
+    }
+}
+
+#[test]
+fn a_test_that_fails_blocks_the_load_and_points_at_itself() {
+    let place = "registry/gov/welfare.toml:";
+    check(
+        &tested("deny = [\"name\"]").errors(),
+        &[place, "the grant g gives `name`", "the grant is at registry/gov/desk.toml:15"],
+    );
+    check(&tested("allow = [\"note\"]").errors(), &[place, "the grant g does not give `note`"]);
+    check(&tested("on = 2026-07-01\nallow = [\"name\"]").errors(), &[place, "refused with GRANT_EXPIRED"]);
+    check(&tested("case = \"1\"\nexpect = \"NOT_GRANTED\"").errors(), &[place, "but it is allowed: by the grant g"]);
+    check(&tested("expect = \"NOT_GRANTED\"").errors(), &[place, "but it is refused with CASE_REQUIRED"]);
+}
+
+#[test]
+fn a_test_that_checks_nothing_or_names_the_unknown_is_a_mistake() {
+    check(&tested("").errors(), &["a test has `allow` and `deny`, or `expect`"]);
+    check(
+        &tested("allow = [\"name\"]\nexpect = \"NOT_GRANTED\"").errors(),
+        &["a test has `allow` and `deny`, or `expect`"],
+    );
+    check(&tested("deny = [\"nmae\"]").errors(), &["did you mean `name`?"]);
+    check(&tested("expect = \"NOT_GRANTD\"").errors(), &["did you mean `NOT_GRANTED`?"]);
+}
+
+#[test]
+fn files_are_where_members_can_be() {
+    check(
+        &Files::default().with("gov/deep/welfare.toml", "").errors(),
+        &["gov/deep/welfare.toml:1:1: this is no member's file"],
+    );
+    check(&Files::default().with("ngo/welfare.toml", "").errors(), &["this is no member's file", "CLASS is gov, com"]);
+    check(&Files::default().with("gov/empty.toml", "").errors(), &["the table `[member]` is missing"]);
+    check(&Files::default().edit("bus.toml", String::clear).errors(), &["bus.toml:1:1: the table `[bus]` is missing"]);
+    check(&Files::default().with("bus.toml", "[member]").errors(), &["`member` is no table of this file"]);
+}
+
+#[test]
+fn all_mistakes_of_all_files_are_told_at_once_and_nothing_that_only_follows() {
+    let errors = Files::default()
+        .with("gov/desk.toml", &grant("a", WELFARE, "purposes = [\"x.y\"]\nfields = [\"nope\"]\nlimit = { burst = 3 }"))
+        .with("gov/desk.toml", &grant("b", "gov/broken/system", ""))
+        .with("gov/desk.toml", &grant("c", WELFARE, "fields = 5"))
+        .with("gov/broken.toml", "[member\n")
+        .with("com/bank.toml", &delegation("d", "office/north", "desk.v1.Desk/Get", ""))
+        .errors();
+    for part in ["`x.y`", "`nope`", "`burst` without", "invalid type: integer `5`", "gov/broken.toml:2:8"] {
+        assert!(errors.contains(part), "{part} in\n{errors}");
+    }
+    assert!(!errors.contains("gov/broken/system"), "its file is broken, so it may be there:\n{errors}");
+    assert!(!errors.contains("com/bank"), "the grant that it needs may be the one with the mistake:\n{errors}");
+}
+
+#[test]
+fn a_terminal_shows_the_lines_with_a_mark_under_the_place() {
+    let errors = Files::default()
+        .with("gov/desk.toml", &grant("a", WELFARE, "purposes = [\"desk.raed\"]\nfields = [\"nope\"]"))
+        .load()
+        .unwrap_err();
+    let mut shown = String::new();
+    let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor());
+    handler.render_report(&mut shown, &errors).unwrap();
+    for part in [
+        "chapar::registry::unknown_purpose",
+        "[registry/gov/desk.toml:18:13]",
+        "purposes = [\"desk.raed\"]",
+        "not one of: desk.read, desk.write",
+        "help: did you mean `desk.read`?",
+        "chapar::registry::unknown_field",
+    ] {
+        assert!(shown.contains(part), "{part} in\n{shown}");
+    }
+}
