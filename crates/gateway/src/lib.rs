@@ -1,1 +1,24 @@
-//! The pipeline of a call, upstreams, and the gateway's own services.
+//! The gateway: between an agency that asks and the agency that holds the record. It knows who calls, for what purpose, and
+//! which fields they may see; it limits, routes and minimises, and puts every disclosure on disk before releasing it.
+//!
+//! Read `pipeline` first: it is the life of one call as one function. Deliberately absent: any state but the evidence log,
+//! any decoding of payloads into objects, and any trust in what a caller or an adapter says about identity.
+
+mod admin;
+mod config;
+mod gateway;
+mod identify;
+mod meta;
+mod metadata;
+mod observe;
+mod pipeline;
+mod record;
+mod reflection;
+mod refusal;
+mod stack;
+mod upstream;
+
+pub use config::{Config, ConfigError, Evidence, Serving, Telemetry as TelemetryConfig};
+pub use gateway::{Error, Gateway, Parts};
+pub use reflection::BadDescriptors;
+pub use refusal::{DEFAULT_HELP, DOMAIN, Refusal};

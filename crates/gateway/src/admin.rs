@@ -1,0 +1,69 @@
+//! The admin listener: plain HTTP for the operator's own machine. Metrics, liveness, readiness, and the kept traces. Shows no
+//! payload, because the gateway keeps none.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use chapar_evidence::Log;
+use chapar_telemetry::{CONTENT_TYPE, Metrics, Telemetry};
+
+/// What the pages read.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: Log,
+}
+
+pub(crate) fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/traces", get(traces))
+        .route("/traces/{id}", get(trace))
+        .with_state(admin)
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
+    (kind, admin.metrics.encode()).into_response()
+}
+
+async fn ready(State(admin): State<Admin>) -> Response {
+    if admin.log.is_poisoned() {
+        (StatusCode::SERVICE_UNAVAILABLE, "the evidence log cannot be written\n").into_response()
+    } else {
+        "ready\n".into_response()
+    }
+}
+
+/// Query of `/traces`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    /// The `chapar-call-id` of one call.
+    call: Option<String>,
+    /// How many, newest first. Default 50.
+    limit: Option<usize>,
+}
+
+async fn traces(State(admin): State<Admin>, Query(filter): Query<Filter>) -> Response {
+    let store = admin.telemetry.traces();
+    match filter.call {
+        Some(call) => store.by_call(&call).map_or_else(not_kept, |trace| axum::Json(vec![trace]).into_response()),
+        None => axum::Json(store.recent(filter.limit.unwrap_or(50))).into_response(),
+    }
+}
+
+async fn trace(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
+    admin.telemetry.traces().find(&id).map_or_else(not_kept, |trace| axum::Json(trace).into_response())
+}
+
+fn not_kept() -> Response {
+    (StatusCode::NOT_FOUND, "no such trace is kept\n").into_response()
+}

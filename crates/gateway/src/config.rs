@@ -1,0 +1,251 @@
+//! `gateway.toml`: typed settings of one gateway, read whole or not at all. Relative paths are relative to the file's own
+//! folder. Secrets stand in files of their own and are only named here.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::refusal::DEFAULT_HELP;
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[gateway]`.
+    pub gateway: Serving,
+    /// `[evidence]`.
+    pub evidence: Evidence,
+    /// `[telemetry]`.
+    #[serde(default)]
+    pub telemetry: Telemetry,
+}
+
+/// `[gateway]`: where to listen, as whom, and by which policy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Serving {
+    /// Address of the mutual-TLS listener, e.g. `0.0.0.0:7443`. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Address of the admin listener (plain HTTP; keep it on loopback).
+    pub admin: SocketAddr,
+    /// The gateway's certificate and key, and the CAs that it trusts.
+    pub identity: chapar_transport::tls::Files,
+    /// The registry's folder.
+    pub registry: PathBuf,
+    /// The contract folders that the registry's services name.
+    pub contracts: Vec<PathBuf>,
+    /// Where the pages of the reasons are published; a refusal links to `HELP` + its word.
+    #[serde(default = "default_help")]
+    pub help: String,
+    /// The largest message, either way: `"512KiB"`. 1 KiB to 16 MiB, default 1 MiB.
+    #[serde(default = "default_max_message", deserialize_with = "bytes")]
+    pub max_message: usize,
+    /// Calls served at once before more are refused as `OVERLOADED`. Default 4096.
+    #[serde(default = "default_max_calls")]
+    pub max_calls: usize,
+    /// How long running calls may go on after a stop. Default `"10s"`.
+    #[serde(default = "default_drain", with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub drain: Duration,
+}
+
+/// `[evidence]`: the log of disclosures.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// The log's folder.
+    pub path: PathBuf,
+    /// The log's name in checkpoints and receipts, e.g. `bus.lorestan.example/evidence`.
+    pub origin: String,
+    /// File with the Ed25519 key that signs checkpoints (C2SP signed-note private key).
+    pub signing_key: PathBuf,
+    /// File with the period's key for pseudonyms and salts: 32 bytes in hexadecimal.
+    pub period_key: PathBuf,
+    /// Time between checkpoints while the log grows. Default `"1s"`.
+    #[serde(default = "default_checkpoint", with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub checkpoint_every: Duration,
+    /// Calls that may wait for the disk at once. Default 8192.
+    #[serde(default = "default_queue")]
+    pub queue: usize,
+}
+
+/// `[telemetry]`: where traces go. The admin listener shows the kept ones and the metrics.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// OTLP/gRPC endpoint of a collector, e.g. `http://127.0.0.1:4317`. Absent: none.
+    pub otlp: Option<String>,
+    /// Traces kept in memory. Default 2000.
+    #[serde(default = "default_keep")]
+    pub keep_traces: usize,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp: None, keep_traces: default_keep() }
+    }
+}
+
+/// A configuration file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be; the text says line and column.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// 1-based, in bytes.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file; relative paths in it become relative to the file's folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the file, and the line and column if its text is at fault.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config: Self = toml::from_str(&text).map_err(|error| {
+            let (line, column) = error.span().map_or((1, 1), |span| line_and_column(&text, span.start));
+            ConfigError::Parse { path: path.to_owned(), line, column, message: error.message().to_owned() }
+        })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        let serving = &mut config.gateway;
+        serving.identity.resolve(base);
+        for relative in [
+            &mut serving.registry,
+            &mut config.evidence.path,
+            &mut config.evidence.signing_key,
+            &mut config.evidence.period_key,
+        ] {
+            *relative = base.join(&relative);
+        }
+        for folder in &mut serving.contracts {
+            *folder = base.join(&folder);
+        }
+        Ok(config)
+    }
+}
+
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before.len() - line_start + 1)
+}
+
+/// Reads `"64KiB"`, `"1MiB"` or `"4096B"`.
+fn bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    use serde::de::Error as _;
+    let text = String::deserialize(deserializer)?;
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let scale = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return Err(D::Error::custom("a size is a number with a unit: `B`, `KiB` or `MiB`")),
+    };
+    let size = number.parse::<usize>().ok().and_then(|number| number.checked_mul(scale));
+    size.filter(|size| (1 << 10..=16 << 20).contains(size))
+        .ok_or_else(|| D::Error::custom("a size is from 1KiB to 16MiB"))
+}
+
+fn default_help() -> String {
+    DEFAULT_HELP.to_owned()
+}
+
+fn default_max_message() -> usize {
+    1 << 20
+}
+
+fn default_max_calls() -> usize {
+    4096
+}
+
+fn default_drain() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn default_checkpoint() -> Duration {
+    Duration::from_secs(1)
+}
+
+fn default_queue() -> usize {
+    8192
+}
+
+fn default_keep() -> usize {
+    2000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"
+[gateway]
+listen = "127.0.0.1:7443"
+admin = "127.0.0.1:7480"
+identity = { cert = "pki/gateway.crt", key = "pki/gateway.key", trust = "pki/ca.crt" }
+registry = "registry"
+contracts = ["contracts/civil"]
+max_message = "512KiB"
+drain = "2s"
+
+[evidence]
+path = "evidence"
+origin = "bus.lorestan.example/evidence"
+signing_key = "evidence.key"
+period_key = "period.key"
+checkpoint_every = "700ms"
+"#;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    #[test]
+    fn units_stand_in_the_value_and_paths_start_at_the_file() {
+        let config = load(WHOLE).unwrap();
+        assert_eq!(config.gateway.max_message, 512 << 10);
+        assert_eq!(config.evidence.checkpoint_every, Duration::from_millis(700));
+        assert!(config.gateway.registry.is_absolute() && config.gateway.registry.ends_with("registry"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_column() {
+        let text = WHOLE.replace("drain =", "dairn =");
+        match load(&text).unwrap_err() {
+            ConfigError::Parse { line, column, message, .. } => {
+                assert_eq!((line, column), (9, 1));
+                assert!(message.contains("dairn"), "{message}");
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_size_without_a_unit_is_refused() {
+        for wrong in ["\"512\"", "\"512kb\"", "\"64MiB\"", "\"1B\""] {
+            let text = WHOLE.replace("\"512KiB\"", wrong);
+            assert!(matches!(load(&text), Err(ConfigError::Parse { line: 8, .. })), "{wrong}");
+        }
+    }
+}

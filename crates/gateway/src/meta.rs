@@ -1,0 +1,77 @@
+//! `chapar.meta.v1.Meta`: what a caller may ask about itself: who it is, what it may call, and the receipts of its own calls.
+
+use std::sync::Arc;
+
+use chapar_evidence::Log;
+use chapar_model::Clock;
+use chapar_registry::{Registry, Subsystem};
+use tonic::{Request, Response, Status};
+
+use crate::reflection::caller;
+
+/// Generated from `proto/chapar/meta/v1/meta.proto`.
+#[expect(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+pub(crate) mod pb {
+    tonic::include_proto!("chapar.meta.v1");
+}
+
+/// The descriptors of the service, for reflection.
+pub(crate) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/meta.binpb"));
+
+/// Answers from the registry and the evidence log.
+pub(crate) struct Meta {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) log: Log,
+    pub(crate) clock: Clock,
+}
+
+#[tonic::async_trait]
+impl pb::meta_server::Meta for Meta {
+    async fn who_am_i(&self, request: Request<pb::WhoAmIRequest>) -> Result<Response<pb::WhoAmIResponse>, Status> {
+        let caller = caller(&request)?;
+        Ok(Response::new(pb::WhoAmIResponse {
+            identity: chapar_model::Identity::new(self.registry.trust_domain().clone(), caller.id.clone()).to_string(),
+            member: caller.id.member().to_string(),
+            trust_domain: self.registry.trust_domain().to_string(),
+        }))
+    }
+
+    async fn list_methods(&self, request: Request<pb::ListMethodsRequest>) -> Result<Response<pb::ListMethodsResponse>, Status> {
+        let caller = caller(&request)?;
+        let rights = self.registry.rights(&caller.id, self.clock.now());
+        let methods = rights.map(|right| pb::CallableMethod {
+            method: right.method.to_string(),
+            purposes: right.purposes.iter().map(ToString::to_string).collect(),
+            fields: right.permit.disclosed.to_vec(),
+            withheld: right.permit.withheld.to_vec(),
+            grant: right.permit.grant.id.to_string(),
+            on_behalf_of: right.on_behalf_of.map(ToString::to_string).unwrap_or_default(),
+            requires: right.permit.grant.requires.names(),
+            contract_digest: right.contract_digest.to_owned(),
+        });
+        Ok(Response::new(pb::ListMethodsResponse { methods: methods.collect() }))
+    }
+
+    async fn get_receipt(&self, request: Request<pb::GetReceiptRequest>) -> Result<Response<pb::GetReceiptResponse>, Status> {
+        let caller = caller(&request)?;
+        let unknown = || Status::not_found("no such entry, or not yours");
+        let entry = &request.get_ref().entry;
+        let index = entry.strip_prefix(self.log.origin()).and_then(|rest| rest.strip_prefix('/'));
+        let index: u64 = index.and_then(|index| index.parse().ok()).ok_or_else(unknown)?;
+        let record = self.log.record(index).await.map_err(|_| unknown())?;
+        if !self.is_party(&caller, &record) {
+            return Err(unknown());
+        }
+        let receipt = self.log.receipt(index).await.map_err(|_| Status::unavailable("the evidence log cannot answer"))?;
+        Ok(Response::new(pb::GetReceiptResponse { receipt: receipt.to_bytes() }))
+    }
+}
+
+impl Meta {
+    /// The two ends of a call, and the member whose right was used.
+    fn is_party(&self, caller: &Subsystem, record: &chapar_evidence::Record) -> bool {
+        let member = caller.id.member().as_str();
+        let provider = self.registry.method(&record.method).map(|entry| entry.service.provider.as_str());
+        record.caller == caller.id.as_str() || record.on_behalf_of == member || provider == Some(member)
+    }
+}

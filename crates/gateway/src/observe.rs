@@ -1,0 +1,128 @@
+//! One call as operators see it: a span with its stages, a line in the metrics, and a line in the log when it is refused.
+//! However the call ends, also when its caller vanishes, each is finished exactly once.
+
+use std::sync::Arc;
+
+use chapar_model::{CallId, MethodPath, Purpose, Reason, SubsystemId};
+use chapar_registry::Permit;
+use chapar_telemetry::{CallTimer, Metrics, Origin, Span, SpanContext, Tracer, names, propagate};
+use http::HeaderMap;
+use parking_lot::Mutex;
+
+use crate::refusal::Refusal;
+
+/// Begins the observation of calls.
+pub(crate) struct Observer {
+    pub(crate) tracer: Tracer,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Observer {
+    /// A call has come in. Its caller's trace is linked, never joined: what comes from outside decides nothing here.
+    pub(crate) fn begin(&self, id: CallId, headers: &HeaderMap, method: Option<&MethodPath>) -> CallSpan {
+        let from = propagate::extract(headers);
+        let origin = Origin::linked(from.as_ref());
+        let mut span = match method {
+            Some(method) => self.tracer.server(method, origin),
+            None => self.tracer.server_unknown(origin),
+        };
+        span.set(names::CALL_ID, id.to_string());
+        let timer = self.metrics.method(method.map_or(names::UNKNOWN_METHOD, MethodPath::as_str)).begin();
+        CallSpan { id, tracer: self.tracer.clone(), context: span.context().clone(), open: Mutex::new(Some(Open { span, timer })) }
+    }
+}
+
+/// A call under observation.
+pub(crate) struct CallSpan {
+    id: CallId,
+    tracer: Tracer,
+    context: SpanContext,
+    open: Mutex<Option<Open>>,
+}
+
+struct Open {
+    span: Span,
+    timer: CallTimer,
+}
+
+impl CallSpan {
+    pub(crate) fn trace_id(&self) -> [u8; 16] {
+        self.context.trace_id().to_bytes()
+    }
+
+    pub(crate) fn caller(&self, caller: &SubsystemId) {
+        self.set(names::CALLER, caller.to_string());
+    }
+
+    pub(crate) fn purpose(&self, purpose: &Purpose) {
+        self.set(names::PURPOSE, purpose.to_string());
+    }
+
+    pub(crate) fn permit(&self, permit: &Permit) {
+        self.set(names::GRANT, permit.grant.id.to_string());
+        self.set(names::FIELDS_DISCLOSED, count(permit.disclosed.len()));
+        self.set(names::FIELDS_WITHHELD, count(permit.withheld.len()));
+    }
+
+    /// A call of an adapter, as a child of this one.
+    pub(crate) fn forwarding(&self, method: &MethodPath) -> Stage {
+        Stage(self.tracer.client(method, Origin::Child(&self.context)))
+    }
+
+    /// A step in this process, as a child of this one.
+    pub(crate) fn stage(&self, name: &'static str) -> Stage {
+        Stage(self.tracer.step(name, Origin::Child(&self.context)))
+    }
+
+    /// The call was answered with `messages` messages.
+    pub(crate) fn finish_ok(&self, messages: u64) {
+        if let Some(Open { mut span, timer }) = self.open.lock().take() {
+            span.set(names::MESSAGES, i64::try_from(messages).unwrap_or(i64::MAX));
+            span.answered();
+            timer.finish(None);
+        }
+    }
+
+    /// The call was refused. The line in the log is the one place where the gate is told.
+    pub(crate) fn finish_refused(&self, refusal: &Refusal) {
+        let (call, reason, gate) = (self.id, refusal.reason(), refusal.gate());
+        match reason {
+            Reason::RateLimited | Reason::ConcurrencyLimited | Reason::Cancelled => tracing::debug!(%call, %reason, gate, "refused"),
+            _ => tracing::info!(%call, %reason, gate, "refused"),
+        }
+        self.end_refused(reason);
+    }
+
+    fn end_refused(&self, reason: Reason) {
+        if let Some(Open { mut span, timer }) = self.open.lock().take() {
+            span.refused(reason);
+            timer.finish(Some(reason));
+        }
+    }
+
+    fn set(&self, name: &'static str, value: impl Into<opentelemetry::Value>) {
+        if let Some(open) = self.open.lock().as_mut() {
+            open.span.set(name, value);
+        }
+    }
+}
+
+impl Drop for CallSpan {
+    fn drop(&mut self) {
+        self.end_refused(Reason::Cancelled);
+    }
+}
+
+/// A part of a call; it ends when dropped.
+pub(crate) struct Stage(Span);
+
+impl Stage {
+    /// Passes the trace on to whom the headers go.
+    pub(crate) fn inject(&self, headers: &mut HeaderMap) {
+        propagate::inject(self.0.context(), headers);
+    }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,101 @@
+//! The whole life of one call. Each step takes the proof that the step before made, a type with private fields, so a step
+//! cannot be skipped or moved and still compile. What is the same for every request (span, metrics, shedding, identity)
+//! is in `stack`; what a call *means* is here.
+
+mod admit;
+mod forward;
+mod minimise;
+mod permit;
+mod read;
+mod record;
+mod release;
+mod route;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chapar_evidence::Log;
+use chapar_limit::Limiter;
+use chapar_model::{CallId, Clock};
+use chapar_registry::{Registry, Subsystem};
+use http::{HeaderMap, Response};
+use hyper::body::Incoming;
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+
+use crate::observe::CallSpan;
+use crate::record::OpenRecord;
+use crate::refusal::{Audience, Refusal};
+use crate::upstream::Upstreams;
+
+pub(crate) use forward::RETRY;
+pub(crate) use release::bus_headers;
+
+/// A request whose caller is known.
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) caller: Arc<Subsystem>,
+    /// `:path` as it came, byte for byte.
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Incoming,
+    pub(crate) started: Instant,
+    pub(crate) span: Arc<CallSpan>,
+    pub(crate) audience: Audience,
+}
+
+/// What the steps need, shared by all calls.
+pub(crate) struct Pipeline {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) limiter: Limiter,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) log: Log,
+    pub(crate) clock: Clock,
+    pub(crate) max_message: usize,
+    /// Streams in flight: each is a task that outlives the function that began it.
+    pub(crate) streams: TaskTracker,
+}
+
+impl Pipeline {
+    /// Answers a call, or refuses it with exactly one reason. Either way the call is recorded before this returns.
+    pub(crate) async fn answer(&self, call: Call) -> Result<Response<Body>, Refused> {
+        let mut record = OpenRecord::open(&self.log, &self.clock, call.id, call.started, &call.caller.id).await?;
+        record.trace(call.span.trace_id(), self.registry.digest());
+        match self.run(call, &mut record).await {
+            Ok(minimised) => Ok(release::release(record::record(minimised, record).await?, &self.streams)),
+            Err(refusal) => {
+                let entry = record.refused(refusal.reason()).await;
+                Err(Refused { refusal, entry: entry.map(|entry| self.log.entry_name(entry)) })
+            }
+        }
+    }
+
+    /// Everything that may refuse with a record of the refusal: no byte of the provider's has left yet.
+    async fn run(&self, call: Call, record: &mut OpenRecord) -> Result<minimise::Minimised, Refusal> {
+        let routed = route::route(&self.registry, call, record)?;
+        let permitted = permit::permit(&self.registry, &self.clock, routed, record)?;
+        let deadline = permitted.deadline();
+        let answered = async {
+            let admitted = admit::admit(&self.limiter, permitted)?;
+            let read = read::read(admitted, self.max_message, record).await?;
+            let forwarded = forward::forward(&self.upstreams, read, self.max_message).await?;
+            minimise::minimise(forwarded).await
+        };
+        match tokio::time::timeout_at(deadline.into(), answered).await {
+            Ok(result) => result,
+            Err(_) => Err(chapar_model::Reason::DeadlineExceeded.into()),
+        }
+    }
+}
+
+/// A refusal with the coordinates of its record, if it could be recorded.
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    pub(crate) entry: Option<String>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, entry: None }
+    }
+}

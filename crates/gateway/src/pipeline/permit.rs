@@ -1,0 +1,74 @@
+//! Permit: who, what, why, on whose behalf → the grant that allows it, with its fields and rows. Also fixes the call's
+//! deadline: the least of what the caller gave and what the contract allows.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chapar_model::{Clock, Reason};
+use chapar_registry::{MethodEntry, Permit, Question, Registry};
+use chapar_transport::timeout;
+
+use super::Call;
+use super::route::Routed;
+use crate::metadata::Metadata;
+use crate::record::OpenRecord;
+use crate::refusal::Refusal;
+
+/// A call that the provider's policy allows.
+pub(super) struct Permitted {
+    call: Call,
+    entry: Arc<MethodEntry>,
+    permit: Arc<Permit>,
+    metadata: Metadata,
+    deadline: Instant,
+}
+
+impl Permitted {
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub(super) fn permit(&self) -> &Arc<Permit> {
+        &self.permit
+    }
+
+    pub(super) fn into_parts(self) -> (Call, Arc<MethodEntry>, Arc<Permit>, Metadata, Instant) {
+        (self.call, self.entry, self.permit, self.metadata, self.deadline)
+    }
+}
+
+pub(super) fn permit(registry: &Registry, clock: &Clock, routed: Routed, record: &mut OpenRecord) -> Result<Permitted, Refusal> {
+    let Routed { call, entry } = routed;
+    let metadata = Metadata::parse(&call.headers)?;
+    record.metadata(&metadata);
+    if let Some(purpose) = &metadata.purpose {
+        call.span.purpose(purpose);
+    }
+    let question = Question {
+        caller: &call.caller.id,
+        method: &entry,
+        purpose: metadata.purpose.as_ref(),
+        case: metadata.case.as_ref(),
+        clerk: metadata.clerk.as_ref(),
+        on_behalf_of: metadata.on_behalf_of.as_ref(),
+        now: clock.now(),
+    };
+    let permit = registry.decide(&question).map_err(|refused| Refusal::from(refused.reason).because(refused.gate))?;
+    record.permit(&permit);
+    call.span.permit(&permit);
+    let deadline = call.started + allowed(&call, entry.method.timeout())?;
+    Ok(Permitted { call, entry, permit, metadata, deadline })
+}
+
+/// How long the call may take: an absent timeout is the contract's, a longer one is capped by it.
+fn allowed(call: &Call, contract: Duration) -> Result<Duration, Refusal> {
+    let mut given = call.headers.get_all(timeout::HEADER).iter();
+    match (given.next(), given.next()) {
+        (None, _) => Ok(contract),
+        (Some(value), None) => {
+            let asked = timeout::parse(value).map_err(|_| Refusal::from(Reason::TimeoutMalformed))?;
+            Ok(asked.min(contract))
+        }
+        (Some(_), Some(_)) => Err(Reason::TimeoutMalformed.into()),
+    }
+}

@@ -1,0 +1,25 @@
+//! Route: `:path`, byte for byte, to the registered method. Policy and router hold the same value from here on.
+
+use std::sync::Arc;
+
+use chapar_model::Reason;
+use chapar_registry::{MethodEntry, Registry};
+
+use super::Call;
+use crate::record::OpenRecord;
+use crate::refusal::Refusal;
+
+/// A call of a registered method.
+pub(super) struct Routed {
+    pub(super) call: Call,
+    pub(super) entry: Arc<MethodEntry>,
+}
+
+pub(super) fn route(registry: &Registry, call: Call, record: &mut OpenRecord) -> Result<Routed, Refusal> {
+    let found = call.path.strip_prefix('/').and_then(|path| registry.method(path));
+    let Some(entry) = found.map(Arc::clone) else {
+        return Err(Reason::MethodUnknown.into());
+    };
+    record.method(entry.method.path().as_str(), entry.service.contract.digest());
+    Ok(Routed { call, entry })
+}

@@ -1,0 +1,163 @@
+//! What there is to see, and for whom: files by name and by symbol, cut to the methods that one caller may call.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chapar_model::Clock;
+use chapar_registry::{Registry, Subsystem};
+use prost::Message as _;
+use prost_reflect::DescriptorPool;
+use tonic::Code;
+
+use super::filter;
+
+/// A question of the reflection protocol.
+pub(super) enum Query<'a> {
+    Services,
+    File(&'a str),
+    Symbol(&'a str),
+    Other,
+}
+
+/// Its answer.
+pub(super) enum Answer {
+    Services(Vec<String>),
+    Files(Vec<Bytes>),
+    Unknown(Code),
+}
+
+/// All files that the gateway can show.
+pub(crate) struct Directory {
+    registry: Arc<Registry>,
+    clock: Clock,
+    own: Set,
+    contracts: BTreeMap<String, Arc<Set>>,
+}
+
+/// The files of one descriptor set: their original bytes and what they define.
+struct Set {
+    files: HashMap<String, Bytes>,
+    pool: DescriptorPool,
+}
+
+/// A `FileDescriptorSet` whose files stay bytes, so that options unknown to this crate are kept.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RawSet {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    file: Vec<Bytes>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct FileName {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+/// Descriptor sets that this crate was built with and that cannot be read: a fault of the build.
+#[derive(Debug, thiserror::Error)]
+#[error("the gateway's own descriptors cannot be read")]
+pub struct BadDescriptors;
+
+impl Set {
+    fn read(sets: &[&[u8]]) -> Result<Self, BadDescriptors> {
+        let mut set = Self { files: HashMap::new(), pool: DescriptorPool::new() };
+        for bytes in sets {
+            set.pool.decode_file_descriptor_set(*bytes).map_err(|_| BadDescriptors)?;
+            for file in RawSet::decode(*bytes).map_err(|_| BadDescriptors)?.file {
+                let FileName { name } = FileName::decode(file.as_ref()).map_err(|_| BadDescriptors)?;
+                set.files.insert(name, file);
+            }
+        }
+        Ok(set)
+    }
+
+    fn file_of(&self, symbol: &str) -> Option<String> {
+        let pool = &self.pool;
+        let parent = |symbol: &str| symbol.rsplit_once('.').map(|(parent, _)| parent.to_owned());
+        let service = pool.get_service_by_name(symbol).map(|service| service.parent_file());
+        let found = service
+            .or_else(|| pool.get_message_by_name(symbol).map(|message| message.parent_file()))
+            .or_else(|| pool.get_enum_by_name(symbol).map(|values| values.parent_file()))
+            .or_else(|| pool.get_extension_by_name(symbol).map(|extension| extension.parent_file()))
+            .or_else(|| pool.get_service_by_name(&parent(symbol)?).map(|service| service.parent_file()));
+        found.map(|file| file.name().to_owned())
+    }
+}
+
+impl Directory {
+    /// Reads the descriptors of the registry's contracts and of the gateway's own services, `meta` among them.
+    pub(crate) fn new(registry: Arc<Registry>, clock: Clock, meta: &[u8]) -> Result<Self, BadDescriptors> {
+        let own = Set::read(&[
+            meta,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            tonic_types::pb::FILE_DESCRIPTOR_SET,
+        ])?;
+        let mut contracts = BTreeMap::new();
+        for service in registry.services() {
+            let set = Set::read(&[service.contract.descriptor_bytes()])?;
+            contracts.insert(service.name.clone(), Arc::new(set));
+        }
+        Ok(Self { registry, clock, own, contracts })
+    }
+
+    /// What `caller` may see now.
+    pub(super) fn view(self: &Arc<Self>, caller: Arc<Subsystem>) -> View {
+        let callable = self.registry.callable(&caller.id, self.clock.now());
+        let methods = callable.map(|entry| entry.method.path().as_str().to_owned()).collect();
+        View { directory: Arc::clone(self), methods }
+    }
+}
+
+/// The directory as one caller sees it.
+pub(super) struct View {
+    directory: Arc<Directory>,
+    /// `package.Service/Method` of every callable method.
+    methods: BTreeSet<String>,
+}
+
+impl View {
+    pub(super) fn answer(&self, query: Query<'_>) -> Answer {
+        match query {
+            Query::Services => Answer::Services(self.services()),
+            Query::File(name) => self.file(name).map_or(Answer::Unknown(Code::NotFound), |file| Answer::Files(vec![file])),
+            Query::Symbol(symbol) => {
+                let file = self.sets().find_map(|set| set.file_of(symbol)).filter(|_| !self.is_hidden_method(symbol));
+                let file = file.and_then(|name| self.file(&name));
+                file.map_or(Answer::Unknown(Code::NotFound), |file| Answer::Files(vec![file]))
+            }
+            Query::Other => Answer::Unknown(Code::Unimplemented),
+        }
+    }
+
+    fn services(&self) -> Vec<String> {
+        let visible = self.methods.iter().filter_map(|method| method.split_once('/').map(|(service, _)| service.to_owned()));
+        let own = crate::stack::OWN.iter().map(|&name| name.to_owned());
+        visible.chain(own).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The gateway's own descriptors, and those of contracts with a method that the caller may call.
+    fn sets(&self) -> impl Iterator<Item = &Set> {
+        let callable = |service: &str| self.methods.iter().any(|method| method.split_once('/').is_some_and(|(s, _)| s == service));
+        let contracts = self.directory.contracts.iter().filter(move |(service, _)| callable(service));
+        contracts.map(|(_, set)| &**set).chain([&self.directory.own])
+    }
+
+    fn file(&self, name: &str) -> Option<Bytes> {
+        let (set, file) = self.sets().find_map(|set| set.files.get(name).map(|file| (set, file)))?;
+        if std::ptr::eq(set, &self.directory.own) {
+            return Some(file.clone());
+        }
+        filter::keep_methods(file, |service, method| self.methods.contains(&format!("{service}/{method}")))
+    }
+
+    fn is_hidden_method(&self, symbol: &str) -> bool {
+        let Some((service, method)) = symbol.rsplit_once('.') else { return false };
+        self.directory.contracts.get(service).is_some_and(|set| {
+            let known = set.pool.get_service_by_name(service).is_some_and(|s| s.methods().any(|m| m.name() == method));
+            known && !self.methods.contains(&format!("{service}/{method}"))
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! A refusal as the caller sees it: one reason of the catalogue, `google.rpc` details, and nothing of a citizen.
+//! What only the operator or the provider may read (the gate, the source error) is kept apart and never encoded.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapar_model::Reason;
+use http::{HeaderMap, HeaderValue, Response};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The `google.rpc.ErrorInfo` domain of every refusal.
+pub const DOMAIN: &str = "chapar";
+
+/// Where the reasons' pages are published, when the configuration names no other place.
+pub const DEFAULT_HELP: &str = "https://docs.chapar.example/errors/";
+
+/// How a refusal is told: where the reasons' pages are, and whether the caller reads Persian.
+#[derive(Clone, Debug)]
+pub(crate) struct Audience {
+    /// A page is at this address followed by the reason's word.
+    pub(crate) help: Arc<str>,
+    /// Adds a `LocalizedMessage` in Persian.
+    pub(crate) persian: bool,
+}
+
+/// Why a call is not answered by its provider.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    reason: Reason,
+    gate: String,
+    retry_after: Option<Duration>,
+    quota: Option<Quota>,
+    violations: Vec<Violation>,
+}
+
+#[derive(Clone, Debug)]
+struct Quota {
+    subject: String,
+    limit: String,
+}
+
+#[derive(Clone, Debug)]
+struct Violation {
+    path: String,
+    rule: String,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, gate: String::new(), retry_after: None, quota: None, violations: Vec::new() }
+    }
+}
+
+impl Refusal {
+    /// The one word for it.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// What happened, for the operator's log. Empty if the reason says it all.
+    pub fn gate(&self) -> &str {
+        &self.gate
+    }
+
+    /// Adds what the operator should know. Never a value of a citizen.
+    pub(crate) fn because(mut self, gate: impl Into<String>) -> Self {
+        self.gate = gate.into();
+        self
+    }
+
+    /// Adds when the same call may be tried again.
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds the limit that was reached: whose it is, and how much.
+    pub(crate) fn quota(mut self, subject: impl Into<String>, limit: impl Into<String>) -> Self {
+        self.quota = Some(Quota { subject: subject.into(), limit: limit.into() });
+        self
+    }
+
+    /// Adds a request field that breaks a rule: its path and the rule, never its value.
+    pub(crate) fn violation(mut self, path: impl Into<String>, rule: impl Into<String>) -> Self {
+        self.violations.push(Violation { path: path.into(), rule: rule.into() });
+        self
+    }
+
+    /// The refusal as a gRPC status with its details.
+    pub(crate) fn to_status(&self, audience: &Audience) -> Status {
+        let word = self.reason.as_str();
+        let mut details = ErrorDetails::with_error_info(word, DOMAIN, HashMap::new());
+        if let Some(wait) = self.retry_after {
+            details.set_retry_info(Some(wait));
+        }
+        if let Some(Quota { subject, limit }) = &self.quota {
+            details.add_quota_failure_violation(subject.clone(), limit.clone());
+        }
+        for Violation { path, rule } in &self.violations {
+            details.add_bad_request_violation(path.clone(), rule.clone());
+        }
+        details.add_help_link(word, format!("{}{word}", audience.help));
+        if audience.persian {
+            details.set_localized_message("fa", self.reason.persian());
+        }
+        let mut status = Status::with_error_details(Code::from_i32(self.reason.code() as i32), self.message(), details);
+        if let Some(wait) = self.retry_after {
+            let millis = wait.as_millis().max(1);
+            if let Ok(value) = millis.to_string().parse() {
+                status.metadata_mut().insert("grpc-retry-pushback-ms", value);
+            }
+        }
+        status
+    }
+
+    /// The refusal as a whole answer (gRPC's trailers-only form), with `extra` headers of the bus.
+    pub(crate) fn to_response(&self, audience: &Audience, extra: HeaderMap) -> Response<Body> {
+        let mut response = self.to_status(audience).into_http();
+        if self.reason == Reason::EncodingUnsupported {
+            response.headers_mut().insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
+        }
+        response.headers_mut().extend(extra);
+        response
+    }
+
+    fn message(&self) -> String {
+        let text = self.reason.english();
+        match self.violations.as_slice() {
+            [] => text.to_owned(),
+            all => {
+                let fields: Vec<String> = all.iter().map(|Violation { path, rule }| format!("`{path}` {rule}")).collect();
+                format!("{text}: {}", fields.join("; "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn audience(persian: bool) -> Audience {
+        Audience { help: DEFAULT_HELP.into(), persian }
+    }
+
+    #[test]
+    fn a_refusal_carries_reason_retry_quota_help_and_persian() {
+        let refusal = Refusal::from(Reason::RateLimited)
+            .retry_after(Duration::from_millis(640))
+            .quota("welfare-getperson", "20 calls per second, burst 40")
+            .because("for the operator only");
+
+        let status = refusal.to_status(&audience(true));
+
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some("RATE_LIMITED"));
+        assert_eq!(details.retry_info().and_then(|info| info.retry_delay), Some(Duration::from_millis(640)));
+        assert_eq!(details.quota_failure().map(|failure| failure.violations.len()), Some(1));
+        assert!(details.help().is_some() && details.localized_message().is_some());
+        assert_eq!(status.metadata().get("grpc-retry-pushback-ms").map(|v| v.as_bytes()), Some(&b"640"[..]));
+        assert!(!format!("{status:?}").contains("operator"), "the gate is not for the caller");
+    }
+
+    #[test]
+    fn a_field_violation_names_the_path_and_the_rule() {
+        let refusal = Refusal::from(Reason::FieldInvalid).violation("national_id", "is not an Iranian national id");
+        let status = refusal.to_status(&audience(false));
+        assert!(status.message().ends_with("`national_id` is not an Iranian national id"), "{}", status.message());
+    }
+}

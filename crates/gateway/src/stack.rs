@@ -1,0 +1,133 @@
+//! What is the same for every request on the port, whatever it asks: its form, its id, its span and metrics, shedding when the
+//! gateway is full, and the caller's identity. One function, in the order in which it happens; what a call of a
+//! registered service means is in `pipeline`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use chapar_model::{CallId, MethodPath, Reason, header};
+use chapar_transport::Peer;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header as h};
+use hyper::body::Incoming;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::ServiceExt as _;
+
+use crate::identify::identify;
+use crate::metadata::wants_persian;
+use crate::observe::Observer;
+use crate::pipeline::{Call, Pipeline, Refused, bus_headers};
+use crate::refusal::{Audience, Refusal};
+
+/// Answers every request on the gateway's port.
+pub(crate) struct Stack {
+    pub(crate) pipeline: Pipeline,
+    /// The gateway's own services: health, reflection, meta.
+    pub(crate) own: Routes,
+    pub(crate) observer: Observer,
+    pub(crate) help: Arc<str>,
+    pub(crate) max_calls: usize,
+    pub(crate) in_flight: AtomicUsize,
+}
+
+/// The services that the gateway answers itself.
+pub(crate) const OWN: [&str; 4] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+    "chapar.meta.v1.Meta",
+];
+
+impl Stack {
+    /// Answers one request. Never fails: a refusal is an answer.
+    pub(crate) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+        if let Some(answer) = not_grpc(&request) {
+            return answer;
+        }
+        let id = CallId::now();
+        let path = request.uri().path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
+        let span = Arc::new(self.observer.begin(id, request.headers(), self.name(&path).as_ref()));
+        let audience = Audience { help: Arc::clone(&self.help), persian: wants_persian(request.headers()) };
+        let place = Place::take(&self.in_flight);
+        let answered = if place.number > self.max_calls {
+            Err(Refused::from(Refusal::from(Reason::Overloaded).retry_after(crate::pipeline::RETRY)))
+        } else {
+            self.answer(id, path, &span, &audience, request).await
+        };
+        answered.unwrap_or_else(|Refused { refusal, entry }| {
+            span.finish_refused(&refusal);
+            let mut headers = bus_headers(id);
+            if let Some(value) = entry.and_then(|entry| HeaderValue::from_str(&entry).ok()) {
+                headers.insert(header::ENTRY, value);
+            }
+            refusal.to_response(&audience, headers)
+        })
+    }
+
+    /// What the call is called in traces and metrics: a registered method, or none; foreign text never gets there.
+    fn name(&self, path: &str) -> Option<MethodPath> {
+        let entry = path.strip_prefix('/').and_then(|path| self.pipeline.registry.method(path))?;
+        Some(entry.method.path().clone())
+    }
+
+    async fn answer(
+        &self,
+        id: CallId,
+        path: String,
+        span: &Arc<crate::observe::CallSpan>,
+        audience: &Audience,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refused> {
+        let started = Instant::now();
+        let (mut parts, body) = request.into_parts();
+        let peer = parts.extensions.remove::<Arc<Peer>>().ok_or_else(|| Refusal::from(Reason::CertificateRequired))?;
+        let caller = identify(&self.pipeline.registry, &self.pipeline.clock, &peer)?;
+        span.caller(&caller.id);
+        if own_service(&path) {
+            parts.extensions.insert(caller);
+            let request = Request::from_parts(parts, Body::new(body));
+            let response = self.own.clone().oneshot(request).await;
+            span.finish_ok(0);
+            return response.map_err(|never| match never {});
+        }
+        let call = Call { id, caller, path, headers: parts.headers, body, started, span: Arc::clone(span), audience: audience.clone() };
+        self.pipeline.answer(call).await
+    }
+}
+
+fn own_service(path: &str) -> bool {
+    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
+    service.is_some_and(|service| OWN.contains(&service))
+}
+
+/// gRPC is POST with `application/grpc`; anything else is answered in HTTP's own words (gRPC over HTTP/2, "Requests").
+fn not_grpc(request: &Request<Incoming>) -> Option<Response<Body>> {
+    let content_type = request.headers().get(h::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let status = match (request.method(), content_type) {
+        (&Method::POST, Some(b"application/grpc" | b"application/grpc+proto")) => return None,
+        (&Method::POST, _) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        _ => StatusCode::METHOD_NOT_ALLOWED,
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    Some(response)
+}
+
+/// One of the calls in flight, counted until it is dropped.
+struct Place<'a> {
+    count: &'a AtomicUsize,
+    number: usize,
+}
+
+impl<'a> Place<'a> {
+    fn take(count: &'a AtomicUsize) -> Self {
+        Self { count, number: count.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}

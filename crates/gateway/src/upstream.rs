@@ -1,0 +1,86 @@
+//! The adapters behind each service: a pool of connections per endpoint, each trusted only under the identities that the
+//! registry names for the service, and the cap on calls that protects the agency's database.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use chapar_model::{MethodPath, Reason};
+use chapar_registry::{Registry, ServiceEntry};
+use chapar_transport::dial::{self, Pool};
+use chapar_transport::tls::{self, Expect};
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::pipeline::RETRY;
+use crate::refusal::Refusal;
+
+/// Every service's way to its adapters.
+pub(crate) struct Upstreams(HashMap<String, Upstream>);
+
+struct Upstream {
+    pools: Vec<Pool<Full<Bytes>>>,
+    turn: AtomicUsize,
+    places: Option<Arc<Semaphore>>,
+}
+
+/// A place among the calls that the service serves at once; none where the registry sets no cap.
+pub(crate) type Place = Option<OwnedSemaphorePermit>;
+
+impl Upstreams {
+    /// Prepares the way to each service of the registry. Connects nothing yet.
+    pub(crate) fn new(registry: &Registry, files: &tls::Files) -> Result<Self, dial::Error> {
+        let service = |entry: &Arc<ServiceEntry>| Ok((entry.name.clone(), Upstream::new(entry, files)?));
+        registry.services().map(service).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Sends a request to the least troubled endpoint of a service.
+    pub(crate) async fn call(
+        &self,
+        service: &str,
+        path: &MethodPath,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, Place), Refusal> {
+        let upstream = self.0.get(service).ok_or_else(|| down("the registry names no endpoint"))?;
+        let place = upstream.place()?;
+        let pool = upstream.pick().ok_or_else(|| down("the registry names no endpoint"))?;
+        let response = pool.call(path, request).await.map_err(|error| down(error.to_string()))?;
+        Ok((response, place))
+    }
+
+    /// Whether any endpoint of each service can be reached, by service.
+    pub(crate) fn health(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.0.iter().map(|(name, upstream)| (name.as_str(), upstream.pools.iter().any(Pool::is_up)))
+    }
+}
+
+impl Upstream {
+    fn new(entry: &ServiceEntry, files: &tls::Files) -> Result<Self, dial::Error> {
+        let tls = tls::client(files, Expect::Identities(entry.adapters.clone()))?;
+        let pool = |endpoint: &String| Pool::new(endpoint, Arc::clone(&tls), dial::Settings::default());
+        Ok(Self {
+            pools: entry.endpoints.iter().map(pool).collect::<Result<_, _>>()?,
+            turn: AtomicUsize::new(0),
+            places: entry.concurrent.map(|most| Arc::new(Semaphore::new(most as usize))),
+        })
+    }
+
+    fn place(&self) -> Result<Place, Refusal> {
+        let busy = |_| Refusal::from(Reason::SourceBusy).retry_after(RETRY).because("the service's cap on concurrent calls");
+        self.places.as_ref().map(|places| Arc::clone(places).try_acquire_owned().map_err(busy)).transpose()
+    }
+
+    /// Endpoints in turn, those that are up first.
+    fn pick(&self) -> Option<&Pool<Full<Bytes>>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let in_turn = || (0..self.pools.len()).map(|step| &self.pools[(turn.wrapping_add(step)) % self.pools.len()]);
+        in_turn().find(|pool| pool.is_up()).or_else(|| in_turn().next())
+    }
+}
+
+fn down(gate: impl Into<String>) -> Refusal {
+    Refusal::from(Reason::AdapterUnavailable).retry_after(RETRY).because(gate)
+}
