@@ -88,7 +88,7 @@ impl Default for Telemetry {
 }
 
 /// A configuration file that cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]

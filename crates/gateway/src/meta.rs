@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::reflection::caller;
 
 /// Generated from `proto/chapar/meta/v1/meta.proto`.
-#[expect(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 pub(crate) mod pb {
     tonic::include_proto!("chapar.meta.v1");
 }

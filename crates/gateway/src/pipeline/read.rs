@@ -35,7 +35,8 @@ pub(super) struct Head {
     pub(super) metadata: Metadata,
     pub(super) deadline: Instant,
     pub(super) subject: Option<String>,
-    pub(super) admission: Admission,
+    /// Held until the call ends.
+    pub(super) _admission: Admission,
 }
 
 pub(super) async fn read(admitted: Admitted, limit: usize, record: &mut OpenRecord) -> Result<Read, Refusal> {
@@ -55,7 +56,7 @@ pub(super) async fn read(admitted: Admitted, limit: usize, record: &mut OpenReco
         record.subject(subject);
     }
     check_formats(&entry.method, &message)?;
-    let head = Head { id, caller, span, audience, entry, permit, metadata, deadline, subject, admission };
+    let head = Head { id, caller, span, audience, entry, permit, metadata, deadline, subject, _admission: admission };
     Ok(Read { head, message })
 }
 
