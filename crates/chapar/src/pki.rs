@@ -17,7 +17,7 @@ use rcgen::{
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file that cannot be written.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot write {}", path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -166,6 +166,6 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_named_in_the_error() {
         let error = issued().1.write(Path::new("/nowhere"), "welfare").unwrap_err();
-        assert!(error.to_string().starts_with("/nowhere/welfare.crt: "), "{error}");
+        assert_eq!(error.to_string(), "cannot write /nowhere/welfare.crt");
     }
 }

@@ -85,7 +85,8 @@ impl Bus {
             .map_err(|error| Failure::error(Exit::Finding, error))?;
 
         files::gateway(dir, addresses.gateway, addresses.admin).map_err(Failure::finding)?;
-        let config = chapar_gateway::Config::load(&files::gateway_path(dir)).map_err(Failure::finding)?;
+        let config = chapar_gateway::Config::load(&files::gateway_path(dir))
+            .map_err(|error| Failure::error(Exit::Finding, error))?;
         let telemetry = telemetry("gateway", &traces)?;
         let parts = chapar_gateway::Parts { clock, telemetry: Arc::clone(&telemetry) };
         let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;

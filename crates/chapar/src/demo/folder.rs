@@ -9,7 +9,7 @@ use super::data;
 /// A folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("{}: {source}", path.display())]
+    #[error("cannot use {}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error("{} is not empty and holds no demo; give an empty or new folder", .0.display())]
     Foreign(PathBuf),

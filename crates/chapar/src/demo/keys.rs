@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use chapar_model::{Clock, Identity};
-use chapar_tlog::SigningKey;
 
 use super::files::{ORIGIN, key_name};
 use super::registry::{AGENCIES, CALLERS, GATEWAY, SERVER_NAME, identity};
@@ -38,13 +36,9 @@ fn evidence(dir: &Path) -> Result<(), Failure> {
     if signing.exists() && public.exists() && period.exists() {
         return Ok(());
     }
-    let mut bytes = [0; 32];
-    let random = SystemRandom::new();
-    random.fill(&mut bytes).map_err(|_| Failure::new(Exit::Finding, "the system gives no random bytes"))?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let key = SigningKey::generate(ORIGIN).map_err(|error| Failure::error(Exit::Finding, error))?;
-    let failed = |error| Failure::error(Exit::Finding, error);
-    write_file(&signing, format!("{}\n", key.to_secret_text()).as_bytes(), 0o600).map_err(failed)?;
-    write_file(&public, format!("{}\n", key.verifier()).as_bytes(), 0o644).map_err(failed)?;
-    write_file(&period, format!("{hex}\n").as_bytes(), 0o600).map_err(failed)
+    for half in [&signing, &public, &period] {
+        std::fs::remove_file(half).ok();
+    }
+    let made = chapar_evidence::create_keys(ORIGIN, &signing, &public, &period);
+    made.map_err(|error| Failure::error(Exit::Finding, error))
 }

@@ -71,7 +71,7 @@ impl Report {
         }
         if !self.is_json && ok {
             out::data("");
-            out::data(format_args!("All {} steps came out as expected. گزارش پایان یافت.", steps.len()));
+            out::data(format_args!("All {} steps came out as expected. همه چیز همان شد که باید.", steps.len()));
         }
         if !once {
             self.invite(bus, made);

@@ -55,7 +55,7 @@ pub enum Error {
     #[error("between {FEWEST} and {MOST} people can be made, not {0}")]
     People(u32),
     /// A file that cannot be removed, renamed or made.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot replace {}", path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -63,7 +63,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A database that refuses.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot build {}", path.display())]
     Database {
         /// Which.
         path: PathBuf,

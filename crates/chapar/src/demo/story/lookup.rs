@@ -6,10 +6,10 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::caller::{Answer, Asked, Caller, Refused};
-use super::{BANK, LOAN, Told, show};
+use super::{BANK, CASE, CLERK, LOAN, Told, show};
 use crate::demo::bus::Bus;
 use crate::demo::data::Sample;
-use crate::demo::registry::AGENCIES;
+use crate::demo::registry::{AGENCIES, COUNTER};
 
 /// One question, and the paper that its answer makes unnecessary.
 pub(super) struct Question {
@@ -108,7 +108,7 @@ pub(super) async fn step(bus: &Bus, counter: &Caller, applicant: &Sample) -> Res
                 show::span(took),
                 question.paper.to_owned(),
             ],
-            [agency.persian.to_owned(), answer.disclosed.join(", "), String::new(), question.paper_fa.to_owned()],
+            [agency.persian.to_owned(), show::names(&answer.disclosed), String::new(), question.paper_fa.to_owned()],
         ]);
         detail.push(json!({
             "method": question.method, "agency": agency.english, "agency_fa": agency.persian, "took_ms": show::millis(took),
@@ -118,7 +118,8 @@ pub(super) async fn step(bus: &Bus, counter: &Caller, applicant: &Sample) -> Res
         answers.push(answer);
     }
     let heading = ["agency", "answer, and the fields disclosed", "time", "instead of"].map(str::to_owned);
-    let lines = show::table(&heading, &rows.concat());
+    let mut lines = vec![format!("{COUNTER}, clerk {CLERK}, asks on behalf of {BANK} for {LOAN}, case {CASE}")];
+    lines.extend(show::table(&heading, &rows.concat()));
     let outcome =
         format!("{} answers in {}; {} papers not carried", answers.len(), show::span(together), answers.len());
     Ok((answers, Told { outcome, lines, detail: json!({ "questions": detail }) }))

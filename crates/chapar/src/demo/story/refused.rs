@@ -7,6 +7,7 @@ use super::caller::{Asked, Caller};
 use super::{BANK, Outcome, Told};
 use crate::demo::bus::Bus;
 use crate::demo::data::Sample;
+use crate::demo::registry::{COUNTER, WELFARE};
 
 const GET_PERSON: &str = "civil.v1.CivilRegistry/GetPerson";
 /// A purpose that the contract knows and nobody gave to the bank.
@@ -24,7 +25,7 @@ pub(super) async fn purpose(bus: &Bus, counter: &Caller, applicant: &Sample) -> 
         Ok(_) => Err(format!("answered, though the purpose {OTHER_PURPOSE} was never granted")),
         Err(refused) if refused.reason == EXPECTED => Ok(Told {
             outcome: format!("refused: {} {}", refused.code, refused.reason),
-            lines: vec![format!("{OTHER_PURPOSE}: {}", refused.message)],
+            lines: vec![format!("{COUNTER} asks for {OTHER_PURPOSE}: {}", refused.message)],
             detail: json!({"purpose": OTHER_PURPOSE, "code": refused.code, "reason": refused.reason, "message": refused.message}),
         }),
         Err(refused) => Err(format!("refused with {} instead of {EXPECTED}", refused.reason)),
@@ -47,6 +48,7 @@ pub(super) async fn field(bus: &Bus, welfare: &Caller, applicant: &Sample) -> Ou
     Ok(Told {
         outcome: format!("{} fields disclosed, {} withheld and named", answer.disclosed.len(), answer.withheld.len()),
         lines: vec![
+            format!("{WELFARE} asks by its own grant"),
             format!("disclosed  {}", answer.disclosed.join(", ")),
             format!("withheld   {}", answer.withheld.join(", ")),
         ],

@@ -6,7 +6,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value}
 use unicode_width::UnicodeWidthStr as _;
 
 /// The longest answer that is shown, in columns.
-const WIDEST: usize = 68;
+const WIDEST: usize = 62;
 
 /// Milliseconds with three decimals.
 pub(in crate::demo) fn millis(time: Duration) -> f64 {
@@ -57,6 +57,11 @@ pub(super) fn brief(messages: &[DynamicMessage], subject: &str) -> String {
         1 => clip(text, WIDEST),
         count => format!("{count} rows: {}", clip(text, WIDEST - 9)),
     }
+}
+
+/// Field names in one line.
+pub(super) fn names(fields: &[String]) -> String {
+    clip(fields.join(", "), WIDEST)
 }
 
 /// The messages of the one repeated field that is all a response has.
