@@ -58,6 +58,13 @@ class Bus:
     def _wait_for_the_end_of_the_story(self):
         # The demo tells its story first, and kills an adapter in it; it ends by printing how to try it oneself.
         self._wait("the end of the story", lambda: "Ctrl-C" in self.out.read_text() + self.log.read_text())
+        # Its burst has spent this grant's calls.
+        self.refill("welfare-getperson")
+
+    def refill(self, grant):
+        """Waits until the whole burst of a grant may be spent again."""
+        limit = self.demo["limits"][grant]
+        time.sleep(limit["burst"] / limit["rate"] + 0.2)
 
     def _wait(self, what, ready):
         deadline = time.monotonic() + READY_WITHIN
