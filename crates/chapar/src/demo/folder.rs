@@ -4,6 +4,8 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use tokio_util::sync::CancellationToken;
+
 use super::data;
 
 /// A folder that cannot be used.
@@ -102,8 +104,8 @@ impl Folder {
         &self.path
     }
 
-    /// Builds the databases, or takes those of an earlier demo of as many people. Blocks.
-    pub(super) fn databases(&self, wanted: Option<u32>) -> Result<Databases, Error> {
+    /// Builds the databases, or takes those of an earlier demo of as many people. Blocks until done or `stop`.
+    pub(super) fn databases(&self, wanted: Option<u32>, stop: &CancellationToken) -> Result<Databases, Error> {
         let dir = self.path.join("databases");
         match (self.people, wanted) {
             (Some(there), Some(wanted)) if there != wanted => {
@@ -111,7 +113,7 @@ impl Folder {
             }
             (Some(people), _) => Ok(Databases { people, sample: data::sample(people)?, is_new: false }),
             (None, wanted) => {
-                let summary = data::build(&dir, wanted.unwrap_or(DEFAULT_PEOPLE))?;
+                let summary = data::build_until(&dir, wanted.unwrap_or(DEFAULT_PEOPLE), stop)?;
                 let path = self.path.join(PEOPLE);
                 let written = std::fs::write(&path, format!("{}\n", summary.people));
                 written.map_err(|source| Error::Io { path, source })?;
@@ -190,13 +192,13 @@ mod tests {
     fn an_earlier_demo_is_taken_up_with_its_people_or_refused_for_others() {
         let outer = tempfile::tempdir().unwrap();
         let mut first = Folder::at(outer.path()).unwrap();
-        assert!(first.databases(Some(100)).unwrap().is_new);
+        assert!(first.databases(Some(100), &CancellationToken::new()).unwrap().is_new);
         first.ready(false, false);
         drop(first);
         let second = Folder::at(outer.path()).unwrap();
-        let taken = second.databases(None).unwrap();
+        let taken = second.databases(None, &CancellationToken::new()).unwrap();
         assert_eq!((taken.people, taken.is_new), (100, false));
-        let error = second.databases(Some(200)).unwrap_err();
+        let error = second.databases(Some(200), &CancellationToken::new()).unwrap_err();
         assert!(error.to_string().contains("--people 100"), "{error}");
         drop(second);
         assert!(outer.path().join(PEOPLE).exists(), "a failed second start removes nothing");
@@ -206,7 +208,7 @@ mod tests {
     fn two_demos_do_not_share_a_folder() {
         let outer = tempfile::tempdir().unwrap();
         let first = Folder::at(outer.path()).unwrap();
-        first.databases(Some(100)).unwrap();
+        first.databases(Some(100), &CancellationToken::new()).unwrap();
         let error = Folder::at(outer.path()).unwrap_err();
         assert!(matches!(error, Error::Busy(_)), "{error}");
     }

@@ -69,27 +69,30 @@ pub async fn run(args: Args) -> Outcome {
         None => Folder::temporary(),
     }
     .map_err(failed)?;
-    let wanted = args.people;
-    let (made, mut folder) = tokio::task::spawn_blocking(move || (folder.databases(wanted), folder))
+    let (wanted, token) = (args.people, stop.clone());
+    let (made, mut folder) = tokio::task::spawn_blocking(move || (folder.databases(wanted, &token), folder))
         .await
         .map_err(|error| Failure::error(Exit::Finding, error))?;
-    let made = made.map_err(failed)?;
+    let interrupted = || {
+        if args.once { Err(Failure::new(Exit::Finding, "stopped before the end of the story")) } else { Ok(Exit::Ok) }
+    };
+    let made = match made {
+        Err(folder::Error::Data(data::Error::Stopped)) => return interrupted(),
+        made => made.map_err(failed)?,
+    };
     let mut bus = Bus::start(folder.path(), args.port, &made.sample).await?;
     folder.ready(args.dir.is_none(), args.keep);
     let mut report = Report::new(args.json);
     report.ready(&bus, &made, started.elapsed());
 
     let told = stop.run_until_cancelled(story::all(&mut bus, &made.sample, &mut |step| report.step(step))).await;
-    let exit = match told {
+    let ended = match told {
+        None => interrupted(),
         Some(steps) => {
             let exit = report.end(&bus, &made, &steps?, args.once);
-            if !args.once {
-                bus.run_until(&stop).await?;
-            }
-            if args.once { exit } else { Exit::Ok }
+            if args.once { Ok(exit) } else { bus.run_until(&stop).await.map(|()| Exit::Ok) }
         }
-        None => Exit::Ok,
     };
     bus.end().await?;
-    Ok(exit)
+    ended
 }

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use super::people::{FEWEST, MOST, People, SEED};
 
 pub use sample::Sample;
@@ -54,6 +56,9 @@ pub enum Error {
     /// A number of people that cannot be made.
     #[error("between {FEWEST} and {MOST} people can be made, not {0}")]
     People(u32),
+    /// Told to stop before the end.
+    #[error("stopped before the databases were built")]
+    Stopped,
     /// A file that cannot be removed, renamed or made.
     #[error("cannot replace {}", path.display())]
     File {
@@ -78,11 +83,19 @@ pub enum Error {
 /// # Errors
 /// [`Error`]; then no new file is left, and files from before are as they were unless only some could be replaced.
 pub fn build(dir: &Path, people: u32) -> Result<Summary, Error> {
+    build_until(dir, people, &CancellationToken::new())
+}
+
+/// [`build`], unless `stop` comes first.
+///
+/// # Errors
+/// As [`build`], and [`Error::Stopped`].
+pub fn build_until(dir: &Path, people: u32, stop: &CancellationToken) -> Result<Summary, Error> {
     if !(FEWEST..=MOST).contains(&people) {
         return Err(Error::People(people));
     }
     let started = Instant::now();
-    let population = People::new(SEED, people);
+    let population = People::new(SEED, people).until(stop);
     let next = AtomicUsize::new(0);
     let work = || -> Vec<(usize, Result<Register, Error>)> {
         let indices = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
@@ -97,6 +110,7 @@ pub fn build(dir: &Path, people: u32) -> Result<Summary, Error> {
     });
     results.sort_by_key(|(index, _)| *index);
     let registers: Result<Vec<Register>, Error> = results.into_iter().map(|(_, result)| result).collect();
+    let registers = if population.is_stopped() { Err(Error::Stopped) } else { registers };
     let registers = registers.and_then(|registers| load::publish(dir).map(|()| registers));
     let registers = registers.inspect_err(|_| load::discard(dir))?;
     Ok(Summary { people, sample: sample::pick(&population), registers, took: started.elapsed() })

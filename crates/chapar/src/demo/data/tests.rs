@@ -137,6 +137,15 @@ fn a_build_that_fails_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_build_that_is_stopped_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    assert!(matches!(build_until(dir.path(), 200, &stop), Err(Error::Stopped)));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn too_few_and_too_many_people_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     for people in [0, FEWEST - 1, MOST + 1] {

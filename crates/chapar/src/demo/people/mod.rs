@@ -12,6 +12,7 @@ pub(crate) use calendar::Day;
 pub(crate) use family::{Family, Person, Role, Sex};
 use places::Village;
 use random::{For, Random};
+use tokio_util::sync::CancellationToken;
 
 /// The fewest people: the applicant of the story and a few others.
 pub(crate) const FEWEST: u32 = 10;
@@ -26,13 +27,24 @@ pub(crate) struct People {
     seed: u64,
     count: u32,
     villages: Vec<Village>,
+    stop: CancellationToken,
 }
 
 impl People {
     /// `count` people, whose values depend on `seed` and their place in the line alone.
     pub(crate) fn new(seed: u64, count: u32) -> Self {
         let villages = (1..=places::VILLAGE_COUNT).map(|id| places::village(seed, id)).collect();
-        Self { seed, count, villages }
+        Self { seed, count, villages, stop: CancellationToken::new() }
+    }
+
+    /// The same people, who are made only until `stop`.
+    pub(crate) fn until(self, stop: &CancellationToken) -> Self {
+        Self { stop: stop.clone(), ..self }
+    }
+
+    /// Whether not all of them were made.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// The villages by id, the first is 1.
@@ -64,7 +76,7 @@ impl People {
     pub(crate) fn families(&self) -> impl Iterator<Item = Family> + '_ {
         let mut made = 0;
         (0..).map_while(move |index| {
-            if made == self.count {
+            if made == self.count || self.is_stopped() {
                 return None;
             }
             let mut family = Family::new(self, index, made);
