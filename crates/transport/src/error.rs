@@ -37,3 +37,15 @@ pub enum Error {
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
 }
+
+/// An error and its causes in one line, without repetitions: `connection error: received fatal alert: CertificateRequired`.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+        let words = cause.to_string();
+        if !line.contains(&words) {
+            line = format!("{line}: {words}");
+        }
+    }
+    line
+}

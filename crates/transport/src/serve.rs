@@ -57,8 +57,8 @@ impl Default for Settings {
 }
 
 const MAX_HEADER_LIST: u32 = 16 << 10;
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 2 << 20;
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
 
 /// Opens listeners.
 pub struct Server;
@@ -157,9 +157,11 @@ impl Connection {
     {
         let Self { tls, settings, stop, remote } = self;
         stream.set_nodelay(true).ok();
-        let accepted =
-            tokio::time::timeout(settings.handshake, TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream)).await;
+        let accepting = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
+        let accepted = stop.run_until_cancelled(tokio::time::timeout(settings.handshake, accepting)).await;
         drop(handshake);
+        // No call can be running on it yet.
+        let Some(accepted) = accepted else { return };
         let stream = match accepted {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return tracing::info!(%remote, %error, "TLS handshake failed"),

@@ -2,22 +2,24 @@
 //! on every connection; revocation lists, where given, must be fresh. A server is known by its SPIFFE ID or, to callers
 //! that know no SPIFFE, by its DNS name.
 
+mod by_identity;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chapar_model::Identity;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
-use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use serde::Deserialize;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use webpki::BorrowedCertRevocationList;
 
 use crate::error::Error;
-use crate::peer;
+use by_identity::ByIdentity;
 
 const ALPN: &[u8] = b"h2";
 
@@ -68,15 +70,15 @@ pub fn server(files: &Files) -> Result<ServerTls, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let roots = Arc::new(roots(files)?);
     let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
-    if let Some(crl) = &files.crl {
-        verifier = verifier.with_crls(crls(crl)?).enforce_revocation_expiration();
+    if let Some(file) = &files.crl {
+        verifier = verifier.with_crls(crls(file)?).enforce_revocation_expiration();
     }
     let verifier = verifier.build().map_err(|error| unusable(&files.trust, error))?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain(&files.cert)?, key(&files.key)?)
-        .map_err(|error| unusable(&files.key, error))?;
+        .map_err(|error| unfit(files, &error))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -91,83 +93,40 @@ pub fn server(files: &Files) -> Result<ServerTls, Error> {
 pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let roots = Arc::new(roots(files)?);
+    let crls = files.crl.as_deref().map_or(Ok(Vec::new()), crls)?;
     let verifier: Arc<dyn ServerCertVerifier> = match expect {
-        Expect::DnsName => WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-            .build()
-            .map_err(|error| unusable(&files.trust, error))?,
-        Expect::Identities(identities) => {
-            Arc::new(ByIdentity { identities, roots, algorithms: provider.signature_verification_algorithms })
+        Expect::DnsName => {
+            let mut verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
+            if !crls.is_empty() {
+                verifier = verifier.with_crls(crls).enforce_revocation_expiration();
+            }
+            verifier.build().map_err(|error| unusable(&files.trust, error))?
         }
+        Expect::Identities(identities) => Arc::new(ByIdentity::new(identities, roots, &crls, &provider)),
     };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_auth_cert(chain(&files.cert)?, key(&files.key)?)
-        .map_err(|error| unusable(&files.key, error))?;
+        .map_err(|error| unfit(files, &error))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
 
-/// Accepts a server whose chain verifies and whose one URI name is among the expected identities.
-#[derive(Debug)]
-struct ByIdentity {
-    identities: Vec<Identity>,
-    roots: Arc<RootCertStore>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCertVerifier for ByIdentity {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let parsed = ParsedCertificate::try_from(leaf)?;
-        rustls::client::verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &self.roots,
-            intermediates,
-            now,
-            self.algorithms.all,
-        )?;
-        let bad = |_| rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding);
-        let (_, certificate) = X509Certificate::from_der(leaf).map_err(bad)?;
-        match peer::identity(&certificate) {
-            Ok(identity) if self.identities.contains(&identity) => Ok(ServerCertVerified::assertion()),
-            _ => Err(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName)),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2 is not spoken".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
 fn unusable(path: &Path, problem: impl std::fmt::Display) -> Error {
     Error::Unusable { path: path.to_owned(), problem: problem.to_string() }
+}
+
+/// A certificate and a key that each can be read, but do not go together.
+fn unfit(files: &Files, error: &rustls::Error) -> Error {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            unusable(&files.key, format_args!("is not the key of the certificate in {}", files.cert.display()))
+        }
+        other => unusable(&files.key, other),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
@@ -190,10 +149,12 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
 fn crls(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     let pem = read(path)?;
     let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(unusable(path, "holds no PEM revocation list")),
+    let found = found.ok().filter(|found| !found.is_empty());
+    let found: Vec<_> = found.ok_or_else(|| unusable(path, "holds no PEM revocation list"))?;
+    for list in &found {
+        BorrowedCertRevocationList::from_der(list).map_err(|error| unusable(path, error))?;
     }
+    Ok(found)
 }
 
 fn roots(files: &Files) -> Result<RootCertStore, Error> {

@@ -1,0 +1,70 @@
+//! How long to leave an endpoint alone after it failed, and what to tell those who ask meanwhile.
+
+use std::time::Instant;
+
+use super::Settings;
+
+#[derive(Default)]
+pub(super) struct BackOff {
+    failures: u32,
+    until: Option<Instant>,
+    problem: String,
+}
+
+impl BackOff {
+    /// The last problem, while the endpoint is to be left alone.
+    pub(super) fn resting(&self) -> Option<&str> {
+        self.until.is_some_and(|until| Instant::now() < until).then_some(self.problem.as_str())
+    }
+
+    /// Counts a failure: the next pause is twice as long, within the settings, less up to a half by chance.
+    pub(super) fn failed(&mut self, settings: &Settings, problem: String) {
+        let doubled = settings.back_off.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        self.until = Some(Instant::now() + doubled.min(settings.back_off_most).mul_f64(jitter()));
+        self.problem = problem;
+    }
+
+    /// Forgets the failures: the endpoint has answered.
+    pub(super) fn answered(&mut self) {
+        if self.failures > 0 {
+            *self = Self::default();
+        }
+    }
+}
+
+/// 0.5 to 1, so that many clients of one endpoint do not come back together.
+fn jitter() -> f64 {
+    let mut random = [0; 1];
+    match aws_lc_rs::rand::fill(&mut random) {
+        Ok(()) => 0.5 + f64::from(random[0]) / 512.0,
+        Err(_) => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn left(back_off: &BackOff) -> Duration {
+        back_off.until.unwrap() - Instant::now()
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_an_answer_ends_them() {
+        let settings = Settings::default();
+        let mut back_off = BackOff::default();
+        assert_eq!(back_off.resting(), None);
+        back_off.failed(&settings, "first".to_owned());
+        assert!(left(&back_off) <= settings.back_off);
+        assert_eq!(back_off.resting(), Some("first"));
+        for _ in 0..100 {
+            back_off.failed(&settings, "later".to_owned());
+        }
+        assert!(left(&back_off) <= settings.back_off_most && left(&back_off) > settings.back_off_most / 3);
+        back_off.answered();
+        assert_eq!(back_off.resting(), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! The transport through its public face, over real sockets with a throw-away CA.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod dialling;
+mod files;
+mod handshakes;
+mod pki;
+mod serving;
+mod world;

@@ -1,0 +1,94 @@
+//! A listener under load and at its end.
+
+use std::time::{Duration, Instant};
+
+use chapar_transport::serve::Settings;
+use http_body_util::BodyExt as _;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::pki::{ADAPTER, Pki, named};
+use crate::world::{Running, free, get, open};
+
+async fn within(limit: Duration, server: Running) -> Duration {
+    let began = Instant::now();
+    tokio::time::timeout(limit, server.done).await.unwrap().unwrap();
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn a_stop_lets_a_running_call_finish_and_takes_no_new_connection() {
+    let pki = Pki::new();
+    let server = Running::adapter(&pki).await;
+    let (pool, late) = (server.gateway(&pki), server.gateway(&pki));
+    let call = tokio::spawn(async move { get(&pool, "/slow").await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.stop.cancel();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let error = get(&late, "/hello").await.unwrap_err();
+    assert!(!error.may_have_been_processed(), "{error}");
+    assert_eq!(call.await.unwrap().unwrap(), "hello");
+    within(Duration::from_secs(2), server).await;
+}
+
+#[tokio::test]
+async fn a_call_that_does_not_end_is_cut_when_the_drain_time_is_over() {
+    let pki = Pki::new();
+    let settings = Settings { drain: Duration::from_millis(200), ..Settings::default() };
+    let server = Running::start(free(), &pki.issue("adapter", &named(&[ADAPTER])), settings).await;
+    let pool = server.gateway(&pki);
+    let call = tokio::spawn(async move { get(&pool, "/never").await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.stop.cancel();
+    let took = within(Duration::from_secs(2), server).await;
+    assert!(took >= Duration::from_millis(150), "{took:?}");
+    assert!(call.await.unwrap().unwrap_err().may_have_been_processed());
+}
+
+#[tokio::test]
+async fn idle_and_unfinished_connections_do_not_hold_up_a_stop() {
+    let pki = Pki::new();
+    let server = Running::adapter(&pki).await;
+    let pool = server.gateway(&pki);
+    get(&pool, "/hello").await.unwrap();
+    let _silent = TcpStream::connect(server.address).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    server.stop.cancel();
+    within(Duration::from_secs(1), server).await;
+}
+
+#[tokio::test]
+async fn connections_over_the_cap_are_closed_and_the_others_are_served() {
+    let pki = Pki::new();
+    let settings = Settings { connections: 2, ..Settings::default() };
+    let server = Running::start(free(), &pki.issue("adapter", &named(&[ADAPTER])), settings).await;
+    let pool = server.gateway(&pki);
+    get(&pool, "/hello").await.unwrap();
+    let _second = TcpStream::connect(server.address).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut third = TcpStream::connect(server.address).await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_secs(1), third.read(&mut [0])).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+    assert_eq!(get(&pool, "/hello").await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn callers_that_stop_reading_do_not_break_another_call_on_the_same_connection() {
+    let pki = Pki::new();
+    let server = Running::adapter(&pki).await;
+    let files = pki.issue("gateway", &named(&[crate::pki::GATEWAY]));
+    let one = chapar_transport::dial::Settings { connections: 1, ..Default::default() };
+    let pool = server.pool(&files, one);
+    let mut stuck = Vec::new();
+    for _ in 0..10 {
+        stuck.push(open(&pool, "/rows").await.unwrap());
+    }
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(get(&pool, "/hello").await.unwrap(), "hello");
+    }
+    for response in stuck {
+        let row = response.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(&row[..], b"\0\0\0\0\x01x", "the streams themselves are whole");
+    }
+}
