@@ -1,1 +1,25 @@
-//! The harness.
+//! The harness: a whole bus in one process, on port 0, in a temporary folder, with the same `bind` and `run` as the binary.
+//! Its seams are those that production has: the clock, the files, and who is at the other end of a connection.
+
+#![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "a harness that cannot set a test up ends the test")]
+
+mod agency;
+pub mod binary;
+mod bus;
+mod caller;
+mod certificate;
+pub mod load;
+pub mod people;
+mod registry;
+
+use std::path::PathBuf;
+
+pub use agency::Agency;
+pub use bus::{Builder, Bus, trust};
+pub use caller::{Answer, Ask, Caller, Failed, Refusal};
+pub use certificate::Certificate;
+
+/// The root of the repository that the tests belong to.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}

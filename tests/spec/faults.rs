@@ -1,0 +1,63 @@
+//! Providers in trouble: a clear reason, in time, and no one else's call is touched.
+
+use std::time::Duration;
+
+use chapar_tests::people::ZAHRA;
+use chapar_tests::{Agency, Bus};
+
+#[tokio::test]
+async fn a_provider_that_is_down_is_unavailable_and_comes_back() {
+    let mut bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    assert!(welfare.get_person(ZAHRA).send().await.is_ok());
+
+    bus.stop_adapter().await;
+    let refused = welfare.get_person(ZAHRA).send().await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (14, "ADAPTER_UNAVAILABLE"));
+    assert!(refused.retry_after.is_some());
+
+    bus.start_adapter().await;
+    let back = tokio::time::timeout(Duration::from_secs(10), async {
+        while welfare.get_person(ZAHRA).send().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    back.await.expect("the service comes back by itself");
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_costs_its_caller_the_deadline_and_no_more() {
+    let bus = Bus::builder().agency(Agency::hanging()).start().await;
+
+    let refused = bus.welfare().await.get_person(ZAHRA).header("grpc-timeout", "200m").send().await.unwrap_err();
+
+    assert_eq!((refused.code, refused.reason.as_str()), (4, "DEADLINE_EXCEEDED"));
+    assert_eq!(bus.outcomes().await, ["DEADLINE_EXCEEDED"]);
+}
+
+#[tokio::test]
+async fn a_providers_own_words_do_not_reach_the_caller() {
+    let bus = Bus::builder().agency(Agency::refusing(7, "CANARY secret of the database")).start().await;
+
+    let refused = bus.welfare().await.get_person(ZAHRA).send().await.unwrap_err();
+
+    assert_eq!((refused.code, refused.reason.as_str()), (14, "ADAPTER_UNAVAILABLE"));
+    assert!(!format!("{refused:?}").contains("CANARY"));
+}
+
+#[tokio::test]
+async fn an_adapter_with_another_identity_is_not_believed() {
+    let bus = Bus::builder().adapter_identity("gov/welfare/benefits").start().await;
+    let refused = bus.welfare().await.get_person(ZAHRA).send().await.unwrap_err();
+    assert_eq!(refused.reason, "ADAPTER_UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn only_a_gateway_may_call_an_adapter() {
+    let bus = Bus::start().await;
+    let direct = bus.caller_of_adapter("gov/welfare/benefits").await;
+
+    let refused = direct.get_person(ZAHRA).send().await.unwrap_err();
+
+    assert_eq!(refused.code, 16, "{refused:?}");
+}

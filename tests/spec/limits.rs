@@ -1,0 +1,53 @@
+//! A grant's rate, burst and concurrency.
+
+use std::time::Duration;
+
+use chapar_tests::Bus;
+use chapar_tests::people::ZAHRA;
+
+#[tokio::test]
+async fn a_burst_is_answered_up_to_its_size_and_the_rest_told_when_to_retry() {
+    // One token a minute, so that none comes back while the test runs.
+    let bus = Bus::builder()
+        .edit("gov/civil-registry.toml", |text| {
+            text.replace("rate = \"20/s\", burst = 40", "rate = \"1/min\", burst = 5")
+        })
+        .start()
+        .await;
+    let welfare = bus.welfare().await;
+
+    let mut answered = 0;
+    let mut refused = Vec::new();
+    for _ in 0..9 {
+        match welfare.get_person(ZAHRA).send().await {
+            Ok(_) => answered += 1,
+            Err(refusal) => refused.push(refusal),
+        }
+    }
+
+    assert_eq!(answered, 5);
+    assert_eq!(refused.len(), 4);
+    for refusal in refused {
+        assert_eq!((refusal.code, refusal.reason.as_str()), (8, "RATE_LIMITED"));
+        let wait = refusal.retry_after.expect("RetryInfo");
+        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(60), "{wait:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_grants_flood_leaves_another_grant_alone() {
+    let bus = Bus::builder()
+        .edit("gov/civil-registry.toml", |text| {
+            text.replace("rate = \"20/s\", burst = 40", "rate = \"1/min\", burst = 1")
+        })
+        .start()
+        .await;
+    let welfare = bus.welfare().await;
+    let counter = bus.caller("office/khorramabad-12/counter").await;
+    welfare.get_person(ZAHRA).send().await.unwrap();
+    assert_eq!(welfare.get_person(ZAHRA).send().await.unwrap_err().reason, "RATE_LIMITED");
+
+    let other = counter.get_person(ZAHRA).purpose("loan.farm").on_behalf_of("com/agri-bank").send().await;
+
+    assert!(other.is_ok());
+}

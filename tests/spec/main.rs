@@ -1,0 +1,16 @@
+//! The specification of the bus, by topic. Each test starts what it needs in a folder of its own.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
+
+mod architecture;
+mod config;
+mod evidence;
+mod faults;
+mod identity;
+mod limits;
+mod minimise;
+mod policy;
+mod readme;
+mod request;
+mod services;
+mod story;
+mod streaming;

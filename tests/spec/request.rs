@@ -1,0 +1,166 @@
+//! Bad requests: each gets its one reason, names the place and never the value, and the gateway lives on.
+
+use bytes::Bytes;
+use chapar_tests::Bus;
+use chapar_tests::people::{NOBODY, ZAHRA};
+
+const GET_PERSON: &str = "civil.v1.CivilRegistry/GetPerson";
+
+#[tokio::test]
+async fn a_national_id_with_a_wrong_check_digit_is_named_by_its_path_only() {
+    let bus = Bus::start().await;
+    let wrong = "4061234561";
+
+    let refused = bus.welfare().await.get_person(wrong).send().await.unwrap_err();
+
+    assert_eq!((refused.code, refused.reason.as_str()), (3, "FIELD_INVALID"));
+    assert_eq!(refused.violations.len(), 1);
+    assert_eq!(refused.violations[0].field, "national_id");
+    assert!(!format!("{refused:?}").contains(wrong), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_subject_must_be_there() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+
+    let absent = welfare.ask(GET_PERSON).purpose("benefit.eligibility").send().await.unwrap_err();
+
+    assert_eq!(absent.reason, "FIELD_INVALID");
+    assert_eq!(absent.violations[0].field, "national_id");
+}
+
+#[tokio::test]
+async fn a_record_that_the_register_lacks_is_not_found() {
+    let bus = Bus::start().await;
+    let refused = bus.welfare().await.get_person(NOBODY).send().await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (5, "RECORD_NOT_FOUND"));
+}
+
+#[tokio::test]
+async fn malformed_protobuf_is_refused_and_never_forwarded() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    let malformed: [&'static [u8]; 8] = [
+        &[0x00, 0x01],             // field number 0
+        &[0x0e, 0x01],             // wire type 6
+        &[0x0f, 0x01],             // wire type 7
+        &[0x0a, 0x7f, 0x30],       // a length past the end
+        &[0x0b],                   // a group that does not end
+        &[0x0c],                   // the end of no group
+        &[0x08, 0x01],             // a number where the contract has a text
+        &[0x0a, 0x02, 0xc3, 0x28], // not UTF-8
+    ];
+
+    for bytes in malformed {
+        let refused = welfare.ask(GET_PERSON).purpose("benefit.eligibility").raw(bytes).send().await.unwrap_err();
+        assert_eq!((refused.code, refused.reason.as_str()), (3, "REQUEST_MALFORMED"), "{bytes:x?}");
+    }
+    assert!(welfare.get_person(ZAHRA).send().await.is_ok(), "the gateway lives on");
+}
+
+#[tokio::test]
+async fn the_last_value_of_a_repeated_singular_field_is_the_one_that_counts() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    let field = |id: &str| [&[0x0a, 10][..], id.as_bytes()].concat();
+
+    let last_is_known = [field(NOBODY), field(ZAHRA)].concat();
+    let last_is_unknown = [field(ZAHRA), field(NOBODY)].concat();
+
+    let ask = |bytes: Vec<u8>| welfare.ask(GET_PERSON).purpose("benefit.eligibility").raw(bytes);
+    assert_eq!(ask(last_is_known).send().await.unwrap().json()["nationalId"], ZAHRA);
+    assert_eq!(ask(last_is_unknown).send().await.unwrap_err().reason, "RECORD_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused() {
+    let bus = Bus::start().await;
+    let huge = Bytes::from([&[0x12, 0x80, 0x80, 0x80, 0x01][..], &vec![b'x'; 2 << 20]].concat());
+
+    let refused =
+        bus.welfare().await.ask(GET_PERSON).purpose("benefit.eligibility").raw(huge).send().await.unwrap_err();
+
+    assert_eq!((refused.code, refused.reason.as_str()), (8, "MESSAGE_TOO_LARGE"));
+}
+
+#[tokio::test]
+async fn broken_framing_is_refused() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    let framed = |flag: u8, length: u32, message: &[u8]| [&[flag][..], &length.to_be_bytes(), message].concat();
+    let valid: Vec<u8> = [&[0x0a, 10][..], ZAHRA.as_bytes()].concat();
+    let cases = [
+        ("a prefix cut short", vec![0, 0, 0], "FRAME_MALFORMED"),
+        ("a message cut short", framed(0, 100, &valid), "FRAME_MALFORMED"),
+        ("a compressed message without an encoding", framed(1, 12, &valid), "FRAME_MALFORMED"),
+        ("a flag that does not exist", framed(2, 12, &valid), "FRAME_MALFORMED"),
+        ("a length of four gigabytes", framed(0, u32::MAX, &valid), "MESSAGE_TOO_LARGE"),
+        ("no message", Vec::new(), "CARDINALITY"),
+        ("two messages", [framed(0, 12, &valid), framed(0, 12, &valid)].concat(), "CARDINALITY"),
+    ];
+
+    for (what, body, reason) in cases {
+        let refused = welfare.ask(GET_PERSON).purpose("benefit.eligibility").body(body).send().await.unwrap_err();
+        assert_eq!(refused.reason, reason, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_encoding_that_is_not_spoken_is_refused() {
+    let bus = Bus::start().await;
+    let refused = bus.welfare().await.get_person(ZAHRA).header("grpc-encoding", "br").send().await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (12, "ENCODING_UNSUPPORTED"));
+}
+
+#[tokio::test]
+async fn timeouts_must_be_well_formed_and_end_the_call() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+
+    for malformed in ["abc", "-1S", "5X", "123456789S", ""] {
+        let refused = welfare.get_person(ZAHRA).header("grpc-timeout", malformed).send().await.unwrap_err();
+        assert_eq!((refused.code, refused.reason.as_str()), (13, "TIMEOUT_MALFORMED"), "{malformed:?}");
+    }
+    let at_once = welfare.get_person(ZAHRA).header("grpc-timeout", "1n").send().await.unwrap_err();
+    assert_eq!((at_once.code, at_once.reason.as_str()), (4, "DEADLINE_EXCEEDED"));
+    assert!(welfare.get_person(ZAHRA).header("grpc-timeout", "99999999H").send().await.is_ok(), "capped, not refused");
+}
+
+#[tokio::test]
+async fn a_path_is_matched_byte_for_byte() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+
+    for path in [
+        "/civil.v1.CivilRegistry/getperson",
+        "/CIVIL.v1.CivilRegistry/GetPerson",
+        "/civil.v1.CivilRegistry/GetPerson/",
+        "/civil.v1.CivilRegistry//GetPerson",
+        "//civil.v1.CivilRegistry/GetPerson",
+        "/civil%2Ev1.CivilRegistry/GetPerson",
+        "/civil.v1.CivilRegistry%2FGetPerson",
+        "/civil.v1.CivilRegistry/GetPerson?a=b",
+        "/civil.v1.CivilRegistry/GetPerson;x",
+        "/civil.v1.CivilRegistry/../civil.v1.CivilRegistry/GetPerson",
+        "/civil.v1.CivilRegistry/NoSuchMethod",
+        "/no.such.Service/GetPerson",
+        "/",
+    ] {
+        let refused = welfare.get_person(ZAHRA).path(path).send().await.unwrap_err();
+        assert_eq!((refused.code, refused.reason.as_str()), (12, "METHOD_UNKNOWN"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_in_persian_when_asked() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+
+    let persian = welfare.get_person(ZAHRA).without_purpose().header("accept-language", "fa").send().await.unwrap_err();
+    let english = welfare.get_person(ZAHRA).without_purpose().send().await.unwrap_err();
+
+    assert_eq!(persian.localized.as_deref(), Some(chapar_model::Reason::PurposeRequired.persian()));
+    assert_eq!(english.localized, None);
+    assert!(english.help.as_deref().is_some_and(|link| link.ends_with("PURPOSE_REQUIRED")), "{:?}", english.help);
+}

@@ -1,0 +1,74 @@
+//! The gateway's own services: health, reflection and meta, each only for identified callers and never more than is theirs.
+
+use chapar_tests::Bus;
+use chapar_tests::people::ZAHRA;
+
+#[tokio::test]
+async fn reflection_shows_a_caller_only_what_it_may_call() {
+    let bus = Bus::start().await;
+
+    let welfare = bus.welfare().await.reflect("civil.v1.CivilRegistry").await.unwrap();
+    let guest = bus.caller("office/khorramabad-12/guest").await;
+
+    assert_eq!(welfare, ["GetPerson", "ListChildren"]);
+    assert!(guest.reflect("civil.v1.CivilRegistry").await.is_err());
+    assert!(!guest.services().await.contains(&"civil.v1.CivilRegistry".to_owned()));
+    assert!(bus.welfare().await.services().await.contains(&"civil.v1.CivilRegistry".to_owned()));
+}
+
+#[tokio::test]
+async fn reflection_keeps_the_contracts_options_and_comments() {
+    let bus = Bus::start().await;
+    let file = bus.welfare().await.descriptor("civil.v1.CivilRegistry").await;
+
+    let contract = chapar_contract::Contract::load(&chapar_tests::repository().join("proto/civil")).unwrap();
+    let original = contract.descriptor_bytes();
+    let comment = "The civil record of one person.".as_bytes();
+    let purpose = "benefit.eligibility".as_bytes();
+    for part in [comment, purpose] {
+        assert!(original.windows(part.len()).any(|window| window == part), "the test looks for what is there");
+        assert!(file.windows(part.len()).any(|window| window == part), "{}", String::from_utf8_lossy(part));
+    }
+}
+
+#[tokio::test]
+async fn meta_tells_a_caller_who_it_is_and_what_it_may_do() {
+    let bus = Bus::start().await;
+    let counter = bus.caller("office/khorramabad-12/counter").await;
+
+    assert_eq!(counter.who_am_i().await, "spiffe://lorestan.example/office/khorramabad-12/counter");
+    let rights = counter.rights().await;
+    assert_eq!(rights.len(), 1);
+    assert_eq!(rights[0].method, "civil.v1.CivilRegistry/GetPerson");
+    assert_eq!(rights[0].on_behalf_of, "com/agri-bank");
+    assert!(rights[0].withheld.contains(&"life_status".to_owned()));
+}
+
+#[tokio::test]
+async fn health_follows_the_adapter() {
+    let mut bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    welfare.get_person(ZAHRA).send().await.unwrap();
+
+    welfare.health_becomes("civil.v1.CivilRegistry", true).await;
+    bus.stop_adapter().await;
+    welfare.health_becomes("civil.v1.CivilRegistry", false).await;
+}
+
+#[tokio::test]
+async fn the_trace_of_a_call_runs_from_the_gateway_to_the_statement() {
+    let bus = Bus::start().await;
+    let person = bus.welfare().await.get_person(ZAHRA).send().await.unwrap();
+
+    let page = bus.trace_of(person.call_id().unwrap(), 5).await;
+
+    let services: Vec<&str> =
+        page["spans"].as_array().unwrap().iter().filter_map(|span| span["service"].as_str()).collect();
+    assert!(
+        services.iter().any(|name| name.contains("gateway")) && services.iter().any(|name| name.contains("adapter")),
+        "{services:?}"
+    );
+    let statement =
+        page["spans"].as_array().unwrap().iter().find(|span| span["attributes"]["db.system.name"] == "sqlite");
+    assert!(statement.is_some(), "{page:#}");
+}

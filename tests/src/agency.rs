@@ -1,0 +1,158 @@
+//! An agency's own gRPC server in place of an adapter, honest or not. It serves over the project's transport and knows nothing
+//! of grants: whatever it sends, the gateway must hold it to them.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chapar_contract::Contract;
+use chapar_transport::serve::{Server, Settings};
+use chapar_transport::{frame, tls};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::repository;
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// What it answers with, always.
+#[derive(Clone)]
+pub struct Agency {
+    answer: Behaviour,
+    seen: Seen,
+}
+
+#[derive(Clone)]
+enum Behaviour {
+    Message(Vec<u8>),
+    Endless(Vec<u8>),
+    Status(i32, &'static str),
+    Hang,
+}
+
+/// The headers of every request that came.
+#[derive(Clone, Default)]
+pub struct Seen(Arc<Mutex<Vec<HeaderMap>>>);
+
+impl Seen {
+    /// Those of the last request.
+    pub fn last(&self) -> HeaderMap {
+        self.0.lock().last().cloned().expect("a request came")
+    }
+}
+
+fn encode(message: &str, json: serde_json::Value) -> Vec<u8> {
+    let contract = Contract::load(&repository().join("proto/civil")).expect("the civil contract");
+    let descriptor = contract.pool().get_message_by_name(message).expect("a message");
+    DynamicMessage::deserialize(descriptor, json).expect("a message of its type").encode_to_vec()
+}
+
+impl Agency {
+    fn with(answer: Behaviour) -> Self {
+        Self { answer, seen: Seen::default() }
+    }
+
+    /// A `Person` with these fields.
+    pub fn answering(person: serde_json::Value) -> Self {
+        Self::answering_bytes(&encode("civil.v1.Person", person))
+    }
+
+    /// A message with these bytes.
+    pub fn answering_bytes(message: &[u8]) -> Self {
+        Self::with(Behaviour::Message(message.to_vec()))
+    }
+
+    /// The same `Child` for as long as anyone listens.
+    pub fn streaming_without_end(parent: &str) -> Self {
+        let child = serde_json::json!({"parentId": parent, "givenName": "بی‌پایان"});
+        Self::with(Behaviour::Endless(encode("civil.v1.Child", child)))
+    }
+
+    /// A gRPC status of its own.
+    pub fn refusing(code: i32, message: &'static str) -> Self {
+        Self::with(Behaviour::Status(code, message))
+    }
+
+    /// Never anything.
+    pub fn hanging() -> Self {
+        Self::with(Behaviour::Hang)
+    }
+
+    /// A field that no contract knows, at the end of the message.
+    pub fn with_unknown_field(mut self, value: &[u8]) -> Self {
+        if let Behaviour::Message(message) = &mut self.answer {
+            prost::encoding::encode_key(999, prost::encoding::WireType::LengthDelimited, message);
+            prost::encoding::encode_varint(value.len() as u64, message);
+            message.extend_from_slice(value);
+        }
+        self
+    }
+
+    /// What it will have seen.
+    pub fn seen(&self) -> Seen {
+        self.seen.clone()
+    }
+
+    pub(crate) async fn serve(self, pki: &Path) -> (CancellationToken, JoinHandle<()>, SocketAddr) {
+        let files = tls::Files {
+            cert: pki.join("adapter.crt"),
+            key: pki.join("adapter.key"),
+            trust: pki.join("ca.crt"),
+            crl: None,
+        };
+        let settings = Settings { drain: std::time::Duration::from_millis(100), ..Settings::default() };
+        let tls = tls::server(&files).expect("TLS files");
+        let bound = Server::bind(([127, 0, 0, 1], 0).into(), tls, settings).await.expect("a port");
+        let (address, stop) = (bound.local_addr(), CancellationToken::new());
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let agency = self.clone();
+            async move {
+                agency.seen.0.lock().push(request.headers().clone());
+                Ok::<_, Infallible>(agency.answer().await)
+            }
+        });
+        let task = tokio::spawn(bound.run(service, stop.clone()));
+        (stop, task, address)
+    }
+
+    async fn answer(&self) -> Response<Body> {
+        let mut response = match &self.answer {
+            Behaviour::Hang => std::future::pending().await,
+            Behaviour::Message(message) => Response::new(messages(vec![message.clone()])),
+            Behaviour::Endless(message) => Response::new(endless(frame::encode(message.clone().into()))),
+            Behaviour::Status(code, message) => {
+                let mut response = Response::new(messages(Vec::new()));
+                response.headers_mut().insert("grpc-status", HeaderValue::from(*code));
+                response.headers_mut().insert("grpc-message", HeaderValue::from_static(message));
+                response
+            }
+        };
+        response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+        response
+    }
+}
+
+fn messages(messages: Vec<Vec<u8>>) -> Body {
+    let data = messages.into_iter().map(|message| Ok(Frame::data(frame::encode(message.into()))));
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let frames: Vec<Result<Frame<Bytes>, Infallible>> = data.chain([Ok(Frame::trailers(trailers))]).collect();
+    StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
+}
+
+fn endless(framed: Bytes) -> Body {
+    let frames = futures_util::stream::unfold(framed, |framed| async move {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        Some((Ok(Frame::data(framed.clone())), framed))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
