@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use chapar_transport::serve::Settings;
-use http_body_util::BodyExt as _;
+use chapar_transport::{dial, tls};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use crate::pki::{ADAPTER, Pki, named};
+use crate::pki::{ADAPTER, GATEWAY, Pki, named};
 use crate::world::{Running, free, get, open};
 
 async fn within(limit: Duration, server: Running) -> Duration {
@@ -76,8 +79,8 @@ async fn connections_over_the_cap_are_closed_and_the_others_are_served() {
 async fn callers_that_stop_reading_do_not_break_another_call_on_the_same_connection() {
     let pki = Pki::new();
     let server = Running::adapter(&pki).await;
-    let files = pki.issue("gateway", &named(&[crate::pki::GATEWAY]));
-    let one = chapar_transport::dial::Settings { connections: 1, ..Default::default() };
+    let files = pki.issue("gateway", &named(&[GATEWAY]));
+    let one = dial::Settings { connections: 1, ..Default::default() };
     let pool = server.pool(&files, one);
     let mut stuck = Vec::new();
     for _ in 0..10 {
@@ -91,4 +94,30 @@ async fn callers_that_stop_reading_do_not_break_another_call_on_the_same_connect
         let row = response.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(&row[..], b"\0\0\0\0\x01x", "the streams themselves are whole");
     }
+}
+
+/// What the pool's windows are for: with hyper's own, the calls above break (h2's `too_many_data_frames`).
+#[tokio::test]
+async fn the_same_callers_do_break_another_call_where_windows_are_ordinary() {
+    let pki = Pki::new();
+    let server = Running::adapter(&pki).await;
+    let files = pki.issue("gateway", &named(&[GATEWAY]));
+    let expect = tls::Expect::Identities(vec![ADAPTER.parse().unwrap()]);
+    let connector = tokio_rustls::TlsConnector::from(tls::client(&files, expect).unwrap());
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let stream = connector.connect("127.0.0.1".try_into().unwrap(), stream).await.unwrap();
+    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut request = |path: &str| {
+        let request = http::Request::post(format!("https://{}{path}", server.address));
+        sender.send_request(request.body(Full::new(Bytes::new())).unwrap())
+    };
+    let mut stuck = Vec::new();
+    for _ in 0..10 {
+        stuck.push(request("/rows").await);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(request("/hello").await.is_err());
+    assert!(format!("{:?}", connection.await).contains("too_many_data_frames"));
 }
