@@ -5,11 +5,14 @@
 //! writes it.
 
 mod config;
+mod files;
 mod keys;
 mod log;
+mod publisher;
 mod receipt;
 mod recover;
 mod segment;
+mod state;
 mod tiles;
 pub mod verify;
 mod writer;

@@ -1,22 +1,27 @@
-//! The log as callers hold it: reserve a place, append, read back. The writing is done by one thread (`writer`).
+//! The log as callers hold it: reserve a place, append, read back. One thread writes (`writer`); checkpoints are signed behind it
+//! (`publisher`).
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use chapar_model::{CallId, Clock};
-use chapar_tlog::{Checkpoint, ProofFile, VerifierKey, inclusion_proof};
+use chapar_tlog::{Checkpoint, ProofFile, VerifierKey, inclusion_proof, leaf_hash, verify_inclusion};
+use parking_lot::Mutex;
 use prost::Message as _;
-use tokio::sync::{RwLock, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, Error, Unavailable};
 use crate::keys::{self, PeriodKey};
+use crate::publisher::Publisher;
 use crate::receipt::Receipt;
 use crate::record::pb::Record;
-use crate::recover::{self, State};
+use crate::recover;
 use crate::segment::read_entry;
+use crate::state::Shared;
 use crate::writer::{Command, Writer};
 
 /// Where a record stands in the log.
@@ -35,9 +40,8 @@ struct Inner {
     period: PeriodKey,
     verifier: VerifierKey,
     commands: mpsc::Sender<Command>,
-    state: Arc<RwLock<State>>,
-    poisoned: watch::Receiver<bool>,
-    syncs: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+    publisher: Arc<Mutex<Publisher>>,
 }
 
 impl Log {
@@ -52,25 +56,25 @@ impl Log {
         let period = PeriodKey::read(&config.period_key)?;
         let verifier = key.verifier().clone();
         let recovered = recover::open(&config, &verifier)?;
-        let state = Arc::new(RwLock::new(recovered.state));
         let (commands, receiver) = mpsc::channel(config.queue.max(1));
-        let (poison, poisoned) = watch::channel(false);
-        let syncs = Arc::new(AtomicU64::new(0));
+        let (shared, lock) = (Arc::new(Shared::new(recovered.state)), Arc::new(recovered.lock));
+        let (log, origin) = (config.path.clone(), config.origin.clone());
+        let publisher = Publisher::new(log.clone(), origin, key, Arc::clone(&shared), Arc::clone(&lock));
+        let publisher = Arc::new(Mutex::new(publisher));
         let mut writer = Writer {
-            path: config.path.clone(),
-            origin: config.origin.clone(),
-            key,
+            log,
             segment: recovered.segment,
-            lock: recovered.lock,
-            state: Arc::clone(&state),
-            poison,
-            syncs: Arc::clone(&syncs),
+            shared: Arc::clone(&shared),
+            publisher: Arc::clone(&publisher),
+            lock,
         };
-        writer.close_streams(&recovered.open_streams, clock.now())?;
+        writer.close_streams(recovered.open_streams, clock.now())?;
         let failed = |source| Error::Io { what: "cannot start a thread for", path: config.path.clone(), source };
         std::thread::Builder::new().name("evidence".to_owned()).spawn(move || writer.run(receiver)).map_err(failed)?;
-        tokio::spawn(tick(commands.downgrade(), config.checkpoint_every));
-        Ok(Self(Arc::new(Inner { config, period, verifier, commands, state, poisoned, syncs })))
+        let every = config.checkpoint_every;
+        let inner = Arc::new(Inner { config, period, verifier, commands, shared, publisher });
+        tokio::spawn(publish_every(Arc::downgrade(&inner), every));
+        Ok(Self(inner))
     }
 
     /// Waits for a place in the queue, so that whoever holds it can append without waiting, in `Drop` too.
@@ -78,11 +82,13 @@ impl Log {
     /// # Errors
     /// [`Unavailable`] if the log can no longer be written.
     pub async fn reserve(&self) -> Result<Slot, Unavailable> {
-        if self.is_poisoned() {
-            return Err(Unavailable);
-        }
         let permit = self.0.commands.clone().reserve_owned().await.map_err(|_| Unavailable)?;
-        Ok(Slot(permit))
+        // Asked after the place is taken: a log that begins to close later waits for it.
+        if self.is_poisoned() || self.0.shared.closing.load(Ordering::SeqCst) {
+            Err(Unavailable)
+        } else {
+            Ok(Slot(permit))
+        }
     }
 
     /// The log's name.
@@ -117,36 +123,32 @@ impl Log {
 
     /// Durable entries.
     pub async fn size(&self) -> u64 {
-        self.0.state.read().await.tiles.size
+        self.0.shared.state.read().tiles.size
     }
 
-    /// How often the disk was waited for; many entries share one.
+    /// How often the disk was waited for to append; many entries share one.
     pub fn syncs(&self) -> u64 {
-        self.0.syncs.load(Ordering::Relaxed)
+        self.0.shared.syncs.load(Ordering::Relaxed)
     }
 
     /// Whether a write has failed; the process should stop, and its next start verify what is on disk.
     pub fn is_poisoned(&self) -> bool {
-        *self.0.poisoned.borrow()
+        self.0.shared.is_poisoned()
     }
 
     /// Resolves when a write fails; never otherwise.
     pub async fn poisoned(&self) {
-        let mut poisoned = self.0.poisoned.clone();
-        if poisoned.wait_for(|poisoned| *poisoned).await.is_err() {
-            // The writer ended without a failure.
-            std::future::pending::<()>().await;
-        }
+        // The sender is in `self`, so it cannot be gone.
+        self.0.shared.watch().wait_for(|poisoned| *poisoned).await.ok();
     }
 
     /// Signs and publishes a checkpoint of all that is durable now.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the log can no longer be written.
+    /// [`Error::Unavailable`] if the log can no longer be written; else what failed now.
     pub async fn checkpoint(&self) -> Result<Checkpoint, Error> {
-        let (done, signed) = oneshot::channel();
-        self.0.commands.send(Command::Checkpoint(Some(done))).await.map_err(|_| Unavailable)?;
-        signed.await.map_err(|_| Unavailable)?.map_err(Error::from)
+        let publisher = Arc::clone(&self.0.publisher);
+        blocking(move || publisher.lock().publish()).await
     }
 
     /// One record.
@@ -154,17 +156,8 @@ impl Log {
     /// # Errors
     /// [`Error::NoEntry`], or [`Error::Damaged`] if its bytes are not what was written.
     pub async fn record(&self, index: u64) -> Result<Record, Error> {
-        let bytes = self.entry_bytes(index).await?;
-        Record::decode(bytes.as_slice()).map_err(|_| Error::Damaged {
-            path: self.0.config.path.clone(),
-            offset: 0,
-            problem: "an entry is no record",
-        })
-    }
-
-    async fn entry_bytes(&self, index: u64) -> Result<Vec<u8>, Error> {
-        let (first, offset) = self.0.state.read().await.place(index).ok_or(Error::NoEntry(index))?;
-        read_entry(&self.0.config.path, first, offset)
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.decode(&inner.entry(index)?)).await
     }
 
     /// The receipt of one entry: its record, the proof that it is in the log, and a signed checkpoint. Signs a new checkpoint
@@ -173,37 +166,69 @@ impl Log {
     /// # Errors
     /// [`Error::NoEntry`], or what keeps the log from being read or signed.
     pub async fn receipt(&self, index: u64) -> Result<Receipt, Error> {
-        let record = self.entry_bytes(index).await?;
-        if self.0.state.read().await.published.0.size <= index {
-            self.checkpoint().await?;
-        }
-        let state = self.0.state.read().await;
-        let (checkpoint, note) = &state.published;
-        let proof = inclusion_proof(&state.tiles, index, checkpoint.size)?.ok_or(Error::NoEntry(index))?;
-        let call = Record::decode(record.as_slice()).map(|record| record.call_id).unwrap_or_default();
-        let salt = self.0.period.salt(&call);
-        Ok(Receipt(ProofFile { extra: Receipt::extra(&record, &salt), index, proof, checkpoint: note.clone() }))
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.receipt(index)).await
     }
 
-    /// Writes what is queued, signs a last checkpoint and gives the log's lock back. Later calls are [`Unavailable`].
+    /// Writes what is queued and what the places taken before still bring (for up to two seconds), signs a last checkpoint and
+    /// gives the log's lock back. Later calls are [`Unavailable`].
     ///
     /// # Errors
     /// [`Error::Unavailable`] if a write has failed.
     pub async fn close(&self) -> Result<(), Error> {
-        let (done, closed) = oneshot::channel();
+        self.0.shared.closing.store(true, Ordering::SeqCst);
+        let (done, ended) = oneshot::channel();
         self.0.commands.send(Command::Close(done)).await.map_err(|_| Unavailable)?;
-        closed.await.map_err(|_| Unavailable)?.map_err(Error::from)
+        ended.await.map_err(|_| Unavailable)?;
+        let publisher = Arc::clone(&self.0.publisher);
+        blocking(move || publisher.lock().close()).await
     }
 }
 
-/// Asks for a checkpoint at every tick, for as long as anyone holds the log.
-async fn tick(commands: mpsc::WeakSender<Command>, every: std::time::Duration) {
-    let mut tick = tokio::time::interval(every.max(std::time::Duration::from_millis(10)));
+impl Inner {
+    fn entry(&self, index: u64) -> Result<Vec<u8>, Error> {
+        let place = self.shared.state.read().place(index);
+        let (first, offset) = place.ok_or(Error::NoEntry(index))?;
+        read_entry(&self.config.path, first, offset)
+    }
+
+    fn decode(&self, entry: &[u8]) -> Result<Record, Error> {
+        Record::decode(entry).map_err(|_| self.damaged("an entry is no record"))
+    }
+
+    fn receipt(&self, index: u64) -> Result<Receipt, Error> {
+        let entry = self.entry(index)?;
+        let salt = self.period.salt(&self.decode(&entry)?.call_id);
+        if self.shared.state.read().covered() <= index {
+            self.publisher.lock().publish()?;
+        }
+        let state = self.shared.state.read();
+        let (checkpoint, note) = state.published.as_ref().ok_or(Error::NoEntry(index))?;
+        let proof = inclusion_proof(&state.tiles, index, checkpoint.size)?.ok_or(Error::NoEntry(index))?;
+        // Tiles are read back from disk: a receipt that does not verify is not given out.
+        verify_inclusion(&leaf_hash(&entry), index, checkpoint.size, &proof, &checkpoint.root)
+            .map_err(|_| self.damaged("the tiles do not prove the entry"))?;
+        Ok(Receipt(ProofFile { extra: Receipt::extra(&entry, &salt), index, proof, checkpoint: note.clone() }))
+    }
+
+    fn damaged(&self, problem: &'static str) -> Error {
+        Error::Damaged { path: self.config.path.clone(), offset: 0, problem }
+    }
+}
+
+/// Does work that waits for the disk where no other task waits for it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Unavailable(Unavailable)))
+}
+
+/// Publishes at every tick, for as long as anyone holds the log and it can be written.
+async fn publish_every(log: Weak<Inner>, every: Duration) {
+    let mut tick = tokio::time::interval(every.max(Duration::from_millis(10)));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let Some(commands) = commands.upgrade() else { return };
-        if commands.send(Command::Checkpoint(None)).await.is_err() {
+        let Some(publisher) = log.upgrade().map(|log| Arc::clone(&log.publisher)) else { return };
+        if blocking(move || publisher.lock().publish()).await.is_err() {
             return;
         }
     }

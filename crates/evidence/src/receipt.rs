@@ -1,18 +1,22 @@
 //! Receipts: record, proof and signed checkpoint in one file, a C2SP `tlog-proof` that any such tool can read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use chapar_tlog::{ProofFile, ProofFileError};
+use chapar_tlog::{
+    Checkpoint, Hash, HashSource, ProofFile, ProofFileError, TILE_WIDTH, Tile, entries_path, fold, inclusion_proof,
+    leaf_hash, verify_inclusion,
+};
 use prost::Message as _;
 
 use crate::record::pb::ReceiptExtra;
+use crate::verify::Invalid;
 
 /// One entry's receipt. Holds no payload and no citizen's id.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Receipt(pub(crate) ProofFile);
 
 impl Receipt {
-    pub(crate) fn extra(record: &[u8], salt: &[u8; 32]) -> Vec<u8> {
+    pub(crate) fn extra(record: &[u8], salt: &[u8]) -> Vec<u8> {
         ReceiptExtra { record: record.to_vec(), salt: salt.to_vec() }.encode_to_vec()
     }
 
@@ -36,19 +40,78 @@ impl Receipt {
     }
 }
 
-/// The receipt of an entry from a log's folder, up to its published checkpoint. Without the period's key the salt is left out.
+/// The receipt of an entry from the published files of a log's folder, also while the log is written, or of a copy of them. It has no
+/// salt: that needs the period's key. The signature is not checked here; [`crate::verify::receipt`] does.
 ///
 /// # Errors
-/// [`crate::verify::Invalid`] if the folder's bytes do not support one.
-pub fn from_directory(path: &Path, index: u64) -> Result<Receipt, crate::verify::Invalid> {
-    let log = crate::verify::read_directory(path)?;
-    let note = log.note.clone();
-    let proof = log.inclusion_proof(index)?;
-    let record = log.entry(index)?;
-    Ok(Receipt(ProofFile {
-        extra: ReceiptExtra { record, salt: Vec::new() }.encode_to_vec(),
-        index,
-        proof,
-        checkpoint: note,
-    }))
+/// [`Invalid`] if the checkpoint does not cover the entry, or the folder's bytes do not support a receipt.
+pub fn from_directory(path: &Path, index: u64) -> Result<Receipt, Invalid> {
+    let note_path = path.join("checkpoint");
+    let note = String::from_utf8(read(&note_path)?).map_err(|_| wrong(&note_path, "it is not text"))?;
+    let text = note.split_once("\n\n").map(|(text, _)| format!("{text}\n")).unwrap_or_default();
+    let checkpoint: Checkpoint = text.parse().map_err(|_| wrong(&note_path, "it is not a checkpoint"))?;
+    let published = Published { path, size: checkpoint.size };
+    let outside = || Invalid::Log(format!("entry {index} is not under the checkpoint of {} entries", checkpoint.size));
+    let proof = inclusion_proof(&published, index, checkpoint.size)?.ok_or_else(outside)?;
+    let record = published.entry(index)?;
+    verify_inclusion(&leaf_hash(&record), index, checkpoint.size, &proof, &checkpoint.root)
+        .map_err(|_| Invalid::Log(format!("the tiles do not prove entry {index} to be what its bundle holds")))?;
+    Ok(Receipt(ProofFile { extra: Receipt::extra(&record, &[]), index, proof, checkpoint: note }))
+}
+
+/// The tiles and bundles that a checkpoint needs.
+struct Published<'a> {
+    path: &'a Path,
+    size: u64,
+}
+
+impl Published<'_> {
+    /// Reads a file of items `index * 256` and on, of which there are `complete`: the partial form where the full one does not exist
+    /// yet.
+    fn items(&self, complete: u64, index: u64, name: impl Fn(u64) -> String) -> Result<(PathBuf, Vec<u8>), Invalid> {
+        let width = complete.saturating_sub(index * TILE_WIDTH).min(TILE_WIDTH);
+        let full = self.path.join(name(TILE_WIDTH));
+        let path = if full.exists() { full } else { self.path.join(name(width)) };
+        read(&path).map(|bytes| (path, bytes))
+    }
+
+    fn entry(&self, index: u64) -> Result<Vec<u8>, Invalid> {
+        let bundle = index / TILE_WIDTH;
+        let (path, bytes) = self.items(self.size, bundle, |width| entries_path(bundle, width))?;
+        let mut rest = bytes.as_slice();
+        for _ in 0..index % TILE_WIDTH {
+            rest = split_entry(rest).ok_or_else(|| wrong(&path, "it holds fewer entries than it should"))?.1;
+        }
+        let (entry, _) = split_entry(rest).ok_or_else(|| wrong(&path, "it holds fewer entries than it should"))?;
+        Ok(entry.to_vec())
+    }
+}
+
+/// The first entry of a bundle, and what follows it.
+fn split_entry(bundle: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bundle.split_first_chunk::<2>()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+}
+
+impl HashSource for Published<'_> {
+    type Error = Invalid;
+
+    fn hash(&self, level: u8, index: u64) -> Result<Hash, Invalid> {
+        let (tile_level, within) = (level / 8, level % 8);
+        let first = index << within;
+        let (tile, start) = (first / TILE_WIDTH, usize::try_from(first % TILE_WIDTH).unwrap_or(0));
+        let name = |width| Tile { level: tile_level, index: tile, width }.to_string();
+        let (path, bytes) = self.items(self.size >> (8 * tile_level), tile, name)?;
+        let (hashes, _) = bytes.as_chunks::<32>();
+        let part = hashes.get(start..start + (1 << within)).and_then(fold);
+        part.ok_or_else(|| wrong(&path, "it holds fewer hashes than it should"))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Invalid> {
+    std::fs::read(path).map_err(|source| Invalid::Read { path: path.to_owned(), source })
+}
+
+fn wrong(path: &Path, problem: &'static str) -> Invalid {
+    Invalid::File { path: path.to_owned(), offset: 0, problem }
 }

@@ -3,41 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chapar_tlog::{Checkpoint, EMPTY_ROOT, VerifierKey, open_note, root};
 use prost::Message as _;
 
 use crate::config::{Config, Error};
+use crate::files::{Named, io, make_folder, put_all, sync_folder};
 use crate::record::pb::{Kind, Record};
-use crate::segment::{HEADER, Segment, io, unframe};
+use crate::segment::{self, Frame, HEADER, Segment};
+use crate::state::State;
 use crate::tiles::Tiles;
 
-/// What is known of the durable log.
-pub(crate) struct State {
-    pub(crate) tiles: Tiles,
-    /// First entry of each segment.
-    pub(crate) segments: Vec<u64>,
-    /// Entry → number of its segment, offset in it.
-    places: Vec<(u32, u32)>,
-    /// The last checkpoint and its signed note.
-    pub(crate) published: (Checkpoint, String),
-}
-
-impl State {
-    /// Takes in an entry that is on disk at `offset` of the last segment.
-    pub(crate) fn add(&mut self, offset: u64, entry: &[u8]) -> Result<(), Error> {
-        let segment = u32::try_from(self.segments.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        self.places.push((segment, u32::try_from(offset).unwrap_or(u32::MAX)));
-        self.tiles.add(entry)
-    }
-
-    /// First entry of the segment that holds an entry, and the offset of its frame.
-    pub(crate) fn place(&self, index: u64) -> Option<(u64, u64)> {
-        let (segment, offset) = self.places.get(usize::try_from(index).ok()?)?;
-        Some((*self.segments.get(*segment as usize)?, u64::from(*offset)))
-    }
-}
+/// Bytes of full tiles and bundles that may gather before they are compared with their files.
+const UNSETTLED_BYTES: usize = 8 << 20;
 
 /// An opened log.
 pub(crate) struct Recovered {
@@ -50,53 +29,23 @@ pub(crate) struct Recovered {
 
 pub(crate) fn open(config: &Config, key: &VerifierKey) -> Result<Recovered, Error> {
     let log = &config.path;
-    let folder = log.join("segments");
-    io("cannot create", log, std::fs::create_dir_all(&folder))?;
+    make_folder(&segment::folder(log))?;
+    sync_folder(log)?;
     let lock = lock(log)?;
-    let published = published(config, key)?;
-    let empty = Checkpoint { origin: config.origin.clone(), size: 0, root: EMPTY_ROOT };
-    let expected = published.as_ref().map(|(checkpoint, _)| checkpoint.clone());
-    let mut state = State {
-        tiles: Tiles::new(log),
-        segments: Vec::new(),
-        places: Vec::new(),
-        published: published.unwrap_or((empty, String::new())),
-    };
-    let mut open = BTreeMap::new();
-    let mut names: Vec<_> = io("cannot read", &folder, std::fs::read_dir(&folder))?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .collect();
-    names.sort();
+    let mut scan = Scan { log, state: State::new(Tiles::new(log), published(config, key)?), open: BTreeMap::new() };
+    scan.check()?;
+    let paths = segments(log)?;
     let mut last = None;
-    for (number, path) in names.iter().enumerate() {
-        let first = path.file_name().and_then(|name| u64::from_str_radix(&name.to_string_lossy(), 16).ok());
-        if first != Some(state.tiles.size) {
-            return Err(Error::Damaged { path: path.clone(), offset: 0, problem: "a segment is missing before it" });
-        }
-        state.segments.push(state.tiles.size);
-        let bytes = io("cannot read", path, std::fs::read(path))?;
-        let sound = scan(&bytes, |offset, entry| {
-            note_stream(&mut open, state.tiles.size, entry);
-            state.add(offset, entry)?;
-            checked(config, &state, expected.as_ref())
-        })?;
-        let is_last = number + 1 == names.len();
-        if sound < bytes.len() && (!is_last || has_sound_frame(&bytes[sound + 1..])) {
-            return Err(Error::Damaged {
-                path: path.clone(),
-                offset: sound as u64,
-                problem: "a frame is not what was written",
-            });
-        }
-        if sound < bytes.len() {
-            tracing::warn!(bytes = bytes.len() - sound, "cut the torn tail of the evidence log");
-        }
-        last = Some((path.clone(), sound as u64));
+    for (number, path) in paths.iter().enumerate() {
+        let sound = scan.segment(path, number + 1 == paths.len())?;
+        last = Some((path.clone(), sound));
     }
-    if let Some(expected) = expected.filter(|expected| expected.size > state.tiles.size) {
-        return Err(Error::Checkpoint { path: log.clone(), size: expected.size, problem: "it is shorter" });
+    let Scan { mut state, open, .. } = scan;
+    let covered = state.covered();
+    if covered > state.tiles.size {
+        return Err(Error::Checkpoint { path: log.clone(), size: covered, problem: "it is shorter" });
     }
+    settle(log, &mut state.tiles, true)?;
     let segment = match last {
         Some((path, length)) => Segment::open(path, length)?,
         None => {
@@ -134,40 +83,114 @@ fn published(config: &Config, key: &VerifierKey) -> Result<Option<(Checkpoint, S
     }
 }
 
-/// Calls `each` with offset and entry of every sound frame; gives the offset where they end.
-fn scan(bytes: &[u8], mut each: impl FnMut(u64, &[u8]) -> Result<(), Error>) -> Result<usize, Error> {
-    let mut at = 0;
-    while let Some(entry) = bytes.get(at..).and_then(unframe) {
-        each(at as u64, entry)?;
-        at += HEADER + entry.len();
+fn segments(log: &Path) -> Result<Vec<PathBuf>, Error> {
+    let folder = segment::folder(log);
+    let entries = io("cannot read", &folder, std::fs::read_dir(&folder))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(io("cannot read", &folder, entry)?.path());
     }
-    Ok(at)
+    paths.sort();
+    Ok(paths)
 }
 
-/// Whether a sound frame begins anywhere: then what was skipped is damage, not a torn tail.
-fn has_sound_frame(bytes: &[u8]) -> bool {
-    (0..bytes.len()).any(|at| unframe(&bytes[at..]).is_some_and(|entry| Record::decode(entry).is_ok()))
+/// A log that is being read from its beginning.
+struct Scan<'a> {
+    log: &'a Path,
+    state: State,
+    /// Streams that are open so far.
+    open: BTreeMap<u64, Record>,
 }
 
-/// At the checkpoint's size, the root must be the checkpoint's.
-fn checked(config: &Config, state: &State, expected: Option<&Checkpoint>) -> Result<(), Error> {
-    match expected {
-        Some(expected) if expected.size == state.tiles.size && root(&state.tiles, expected.size)? != expected.root => {
-            Err(Error::Checkpoint { path: config.path.clone(), size: expected.size, problem: "its entries are others" })
+impl Scan<'_> {
+    /// Reads a segment; gives the offset where its sound frames end.
+    fn segment(&mut self, path: &Path, is_last: bool) -> Result<u64, Error> {
+        if path != segment::path(self.log, self.state.tiles.size) {
+            return Err(Error::Damaged { path: path.to_owned(), offset: 0, problem: "a segment is missing before it" });
         }
-        _ => Ok(()),
+        self.state.segments.push(self.state.tiles.size);
+        let bytes = io("cannot read", path, std::fs::read(path))?;
+        let mut sound = 0;
+        while let Some(frame) = bytes.get(sound..).and_then(Frame::at_start) {
+            self.entry(sound as u64, frame.entry)?;
+            sound += HEADER + frame.entry.len();
+        }
+        let rest = bytes.get(sound..).unwrap_or_default();
+        if !rest.is_empty() {
+            if !is_last || followed(rest, self.state.tiles.size) {
+                let problem = "a frame is not what was written";
+                return Err(Error::Damaged { path: path.to_owned(), offset: sound as u64, problem });
+            }
+            tracing::warn!(bytes = rest.len(), "cut the torn tail of the evidence log");
+        }
+        Ok(sound as u64)
+    }
+
+    fn entry(&mut self, offset: u64, entry: &[u8]) -> Result<(), Error> {
+        let index = self.state.add(offset, entry);
+        if let Ok(record) = Record::decode(entry) {
+            match record.kind() {
+                Kind::Open => self.open.insert(index, record),
+                Kind::Close => self.open.remove(&record.opening),
+                _ => None,
+            };
+        }
+        if self.state.tiles.unwritten_bytes > UNSETTLED_BYTES {
+            settle(self.log, &mut self.state.tiles, false)?;
+        }
+        self.check()
+    }
+
+    /// At the checkpoint's size, the root must be the checkpoint's.
+    fn check(&self) -> Result<(), Error> {
+        let size = self.state.tiles.size;
+        match &self.state.published {
+            Some((checkpoint, _)) if checkpoint.size == size => {
+                let found = if size == 0 { EMPTY_ROOT } else { root(&self.state.tiles, size)? };
+                if found == checkpoint.root {
+                    return Ok(());
+                }
+                Err(Error::Checkpoint { path: self.log.to_owned(), size, problem: "its entries are others" })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-fn note_stream(open: &mut BTreeMap<u64, Record>, index: u64, entry: &[u8]) {
-    let Ok(record) = Record::decode(entry) else { return };
-    match record.kind() {
-        Kind::Open => {
-            open.insert(index, record);
+/// Whether a frame of a later group than that of entry `next` begins anywhere: then what was skipped had been on disk, and is
+/// damaged. A group that nothing follows was never told of; any part of it may be missing.
+fn followed(rest: &[u8], next: u64) -> bool {
+    (1..rest.len()).any(|at| rest.get(at..).and_then(Frame::at_start).is_some_and(|frame| frame.group > next))
+}
+
+/// Compares full tiles and bundles with their files and writes those that are missing. Files that differ are written anew only
+/// once the entries are known to be those of the checkpoint (`trusted`): until then either may be what was altered.
+fn settle(log: &Path, tiles: &mut Tiles, trusted: bool) -> Result<(), Error> {
+    let (mut missing, mut settled) = (Vec::new(), Vec::<Named>::new());
+    for file in tiles.full() {
+        let path = log.join(&file.0);
+        let differs = match path.metadata() {
+            Err(_) => {
+                missing.push(file.clone());
+                false
+            }
+            Ok(found) if found.len() != file.1.len() as u64 => true,
+            // Bundles are as large as the log; their hashes are checked by whoever reads them.
+            Ok(_) if file.0.starts_with("tile/entries/") => false,
+            Ok(_) => io("cannot read", &path, std::fs::read(&path))? != *file.1,
+        };
+        if differs && trusted {
+            tracing::warn!(
+                file = file.0,
+                "a file of the evidence log's tree was damaged; it is made again from the entries"
+            );
+            missing.push(file.clone());
         }
-        Kind::Close => {
-            open.remove(&record.opening);
+        if !differs || trusted {
+            settled.push(file);
         }
-        _ => {}
     }
+    put_all(log, &missing)?;
+    tiles.written(&settled);
+    Ok(())
 }

@@ -204,7 +204,7 @@ async fn a_log_that_was_cut_altered_or_replaced_does_not_start() {
     std::fs::write(folder.segment(), &whole[..whole.len() / 2]).unwrap();
     assert!(matches!(Log::open(folder.config(), Clock::system()), Err(Error::Checkpoint { size: 4, .. })));
 
-    let mut altered = whole.clone();
+    let mut altered = whole;
     altered[20] ^= 1;
     std::fs::write(folder.segment(), &altered).unwrap();
     assert!(matches!(Log::open(folder.config(), Clock::system()), Err(Error::Damaged { offset: 0, .. })));

@@ -1,12 +1,14 @@
-//! The tree behind the durable tail: full tiles on disk, the right edge in memory. Everything here can be made again from the
-//! segments, so tiles are written without waiting for the disk.
+//! The tree over the durable entries: its right edge in memory, full tiles and bundles in memory until they are in their files.
+//! All of it can be made again from the segments.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chapar_tlog::{Hash, HashSource, TILE_WIDTH, Tile, entries_path, fold, leaf_hash};
 
 use crate::config::Error;
-use crate::segment::io;
+use crate::files::{Named, io};
 
 const WIDTH: usize = TILE_WIDTH as usize;
 
@@ -18,68 +20,91 @@ pub(crate) struct Tiles {
     edge: Vec<Vec<Hash>>,
     /// Entries of the unfinished bundle, as the bundle has them.
     bundle: Vec<u8>,
+    /// Full tiles and bundles that are not in their files yet.
+    unwritten: BTreeMap<String, Arc<Vec<u8>>>,
+    /// Bytes of `unwritten`.
+    pub(crate) unwritten_bytes: usize,
 }
 
 impl Tiles {
     pub(crate) fn new(log: &Path) -> Self {
-        Self { log: log.to_owned(), size: 0, edge: vec![Vec::new()], bundle: Vec::new() }
+        Self {
+            log: log.to_owned(),
+            size: 0,
+            edge: vec![Vec::new()],
+            bundle: Vec::new(),
+            unwritten: BTreeMap::new(),
+            unwritten_bytes: 0,
+        }
     }
 
-    /// Adds an entry that is on disk. `write`: full tiles are written out; recovery leaves those alone that are there.
-    pub(crate) fn add(&mut self, entry: &[u8]) -> Result<(), Error> {
+    /// Adds an entry that is on disk.
+    pub(crate) fn add(&mut self, entry: &[u8]) {
         let length = u16::try_from(entry.len()).unwrap_or(u16::MAX);
         self.bundle.extend_from_slice(&length.to_be_bytes());
         self.bundle.extend_from_slice(entry);
         self.size += 1;
         if self.size.is_multiple_of(TILE_WIDTH) {
             let bundle = std::mem::take(&mut self.bundle);
-            self.put(&entries_path(self.size / TILE_WIDTH - 1, TILE_WIDTH), &bundle)?;
+            self.keep(entries_path(self.size / TILE_WIDTH - 1, TILE_WIDTH), bundle);
         }
-        self.push(0, leaf_hash(entry))
-    }
-
-    fn push(&mut self, level: usize, hash: Hash) -> Result<(), Error> {
-        if self.edge.len() == level {
-            self.edge.push(Vec::new());
-        }
-        self.edge[level].push(hash);
-        if self.edge[level].len() < WIDTH {
-            return Ok(());
-        }
-        let full = std::mem::take(&mut self.edge[level]);
-        let level_number = u8::try_from(level).unwrap_or(u8::MAX);
-        let index = (self.size >> (8 * (level + 1))) - 1;
-        self.put(&Tile { level: level_number, index, width: TILE_WIDTH }.to_string(), full.as_flattened())?;
-        match fold(&full) {
-            Some(root) => self.push(level + 1, root),
-            None => Ok(()),
+        let (mut level, mut hash) = (0, leaf_hash(entry));
+        loop {
+            if self.edge.len() == level {
+                self.edge.push(Vec::new());
+            }
+            let Some(tile) = self.edge.get_mut(level) else { return };
+            tile.push(hash);
+            if tile.len() < WIDTH {
+                return;
+            }
+            let full = std::mem::take(tile);
+            self.keep(self.tile(level, TILE_WIDTH, 1).to_string(), full.as_flattened().to_vec());
+            let Some(root) = fold(&full) else { return };
+            (level, hash) = (level + 1, root);
         }
     }
 
-    /// Writes the unfinished tiles and bundle for a checkpoint of the current size.
-    pub(crate) fn put_edge(&self) -> Result<(), Error> {
-        for (level, hashes) in self.edge.iter().enumerate().filter(|(_, hashes)| !hashes.is_empty()) {
-            let tile = Tile {
-                level: u8::try_from(level).unwrap_or(u8::MAX),
-                index: self.size >> (8 * (level + 1)),
-                width: hashes.len() as u64,
-            };
-            self.put(&tile.to_string(), hashes.as_flattened())?;
-        }
+    fn keep(&mut self, name: String, bytes: Vec<u8>) {
+        self.unwritten_bytes += bytes.len();
+        self.unwritten.insert(name, Arc::new(bytes));
+    }
+
+    /// The last tile of a level, or the one `back` before it.
+    fn tile(&self, level: usize, width: u64, back: u64) -> Tile {
+        let index = (self.size >> (8 * (level + 1))) - back;
+        Tile { level: u8::try_from(level).unwrap_or(u8::MAX), index, width }
+    }
+
+    /// Full tiles and bundles that are not in their files yet.
+    pub(crate) fn full(&self) -> Vec<Named> {
+        self.unwritten.iter().map(|(name, bytes)| (name.clone(), Arc::clone(bytes))).collect()
+    }
+
+    /// The unfinished tiles and the unfinished bundle of the current size, but for those that are in their files.
+    pub(crate) fn partial(&self) -> Vec<Named> {
+        let levels = self.edge.iter().enumerate().filter(|(_, hashes)| !hashes.is_empty());
+        let mut files: Vec<_> = levels
+            .map(|(level, hashes)| {
+                (self.tile(level, hashes.len() as u64, 0).to_string(), Arc::new(hashes.as_flattened().to_vec()))
+            })
+            .collect();
         let width = self.size % TILE_WIDTH;
-        if width > 0 { self.put(&entries_path(self.size / TILE_WIDTH, width), &self.bundle) } else { Ok(()) }
+        if width > 0 {
+            files.push((entries_path(self.size / TILE_WIDTH, width), Arc::new(self.bundle.clone())));
+        }
+        files
+            .retain(|(name, bytes)| !self.log.join(name).metadata().is_ok_and(|file| file.len() == bytes.len() as u64));
+        files
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.log.join(name);
-        if path.metadata().is_ok_and(|found| found.len() == bytes.len() as u64) {
-            return Ok(());
+    /// Forgets files that have been written.
+    pub(crate) fn written(&mut self, files: &[Named]) {
+        for (name, bytes) in files {
+            if self.unwritten.remove(name).is_some() {
+                self.unwritten_bytes -= bytes.len();
+            }
         }
-        let folder = path.parent().unwrap_or(&self.log);
-        io("cannot create", folder, std::fs::create_dir_all(folder))?;
-        let temporary = path.with_extension("tmp");
-        io("cannot write", &temporary, std::fs::write(&temporary, bytes))?;
-        io("cannot rename to", &path, std::fs::rename(&temporary, &path))
     }
 }
 
@@ -87,20 +112,24 @@ impl HashSource for Tiles {
     type Error = Error;
 
     fn hash(&self, level: u8, index: u64) -> Result<Hash, Error> {
-        let (tile_level, within) = (usize::from(level / 8), level % 8);
+        let (tile_level, within) = (level / 8, level % 8);
         let first = index << within;
         let (tile, start) = (first / TILE_WIDTH, usize::try_from(first % TILE_WIDTH).unwrap_or(0));
         let complete = self.size >> (8 * tile_level);
-        let hashes = if (tile + 1) * TILE_WIDTH <= complete {
-            let name =
-                Tile { level: u8::try_from(tile_level).unwrap_or(u8::MAX), index: tile, width: TILE_WIDTH }.to_string();
-            let path = self.log.join(name);
-            let bytes = io("cannot read", &path, std::fs::read(&path))?;
-            bytes.chunks_exact(32).filter_map(|chunk| chunk.try_into().ok()).collect()
+        let part = if (tile + 1) * TILE_WIDTH <= complete {
+            let name = Tile { level: tile_level, index: tile, width: TILE_WIDTH }.to_string();
+            let bytes = match self.unwritten.get(&name) {
+                Some(bytes) => bytes.to_vec(),
+                None => io("cannot read", &self.log.join(&name), std::fs::read(self.log.join(&name)))?,
+            };
+            let (hashes, _) = bytes.as_chunks::<32>();
+            hashes.get(start..start + (1 << within)).and_then(fold)
         } else {
-            self.edge.get(tile_level).cloned().unwrap_or_default()
+            self.edge
+                .get(usize::from(tile_level))
+                .and_then(|hashes| hashes.get(start..start + (1 << within)))
+                .and_then(fold)
         };
-        let part = hashes.get(start..start + (1 << within)).and_then(fold);
         part.ok_or(Error::NoEntry(first << (8 * tile_level)))
     }
 }

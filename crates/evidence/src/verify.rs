@@ -2,18 +2,20 @@
 //! `docs/reference/evidence-format.md` and calls none of the code that writes.
 
 mod directory;
+mod sentence;
 
 use std::path::PathBuf;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chapar_tlog::{Checkpoint, ProofFile, VerifierKey, leaf_hash, open_note, verify_inclusion};
-use jiff::Timestamp;
 use prost::Message as _;
 
 use crate::record::pb::{Kind, ReceiptExtra, Record};
 
 pub use directory::directory;
-pub(crate) use directory::read_directory;
+
+/// The record format that this reader knows.
+const VERSION: u32 = 1;
 
 /// Evidence that does not hold, and where.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,18 @@ pub enum Invalid {
         /// How.
         problem: &'static str,
     },
+    /// An entry is wrong.
+    #[error("INVALID: entry {index}, {} at byte {offset}: {problem}", path.display())]
+    Entry {
+        /// 0-based.
+        index: u64,
+        /// The segment that holds it.
+        path: PathBuf,
+        /// Where its frame begins.
+        offset: u64,
+        /// How.
+        problem: &'static str,
+    },
     /// The log is not what its checkpoint signs.
     #[error("INVALID: {0}")]
     Log(String),
@@ -48,7 +62,7 @@ pub enum Invalid {
 #[derive(Clone, Debug)]
 pub struct Verified {
     sentence: String,
-    records: Vec<Record>,
+    record: Option<Record>,
 }
 
 impl Verified {
@@ -59,7 +73,7 @@ impl Verified {
 
     /// The record that a receipt proves; none for a whole log.
     pub fn record(&self) -> Option<&Record> {
-        self.records.first()
+        self.record.as_ref()
     }
 }
 
@@ -74,59 +88,43 @@ pub fn receipt(bytes: &[u8], trust: &VerifierKey) -> Result<Verified, Invalid> {
     if extra.encode_to_vec() != file.extra {
         return Err(Invalid::Receipt("holds more than a record and its salt"));
     }
-    let checkpoint = signed_checkpoint(&file.checkpoint, trust)?;
+    let checkpoint = signed_checkpoint(&file.checkpoint, trust).map_err(Invalid::Receipt)?;
     let leaf = leaf_hash(&extra.record);
     verify_inclusion(&leaf, file.index, checkpoint.size, &file.proof, &checkpoint.root)
         .map_err(|_| Invalid::Receipt("does not prove that the record is in the log"))?;
-    let record =
-        Record::decode(extra.record.as_slice()).map_err(|_| Invalid::Receipt("proves something that is no record"))?;
+    let record = known_record(&extra.record).map_err(Invalid::Receipt)?;
     if !extra.salt.is_empty() && digest(&SHA256, &extra.salt).as_ref() != record.salt_hash {
         return Err(Invalid::Receipt("carries a salt that is not the record's"));
     }
     let sentence = format!(
         "VALID: {} Entry {} of log {}, checkpoint of {} entries signed by {}. Checked offline.",
-        tell(&record),
+        sentence::tell(&record),
         file.index,
         checkpoint.origin,
         checkpoint.size,
         trust.name()
     );
-    Ok(Verified { sentence, records: vec![record] })
+    Ok(Verified { sentence, record: Some(record) })
 }
 
-fn signed_checkpoint(note: &str, trust: &VerifierKey) -> Result<Checkpoint, Invalid> {
-    let text =
-        open_note(note, trust).map_err(|_| Invalid::Receipt("has a checkpoint that the trusted key did not sign"))?;
-    let checkpoint: Checkpoint = text.parse().map_err(|_| Invalid::Receipt("has a malformed checkpoint"))?;
-    // The file must be what is signed and nothing more: one signature line, the trusted one.
+/// The checkpoint in a note, which must be what `trust` signed and nothing more: its own log's, and one signature line.
+fn signed_checkpoint(note: &str, trust: &VerifierKey) -> Result<Checkpoint, &'static str> {
+    let text = open_note(note, trust).map_err(|_| "has a checkpoint that the trusted key did not sign")?;
+    let checkpoint: Checkpoint = text.parse().map_err(|_| "has a malformed checkpoint")?;
     let lines = note.get(text.len() + 1..).unwrap_or_default().lines().count();
     if checkpoint.origin == trust.name() && lines == 1 {
         Ok(checkpoint)
     } else {
-        Err(Invalid::Receipt("has a checkpoint of another log, or one signed by others too"))
+        Err("has a checkpoint of another log, or one signed by others too")
     }
 }
 
-/// What a record says, as a sentence.
-fn tell(record: &Record) -> String {
-    let when = i64::try_from(record.time_unix_ms)
-        .ok()
-        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
-        .unwrap_or(Timestamp::UNIX_EPOCH);
-    let purpose = if record.purpose.is_empty() { "no stated purpose".to_owned() } else { record.purpose.clone() };
-    let behalf =
-        if record.on_behalf_of.is_empty() { String::new() } else { format!(" on behalf of {}", record.on_behalf_of) };
-    let case = if record.case.is_empty() { String::new() } else { format!(", case {}", record.case) };
-    let method = if record.method.is_empty() { "an unknown method" } else { &record.method };
-    match record.kind() {
-        Kind::Refusal => {
-            format!("on {when} {} was refused {method}{behalf} for {purpose}{case}: {}.", record.caller, record.outcome)
-        }
-        _ => format!(
-            "on {when} {} received {} field{} of {method}{behalf} for {purpose}{case}.",
-            record.caller,
-            record.disclosed.len(),
-            if record.disclosed.len() == 1 { "" } else { "s" }
-        ),
+/// The record that an entry encodes, if it is of a format and kind that this reader knows.
+fn known_record(entry: &[u8]) -> Result<Record, &'static str> {
+    let record = Record::decode(entry).map_err(|_| "holds something that is no record")?;
+    match Kind::try_from(record.kind) {
+        Ok(Kind::Unspecified) | Err(_) => Err("holds a record of no known kind"),
+        Ok(_) if record.version == VERSION => Ok(record),
+        Ok(_) => Err("holds a record of another version of the format"),
     }
 }

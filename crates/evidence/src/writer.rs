@@ -4,177 +4,173 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use chapar_tlog::{Checkpoint, SigningKey, root, sign_note};
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use prost::Message as _;
-use tokio::sync::{RwLock, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Error, Unavailable};
 use crate::log::Entry;
+use crate::publisher::Publisher;
 use crate::record::pb::{Kind, Record};
-use crate::recover::State;
-use crate::segment::{self, MAX_ENTRY, SEGMENT_BYTES, Segment};
+use crate::segment::{Frame, MAX_ENTRY, SEGMENT_BYTES, Segment};
+use crate::state::Shared;
 
 /// Bytes that one group may gather.
 const GROUP_BYTES: usize = 4 << 20;
+/// Bytes of full tiles and bundles that may wait in memory for the next checkpoint.
+const UNWRITTEN_BYTES: usize = 16 << 20;
+/// How long a log that is being closed waits for the places that were taken before.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// What the writer is asked to do.
 pub(crate) enum Command {
-    Append { entry: Vec<u8>, done: oneshot::Sender<Result<Entry, Unavailable>> },
-    Checkpoint(Option<oneshot::Sender<Result<Checkpoint, Unavailable>>>),
-    Close(oneshot::Sender<Result<(), Unavailable>>),
+    /// Write a record and tell its caller.
+    Append { entry: Vec<u8>, done: Told },
+    /// Write what is queued and what can still come, then end.
+    Close(oneshot::Sender<()>),
 }
 
+/// Where a caller waits for its entry; dropped, it says [`Unavailable`].
+type Told = oneshot::Sender<Result<Entry, Unavailable>>;
+
 pub(crate) struct Writer {
-    pub(crate) path: PathBuf,
-    pub(crate) origin: String,
-    pub(crate) key: SigningKey,
+    pub(crate) log: PathBuf,
     pub(crate) segment: Segment,
-    /// Held for as long as the log is open.
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) publisher: Arc<Mutex<Publisher>>,
+    /// Held for as long as this thread may write.
     #[expect(dead_code, reason = "the lock is given back when the file is closed")]
-    pub(crate) lock: File,
-    pub(crate) state: Arc<RwLock<State>>,
-    pub(crate) poison: watch::Sender<bool>,
-    pub(crate) syncs: Arc<AtomicU64>,
+    pub(crate) lock: Arc<File>,
 }
 
 impl Writer {
-    /// Serves until it is told to close, everyone has gone, or a write fails. The lock is free and the queue shut before
-    /// whoever closes the log hears of it.
+    /// Serves until it is told to close, everyone has gone, or a write fails.
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let closed = self.serve(&mut commands);
         drop((self, commands));
         if let Some(closed) = closed {
-            closed.send(Ok(())).ok();
+            closed.send(()).ok();
         }
     }
 
-    fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) -> Option<oneshot::Sender<Result<(), Unavailable>>> {
-        let mut group = Group::default();
-        let mut after = Vec::new();
-        while let Some(command) = commands.blocking_recv() {
-            let mut next = Some(command);
-            while let Some(command) = next {
-                match command {
+    fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) -> Option<oneshot::Sender<()>> {
+        let mut closing = None;
+        while let Some(first) = next(commands, closing.as_ref().map(|(_, until)| *until)) {
+            let mut group = Group::new(self.shared.state.read().tiles.size);
+            let mut command = Some(first);
+            while let Some(taken) = command {
+                match taken {
                     Command::Append { entry, done } => group.add(entry, done),
-                    other => after.push(other),
+                    Command::Close(done) => closing = Some((done, Instant::now() + CLOSE_WAIT)),
                 }
-                next =
-                    if group.bytes.len() < GROUP_BYTES && after.is_empty() { commands.try_recv().ok() } else { None };
+                command = if group.bytes.len() < GROUP_BYTES { commands.try_recv().ok() } else { None };
             }
-            let outcome = self
-                .write(&mut group)
-                .and_then(|()| after.drain(..).try_fold(None, |closed, command| Ok(self.other(command)?.or(closed))));
-            match outcome {
-                Ok(None) => {}
-                Ok(closed) => return closed,
-                Err(error) => {
-                    tracing::error!(%error, "the evidence log is poisoned");
-                    self.poison.send_replace(true);
-                    return None;
-                }
+            if let Err(error) = self.write(group) {
+                tracing::error!(%error, "the evidence log is poisoned");
+                self.shared.poison();
+                return None;
             }
         }
-        None
+        closing.map(|(done, _)| done)
     }
 
     /// Writes a group and tells its callers. They hear nothing if it fails: their channel closes, which is `Unavailable`.
-    fn write(&mut self, group: &mut Group) -> Result<(), Error> {
+    fn write(&mut self, group: Group) -> Result<(), Error> {
         if group.entries.is_empty() {
             return Ok(());
         }
+        if self.shared.is_poisoned() {
+            return Err(Unavailable.into());
+        }
         if self.segment.length >= SEGMENT_BYTES {
-            let first = self.state.blocking_read().tiles.size;
-            self.segment = Segment::create(&self.path, first)?;
-            self.state.blocking_write().segments.push(first);
+            self.segment = Segment::create(&self.log, group.first)?;
+            self.shared.state.write().segments.push(group.first);
         }
         let start = self.segment.length;
         self.segment.append(&group.bytes)?;
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        let Group { entries, .. } = std::mem::take(group);
-        let mut state = self.state.blocking_write();
-        for (offset, entry, done) in entries {
-            let index = state.tiles.size;
-            state.add(start + offset, &entry)?;
+        self.shared.syncs.fetch_add(1, Ordering::Relaxed);
+        let mut told = Vec::with_capacity(group.entries.len());
+        let unwritten = {
+            let mut state = self.shared.state.write();
+            for (offset, entry, done) in group.entries {
+                told.push((state.add(start + offset, &entry), done));
+            }
+            state.tiles.unwritten_bytes
+        };
+        for (index, done) in told {
             // A caller that has gone does not wait; its record is written all the same.
             done.send(Ok(Entry { index })).ok();
         }
-        Ok(())
+        if unwritten > UNWRITTEN_BYTES { self.publisher.lock().store() } else { Ok(()) }
     }
 
-    fn other(&mut self, command: Command) -> Result<Option<oneshot::Sender<Result<(), Unavailable>>>, Error> {
-        match command {
-            Command::Append { .. } => Ok(None),
-            Command::Checkpoint(done) => {
-                let checkpoint = self.checkpoint()?;
-                if let Some(done) = done {
-                    done.send(Ok(checkpoint)).ok();
-                }
-                Ok(None)
-            }
-            Command::Close(done) => {
-                self.checkpoint()?;
-                Ok(Some(done))
-            }
-        }
-    }
-
-    /// Signs what is durable and publishes it, if it has grown.
-    fn checkpoint(&mut self) -> Result<Checkpoint, Error> {
-        let state = self.state.blocking_read();
-        if state.published.0.size == state.tiles.size && !state.published.1.is_empty() {
-            return Ok(state.published.0.clone());
-        }
-        let size = state.tiles.size;
-        let checkpoint = Checkpoint { origin: self.origin.clone(), size, root: root(&state.tiles, size)? };
-        let note = sign_note(&checkpoint.to_string(), &self.key);
-        state.tiles.put_edge()?;
-        drop(state);
-        segment::replace(&self.path.join("checkpoint"), note.as_bytes())?;
-        self.state.blocking_write().published = (checkpoint.clone(), note);
-        Ok(checkpoint)
-    }
-
-    /// Closes the streams that were open when the last process ended. Called before the log is used, off the writer's thread.
-    pub(crate) fn close_streams(&mut self, open: &[(u64, Record)], now: Timestamp) -> Result<(), Error> {
+    /// Closes the streams that were open when the last process ended. Called before the log is used.
+    pub(crate) fn close_streams(&mut self, open: Vec<(u64, Record)>, now: Timestamp) -> Result<(), Error> {
+        let mut group = Group::new(self.shared.state.read().tiles.size);
         for (opening, record) in open {
             let close = Record {
                 kind: Kind::Close as i32,
-                opening: *opening,
+                opening,
                 outcome: crate::UNKNOWN_OUTCOME.to_owned(),
                 time_unix_ms: now.as_millisecond().unsigned_abs(),
                 latency_us: 0,
-                ..record.clone()
+                ..record
             };
-            let entry = close.encode_to_vec();
-            let mut frame = Vec::new();
-            segment::frame(&entry, &mut frame);
-            let offset = self.segment.length;
-            self.segment.append(&frame)?;
-            let mut state = self.state.try_write().map_err(|_| Unavailable)?;
-            state.add(offset, &entry)?;
+            group.add(close.encode_to_vec(), oneshot::channel().0);
         }
-        Ok(())
+        self.write(group)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shared.poison();
+        }
+    }
+}
+
+/// The next command; nothing when no more can come. A log that is being closed waits only for the places that are taken, and not
+/// past `until`.
+fn next(commands: &mut mpsc::Receiver<Command>, until: Option<Instant>) -> Option<Command> {
+    let Some(until) = until else { return commands.blocking_recv() };
+    loop {
+        match commands.try_recv() {
+            Ok(command) => return Some(command),
+            Err(mpsc::error::TryRecvError::Disconnected) => return None,
+            Err(mpsc::error::TryRecvError::Empty) => {}
+        }
+        if commands.capacity() == commands.max_capacity() || Instant::now() >= until {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
 /// Entries that go to disk together.
-#[derive(Default)]
 struct Group {
+    /// Index of the first.
+    first: u64,
     bytes: Vec<u8>,
-    entries: Vec<(u64, Vec<u8>, oneshot::Sender<Result<Entry, Unavailable>>)>,
+    entries: Vec<(u64, Vec<u8>, Told)>,
 }
 
 impl Group {
-    fn add(&mut self, entry: Vec<u8>, done: oneshot::Sender<Result<Entry, Unavailable>>) {
+    fn new(first: u64) -> Self {
+        Self { first, bytes: Vec::new(), entries: Vec::new() }
+    }
+
+    fn add(&mut self, entry: Vec<u8>, done: Told) {
         if entry.is_empty() || entry.len() > MAX_ENTRY {
             done.send(Err(Unavailable)).ok();
             return;
         }
         let offset = self.bytes.len() as u64;
-        segment::frame(&entry, &mut self.bytes);
+        Frame { group: self.first, entry: &entry }.put(&mut self.bytes);
         self.entries.push((offset, entry, done));
     }
 }

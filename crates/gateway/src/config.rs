@@ -118,8 +118,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] naming the file, and the line and column if its text is at fault.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let mut config: Self = toml::from_str(&text).map_err(|error| {
             let (line, column) = error.span().map_or((1, 1), |span| line_and_column(&text, span.start));
             ConfigError::Parse { path: path.to_owned(), line, column, message: error.message().to_owned() }

@@ -168,7 +168,8 @@ impl Gateway {
         let _ended = ended.clone().drop_guard();
         let stack = Arc::new(stack);
         let watch = tokio::spawn(watch_health(Arc::clone(&stack), health, ended.clone()));
-        let pages = axum::serve(admin, admin::router(admin_pages)).with_graceful_shutdown(ended.clone().cancelled_owned());
+        let pages =
+            axum::serve(admin, admin::router(admin_pages)).with_graceful_shutdown(ended.clone().cancelled_owned());
         let pages = tokio::spawn(pages.into_future());
         let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
             let stack = Arc::clone(&stack);
@@ -222,7 +223,8 @@ async fn watch_health(stack: Arc<Stack>, health: tonic_health::server::HealthRep
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     while ended.run_until_cancelled(tick.tick()).await.is_some() {
         for (service, up) in stack.pipeline.upstreams.health() {
-            let status = if up { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+            let status =
+                if up { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
             health.set_service_status(service, status).await;
         }
     }

@@ -11,10 +11,8 @@ use crate::refusal::Refusal;
 
 /// Who is at the other end of the connection.
 pub(crate) fn identify(registry: &Registry, clock: &Clock, peer: &Peer) -> Result<Arc<Subsystem>, Refusal> {
-    let identity = peer
-        .identity
-        .as_ref()
-        .map_err(|error| Refusal::from(Reason::IdentityAmbiguous).because(error.to_string()))?;
+    let identity =
+        peer.identity.as_ref().map_err(|error| Refusal::from(Reason::IdentityAmbiguous).because(error.to_string()))?;
     if clock.now() > peer.not_after {
         return Err(Reason::CertificateExpired.into());
     }

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::reflection::caller;
 
 /// Generated from `proto/chapar/meta/v1/meta.proto`.
-#[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]
 pub(crate) mod pb {
     tonic::include_proto!("chapar.meta.v1");
 }
@@ -36,7 +36,10 @@ impl pb::meta_server::Meta for Meta {
         }))
     }
 
-    async fn list_methods(&self, request: Request<pb::ListMethodsRequest>) -> Result<Response<pb::ListMethodsResponse>, Status> {
+    async fn list_methods(
+        &self,
+        request: Request<pb::ListMethodsRequest>,
+    ) -> Result<Response<pb::ListMethodsResponse>, Status> {
         let caller = caller(&request)?;
         let rights = self.registry.rights(&caller.id, self.clock.now());
         let methods = rights.map(|right| pb::CallableMethod {
@@ -52,7 +55,10 @@ impl pb::meta_server::Meta for Meta {
         Ok(Response::new(pb::ListMethodsResponse { methods: methods.collect() }))
     }
 
-    async fn get_receipt(&self, request: Request<pb::GetReceiptRequest>) -> Result<Response<pb::GetReceiptResponse>, Status> {
+    async fn get_receipt(
+        &self,
+        request: Request<pb::GetReceiptRequest>,
+    ) -> Result<Response<pb::GetReceiptResponse>, Status> {
         let caller = caller(&request)?;
         let unknown = || Status::not_found("no such entry, or not yours");
         let entry = &request.get_ref().entry;
@@ -62,7 +68,8 @@ impl pb::meta_server::Meta for Meta {
         if !self.is_party(&caller, &record) {
             return Err(unknown());
         }
-        let receipt = self.log.receipt(index).await.map_err(|_| Status::unavailable("the evidence log cannot answer"))?;
+        let receipt =
+            self.log.receipt(index).await.map_err(|_| Status::unavailable("the evidence log cannot answer"))?;
         Ok(Response::new(pb::GetReceiptResponse { receipt: receipt.to_bytes() }))
     }
 }

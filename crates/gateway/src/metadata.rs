@@ -41,7 +41,9 @@ impl Metadata {
 /// Whether the caller asks for Persian: its first language is `fa`.
 pub(crate) fn wants_persian(headers: &HeaderMap) -> bool {
     let language = headers.get(http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-    language.is_some_and(|text| text == "fa" || text.starts_with("fa-") || text.starts_with("fa,") || text.starts_with("fa;"))
+    language.is_some_and(|text| {
+        text == "fa" || text.starts_with("fa-") || text.starts_with("fa,") || text.starts_with("fa;")
+    })
 }
 
 fn one<T: FromStr>(headers: &HeaderMap, name: &'static str, malformed: Reason) -> Result<Option<T>, Refusal> {
@@ -82,13 +84,24 @@ mod tests {
 
     #[test]
     fn a_key_said_twice_is_ambiguous() {
-        assert_eq!(parse(&[("chapar-purpose", "a.b"), ("chapar-purpose", "a.b")]).unwrap_err(), Reason::MetadataAmbiguous);
+        assert_eq!(
+            parse(&[("chapar-purpose", "a.b"), ("chapar-purpose", "a.b")]).unwrap_err(),
+            Reason::MetadataAmbiguous
+        );
         assert_eq!(parse(&[("chapar-purpose", "a.b,c.d")]).unwrap_err(), Reason::MetadataAmbiguous);
     }
 
     #[test]
     fn identity_in_a_header_is_refused() {
-        for name in ["chapar-caller", "chapar-fields", "chapar-rows", "chapar-call-id", "chapar-identity", "chapar_caller", "chapar-caller-bin"] {
+        for name in [
+            "chapar-caller",
+            "chapar-fields",
+            "chapar-rows",
+            "chapar-call-id",
+            "chapar-identity",
+            "chapar_caller",
+            "chapar-caller-bin",
+        ] {
             assert_eq!(parse(&[(name, "gov/civil-registry/adapter")]).unwrap_err(), Reason::MetadataReserved, "{name}");
         }
     }

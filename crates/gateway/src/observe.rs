@@ -28,7 +28,12 @@ impl Observer {
         };
         span.set(names::CALL_ID, id.to_string());
         let timer = self.metrics.method(method.map_or(names::UNKNOWN_METHOD, MethodPath::as_str)).begin();
-        CallSpan { id, tracer: self.tracer.clone(), context: span.context().clone(), open: Mutex::new(Some(Open { span, timer })) }
+        CallSpan {
+            id,
+            tracer: self.tracer.clone(),
+            context: span.context().clone(),
+            open: Mutex::new(Some(Open { span, timer })),
+        }
     }
 }
 
@@ -87,7 +92,9 @@ impl CallSpan {
     pub(crate) fn finish_refused(&self, refusal: &Refusal) {
         let (call, reason, gate) = (self.id, refusal.reason(), refusal.gate());
         match reason {
-            Reason::RateLimited | Reason::ConcurrencyLimited | Reason::Cancelled => tracing::debug!(%call, %reason, gate, "refused"),
+            Reason::RateLimited | Reason::ConcurrencyLimited | Reason::Cancelled => {
+                tracing::debug!(%call, %reason, gate, "refused")
+            }
             _ => tracing::info!(%call, %reason, gate, "refused"),
         }
         self.end_refused(reason);

@@ -22,7 +22,13 @@ pub(crate) struct OpenRecord {
 
 impl OpenRecord {
     /// Takes a place in the log's queue, so that whatever happens later can be recorded without waiting.
-    pub(crate) async fn open(log: &Log, clock: &Clock, call: CallId, started: Instant, caller: &SubsystemId) -> Result<Self, Refusal> {
+    pub(crate) async fn open(
+        log: &Log,
+        clock: &Clock,
+        call: CallId,
+        started: Instant,
+        caller: &SubsystemId,
+    ) -> Result<Self, Refusal> {
         let slot = reserve(log).await?;
         let facts = Record {
             version: chapar_evidence::RECORD_VERSION,
@@ -170,7 +176,12 @@ fn close(facts: &mut Record, started: Instant, outcome: &str) -> Record {
     std::mem::take(facts)
 }
 
-async fn append(slot: &mut Option<Slot>, facts: &mut Record, started: Instant, outcome: &str) -> Result<Entry, Refusal> {
+async fn append(
+    slot: &mut Option<Slot>,
+    facts: &mut Record,
+    started: Instant,
+    outcome: &str,
+) -> Result<Entry, Refusal> {
     let Some(slot) = slot.take() else {
         return Err(Refusal::from(Reason::EvidenceUnavailable).because("the call is recorded already"));
     };

@@ -26,9 +26,9 @@ macro_rules! serve_reflection {
     ($version:ident) => {
         mod $version {
             use super::*;
-            use tonic_reflection::pb::$version as pb;
             use pb::server_reflection_request::MessageRequest as Asked;
             use pb::server_reflection_response::MessageResponse as Said;
+            use tonic_reflection::pb::$version as pb;
 
             #[tonic::async_trait]
             impl pb::server_reflection_server::ServerReflection for Reflection {
@@ -45,7 +45,9 @@ macro_rules! serve_reflection {
                             Some(Asked::ListServices(_)) => Query::Services,
                             Some(Asked::FileByFilename(name)) => Query::File(name),
                             Some(Asked::FileContainingSymbol(symbol)) => Query::Symbol(symbol),
-                            Some(Asked::FileContainingExtension(_) | Asked::AllExtensionNumbersOfType(_)) | None => Query::Other,
+                            Some(Asked::FileContainingExtension(_) | Asked::AllExtensionNumbersOfType(_)) | None => {
+                                Query::Other
+                            }
                         };
                         Ok(pb::ServerReflectionResponse {
                             valid_host: asked.host.clone(),

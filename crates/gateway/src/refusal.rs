@@ -131,7 +131,8 @@ impl Refusal {
         match self.violations.as_slice() {
             [] => text.to_owned(),
             all => {
-                let fields: Vec<String> = all.iter().map(|Violation { path, rule }| format!("`{path}` {rule}")).collect();
+                let fields: Vec<String> =
+                    all.iter().map(|Violation { path, rule }| format!("`{path}` {rule}")).collect();
                 format!("{text}: {}", fields.join("; "))
             }
         }

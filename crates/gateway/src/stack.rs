@@ -91,7 +91,16 @@ impl Stack {
             span.finish_ok(0);
             return response.map_err(|never| match never {});
         }
-        let call = Call { id, caller, path, headers: parts.headers, body, started, span: Arc::clone(span), audience: audience.clone() };
+        let call = Call {
+            id,
+            caller,
+            path,
+            headers: parts.headers,
+            body,
+            started,
+            span: Arc::clone(span),
+            audience: audience.clone(),
+        };
         self.pipeline.answer(call).await
     }
 }

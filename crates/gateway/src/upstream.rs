@@ -69,7 +69,8 @@ impl Upstream {
     }
 
     fn place(&self) -> Result<Place, Refusal> {
-        let busy = |_| Refusal::from(Reason::SourceBusy).retry_after(RETRY).because("the service's cap on concurrent calls");
+        let busy =
+            |_| Refusal::from(Reason::SourceBusy).retry_after(RETRY).because("the service's cap on concurrent calls");
         self.places.as_ref().map(|places| Arc::clone(places).try_acquire_owned().map_err(busy)).transpose()
     }
 

@@ -31,26 +31,38 @@ pub(super) fn telemetry(config: chapar_telemetry::Config) -> Result<Arc<Telemetr
     Telemetry::new(config).map(Arc::new).map_err(|error| Failure::error(Exit::Finding, error))
 }
 
-/// A token that the first SIGINT or SIGTERM cancels; the second ends the process at once, as a shell's own would.
+/// One Ctrl-C can arrive twice: from the terminal and from whoever started the process.
+const SAME_SIGNAL: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// A token that the first SIGINT or SIGTERM cancels; a second one, not just an echo of the first, ends the process at once, as
+/// a shell's own would.
 pub(crate) fn stop_on_signal() -> std::io::Result<CancellationToken> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let first = asked_to_stop()?;
     let stop = CancellationToken::new();
     let token = stop.clone();
     tokio::spawn(async move {
-        for again in [false, true] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if again {
-                std::process::exit(130);
-            }
-            tracing::info!("stopping; a second signal ends it at once");
-            token.cancel();
+        first.await;
+        tracing::info!("stopping; a second signal ends it at once");
+        token.cancel();
+        tokio::time::sleep(SAME_SIGNAL).await;
+        if let Ok(second) = asked_to_stop() {
+            second.await;
+            std::process::exit(130);
         }
     });
     Ok(stop)
+}
+
+/// Resolves at the next SIGINT or SIGTERM from now on.
+fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 /// [`stop_on_signal`] for a command.

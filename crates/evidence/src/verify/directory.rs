@@ -1,196 +1,262 @@
-//! A whole log: every frame, every leaf, every tile and bundle, the checkpoint, and the durable tail after it.
+//! A whole log: every frame, every record, every leaf, every tile and bundle, the checkpoint, and the durable tail after it. One
+//! segment is in memory at a time.
 
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use chapar_tlog::{Checkpoint, EMPTY_ROOT, Hash, HashSource, VerifierKey, inclusion_proof, leaf_hash, node_hash};
+use chapar_tlog::{Checkpoint, EMPTY_ROOT, Hash, VerifierKey, leaf_hash, node_hash};
 
-use super::{Invalid, Verified, signed_checkpoint};
+use super::{Invalid, Verified, known_record, signed_checkpoint};
+use crate::record::pb::Kind;
 
-/// Leaves of a log's folder, in order, with the places of their frames.
-pub(crate) struct Leaves {
-    hashes: Vec<Hash>,
-    places: Vec<(usize, usize, usize)>,
-    segments: Vec<PathBuf>,
-    /// The published checkpoint's note; empty if there is none yet.
-    pub(crate) note: String,
-}
-
-/// Verifies a log's folder against the key that signs it.
+/// Verifies a log's folder against the key that signs it; also while the log is written.
 ///
 /// # Errors
-/// [`Invalid`] naming the first file and place that fails.
+/// [`Invalid`] naming the first file, place and entry that fails.
 pub fn directory(path: &Path, trust: &VerifierKey) -> Result<Verified, Invalid> {
-    let leaves = read_directory(path)?;
-    let total = leaves.hashes.len() as u64;
-    if leaves.note.is_empty() {
-        return Err(Invalid::Log(format!("{} holds no checkpoint", path.display())));
+    // Read before the segments: a log that is being written only grows past it.
+    let note = path.join("checkpoint");
+    let text = String::from_utf8(read(&note)?).unwrap_or_default();
+    let checkpoint = signed_checkpoint(&text, trust)
+        .map_err(|_| wrong(&note, 0, "it is not a checkpoint that the trusted key signed for its log"))?;
+    let mut walk = Walk::new(path, checkpoint);
+    walk.check_end()?;
+    let segments = segments(path)?;
+    for (number, segment) in segments.iter().enumerate() {
+        walk.segment(segment, number + 1 == segments.len())?;
     }
-    let checkpoint = signed_checkpoint(&leaves.note, trust)
-        .map_err(|_| Invalid::Log("the checkpoint is not signed by the trusted key for this log".to_owned()))?;
-    let size = usize::try_from(checkpoint.size).ok().filter(|size| *size <= leaves.hashes.len());
-    let Some(size) = size else {
-        return Err(Invalid::Log(format!("the checkpoint signs {} entries, the log holds {total}", checkpoint.size)));
+    let Walk { checkpoint, index, files, .. } = walk;
+    let Some(tail) = index.checked_sub(checkpoint.size) else {
+        return Err(Invalid::Log(format!("the checkpoint signs {} entries, the log holds {index}", checkpoint.size)));
     };
-    if tree_root(&leaves.hashes[..size]) != checkpoint.root {
-        return Err(Invalid::Log(format!("the first {size} entries are not those that the checkpoint signs")));
-    }
-    let tiles = check_tiles(path, &leaves, &checkpoint)?;
     let sentence = format!(
-        "VALID: log {} holds {total} entries; the first {size} are signed by its checkpoint, {} are durable and not signed yet; {tiles} tiles and bundles agree. Checked offline.",
-        checkpoint.origin,
-        total - checkpoint.size
+        "VALID: log {} holds {index} entries; the first {} are signed by its checkpoint, {tail} are durable and not signed yet; {files} tiles and bundles agree. Checked offline.",
+        checkpoint.origin, checkpoint.size,
     );
-    Ok(Verified { sentence, records: Vec::new() })
+    Ok(Verified { sentence, record: None })
 }
 
-/// Reads every segment of a log's folder. A torn tail, past which nothing is sound, is not part of the log.
-pub(crate) fn read_directory(path: &Path) -> Result<Leaves, Invalid> {
-    let folder = path.join("segments");
-    let mut segments: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .map_err(|source| Invalid::Read { path: folder.clone(), source })?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .collect();
-    segments.sort();
-    let mut leaves = Leaves { hashes: Vec::new(), places: Vec::new(), segments, note: String::new() };
-    for number in 0..leaves.segments.len() {
-        let path = leaves.segments[number].clone();
-        let wrong = |offset: usize, problem| Invalid::File { path: path.clone(), offset: offset as u64, problem };
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name != format!("{:016x}", leaves.hashes.len()) {
-            return Err(wrong(0, "the segment before it is missing or short"));
+fn segments(log: &Path) -> Result<Vec<PathBuf>, Invalid> {
+    let folder = log.join("segments");
+    let unreadable = |source| Invalid::Read { path: folder.clone(), source };
+    let entries = std::fs::read_dir(&folder).map_err(unreadable)?;
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// A log that is read from its beginning.
+struct Walk<'a> {
+    log: &'a Path,
+    checkpoint: Checkpoint,
+    /// The next entry.
+    index: u64,
+    /// The group of the entry before it.
+    group: u64,
+    /// Streams that are open.
+    streams: BTreeSet<u64>,
+    /// Complete subtrees from the left: height and root.
+    subtrees: Vec<(u32, Hash)>,
+    /// Level → hashes of its unfinished tile.
+    tiles: Vec<Vec<Hash>>,
+    /// The unfinished bundle.
+    bundle: Vec<u8>,
+    /// Tiles and bundles that were compared.
+    files: u64,
+}
+
+/// A frame: length (4 bytes), CRC-32 (4), index of its group's first entry (8), entry; numbers little-endian.
+struct Frame<'a> {
+    group: u64,
+    entry: &'a [u8],
+}
+
+fn frame_at(bytes: &[u8], at: usize) -> Option<Frame<'_>> {
+    let bytes = bytes.get(at..)?;
+    let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
+    let sum = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
+    let group = u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?);
+    if !(1..=65535).contains(&length) {
+        return None;
+    }
+    let entry = bytes.get(16..16 + length as usize)?;
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&bytes[..4]);
+    crc.update(&bytes[8..16]);
+    crc.update(entry);
+    (crc.finalize() == sum).then_some(Frame { group, entry })
+}
+
+impl<'a> Walk<'a> {
+    fn new(log: &'a Path, checkpoint: Checkpoint) -> Self {
+        Self {
+            log,
+            checkpoint,
+            index: 0,
+            group: 0,
+            streams: BTreeSet::new(),
+            subtrees: Vec::new(),
+            tiles: Vec::new(),
+            bundle: Vec::new(),
+            files: 0,
         }
-        let bytes = read(&path)?;
+    }
+
+    fn segment(&mut self, path: &Path, is_last: bool) -> Result<(), Invalid> {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name != format!("{:016x}", self.index) {
+            return Err(wrong(path, 0, "the segment before it is missing or short"));
+        }
+        let bytes = read(path)?;
         let mut at = 0;
         while at < bytes.len() {
-            let Some(entry) = entry_at(&bytes, at) else {
-                let last = number + 1 == leaves.segments.len();
-                let torn = last && (at + 1..bytes.len()).all(|later| entry_at(&bytes, later).is_none());
-                if torn { break } else { return Err(wrong(at, "a frame's checksum does not fit")) }
+            let entry = Place { index: self.index, path, offset: at };
+            let Some(frame) = frame_at(&bytes, at) else {
+                // What is torn was never acknowledged: the last group, which nothing follows and no checkpoint covers.
+                let followed = |later| frame_at(&bytes, later).is_some_and(|frame| frame.group > self.index);
+                if is_last && self.index >= self.checkpoint.size && !(at + 1..bytes.len()).any(followed) {
+                    return Ok(());
+                }
+                return Err(entry.wrong("the frame is not what was written"));
             };
-            leaves.hashes.push(leaf_hash(entry));
-            leaves.places.push((number, at + 8, entry.len()));
-            at += 8 + entry.len();
+            if frame.group != self.index && (frame.group != self.group || self.index == 0) {
+                return Err(entry.wrong("the frame is not of the group that stands here"));
+            }
+            self.group = frame.group;
+            self.entry(frame.entry, &entry)?;
+            at += 16 + frame.entry.len();
         }
+        Ok(())
     }
-    let checkpoint = path.join("checkpoint");
-    if checkpoint.exists() {
-        let note = String::from_utf8(read(&checkpoint)?);
-        leaves.note = note.map_err(|_| Invalid::File { path: checkpoint, offset: 0, problem: "it is not text" })?;
+
+    fn entry(&mut self, bytes: &[u8], place: &Place<'_>) -> Result<(), Invalid> {
+        let record = known_record(bytes).map_err(|problem| place.wrong(problem))?;
+        match record.kind() {
+            Kind::Open => {
+                self.streams.insert(self.index);
+            }
+            Kind::Close if !self.streams.remove(&record.opening) => {
+                return Err(place.wrong("it closes a stream that is not open"));
+            }
+            _ => {}
+        }
+        self.index += 1;
+        if self.index > self.checkpoint.size {
+            return Ok(());
+        }
+        self.bundle.extend_from_slice(&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes());
+        self.bundle.extend_from_slice(bytes);
+        self.leaf(leaf_hash(bytes))?;
+        if self.index.is_multiple_of(256) {
+            let bundle = std::mem::take(&mut self.bundle);
+            self.compare("entries", self.index / 256 - 1, 256, &bundle)?;
+        }
+        self.check_end()
     }
-    Ok(leaves)
-}
 
-/// The entry of the frame at an offset: length, CRC-32 of length and entry, entry.
-fn entry_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
-    let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
-    let (length, sum) = (word(at)?, word(at + 4)?);
-    let entry = bytes.get(at + 8..at + 8 + length as usize)?;
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&length.to_le_bytes());
-    crc.update(entry);
-    ((1..=0xffff).contains(&length) && crc.finalize() == sum).then_some(entry)
-}
-
-/// RFC 6962 §2.1, by merging equal subtrees from the left as leaves come.
-fn tree_root(leaves: &[Hash]) -> Hash {
-    let mut stack: Vec<(u32, Hash)> = Vec::new();
-    for leaf in leaves {
-        let mut top = (0, *leaf);
-        while let Some((height, left)) = stack.pop_if(|(height, _)| *height == top.0) {
+    /// RFC 6962 §2.1, by merging equal subtrees from the left as leaves come; the tiles hold every eighth level of it.
+    fn leaf(&mut self, leaf: Hash) -> Result<(), Invalid> {
+        let mut top = (0, leaf);
+        loop {
+            if top.0 % 8 == 0 {
+                self.tile(top.0 as usize / 8, top.1)?;
+            }
+            let Some((height, left)) = self.subtrees.pop_if(|(height, _)| *height == top.0) else { break };
             top = (height + 1, node_hash(&left, &top.1));
         }
-        stack.push(top);
+        self.subtrees.push(top);
+        Ok(())
     }
-    let root = stack.into_iter().rev().map(|(_, hash)| hash).reduce(|right, left| node_hash(&left, &right));
-    root.unwrap_or(EMPTY_ROOT)
-}
 
-/// Every full tile and bundle, and the partial ones of the checkpoint, hold what the leaves say.
-fn check_tiles(log: &Path, leaves: &Leaves, checkpoint: &Checkpoint) -> Result<u64, Invalid> {
-    let size = usize::try_from(checkpoint.size).unwrap_or(usize::MAX);
-    let mut hashes = leaves.hashes.get(..size).unwrap_or_default().to_vec();
-    let mut checked = 0;
-    let mut level = 0;
-    while !hashes.is_empty() {
-        for (index, tile) in hashes.chunks(256).enumerate() {
-            same(&log.join(format!("tile/{level}/{}", place(index, tile.len()))), tile.as_flattened())?;
-            checked += 1;
+    fn tile(&mut self, level: usize, hash: Hash) -> Result<(), Invalid> {
+        if self.tiles.len() <= level {
+            self.tiles.push(Vec::new());
         }
-        hashes = hashes.chunks_exact(256).map(tree_root).collect();
-        level += 1;
+        let Some(tile) = self.tiles.get_mut(level) else { return Ok(()) };
+        tile.push(hash);
+        if tile.len() == 256 {
+            let tile = std::mem::take(tile);
+            self.compare(&level.to_string(), (self.index >> (8 * (level + 1))) - 1, 256, tile.as_flattened())?;
+        }
+        Ok(())
     }
-    let mut segment = (usize::MAX, Vec::new());
-    for (index, places) in leaves.places.get(..size).unwrap_or_default().chunks(256).enumerate() {
-        let mut bundle = Vec::new();
-        for (number, at, length) in places {
-            if segment.0 != *number {
-                segment = (*number, read(&leaves.segments[*number])?);
+
+    /// At the checkpoint's size: the root, the partial tiles and the partial bundle.
+    fn check_end(&mut self) -> Result<(), Invalid> {
+        if self.index != self.checkpoint.size {
+            return Ok(());
+        }
+        let subtrees = self.subtrees.iter().rev().map(|(_, hash)| *hash);
+        let root = subtrees.reduce(|right, left| node_hash(&left, &right)).unwrap_or(EMPTY_ROOT);
+        if root != self.checkpoint.root {
+            let problem = format!("the first {} entries are not those that the checkpoint signs", self.index);
+            return Err(Invalid::Log(problem));
+        }
+        let partial = self.tiles.iter().enumerate().filter(|(_, tile)| !tile.is_empty());
+        let partial: Vec<_> = partial.map(|(level, tile)| (level, tile.len(), tile.as_flattened().to_vec())).collect();
+        for (level, width, tile) in partial {
+            self.compare(&level.to_string(), self.index >> (8 * (level + 1)), width, &tile)?;
+        }
+        let bundle = std::mem::take(&mut self.bundle);
+        let width = usize::try_from(self.index % 256).unwrap_or_default();
+        if width == 0 { Ok(()) } else { self.compare("entries", self.index / 256, width, &bundle) }
+    }
+
+    /// A file of the tree holds `expected`. A partial one may be gone when the full one has come, which then begins with it.
+    fn compare(&mut self, kind: &str, index: u64, width: usize, expected: &[u8]) -> Result<(), Invalid> {
+        let full = self.log.join(format!("tile/{kind}/{}", numbered(index)));
+        let mut path = full.clone();
+        if width < 256 {
+            path = self.log.join(format!("tile/{kind}/{}.p/{width}", numbered(index)));
+        }
+        let found = match (read(&path), width < 256) {
+            (Err(Invalid::Read { source, .. }), true) if source.kind() == ErrorKind::NotFound && full.exists() => {
+                path = full;
+                read(&path).map(|mut bytes| {
+                    bytes.truncate(expected.len());
+                    bytes
+                })
             }
-            bundle.extend_from_slice(&u16::try_from(*length).unwrap_or(u16::MAX).to_be_bytes());
-            bundle.extend_from_slice(segment.1.get(*at..at + length).unwrap_or_default());
+            (found, _) => found,
+        }?;
+        self.files += 1;
+        if found == expected {
+            return Ok(());
         }
-        same(&log.join(format!("tile/entries/{}", place(index, places.len()))), &bundle)?;
-        checked += 1;
+        let differs = found.iter().zip(expected).position(|(a, b)| a != b).unwrap_or(found.len().min(expected.len()));
+        Err(wrong(&path, differs, "it is not what the entries give"))
     }
-    Ok(checked)
 }
 
-/// C2SP `tlog-tiles`: groups of three digits, all but the last with an `x`; `.p/WIDTH` where fewer than 256.
-fn place(index: usize, width: usize) -> String {
-    let mut groups = vec![format!("{:03}", index % 1000)];
-    let mut rest = index / 1000;
+/// C2SP `tlog-tiles`: groups of three digits, all but the last with an `x`.
+fn numbered(index: u64) -> String {
+    let (mut path, mut rest) = (format!("{:03}", index % 1000), index / 1000);
     while rest > 0 {
-        groups.push(format!("x{:03}", rest % 1000));
+        path = format!("x{:03}/{path}", rest % 1000);
         rest /= 1000;
     }
-    groups.reverse();
-    let partial = if width < 256 { format!(".p/{width}") } else { String::new() };
-    groups.join("/") + &partial
+    path
 }
 
-fn same(path: &Path, expected: &[u8]) -> Result<(), Invalid> {
-    let found = read(path)?;
-    let differs = found.iter().zip(expected).position(|(a, b)| a != b).unwrap_or(found.len().min(expected.len()));
-    if found == expected {
-        Ok(())
-    } else {
-        Err(Invalid::File { path: path.to_owned(), offset: differs as u64, problem: "it is not what the entries give" })
+/// Where an entry stands.
+struct Place<'a> {
+    index: u64,
+    path: &'a Path,
+    offset: usize,
+}
+
+impl Place<'_> {
+    fn wrong(&self, problem: &'static str) -> Invalid {
+        Invalid::Entry { index: self.index, path: self.path.to_owned(), offset: self.offset as u64, problem }
     }
+}
+
+fn wrong(path: &Path, offset: usize, problem: &'static str) -> Invalid {
+    Invalid::File { path: path.to_owned(), offset: offset as u64, problem }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Invalid> {
     std::fs::read(path).map_err(|source| Invalid::Read { path: path.to_owned(), source })
-}
-
-impl HashSource for Leaves {
-    type Error = Invalid;
-
-    fn hash(&self, level: u8, index: u64) -> Result<Hash, Invalid> {
-        let start = usize::try_from(index << level).unwrap_or(usize::MAX);
-        let part = self.hashes.get(start..start.saturating_add(1 << level));
-        part.map(tree_root).ok_or_else(|| Invalid::Log("the log is shorter than its checkpoint".to_owned()))
-    }
-}
-
-impl Leaves {
-    /// The proof that an entry is under the published checkpoint.
-    pub(crate) fn inclusion_proof(&self, index: u64) -> Result<Vec<Hash>, Invalid> {
-        let text = self.note.split("\n\n").next().map(|text| format!("{text}\n")).unwrap_or_default();
-        let checkpoint: Checkpoint =
-            text.parse().map_err(|_| Invalid::Log("the log has no sound checkpoint".to_owned()))?;
-        let proof = inclusion_proof(self, index, checkpoint.size)?;
-        proof.ok_or_else(|| {
-            Invalid::Log(format!("entry {index} is not under the checkpoint of {} entries", checkpoint.size))
-        })
-    }
-
-    /// One entry's bytes.
-    pub(crate) fn entry(&self, index: u64) -> Result<Vec<u8>, Invalid> {
-        let none = || Invalid::Log(format!("the log has no entry {index}"));
-        let (segment, at, length) =
-            usize::try_from(index).ok().and_then(|index| self.places.get(index)).ok_or_else(none)?;
-        let bytes = read(&self.segments[*segment])?;
-        bytes.get(*at..at + length).map(<[u8]>::to_vec).ok_or_else(none)
-    }
 }

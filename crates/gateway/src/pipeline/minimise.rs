@@ -22,7 +22,7 @@ pub(super) enum Answer {
     /// The one message of a unary method.
     Unary(Bytes),
     /// The first message of a stream, if it has any, and the rest of it.
-    Stream { first: Option<Bytes>, rest: Messages },
+    Stream { first: Option<Bytes>, rest: Box<Messages> },
 }
 
 pub(super) async fn minimise(forwarded: Forwarded) -> Result<Minimised, Refusal> {
@@ -35,7 +35,7 @@ pub(super) async fn minimise(forwarded: Forwarded) -> Result<Minimised, Refusal>
             Some(_) => return Err(violation("adapter answered a unary call with two messages")),
         },
         (MethodKind::Unary, None) => return Err(violation("adapter answered OK without a message")),
-        (MethodKind::ServerStreaming, first) => Answer::Stream { first, rest: messages },
+        (MethodKind::ServerStreaming, first) => Answer::Stream { first, rest: Box::new(messages) },
     };
     Ok(Minimised { head, answer })
 }
@@ -65,7 +65,8 @@ fn cut(head: &Head, message: &Bytes) -> Result<Bytes, Refusal> {
     let kept = head.permit.mask.keep(message).map_err(|error| violation(error.to_string()))?;
     if let (Some(key), Some(subject)) = (head.entry.method.key(), &head.subject) {
         let echoed = wire::find(&kept, key.numbers()).map_err(|error| violation(error.to_string()))?;
-        if echoed.and_then(|value| value.to_text()).as_ref() != Some(subject) {
+        let echoed = echoed.and_then(|value| value.to_text()).map(|text| head.entry.method.normalise_subject(&text));
+        if echoed.as_ref() != Some(subject) {
             return Err(violation(format!("`{key}` is not the subject that was asked for")));
         }
     }

@@ -37,7 +37,12 @@ impl Permitted {
     }
 }
 
-pub(super) fn permit(registry: &Registry, clock: &Clock, routed: Routed, record: &mut OpenRecord) -> Result<Permitted, Refusal> {
+pub(super) fn permit(
+    registry: &Registry,
+    clock: &Clock,
+    routed: Routed,
+    record: &mut OpenRecord,
+) -> Result<Permitted, Refusal> {
     let Routed { call, entry } = routed;
     let metadata = Metadata::parse(&call.headers)?;
     record.metadata(&metadata);

@@ -67,12 +67,12 @@ fn accept_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// The citizen's id: present, in its format, and the same value that the adapter will read.
+/// The citizen's id, in the form that is compared and hashed; the message keeps the form that the caller wrote.
 fn subject(method: &Method, message: &[u8]) -> Result<Option<String>, Refusal> {
     let Some(path) = method.subject() else { return Ok(None) };
     let found = wire::find(message, path.numbers()).map_err(unreadable)?;
     match found.map(|value| value.to_text()) {
-        Some(Some(text)) if !text.is_empty() => Ok(Some(text)),
+        Some(Some(text)) if !text.is_empty() => Ok(Some(method.normalise_subject(&text))),
         _ => Err(Refusal::from(Reason::FieldInvalid).violation(path.to_string(), "must be present")),
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Recorded {
 
 pub(super) enum RecordedAnswer {
     Unary { message: Bytes, entry: Entry },
-    Stream { first: Option<Bytes>, rest: Messages, record: StreamRecord },
+    Stream { first: Option<Bytes>, rest: Box<Messages>, record: Box<StreamRecord> },
 }
 
 pub(super) async fn record(minimised: Minimised, record: OpenRecord) -> Result<Recorded, Refusal> {
@@ -32,7 +32,7 @@ pub(super) async fn record(minimised: Minimised, record: OpenRecord) -> Result<R
         }
         Answer::Stream { first, rest } => {
             let (_, record) = record.opened(disclosed).await?;
-            RecordedAnswer::Stream { first, rest, record }
+            RecordedAnswer::Stream { first, rest, record: Box::new(record) }
         }
     };
     Ok(Recorded { head, log_origin, answer })

@@ -34,7 +34,7 @@ pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Bod
         }
         RecordedAnswer::Stream { first, rest, record } => {
             let (frames, receiver) = mpsc::channel(AHEAD);
-            let pump = Pump { head, log_origin: log_origin.clone(), rest, record, frames };
+            let pump = Pump { head, log_origin, rest, record, frames };
             let id = pump.head.id;
             streams.spawn(pump.run(first));
             return response(id, Body::new(StreamBody::new(ReceiverStream::new(receiver))));
@@ -82,8 +82,8 @@ type Frames = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
 struct Pump {
     head: Head,
     log_origin: String,
-    rest: Messages,
-    record: StreamRecord,
+    rest: Box<Messages>,
+    record: Box<StreamRecord>,
     frames: Frames,
 }
 

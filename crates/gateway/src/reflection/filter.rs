@@ -16,7 +16,11 @@ const METHOD: u32 = 2;
 /// The file with only those methods for which `keep(full service name, method name)` holds; a service left with none goes
 /// too. Nothing if the bytes are not a file.
 pub(super) fn keep_methods(file: &Bytes, keep: impl Fn(&str, &str) -> bool) -> Option<Bytes> {
-    let package = fields(file)?.into_iter().find(|field| field.number == PACKAGE).and_then(|field| field.text()).unwrap_or_default();
+    let package = fields(file)?
+        .into_iter()
+        .find(|field| field.number == PACKAGE)
+        .and_then(|field| field.text())
+        .unwrap_or_default();
     let mut out = BytesMut::with_capacity(file.len());
     let mut comments = Vec::new();
     let mut moves = Vec::new();
@@ -43,7 +47,11 @@ pub(super) fn keep_methods(file: &Bytes, keep: impl Fn(&str, &str) -> bool) -> O
 }
 
 /// The service without the methods that go, and for each method its new place.
-fn cut_service(service: &Bytes, package: &str, keep: &impl Fn(&str, &str) -> bool) -> Option<(Bytes, Vec<Option<i32>>)> {
+fn cut_service(
+    service: &Bytes,
+    package: &str,
+    keep: &impl Fn(&str, &str) -> bool,
+) -> Option<(Bytes, Vec<Option<i32>>)> {
     let all = fields(service)?;
     let name = all.iter().find(|field| field.number == NAME).and_then(Field::text)?;
     let full = if package.is_empty() { name } else { format!("{package}.{name}") };
@@ -52,7 +60,10 @@ fn cut_service(service: &Bytes, package: &str, keep: &impl Fn(&str, &str) -> boo
     let mut kept = 0;
     for field in all {
         if field.number == METHOD {
-            let method = fields(&field.payload()?)?.into_iter().find(|field| field.number == NAME).and_then(|field| field.text())?;
+            let method = fields(&field.payload()?)?
+                .into_iter()
+                .find(|field| field.number == NAME)
+                .and_then(|field| field.text())?;
             if !keep(&full, &method) {
                 places.push(None);
                 continue;
@@ -68,7 +79,9 @@ fn cut_service(service: &Bytes, package: &str, keep: &impl Fn(&str, &str) -> boo
 /// Rewrites `[6, service, 2, method, …]` to the new places; false if what it describes has gone.
 fn move_path(path: &mut [i32], services: &[i32], methods: &[Vec<Option<i32>>]) -> bool {
     let [6, service, rest @ ..] = path else { return true };
-    let Some((new_service, places)) = usize::try_from(*service).ok().and_then(|s| Some((services.get(s)?, methods.get(s)?))) else {
+    let Some((new_service, places)) =
+        usize::try_from(*service).ok().and_then(|s| Some((services.get(s)?, methods.get(s)?)))
+    else {
         return false;
     };
     *service = *new_service;
@@ -147,7 +160,12 @@ mod tests {
             package: Some("a.v1".to_owned()),
             service: vec![service("Hidden", &["X"]), service("S", &["Get", "List", "Put"])],
             source_code_info: Some(SourceCodeInfo {
-                location: vec![location(&[6, 0], "hidden"), location(&[6, 1], "S"), location(&[6, 1, 2, 1], "List"), location(&[6, 1, 2, 2], "Put")],
+                location: vec![
+                    location(&[6, 0], "hidden"),
+                    location(&[6, 1], "S"),
+                    location(&[6, 1, 2, 1], "List"),
+                    location(&[6, 1, 2, 2], "Put"),
+                ],
             }),
             ..Default::default()
         }
@@ -163,7 +181,8 @@ mod tests {
         assert_eq!(cut.service.len(), 1);
         let names: Vec<_> = cut.service[0].method.iter().map(|method| method.name()).collect();
         assert_eq!(names, ["Get", "Put"]);
-        let comments: Vec<_> = cut.source_code_info.unwrap().location.into_iter().map(|l| (l.path, l.leading_comments.unwrap())).collect();
+        let comments: Vec<_> =
+            cut.source_code_info.unwrap().location.into_iter().map(|l| (l.path, l.leading_comments.unwrap())).collect();
         assert_eq!(comments, [(vec![6, 0], "S".to_owned()), (vec![6, 0, 2, 1], "Put".to_owned())]);
     }
 

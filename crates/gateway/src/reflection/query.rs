@@ -122,7 +122,9 @@ impl View {
     pub(super) fn answer(&self, query: Query<'_>) -> Answer {
         match query {
             Query::Services => Answer::Services(self.services()),
-            Query::File(name) => self.file(name).map_or(Answer::Unknown(Code::NotFound), |file| Answer::Files(vec![file])),
+            Query::File(name) => {
+                self.file(name).map_or(Answer::Unknown(Code::NotFound), |file| Answer::Files(vec![file]))
+            }
             Query::Symbol(symbol) => {
                 let file = self.sets().find_map(|set| set.file_of(symbol)).filter(|_| !self.is_hidden_method(symbol));
                 let file = file.and_then(|name| self.file(&name));
@@ -133,14 +135,16 @@ impl View {
     }
 
     fn services(&self) -> Vec<String> {
-        let visible = self.methods.iter().filter_map(|method| method.split_once('/').map(|(service, _)| service.to_owned()));
+        let visible =
+            self.methods.iter().filter_map(|method| method.split_once('/').map(|(service, _)| service.to_owned()));
         let own = crate::stack::OWN.iter().map(|&name| name.to_owned());
         visible.chain(own).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The gateway's own descriptors, and those of contracts with a method that the caller may call.
     fn sets(&self) -> impl Iterator<Item = &Set> {
-        let callable = |service: &str| self.methods.iter().any(|method| method.split_once('/').is_some_and(|(s, _)| s == service));
+        let callable =
+            |service: &str| self.methods.iter().any(|method| method.split_once('/').is_some_and(|(s, _)| s == service));
         let contracts = self.directory.contracts.iter().filter(move |(service, _)| callable(service));
         contracts.map(|(_, set)| &**set).chain([&self.directory.own])
     }

@@ -1,0 +1,39 @@
+//! What a record says, as a sentence for a person. It names who, what, when and why; never a citizen.
+
+use jiff::Timestamp;
+
+use crate::record::pb::{Kind, Record};
+
+/// The sentence, with its full stop.
+pub(super) fn tell(record: &Record) -> String {
+    let milliseconds = i64::try_from(record.time_unix_ms).ok();
+    let when = milliseconds.and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let caller = &record.caller;
+    let method = if record.method.is_empty() { "an unknown method" } else { &record.method };
+    let purpose = if record.purpose.is_empty() { "no stated purpose" } else { &record.purpose };
+    let mut why = String::new();
+    if !record.on_behalf_of.is_empty() {
+        why.push_str(&format!(" on behalf of {}", record.on_behalf_of));
+    }
+    why.push_str(&format!(" for {purpose}"));
+    if !record.case.is_empty() {
+        why.push_str(&format!(", case {}", record.case));
+    }
+    let fields = count(record.disclosed.len() as u64, "field");
+    let outcome = &record.outcome;
+    match record.kind() {
+        Kind::Refusal | Kind::Unspecified => format!("on {when} {caller} was refused {method}{why}: {outcome}."),
+        Kind::Unary => format!("on {when} {caller} received {fields} of {method}{why}."),
+        Kind::Open => format!("on {when} {caller} began to receive {fields} of {method}{why}."),
+        Kind::Close => {
+            let messages = count(record.messages, "message");
+            format!(
+                "on {when} {caller} received {messages} with {fields} of {method}{why}; the stream ended {outcome}."
+            )
+        }
+    }
+}
+
+fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
