@@ -100,6 +100,12 @@ impl Segment {
         self.length += bytes.len() as u64;
         Ok(())
     }
+
+    /// A segment on a disk that refuses every write.
+    #[cfg(test)]
+    pub(crate) fn refusing(path: PathBuf) -> Self {
+        Self { file: File::open(&path).unwrap(), path, length: 0 }
+    }
 }
 
 /// Reads one entry back; its frame must be sound.

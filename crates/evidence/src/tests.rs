@@ -8,6 +8,10 @@ use chapar_model::{CallId, Clock};
 
 use super::*;
 
+mod altered;
+mod closing;
+mod torn;
+
 struct Folder {
     dir: tempfile::TempDir,
     key: VerifierKey,
@@ -102,6 +106,39 @@ async fn many_callers_share_one_wait_for_the_disk() {
         appended.await.unwrap();
     }
     assert!(log.syncs() < 256, "512 records took {} syncs", log.syncs());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_at_work_at_the_same_time_share_waits_for_the_disk() {
+    let folder = Folder::new();
+    let log = folder.open();
+    let tasks: Vec<_> = (0..64)
+        .map(|_| {
+            let log = log.clone();
+            tokio::spawn(async move { append(&log, 16).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(log.size().await, 1024);
+    assert!(log.syncs() < 512, "1024 records of 64 callers took {} syncs", log.syncs());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_in_the_segment_at_once() {
+    let folder = Folder::new();
+    let log = folder.open();
+    for count in 1..20 {
+        append(&log, 1).await;
+        let written = std::fs::read(folder.segment()).unwrap();
+        let record = log.record(count - 1).await.unwrap();
+        assert!(contains(&written, &record.call_id), "entry {}", count - 1);
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 #[tokio::test(flavor = "multi_thread")]
