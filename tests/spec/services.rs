@@ -48,7 +48,6 @@ async fn meta_tells_a_caller_who_it_is_and_what_it_may_do() {
 async fn health_follows_the_adapter() {
     let mut bus = Bus::start().await;
     let welfare = bus.welfare().await;
-    welfare.get_person(ZAHRA).send().await.unwrap();
 
     welfare.health_becomes("civil.v1.CivilRegistry", true).await;
     bus.stop_adapter().await;

@@ -222,7 +222,8 @@ fn own_services(registry: &Arc<Registry>, clock: &Clock, log: &Log) -> Result<Ro
 async fn watch_health(stack: Arc<Stack>, health: tonic_health::server::HealthReporter, ended: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     while ended.run_until_cancelled(tick.tick()).await.is_some() {
-        for (service, up) in stack.pipeline.upstreams.health() {
+        let Some(health_now) = ended.run_until_cancelled(stack.pipeline.upstreams.health()).await else { break };
+        for (service, up) in health_now {
             let status =
                 if up { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
             health.set_service_status(service, status).await;

@@ -51,9 +51,13 @@ impl Upstreams {
         Ok((response, place))
     }
 
-    /// Whether any endpoint of each service can be reached, by service.
-    pub(crate) fn health(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.0.iter().map(|(name, upstream)| (name.as_str(), upstream.pools.iter().any(Pool::is_up)))
+    /// Whether any endpoint of each service can be reached, by service. Connects to those that no call has connected yet, so
+    /// that the first call finds its way open.
+    pub(crate) async fn health(&self) -> Vec<(&str, bool)> {
+        let ensured = self.0.values().flat_map(|upstream| &upstream.pools).map(Pool::ensure);
+        // What cannot be reached shows below; the pool's back-off keeps this from being a storm.
+        futures_util::future::join_all(ensured).await;
+        self.0.iter().map(|(name, upstream)| (name.as_str(), upstream.pools.iter().any(Pool::is_up))).collect()
     }
 }
 
