@@ -81,6 +81,14 @@ impl DialError {
             Self::Broken { source, .. } => !untouched(source),
         }
     }
+
+    /// What failed, without the endpoint.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Unreachable { problem, .. } => problem.clone(),
+            Self::Broken { source, .. } => causes(source),
+        }
+    }
 }
 
 fn untouched(error: &hyper::Error) -> bool {

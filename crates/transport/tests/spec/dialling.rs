@@ -13,7 +13,7 @@ use crate::pki::{ADAPTER, GATEWAY, Pki, WELFARE, named};
 use crate::world::{Calls, Running, free, get, pool};
 
 fn quick() -> Settings {
-    Settings { connect: Duration::from_millis(300), back_off: Duration::from_millis(400), ..Settings::default() }
+    Settings { connect: Duration::from_millis(300), back_off: Duration::from_secs(2), ..Settings::default() }
 }
 
 /// An address where nobody listens.
@@ -59,7 +59,7 @@ async fn during_the_back_off_callers_are_told_at_once_and_why() {
     let listener = TcpListener::bind(address).await.unwrap();
     let began = Instant::now();
     assert_eq!(pool.ensure().await.unwrap_err().to_string(), first);
-    assert!(began.elapsed() < Duration::from_millis(50));
+    assert!(began.elapsed() < Duration::from_millis(200));
     let connected = tokio::time::timeout(Duration::from_millis(20), listener.accept()).await;
     assert!(connected.is_err(), "nobody knocked meanwhile");
 }
@@ -72,7 +72,7 @@ async fn a_server_that_says_nothing_costs_a_crowd_one_attempt_and_one_wait() {
     let began = Instant::now();
     let crowd = futures_util::future::join_all((0..50).map(|_| get(&pool, "/hello"))).await;
     assert!(crowd.iter().all(|answer| matches!(answer, Err(DialError::Unreachable { .. }))));
-    assert!(began.elapsed() < Duration::from_millis(600), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
     silent.accept().await.unwrap();
     assert!(tokio::time::timeout(Duration::from_millis(20), silent.accept()).await.is_err(), "one attempt");
 }
@@ -86,7 +86,7 @@ async fn a_caller_that_gives_up_does_not_undo_the_attempt() {
     tokio::time::sleep(Duration::from_millis(350)).await;
     let began = Instant::now();
     let told = pool.ensure().await.unwrap_err().to_string();
-    assert!(told.contains("timed out") && began.elapsed() < Duration::from_millis(50), "{told}");
+    assert!(told.contains("timed out") && began.elapsed() < Duration::from_millis(200), "{told}");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_second_connection_is_opened_under_load_and_no_call_waits_for_it() {
     let began = Instant::now();
     let calls = futures_util::future::join_all((0..20).map(|_| get(&pool, "/slow"))).await;
     assert!(calls.iter().all(Result::is_ok));
-    assert!(began.elapsed() < Duration::from_millis(600), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
     assert_eq!(connections.load(Ordering::Relaxed), 2);
 }
 

@@ -1,0 +1,145 @@
+//! A connection to a gateway under one identity, and calls on it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chapar_model::MethodPath;
+use chapar_transport::dial::{self, DialError, Pool};
+use chapar_transport::frame::{self, MessageReader};
+use chapar_transport::tls::{self, Expect, Files};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::answer::{Answer, Messages};
+use crate::call::CallSpec;
+use crate::error::CallError;
+use crate::refusal::Refusal;
+
+/// The largest message that is read, in bytes: what any gateway lets through.
+const LARGEST: usize = 16 << 20;
+/// How much longer than the call's own time its answer is waited for, since the gateway keeps the time and says so.
+const LATE: Duration = Duration::from_millis(500);
+
+/// Where the gateway is, and as whom to call it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `HOST:PORT`.
+    pub gateway: String,
+    /// The DNS name in the gateway's certificate.
+    pub server_name: String,
+    /// The caller's certificate, PEM, with the intermediates after it.
+    pub cert: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// The CAs that the gateway is checked with, PEM.
+    pub ca: PathBuf,
+}
+
+/// A caller of the bus. Connections are opened again when they end.
+pub struct Client {
+    gateway: String,
+    pool: Pool<Full<Bytes>>,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`CallError::Config`] naming a file or address that cannot be used; [`CallError::Unreachable`].
+    pub async fn connect(config: Config) -> Result<Self, CallError> {
+        let Config { gateway, server_name, cert, key, ca } = config;
+        let tls = tls::client(&Files { cert, key, trust: ca, crl: None }, Expect::DnsName)?;
+        let settings = dial::Settings { server_name: Some(server_name), ..dial::Settings::default() };
+        let client = Self { pool: Pool::new(&format!("https://{gateway}"), tls, settings)?, gateway };
+        client.pool.ensure().await.map_err(|error| client.failed(error))?;
+        Ok(client)
+    }
+
+    /// Makes a call and waits for all of its answer, be it one message or many.
+    ///
+    /// # Errors
+    /// [`CallError::Refused`] with the reason; any other [`CallError`] if there was no one to say anything.
+    pub async fn call(&self, call: &CallSpec, request: Bytes) -> Result<Answer, CallError> {
+        self.call_streaming(call, request).await?.answer().await
+    }
+
+    /// Makes a call; its answer's messages follow, as they come. Dropped before its end, the call is cancelled.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn call_streaming(&self, call: &CallSpec, request: Bytes) -> Result<Messages, CallError> {
+        self.exchange(&call.method, call.metadata.headers()?, frame::encode(request), call.metadata.timeout).await
+    }
+
+    /// `body` holds whole frames.
+    pub(crate) async fn exchange(
+        &self,
+        method: &MethodPath,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Option<Duration>,
+    ) -> Result<Messages, CallError> {
+        let until = timeout.and_then(|time| Instant::now().checked_add(time + LATE));
+        let response = self.send(method, headers, body);
+        let response = match until {
+            None => response.await?,
+            Some(until) => {
+                tokio::time::timeout_at(until, response).await.map_err(|_| CallError::Late { call_id: None })??
+            }
+        };
+        let (head, body) = response.into_parts();
+        if head.status != StatusCode::OK {
+            return Err(self.garbled(format_args!("HTTP status {}", head.status.as_u16())));
+        }
+        let grpc = |kind: &http::HeaderValue| kind.as_bytes().starts_with(b"application/grpc");
+        if !head.headers.get(CONTENT_TYPE).is_some_and(grpc) {
+            return Err(self.garbled("an answer that is not gRPC"));
+        }
+        if head.headers.contains_key("grpc-status") {
+            match Refusal::read(&head.headers, None) {
+                Ok(Some(refusal)) => return Err(refusal.into()),
+                Ok(None) => return Err(self.garbled("an answer without a message")),
+                Err(problem) => return Err(self.garbled(problem)),
+            }
+        }
+        let body = MessageReader::new(body, LARGEST);
+        Ok(Messages { gateway: self.gateway.clone(), headers: head.headers, body, until })
+    }
+
+    /// Sends a call; once more if the gateway closed the connection in good order before it came to the call.
+    async fn send(
+        &self,
+        method: &MethodPath,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CallError> {
+        let request = || {
+            let mut request = Request::new(Full::new(body.clone()));
+            *request.method_mut() = http::Method::POST;
+            *request.headers_mut() = headers.clone();
+            request
+        };
+        match self.pool.call(method, request()).await {
+            Err(error @ DialError::Broken { .. }) if !error.may_have_been_processed() => {
+                self.pool.call(method, request()).await.map_err(|error| self.failed(error))
+            }
+            answered => answered.map_err(|error| self.failed(error)),
+        }
+    }
+
+    fn failed(&self, error: DialError) -> CallError {
+        let gateway = self.gateway.clone();
+        match error {
+            DialError::Unreachable { problem, .. } => CallError::Unreachable { gateway, problem },
+            broken @ DialError::Broken { .. } => CallError::Broken { gateway, problem: broken.cause() },
+        }
+    }
+
+    pub(crate) fn garbled(&self, problem: impl std::fmt::Display) -> CallError {
+        CallError::Garbled { gateway: self.gateway.clone(), problem: problem.to_string() }
+    }
+}

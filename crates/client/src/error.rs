@@ -1,0 +1,56 @@
+//! Why a call has no answer: the bus said no, or there was no one to say anything.
+
+use crate::refusal::Refusal;
+
+/// A call without an answer. No message holds a value of the request.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The connection ended during the call, which may have been made and recorded.
+    #[error("the connection to the gateway at {gateway} failed during the call: {problem}")]
+    Broken {
+        /// `host:port`.
+        gateway: String,
+        /// What failed.
+        problem: String,
+    },
+    /// A certificate, key or address that cannot be used.
+    #[error(transparent)]
+    Config(#[from] chapar_transport::Error),
+    /// What came back is not what a gateway says.
+    #[error("the gateway at {gateway} cannot be understood: {problem}")]
+    Garbled {
+        /// `host:port`.
+        gateway: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No answer within the call's own time; the call may have been made and recorded.
+    #[error("no answer within the time given")]
+    Late {
+        /// The bus's name of the call, if that much was heard.
+        call_id: Option<String>,
+    },
+    /// The bus or the agency said no.
+    #[error(transparent)]
+    Refused(Box<Refusal>),
+    /// A text that cannot go into the call's metadata.
+    #[error("`{name}` takes plain ASCII text")]
+    Unsendable {
+        /// The metadata's name.
+        name: &'static str,
+    },
+    /// There is no connection; no one has seen the call.
+    #[error("cannot reach the gateway at {gateway}: {problem}")]
+    Unreachable {
+        /// `host:port`.
+        gateway: String,
+        /// What failed.
+        problem: String,
+    },
+}
+
+impl From<Refusal> for CallError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}

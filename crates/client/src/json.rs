@@ -1,0 +1,8 @@
+//! Messages for people: a request from `field=value` arguments, an answer as JSON. By the method's own descriptor; nothing is
+//! compiled in.
+
+mod answer;
+mod arguments;
+
+pub use answer::{Unreadable, disclosed_json, to_json};
+pub use arguments::{ArgumentError, to_request};

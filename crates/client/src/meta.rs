@@ -1,0 +1,60 @@
+//! What a caller may ask the gateway about itself: `chapar.meta.v1.Meta`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chapar_evidence::Receipt;
+use prost::Message;
+
+pub use pb::{CallableMethod, WhoAmIResponse as WhoAmI};
+
+use crate::call::{CallMetadata, CallSpec};
+use crate::client::Client;
+use crate::error::CallError;
+
+/// Generated from `proto/chapar/meta/v1/meta.proto`.
+#[expect(missing_docs, unreachable_pub, reason = "generated; documented in the proto file")]
+mod pb {
+    include!(concat!(env!("OUT_DIR"), "/chapar.meta.v1.rs"));
+}
+
+/// A gateway answers about itself within this.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Client {
+    /// Whom the gateway takes this caller for.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn who_am_i(&self) -> Result<WhoAmI, CallError> {
+        self.ask("WhoAmI", &pb::WhoAmIRequest {}).await
+    }
+
+    /// What this caller may call now, one entry for each right.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn list_methods(&self) -> Result<Vec<CallableMethod>, CallError> {
+        let answer: pb::ListMethodsResponse = self.ask("ListMethods", &pb::ListMethodsRequest {}).await?;
+        Ok(answer.methods)
+    }
+
+    /// The receipt of one of this caller's calls, named by its entry ([`crate::Ending::entry`]). It is read, not yet verified:
+    /// `chapar_evidence::verify::receipt` does that, with the log's public key.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; NOT_FOUND also for an entry of others.
+    pub async fn receipt(&self, entry: &str) -> Result<Receipt, CallError> {
+        let request = pb::GetReceiptRequest { entry: entry.to_owned() };
+        let answer: pb::GetReceiptResponse = self.ask("GetReceipt", &request).await?;
+        Receipt::from_bytes(&answer.receipt).map_err(|error| self.garbled(error))
+    }
+
+    async fn ask<A: Message + Default>(&self, method: &str, request: &impl Message) -> Result<A, CallError> {
+        let method = format!("chapar.meta.v1.Meta/{method}").parse().map_err(|error| self.garbled(error))?;
+        let metadata = CallMetadata { timeout: Some(TIMEOUT), ..CallMetadata::default() };
+        let answer = self.call(&CallSpec { method, metadata }, Bytes::from(request.encode_to_vec())).await?;
+        let message = answer.message().ok_or_else(|| self.garbled("an answer without a message"))?;
+        A::decode(message.clone()).map_err(|error| self.garbled(error))
+    }
+}

@@ -1,0 +1,102 @@
+//! Descriptor files as they come, until none is missing, and the pool made of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost::Message as _;
+use prost_reflect::DescriptorPool;
+use prost_types::FileDescriptorProto;
+
+/// More files than any bus has; a server that keeps naming new ones is not followed for ever.
+const MOST: usize = 4096;
+
+/// Files by name.
+#[derive(Default)]
+pub(super) struct Files {
+    known: BTreeMap<String, File>,
+    asked: BTreeSet<String>,
+}
+
+struct File {
+    bytes: Vec<u8>,
+    imports: Vec<String>,
+}
+
+impl Files {
+    pub(super) fn add(&mut self, files: Vec<Vec<u8>>) -> Result<(), String> {
+        for bytes in files {
+            let file = FileDescriptorProto::decode(bytes.as_slice()).map_err(|error| format!("reflection: {error}"))?;
+            // prost-reflect cannot read editions, and must not try (docs/decisions/0003).
+            if file.syntax() == "editions" {
+                return Err(format!("{} is written in a protobuf edition; proto2 and proto3 can be read", file.name()));
+            }
+            self.known.insert(file.name().to_owned(), File { bytes, imports: file.dependency });
+        }
+        if self.known.len() > MOST { Err("reflection: too many files".to_owned()) } else { Ok(()) }
+    }
+
+    /// Files that are imported and not there. Each is asked for once.
+    pub(super) fn ask_for_missing(&mut self) -> Result<Vec<String>, String> {
+        let imports = self.known.values().flat_map(|file| &file.imports);
+        let missing: BTreeSet<String> = imports.filter(|name| !self.known.contains_key(*name)).cloned().collect();
+        if let Some(again) = missing.iter().find(|name| self.asked.contains(*name)) {
+            return Err(format!("reflection: asked for {again}, got something else"));
+        }
+        self.asked.extend(missing.iter().cloned());
+        Ok(missing.into_iter().collect())
+    }
+
+    /// Every file after those that it imports.
+    pub(super) fn pool(self) -> Result<DescriptorPool, String> {
+        let mut pool = DescriptorPool::new();
+        let mut waiting = self.known;
+        while !waiting.is_empty() {
+            let ready = |file: &File| file.imports.iter().all(|name| !waiting.contains_key(name));
+            let next = waiting.iter().find(|(_, file)| ready(file)).map(|(name, _)| name.clone());
+            let next = next.ok_or("reflection: files import each other in a circle")?;
+            if let Some(file) = waiting.remove(&next) {
+                let added = pool.decode_file_descriptor_proto(file.bytes.as_slice());
+                added.map_err(|error| format!("reflection: {error}"))?;
+            }
+        }
+        Ok(pool)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, imports: &[&str]) -> Vec<u8> {
+        let dependency = imports.iter().map(|name| (*name).to_owned()).collect();
+        let syntax = Some("proto3".to_owned());
+        FileDescriptorProto { name: Some(name.to_owned()), dependency, syntax, ..Default::default() }.encode_to_vec()
+    }
+
+    #[test]
+    fn imports_are_asked_for_once_and_come_before_what_imports_them() {
+        let mut files = Files::default();
+        files.add(vec![file("a.proto", &["b.proto", "c.proto"]), file("b.proto", &["c.proto"])]).unwrap();
+        assert_eq!(files.ask_for_missing().unwrap(), ["c.proto"]);
+        files.add(vec![file("c.proto", &[])]).unwrap();
+        assert!(files.ask_for_missing().unwrap().is_empty());
+        assert_eq!(files.pool().unwrap().files().count(), 3);
+    }
+
+    #[test]
+    fn a_server_that_sends_nonsense_is_told_so() {
+        let mut files = Files::default();
+        files.add(vec![file("a.proto", &["b.proto"])]).unwrap();
+        files.ask_for_missing().unwrap();
+        assert!(files.ask_for_missing().unwrap_err().contains("b.proto"), "the file that was asked for never came");
+        let mut circle = Files::default();
+        circle.add(vec![file("a.proto", &["b.proto"]), file("b.proto", &["a.proto"])]).unwrap();
+        assert!(circle.pool().unwrap_err().contains("circle"));
+        let edition = FileDescriptorProto {
+            name: Some("e.proto".to_owned()),
+            syntax: Some("editions".to_owned()),
+            ..Default::default()
+        };
+        assert!(Files::default().add(vec![edition.encode_to_vec()]).unwrap_err().contains("e.proto"));
+        assert!(Files::default().add(vec![vec![0xff]]).is_err());
+    }
+}
