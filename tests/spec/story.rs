@@ -69,7 +69,7 @@ fn call_list_and_describe_speak_to_a_running_demo() {
     let described = run(&["describe", "civil.v1.CivilRegistry/GetPerson"]);
 
     let person: serde_json::Value = serde_json::from_slice(&answered.stdout).expect("JSON on stdout");
-    assert_eq!(person["nationalId"], id.as_str());
+    assert_eq!(person["national_id"], id.as_str());
     assert_eq!(refused.status.code(), Some(64 + 7));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("PURPOSE_NOT_GRANTED"));
     assert!(String::from_utf8_lossy(&listed.stdout).contains("civil.v1.CivilRegistry"));
