@@ -47,7 +47,8 @@ struct Inner {
 impl Log {
     /// Opens or makes the log, recovers what a crash left, and starts the thread that writes. Must be called in a tokio runtime.
     ///
-    /// A torn tail past the last sound frame is cut; a stream that was open is closed as [`crate::UNKNOWN_OUTCOME`].
+    /// A torn tail past the last sound frame is cut; a stream that was open is closed as [`crate::UNKNOWN_OUTCOME`]; what was
+    /// recovered is published.
     ///
     /// # Errors
     /// [`Error`] naming the file: keys, damage, a log in use, or one that does not extend its own last checkpoint.
@@ -69,6 +70,7 @@ impl Log {
             lock,
         };
         writer.close_streams(recovered.open_streams, clock.now())?;
+        publisher.lock().publish()?;
         let failed = |source| Error::Io { what: "cannot start a thread for", path: config.path.clone(), source };
         std::thread::Builder::new().name("evidence".to_owned()).spawn(move || writer.run(receiver)).map_err(failed)?;
         let every = config.checkpoint_every;
@@ -223,7 +225,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + S
 
 /// Publishes at every tick, for as long as anyone holds the log and it can be written.
 async fn publish_every(log: Weak<Inner>, every: Duration) {
-    let mut tick = tokio::time::interval(every.max(Duration::from_millis(10)));
+    let every = every.max(Duration::from_millis(10));
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;

@@ -16,7 +16,7 @@ use crate::state::State;
 use crate::tiles::Tiles;
 
 /// Bytes of full tiles and bundles that may gather before they are compared with their files.
-const UNSETTLED_BYTES: usize = 8 << 20;
+const UNSETTLED_BYTES: usize = if cfg!(test) { 64 << 10 } else { 8 << 20 };
 
 /// An opened log.
 pub(crate) struct Recovered {

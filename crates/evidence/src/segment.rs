@@ -16,7 +16,7 @@ pub(crate) const HEADER: usize = 16;
 /// The longest entry: what a C2SP entry bundle can hold.
 pub(crate) const MAX_ENTRY: usize = u16::MAX as usize;
 /// A segment that has grown past this is followed by a new one.
-pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
+pub(crate) const SEGMENT_BYTES: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 
 /// The folder of the segments.
 pub(crate) fn folder(log: &Path) -> PathBuf {

@@ -74,6 +74,16 @@ async fn append(log: &Log, count: usize) {
     }
 }
 
+async fn append_at_once(log: &Log, count: usize) {
+    let mut waiting = Vec::new();
+    for _ in 0..count {
+        waiting.push(log.reserve().await.unwrap().append(record(log, Kind::Unary)));
+    }
+    for appended in waiting {
+        appended.await.unwrap();
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -98,13 +108,7 @@ async fn entries_are_numbered_durable_and_read_back() {
 async fn many_callers_share_one_wait_for_the_disk() {
     let folder = Folder::new();
     let log = folder.open();
-    let mut waiting = Vec::new();
-    for _ in 0..512 {
-        waiting.push(log.reserve().await.unwrap().append(record(&log, Kind::Unary)));
-    }
-    for appended in waiting {
-        appended.await.unwrap();
-    }
+    append_at_once(&log, 512).await;
     assert!(log.syncs() < 256, "512 records took {} syncs", log.syncs());
 }
 
@@ -168,6 +172,35 @@ async fn a_restart_goes_on_where_the_log_ended_across_full_tiles() {
     let sentence = verify::directory(&folder.log(), &folder.key).unwrap().sentence().to_owned();
     assert!(sentence.contains("holds 600 entries"), "{sentence}");
     verify::receipt(&from_directory(&folder.log(), 7).unwrap().to_bytes(), &folder.key).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_several_segments_is_read_recovered_and_verified_like_one() {
+    let folder = Folder::new();
+    let log = folder.open();
+    for _ in 0..6 {
+        append_at_once(&log, 1000).await;
+    }
+    log.close().await.unwrap();
+    let segments = std::fs::read_dir(folder.log().join("segments")).unwrap().count();
+    assert!(segments > 1, "{segments} segments");
+
+    let log = folder.open();
+    append_at_once(&log, 1000).await;
+    for index in [0, 4095, 5999, 6999] {
+        assert!(log.record(index).await.is_ok());
+        verify::receipt(&log.receipt(index).await.unwrap().to_bytes(), &folder.key).unwrap();
+    }
+    log.close().await.unwrap();
+    verify::directory(&folder.log(), &folder.key).unwrap();
+
+    let first = std::fs::read(folder.segment()).unwrap();
+    std::fs::write(folder.segment(), &first[..first.len() - 9]).unwrap();
+    assert!(
+        matches!(Log::open(folder.config(), Clock::system()), Err(Error::Damaged { .. })),
+        "only the last may be torn"
+    );
+    assert!(matches!(verify::directory(&folder.log(), &folder.key), Err(verify::Invalid::Entry { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]

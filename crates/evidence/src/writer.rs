@@ -22,7 +22,7 @@ use crate::state::Shared;
 /// Bytes that one group may gather.
 const GROUP_BYTES: usize = 4 << 20;
 /// Bytes of full tiles and bundles that may wait in memory for the next checkpoint.
-const UNWRITTEN_BYTES: usize = 16 << 20;
+const UNWRITTEN_BYTES: usize = if cfg!(test) { 256 << 10 } else { 16 << 20 };
 /// How long a log that is being closed waits for the places that were taken before.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 

@@ -7,13 +7,7 @@ use crate::segment::Frame;
 async fn log_of_600() -> Folder {
     let folder = Folder::new();
     let log = folder.open();
-    let mut waiting = Vec::new();
-    for _ in 0..600 {
-        waiting.push(log.reserve().await.unwrap().append(record(&log, Kind::Unary)));
-    }
-    for appended in waiting {
-        appended.await.unwrap();
-    }
+    append_at_once(&log, 600).await;
     log.close().await.unwrap();
     folder
 }

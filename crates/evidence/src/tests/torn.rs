@@ -102,7 +102,7 @@ async fn tiles_that_are_lost_or_damaged_are_made_again_from_the_entries() {
 async fn an_altered_log_is_refused_before_its_tiles_are_touched() {
     let folder = Folder::new();
     let log = folder.open();
-    append(&log, 300).await;
+    append(&log, 512).await;
     log.close().await.unwrap();
     let tile = std::fs::read(folder.log().join("tile/0/000")).unwrap();
     let mut altered = std::fs::read(folder.segment()).unwrap();
@@ -115,7 +115,7 @@ async fn an_altered_log_is_refused_before_its_tiles_are_touched() {
     altered.splice(..16 + length, first);
     std::fs::write(folder.segment(), altered).unwrap();
 
-    assert!(matches!(Log::open(folder.config(), Clock::system()), Err(Error::Checkpoint { size: 300, .. })));
+    assert!(matches!(Log::open(folder.config(), Clock::system()), Err(Error::Checkpoint { size: 512, .. })));
     assert_eq!(std::fs::read(folder.log().join("tile/0/000")).unwrap(), tile);
 }
 
