@@ -186,6 +186,8 @@ pub fn open_note<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteEr
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The example of Go's `golang.org/x/mod/sumdb/note`, which C2SP `signed-note` follows.
@@ -212,6 +214,38 @@ mod tests {
         assert_eq!(open_note(&sign_note("text\n", &stranger), &public), Err(NoteError::Unsigned));
         for malformed in ["", "text", "text\n\n", "text\n\nnonsense\n"] {
             assert_eq!(open_note(malformed, &public), Err(NoteError::Malformed), "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn no_bit_of_a_signed_note_can_be_flipped() {
+        let public: VerifierKey = PUBLIC.parse().unwrap();
+        for bit in 0..NOTE.len() * 8 {
+            let mut altered = NOTE.as_bytes().to_vec();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            let opened = std::str::from_utf8(&altered).ok().and_then(|note| open_note(note, &public).ok());
+            assert_eq!(opened, None, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_note_signed_by_others_too_opens_with_each_of_their_keys() {
+        let keys = ["log.example", "witness.example"].map(|name| SigningKey::generate(name).unwrap());
+        let [log, witness] = keys.each_ref().map(|key| sign_note("text\n", key));
+        let both = log + witness.split_once("\n\n").unwrap().1;
+        for key in &keys {
+            assert_eq!(open_note(&both, key.verifier()), Ok("text\n"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_as_note_and_key_without_a_panic(text in "(?s)(.{0,60}\n\n)?(— )?.{0,200}\n?") {
+            let public: VerifierKey = PUBLIC.parse().unwrap();
+            open_note(&text, &public).ok();
+            text.parse::<VerifierKey>().ok();
+            text.parse::<SigningKey>().ok();
+            text.parse::<crate::Checkpoint>().ok();
         }
     }
 

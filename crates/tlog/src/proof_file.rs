@@ -64,7 +64,36 @@ impl ProofFile {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_proof_file_is_its_text_and_back(
+            extra in proptest::collection::vec(any::<u8>(), 0..400),
+            index: u64,
+            proof in proptest::collection::vec(any::<[u8; 32]>(), 0..63),
+            checkpoint in "[^\\n]{1,20}\\n[0-9]{1,9}\\n[A-Za-z0-9+/=]{0,44}\\n\\n[^\\n]{0,80}\\n",
+        ) {
+            let file = ProofFile { extra, index, proof, checkpoint };
+            prop_assert_eq!(ProofFile::parse(&file.to_text()), Ok(file));
+        }
+
+        #[test]
+        fn a_text_that_parses_is_the_one_form_of_its_file(
+            text in "c2sp.org/tlog-proof@v1\\n(extra [A-Za-z0-9+/=]{0,8}\\n)?index [0-9]{1,3}\\n([A-Za-z0-9+/=]{43,45}\\n){0,2}\\n\\PC{0,9}",
+        ) {
+            if let Ok(file) = ProofFile::parse(&text) {
+                prop_assert_eq!(file.to_text(), text);
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "(?s).{0,300}") {
+            ProofFile::parse(&text).ok();
+        }
+    }
 
     #[test]
     fn a_proof_file_is_its_text_and_back() {
