@@ -2,12 +2,14 @@
 //! bytes each. Source: <https://protobuf.dev/programming-guides/encoding/>.
 
 mod find;
+mod keep;
 mod mask;
 mod read;
+mod shape;
 mod validate;
 
 pub use find::{Value, find};
-pub(crate) use mask::without_field;
+pub(crate) use keep::without_field;
 pub use mask::{FieldMask, UnknownField};
 pub use read::{MAX_DEPTH, WireError};
 pub use validate::validate;

@@ -27,7 +27,8 @@ impl Value<'_> {
 }
 
 /// The last value of the field at `path` (numbers from the outermost message inwards), or nothing. Every occurrence of an
-/// embedded message counts, in order, because protobuf merges them.
+/// embedded message counts, in order, because protobuf merges them. The types are not known here, so a member of a oneof is
+/// found although a later member unset it: a contract's subject is never one.
 ///
 /// # Errors
 /// [`WireError`] if the message, or an embedded one on the path, is malformed, or the path is longer than [`MAX_DEPTH`].

@@ -1,13 +1,15 @@
-//! Minimisation: a new message made by copying the granted fields; nothing else passes, known or unknown, at any depth.
+//! A grant's fields, compiled against the type of the response: what minimisation keeps, told by field numbers. The copying
+//! itself is in `keep`.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 
 use bytes::Bytes;
-use prost_reflect::{Kind, MessageDescriptor};
+use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 
-use super::read::{MAX_DEPTH, Reader, Wire, WireError};
+use super::keep::keep;
+use super::read::{MAX_DEPTH, WireError};
+use super::shape::Shape;
 
 /// A path that the message does not have.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -19,7 +21,8 @@ pub struct UnknownField {
     pub message: String,
 }
 
-/// The granted fields of one message type. A path to a message grants all that the contract knows of it.
+/// The granted fields of one message type. A path to a message grants all that the contract knows of it; a path leads
+/// through repeated messages, and through a map into its values, whose keys stay.
 #[derive(Clone)]
 pub struct FieldMask(Node);
 
@@ -38,9 +41,16 @@ struct Node {
 }
 
 #[derive(Clone)]
-enum Rule {
-    /// Copied as it is.
-    Whole,
+struct Rule {
+    shape: Shape,
+    single: bool,
+    pass: Pass,
+}
+
+#[derive(Clone)]
+enum Pass {
+    /// No message: copied as it is.
+    Value,
     /// A message: its own fields are filtered.
     Message(Node),
     /// A message that may contain itself: all its known fields, by the descriptor.
@@ -61,14 +71,15 @@ impl FieldMask {
         Ok(Self(root))
     }
 
-    /// Copies what is granted out of `message`, in its order. If nothing has to go, the same bytes, not copied.
+    /// Copies what is granted out of `message`; takes time in proportion to its length. If nothing has to go, the same bytes,
+    /// not copied. Embedded messages that protobuf would merge are written as one, after the other fields. Whatever is kept
+    /// is checked as by [`validate`](super::validate); what is left out must only be well-formed.
     ///
     /// # Errors
-    /// [`WireError`] if the message is malformed or nested too deeply.
+    /// [`WireError`] if the message is malformed or nested deeper than [`MAX_DEPTH`], or a granted field does not fit its type.
     pub fn keep(&self, message: &Bytes) -> Result<Bytes, WireError> {
-        let mut out = Vec::new();
-        let removed = keep(&Fields::Node(&self.0), message, &mut out, MAX_DEPTH)?;
-        Ok(if removed { Bytes::from(out) } else { message.clone() })
+        let kept = keep(&Fields(Known::Mask(&self.0)), &[message], MAX_DEPTH)?;
+        Ok(kept.map_or_else(|| message.clone(), Bytes::from))
     }
 }
 
@@ -78,167 +89,91 @@ fn grant(node: &mut Node, message: &MessageDescriptor, path: &str) -> Option<()>
     for (index, oneof) in message.oneofs().filter(|oneof| !oneof.is_synthetic()).enumerate() {
         node.oneofs.extend(oneof.fields().map(|member| (member.number(), index)));
     }
-    let inner = match field.kind() {
-        Kind::Message(inner) => Some(inner),
-        _ => None,
+    match rest {
+        None => {
+            node.fields.insert(field.number(), Rule::all(&field));
+            Some(())
+        }
+        Some(rest) => grant_inside(node, &field, rest),
+    }
+}
+
+fn grant_inside(node: &mut Node, field: &FieldDescriptor, rest: &str) -> Option<()> {
+    let Kind::Message(inner) = field.kind() else { return None };
+    let empty = || Rule { pass: Pass::Message(Node::default()), ..Rule::all(field) };
+    let mut beside = Node::default();
+    let node = match &mut node.fields.entry(field.number()).or_insert_with(empty).pass {
+        Pass::Message(node) => node,
+        // All of it is granted already; the path must still exist.
+        Pass::Known(_) | Pass::Value => &mut beside,
     };
-    match (rest, inner) {
-        (None, None) => {
-            node.fields.insert(field.number(), Rule::Whole);
-        }
-        (None, Some(inner)) => {
-            node.fields.insert(field.number(), Rule::Known(inner));
-        }
-        (Some(rest), Some(inner)) => {
-            let rule = node.fields.entry(field.number()).or_insert_with(|| Rule::Message(Node::default()));
-            match rule {
-                Rule::Message(node) => grant(node, &inner, rest)?,
-                // All of it is granted already; the path must still exist.
-                Rule::Known(_) | Rule::Whole => grant(&mut Node::default(), &inner, rest)?,
-            }
-        }
-        (Some(_), None) => return None,
-    }
-    Some(())
-}
-
-/// What is kept of a message: by a mask, or all that its type knows.
-enum Fields<'a> {
-    Node(&'a Node),
-    Known(&'a MessageDescriptor),
-}
-
-/// What happens to one field.
-enum Step<'a> {
-    Drop,
-    Whole,
-    Inside(Fields<'a>),
-    InsideKnown(MessageDescriptor),
-}
-
-impl Fields<'_> {
-    /// The oneof that a field belongs to, where that matters: a mask may drop one member and keep another.
-    fn oneof(&self, number: u32) -> Option<usize> {
-        match self {
-            Fields::Node(node) => node.oneofs.get(&number).copied(),
-            Fields::Known(_) => None,
-        }
-    }
-
-    fn step(&self, number: u32) -> Step<'_> {
-        match self {
-            Fields::Node(node) => match node.fields.get(&number) {
-                None => Step::Drop,
-                Some(Rule::Whole) => Step::Whole,
-                Some(Rule::Message(node)) => Step::Inside(Fields::Node(node)),
-                Some(Rule::Known(message)) => Step::Inside(Fields::Known(message)),
-            },
-            Fields::Known(message) => match message.get_field(number).map(|field| field.kind()) {
-                None => Step::Drop,
-                Some(Kind::Message(inner)) => Step::InsideKnown(inner),
-                Some(_) => Step::Whole,
-            },
-        }
+    if field.is_map() {
+        let key = inner.map_entry_key_field();
+        node.fields.insert(key.number(), Rule::all(&key));
+        grant_inside(node, &inner.map_entry_value_field(), rest)
+    } else {
+        grant(node, &inner, rest)
     }
 }
 
-/// Appends what is kept to `out`; true if anything was left out.
-fn keep(fields: &Fields<'_>, message: &[u8], out: &mut Vec<u8>, depth: usize) -> Result<bool, WireError> {
-    let depth = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
-    let mut removed = false;
-    // Where members of oneofs stand in `out`, in order.
-    let mut members: Vec<(usize, Range<usize>)> = Vec::new();
-    let mut reader = Reader::new(message);
-    while let Some(field) = reader.next()? {
-        let whole = message.get(field.whole.clone()).ok_or(WireError::Truncated)?;
-        let oneof = fields.oneof(field.number);
-        if let (Some(oneof), Step::Drop) = (oneof, fields.step(field.number)) {
-            unset(oneof, &mut members, out);
-        }
-        let start = out.len();
-        let inner = match fields.step(field.number) {
-            Step::Drop => {
-                removed = true;
-                continue;
-            }
-            Step::Whole if field.wire == Wire::Group => return Err(WireError::Mismatch),
-            Step::Whole => None,
-            Step::Inside(inner) => inner_keep(&inner, message, &field, depth)?,
-            Step::InsideKnown(inner) => inner_keep(&Fields::Known(&inner), message, &field, depth)?,
+impl Rule {
+    fn all(field: &FieldDescriptor) -> Self {
+        let pass = match field.kind() {
+            Kind::Message(inner) => Pass::Known(inner),
+            _ => Pass::Value,
         };
-        match inner {
-            None => out.extend_from_slice(whole),
-            Some(kept) => {
-                removed = true;
-                put(out, &field, message, &kept);
+        Self { shape: Shape::of(field), single: field.cardinality() != Cardinality::Repeated, pass }
+    }
+}
+
+/// What is kept of one message.
+pub(super) struct Fields<'a>(Known<'a>);
+
+enum Known<'a> {
+    Mask(&'a Node),
+    /// Everything that the type knows.
+    All(MessageDescriptor),
+}
+
+/// What happens to the values of one field that is kept.
+pub(super) struct Kept<'a> {
+    pub(super) shape: Shape,
+    /// What is kept inside, if it is a message.
+    pub(super) inner: Option<Fields<'a>>,
+    /// Its occurrences are one message, and must be seen together: in one, a member of a oneof may go that another one set.
+    pub(super) merged: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// Nothing if the field is not kept.
+    pub(super) fn of(&self, number: u32) -> Option<Kept<'a>> {
+        match &self.0 {
+            Known::Mask(node) => {
+                let rule = node.fields.get(&number)?;
+                let inner = match &rule.pass {
+                    Pass::Value => None,
+                    Pass::Message(node) => Some(Fields(Known::Mask(node))),
+                    Pass::Known(message) => Some(Fields(Known::All(message.clone()))),
+                };
+                let merged = rule.single && matches!(rule.pass, Pass::Message(_));
+                Some(Kept { shape: rule.shape, inner, merged })
+            }
+            Known::All(message) => {
+                let field = message.get_field(number)?;
+                let inner = match field.kind() {
+                    Kind::Message(inner) => Some(Fields(Known::All(inner))),
+                    _ => None,
+                };
+                Some(Kept { shape: Shape::of(&field), inner, merged: false })
             }
         }
-        if let Some(oneof) = oneof {
-            members.push((oneof, start..out.len()));
+    }
+
+    /// The oneof that a field belongs to, where that matters: a mask may drop one member and keep another.
+    pub(super) fn oneof(&self, number: u32) -> Option<usize> {
+        match &self.0 {
+            Known::Mask(node) => node.oneofs.get(&number).copied(),
+            Known::All(_) => None,
         }
     }
-    Ok(removed)
-}
-
-/// Takes the members of a oneof out again that came before one that is dropped.
-fn unset(oneof: usize, members: &mut Vec<(usize, Range<usize>)>, out: &mut Vec<u8>) {
-    while let Some(at) = members.iter().rposition(|(of, _)| *of == oneof) {
-        let (_, gone) = members.remove(at);
-        for (_, later) in members.iter_mut().skip(at) {
-            *later = later.start - gone.len()..later.end - gone.len();
-        }
-        out.drain(gone);
-    }
-}
-
-/// The filtered value of a message field, or nothing if all of it stays.
-fn inner_keep(
-    fields: &Fields<'_>,
-    message: &[u8],
-    field: &super::read::Field,
-    depth: usize,
-) -> Result<Option<Vec<u8>>, WireError> {
-    if !matches!(field.wire, Wire::Bytes | Wire::Group) {
-        return Err(WireError::Mismatch);
-    }
-    let value = message.get(field.value.clone()).ok_or(WireError::Truncated)?;
-    let mut kept = Vec::new();
-    let removed = keep(fields, value, &mut kept, depth)?;
-    Ok(removed.then_some(kept))
-}
-
-/// Writes a message field anew, with its own tags and the filtered value.
-fn put(out: &mut Vec<u8>, field: &super::read::Field, message: &[u8], kept: &[u8]) {
-    match field.wire {
-        Wire::Group => {
-            out.extend_from_slice(message.get(field.whole.start..field.value.start).unwrap_or_default());
-            out.extend_from_slice(kept);
-            out.extend_from_slice(message.get(field.value.end..field.whole.end).unwrap_or_default());
-        }
-        _ => {
-            varint(out, u64::from(field.number) << 3 | 2);
-            varint(out, kept.len() as u64);
-            out.extend_from_slice(kept);
-        }
-    }
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value as u8 & 0x7f) | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// The message without one of its fields, at the outermost level only.
-pub(crate) fn without_field(message: &[u8], number: u32) -> Result<Vec<u8>, WireError> {
-    let mut out = Vec::with_capacity(message.len());
-    let mut reader = Reader::new(message);
-    while let Some(field) = reader.next()? {
-        if field.number != number {
-            out.extend_from_slice(message.get(field.whole).ok_or(WireError::Truncated)?);
-        }
-    }
-    Ok(out)
 }

@@ -75,6 +75,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether the rest is varints and nothing else: a packed field.
+    pub(super) fn varints(&mut self) -> Result<(), WireError> {
+        while self.at < self.bytes.len() {
+            self.varint()?;
+        }
+        Ok(())
+    }
+
     /// A field, or nothing if an end-group tag stands here.
     fn field(&mut self, depth: usize) -> Result<Option<Field>, WireError> {
         let start = self.at;

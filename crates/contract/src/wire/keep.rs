@@ -1,0 +1,157 @@
+//! Minimisation: a new message made by copying the granted fields; nothing else passes, known or unknown, at any depth. One
+//! pass, in time proportional to the message whatever an adapter sends.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::mask::Fields;
+use super::read::{Field, Reader, Wire, WireError};
+
+/// What is kept of a message that stands in `pieces`, or nothing if all of it stays. Protobuf reads the pieces of a message
+/// as if they stood in a row.
+pub(super) fn keep(fields: &Fields<'_>, pieces: &[&[u8]], depth: usize) -> Result<Option<Vec<u8>>, WireError> {
+    let depth = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
+    let mut copy = Copying::default();
+    for piece in pieces {
+        let mut reader = Reader::new(piece);
+        while let Some(field) = reader.next()? {
+            copy.field(fields, piece, field, depth)?;
+        }
+    }
+    copy.finish(fields, depth)
+}
+
+#[derive(Default)]
+struct Copying<'a> {
+    out: Vec<u8>,
+    removed: bool,
+    /// The pieces of embedded messages that are one message each, by field number.
+    merged: BTreeMap<u32, Vec<&'a [u8]>>,
+    chosen: BTreeMap<usize, Chosen>,
+    /// What has to go from `out` again.
+    dead: Vec<Range<usize>>,
+}
+
+/// The member of a oneof that came last, and where its values stand in the copy.
+struct Chosen {
+    number: u32,
+    places: Vec<Range<usize>>,
+}
+
+impl<'a> Copying<'a> {
+    fn field(&mut self, fields: &Fields<'_>, piece: &'a [u8], field: Field, depth: usize) -> Result<(), WireError> {
+        let number = field.number;
+        let oneof = fields.oneof(number);
+        if let Some(oneof) = oneof {
+            self.choose(oneof, number);
+        }
+        let Some(kept) = fields.of(number) else {
+            self.removed = true;
+            return Ok(());
+        };
+        let whole = piece.get(field.whole).ok_or(WireError::Truncated)?;
+        let value = piece.get(field.value).ok_or(WireError::Truncated)?;
+        kept.shape.check(field.wire, value)?;
+        let start = self.out.len();
+        match kept.inner {
+            None => self.out.extend_from_slice(whole),
+            Some(_) if kept.merged => self.merged.entry(number).or_default().push(value),
+            Some(inner) => match keep(&inner, &[value], depth)? {
+                None => self.out.extend_from_slice(whole),
+                Some(value) => {
+                    self.removed = true;
+                    put(&mut self.out, number, field.wire, &value);
+                }
+            },
+        }
+        if let Some(chosen) = oneof.and_then(|oneof| self.chosen.get_mut(&oneof)) {
+            chosen.place(start..self.out.len());
+        }
+        Ok(())
+    }
+
+    /// A member of a oneof unsets the others, whether it is kept or not.
+    fn choose(&mut self, oneof: usize, number: u32) {
+        let chosen = self.chosen.entry(oneof).or_insert(Chosen { number, places: Vec::new() });
+        if chosen.number != number {
+            let merged = self.merged.remove(&chosen.number).is_some();
+            self.removed |= merged || !chosen.places.is_empty();
+            self.dead.append(&mut chosen.places);
+            chosen.number = number;
+        }
+    }
+
+    fn finish(mut self, fields: &Fields<'_>, depth: usize) -> Result<Option<Vec<u8>>, WireError> {
+        for (number, pieces) in std::mem::take(&mut self.merged) {
+            let Some(kept) = fields.of(number) else { continue };
+            let Some(inner) = kept.inner else { continue };
+            let value = match keep(&inner, &pieces, depth)? {
+                None => pieces.concat(),
+                Some(value) => {
+                    self.removed = true;
+                    value
+                }
+            };
+            put(&mut self.out, number, kept.shape.wire(), &value);
+        }
+        Ok(self.removed.then(|| without(self.out, self.dead)))
+    }
+}
+
+impl Chosen {
+    fn place(&mut self, place: Range<usize>) {
+        match self.places.last_mut() {
+            Some(last) if last.end == place.start => last.end = place.end,
+            _ if place.is_empty() => {}
+            _ => self.places.push(place),
+        }
+    }
+}
+
+fn without(out: Vec<u8>, mut dead: Vec<Range<usize>>) -> Vec<u8> {
+    if dead.is_empty() {
+        return out;
+    }
+    dead.sort_unstable_by_key(|range| range.start);
+    let mut left = Vec::with_capacity(out.len());
+    let mut from = 0;
+    for range in dead {
+        left.extend_from_slice(out.get(from..range.start).unwrap_or_default());
+        from = range.end;
+    }
+    left.extend_from_slice(out.get(from..).unwrap_or_default());
+    left
+}
+
+/// Writes a message field anew, with the filtered value.
+fn put(out: &mut Vec<u8>, number: u32, wire: Wire, value: &[u8]) {
+    if wire == Wire::Group {
+        varint(out, u64::from(number) << 3 | 3);
+        out.extend_from_slice(value);
+        varint(out, u64::from(number) << 3 | 4);
+    } else {
+        varint(out, u64::from(number) << 3 | 2);
+        varint(out, value.len() as u64);
+        out.extend_from_slice(value);
+    }
+}
+
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8 & 0x7f) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// The message without one of its fields, at the outermost level only.
+pub(crate) fn without_field(message: &[u8], number: u32) -> Result<Vec<u8>, WireError> {
+    let mut out = Vec::with_capacity(message.len());
+    let mut reader = Reader::new(message);
+    while let Some(field) = reader.next()? {
+        if field.number != number {
+            out.extend_from_slice(message.get(field.whole).ok_or(WireError::Truncated)?);
+        }
+    }
+    Ok(out)
+}
