@@ -1,13 +1,13 @@
 //! Formats of identifiers, checked on the text as it stands on the wire after its digits are folded to ASCII. Passing a check
-//! says that an identifier is possible, never that it exists. Sources and vectors: `docs/reference/contract.md`.
+//! says that an identifier is possible, never that it exists. The rules are those of persian-tools (national and legal ids), of
+//! ISO 7064 and ISO 13616 (Sheba), and of ICU's calendar (Jalali); a postal code has no check digit.
 
 use std::fmt;
 
 use iban::{BaseIban, IbanLike as _};
 use icu_calendar::Date;
-use icu_calendar::cal::Persian;
 
-use crate::text::clean_id;
+use crate::text::{clean, clean_id};
 
 /// What a text field holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,15 +53,22 @@ impl Format {
         }
     }
 
-    /// `text` in the form that is compared and hashed: ASCII digits, no separators; a mobile number as `+98…`.
+    /// `text` in the form that is compared and hashed: ASCII digits, no separators; a mobile number as `+98…`, a day as
+    /// `1405/09/02`. A text that does not have the format is only cleaned.
     pub fn normalise(&self, text: &str) -> String {
         match self {
-            Self::JalaliDate => crate::text::ascii_digits(text),
+            Self::JalaliDate => {
+                let text = clean(text);
+                if text.contains('/') { text } else { text.replace('-', "/") }
+            }
             Self::IrIban => clean_id(text).to_ascii_uppercase(),
             Self::IrMobile => {
                 let text = clean_id(text);
-                let rest = ["+98", "0098", "98", "0"].iter().find_map(|prefix| text.strip_prefix(prefix));
-                format!("+98{}", rest.unwrap_or(&text))
+                // 98 may also begin a number that has no prefix: the prefix is the one that leaves ten digits.
+                let national = ["+98", "0098", "98", "0", ""].iter().find_map(|prefix| {
+                    text.strip_prefix(prefix).filter(|rest| rest.len() == 10 && rest.starts_with('9'))
+                });
+                national.map(|number| format!("+98{number}")).unwrap_or(text)
             }
             _ => clean_id(text),
         }
@@ -108,8 +115,7 @@ fn mobile(text: &str) -> bool {
 }
 
 fn jalali(text: &str) -> bool {
-    let separator = if text.contains('/') { '/' } else { '-' };
-    let parts: Vec<&str> = text.split(separator).collect();
+    let parts: Vec<&str> = text.split('/').collect();
     let [year, month, day] = parts.as_slice() else { return false };
     let number = |text: &str, width: usize| {
         (text.len() == width && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u16>().ok()).flatten()
@@ -117,14 +123,10 @@ fn jalali(text: &str) -> bool {
     match (number(year, 4), number(month, 2), number(day, 2)) {
         (Some(year @ 1200..=1599), Some(month), Some(day)) => {
             let (Ok(month), Ok(day)) = (u8::try_from(month), u8::try_from(day)) else { return false };
-            persian(i32::from(year), month, day)
+            Date::try_new_persian(i32::from(year), month, day).is_ok()
         }
         _ => false,
     }
-}
-
-fn persian(year: i32, month: u8, day: u8) -> bool {
-    Date::try_new_persian(year, month, day).is_ok_and(|date: Date<Persian>| date.day_of_month().0 == day)
 }
 
 #[cfg(test)]
@@ -201,11 +203,59 @@ mod tests {
     }
 
     #[test]
+    fn ibans_with_check_digits_that_are_never_issued_are_refused_although_the_arithmetic_passes() {
+        let passes = |check: u32, account: u32| {
+            let digits = format!("{account:022}1827{check:02}");
+            digits.bytes().fold(0, |rest, digit| (rest * 10 + u32::from(digit - b'0')) % 97) == 1
+        };
+        for check in [0, 1, 99] {
+            let account = (0..97).find(|account| passes(check, *account)).unwrap();
+            let text = format!("IR{check:02}{account:022}");
+            assert!(!Format::IrIban.check(&text), "{text}");
+            assert!(Format::IrIban.check(&match check {
+                99 => format!("IR02{account:022}"),
+                low => format!("IR{:02}{account:022}", low + 97),
+            }));
+        }
+    }
+
+    #[test]
     fn mobile_numbers_in_every_spelling() {
         let spellings = ["09022002580", "+989022002580", "00989022002580", "989022002580", "9022002580"];
-        check(Format::IrMobile, &spellings, &["0902200258", "08022002580", "+19022002580"]);
+        check(Format::IrMobile, &spellings, &["0902200258", "08022002580", "+19022002580", "98", "+98", ""]);
         for spelling in spellings {
             assert_eq!(Format::IrMobile.normalise(spelling), "+989022002580");
+        }
+        for spelling in ["9812345678", "09812345678", "989812345678"] {
+            assert_eq!(Format::IrMobile.normalise(spelling), "+989812345678", "98 is no prefix here");
+        }
+    }
+
+    #[test]
+    fn jalali_days_are_those_of_the_published_calendar() {
+        let vectors = [
+            ((1300, 1, 1), (1921, 3, 21)),
+            ((1348, 10, 11), (1970, 1, 1)),
+            ((1357, 11, 22), (1979, 2, 11)),
+            ((1399, 12, 30), (2021, 3, 20)),
+            ((1400, 1, 1), (2021, 3, 21)),
+            ((1402, 10, 11), (2024, 1, 1)),
+            ((1403, 1, 1), (2024, 3, 20)),
+            ((1403, 12, 30), (2025, 3, 20)),
+            ((1404, 1, 1), (2025, 3, 21)),
+            ((1405, 9, 2), (2026, 11, 23)),
+            ((1408, 12, 30), (2030, 3, 20)),
+        ];
+        for ((year, month, day), (gregorian, m, d)) in vectors {
+            assert!(Format::JalaliDate.check(&format!("{year}/{month:02}/{day:02}")));
+            let jalali = Date::try_new_persian(year, month, day).unwrap();
+            let expected = Date::try_new_gregorian(gregorian, m, d).unwrap();
+            assert_eq!(jalali.to_calendar(icu_calendar::Gregorian), expected, "{year}/{month}/{day}");
+        }
+        let leap =
+            [1370, 1375, 1379, 1383, 1387, 1391, 1395, 1399, 1403, 1408, 1412, 1416, 1420, 1424, 1428, 1432, 1436];
+        for year in 1370..=1436 {
+            assert_eq!(Format::JalaliDate.check(&format!("{year}/12/30")), leap.contains(&year), "{year}");
         }
     }
 
@@ -226,5 +276,8 @@ mod tests {
                 "",
             ],
         );
+        for spelling in ["1405/09/02", "1405-09-02", "\u{200F}۱۴۰۵/۰۹/۰۲", "١٤٠٥-٠٩-٠٢"] {
+            assert_eq!(Format::JalaliDate.normalise(spelling), "1405/09/02");
+        }
     }
 }

@@ -15,10 +15,19 @@ fn ascii_digit(c: char) -> char {
     }
 }
 
+/// Marks of direction and of byte order: they come with text that is copied out of forms, and mean nothing in it.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+}
+
 /// An identifier cleaned before a check: ASCII digits; spaces, hyphens, ZWNJ, bidi marks and BOM removed.
 pub fn clean_id(text: &str) -> String {
-    let dropped = |c: &char| matches!(c, ' ' | '-' | '\u{200C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}');
-    text.chars().filter(|c| !dropped(c)).map(ascii_digit).collect()
+    clean(text).replace('-', "")
+}
+
+/// As [`clean_id`], but hyphens stay: they separate the parts of a date.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().filter(|c| !matches!(c, ' ' | '\u{200C}') && !is_mark(*c)).map(ascii_digit).collect()
 }
 
 /// The canonical form of a Persian text, safe to store and to show: ي and ى as ی, ك as ک, ASCII digits, NFC, no tatweel, no bidi
@@ -28,10 +37,12 @@ pub fn fold(text: &str) -> String {
     let letters = text.nfc().filter_map(|c| match c {
         '\u{064A}' | '\u{0649}' => Some('\u{06CC}'),
         '\u{0643}' => Some('\u{06A9}'),
-        '\u{0640}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}' => None,
+        '\u{0640}' => None,
+        c if is_mark(c) => None,
         c => Some(ascii_digit(c)),
     });
-    let folded: String = letters.collect();
+    // Once more NFC: what was taken out may have stood between a letter and its mark.
+    let folded: String = letters.nfc().collect();
     folded.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -52,5 +63,14 @@ mod tests {
             assert_eq!(fold(arabic), fold(persian));
         }
         assert_eq!(fold("  نمی‌خواهی  ها "), "نمی‌خواهی ها", "ZWNJ stays, spaces collapse");
+        assert_eq!(fold("ا\u{0640}\u{0653}"), "آ", "what was apart for a tatweel is composed");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn folding_twice_is_folding_once(text in "[ -\u{0660}ء-ی۰-۹ـ\u{0653}-\u{0655}\u{200C}-\u{200F}]{0,12}|\\PC{0,12}") {
+            let once = fold(&text);
+            proptest::prop_assert_eq!(fold(&once), once);
+        }
     }
 }
