@@ -11,7 +11,7 @@ use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, In
 use crate::finding::{Error, Finding, line_and_column};
 use crate::options::BUILT_IN;
 
-/// Compiles every `.proto` below `folder`; the names of the folder's own files come with the bytes.
+/// Compiles every `.proto` below `folder` that is not hidden; the names of the folder's own files come with the bytes.
 pub(crate) fn folder(folder: &Path) -> Result<(Bytes, Vec<String>), Error> {
     let root = folder.canonicalize().map_err(|source| Error::Read { path: folder.to_owned(), source })?;
     let include = root.parent().unwrap_or(&root).to_owned();
@@ -30,9 +30,12 @@ pub(crate) fn folder(folder: &Path) -> Result<(Bytes, Vec<String>), Error> {
     let mut findings = Vec::new();
     for name in &names {
         if let Err(error) = compiler.open_file(name) {
-            findings.push(finding(name, &error));
+            findings.extend(all(name, &error));
         }
     }
+    // A file that is imported tells its findings once more.
+    findings.sort();
+    findings.dedup();
     if findings.is_empty() {
         Ok((compiler.encode_file_descriptor_set().into(), names))
     } else {
@@ -43,7 +46,12 @@ pub(crate) fn folder(folder: &Path) -> Result<(Bytes, Vec<String>), Error> {
 fn collect(folder: &Path, include: &Path, names: &mut Vec<String>) -> Result<(), Error> {
     let unreadable = |source| Error::Read { path: folder.to_owned(), source };
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path: PathBuf = entry.map_err(unreadable)?.path();
+        let entry = entry.map_err(unreadable)?;
+        // Hidden folders hold other versions of the same files: a mounted ConfigMap's `..data`, a `.git`.
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let path: PathBuf = entry.path();
         if path.is_dir() {
             collect(&path, include, names)?;
         } else if path.extension().is_some_and(|extension| extension == "proto") {
@@ -55,10 +63,18 @@ fn collect(folder: &Path, include: &Path, names: &mut Vec<String>) -> Result<(),
     Ok(())
 }
 
-fn finding(name: &str, error: &protox::Error) -> Finding {
-    let file = error.file().unwrap_or(name).to_owned();
+/// Every fault that the compiler saw in the file at once.
+fn all(name: &str, error: &protox::Error) -> Vec<Finding> {
+    let file = error.file().unwrap_or(name);
+    let code = error.source_code();
+    let related =
+        error.related().into_iter().flatten().map(|related| finding(file, related, related.source_code().or(code)));
+    std::iter::once(finding(file, error, code)).chain(related).collect()
+}
+
+fn finding(file: &str, error: &dyn miette::Diagnostic, code: Option<&dyn miette::SourceCode>) -> Finding {
     let offset = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
-    let text = error.source_code().and_then(|code| {
+    let text = code.and_then(|code| {
         let span = miette::SourceSpan::from(0..offset?);
         code.read_span(&span, 0, 0).ok().map(|contents| String::from_utf8_lossy(contents.data()).into_owned())
     });
@@ -66,7 +82,7 @@ fn finding(name: &str, error: &protox::Error) -> Finding {
         (Some(text), Some(offset)) => line_and_column(&text, offset),
         _ => (0, 0),
     };
-    Finding { file, line, column, message: error.to_string() }
+    Finding { file: file.to_owned(), line, column, message: error.to_string() }
 }
 
 struct BuiltIn;

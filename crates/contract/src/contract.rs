@@ -70,7 +70,7 @@ struct Head {
 }
 
 impl Contract {
-    /// Compiles every `.proto` below `dir`. Imports are looked up beside the folder; Chapar's options, `google/type/date.proto`
+    /// Compiles every `.proto` below `dir`, hidden files and folders left out. Imports are looked up beside the folder; Chapar's options, `google/type/date.proto`
     /// and `google/protobuf/*` are built in.
     ///
     /// # Errors
@@ -147,7 +147,12 @@ fn decode(bytes: &Bytes) -> Result<DescriptorPool, Error> {
     }));
     match decoded {
         Ok(Ok(pool)) => Ok(pool),
-        Ok(Err(error)) => Err(invalid("", error.to_string())),
+        Ok(Err(error)) => Err(Error::Invalid(vec![Finding {
+            file: error.file().unwrap_or_default().to_owned(),
+            line: error.line().map_or(0, |line| line + 1),
+            column: error.column().map_or(0, |column| column + 1),
+            message: error.to_string(),
+        }])),
         Err(_) => Err(invalid("", "these descriptors cannot be read")),
     }
 }
@@ -189,101 +194,4 @@ pub fn merge_descriptor_sets(contracts: &[Contract]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Class, MethodKind};
-
-    fn reference(name: &str) -> std::path::PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto").join(name)
-    }
-
-    fn load(text: &str) -> Result<Contract, Error> {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path().join("t");
-        std::fs::create_dir(&dir).unwrap();
-        std::fs::write(dir.join("t.proto"), text).unwrap();
-        Contract::load(&dir)
-    }
-
-    fn valid(response: &str) -> String {
-        format!(
-            "syntax = \"proto3\";\npackage t;\nimport \"chapar/contract/v1/options.proto\";\nservice S {{\n  rpc Get(Ask) returns (Say) {{\n    option (chapar.contract.v1.method) = {{ subject: \"id\" purposes: [\"a.b\"] }};\n  }}\n}}\nmessage Ask {{ string id = 1; }}\nmessage Say {{\n{response}\n}}\n"
-        )
-    }
-
-    #[test]
-    fn the_reference_contracts_load() {
-        for name in ["civil", "health", "education", "agriculture", "banking"] {
-            let contract = Contract::load(&reference(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(contract.services().all(|service| !service.methods().is_empty()), "{name}");
-            assert!(contract.digest().starts_with("sha256:"));
-        }
-    }
-
-    #[test]
-    fn rules_are_read_from_the_options() {
-        let contract = Contract::load(&reference("civil")).unwrap();
-        let get = contract.method(&"civil.v1.CivilRegistry/GetPerson".parse().unwrap()).unwrap();
-        assert_eq!(get.subject().map(ToString::to_string).as_deref(), Some("national_id"));
-        assert_eq!(get.key().map(ToString::to_string).as_deref(), Some("national_id"));
-        assert!(get.purposes().iter().any(|purpose| purpose.as_str() == "benefit.eligibility"));
-        assert_eq!(get.kind(), MethodKind::Unary);
-        assert!(get.fields().iter().any(|field| field.path == "birth_date" && field.class == Class::Personal));
-        let list = contract.method(&"civil.v1.CivilRegistry/ListChildren".parse().unwrap()).unwrap();
-        assert_eq!(list.kind(), MethodKind::ServerStreaming);
-    }
-
-    #[test]
-    fn the_digest_ignores_comments_and_nothing_else() {
-        let plain = load(&valid("  string id = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL];")).unwrap();
-        let commented =
-            load(&valid("  // A comment.\n  string id = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL];"))
-                .unwrap();
-        let lowered = load(&valid("  string id = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC];")).unwrap();
-        assert_eq!(plain.digest(), commented.digest());
-        assert_ne!(plain.digest(), lowered.digest());
-    }
-
-    #[test]
-    fn every_finding_is_told_with_its_place() {
-        let text = valid("  string id = 1;\n  string name = 2;")
-            .replace("subject: \"id\"", "subject: \"nobody\"")
-            .replace("a.b", "A B");
-        let error = load(&text).unwrap_err().to_string();
-        for part in ["t/t.proto:11:3: t.Say.id", "t/t.proto:12:3: t.Say.name", "`nobody`", "`A B`"] {
-            assert!(error.contains(part), "{part} in\n{error}");
-        }
-    }
-
-    #[test]
-    fn a_typing_error_is_told_with_its_place() {
-        let error = load("syntax = \"proto3\";\npackage t;\nmessage {\n").unwrap_err().to_string();
-        assert!(error.contains("t/t.proto:3:9"), "{error}");
-    }
-
-    #[test]
-    fn streaming_requests_and_editions_are_refused() {
-        let stream = valid("  string id = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC];")
-            .replace("(Ask)", "(stream Ask)");
-        assert!(load(&stream).unwrap_err().to_string().contains("streaming requests"));
-        assert!(load("edition = \"2023\";\npackage t;\n").is_err());
-        let set = prost_types::FileDescriptorSet {
-            file: vec![prost_types::FileDescriptorProto {
-                name: Some("e.proto".into()),
-                syntax: Some("editions".into()),
-                ..Default::default()
-            }],
-        };
-        let error = Contract::from_descriptor_set(set.encode_to_vec().into()).unwrap_err().to_string();
-        assert!(error.contains("editions"), "{error}");
-    }
-
-    #[test]
-    fn merged_sets_hold_each_file_once_with_its_options() {
-        let contracts: Vec<_> = ["civil", "banking"].map(|name| Contract::load(&reference(name)).unwrap()).into();
-        let merged = Contract::from_descriptor_set(merge_descriptor_sets(&contracts).into()).unwrap();
-        assert_eq!(merged.services().count(), 2);
-        let get = merged.method(&"civil.v1.CivilRegistry/GetPerson".parse().unwrap()).unwrap();
-        assert!(!get.purposes().is_empty(), "the options are kept");
-    }
-}
+mod tests;

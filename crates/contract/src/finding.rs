@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// One thing that is wrong, and where.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Finding {
-    /// The file, as its include root knows it, e.g. `civil/v1/civil.proto`.
+    /// The file, as its include root knows it, e.g. `civil/v1/civil.proto`; empty if the bytes name none.
     pub file: String,
     /// 1-based; 0 if the place is the whole file.
     pub line: usize,
@@ -18,7 +18,10 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+        if !self.file.is_empty() {
+            write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        }
+        f.write_str(&self.message)
     }
 }
 

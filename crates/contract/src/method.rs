@@ -93,7 +93,7 @@ pub struct RequestFormat {
     pub path: FieldPath,
     /// What it must be.
     pub format: Format,
-    /// It must be present: it is not declared `optional`.
+    /// It must be present: neither it nor a message around it is declared `optional` or is a member of a oneof.
     pub required: bool,
 }
 
@@ -183,7 +183,7 @@ impl Method {
         &self.fields
     }
 
-    /// Every request field with a format, and the subject.
+    /// Every request field with a format; the subject is among them if it has one.
     pub fn formats(&self) -> &[RequestFormat] {
         &self.formats
     }

@@ -1,6 +1,6 @@
 //! Chapar's own options: their source, built in so that every contract can import it, and their values on a descriptor.
 
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MethodDescriptor};
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MethodDescriptor, ReflectMessage as _};
 
 /// Generated from `proto/chapar/contract/v1/options.proto`.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
@@ -14,17 +14,24 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("google/type/date.proto", include_str!("../../../proto/google/type/date.proto")),
 ];
 
-/// The rules of a method; the defaults if it has none.
-pub(crate) fn method(pool: &DescriptorPool, method: &MethodDescriptor) -> pb::MethodRules {
-    read(pool, &method.options(), "chapar.contract.v1.method")
+/// The rules of a method; the defaults if it has none. Nothing if they are there and cannot be read: a foreign descriptor set
+/// may declare another option of the same name, and rules must not vanish by that.
+pub(crate) fn method(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<pb::MethodRules> {
+    read(pool, &method.options(), "chapar.contract.v1.method", 50710)
 }
 
-/// The rules of a field; the defaults if it has none.
-pub(crate) fn field(pool: &DescriptorPool, field: &FieldDescriptor) -> pb::FieldRules {
-    read(pool, &field.options(), "chapar.contract.v1.field")
+/// The rules of a field, as those of a method.
+pub(crate) fn field(pool: &DescriptorPool, field: &FieldDescriptor) -> Option<pb::FieldRules> {
+    read(pool, &field.options(), "chapar.contract.v1.field", 50711)
 }
 
-fn read<T: prost::Message + Default>(pool: &DescriptorPool, options: &DynamicMessage, extension: &str) -> T {
-    let value = pool.get_extension_by_name(extension).map(|extension| options.get_extension(&extension).into_owned());
-    value.and_then(|value| value.as_message().and_then(|message| message.transcode_to().ok())).unwrap_or_default()
+fn read<T>(pool: &DescriptorPool, options: &DynamicMessage, extension: &str, number: u32) -> Option<T>
+where
+    T: prost::Message + Default,
+{
+    let Some(extension) = pool.get_extension_by_name(extension) else { return Some(T::default()) };
+    if extension.number() != number || extension.containing_message() != options.descriptor() {
+        return None;
+    }
+    options.get_extension(&extension).as_message()?.transcode_to().ok()
 }

@@ -1,0 +1,130 @@
+//! The rules that concern a request's type: where the subject is, and which texts have a format. The gateway reads both from
+//! wire bytes, so what cannot be read there truthfully is refused here.
+
+use prost_reflect::{Cardinality, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, Syntax};
+
+use super::{Checker, in_oneof};
+use crate::format::Format;
+use crate::method::{FieldPath, RequestFormat};
+use crate::options::pb;
+
+/// Where the walk through a request's type is.
+struct Walk<'a> {
+    root: &'a MessageDescriptor,
+    /// Full names of the messages around.
+    inside: Vec<String>,
+    found: Vec<RequestFormat>,
+}
+
+/// What holds for everything inside one embedded message.
+#[derive(Clone, Copy)]
+struct Around {
+    /// It may be absent as a whole.
+    optional: bool,
+    /// There may be many of it.
+    many: bool,
+}
+
+impl Checker<'_> {
+    pub(super) fn subject(
+        &mut self,
+        rules: &pb::MethodRules,
+        input: &MessageDescriptor,
+        name: &str,
+        file: &FileDescriptor,
+        at: &[i32],
+    ) -> Option<FieldPath> {
+        if rules.subject.is_empty() {
+            return None;
+        }
+        let Ok(path) = FieldPath::resolve(input, &rules.subject) else {
+            let message = format!("{name}: the subject `{}` is no field of {}", rules.subject, input.full_name());
+            self.find(file, at, message);
+            return None;
+        };
+        let steps = steps(input, &rules.subject);
+        if steps.iter().any(in_oneof) {
+            self.find(file, at, format!("{name}: the subject must not be a member of a oneof: another could unset it"));
+            return None;
+        }
+        let single = steps.iter().all(|step| step.cardinality() != Cardinality::Repeated);
+        match steps.last().map(FieldDescriptor::kind) {
+            Some(Kind::String | Kind::Int64 | Kind::Uint64) if single => Some(path),
+            _ => {
+                self.find(file, at, format!("{name}: the subject must be one text or 64-bit number, not repeated"));
+                None
+            }
+        }
+    }
+
+    pub(super) fn formats(&mut self, input: &MessageDescriptor) -> Vec<RequestFormat> {
+        let mut walk = Walk { root: input, inside: Vec::new(), found: Vec::new() };
+        self.walk(&mut walk, input, "", Around { optional: false, many: false });
+        walk.found
+    }
+
+    fn walk(&mut self, walk: &mut Walk<'_>, message: &MessageDescriptor, prefix: &str, around: Around) {
+        let again = walk.inside.iter().any(|name| name == message.full_name());
+        walk.inside.push(message.full_name().to_owned());
+        for field in message.fields() {
+            let path = format!("{prefix}{}", field.name());
+            let optional = around.optional || may_be_absent(&field);
+            let many = around.many || field.cardinality() == Cardinality::Repeated;
+            if let Some(format) = self.format(&field) {
+                if many || again {
+                    self.find_field(&field, "a format is checked only where a request has one such value");
+                } else if let Ok(path) = FieldPath::resolve(walk.root, &path) {
+                    walk.found.push(RequestFormat { path, format, required: !optional });
+                }
+            }
+            if let Kind::Message(inner) = field.kind()
+                && !again
+            {
+                self.walk(walk, &inner, &format!("{path}."), Around { optional, many });
+            }
+        }
+        walk.inside.pop();
+    }
+
+    fn format(&mut self, field: &FieldDescriptor) -> Option<Format> {
+        let rules = self.field_rules(field);
+        let format = match pb::Format::try_from(rules.format) {
+            Ok(pb::Format::Unspecified) => return None,
+            Ok(pb::Format::IrNationalId) => Format::IrNationalId,
+            Ok(pb::Format::IrLegalId) => Format::IrLegalId,
+            Ok(pb::Format::IrPostalCode) => Format::IrPostalCode,
+            Ok(pb::Format::IrIban) => Format::IrIban,
+            Ok(pb::Format::IrMobile) => Format::IrMobile,
+            Ok(pb::Format::JalaliDate) => Format::JalaliDate,
+            Err(_) => {
+                self.find_field(field, "this format is not known");
+                return None;
+            }
+        };
+        if field.kind() != Kind::String {
+            self.find_field(field, "only a text has a format");
+            return None;
+        }
+        Some(format)
+    }
+}
+
+/// The fields along a dotted path, as far as it goes.
+fn steps(message: &MessageDescriptor, path: &str) -> Vec<FieldDescriptor> {
+    let mut inside = Some(message.clone());
+    let steps = path.split('.').map_while(|name| {
+        let field = inside.take()?.get_field_by_name(name)?;
+        inside = match field.kind() {
+            Kind::Message(inner) => Some(inner),
+            _ => None,
+        };
+        Some(field)
+    });
+    steps.collect()
+}
+
+/// Declared `optional`, or a member of a oneof. A message of proto3 without either must be there.
+fn may_be_absent(field: &FieldDescriptor) -> bool {
+    let proto2 = field.parent_file().syntax() == Syntax::Proto2 && field.cardinality() == Cardinality::Optional;
+    proto2 || field.containing_oneof().is_some()
+}

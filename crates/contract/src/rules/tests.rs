@@ -1,0 +1,116 @@
+//! What a contract may not say, each with the finding that tells it.
+
+use crate::{Contract, Error};
+
+const HEAD: &str = "import \"chapar/contract/v1/options.proto\";\n";
+const SAY: &str = "message Say { string id = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL]; }\n";
+
+/// A contract of one method `S/Get(Ask) returns (Say)` with these rules and types.
+fn contract(syntax: &str, rules: &str, types: &str) -> Result<Contract, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("t");
+    std::fs::create_dir(&dir).unwrap();
+    let service = format!(
+        "service S {{ rpc Get(Ask) returns (Say) {{ option (chapar.contract.v1.method) = {{ {rules} }}; }} }}\n"
+    );
+    std::fs::write(dir.join("t.proto"), format!("syntax = \"{syntax}\";\npackage t;\n{HEAD}{service}{types}")).unwrap();
+    Contract::load(&dir)
+}
+
+fn refused(rules: &str, types: &str, finding: &str) {
+    let error = contract("proto3", rules, types).unwrap_err().to_string();
+    assert!(error.contains("t/t.proto:") && error.contains(finding), "`{finding}` in\n{error}");
+}
+
+/// (path, required) of every format of the one method.
+fn formats(contract: &Contract) -> Vec<(String, bool)> {
+    let method = &contract.service("t.S").unwrap().methods()[0];
+    method.formats().iter().map(|format| (format.path.to_string(), format.required)).collect()
+}
+
+fn national(text: &str) -> String {
+    text.replace("ID", "[(chapar.contract.v1.field).format = FORMAT_IR_NATIONAL_ID]")
+}
+
+#[test]
+fn a_subject_that_another_field_could_unset_is_refused() {
+    let ask = "message Ask { oneof who { string id = 1; string passport = 2; } }\n";
+    refused("subject: \"id\"", &format!("{ask}{SAY}"), "oneof");
+    let ask = "message Ask { oneof who { Person one = 1; string all = 2; } }\nmessage Person { string id = 1; }\n";
+    refused("subject: \"one.id\"", &format!("{ask}{SAY}"), "oneof");
+    let ask = "message Ask { repeated string id = 1; }\n";
+    refused("subject: \"id\"", &format!("{ask}{SAY}"), "not repeated");
+    let ask = "message Ask { map<string, string> id = 1; }\n";
+    refused("subject: \"id.value\"", &format!("{ask}{SAY}"), "not repeated");
+    let ask = "message Ask { optional string id = 1; }\n";
+    assert!(contract("proto3", "subject: \"id\"", &format!("{ask}{SAY}")).is_ok(), "`optional` is no oneof here");
+}
+
+#[test]
+fn a_format_that_would_not_be_checked_is_refused() {
+    let finding = "a format is checked only where a request has one such value";
+    for ask in [
+        "message Ask { repeated string ids = 1 ID; }\n",
+        "message Ask { repeated Person all = 1; }\nmessage Person { string id = 1 ID; }\n",
+        "message Ask { map<string, Person> all = 1; }\nmessage Person { string id = 1 ID; }\n",
+        "message Ask { string id = 1 ID; Ask next = 2; }\n",
+    ] {
+        refused("", &format!("{}{SAY}", national(ask)), finding);
+    }
+    refused("", &format!("{}{SAY}", national("message Ask { int64 id = 1 ID; }\n")), "only a text has a format");
+}
+
+#[test]
+fn a_format_is_required_unless_it_or_what_is_around_it_is_optional() {
+    let ask = national(
+        "message Ask { string a = 1 ID; optional string b = 2 ID; oneof one { string c = 3 ID; string d = 4 ID; }\n\
+         Person e = 5; optional Person f = 6; }\nmessage Person { string id = 1 ID; }\n",
+    );
+    let found = formats(&contract("proto3", "", &format!("{ask}{SAY}")).unwrap());
+    let expected = [("a", true), ("b", false), ("c", false), ("d", false), ("e.id", true), ("f.id", false)];
+    assert_eq!(found, expected.map(|(path, required)| (path.to_owned(), required)));
+    let ask = national("message Ask { required string a = 1 ID; optional string b = 2 ID; }\n");
+    let say = SAY.replace("string id", "optional string id");
+    let found = formats(&contract("proto2", "", &format!("{ask}{say}")).unwrap());
+    assert_eq!(found, [("a".to_owned(), true), ("b".to_owned(), false)]);
+}
+
+#[test]
+fn a_key_is_one_comparable_field_at_the_top() {
+    let ask = "message Ask { string id = 1; }\n";
+    let key = "[(chapar.contract.v1.field) = { class: CLASS_PERSONAL key: true }]";
+    let two = format!("{ask}message Say {{ string id = 1 {key}; string other = 2 {key}; }}\n");
+    refused("subject: \"id\"", &two, "one key");
+    let wrong = "a key is one text or 64-bit number at the top";
+    refused("subject: \"id\"", &format!("{ask}message Say {{ bool id = 1 {key}; }}\n"), wrong);
+    refused("subject: \"id\"", &format!("{ask}message Say {{ repeated string id = 1 {key}; }}\n"), wrong);
+    let deep = format!("{ask}message Say {{ In inside = 1; }}\nmessage In {{ string id = 1 {key}; }}\n");
+    refused("subject: \"id\"", &deep, wrong);
+    refused("", &format!("{ask}message Say {{ string id = 1 {key}; }}\n"), "the method names none");
+}
+
+#[test]
+fn a_message_cannot_hide_the_class_of_what_is_inside_it() {
+    let types = |class: &str| {
+        format!(
+            "message Ask {{ string id = 1; }}\nmessage Say {{ In inside = 1 [(chapar.contract.v1.field).class = {class}]; }}\n\
+             message In {{ Deep deep = 1; }}\nmessage Deep {{ string s = 1 [(chapar.contract.v1.field).class = CLASS_SENSITIVE]; In again = 2; }}\n"
+        )
+    };
+    refused("", &types("CLASS_PERSONAL"), "lower class");
+    assert!(contract("proto3", "", &types("CLASS_SENSITIVE")).is_ok());
+}
+
+#[test]
+fn row_scopes_are_columns_and_limits_have_bounds() {
+    let types = format!("message Ask {{ string id = 1; }}\n{SAY}");
+    refused("row_scopes: [\"province) OR (1=1\"]", &types, "is no column");
+    refused("row_scopes: [\"\"]", &types, "is no column");
+    refused("max_rows: 100001", &types, "max_rows is at most 100000");
+    for timeout in ["{}", "{ seconds: 31 }", "{ nanos: 999999 }", "{ seconds: -1 }"] {
+        refused(&format!("timeout: {timeout}"), &types, "from 1 ms to 30 s");
+    }
+    let plain = contract("proto3", "", &types).unwrap();
+    let method = &plain.service("t.S").unwrap().methods()[0];
+    assert_eq!((method.timeout().as_secs(), method.max_rows()), (1, 1000), "the defaults");
+}
