@@ -74,10 +74,10 @@ impl Shape {
     /// One sentence per field that columns cannot fill.
     pub(crate) fn new(method: &Method) -> Result<Self, Vec<String>> {
         let output = method.output();
-        let list = match method.kind() {
-            MethodKind::Unary => only_list(output),
-            MethodKind::ServerStreaming => None,
-        };
+        if method.kind().streams_requests() {
+            return Err(vec!["streams its requests, which no statement can answer".to_owned()]);
+        }
+        let list = if method.kind() == MethodKind::Unary { only_list(output) } else { None };
         let (cardinality, message, prefix) = match &list {
             Some((field, message)) => {
                 (Cardinality::List(field.number()), message.clone(), format!("{}.", field.name()))

@@ -16,6 +16,32 @@ pub enum MethodKind {
     Unary,
     /// One request, any number of responses.
     ServerStreaming,
+    /// Any number of requests, one response.
+    ClientStreaming,
+    /// Any number of requests and of responses, in any order.
+    BidiStreaming,
+}
+
+impl MethodKind {
+    /// By what the two sides send.
+    pub(crate) fn new(client_streaming: bool, server_streaming: bool) -> Self {
+        match (client_streaming, server_streaming) {
+            (false, false) => Self::Unary,
+            (false, true) => Self::ServerStreaming,
+            (true, false) => Self::ClientStreaming,
+            (true, true) => Self::BidiStreaming,
+        }
+    }
+
+    /// Whether the caller sends any number of requests.
+    pub fn streams_requests(self) -> bool {
+        matches!(self, Self::ClientStreaming | Self::BidiStreaming)
+    }
+
+    /// Whether the answer is any number of messages.
+    pub fn streams_responses(self) -> bool {
+        matches!(self, Self::ServerStreaming | Self::BidiStreaming)
+    }
 }
 
 /// How sensitive a field is.
@@ -102,6 +128,7 @@ pub struct RequestFormat {
 pub struct Method {
     pub(crate) path: MethodPath,
     pub(crate) kind: MethodKind,
+    pub(crate) idempotent: bool,
     pub(crate) input: MessageDescriptor,
     pub(crate) output: MessageDescriptor,
     pub(crate) subject: Option<FieldPath>,
@@ -128,9 +155,15 @@ impl Method {
         &self.path
     }
 
-    /// Unary or server-streaming; a contract with another kind does not load.
+    /// How many messages go which way.
     pub fn kind(&self) -> MethodKind {
         self.kind
+    }
+
+    /// Whether the contract declares that asking twice is as asking once: `idempotency_level` is `NO_SIDE_EFFECTS` or
+    /// `IDEMPOTENT`.
+    pub fn is_idempotent(&self) -> bool {
+        self.idempotent
     }
 
     /// The request's type.
@@ -163,7 +196,7 @@ impl Method {
         &self.purposes
     }
 
-    /// The longest that a call may take: 1 ms to 30 s.
+    /// The longest that a call may take, all its messages included: 1 ms to 30 s; up to 24 h if a side streams.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }

@@ -18,6 +18,7 @@ use crate::method::{FieldPath, Method, MethodKind};
 use crate::options::{self, pb};
 
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_STREAM: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_ROWS: u32 = 100_000;
 
 /// The services of the files that `own` names, or every finding in them.
@@ -85,12 +86,11 @@ impl Checker<'_> {
         let name = format!("{}/{}", method.parent_service().full_name(), method.name());
         let rules = options::method(self.pool, method)?;
         let path: MethodPath = name.parse().ok()?;
-        if method.is_client_streaming() {
-            self.find(&file, &at, format!("{name}: streaming requests are not served"));
-        }
         let purposes = self.purposes(&rules, &name, &file, &at);
-        let timeout = self.timeout(&rules).unwrap_or_else(|| {
-            self.find(&file, &at, format!("{name}: a timeout is from 1 ms to 30 s"));
+        let kind = MethodKind::new(method.is_client_streaming(), method.is_server_streaming());
+        let timeout = timeout(&rules, kind).unwrap_or_else(|| {
+            let most = if kind == MethodKind::Unary { "30 s" } else { "24 h, for a stream" };
+            self.find(&file, &at, format!("{name}: a timeout is from 1 ms to {most}"));
             Duration::ZERO
         });
         if rules.max_rows > MAX_ROWS {
@@ -119,7 +119,8 @@ impl Checker<'_> {
         }
         Some(Method {
             path,
-            kind: if method.is_server_streaming() { MethodKind::ServerStreaming } else { MethodKind::Unary },
+            kind,
+            idempotent: is_idempotent(method),
             input,
             output,
             subject,
@@ -144,12 +145,19 @@ impl Checker<'_> {
         });
         purposes.collect()
     }
+}
 
-    fn timeout(&self, rules: &pb::MethodRules) -> Option<Duration> {
-        let Some(timeout) = rules.timeout else { return Some(Duration::from_secs(1)) };
-        let timeout = Duration::try_from(timeout).ok()?;
-        (Duration::from_millis(1)..=MAX_TIMEOUT).contains(&timeout).then_some(timeout)
-    }
+fn timeout(rules: &pb::MethodRules, kind: MethodKind) -> Option<Duration> {
+    let Some(timeout) = rules.timeout else { return Some(Duration::from_secs(1)) };
+    let timeout = Duration::try_from(timeout).ok()?;
+    let most = if kind == MethodKind::Unary { MAX_TIMEOUT } else { MAX_STREAM };
+    (Duration::from_millis(1)..=most).contains(&timeout).then_some(timeout)
+}
+
+fn is_idempotent(method: &MethodDescriptor) -> bool {
+    use prost_reflect::prost_types::method_options::IdempotencyLevel::{Idempotent, NoSideEffects};
+    let options = method.method_descriptor_proto().options.as_ref();
+    options.is_some_and(|options| matches!(options.idempotency_level(), NoSideEffects | Idempotent))
 }
 
 /// A member of a declared oneof; proto3's `optional` is none.

@@ -26,6 +26,24 @@ pub struct Subsystem {
     pub issuers: Arc<[[u8; 32]]>,
 }
 
+/// What answers for a service.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Server {
+    /// Chapar's adapter: it is told what the grant allows, and its status is a word of the catalogue.
+    Adapter,
+    /// The agency's own gRPC server: its status, messages of errors and encodings pass as they are.
+    Grpc(PassedMetadata),
+}
+
+/// Custom metadata that passes between a caller and an agency's own server; all other is dropped. Lower case, each allowed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct PassedMetadata {
+    /// From the caller to the server.
+    pub request: Vec<String>,
+    /// From the server to the caller, in headers and in trailers.
+    pub response: Vec<String>,
+}
+
 /// One service: a contract, who provides it, and where.
 pub struct ServiceEntry {
     /// The full name, e.g. `civil.v1.CivilRegistry`.
@@ -36,6 +54,8 @@ pub struct ServiceEntry {
     pub provider: MemberId,
     /// Who may answer for it; at least one.
     pub adapters: Vec<Identity>,
+    /// What answers at those places.
+    pub server: Server,
     /// Where the adapters listen, `https://host:port`; none if they dial in.
     pub endpoints: Vec<String>,
     /// Calls that the agency's database may be given at once; no cap if absent. At least 1.

@@ -16,7 +16,7 @@ mod source;
 mod testing;
 
 pub use decide::{Question, Refused};
-pub use entry::{MethodEntry, Name, ServiceEntry, Subsystem};
+pub use entry::{MethodEntry, Name, PassedMetadata, Server, ServiceEntry, Subsystem};
 pub use finding::{Finding, Kind, LoadErrors};
 pub use grant::{Citizen, Grant, Permit, Requires, Validity};
 pub use registry::{Registry, Right};

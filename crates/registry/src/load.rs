@@ -4,6 +4,7 @@
 mod delegation;
 mod grant;
 mod member;
+mod server;
 mod service;
 mod test;
 mod value;

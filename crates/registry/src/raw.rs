@@ -51,8 +51,20 @@ pub(crate) struct Service {
     pub(crate) adapters: Spanned<Vec<Text>>,
     #[serde(default)]
     pub(crate) endpoints: Vec<Text>,
+    pub(crate) server: Option<Text>,
+    #[serde(default)]
+    pub(crate) metadata: Metadata,
     #[serde(default)]
     pub(crate) limit: ServiceLimit,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Metadata {
+    #[serde(default)]
+    pub(crate) request: Vec<Text>,
+    #[serde(default)]
+    pub(crate) response: Vec<Text>,
 }
 
 #[derive(Debug, Default, Deserialize)]

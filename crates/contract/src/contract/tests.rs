@@ -71,10 +71,28 @@ fn a_typing_error_is_told_with_its_place() {
 }
 
 #[test]
-fn streaming_requests_and_editions_are_refused() {
-    let stream =
-        valid("  string id = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC];").replace("(Ask)", "(stream Ask)");
-    assert!(load(&stream).unwrap_err().to_string().contains("streaming requests"));
+fn a_method_may_stream_either_way() {
+    let unary = valid("  string id = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC];");
+    let kind = |text: String| load(&text).unwrap().services().next().unwrap().methods()[0].kind();
+    let asking = unary.replace("(Ask)", "(stream Ask)");
+    assert_eq!(kind(unary), MethodKind::Unary);
+    assert_eq!(kind(asking.clone()), MethodKind::ClientStreaming);
+    assert_eq!(kind(asking.replace("returns (Say)", "returns (stream Say)")), MethodKind::BidiStreaming);
+}
+
+#[test]
+fn a_stream_may_last_a_day_and_no_longer() {
+    let unary = valid("  string id = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC];");
+    let lasting = |seconds: u32| {
+        let rules = format!("subject: \"id\" timeout: {{ seconds: {seconds} }}");
+        load(&unary.replace("(Ask)", "(stream Ask)").replace("subject: \"id\"", &rules))
+    };
+    assert!(lasting(86_400).is_ok());
+    assert!(lasting(86_401).unwrap_err().to_string().contains("24 h"));
+}
+
+#[test]
+fn editions_are_refused() {
     assert!(load("edition = \"2023\";\npackage t;\n").is_err());
     let set = prost_types::FileDescriptorSet {
         file: vec![prost_types::FileDescriptorProto {

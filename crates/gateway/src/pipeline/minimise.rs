@@ -2,7 +2,6 @@
 //! does not fit its contract, or is about someone else, is not released at all.
 
 use bytes::Bytes;
-use chapar_contract::MethodKind;
 use chapar_contract::wire;
 use chapar_model::Reason;
 use chapar_transport::frame::{FrameError, MessageReader};
@@ -29,13 +28,13 @@ pub(super) async fn minimise(forwarded: Forwarded) -> Result<Minimised, Refusal>
     let Forwarded { head, answer, exchange } = forwarded;
     let mut messages = Messages { reader: answer, _exchange: exchange };
     let first = messages.next(&head).await?;
-    let answer = match (head.entry.method.kind(), first) {
-        (MethodKind::Unary, Some(message)) => match messages.next(&head).await? {
+    let answer = match (head.entry.method.kind().streams_responses(), first) {
+        (false, Some(message)) => match messages.next(&head).await? {
             None => Answer::Unary(message),
             Some(_) => return Err(violation("adapter answered a unary call with two messages")),
         },
-        (MethodKind::Unary, None) => return Err(violation("adapter answered OK without a message")),
-        (MethodKind::ServerStreaming, first) => Answer::Stream { first, rest: Box::new(messages) },
+        (false, None) => return Err(violation("adapter answered OK without a message")),
+        (true, first) => Answer::Stream { first, rest: Box::new(messages) },
     };
     Ok(Minimised { head, answer })
 }

@@ -54,6 +54,7 @@ impl Draft<'_> {
             contract: contract.clone(),
             provider: file.member.clone(),
             adapters,
+            server: self.server(file, service),
             endpoints: service.endpoints.iter().map(|endpoint| endpoint.get_ref().clone()).collect(),
             concurrent: service.limit.concurrent.map(Into::into),
         });

@@ -2,6 +2,7 @@
 
 use chapar_model::Identity;
 
+use crate::entry::{PassedMetadata, Server};
 use crate::testing::{CONTRACT, Files, grant};
 
 const WELFARE: &str = "gov/welfare/benefits";
@@ -117,6 +118,26 @@ fn a_member_without_issuers_or_with_a_malformed_one_does_not_load() {
         *text = text.lines().filter(|line| !line.starts_with("issuers")).collect::<Vec<_>>().join("\n");
     });
     check(&without.errors(), &["missing field `issuers`"]);
+}
+
+#[test]
+fn an_own_grpc_server_passes_only_metadata_that_is_named_and_tells_no_identity() {
+    let service =
+        |more: &str| Files::default().replace("gov/desk.toml", "[[service]]", &format!("[[service]]\n{more}"));
+    let good = "server = \"grpc\"\nmetadata = { request = [\"x-region\"], response = [\"page-hint-bin\"] }";
+    let registry = service(good).load().unwrap();
+    let passed = PassedMetadata { request: vec!["x-region".into()], response: vec!["page-hint-bin".into()] };
+    assert_eq!(registry.services().next().unwrap().server, Server::Grpc(passed));
+    for name in ["x-forwarded-for", "x_agency_id", "chapar-caller", "grpc-timeout", "authorization-bin"] {
+        let text = format!("server = \"grpc\"\nmetadata = {{ request = [\"{name}\"] }}");
+        check(&service(&text).errors(), &["never passed on"]);
+    }
+    for name in ["X-Region", "", "x region"] {
+        let text = format!("server = \"grpc\"\nmetadata = {{ response = [\"{name}\"] }}");
+        check(&service(&text).errors(), &["a name of metadata has letters"]);
+    }
+    check(&service("server = \"soap\"").errors(), &["no kind of server"]);
+    check(&service("metadata = { response = [\"x-region\"] }").errors(), &["an adapter has no metadata"]);
 }
 
 #[test]
