@@ -1,34 +1,35 @@
 //! The adapters behind each service: a pool of connections per endpoint, each trusted only under the identities that the
 //! registry names for the service, and the cap on calls that protects the agency's database.
 
+mod outgoing;
+mod place;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
-use chapar_model::{MethodPath, Reason};
+use chapar_model::Reason;
 use chapar_registry::{Registry, ServiceEntry};
 use chapar_transport::dial::{self, Pool};
 use chapar_transport::tls::{self, Expect};
-use http::{Request, Response};
-use http_body_util::Full;
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::pipeline::RETRY;
 use crate::refusal::Refusal;
+
+pub(crate) use outgoing::{BoxError, Outbound, Outgoing};
+pub(crate) use place::{Outcome, Place};
 
 /// Every service's way to its adapters.
 pub(crate) struct Upstreams(HashMap<String, Upstream>);
 
 struct Upstream {
-    pools: Vec<Pool<Full<Bytes>>>,
+    pools: Vec<Pool<Outgoing>>,
     turn: AtomicUsize,
     places: Option<Arc<Semaphore>>,
 }
-
-/// A place among the calls that the service serves at once; none where the registry sets no cap.
-pub(crate) type Place = Option<OwnedSemaphorePermit>;
 
 impl Upstreams {
     /// Prepares the way to each service of the registry. Connects nothing yet.
@@ -37,17 +38,20 @@ impl Upstreams {
         registry.services().map(service).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Sends a request to the least troubled endpoint of a service.
-    pub(crate) async fn call(
-        &self,
-        service: &str,
-        path: &MethodPath,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(Response<Incoming>, Place), Refusal> {
-        let upstream = self.0.get(service).ok_or_else(|| down("the registry names no endpoint"))?;
+    /// The ways after a reload: what did not change keeps its connections and what was learnt of it.
+    pub(crate) fn next(&self, registry: &Registry, files: &tls::Files) -> Result<Self, dial::Error> {
+        Self::new(registry, files)
+    }
+
+    /// Sends a call to the least troubled endpoint of its service and waits for the head of the answer.
+    pub(crate) async fn call(&self, outbound: Outbound<'_>) -> Result<(Response<Incoming>, Place), Refusal> {
+        let upstream = self.0.get(outbound.service).ok_or_else(|| down("the registry names no endpoint"))?;
         let place = upstream.place()?;
         let pool = upstream.pick().ok_or_else(|| down("the registry names no endpoint"))?;
-        let response = pool.call(path, request).await.map_err(|error| down(error.to_string()))?;
+        let mut request = Request::new(outbound.body);
+        *request.method_mut() = Method::POST;
+        *request.headers_mut() = outbound.headers;
+        let response = pool.call(outbound.path, request).await.map_err(|error| down(error.to_string()))?;
         Ok((response, place))
     }
 
@@ -75,11 +79,12 @@ impl Upstream {
     fn place(&self) -> Result<Place, Refusal> {
         let busy =
             |_| Refusal::from(Reason::SourceBusy).retry_after(RETRY).because("the service's cap on concurrent calls");
-        self.places.as_ref().map(|places| Arc::clone(places).try_acquire_owned().map_err(busy)).transpose()
+        let permit = self.places.as_ref().map(|places| Arc::clone(places).try_acquire_owned().map_err(busy));
+        Ok(Place { _permit: permit.transpose()? })
     }
 
     /// Endpoints in turn, those that are up first.
-    fn pick(&self) -> Option<&Pool<Full<Bytes>>> {
+    fn pick(&self) -> Option<&Pool<Outgoing>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = || (0..self.pools.len()).map(|step| &self.pools[(turn.wrapping_add(step)) % self.pools.len()]);
         in_turn().find(|pool| pool.is_up()).or_else(|| in_turn().next())

@@ -7,14 +7,13 @@ use bytes::Bytes;
 use chapar_model::{Reason, header};
 use chapar_transport::frame::{self, MessageReader};
 use chapar_transport::timeout;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header as h};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderName, HeaderValue, header as h};
 use hyper::body::Incoming;
 
 use super::read::{Head, Read};
 use crate::observe::Stage;
 use crate::refusal::Refusal;
-use crate::upstream::{Place, Upstreams};
+use crate::upstream::{Outbound, Outgoing, Place, Upstreams};
 
 /// Kept back from the deadline for the way home.
 const MARGIN: std::time::Duration = std::time::Duration::from_millis(2);
@@ -35,12 +34,19 @@ pub(super) struct Exchange {
 pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> Result<Forwarded, Refusal> {
     let Read { head, message } = read;
     let stage = head.span.forwarding(head.entry.method.path());
-    let mut request = Request::new(Full::new(frame::encode(message)));
-    *request.method_mut() = http::Method::POST;
-    set_headers(request.headers_mut(), &head)?;
-    stage.inject(request.headers_mut());
-    let service = &head.entry.service.name;
-    let (response, place) = upstreams.call(service, head.entry.method.path(), request).await?;
+    let mut headers = HeaderMap::new();
+    set_headers(&mut headers, &head)?;
+    stage.inject(&mut headers);
+    let outbound = Outbound {
+        service: &head.entry.service.name,
+        path: head.entry.method.path(),
+        caller: &head.caller.id,
+        deadline: head.deadline,
+        idempotent: head.entry.method.is_idempotent(),
+        headers,
+        body: Outgoing::Whole(frame::encode(message)),
+    };
+    let (response, place) = upstreams.call(outbound).await?;
     let (parts, body) = response.into_parts();
     if parts.status != http::StatusCode::OK {
         return Err(misbehaved(format!("adapter answered HTTP {}", parts.status.as_u16())));

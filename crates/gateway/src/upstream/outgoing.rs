@@ -1,0 +1,67 @@
+//! A request on its way to a provider: its body, and what the choice of a connection needs to know of the call.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use chapar_model::{MethodPath, SubsystemId};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+
+/// Why a body that is produced as it goes came to a premature end.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request's body.
+pub(crate) enum Outgoing {
+    /// All of it. It can be sent again.
+    Whole(Bytes),
+    /// As the caller sends it. What has been taken from it is gone.
+    Stream(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+/// A call as the pipeline hands it over.
+pub(crate) struct Outbound<'a> {
+    /// The full name of the service.
+    pub(crate) service: &'a str,
+    pub(crate) path: &'a MethodPath,
+    /// Whose call it is: callers are kept apart on connections that they share.
+    pub(crate) caller: &'a SubsystemId,
+    /// Nothing is tried again after it.
+    pub(crate) deadline: Instant,
+    /// The method may be run twice for one call.
+    pub(crate) idempotent: bool,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Outgoing,
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Stream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(body) => body.size_hint(),
+        }
+    }
+}
