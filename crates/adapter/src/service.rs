@@ -100,7 +100,7 @@ where
         let reason = match error {
             FrameError::TooLarge { .. } => Reason::MessageTooLarge,
             FrameError::Compressed => Reason::EncodingUnsupported,
-            FrameError::Truncated => Reason::FrameMalformed,
+            FrameError::Truncated | FrameError::Corrupt => Reason::FrameMalformed,
             FrameError::Body(_) => Reason::Cancelled,
         };
         Failure::new(reason, "the request could not be read")

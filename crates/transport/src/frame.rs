@@ -5,12 +5,14 @@ use http::HeaderMap;
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
+use crate::encoding::{Encoding, Unpacking};
+
 const PREFIX: usize = 5;
 
 /// A body that is not a sequence of messages.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// The length in a prefix is over the limit; nothing was allocated for it.
+    /// The length in a prefix is over the limit, and nothing was allocated for it; or what a message unpacks to is.
     #[error("a message is longer than {limit} bytes")]
     TooLarge {
         /// The limit, in bytes.
@@ -19,6 +21,9 @@ pub enum FrameError {
     /// A message is flagged as compressed and no encoding was agreed on, or the flag does not exist.
     #[error("a message has a compression flag that was not agreed on")]
     Compressed,
+    /// A message that is flagged as compressed does not unpack.
+    #[error("a compressed message does not unpack")]
+    Corrupt,
     /// The body ends inside a message.
     #[error("the body ends inside a message")]
     Truncated,
@@ -27,10 +32,20 @@ pub enum FrameError {
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// One message of a body.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Message {
+    /// Its bytes, unpacked.
+    pub bytes: Bytes,
+    /// As it came, if it came compressed.
+    pub packed: Option<Bytes>,
+}
+
 /// Reads the messages of a body, then its trailers. A message that came in one piece is not copied.
 pub struct MessageReader<B> {
     body: B,
     limit: usize,
+    encoding: Option<Encoding>,
     pending: Bytes,
     trailers: Option<HeaderMap>,
     ended: bool,
@@ -43,14 +58,28 @@ where
 {
     /// `limit` is the longest message in bytes, without its prefix.
     pub fn new(body: B, limit: usize) -> Self {
-        Self { body, limit, pending: Bytes::new(), trailers: None, ended: false }
+        Self { body, limit, encoding: None, pending: Bytes::new(), trailers: None, ended: false }
+    }
+
+    /// The encoding of those messages that are flagged as compressed. Without one, no message may be.
+    pub fn encoded(mut self, encoding: Option<Encoding>) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// The next message's bytes, unpacked, or nothing at the end of the body.
+    ///
+    /// # Errors
+    /// [`FrameError`]; the reader is then of no further use.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+        Ok(self.next_message().await?.map(|message| message.bytes))
     }
 
     /// The next message, or nothing at the end of the body.
     ///
     /// # Errors
     /// [`FrameError`]; the reader is then of no further use.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+    pub async fn next_message(&mut self) -> Result<Option<Message>, FrameError> {
         if !self.fill(PREFIX).await? {
             return if self.pending.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
         }
@@ -58,9 +87,11 @@ where
         let length =
             self.pending.get(1..PREFIX).and_then(|bytes| bytes.try_into().ok()).map_or(u32::MAX, u32::from_be_bytes);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if flag != 0 {
-            return Err(FrameError::Compressed);
-        }
+        let packing = match (flag, self.encoding) {
+            (0, _) => None,
+            (1, Some(encoding)) => Some(encoding),
+            _ => return Err(FrameError::Compressed),
+        };
         if length > self.limit {
             return Err(FrameError::TooLarge { limit: self.limit });
         }
@@ -68,7 +99,13 @@ where
             return Err(FrameError::Truncated);
         }
         self.pending.advance(PREFIX);
-        Ok(Some(self.pending.split_to(length)))
+        let bytes = self.pending.split_to(length);
+        let Some(encoding) = packing else { return Ok(Some(Message { bytes, packed: None })) };
+        let unpacked = encoding.unpack(&bytes, self.limit).map_err(|error| match error {
+            Unpacking::TooLarge => FrameError::TooLarge { limit: self.limit },
+            Unpacking::Corrupt => FrameError::Corrupt,
+        })?;
+        Ok(Some(Message { bytes: unpacked, packed: Some(bytes) }))
     }
 
     /// The trailers, once [`MessageReader::next`] has come to the end; nothing if there were none.
@@ -102,8 +139,17 @@ where
 
 /// A message with its prefix, as one piece. Messages of a bus are short: one copy costs less than a second frame on the wire.
 pub fn encode(message: Bytes) -> Bytes {
+    framed(0, message)
+}
+
+/// The same of a message that is packed by the encoding that the headers name.
+pub fn encode_packed(message: Bytes) -> Bytes {
+    framed(1, message)
+}
+
+fn framed(flag: u8, message: Bytes) -> Bytes {
     let mut framed = BytesMut::with_capacity(PREFIX + message.len());
-    framed.put_u8(0);
+    framed.put_u8(flag);
     framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     framed.put(message);
     framed.freeze()
@@ -139,6 +185,29 @@ mod tests {
         let at = framed.as_ptr().wrapping_add(PREFIX);
         let mut reader = MessageReader::new(Full::new(framed), 100);
         assert_eq!(reader.next().await.unwrap().unwrap().as_ptr(), at);
+    }
+
+    #[tokio::test]
+    async fn a_compressed_message_is_read_unpacked_and_kept_as_it_came() {
+        let packed = Encoding::Gzip.pack(b"message").unwrap();
+        let both = [encode_packed(packed.clone()), encode(Bytes::from_static(b"plain"))].concat();
+        let mut reader = MessageReader::new(Full::new(both.into()), 100).encoded(Some(Encoding::Gzip));
+        let message = reader.next_message().await.unwrap().unwrap();
+        assert_eq!((message.bytes, message.packed), (Bytes::from_static(b"message"), Some(packed)));
+        let message = reader.next_message().await.unwrap().unwrap();
+        assert_eq!((message.bytes, message.packed), (Bytes::from_static(b"plain"), None));
+    }
+
+    #[tokio::test]
+    async fn a_message_may_not_be_compressed_otherwise_than_the_headers_say() {
+        let read = |bytes: Bytes, encoding| async move {
+            MessageReader::new(Full::new(bytes), 100).encoded(encoding).next().await.unwrap_err()
+        };
+        let packed = |message: &[u8]| encode_packed(Encoding::Zstd.pack(message).unwrap());
+        assert!(matches!(read(packed(b"m"), None).await, FrameError::Compressed));
+        assert!(matches!(read(packed(b"m"), Some(Encoding::Gzip)).await, FrameError::Corrupt));
+        assert!(matches!(read(packed(&[0; 101]), Some(Encoding::Zstd)).await, FrameError::TooLarge { limit: 100 }));
+        assert!(matches!(read(framed(2, Bytes::new()), Some(Encoding::Zstd)).await, FrameError::Compressed));
     }
 
     #[tokio::test]

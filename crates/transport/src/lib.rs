@@ -4,6 +4,7 @@
 //! Deliberately absent: what a call means, who may make it, and any identity but that of the peer's certificate.
 
 pub mod dial;
+pub mod encoding;
 mod error;
 pub mod frame;
 mod peer;
