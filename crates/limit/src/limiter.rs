@@ -1,4 +1,5 @@
-//! One limiter per grant. Built once from the registry; a new registry gets a new one.
+//! One limiter per grant, built from the registry. A new registry gets a new one, in which a grant whose limits stay goes on
+//! counting where it was.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -13,9 +14,13 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
 /// The limits of every grant. `C` is the monotonic clock; tests bring their own.
-pub struct Limiter<C: Clock = DefaultClock>(HashMap<GrantId, Gate<C>>);
+pub struct Limiter<C: Clock = DefaultClock> {
+    gates: HashMap<GrantId, Arc<Gate<C>>>,
+    clock: C,
+}
 
 struct Gate<C: Clock> {
+    limits: Limits,
     rate: Option<Meter<C>>,
     places: Option<Places>,
 }
@@ -72,12 +77,19 @@ impl Limiter<DefaultClock> {
 impl<C: Clock + Clone> Limiter<C> {
     /// The same with another clock.
     pub fn with_clock(grants: impl IntoIterator<Item = (GrantId, Limits)>, clock: C) -> Self {
+        let gates = grants.into_iter().map(|(grant, limits)| (grant, Arc::new(Gate::new(limits, &clock)))).collect();
+        Self { gates, clock }
+    }
+
+    /// Limits for the grants of a new registry. A grant whose limits are the same keeps what it has spent and what is running;
+    /// one whose limits have changed begins anew.
+    pub fn next(&self, grants: impl IntoIterator<Item = (GrantId, Limits)>) -> Self {
         let gate = |(grant, limits): (GrantId, Limits)| {
-            let rate = limits.rate.map(|rate| Meter::new(rate, limits.burst, clock.clone()));
-            let places = limits.concurrent.map(|most| Places { most: most.get(), taken: Arc::default() });
-            (grant, Gate { rate, places })
+            let same = self.gates.get(&grant).filter(|gate| gate.limits == limits);
+            let gate = same.map_or_else(|| Arc::new(Gate::new(limits, &self.clock)), Arc::clone);
+            (grant, gate)
         };
-        Self(grants.into_iter().map(gate).collect())
+        Self { gates: grants.into_iter().map(gate).collect(), clock: self.clock.clone() }
     }
 
     /// Counts one call of `grant`. A call that is denied counts for nothing.
@@ -86,11 +98,19 @@ impl<C: Clock + Clone> Limiter<C> {
     /// [`Denied`], with the limit that the call is over. A grant that the limiter does not know is denied: it can only come of
     /// a mistake, and a mistake must not lift a limit.
     pub fn admit(&self, grant: &GrantId) -> Result<Admission, Denied> {
-        let gate = self.0.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
+        let gate = self.gates.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
         // The place first: it can be given back if the rate says no, a token cannot.
         let admission = gate.places.as_ref().map_or(Ok(Admission { taken: None }), Places::take)?;
         gate.rate.as_ref().map_or(Ok(()), Meter::check)?;
         Ok(admission)
+    }
+}
+
+impl<C: Clock + Clone> Gate<C> {
+    fn new(limits: Limits, clock: &C) -> Self {
+        let rate = limits.rate.map(|rate| Meter::new(rate, limits.burst, clock.clone()));
+        let places = limits.concurrent.map(|most| Places { most: most.get(), taken: Arc::default() });
+        Self { limits, rate, places }
     }
 }
 
@@ -198,6 +218,21 @@ mod tests {
         }
         clock.advance(Duration::from_secs(1));
         assert!(limiter.admit(&grant()).is_ok());
+    }
+
+    #[test]
+    fn a_new_registry_does_not_refill_what_is_spent() {
+        let (before, _) = limiter(limits("1/s", 2, 1));
+        let held = before.admit(&grant()).unwrap();
+        let after = before.next([(grant(), limits("1/s", 2, 1))]);
+        assert_eq!(after.admit(&grant()).unwrap_err(), Denied::Concurrency { limit: 1 }, "one is running");
+        drop(held);
+        drop(after.admit(&grant()).unwrap());
+        assert!(matches!(after.admit(&grant()), Err(Denied::Rate { .. })), "the burst of 2 is spent");
+        let changed = after.next([(grant(), limits("1/s", 3, 1))]);
+        assert!(changed.admit(&grant()).is_ok(), "other limits begin anew");
+        let gone = changed.next([]);
+        assert!(gone.admit(&grant()).is_err(), "a grant that is gone admits nothing");
     }
 
     #[test]
