@@ -10,12 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use chapar_contract::Contract;
 use chapar_model::MethodPath;
-use chapar_transport::dial::{Pool, Settings};
+use chapar_transport::dial::{Incoming, Pool, Settings};
 use chapar_transport::frame::{self, MessageReader};
 use chapar_transport::tls::{self, Expect};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -26,7 +25,7 @@ use crate::repository;
 /// One subsystem with its connection.
 #[derive(Clone)]
 pub struct Caller {
-    pool: Arc<Pool<Full<Bytes>>>,
+    pool: Arc<Pool>,
     contract: Contract,
 }
 

@@ -57,7 +57,7 @@ fn settings(folder: &Path) -> Config {
     Config::load(&folder.join("adapter.toml")).unwrap()
 }
 
-struct Caller(dial::Pool<Full<Bytes>>);
+struct Caller(dial::Pool);
 
 impl Caller {
     fn new(folder: &Path, name: &str, port: u16) -> Self {

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use chapar_model::header;
+use chapar_transport::dial::Incoming;
 use chapar_transport::frame::{FrameError, MessageReader};
 use http::HeaderMap;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::error::CallError;

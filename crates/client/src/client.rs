@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chapar_model::MethodPath;
-use chapar_transport::dial::{self, DialError, Pool};
+use chapar_transport::dial::{self, DialError, Incoming, Pool};
 use chapar_transport::frame::{self, MessageReader};
 use chapar_transport::tls::{self, Expect, Files};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::answer::{Answer, Messages};
@@ -42,7 +41,7 @@ pub struct Config {
 /// A caller of the bus. Connections are opened again when they end.
 pub struct Client {
     gateway: String,
-    pool: Pool<Full<Bytes>>,
+    pool: Pool,
 }
 
 impl Client {
@@ -135,6 +134,7 @@ impl Client {
         let gateway = self.gateway.clone();
         match error {
             DialError::Unreachable { problem, .. } => CallError::Unreachable { gateway, problem },
+            full @ DialError::Full { .. } => CallError::Unreachable { gateway, problem: full.cause() },
             broken @ DialError::Broken { .. } => CallError::Broken { gateway, problem: broken.cause() },
         }
     }

@@ -13,12 +13,12 @@ use chapar_registry::{Registry, ServiceEntry};
 use chapar_transport::dial::{self, Pool};
 use chapar_transport::tls::{self, Expect};
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
 use crate::pipeline::RETRY;
 use crate::refusal::Refusal;
 
+pub(crate) use chapar_transport::dial::Incoming;
 pub(crate) use outgoing::{BoxError, Outbound, Outgoing};
 pub(crate) use place::{Outcome, Place};
 
@@ -26,7 +26,7 @@ pub(crate) use place::{Outcome, Place};
 pub(crate) struct Upstreams(HashMap<String, Upstream>);
 
 struct Upstream {
-    pools: Vec<Pool<Outgoing>>,
+    pools: Vec<Pool>,
     turn: AtomicUsize,
     places: Option<Arc<Semaphore>>,
 }
@@ -84,7 +84,7 @@ impl Upstream {
     }
 
     /// Endpoints in turn, those that are up first.
-    fn pick(&self) -> Option<&Pool<Outgoing>> {
+    fn pick(&self) -> Option<&Pool> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = || (0..self.pools.len()).map(|step| &self.pools[(turn.wrapping_add(step)) % self.pools.len()]);
         in_turn().find(|pool| pool.is_up()).or_else(|| in_turn().next())

@@ -148,7 +148,7 @@ fn national_ids(dir: &Path) -> Result<Vec<String>, Error> {
 /// One way to the record.
 #[derive(Clone)]
 struct Target {
-    pool: Arc<Pool<Full<Bytes>>>,
+    pool: Arc<Pool>,
     headers: http::HeaderMap,
     ids: Arc<Vec<String>>,
 }

@@ -8,12 +8,11 @@ use chapar_model::{Reason, header};
 use chapar_transport::frame::{self, MessageReader};
 use chapar_transport::timeout;
 use http::{HeaderMap, HeaderName, HeaderValue, header as h};
-use hyper::body::Incoming;
 
 use super::read::{Head, Read};
 use crate::observe::Stage;
 use crate::refusal::Refusal;
-use crate::upstream::{Outbound, Outgoing, Place, Upstreams};
+use crate::upstream::{Incoming, Outbound, Outgoing, Place, Upstreams};
 
 /// Kept back from the deadline for the way home.
 const MARGIN: std::time::Duration = std::time::Duration::from_millis(2);

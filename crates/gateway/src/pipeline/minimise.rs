@@ -5,11 +5,11 @@ use bytes::Bytes;
 use chapar_contract::wire;
 use chapar_model::Reason;
 use chapar_transport::frame::{FrameError, MessageReader};
-use hyper::body::Incoming;
 
 use super::forward::{Exchange, Forwarded, adapter_status};
 use super::read::Head;
 use crate::refusal::Refusal;
+use crate::upstream::Incoming;
 
 /// An answer cut down to its grant. Nothing of it has left yet.
 pub(super) struct Minimised {

@@ -1,8 +1,8 @@
 //! How long to leave an endpoint alone after it failed, and what to tell those who ask meanwhile.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
-use super::Settings;
+use super::{Settings, chance};
 
 #[derive(Default)]
 pub(super) struct BackOff {
@@ -21,7 +21,7 @@ impl BackOff {
     pub(super) fn failed(&mut self, settings: &Settings, problem: String) {
         let doubled = settings.back_off.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
-        self.until = Some(Instant::now() + doubled.min(settings.back_off_most).mul_f64(jitter()));
+        self.until = Some(Instant::now() + doubled.min(settings.back_off_most).mul_f64(chance::half_to_one()));
         self.problem = problem;
     }
 
@@ -30,15 +30,6 @@ impl BackOff {
         if self.failures > 0 {
             *self = Self::default();
         }
-    }
-}
-
-/// 0.5 to 1, so that many clients of one endpoint do not come back together.
-fn jitter() -> f64 {
-    let mut random = [0; 1];
-    match aws_lc_rs::rand::fill(&mut random) {
-        Ok(()) => 0.5 + f64::from(random[0]) / 512.0,
-        Err(_) => 1.0,
     }
 }
 

@@ -1,100 +1,103 @@
-//! The open connections of a pool. A caller gets the least loaded one at once; it waits only when there is none. Connecting
-//! is a task of its own, so a caller that gives up does not undo it, and a crowd shares one attempt.
+//! The open connections of a pool. A caller gets a place on one at once; it waits only when there is none and one is being
+//! opened. Connecting is a task of its own, so a caller that gives up does not undo it, and a crowd shares one attempt.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
-use http_body::Body;
-use hyper::client::conn::http2::SendRequest;
+use chapar_model::SubsystemId;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use super::Settings;
 use super::back_off::BackOff;
 use super::connect::Endpoint;
-use crate::error::causes;
+use super::link::{Broken, Full, Link, Ticket};
+use super::{DialError, Settings, chance};
 
-pub(super) struct Connections<B> {
+pub(super) struct Connections {
     pub(super) endpoint: Endpoint,
     settings: Settings,
-    state: Mutex<State<B>>,
+    state: Mutex<State>,
+    /// Told whenever a call gives up its place.
+    freed: Arc<Notify>,
 }
 
-struct State<B> {
-    open: Vec<Open<B>>,
+struct State {
+    open: Vec<Link>,
     /// Closed when the attempt is over.
     attempt: Option<watch::Receiver<()>>,
     back_off: BackOff,
 }
 
-struct Open<B> {
-    sender: SendRequest<B>,
-    status: Arc<Status>,
-}
-
-/// What calls have learnt of a connection.
-#[derive(Default)]
-struct Status {
-    in_flight: AtomicUsize,
-    answered: AtomicBool,
-}
-
-/// A connection for one call, counted while it waits for the head of its answer.
-pub(super) struct Connection<B> {
-    pub(super) sender: SendRequest<B>,
-    status: Arc<Status>,
-}
-
-enum Choice<B> {
-    Use(Connection<B>),
+enum Choice {
+    Use(Ticket),
     Wait(watch::Receiver<()>),
-    Rest(String),
+    No(DialError),
 }
 
-impl<B> Connections<B>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+impl Connections {
     pub(super) fn new(endpoint: Endpoint, settings: Settings) -> Self {
         let state = State { open: Vec::new(), attempt: None, back_off: BackOff::default() };
-        Self { endpoint, settings, state: Mutex::new(state) }
+        Self { endpoint, settings, state: Mutex::new(state), freed: Arc::default() }
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.state.lock().open.iter().any(|open| !open.sender.is_closed())
+        self.state.lock().open.iter().any(Link::is_open)
     }
 
-    /// A connection, or why there is none.
-    pub(super) async fn connection(self: &Arc<Self>) -> Result<Connection<B>, String> {
+    /// Whether a back-off says to leave the endpoint alone.
+    pub(super) fn is_resting(&self) -> bool {
+        let state = self.state.lock();
+        !state.open.iter().any(Link::is_open) && state.back_off.resting().is_some()
+    }
+
+    pub(super) fn load(&self) -> usize {
+        self.state.lock().open.iter().map(Link::load).sum()
+    }
+
+    /// A place on a connection, or why there is none.
+    pub(super) async fn ticket(self: &Arc<Self>, caller: Option<&SubsystemId>) -> Result<Ticket, DialError> {
         // One round to join or make an attempt, one to take what came of it, one for a connection that ended in between.
         for _ in 0..3 {
-            match self.choose() {
-                Choice::Use(connection) => return Ok(connection),
-                Choice::Rest(problem) => return Err(problem),
+            match self.choose(caller) {
+                Choice::Use(ticket) => return Ok(ticket),
+                Choice::No(error) => return Err(error),
                 // The error is the news: the attempt is over.
                 Choice::Wait(mut attempt) => attempt.changed().await.unwrap_or_default(),
             }
         }
-        Err("connections end as soon as they are open".to_owned())
+        Err(self.unreachable("connections end as soon as they are open"))
     }
 
-    fn choose(self: &Arc<Self>) -> Choice<B> {
+    /// As [`Self::ticket`], but where all connections are full, in turn with others who wait.
+    pub(super) async fn ticket_in_turn(self: &Arc<Self>) -> Result<Ticket, DialError> {
+        loop {
+            match self.ticket(None).await {
+                Err(DialError::Full { .. }) => self.freed.notified().await,
+                decided => return decided,
+            }
+        }
+    }
+
+    fn choose(self: &Arc<Self>, caller: Option<&SubsystemId>) -> Choice {
         let mut state = self.state.lock();
-        state.open.retain(|open| !open.sender.is_closed());
+        state.open.retain(Link::is_open);
+        if state.open.iter().any(Link::answered) {
+            state.back_off.answered();
+        }
         state.attempt.take_if(|attempt| attempt.has_changed().is_err());
-        let load = |open: &&Open<B>| open.status.in_flight.load(Ordering::Relaxed);
-        let least = state.open.iter().min_by_key(load);
-        let more = least.is_none_or(|open| load(&open) > 0) && state.open.len() < self.settings.connections.max(1);
-        let least = least.map(Connection::new);
+        let chosen = place(&state.open, caller);
+        let load = chosen.as_ref().map_or(usize::MAX, Ticket::load);
+        let more = load > self.settings.spread && state.open.len() < self.settings.connections.max(1);
         if more && state.attempt.is_none() && state.back_off.resting().is_none() {
             state.attempt = Some(self.attempt());
         }
-        match (least, &state.attempt) {
-            (Some(connection), _) => Choice::Use(connection),
-            (None, Some(attempt)) => Choice::Wait(attempt.clone()),
-            (None, None) => Choice::Rest(state.back_off.resting().unwrap_or("not connected").to_owned()),
+        match (chosen, &state.attempt) {
+            (Ok(ticket), _) => Choice::Use(ticket),
+            (Err(_), Some(attempt)) => Choice::Wait(attempt.clone()),
+            (Err(full), None) if !state.open.is_empty() => Choice::No(DialError::Full {
+                endpoint: self.endpoint.authority().to_string(),
+                own: full == Full::Share,
+            }),
+            (Err(_), None) => Choice::No(self.unreachable(state.back_off.resting().unwrap_or("not connected"))),
         }
     }
 
@@ -102,73 +105,58 @@ where
         let (over, attempt) = watch::channel(());
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            let opening = this.endpoint.open(this.settings.keepalive);
+            let opening = async {
+                let io = this.endpoint.open(super::PROTOCOL).await?;
+                let freed = Arc::clone(&this.freed);
+                Link::start(io, this.endpoint.authority().clone(), &this.settings, freed).await
+            };
             let opened = tokio::time::timeout(this.settings.connect, opening).await;
             match opened.unwrap_or_else(|_| Err("timed out".to_owned())) {
-                Ok((sender, connection)) => {
-                    let status = Arc::new(Status::default());
-                    this.state.lock().open.push(Open { sender, status: Arc::clone(&status) });
-                    tokio::spawn(drive(connection, status, Arc::downgrade(&this)));
+                Ok((link, driven)) => {
+                    this.state.lock().open.push(link);
+                    tokio::spawn(drive(driven, Arc::downgrade(&this)));
                 }
-                Err(problem) => this.failed(problem),
+                Err(problem) => this.state.lock().back_off.failed(&this.settings, problem),
             }
             drop(over);
         });
         attempt
     }
 
-    fn failed(&self, problem: String) {
-        self.state.lock().back_off.failed(&self.settings, problem);
+    pub(super) fn unreachable(&self, problem: impl Into<String>) -> DialError {
+        DialError::Unreachable { endpoint: self.endpoint.authority().to_string(), problem: problem.into() }
     }
+}
 
-    /// Notes that the server answered, which ends the back-off.
-    pub(super) fn answered(&self, connection: &Connection<B>) {
-        if !connection.status.answered.swap(true, Ordering::Relaxed) {
-            self.state.lock().back_off.answered();
+/// The less loaded of two by chance, or any that has room.
+fn place(open: &[Link], caller: Option<&SubsystemId>) -> Result<Ticket, Full> {
+    if open.is_empty() {
+        return Err(Full::All);
+    }
+    let (one, other) = chance::two_below(open.len());
+    let lighter = if open[other].load() < open[one].load() { other } else { one };
+    let mut why = match open[lighter].ticket(caller) {
+        Ok(ticket) => return Ok(ticket),
+        Err(full) => full,
+    };
+    for link in open {
+        match link.ticket(caller) {
+            Ok(ticket) => return Ok(ticket),
+            Err(Full::Share) => why = Full::Share,
+            Err(Full::All) => {}
         }
     }
+    Err(why)
 }
 
 /// Works a connection until it ends. One that broke before it answered anything counts as a failed connect: with TLS 1.3 a
 /// client learns only after its own handshake that the server did not take its certificate.
-async fn drive<B>(
-    connection: impl Future<Output = hyper::Result<()>>,
-    status: Arc<Status>,
-    connections: Weak<Connections<B>>,
-) where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let Err(error) = connection.await else { return };
-    tracing::debug!(%error, "connection ended");
+async fn drive(driven: impl Future<Output = Result<(), Broken>>, connections: Weak<Connections>) {
+    let Err(Broken { problem, answered }) = driven.await else { return };
+    tracing::debug!(problem, "connection ended");
     if let Some(connections) = connections.upgrade()
-        && !status.answered.load(Ordering::Relaxed)
+        && !answered
     {
-        connections.failed(causes(&error));
-    }
-}
-
-impl<B> Connection<B> {
-    fn new(open: &Open<B>) -> Self {
-        open.status.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { sender: open.sender.clone(), status: Arc::clone(&open.status) }
-    }
-
-    /// Whether the connection failed in TLS before anything was answered on it: the server did not take our certificate, and
-    /// read no request.
-    pub(super) fn turned_away(&self, error: &hyper::Error) -> bool {
-        let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-        let io = causes.filter_map(|cause| {
-            let h2 = cause.downcast_ref::<h2::Error>().and_then(h2::Error::get_io);
-            h2.or_else(|| cause.downcast_ref::<std::io::Error>())
-        });
-        let in_tls = io.map(std::io::Error::kind).any(|kind| kind == std::io::ErrorKind::InvalidData);
-        in_tls && !self.status.answered.load(Ordering::Relaxed)
-    }
-}
-
-impl<B> Drop for Connection<B> {
-    fn drop(&mut self) {
-        self.status.in_flight.fetch_sub(1, Ordering::Relaxed);
+        connections.state.lock().back_off.failed(&connections.settings, problem);
     }
 }

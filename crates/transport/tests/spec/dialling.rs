@@ -122,11 +122,12 @@ async fn counted(server: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn a_second_connection_is_opened_under_load_and_no_call_waits_for_it() {
+async fn another_connection_is_opened_under_load_and_no_call_waits_for_it() {
     let pki = Pki::new();
     let server = Running::adapter(&pki).await;
     let (address, connections) = counted(server.address).await;
-    let pool = pool(address, &pki.issue("gateway", &named(&[GATEWAY])), Settings::default());
+    let settings = Settings { connections: 2, spread: 8, ..Settings::default() };
+    let pool = pool(address, &pki.issue("gateway", &named(&[GATEWAY])), settings);
     get(&pool, "/hello").await.unwrap();
     let began = Instant::now();
     let calls = futures_util::future::join_all((0..20).map(|_| get(&pool, "/slow"))).await;
@@ -141,11 +142,7 @@ async fn an_endpoint_has_one_form() {
     let files = pki.issue("gateway", &named(&[GATEWAY]));
     let tls = chapar_transport::tls::client(&files, chapar_transport::tls::Expect::DnsName).unwrap();
     for endpoint in ["http://a:1", "https://a", "a:1", "https://:1", "", "https://a:99999"] {
-        let pool = chapar_transport::dial::Pool::<http_body_util::Full<bytes::Bytes>>::new(
-            endpoint,
-            Arc::clone(&tls),
-            Settings::default(),
-        );
+        let pool = chapar_transport::dial::Pool::new(endpoint, Arc::clone(&tls), Settings::default());
         assert!(pool.err().unwrap().to_string().contains("HOST:PORT"), "{endpoint}");
     }
 }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pki::{ADAPTER, GATEWAY, Pki, named};
 
-pub(crate) type Calls = Pool<Full<Bytes>>;
+pub(crate) type Calls = Pool;
 
 /// A running server. `/hello` answers, `/slow` answers after 300 ms, `/never` does not, `/rows` sends tiny messages without end.
 pub(crate) struct Running {
@@ -78,7 +78,7 @@ pub(crate) async fn get(pool: &Calls, path: &'static str) -> Result<Bytes, DialE
 }
 
 /// The head of the answer.
-pub(crate) async fn open(pool: &Calls, path: &'static str) -> Result<Response<Incoming>, DialError> {
+pub(crate) async fn open(pool: &Calls, path: &'static str) -> Result<Response<dial::Incoming>, DialError> {
     pool.send(PathAndQuery::from_static(path), Request::post("/").body(Full::new(Bytes::new())).unwrap()).await
 }
 

@@ -1,0 +1,291 @@
+//! One HTTP/2 connection on which this end is the client, whoever opened it: its windows, its pings, and who has how many calls
+//! on it. Which connection a call goes to is for others.
+//!
+//! # Why no caller can break another's call here
+//!
+//! h2 charges every DATA frame under 256 bytes that nobody has taken from it yet with `256 − length`, and ends the whole
+//! connection when a budget for that is spent; by default half the connection's window. A caller that stops reading a stream
+//! of tiny messages leaves up to a window of such frames: 65,535 bytes in frames of one byte are a charge of 16.7 million, and
+//! hyper's windows (2 MiB a stream, 5 MiB a connection, a budget of 2.6 million) bear a fraction of one such caller.
+//!
+//! So frames are never left in h2. Answers that may be read slowly are taken from it at once by a task of their own
+//! ([`super::incoming`]), into a buffer that one window bounds, and what gives the sender room again is the reader's progress, not
+//! the task's. The charge of a slow reader is 0, whatever their number. What remains is what one turn of the event loop can
+//! read before those tasks run: tokio lets a task make 128 reads, of 4 KiB each through TLS, or 512 KiB; in frames of one byte,
+//! 10 bytes on the wire, that is 52,429 frames and a charge of 13.4 million, against [`BUDGET`] of 32 Mi, more than twice that.
+//! A server that means harm can make us keep 131,600 frames before its connection is ended.
+//!
+//! [`CONNECTION_WINDOW`] is `256 × 64 KiB`, a full window for each of the most streams that there may be, so that readers that
+//! stopped do not hold up the others either: 16 MiB is also the most that a connection's answers can keep in memory.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chapar_model::SubsystemId;
+use h2::client::SendRequest;
+use h2::{Ping, PingPong};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Request, Response, Uri, Version};
+use http_body::Body;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+
+use super::incoming::{Incoming, Reading};
+use super::{DialError, Settings, outgoing};
+use crate::error::causes;
+
+/// What one answer can keep waiting here.
+const STREAM_WINDOW: u32 = 64 << 10;
+/// The most calls on one connection, whatever the settings say.
+const MOST_STREAMS: usize = 256;
+/// A full window for every stream.
+const CONNECTION_WINDOW: u32 = MOST_STREAMS as u32 * STREAM_WINDOW;
+/// What small frames that nobody took yet may be charged in all.
+const BUDGET: usize = 32 << 20;
+const MAX_HEADER_LIST: u32 = 32 << 10;
+/// Calls that callers gave up and whose late frames are passed over. What comes for others is answered with a reset, and h2
+/// ends a connection after 1,024 of those in its life: a caller that cancels must not be able to bring that about.
+const GIVEN_UP: usize = 4_096;
+
+/// A connection. Clones are the same one; it closes when the last is gone and its calls have ended.
+#[derive(Clone)]
+pub struct Link(Arc<Inner>);
+
+struct Inner {
+    endpoint: Authority,
+    sender: SendRequest<Bytes>,
+    status: Arc<Status>,
+    streams: usize,
+    callers: Mutex<HashMap<SubsystemId, usize>>,
+    freed: Arc<Notify>,
+}
+
+/// What is learnt of a connection while it works.
+#[derive(Default)]
+struct Status {
+    in_flight: AtomicUsize,
+    answered: AtomicBool,
+    closed: AtomicBool,
+}
+
+/// Why a connection takes no further call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Full {
+    /// It carries as many as it may, or takes none any more.
+    All,
+    /// There is room, but as little as the caller has calls on it already: it is kept for others.
+    Share,
+}
+
+/// A place on a connection for one call. Given up when dropped; an answer holds it until its end.
+pub struct Ticket {
+    link: Link,
+    caller: Option<SubsystemId>,
+}
+
+/// What broke a connection.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// As text.
+    pub problem: String,
+    /// Whether the other end had ever answered on it.
+    pub answered: bool,
+}
+
+impl Link {
+    /// Speaks HTTP/2 as the client on a connection that is encrypted and authenticated already. The second part must be driven
+    /// for it to work, and ends with the connection: in good order, or with what broke it. `freed` hears of every place that is
+    /// given up.
+    ///
+    /// # Errors
+    /// What failed, as text.
+    pub async fn start<T>(
+        io: T,
+        endpoint: Authority,
+        settings: &Settings,
+        freed: Arc<Notify>,
+    ) -> Result<(Self, impl Future<Output = Result<(), Broken>> + Send + 'static), String>
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut builder = h2::client::Builder::new();
+        builder
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .data_frame_budget(BUDGET)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .max_concurrent_reset_streams(GIVEN_UP)
+            .max_local_error_reset_streams(None)
+            .enable_push(false);
+        let (sender, mut connection) = builder.handshake(io).await.map_err(|error| causes(&error))?;
+        let status = Arc::new(Status::default());
+        let pings = connection.ping_pong();
+        let streams = settings.streams.clamp(1, MOST_STREAMS);
+        let callers = Mutex::default();
+        let link = Self(Arc::new(Inner { endpoint, sender, status: Arc::clone(&status), streams, callers, freed }));
+        let (every, idle) = (settings.keepalive, settings.keepalive_idle);
+        let driven = async move {
+            let _closed = Closed(&status);
+            let mut silence = pin!(silence(pings, every, idle, &status));
+            let mut connection = pin!(connection);
+            let driving = poll_fn(|context| match connection.as_mut().poll(context) {
+                Poll::Ready(ended) => Poll::Ready(ended.map_err(|error| causes(&error))),
+                Poll::Pending => silence.as_mut().poll(context).map(|()| Err("pings are not answered".to_owned())),
+            });
+            driving.await.map_err(|problem| Broken { problem, answered: status.answered.load(Ordering::Relaxed) })
+        };
+        Ok((link, driven))
+    }
+
+    /// Whether it takes calls, as far as is known.
+    pub fn is_open(&self) -> bool {
+        !self.0.status.closed.load(Ordering::Relaxed)
+    }
+
+    /// Calls on it.
+    pub fn load(&self) -> usize {
+        self.0.status.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether the other end ever answered on it.
+    pub(super) fn answered(&self) -> bool {
+        self.0.status.answered.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place for a call of `caller`.
+    ///
+    /// A caller may have at most as many calls on a connection as it leaves free for others: one greedy caller gets a half, two
+    /// get a third each, and there is always room for the next.
+    ///
+    /// # Errors
+    /// [`Full`] if there is none.
+    pub fn ticket(&self, caller: Option<&SubsystemId>) -> Result<Ticket, Full> {
+        let status = &self.0.status;
+        let most = self.0.streams.min(self.0.sender.current_max_send_streams());
+        let mut callers = self.0.callers.lock();
+        let free = most.saturating_sub(status.in_flight.load(Ordering::Relaxed));
+        if free == 0 || !self.is_open() {
+            return Err(Full::All);
+        }
+        if let Some(caller) = caller {
+            match callers.get_mut(caller) {
+                Some(own) if *own >= free => return Err(Full::Share),
+                Some(own) => *own += 1,
+                None => drop(callers.insert(caller.clone(), 1)),
+            }
+        }
+        status.in_flight.fetch_add(1, Ordering::Relaxed);
+        Ok(Ticket { link: self.clone(), caller: caller.cloned() })
+    }
+}
+
+impl Ticket {
+    /// Calls on the connection, with this one.
+    pub(super) fn load(&self) -> usize {
+        self.link.load()
+    }
+
+    /// Sends a request to `path` and waits for the head of the answer. Of `head` everything is sent but its URI.
+    ///
+    /// # Errors
+    /// [`DialError`], which tells whether the server may have acted; and the body, if nothing of it has left.
+    pub async fn send<B>(
+        self,
+        path: PathAndQuery,
+        mut head: Request<()>,
+        body: B,
+        reading: Reading,
+    ) -> Result<Response<Incoming>, (DialError, Option<B>)>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let inner = &self.link.0;
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(Scheme::HTTPS);
+        uri.authority = Some(inner.endpoint.clone());
+        uri.path_and_query = Some(path);
+        // A URI of all three parts is always one.
+        *head.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
+        *head.version_mut() = Version::HTTP_2;
+        let (answer, stream) = match inner.sender.clone().send_request(head, body.is_end_stream()) {
+            Ok(begun) => begun,
+            Err(error) => {
+                // It is going away, or its numbers are spent: nothing can be begun on it any more.
+                inner.status.closed.store(true, Ordering::Relaxed);
+                let problem = causes(&error);
+                return Err((DialError::Unreachable { endpoint: inner.endpoint.to_string(), problem }, Some(body)));
+            }
+        };
+        let sending = outgoing::send(stream, body);
+        match answer.await {
+            Ok(response) => {
+                inner.status.answered.store(true, Ordering::Relaxed);
+                Ok(response.map(|body| Incoming::new(body, reading, self, sending)))
+            }
+            Err(source) => Err((self.failed(source), None)),
+        }
+    }
+
+    fn failed(&self, source: h2::Error) -> DialError {
+        let endpoint = self.link.0.endpoint.to_string();
+        // Before anything was answered, a failure of TLS means that our certificate does not suit the other end, which then
+        // has read no request.
+        let in_tls = source.get_io().is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData);
+        if in_tls && !self.link.answered() {
+            return DialError::Unreachable { endpoint, problem: causes(&source) };
+        }
+        DialError::Broken { endpoint, source }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let inner = &self.link.0;
+        inner.status.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(caller) = &self.caller {
+            let mut callers = inner.callers.lock();
+            match callers.get_mut(caller) {
+                Some(own) if *own > 1 => *own -= 1,
+                _ => drop(callers.remove(caller)),
+            }
+        }
+        inner.freed.notify_one();
+    }
+}
+
+/// Marks the connection closed, however its end comes.
+struct Closed<'a>(&'a Status);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Ends when a ping is not answered in time.
+async fn silence(pings: Option<PingPong>, every: Duration, idle: bool, status: &Status) {
+    let Some(mut pings) = pings else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(every).await;
+        if !idle && status.in_flight.load(Ordering::Relaxed) == 0 {
+            continue;
+        }
+        let answered = async {
+            pings.send_ping(Ping::opaque())?;
+            poll_fn(|context| pings.poll_pong(context)).await
+        };
+        match tokio::time::timeout(every, answered).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return std::future::pending().await, // the connection itself knows what is wrong with it
+            Err(_) => return,
+        }
+    }
+}

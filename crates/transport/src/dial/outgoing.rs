@@ -1,0 +1,89 @@
+//! Sends a request's body, as fast as the other end takes it. A body that is all there goes out in one step, without a task.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt as _;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Keeps the rest of a body on its way. Dropped before it has all left, the stream is reset.
+pub(super) type Sending = Option<DropGuard>;
+
+pub(super) fn send<B>(mut stream: SendStream<Bytes>, mut body: B) -> Sending
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if body.is_end_stream() {
+        return None;
+    }
+    let first = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
+    let first = match first {
+        Poll::Ready(frame) => Some(frame.map(|frame| frame.map_err(|_| Cut))),
+        Poll::Pending => None,
+    };
+    if let Some(Some(Ok(frame))) = &first
+        && let (Some(data), true) = (frame.data_ref(), body.is_end_stream())
+    {
+        // An error means that the stream is reset already; the answer will say so.
+        stream.send_data(data.clone(), true).ok();
+        return None;
+    }
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        let sent = stopped.run_until_cancelled(rest(&mut stream, first, body)).await;
+        if !matches!(sent, Some(Ok(()))) {
+            stream.send_reset(Reason::CANCEL);
+        }
+    });
+    Some(stop.drop_guard())
+}
+
+/// Why a body did not leave whole: its source failed, or the other end wants no more of it.
+struct Cut;
+
+async fn rest<B>(
+    stream: &mut SendStream<Bytes>,
+    first: Option<Option<Result<Frame<Bytes>, Cut>>>,
+    mut body: B,
+) -> Result<(), Cut>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut next = first;
+    loop {
+        let frame = match next.take() {
+            Some(frame) => frame,
+            None => tokio::select! {
+                frame = body.frame() => frame.map(|frame| frame.map_err(|_| Cut)),
+                _ = std::future::poll_fn(|context| stream.poll_reset(context)) => return Err(Cut),
+            },
+        };
+        match frame.transpose()?.map(Frame::into_data) {
+            None => return stream.send_data(Bytes::new(), true).map_err(|_| Cut),
+            Some(Ok(data)) => push(stream, data).await?,
+            Some(Err(frame)) => {
+                let trailers = frame.into_trailers().map_err(|_| Cut)?;
+                return stream.send_trailers(trailers).map_err(|_| Cut);
+            }
+        }
+    }
+}
+
+/// Hands over what the other end has room for, and waits for more room with the rest.
+async fn push(stream: &mut SendStream<Bytes>, mut data: Bytes) -> Result<(), Cut> {
+    while !data.is_empty() {
+        stream.reserve_capacity(data.len());
+        let room = match stream.capacity() {
+            0 => std::future::poll_fn(|context| stream.poll_capacity(context)).await.ok_or(Cut)?.map_err(|_| Cut)?,
+            room => room,
+        };
+        let part = data.split_to(room.min(data.len()));
+        stream.send_data(part, false).map_err(|_| Cut)?;
+    }
+    Ok(())
+}
