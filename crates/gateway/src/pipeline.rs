@@ -3,12 +3,14 @@
 //! is in `stack`; what a call *means* is here.
 
 mod admit;
+mod carried;
 mod forward;
 mod minimise;
 mod permit;
 mod read;
 mod record;
 mod release;
+mod requests;
 mod route;
 
 use std::sync::Arc;

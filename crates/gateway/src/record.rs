@@ -8,6 +8,7 @@ use chapar_evidence::{Entry, Kind, Log, Record, Slot, Unavailable};
 use chapar_model::{CallId, Clock, Reason, SubsystemId};
 use chapar_registry::Permit;
 
+use crate::commitment::{Commitment, RequestDigest};
 use crate::metadata::Metadata;
 use crate::refusal::Refusal;
 
@@ -18,6 +19,8 @@ pub(crate) struct OpenRecord {
     facts: Record,
     call: CallId,
     started: Instant,
+    /// What a streamed request has been so far.
+    asked: Option<RequestDigest>,
 }
 
 impl OpenRecord {
@@ -39,7 +42,7 @@ impl OpenRecord {
             salt_hash: digest::digest(&digest::SHA256, &log.salt(&call)).as_ref().to_vec(),
             ..Record::default()
         };
-        Ok(Self { log: log.clone(), slot: Some(slot), facts, call, started })
+        Ok(Self { log: log.clone(), slot: Some(slot), facts, call, started, asked: None })
     }
 
     /// The name of the log that the call is recorded in.
@@ -80,6 +83,12 @@ impl OpenRecord {
         self.facts.request_commitment = self.log.commit(&self.call, message).to_vec();
     }
 
+    /// The request is a stream: its messages are counted in as they pass.
+    pub(crate) fn requests(&mut self) -> RequestDigest {
+        let commitment = Commitment::new(&self.log.salt(&self.call));
+        self.asked.insert(RequestDigest::new(commitment)).clone()
+    }
+
     /// Records a refusal, durably if the log can; a refusal discloses nothing, so it is answered either way.
     pub(crate) async fn refused(mut self, reason: Reason) -> Option<Entry> {
         self.facts.kind = Kind::Refusal as i32;
@@ -100,17 +109,26 @@ impl OpenRecord {
         let closing = reserve(&self.log).await?;
         self.facts.kind = Kind::Open as i32;
         self.facts.disclosed = disclosed.to_vec();
-        let mut digest = digest::Context::new(&digest::SHA256);
-        digest.update(&self.log.salt(&self.call));
+        let digest = Commitment::new(&self.log.salt(&self.call));
+        let asked = self.asked.take();
         let facts = Record { kind: Kind::Close as i32, request_commitment: Vec::new(), ..self.facts.clone() };
         let started = self.started;
         let opening = self.append("OK").await?;
         let facts = Record { opening: opening.index, ..facts };
-        Ok((opening, StreamRecord { slot: Some(closing), facts, digest, started }))
+        Ok((opening, StreamRecord { slot: Some(closing), facts, digest, asked, started }))
     }
 
     async fn append(&mut self, outcome: &str) -> Result<Entry, Refusal> {
+        self.count_requests();
         append(&mut self.slot, &mut self.facts, self.started, outcome).await
+    }
+}
+
+impl OpenRecord {
+    fn count_requests(&mut self) {
+        if let Some(asked) = self.asked.take() {
+            self.facts.request_commitment = asked.finish();
+        }
     }
 }
 
@@ -119,6 +137,7 @@ impl Drop for OpenRecord {
         if let Some(slot) = self.slot.take() {
             self.facts.kind = Kind::Refusal as i32;
             self.facts.withheld.clear();
+            self.count_requests();
             abandon(slot, &mut self.facts, self.started);
         }
     }
@@ -128,7 +147,8 @@ impl Drop for OpenRecord {
 pub(crate) struct StreamRecord {
     slot: Option<Slot>,
     facts: Record,
-    digest: digest::Context,
+    digest: Commitment,
+    asked: Option<RequestDigest>,
     started: Instant,
 }
 
@@ -141,14 +161,19 @@ impl StreamRecord {
     /// Counts a message that is about to be released.
     pub(crate) fn message(&mut self, message: &[u8]) {
         self.facts.messages += 1;
-        let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-        self.digest.update(&length.to_be_bytes());
-        self.digest.update(message);
+        self.digest.message(message);
+    }
+
+    fn commit(&mut self) {
+        self.facts.response_commitment = self.digest.finish();
+        if let Some(asked) = &self.asked {
+            self.facts.request_commitment = asked.finish();
+        }
     }
 
     /// Records how the stream ended. Once this returns the record is on disk.
     pub(crate) async fn closed(mut self, outcome: &str) -> Result<Entry, Refusal> {
-        self.facts.response_commitment = self.digest.clone().finish().as_ref().to_vec();
+        self.commit();
         append(&mut self.slot, &mut self.facts, self.started, outcome).await
     }
 }
@@ -156,7 +181,7 @@ impl StreamRecord {
 impl Drop for StreamRecord {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            self.facts.response_commitment = self.digest.clone().finish().as_ref().to_vec();
+            self.commit();
             abandon(slot, &mut self.facts, self.started);
         }
     }

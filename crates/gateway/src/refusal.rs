@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapar_model::Reason;
-use http::{HeaderMap, HeaderValue, Response};
+use chapar_transport::encoding;
+use http::{HeaderMap, HeaderValue, Response, header as h};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -34,6 +35,20 @@ pub struct Refusal {
     retry_after: Option<Duration>,
     quota: Option<Quota>,
     violations: Vec<Violation>,
+    provider: Option<Box<ProviderStatus>>,
+}
+
+/// The status of an agency's own server, which passes as it is. Its text is the agency's to answer for.
+#[derive(Clone, Debug)]
+pub(crate) struct ProviderStatus {
+    /// 1 to 16.
+    pub(crate) code: u8,
+    /// `grpc-message`, percent-encoded.
+    pub(crate) message: Option<HeaderValue>,
+    /// `grpc-status-details-bin`.
+    pub(crate) details: Option<HeaderValue>,
+    /// Trailers that may pass.
+    pub(crate) metadata: HeaderMap,
 }
 
 #[derive(Clone, Debug)]
@@ -50,11 +65,17 @@ struct Violation {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, gate: String::new(), retry_after: None, quota: None, violations: Vec::new() }
+        Self { reason, gate: String::new(), retry_after: None, quota: None, violations: Vec::new(), provider: None }
     }
 }
 
 impl Refusal {
+    /// The provider's own server ended the call: its status passes.
+    pub(crate) fn provider(status: ProviderStatus) -> Self {
+        let gate = format!("the server ended with status {}", status.code);
+        Self { provider: Some(Box::new(status)), ..Self::from(Reason::ProviderStatus) }.because(gate)
+    }
+
     /// The one word for it.
     pub fn reason(&self) -> Reason {
         self.reason
@@ -90,7 +111,7 @@ impl Refusal {
     }
 
     /// The refusal as a gRPC status with its details.
-    pub(crate) fn to_status(&self, audience: &Audience) -> Status {
+    fn to_status(&self, audience: &Audience) -> Status {
         let word = self.reason.as_str();
         let mut details = ErrorDetails::with_error_info(word, DOMAIN, HashMap::new());
         if let Some(wait) = self.retry_after {
@@ -116,12 +137,26 @@ impl Refusal {
         status
     }
 
+    /// The status with its details, as trailers.
+    pub(crate) fn to_trailers(&self, audience: &Audience) -> HeaderMap {
+        if let Some(provider) = &self.provider {
+            return provider.to_trailers();
+        }
+        let mut trailers = HeaderMap::new();
+        if self.to_status(audience).add_header(&mut trailers).is_err() {
+            trailers.insert("grpc-status", HeaderValue::from(self.reason.code() as u16));
+        }
+        if self.reason == Reason::EncodingUnsupported {
+            trailers.insert(encoding::ACCEPT, HeaderValue::from_static(encoding::ACCEPTED));
+        }
+        trailers
+    }
+
     /// The refusal as a whole answer (gRPC's trailers-only form), with `extra` headers of the bus.
     pub(crate) fn to_response(&self, audience: &Audience, extra: HeaderMap) -> Response<Body> {
-        let mut response = self.to_status(audience).into_http();
-        if self.reason == Reason::EncodingUnsupported {
-            response.headers_mut().insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
-        }
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = self.to_trailers(audience);
+        response.headers_mut().insert(h::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         response.headers_mut().extend(extra);
         response
     }
@@ -136,6 +171,20 @@ impl Refusal {
                 format!("{text}: {}", fields.join("; "))
             }
         }
+    }
+}
+
+impl ProviderStatus {
+    fn to_trailers(&self) -> HeaderMap {
+        let mut trailers = self.metadata.clone();
+        trailers.insert("grpc-status", HeaderValue::from(u16::from(self.code)));
+        if let Some(message) = &self.message {
+            trailers.insert("grpc-message", message.clone());
+        }
+        if let Some(details) = &self.details {
+            trailers.insert("grpc-status-details-bin", details.clone());
+        }
+        trailers
     }
 }
 

@@ -10,6 +10,7 @@ use std::str::FromStr;
 #[repr(u8)]
 pub enum Code {
     Cancelled = 1,
+    Unknown = 2,
     InvalidArgument = 3,
     DeadlineExceeded = 4,
     NotFound = 5,
@@ -134,6 +135,9 @@ reasons! {
     }
     Cancelled {
         Cancelled "CANCELLED" "the caller cancelled the call" "درخواست لغو شد"
+    }
+    Unknown {
+        ProviderStatus "PROVIDER_STATUS" "the agency's own server ended the call with a status of its own" "سرور دستگاه درخواست را با وضعیت خود پایان داد"
     }
     Internal {
         ContractViolation "CONTRACT_VIOLATION" "the agency's answer does not fit the contract, so nothing was released" "پاسخ دستگاه با قرارداد نمی‌خواند"

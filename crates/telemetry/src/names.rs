@@ -61,6 +61,7 @@ pub const UNKNOWN_METHOD: &str = "unknown";
 pub fn code(code: Code) -> &'static str {
     match code {
         Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
         Code::InvalidArgument => "INVALID_ARGUMENT",
         Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
         Code::NotFound => "NOT_FOUND",

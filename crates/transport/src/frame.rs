@@ -1,6 +1,6 @@
 //! gRPC's length-prefixed messages: one flag byte, four bytes of length, the message (gRPC over HTTP/2, "Length-Prefixed-Message").
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Body;
 use http_body_util::BodyExt as _;
@@ -37,8 +37,10 @@ pub enum FrameError {
 pub struct Message {
     /// Its bytes, unpacked.
     pub bytes: Bytes,
-    /// As it came, if it came compressed.
-    pub packed: Option<Bytes>,
+    /// As it came, prefix and all: what to send on if nothing has to change.
+    pub framed: Bytes,
+    /// Whether it came compressed.
+    pub packed: bool,
 }
 
 /// Reads the messages of a body, then its trailers. A message that came in one piece is not copied.
@@ -98,14 +100,14 @@ where
         if !self.fill(PREFIX + length).await? {
             return Err(FrameError::Truncated);
         }
-        self.pending.advance(PREFIX);
-        let bytes = self.pending.split_to(length);
-        let Some(encoding) = packing else { return Ok(Some(Message { bytes, packed: None })) };
-        let unpacked = encoding.unpack(&bytes, self.limit).map_err(|error| match error {
+        let framed = self.pending.split_to(PREFIX + length);
+        let bytes = framed.slice(PREFIX..);
+        let Some(encoding) = packing else { return Ok(Some(Message { bytes, framed, packed: false })) };
+        let bytes = encoding.unpack(&bytes, self.limit).map_err(|error| match error {
             Unpacking::TooLarge => FrameError::TooLarge { limit: self.limit },
             Unpacking::Corrupt => FrameError::Corrupt,
         })?;
-        Ok(Some(Message { bytes: unpacked, packed: Some(bytes) }))
+        Ok(Some(Message { bytes, framed, packed: true }))
     }
 
     /// The trailers, once [`MessageReader::next`] has come to the end; nothing if there were none.
@@ -189,13 +191,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_compressed_message_is_read_unpacked_and_kept_as_it_came() {
-        let packed = Encoding::Gzip.pack(b"message").unwrap();
-        let both = [encode_packed(packed.clone()), encode(Bytes::from_static(b"plain"))].concat();
+        let packed = encode_packed(Encoding::Gzip.pack(b"message").unwrap());
+        let plain = encode(Bytes::from_static(b"plain"));
+        let both = [packed.clone(), plain.clone()].concat();
         let mut reader = MessageReader::new(Full::new(both.into()), 100).encoded(Some(Encoding::Gzip));
-        let message = reader.next_message().await.unwrap().unwrap();
-        assert_eq!((message.bytes, message.packed), (Bytes::from_static(b"message"), Some(packed)));
-        let message = reader.next_message().await.unwrap().unwrap();
-        assert_eq!((message.bytes, message.packed), (Bytes::from_static(b"plain"), None));
+        let message = |bytes: &'static [u8], framed, packed| Message { bytes: bytes.into(), framed, packed };
+        assert_eq!(reader.next_message().await.unwrap(), Some(message(b"message", packed, true)));
+        assert_eq!(reader.next_message().await.unwrap(), Some(message(b"plain", plain, false)));
     }
 
     #[tokio::test]

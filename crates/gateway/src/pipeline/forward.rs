@@ -1,40 +1,70 @@
-//! Forward: the request's bytes to the provider's adapter, with the deadline shrunk, the trace passed on, and what the
-//! adapter must know of the grant. Nothing that the caller sent besides the message goes along.
+//! Forward: the request's bytes to the provider, with the deadline shrunk, the trace passed on, and what it must know of the
+//! grant. Of what the caller sent besides messages, only what the registry names goes along (`carried`).
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use chapar_model::{Reason, header};
-use chapar_transport::frame::{self, MessageReader};
+use chapar_registry::Server;
+use chapar_transport::encoding::{self, Encoding};
+use chapar_transport::frame::MessageReader;
 use chapar_transport::timeout;
 use http::{HeaderMap, HeaderName, HeaderValue, header as h};
 
+use super::carried;
 use super::read::{Head, Read};
+use super::requests::Stopped;
 use crate::observe::Stage;
 use crate::refusal::Refusal;
-use crate::upstream::{Incoming, Outbound, Outgoing, Place, Upstreams};
+use crate::upstream::{Incoming, Outbound, Outcome, Place, Upstreams};
 
 /// Kept back from the deadline for the way home.
 const MARGIN: std::time::Duration = std::time::Duration::from_millis(2);
 
-/// A call that the adapter has begun to answer.
+/// A call that the provider has begun to answer.
 pub(super) struct Forwarded {
     pub(super) head: Head,
     pub(super) answer: MessageReader<Incoming>,
+    /// How the answer's compressed messages are packed.
+    pub(super) encoding: Option<Encoding>,
+    /// What of the answer's metadata passes.
+    pub(super) metadata: HeaderMap,
     pub(super) exchange: Exchange,
 }
 
-/// What lasts as long as the exchange with the adapter: its span, and its place among the service's calls.
+/// What lasts as long as the exchange with the provider: its span, its place among the service's calls, and the request
+/// while that is still on its way.
 pub(super) struct Exchange {
     _stage: Stage,
-    _place: Place,
+    place: Place,
+    stopped: Stopped,
+}
+
+impl Exchange {
+    /// The provider broke off, or gave an end that is none. Unless the request was ended here: then that is why.
+    pub(super) fn broken(&mut self, otherwise: Refusal) -> Refusal {
+        self.stopped.refusal().unwrap_or_else(|| {
+            self.place.outcome(Outcome::Failed);
+            otherwise
+        })
+    }
+
+    /// The end of an answer, from its trailers: OK, or why not.
+    pub(super) fn end(&mut self, trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
+        let ended = status(trailers, server);
+        match &ended {
+            Err(refusal) if is_trouble(refusal.reason()) => self.place.outcome(Outcome::Failed),
+            _ => self.place.outcome(Outcome::Ok),
+        }
+        ended
+    }
 }
 
 pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> Result<Forwarded, Refusal> {
-    let Read { head, message } = read;
+    let Read { head, body, carried, stopped } = read;
     let stage = head.span.forwarding(head.entry.method.path());
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(16);
     set_headers(&mut headers, &head)?;
+    carried.add_to(&mut headers);
     stage.inject(&mut headers);
     let outbound = Outbound {
         service: &head.entry.service.name,
@@ -43,18 +73,24 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
         deadline: head.deadline,
         idempotent: head.entry.method.is_idempotent(),
         headers,
-        body: Outgoing::Whole(frame::encode(message)),
+        body,
     };
-    let (response, place) = upstreams.call(outbound).await?;
+    let (response, place) = upstreams.call(outbound).await.map_err(|refusal| stopped.refusal().unwrap_or(refusal))?;
+    let mut exchange = Exchange { _stage: stage, place, stopped };
     let (parts, body) = response.into_parts();
     if parts.status != http::StatusCode::OK {
-        return Err(misbehaved(format!("adapter answered HTTP {}", parts.status.as_u16())));
+        return Err(exchange.broken(misbehaved(format!("adapter answered HTTP {}", parts.status.as_u16()))));
     }
     if parts.headers.contains_key("grpc-status") {
-        adapter_status(&parts.headers)?;
-        return Err(misbehaved("adapter answered OK without a message"));
+        exchange.end(&parts.headers, &head.entry.service.server)?;
+        return Err(exchange.broken(misbehaved("adapter answered OK without a message")));
     }
-    Ok(Forwarded { head, answer: MessageReader::new(body, limit), exchange: Exchange { _stage: stage, _place: place } })
+    let encoding = parts.headers.get(encoding::HEADER).map_or(Ok(None), |value| Encoding::parse(value.as_bytes()));
+    let encoding =
+        encoding.map_err(|_| exchange.broken(misbehaved("adapter chose an encoding that was not offered")))?;
+    let metadata = carried::from_server(&parts.headers, &head.entry.service.server);
+    let answer = MessageReader::new(body, limit).encoded(encoding);
+    Ok(Forwarded { head, answer, encoding, metadata, exchange })
 }
 
 fn set_headers(headers: &mut HeaderMap, head: &Head) -> Result<(), Refusal> {
@@ -100,12 +136,16 @@ const FROM_ADAPTER: [Reason; 13] = [
     Reason::RequestMalformed,
 ];
 
-/// The end of an adapter's answer: OK, or a refusal with a reason that we choose; its own text goes nowhere.
-pub(super) fn adapter_status(trailers: &HeaderMap) -> Result<(), Refusal> {
+/// The end of an answer: OK, the own status of an agency's own server, or a refusal with a reason that we choose; an
+/// adapter's own text goes nowhere.
+fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
     let text = |name| trailers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let status = text("grpc-status");
     if status == "0" {
         return Ok(());
+    }
+    if let (Server::Grpc(_), Some(refusal)) = (server, carried::status(trailers, server)) {
+        return Err(refusal);
     }
     let said = text(header::REASON).parse::<Reason>().ok().filter(|reason| FROM_ADAPTER.contains(reason));
     let refusal = match said {
@@ -115,14 +155,14 @@ pub(super) fn adapter_status(trailers: &HeaderMap) -> Result<(), Refusal> {
     Err(if refusal.reason().is_transient() { refusal.retry_after(RETRY) } else { refusal })
 }
 
+/// Whether a reason says that the provider itself is in trouble, and not that it has no answer to this question.
+fn is_trouble(reason: Reason) -> bool {
+    matches!(reason, Reason::AdapterUnavailable | Reason::SourceDown | Reason::SourceBusy | Reason::SourceTimeout)
+}
+
 /// When a caller may try again while a provider is in trouble.
 pub(crate) const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 fn misbehaved(gate: impl Into<String>) -> Refusal {
     Refusal::from(Reason::AdapterUnavailable).because(gate)
-}
-
-/// A message as one gRPC frame, ready to be sent.
-pub(super) fn framed(message: Bytes) -> Bytes {
-    frame::encode(message)
 }

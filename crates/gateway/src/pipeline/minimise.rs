@@ -1,12 +1,15 @@
-//! Minimise: only what the grant names goes on, copied from the adapter's bytes; unknown fields never pass. An answer that
+//! Minimise: only what the grant names goes on, copied from the provider's bytes; unknown fields never pass. An answer that
 //! does not fit its contract, or is about someone else, is not released at all.
 
 use bytes::Bytes;
-use chapar_contract::wire;
+use chapar_contract::{MethodKind, wire};
 use chapar_model::Reason;
-use chapar_transport::frame::{FrameError, MessageReader};
+use chapar_transport::encoding::Encoding;
+use chapar_transport::frame::{self, FrameError, Message, MessageReader};
+use http::HeaderMap;
 
-use super::forward::{Exchange, Forwarded, adapter_status};
+use super::carried;
+use super::forward::{Exchange, Forwarded};
 use super::read::Head;
 use crate::refusal::Refusal;
 use crate::upstream::Incoming;
@@ -14,62 +17,111 @@ use crate::upstream::Incoming;
 /// An answer cut down to its grant. Nothing of it has left yet.
 pub(super) struct Minimised {
     pub(super) head: Head,
+    /// How its compressed messages are packed.
+    pub(super) encoding: Option<Encoding>,
+    /// What of the provider's metadata goes out with the headers.
+    pub(super) metadata: HeaderMap,
     pub(super) answer: Answer,
 }
 
 pub(super) enum Answer {
-    /// The one message of a unary method.
-    Unary(Bytes),
-    /// The first message of a stream, if it has any, and the rest of it.
-    Stream { first: Option<Bytes>, rest: Box<Messages> },
+    /// The one message of a unary method, and what of the provider's trailers goes out after it.
+    Unary(Cut, HeaderMap),
+    /// The messages of a stream.
+    Stream(Box<Messages>),
+}
+
+/// A message that is cut down to the grant.
+pub(super) struct Cut {
+    /// Its bytes, as the record commits to them.
+    pub(super) bytes: Bytes,
+    /// The same as one gRPC frame, compressed if it came compressed.
+    pub(super) framed: Bytes,
 }
 
 pub(super) async fn minimise(forwarded: Forwarded) -> Result<Minimised, Refusal> {
-    let Forwarded { head, answer, exchange } = forwarded;
-    let mut messages = Messages { reader: answer, _exchange: exchange };
-    let first = messages.next(&head).await?;
-    let answer = match (head.entry.method.kind().streams_responses(), first) {
-        (false, Some(message)) => match messages.next(&head).await? {
-            None => Answer::Unary(message),
-            Some(_) => return Err(violation("adapter answered a unary call with two messages")),
-        },
-        (false, None) => return Err(violation("adapter answered OK without a message")),
-        (true, first) => Answer::Stream { first, rest: Box::new(messages) },
+    let Forwarded { head, answer, encoding, metadata, exchange } = forwarded;
+    let mut messages = Messages { reader: answer, encoding, exchange, ahead: None };
+    let answer = match head.entry.method.kind() {
+        MethodKind::Unary | MethodKind::ClientStreaming => {
+            let only = messages.next(&head).await?;
+            let only = only.ok_or_else(|| violation("adapter answered OK without a message"))?;
+            if messages.next(&head).await?.is_some() {
+                return Err(violation("adapter answered a unary call with two messages"));
+            }
+            Answer::Unary(only, messages.trailers(&head))
+        }
+        MethodKind::ServerStreaming => {
+            // A stream that is refused before its first message is a refusal, and no disclosure that was broken off.
+            messages.look_ahead(&head).await?;
+            Answer::Stream(Box::new(messages))
+        }
+        // The first message may wait for one that the caller sends only once it sees the headers.
+        MethodKind::BidiStreaming => Answer::Stream(Box::new(messages)),
     };
-    Ok(Minimised { head, answer })
+    Ok(Minimised { head, encoding, metadata, answer })
 }
 
 /// The messages of an answer, each minimised before anyone sees it.
 pub(super) struct Messages {
     reader: MessageReader<Incoming>,
-    _exchange: Exchange,
+    encoding: Option<Encoding>,
+    exchange: Exchange,
+    /// What [`Messages::next`] gives next, if that is known already.
+    ahead: Option<Option<Cut>>,
 }
 
 impl Messages {
     /// The next message; nothing after the end, which must be an OK status.
-    pub(super) async fn next(&mut self, head: &Head) -> Result<Option<Bytes>, Refusal> {
-        match self.reader.next().await.map_err(broken)? {
-            Some(message) => cut(head, &message).map(Some),
-            None => {
-                let trailers = self.reader.trailers().ok_or_else(|| {
-                    Refusal::from(Reason::AdapterUnavailable).because("adapter's answer ended without a status")
-                })?;
-                adapter_status(trailers).map(|()| None)
-            }
+    pub(super) async fn next(&mut self, head: &Head) -> Result<Option<Cut>, Refusal> {
+        if let Some(ahead) = self.ahead.take() {
+            return Ok(ahead);
         }
+        match self.reader.next_message().await {
+            Ok(Some(message)) => cut(head, message, self.encoding).map(Some),
+            Ok(None) => match self.reader.trailers() {
+                Some(trailers) => self.exchange.end(trailers, &head.entry.service.server).map(|()| None),
+                None => Err(self.exchange.broken(
+                    Refusal::from(Reason::AdapterUnavailable).because("adapter's answer ended without a status"),
+                )),
+            },
+            Err(error) => Err(self.exchange.broken(broken(error))),
+        }
+    }
+
+    async fn look_ahead(&mut self, head: &Head) -> Result<(), Refusal> {
+        let next = self.next(head).await?;
+        self.ahead = Some(next);
+        Ok(())
+    }
+
+    /// What of the provider's trailers goes out, once the end has come.
+    pub(super) fn trailers(&self, head: &Head) -> HeaderMap {
+        self.reader.trailers().map_or_else(HeaderMap::new, |all| carried::from_server(all, &head.entry.service.server))
     }
 }
 
-fn cut(head: &Head, message: &Bytes) -> Result<Bytes, Refusal> {
-    let kept = head.permit.mask.keep(message).map_err(|error| violation(error.to_string()))?;
+fn cut(head: &Head, message: Message, encoding: Option<Encoding>) -> Result<Cut, Refusal> {
+    let bytes = head.permit.mask.keep(&message.bytes).map_err(|error| violation(error.to_string()))?;
     if let (Some(key), Some(subject)) = (head.entry.method.key(), &head.subject) {
-        let echoed = wire::find(&kept, key.numbers()).map_err(|error| violation(error.to_string()))?;
+        let echoed = wire::find(&bytes, key.numbers()).map_err(|error| violation(error.to_string()))?;
         let echoed = echoed.and_then(|value| value.to_text()).map(|text| head.entry.method.normalise_subject(&text));
         if echoed.as_ref() != Some(subject) {
             return Err(violation(format!("`{key}` is not the subject that was asked for")));
         }
     }
-    Ok(kept)
+    // Where nothing has to go, `keep` gives the same bytes back, not a copy.
+    let framed = if bytes.len() == message.bytes.len() && bytes.as_ptr() == message.bytes.as_ptr() {
+        message.framed
+    } else {
+        match encoding.filter(|_| message.packed) {
+            Some(encoding) => {
+                frame::encode_packed(encoding.pack(&bytes).map_err(|error| violation(error.to_string()))?)
+            }
+            None => frame::encode(bytes.clone()),
+        }
+    };
+    Ok(Cut { bytes, framed })
 }
 
 fn violation(gate: impl Into<String>) -> Refusal {
@@ -79,7 +131,8 @@ fn violation(gate: impl Into<String>) -> Refusal {
 fn broken(error: FrameError) -> Refusal {
     let reason = match error {
         FrameError::Body(_) => Reason::AdapterUnavailable,
-        _ => Reason::ContractViolation,
+        FrameError::TooLarge { .. } => Reason::MessageTooLarge,
+        FrameError::Corrupt | FrameError::Compressed | FrameError::Truncated => Reason::ContractViolation,
     };
     Refusal::from(reason).because(error.to_string())
 }

@@ -1,27 +1,32 @@
-//! Read: the one request message, checked on its wire bytes; the bytes go on unchanged.
+//! Read: the request, checked on its wire bytes; the bytes go on unchanged. One message is read whole; of a stream no more than
+//! what names the citizen, and the rest is checked as it passes (`requests`).
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use chapar_contract::Method;
 use chapar_contract::wire::{self, WireError};
 use chapar_limit::Admission;
 use chapar_model::Reason;
 use chapar_registry::{MethodEntry, Permit};
 use chapar_transport::frame::{FrameError, MessageReader};
-use http::HeaderMap;
+use hyper::body::Incoming;
 
 use super::Call;
 use super::admit::Admitted;
+use super::carried::FromCaller;
+use super::requests::{Requests, Stopped, framed};
 use crate::metadata::Metadata;
 use crate::record::OpenRecord;
 use crate::refusal::{Audience, Refusal};
+use crate::upstream::Outgoing;
 
-/// A call whose request is whole and well formed.
+/// A call whose request may go on.
 pub(super) struct Read {
     pub(super) head: Head,
-    pub(super) message: Bytes,
+    pub(super) body: Outgoing,
+    pub(super) carried: FromCaller,
+    pub(super) stopped: Stopped,
 }
 
 /// All that is known of a call besides its messages.
@@ -43,31 +48,60 @@ pub(super) async fn read(admitted: Admitted, limit: usize, record: &mut OpenReco
     let Admitted { permitted, admission } = admitted;
     let (call, entry, permit, metadata, deadline) = permitted.into_parts();
     let Call { id, caller, span, audience, headers, body, .. } = call;
-    accept_encoding(&headers)?;
-    let mut messages = MessageReader::new(body, limit);
-    let message = messages.next().await.map_err(malformed)?.ok_or(Reason::Cardinality)?;
-    if messages.next().await.map_err(malformed)?.is_some() {
-        return Err(Reason::Cardinality.into());
-    }
-    record.request(&message);
-    wire::validate(&message, entry.method.input()).map_err(unreadable)?;
-    let subject = subject(&entry.method, &message)?;
+    let carried =
+        FromCaller::read(&headers, &entry.service.server).map_err(|_| Refusal::from(Reason::EncodingUnsupported))?;
+    let messages = MessageReader::new(body, limit).encoded(carried.encoding);
+    let asked = if entry.method.kind().streams_requests() {
+        let requests = Requests::new(messages, Arc::clone(&entry), record.requests(), carried.untouched);
+        streamed(requests).await?
+    } else {
+        whole(messages, &entry.method, carried.untouched, record).await?
+    };
+    let Asked { subject, body, stopped } = asked;
     if let Some(subject) = &subject {
         record.subject(subject);
     }
-    check_formats(&entry.method, &message)?;
     let head = Head { id, caller, span, audience, entry, permit, metadata, deadline, subject, _admission: admission };
-    Ok(Read { head, message })
+    Ok(Read { head, body, carried, stopped })
 }
 
-fn accept_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.get("grpc-encoding").map(|value| value.as_bytes()) {
-        None | Some(b"identity") => Ok(()),
-        Some(_) => Err(Reason::EncodingUnsupported.into()),
+/// What a call asks, and about whom.
+struct Asked {
+    subject: Option<String>,
+    body: Outgoing,
+    stopped: Stopped,
+}
+
+/// The one message of a request that is not streamed.
+async fn whole(
+    mut messages: MessageReader<Incoming>,
+    method: &Method,
+    untouched: bool,
+    record: &mut OpenRecord,
+) -> Result<Asked, Refusal> {
+    let message = messages.next_message().await.map_err(malformed)?.ok_or(Reason::Cardinality)?;
+    if messages.next_message().await.map_err(malformed)?.is_some() {
+        return Err(Reason::Cardinality.into());
     }
+    record.request(&message.bytes);
+    let subject = check(method, &message.bytes)?;
+    Ok(Asked { subject, body: Outgoing::Whole(framed(message, untouched)), stopped: Stopped::default() })
 }
 
-/// The citizen's id, in the form that is compared and hashed; the message keeps the form that the caller wrote.
+async fn streamed(mut requests: Requests) -> Result<Asked, Refusal> {
+    let subject = requests.subject().await?;
+    Ok(Asked { subject, stopped: requests.stopped(), body: requests.into_body() })
+}
+
+/// Checks a message of the request, and finds the citizen that it names: in the form that is compared and hashed; the message
+/// keeps the form that the caller wrote.
+pub(super) fn check(method: &Method, message: &[u8]) -> Result<Option<String>, Refusal> {
+    wire::validate(message, method.input()).map_err(unreadable)?;
+    let subject = subject(method, message)?;
+    check_formats(method, message)?;
+    Ok(subject)
+}
+
 fn subject(method: &Method, message: &[u8]) -> Result<Option<String>, Refusal> {
     let Some(path) = method.subject() else { return Ok(None) };
     let found = wire::find(message, path.numbers()).map_err(unreadable)?;
@@ -98,11 +132,13 @@ fn check_formats(method: &Method, message: &[u8]) -> Result<(), Refusal> {
     if sound { Ok(()) } else { Err(refusal) }
 }
 
-fn malformed(error: FrameError) -> Refusal {
+/// A request that is no sequence of messages.
+pub(super) fn malformed(error: FrameError) -> Refusal {
     let reason = match error {
         FrameError::TooLarge { .. } => Reason::MessageTooLarge,
+        FrameError::Corrupt => Reason::DecompressionFailed,
         FrameError::Body(_) => Reason::Cancelled,
-        _ => Reason::FrameMalformed,
+        FrameError::Compressed | FrameError::Truncated => Reason::FrameMalformed,
     };
     Refusal::from(reason).because(error.to_string())
 }

@@ -1,9 +1,10 @@
 //! Record: the disclosure goes to disk before a byte of it goes to the caller. A stream's opening does; its end follows.
 
-use bytes::Bytes;
 use chapar_evidence::Entry;
+use chapar_transport::encoding::Encoding;
+use http::HeaderMap;
 
-use super::minimise::{Answer, Messages, Minimised};
+use super::minimise::{Answer, Cut, Messages, Minimised};
 use super::read::Head;
 use crate::record::{OpenRecord, StreamRecord};
 use crate::refusal::Refusal;
@@ -12,28 +13,30 @@ use crate::refusal::Refusal;
 pub(super) struct Recorded {
     pub(super) head: Head,
     pub(super) log_origin: String,
+    pub(super) encoding: Option<Encoding>,
+    pub(super) metadata: HeaderMap,
     pub(super) answer: RecordedAnswer,
 }
 
 pub(super) enum RecordedAnswer {
-    Unary { message: Bytes, entry: Entry },
-    Stream { first: Option<Bytes>, rest: Box<Messages>, record: Box<StreamRecord> },
+    Unary { message: Cut, trailers: HeaderMap, entry: Entry },
+    Stream { messages: Box<Messages>, record: Box<StreamRecord> },
 }
 
 pub(super) async fn record(minimised: Minimised, record: OpenRecord) -> Result<Recorded, Refusal> {
-    let Minimised { head, answer } = minimised;
+    let Minimised { head, encoding, metadata, answer } = minimised;
     let _stage = head.span.stage("record");
     let disclosed = &head.permit.disclosed;
     let log_origin = record.origin().to_owned();
     let answer = match answer {
-        Answer::Unary(message) => {
-            let entry = record.disclosed(disclosed, &message).await?;
-            RecordedAnswer::Unary { message, entry }
+        Answer::Unary(message, trailers) => {
+            let entry = record.disclosed(disclosed, &message.bytes).await?;
+            RecordedAnswer::Unary { message, trailers, entry }
         }
-        Answer::Stream { first, rest } => {
+        Answer::Stream(messages) => {
             let (_, record) = record.opened(disclosed).await?;
-            RecordedAnswer::Stream { first, rest, record: Box::new(record) }
+            RecordedAnswer::Stream { messages, record: Box::new(record) }
         }
     };
-    Ok(Recorded { head, log_origin, answer })
+    Ok(Recorded { head, log_origin, encoding, metadata, answer })
 }

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use chapar_evidence::Entry;
 use chapar_model::{CallId, Reason, header};
+use chapar_transport::encoding;
 use http::{HeaderMap, HeaderValue, Response, header as h};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
@@ -14,7 +15,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
-use super::forward::framed;
 use super::minimise::Messages;
 use super::read::Head;
 use super::record::{Recorded, RecordedAnswer};
@@ -25,22 +25,28 @@ use crate::refusal::Refusal;
 const AHEAD: usize = 4;
 
 pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Body> {
-    let Recorded { head, log_origin, answer } = recorded;
+    let Recorded { head, log_origin, encoding, metadata, answer } = recorded;
+    let id = head.id;
     let body = match answer {
-        RecordedAnswer::Unary { message, entry } => {
+        RecordedAnswer::Unary { message, trailers, entry } => {
             head.span.finish_ok(1);
-            let trailers = closing_trailers(&head, &log_origin, entry);
-            Body::new(Full::new(framed(message)).with_trailers(std::future::ready(Some(Ok(trailers)))))
+            let trailers = closing_trailers(trailers, &head, &log_origin, entry);
+            Body::new(Full::new(message.framed).with_trailers(std::future::ready(Some(Ok(trailers)))))
         }
-        RecordedAnswer::Stream { first, rest, record } => {
+        RecordedAnswer::Stream { messages, record } => {
             let (frames, receiver) = mpsc::channel(AHEAD);
-            let pump = Pump { head, log_origin, rest, record, frames };
-            let id = pump.head.id;
-            streams.spawn(pump.run(first));
-            return response(id, Body::new(StreamBody::new(ReceiverStream::new(receiver))));
+            streams.spawn(Pump { head, log_origin, messages, record, frames }.run());
+            Body::new(StreamBody::new(ReceiverStream::new(receiver)))
         }
     };
-    response(head.id, body)
+    let mut response = Response::new(body);
+    *response.headers_mut() = bus_headers(id);
+    response.headers_mut().insert(h::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    if let Some(encoding) = encoding {
+        response.headers_mut().insert(encoding::HEADER, HeaderValue::from_static(encoding.as_str()));
+    }
+    response.headers_mut().extend(metadata);
+    response
 }
 
 /// Headers of the bus on every answer.
@@ -52,15 +58,7 @@ pub(crate) fn bus_headers(id: CallId) -> HeaderMap {
     headers
 }
 
-fn response(id: CallId, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.headers_mut() = bus_headers(id);
-    response.headers_mut().insert(h::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    response
-}
-
-fn closing_trailers(head: &Head, log_origin: &str, entry: Entry) -> HeaderMap {
-    let mut trailers = HeaderMap::with_capacity(3);
+fn closing_trailers(mut trailers: HeaderMap, head: &Head, log_origin: &str, entry: Entry) -> HeaderMap {
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     insert_entry(&mut trailers, log_origin, entry);
     let fields = format!("disclosed={};withheld={}", head.permit.disclosed.join(","), head.permit.withheld.join(","));
@@ -82,29 +80,30 @@ type Frames = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
 struct Pump {
     head: Head,
     log_origin: String,
-    rest: Box<Messages>,
+    messages: Box<Messages>,
     record: Box<StreamRecord>,
     frames: Frames,
 }
 
 impl Pump {
-    async fn run(self, first: Option<Bytes>) {
-        let Self { head, log_origin, mut rest, mut record, frames } = self;
+    async fn run(self) {
+        let Self { head, log_origin, mut messages, mut record, frames } = self;
         let end = tokio::select! {
             biased;
             () = frames.closed() => Err(Reason::Cancelled.into()),
-            end = tokio::time::timeout_at(head.deadline.into(), relay(first, &head, &mut rest, &mut record, &frames)) => {
+            end = tokio::time::timeout_at(head.deadline.into(), relay(&head, &mut messages, &mut record, &frames)) => {
                 end.unwrap_or_else(|_| Err(Reason::DeadlineExceeded.into()))
             }
         };
-        drop(rest); // the exchange with the adapter ends here, also when it was cut short
-        let messages = record.messages();
+        let passed = messages.trailers(&head);
+        drop(messages); // the exchange with the provider ends here, also when it was cut short
+        let count = record.messages();
         let outcome = end.as_ref().err().map(Refusal::reason);
         let closed = record.closed(outcome.map_or("OK", Reason::as_str)).await;
         let trailers = match (end, closed) {
             (Ok(()), Ok(entry)) => {
-                head.span.finish_ok(messages);
-                closing_trailers(&head, &log_origin, entry)
+                head.span.finish_ok(count);
+                closing_trailers(passed, &head, &log_origin, entry)
             }
             (Err(refusal), closed) => refused(&head, &log_origin, &refusal, closed.ok()),
             (Ok(()), Err(refusal)) => refused(&head, &log_origin, &refusal, None),
@@ -115,28 +114,21 @@ impl Pump {
 }
 
 async fn relay(
-    first: Option<Bytes>,
     head: &Head,
-    rest: &mut Messages,
+    messages: &mut Messages,
     record: &mut StreamRecord,
     frames: &Frames,
 ) -> Result<(), Refusal> {
-    let mut next = first;
-    while let Some(message) = next {
-        record.message(&message);
-        frames.send(Ok(Frame::data(framed(message)))).await.map_err(|_| Reason::Cancelled)?;
-        next = rest.next(head).await?;
+    while let Some(message) = messages.next(head).await? {
+        record.message(&message.bytes);
+        frames.send(Ok(Frame::data(message.framed))).await.map_err(|_| Reason::Cancelled)?;
     }
     Ok(())
 }
 
 fn refused(head: &Head, log_origin: &str, refusal: &Refusal, entry: Option<Entry>) -> HeaderMap {
     head.span.finish_refused(refusal);
-    let mut trailers = HeaderMap::new();
-    let status = refusal.to_status(&head.audience);
-    if status.add_header(&mut trailers).is_err() {
-        trailers.insert("grpc-status", HeaderValue::from(refusal.reason().code() as u16));
-    }
+    let mut trailers = refusal.to_trailers(&head.audience);
     if let Some(entry) = entry {
         insert_entry(&mut trailers, log_origin, entry);
     }

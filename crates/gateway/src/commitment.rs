@@ -1,0 +1,48 @@
+//! The commitment to a stream of messages, which a record carries instead of them; made while they pass. The format is in
+//! `docs/reference/evidence-format.md`.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use parking_lot::Mutex;
+
+/// SHA-256 of the salt, then of each message after its length in 4 bytes, big-endian.
+pub(crate) struct Commitment(digest::Context);
+
+impl Commitment {
+    /// Begins with the salt of the call.
+    pub(crate) fn new(salt: &[u8]) -> Self {
+        let mut digest = digest::Context::new(&digest::SHA256);
+        digest.update(salt);
+        Self(digest)
+    }
+
+    pub(crate) fn message(&mut self, message: &[u8]) {
+        let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        self.0.update(&length.to_be_bytes());
+        self.0.update(message);
+    }
+
+    pub(crate) fn finish(&self) -> Vec<u8> {
+        self.0.clone().finish().as_ref().to_vec()
+    }
+}
+
+/// The messages of a streamed request, counted in while they pass, which is after the record was opened.
+#[derive(Clone)]
+pub(crate) struct RequestDigest(Arc<Mutex<Commitment>>);
+
+impl RequestDigest {
+    pub(crate) fn new(commitment: Commitment) -> Self {
+        Self(Arc::new(Mutex::new(commitment)))
+    }
+
+    /// Counts in a message that is about to go on.
+    pub(crate) fn message(&self, message: &[u8]) {
+        self.0.lock().message(message);
+    }
+
+    pub(crate) fn finish(&self) -> Vec<u8> {
+        self.0.lock().finish()
+    }
+}

@@ -1,0 +1,117 @@
+//! The messages of a streamed request on their way: each is checked before it goes on, is counted into the commitment, and the
+//! first that may not pass ends the call. Nothing is read ahead of the provider: its flow control is the caller's.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use chapar_model::Reason;
+use chapar_registry::MethodEntry;
+use chapar_transport::frame::{self, Message, MessageReader};
+use futures_util::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Incoming;
+
+use super::read;
+use crate::commitment::RequestDigest;
+use crate::refusal::Refusal;
+use crate::upstream::{BoxError, Outgoing};
+
+/// The messages of one call's request, from its caller.
+pub(super) struct Requests {
+    reader: MessageReader<Incoming>,
+    entry: Arc<MethodEntry>,
+    digest: RequestDigest,
+    /// The citizen that the call is about, once a message has named one.
+    subject: Option<String>,
+    untouched: bool,
+    /// A message that was read before the call went on.
+    ahead: Option<Message>,
+    stopped: Stopped,
+}
+
+/// Why the request was broken off here, if it was: the provider only sees its stream reset.
+#[derive(Clone, Default)]
+pub(super) struct Stopped(Arc<OnceLock<Refusal>>);
+
+impl Stopped {
+    /// The refusal that ended the request.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.0.get().cloned()
+    }
+}
+
+impl Requests {
+    pub(super) fn new(
+        reader: MessageReader<Incoming>,
+        entry: Arc<MethodEntry>,
+        digest: RequestDigest,
+        untouched: bool,
+    ) -> Self {
+        Self { reader, entry, digest, subject: None, untouched, ahead: None, stopped: Stopped::default() }
+    }
+
+    /// The subject of the call, which the first message names: that one is read before anything goes on.
+    pub(super) async fn subject(&mut self) -> Result<Option<String>, Refusal> {
+        if self.entry.method.subject().is_some() {
+            self.ahead = self.next().await?;
+            if self.ahead.is_none() {
+                return Err(Reason::Cardinality.into());
+            }
+        }
+        Ok(self.subject.clone())
+    }
+
+    /// What tells, once the exchange has broken off, whether it was this side that ended it.
+    pub(super) fn stopped(&self) -> Stopped {
+        self.stopped.clone()
+    }
+
+    /// The body that goes on to the provider.
+    pub(super) fn into_body(self) -> Outgoing {
+        let frames = stream::try_unfold(self, |mut requests| async move {
+            let message = match requests.ahead.take() {
+                Some(message) => Some(message),
+                None => requests.next().await.map_err(|refusal| requests.stop(refusal))?,
+            };
+            Ok::<_, BoxError>(message.map(|message| (Frame::data(framed(message, requests.untouched)), requests)))
+        });
+        Outgoing::Stream(StreamBody::new(frames).boxed_unsync())
+    }
+
+    async fn next(&mut self) -> Result<Option<Message>, Refusal> {
+        let Some(message) = self.reader.next_message().await.map_err(read::malformed)? else { return Ok(None) };
+        let subject = read::check(&self.entry.method, &message.bytes)?;
+        self.same_subject(subject)?;
+        self.digest.message(&message.bytes);
+        Ok(Some(message))
+    }
+
+    /// One call is about one citizen: its record has one pseudonym.
+    fn same_subject(&mut self, named: Option<String>) -> Result<(), Refusal> {
+        match (&self.subject, &named) {
+            (Some(first), Some(named)) if first != named => {
+                let path = self.entry.method.subject().map(ToString::to_string).unwrap_or_default();
+                Err(Refusal::from(Reason::FieldInvalid)
+                    .violation(path, "names another citizen than the call began with"))
+            }
+            (Some(_), _) => Ok(()),
+            (None, _) => {
+                self.subject = named;
+                Ok(())
+            }
+        }
+    }
+
+    fn stop(&self, refusal: Refusal) -> BoxError {
+        let gate = refusal.reason().as_str();
+        // Set once: a body that has failed is not asked again.
+        self.stopped.0.set(refusal).ok();
+        gate.into()
+    }
+}
+
+/// A message as it goes on to the provider: as it came, unless it came compressed and the provider takes none that is.
+pub(super) fn framed(message: Message, untouched: bool) -> Bytes {
+    if message.packed && !untouched { frame::encode(message.bytes) } else { message.framed }
+}
