@@ -7,9 +7,13 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use chapar_evidence::Log;
 use chapar_telemetry::{CONTENT_TYPE, Metrics, Telemetry};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::reload::Reloader;
 
 /// What the pages read.
 #[derive(Clone)]
@@ -17,6 +21,8 @@ pub(crate) struct Admin {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Log,
+    pub(crate) reloader: Arc<Reloader>,
+    pub(crate) stopping: CancellationToken,
 }
 
 pub(crate) fn router(admin: Admin) -> Router {
@@ -24,6 +30,7 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/reload", post(reload))
         .route("/traces", get(traces))
         .route("/traces/{id}", get(trace))
         .with_state(admin)
@@ -37,8 +44,19 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 async fn ready(State(admin): State<Admin>) -> Response {
     if admin.log.is_poisoned() {
         (StatusCode::SERVICE_UNAVAILABLE, "the evidence log cannot be written\n").into_response()
+    } else if admin.stopping.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response()
     } else {
         "ready\n".into_response()
+    }
+}
+
+/// Takes up new files now; the answer says what is wrong with them, and where.
+async fn reload(State(admin): State<Admin>) -> Response {
+    match tokio::task::spawn_blocking(move || admin.reloader.reload()).await {
+        Ok(Ok(())) => "reloaded\n".into_response(),
+        Ok(Err(error)) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

@@ -45,6 +45,10 @@ pub struct Serving {
     /// Calls served at once before more are refused as `OVERLOADED`. Default 4096.
     #[serde(default = "default_max_calls")]
     pub max_calls: usize,
+    /// How long a gateway that is told to stop says so, in health and at `/readyz`, before it takes no more connections: time for
+    /// a load balancer to look elsewhere. Default none.
+    #[serde(default, with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub shutdown_delay: Duration,
     /// How long running calls may go on after a stop. Default `"10s"`.
     #[serde(default = "default_drain", with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub drain: Duration,

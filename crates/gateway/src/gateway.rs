@@ -2,31 +2,31 @@
 //! `run` serves until it is told to stop, lets running calls finish, and closes the evidence log last.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use chapar_contract::Contract;
+use arc_swap::ArcSwap;
 use chapar_evidence::Log;
-use chapar_limit::Limiter;
 use chapar_model::Clock;
-use chapar_registry::Registry;
 use chapar_telemetry::{Metrics, Telemetry};
 use chapar_transport::serve::{Bound, Server, Settings};
 use chapar_transport::tls;
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::admin::{self, Admin};
 use crate::config::Config;
-use crate::meta::{self, Meta};
+use crate::health;
 use crate::observe::Observer;
 use crate::pipeline::Pipeline;
-use crate::reflection::{Directory, Reflection};
+use crate::policy::{self, Own, Policy};
+use crate::reload::Reloader;
 use crate::stack::Stack;
 use crate::upstream::Upstreams;
 
@@ -79,11 +79,15 @@ pub struct Gateway {
     admin: TcpListener,
     admin_address: SocketAddr,
     admin_pages: Admin,
-    stack: Stack,
-    health: tonic_health::server::HealthReporter,
+    stack: Arc<Stack>,
+    health: HealthReporter,
+    reloader: Arc<Reloader>,
     log: Log,
     streams: TaskTracker,
     drain: Duration,
+    shutdown_delay: Duration,
+    stopping: CancellationToken,
+    hurry: CancellationToken,
 }
 
 impl Gateway {
@@ -92,7 +96,7 @@ impl Gateway {
     /// # Errors
     /// [`Error`], as [`Gateway::bind`].
     pub fn check(config: &Config) -> Result<(), Error> {
-        let registry = load_registry(&config.gateway.contracts, &config.gateway.registry)?;
+        let registry = policy::load(&config.gateway.contracts, &config.gateway.registry)?;
         tls::server(&config.gateway.identity)?;
         Upstreams::new(&registry, &config.gateway.identity)?;
         chapar_evidence::check_keys(&evidence_config(config))?;
@@ -105,41 +109,56 @@ impl Gateway {
     /// [`Error`] naming the file or address at fault. Nothing is left open then.
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
         let Parts { clock, telemetry } = parts;
-        let serving = &config.gateway;
-        let registry = Arc::new(load_registry(&serving.contracts, &serving.registry)?);
-        let upstreams = Upstreams::new(&registry, &serving.identity)?;
+        let serving = config.gateway.clone();
+        let registry = policy::load(&serving.contracts, &serving.registry)?;
+        let tls = tls::server(&serving.identity)?;
         let settings = Settings { drain: serving.drain, ..Settings::default() };
-        let bound = Server::bind(serving.listen, tls::server(&serving.identity)?, settings).await?;
+        let bound = Server::bind(serving.listen, tls, settings).await?;
         let address = bound.local_addr();
         let unavailable = |source| Error::Admin { address: serving.admin, source };
         let admin = TcpListener::bind(serving.admin).await.map_err(unavailable)?;
         let admin_address = admin.local_addr().map_err(unavailable)?;
         let log = Log::open(evidence_config(&config), clock.clone())?;
 
-        let methods: Vec<&str> = registry.services().flat_map(|s| s.methods()).map(|m| m.path().as_str()).collect();
-        let metrics = Arc::new(Metrics::new(&telemetry, methods.into_iter().chain(crate::stack::OWN)));
-        let (health, health_service) = tonic_health::server::health_reporter();
-        let own = own_services(&registry, &clock, &log)?.add_service(health_service);
+        let health = HealthReporter::new();
+        let health_server = HealthServer::new(HealthService::from_health_reporter(health.clone()));
+        let own = Own { clock: clock.clone(), log: log.clone(), health: health_server };
+        let policy = Policy::first(&serving, registry, own.clone())?;
+        let metrics = Arc::new(Metrics::new(&telemetry, policy.methods().into_iter().chain(crate::stack::OWN)));
+        let policy = Arc::new(ArcSwap::from_pointee(policy));
         let streams = TaskTracker::new();
         let stack = Stack {
-            own,
+            policy: Arc::clone(&policy),
             observer: Observer { tracer: telemetry.tracer("chapar-gateway"), metrics: Arc::clone(&metrics) },
             help: serving.help.as_str().into(),
             max_calls: serving.max_calls,
             in_flight: AtomicUsize::new(0),
-            pipeline: Pipeline {
-                limiter: Limiter::new(registry.grants().map(|grant| (grant.id.clone(), grant.limits()))),
-                registry,
-                upstreams,
-                log: log.clone(),
-                clock,
-                max_message: serving.max_message,
-                streams: streams.clone(),
-            },
+            pipeline: Pipeline { log: log.clone(), clock, max_message: serving.max_message, streams: streams.clone() },
         };
-        let admin_pages = Admin { telemetry, metrics, log: log.clone() };
-        let drain = serving.drain;
-        Ok(Self { bound, address, admin, admin_address, admin_pages, stack, health, log, streams, drain })
+        let (drain, shutdown_delay) = (serving.drain, serving.shutdown_delay);
+        let (stopping, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let reloader =
+            Reloader { serving, policy, own, metrics: Arc::clone(&metrics), one_at_a_time: Mutex::default() };
+        let reloader = Arc::new(reloader);
+        let admin_pages =
+            Admin { telemetry, metrics, log: log.clone(), reloader: Arc::clone(&reloader), stopping: stopping.clone() };
+        let stack = Arc::new(stack);
+        Ok(Self {
+            bound,
+            address,
+            admin,
+            admin_address,
+            admin_pages,
+            stack,
+            health,
+            reloader,
+            log,
+            streams,
+            drain,
+            shutdown_delay,
+            stopping,
+            hurry,
+        })
     }
 
     /// Where calls are taken; the real port if port 0 was asked for.
@@ -157,17 +176,29 @@ impl Gateway {
         &self.log
     }
 
-    /// Serves until `stop`, then drains: no new connection, running calls finish within the configured time, the log is
-    /// flushed and its last checkpoint signed.
+    /// What loads certificates, contracts and registry anew when it is told to, besides the watching of their files.
+    pub fn reload(&self) -> Reload {
+        Reload(Arc::clone(&self.reloader))
+    }
+
+    /// Ends the drain: calls that still run are cut off, and the log is flushed all the same.
+    pub fn hurry(&self) -> CancellationToken {
+        self.hurry.clone()
+    }
+
+    /// Serves until `stop`. Then, in this order: health and `/readyz` say no; after the configured delay no new connection is
+    /// taken and the others are told to go (GOAWAY); running calls finish within the configured time; the log is flushed and
+    /// its last checkpoint signed.
     ///
     /// # Errors
     /// [`Error::EvidenceFailed`] at once when the log can no longer be written; no record, no data.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { bound, admin, admin_pages, stack, health, log, streams, drain, .. } = self;
+        let Self { bound, admin, admin_pages, stack, health, reloader, log, streams, .. } = self;
+        let (drain, shutdown_delay, stopping, hurry) = (self.drain, self.shutdown_delay, self.stopping, self.hurry);
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
-        let stack = Arc::new(stack);
-        let watch = tokio::spawn(watch_health(Arc::clone(&stack), health, ended.clone()));
+        let health = tokio::spawn(health::watch(Arc::clone(&stack.policy), health, stopping.clone()));
+        let reloading = tokio::spawn(reloader.watch(stopping.clone()));
         let pages =
             axum::serve(admin, admin::router(admin_pages)).with_graceful_shutdown(ended.clone().cancelled_owned());
         let pages = tokio::spawn(pages.into_future());
@@ -175,15 +206,26 @@ impl Gateway {
             let stack = Arc::clone(&stack);
             async move { Ok::<_, std::convert::Infallible>(stack.serve(request).await) }
         });
+        let closing = CancellationToken::new();
+        let leaving = async {
+            stop.cancelled().await;
+            stopping.cancel();
+            hurry.run_until_cancelled(tokio::time::sleep(shutdown_delay)).await;
+            closing.cancel();
+        };
+        let served = async { tokio::join!(bound.run(service, closing.clone()), leaving) };
         let failed = tokio::select! {
-            () = bound.run(service, stop) => false,
+            _ = served => false,
+            () = hurry.cancelled() => false,
             () = log.poisoned() => true,
         };
+        (stopping.cancel(), closing.cancel());
         streams.close();
         // Streams still running at the deadline are dropped; each closes its record as it goes.
-        tokio::time::timeout(drain, streams.wait()).await.ok();
+        hurry.run_until_cancelled(tokio::time::timeout(drain, streams.wait())).await;
         ended.cancel();
-        watch.await.ok();
+        health.await.ok();
+        reloading.await.ok();
         pages.await.ok();
         if failed {
             return Err(Error::EvidenceFailed);
@@ -192,9 +234,18 @@ impl Gateway {
     }
 }
 
-fn load_registry(contracts: &[PathBuf], registry: &std::path::Path) -> Result<Registry, Error> {
-    let contracts = contracts.iter().map(|folder| Contract::load(folder)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Registry::load(registry, &contracts)?)
+/// Loads certificates, contracts and registry anew.
+#[derive(Clone)]
+pub struct Reload(Arc<Reloader>);
+
+impl Reload {
+    /// Loads all of it now, changed or not. Reads files: not for a thread that serves.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file at fault; what was in force stays.
+    pub fn now(&self) -> Result<(), Error> {
+        self.0.reload()
+    }
 }
 
 fn evidence_config(config: &Config) -> chapar_evidence::Config {
@@ -207,27 +258,4 @@ fn evidence_config(config: &Config) -> chapar_evidence::Config {
         checkpoint_every: evidence.checkpoint_every,
         queue: evidence.queue,
     }
-}
-
-fn own_services(registry: &Arc<Registry>, clock: &Clock, log: &Log) -> Result<Routes, Error> {
-    use tonic_reflection::pb::{v1, v1alpha};
-    let directory = Arc::new(Directory::new(Arc::clone(registry), clock.clone(), meta::DESCRIPTORS)?);
-    let meta = Meta { registry: Arc::clone(registry), log: log.clone(), clock: clock.clone() };
-    Ok(Routes::new(meta::pb::meta_server::MetaServer::new(meta))
-        .add_service(v1::server_reflection_server::ServerReflectionServer::new(Reflection(Arc::clone(&directory))))
-        .add_service(v1alpha::server_reflection_server::ServerReflectionServer::new(Reflection(directory))))
-}
-
-/// Tells `grpc.health.v1` which services have an adapter that can be reached.
-async fn watch_health(stack: Arc<Stack>, health: tonic_health::server::HealthReporter, ended: CancellationToken) {
-    let mut tick = tokio::time::interval(Duration::from_millis(250));
-    while ended.run_until_cancelled(tick.tick()).await.is_some() {
-        let Some(health_now) = ended.run_until_cancelled(stack.pipeline.upstreams.health()).await else { break };
-        for (service, up) in health_now {
-            let status =
-                if up { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
-            health.set_service_status(service, status).await;
-        }
-    }
-    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
 }

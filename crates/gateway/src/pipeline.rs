@@ -17,18 +17,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chapar_evidence::Log;
-use chapar_limit::Limiter;
 use chapar_model::{CallId, Clock};
-use chapar_registry::{Registry, Subsystem};
+use chapar_registry::Subsystem;
 use http::{HeaderMap, Response};
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
 use crate::observe::CallSpan;
+use crate::policy::Policy;
 use crate::record::OpenRecord;
 use crate::refusal::{Audience, Refusal};
-use crate::upstream::Upstreams;
 
 pub(crate) use forward::RETRY;
 pub(crate) use release::bus_headers;
@@ -46,11 +45,8 @@ pub(crate) struct Call {
     pub(crate) audience: Audience,
 }
 
-/// What the steps need, shared by all calls.
+/// What the steps need besides the policy, shared by all calls.
 pub(crate) struct Pipeline {
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) limiter: Limiter,
-    pub(crate) upstreams: Upstreams,
     pub(crate) log: Log,
     pub(crate) clock: Clock,
     pub(crate) max_message: usize,
@@ -60,10 +56,10 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Answers a call, or refuses it with exactly one reason. Either way the call is recorded before this returns.
-    pub(crate) async fn answer(&self, call: Call) -> Result<Response<Body>, Refused> {
+    pub(crate) async fn answer(&self, policy: &Policy, call: Call) -> Result<Response<Body>, Refused> {
         let mut record = OpenRecord::open(&self.log, &self.clock, call.id, call.started, &call.caller.id).await?;
-        record.trace(call.span.trace_id(), self.registry.digest());
-        match self.run(call, &mut record).await {
+        record.trace(call.span.trace_id(), policy.registry.digest());
+        match self.run(policy, call, &mut record).await {
             Ok(minimised) => Ok(release::release(record::record(minimised, record).await?, &self.streams)),
             Err(refusal) => {
                 let entry = record.refused(refusal.reason()).await;
@@ -73,14 +69,14 @@ impl Pipeline {
     }
 
     /// Everything that may refuse with a record of the refusal: no byte of the provider's has left yet.
-    async fn run(&self, call: Call, record: &mut OpenRecord) -> Result<minimise::Minimised, Refusal> {
-        let routed = route::route(&self.registry, call, record)?;
-        let permitted = permit::permit(&self.registry, &self.clock, routed, record)?;
+    async fn run(&self, policy: &Policy, call: Call, record: &mut OpenRecord) -> Result<minimise::Minimised, Refusal> {
+        let routed = route::route(&policy.registry, call, record)?;
+        let permitted = permit::permit(&policy.registry, &self.clock, routed, record)?;
         let deadline = permitted.deadline();
         let answered = async {
-            let admitted = admit::admit(&self.limiter, permitted)?;
+            let admitted = admit::admit(&policy.limiter, permitted)?;
             let read = read::read(admitted, self.max_message, record).await?;
-            let forwarded = forward::forward(&self.upstreams, read, self.max_message).await?;
+            let forwarded = forward::forward(&policy.upstreams, read, self.max_message).await?;
             minimise::minimise(forwarded).await
         };
         match tokio::time::timeout_at(deadline.into(), answered).await {

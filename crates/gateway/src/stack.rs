@@ -6,25 +6,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use chapar_model::{CallId, MethodPath, Reason, header};
 use chapar_transport::Peer;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header as h};
 use hyper::body::Incoming;
 use tonic::body::Body;
-use tonic::service::Routes;
 use tower::ServiceExt as _;
 
 use crate::identify::identify;
 use crate::metadata::wants_persian;
 use crate::observe::Observer;
 use crate::pipeline::{Call, Pipeline, Refused, bus_headers};
+use crate::policy::Policy;
 use crate::refusal::{Audience, Refusal};
 
 /// Answers every request on the gateway's port.
 pub(crate) struct Stack {
+    pub(crate) policy: Arc<ArcSwap<Policy>>,
     pub(crate) pipeline: Pipeline,
-    /// The gateway's own services: health, reflection, meta.
-    pub(crate) own: Routes,
     pub(crate) observer: Observer,
     pub(crate) help: Arc<str>,
     pub(crate) max_calls: usize,
@@ -45,15 +45,17 @@ impl Stack {
         if let Some(answer) = not_grpc(&request) {
             return answer;
         }
+        // The call keeps the policy that it begins with.
+        let policy = self.policy.load_full();
         let id = CallId::now();
         let path = request.uri().path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
-        let span = Arc::new(self.observer.begin(id, request.headers(), self.name(&path).as_ref()));
+        let span = Arc::new(self.observer.begin(id, request.headers(), name(&policy, &path)));
         let audience = Audience { help: Arc::clone(&self.help), persian: wants_persian(request.headers()) };
         let place = Place::take(&self.in_flight);
         let answered = if place.number > self.max_calls {
             Err(Refused::from(Refusal::from(Reason::Overloaded).retry_after(crate::pipeline::RETRY)))
         } else {
-            self.answer(id, path, &span, &audience, request).await
+            self.answer(&policy, id, path, &span, &audience, request).await
         };
         answered.unwrap_or_else(|Refused { refusal, entry }| {
             span.finish_refused(&refusal);
@@ -65,14 +67,9 @@ impl Stack {
         })
     }
 
-    /// What the call is called in traces and metrics: a registered method, or none; foreign text never gets there.
-    fn name(&self, path: &str) -> Option<MethodPath> {
-        let entry = path.strip_prefix('/').and_then(|path| self.pipeline.registry.method(path))?;
-        Some(entry.method.path().clone())
-    }
-
     async fn answer(
         &self,
+        policy: &Policy,
         id: CallId,
         path: String,
         span: &Arc<crate::observe::CallSpan>,
@@ -82,12 +79,12 @@ impl Stack {
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
         let peer = parts.extensions.remove::<Arc<Peer>>().ok_or_else(|| Refusal::from(Reason::CertificateRequired))?;
-        let caller = identify(&self.pipeline.registry, &self.pipeline.clock, &peer)?;
+        let caller = identify(&policy.registry, &self.pipeline.clock, &peer)?;
         span.caller(&caller.id);
         if own_service(&path) {
             parts.extensions.insert(caller);
             let request = Request::from_parts(parts, Body::new(body));
-            let response = self.own.clone().oneshot(request).await;
+            let response = policy.own.clone().oneshot(request).await;
             span.finish_ok(0);
             return response.map_err(|never| match never {});
         }
@@ -101,8 +98,14 @@ impl Stack {
             span: Arc::clone(span),
             audience: audience.clone(),
         };
-        self.pipeline.answer(call).await
+        self.pipeline.answer(policy, call).await
     }
+}
+
+/// What the call is called in traces and metrics: a registered method, or none; foreign text never gets there.
+fn name<'a>(policy: &'a Policy, path: &str) -> Option<&'a MethodPath> {
+    let entry = path.strip_prefix('/').and_then(|path| policy.registry.method(path))?;
+    Some(entry.method.path())
 }
 
 fn own_service(path: &str) -> bool {

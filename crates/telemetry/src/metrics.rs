@@ -37,6 +37,12 @@ struct MethodLabels {
     method: Arc<str>,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ReloadLabels {
+    what: &'static str,
+    result: &'static str,
+}
+
 type Durations = Family<MethodLabels, Histogram, fn() -> Histogram>;
 
 /// All metrics of one role. Built once; recording takes no allocation and no look-up but the outcome's.
@@ -47,6 +53,7 @@ pub struct Metrics {
     durations: Durations,
     methods: RwLock<HashMap<Arc<str>, Arc<MethodMetrics>>>,
     unknown: Arc<MethodMetrics>,
+    reloads: Family<ReloadLabels, Counter>,
     /// Calls under way.
     pub in_flight: Gauge,
     /// Open connections of callers.
@@ -77,6 +84,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("chapar");
         let calls = Family::<CallLabels, Counter>::default();
         let durations = Durations::new_with_constructor(|| Histogram::new(CALL_BUCKETS));
+        let reloads = Family::<ReloadLabels, Counter>::default();
         let in_flight = Gauge::default();
         let connections = Gauge::default();
         let handshakes_failed = Counter::default();
@@ -86,6 +94,7 @@ impl Metrics {
         let spans_dropped = telemetry.dropped();
         registry.register("calls", "Calls by method and outcome (OK or the reason)", calls.clone());
         registry.register("call_duration_seconds", "From the request's headers to the status", durations.clone());
+        registry.register("reloads", "Files taken up while serving, or refused", reloads.clone());
         registry.register("calls_in_flight", "Calls under way", in_flight.clone());
         registry.register("connections", "Open connections of callers", connections.clone());
         registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
@@ -100,6 +109,7 @@ impl Metrics {
             durations,
             methods: RwLock::default(),
             unknown,
+            reloads,
             in_flight,
             connections,
             handshakes_failed,
@@ -125,6 +135,12 @@ impl Metrics {
     /// The metrics of a method, or those of `unknown`.
     pub fn method(&self, path: &str) -> Arc<MethodMetrics> {
         Arc::clone(self.methods.read().get(path).unwrap_or(&self.unknown))
+    }
+
+    /// Counts a reload of `what` (a word of a closed set): taken up, or refused with the old state kept.
+    pub fn reloaded(&self, what: &'static str, taken_up: bool) {
+        let result = if taken_up { "ok" } else { "refused" };
+        self.reloads.get_or_create(&ReloadLabels { what, result }).inc();
     }
 
     /// Registers a gauge of another crate's own, e.g. free slots; `name` without the `chapar_` prefix.

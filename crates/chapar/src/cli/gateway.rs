@@ -11,7 +11,8 @@ use super::{Exit, Failure, Outcome, out};
 /// Serve the gateway
 ///
 /// Opens every file and port that the configuration names, then serves until SIGINT or SIGTERM, lets running calls finish,
-/// and closes the evidence log.
+/// and closes the evidence log. Certificates, revocation lists, contracts and the registry are taken up as their files change,
+/// and at SIGHUP.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar gateway --config gateway.toml --check")]
 pub(super) struct Args {
@@ -33,7 +34,6 @@ pub(super) async fn run(args: Args) -> Outcome {
         return Ok(Exit::Ok);
     }
     args.log.start()?;
-    let stop = serve::stop()?;
     let telemetry = serve::telemetry(chapar_telemetry::Config {
         service_name: "gateway".to_owned(),
         otlp_endpoint: config.telemetry.otlp.clone(),
@@ -43,6 +43,10 @@ pub(super) async fn run(args: Args) -> Outcome {
     let parts = Parts { clock: Clock::system(), telemetry: telemetry.clone() };
     let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
     tracing::info!(address = %gateway.local_addr(), admin = %gateway.admin_addr(), "serving");
+    let reload = gateway.reload();
+    // What is wrong is in the log; what was in force stays.
+    serve::on_hang_up(move || drop(reload.now()))?;
+    let stop = serve::stop_in_order(gateway.hurry())?;
     let ended = gateway.run(stop).await;
     telemetry.shutdown().await;
     ended.map_err(Failure::finding)?;

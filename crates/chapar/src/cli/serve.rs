@@ -37,20 +37,25 @@ const SAME_SIGNAL: std::time::Duration = std::time::Duration::from_millis(500);
 /// A token that the first SIGINT or SIGTERM cancels; a second one, not just an echo of the first, ends the process at once, as
 /// a shell's own would.
 pub(crate) fn stop_on_signal() -> std::io::Result<CancellationToken> {
-    let first = asked_to_stop()?;
     let stop = CancellationToken::new();
-    let token = stop.clone();
+    on_signals(stop.clone(), || std::process::exit(130))?;
+    Ok(stop)
+}
+
+/// Cancels `stop` at the first SIGINT or SIGTERM, and does `then` at the second.
+fn on_signals(stop: CancellationToken, then: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let first = asked_to_stop()?;
     tokio::spawn(async move {
         first.await;
         tracing::info!("stopping; a second signal ends it at once");
-        token.cancel();
+        stop.cancel();
         tokio::time::sleep(SAME_SIGNAL).await;
         if let Ok(second) = asked_to_stop() {
             second.await;
-            std::process::exit(130);
+            then();
         }
     });
-    Ok(stop)
+    Ok(())
 }
 
 /// Resolves at the next SIGINT or SIGTERM from now on.
@@ -63,6 +68,25 @@ fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+/// A token that the first signal cancels, for a command whose end may be hurried but not skipped: the second signal cancels
+/// `hurry`.
+pub(super) fn stop_in_order(hurry: CancellationToken) -> Result<CancellationToken, Failure> {
+    let stop = CancellationToken::new();
+    on_signals(stop.clone(), move || hurry.cancel()).map_err(|error| Failure::error(Exit::Finding, error))?;
+    Ok(stop)
+}
+
+/// Calls `reload` at each SIGHUP, where it may read files.
+pub(super) fn on_hang_up(reload: impl Fn() + Clone + Send + 'static) -> Result<(), Failure> {
+    let mut hang_up = signal(SignalKind::hangup()).map_err(|error| Failure::error(Exit::Finding, error))?;
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            tokio::task::spawn_blocking(reload.clone()).await.ok();
+        }
+    });
+    Ok(())
 }
 
 /// [`stop_on_signal`] for a command.

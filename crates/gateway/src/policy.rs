@@ -1,0 +1,86 @@
+//! Everything that a reload replaces, as one value: calls that have begun keep the one that they began with, and no call sees
+//! half of each.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chapar_contract::Contract;
+use chapar_evidence::Log;
+use chapar_limit::Limiter;
+use chapar_model::Clock;
+use chapar_registry::Registry;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+
+use crate::config::Serving;
+use crate::gateway::Error;
+use crate::meta::{self, Meta};
+use crate::reflection::{Directory, Reflection};
+use crate::upstream::Upstreams;
+
+/// What the gateway goes by.
+pub(crate) struct Policy {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) limiter: Limiter,
+    pub(crate) upstreams: Upstreams,
+    /// The gateway's own services: health, reflection, meta.
+    pub(crate) own: Routes,
+}
+
+/// What the gateway's own services need besides the registry.
+#[derive(Clone)]
+pub(crate) struct Own {
+    pub(crate) clock: Clock,
+    pub(crate) log: Log,
+    pub(crate) health: HealthServer<HealthService>,
+}
+
+impl Policy {
+    /// The policy that a gateway begins with.
+    pub(crate) fn first(serving: &Serving, registry: Registry, own: Own) -> Result<Self, Error> {
+        let upstreams = Upstreams::new(&registry, &serving.identity)?;
+        let limiter = Limiter::new(limits(&registry));
+        Self::new(registry, limiter, upstreams, own)
+    }
+
+    /// The policy after this one: what stays the same keeps its connections, and what it has spent.
+    pub(crate) fn next(&self, serving: &Serving, registry: Registry, own: Own) -> Result<Self, Error> {
+        let upstreams = self.upstreams.next(&registry, &serving.identity)?;
+        let limiter = self.limiter.next(limits(&registry));
+        Self::new(registry, limiter, upstreams, own)
+    }
+
+    fn new(registry: Registry, limiter: Limiter, upstreams: Upstreams, own: Own) -> Result<Self, Error> {
+        let registry = Arc::new(registry);
+        let own = own_services(&registry, own)?;
+        Ok(Self { registry, limiter, upstreams, own })
+    }
+
+    /// The paths of all methods, for the labels of metrics.
+    pub(crate) fn methods(&self) -> Vec<&str> {
+        let methods = self.registry.services().flat_map(|service| service.methods());
+        methods.map(|method| method.path().as_str()).collect()
+    }
+}
+
+/// Reads contracts and registry.
+pub(crate) fn load(contracts: &[PathBuf], registry: &Path) -> Result<Registry, Error> {
+    let contracts = contracts.iter().map(|folder| Contract::load(folder)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Registry::load(registry, &contracts)?)
+}
+
+fn limits(registry: &Registry) -> impl Iterator<Item = (chapar_model::GrantId, chapar_model::Limits)> {
+    registry.grants().map(|grant| (grant.id.clone(), grant.limits()))
+}
+
+fn own_services(registry: &Arc<Registry>, own: Own) -> Result<Routes, Error> {
+    use tonic_reflection::pb::{v1, v1alpha};
+    let Own { clock, log, health } = own;
+    let directory = Arc::new(Directory::new(Arc::clone(registry), clock.clone(), meta::DESCRIPTORS)?);
+    let meta = Meta { registry: Arc::clone(registry), log, clock };
+    Ok(Routes::new(meta::pb::meta_server::MetaServer::new(meta))
+        .add_service(v1::server_reflection_server::ServerReflectionServer::new(Reflection(Arc::clone(&directory))))
+        .add_service(v1alpha::server_reflection_server::ServerReflectionServer::new(Reflection(directory)))
+        .add_service(health))
+}

@@ -1,0 +1,96 @@
+//! What changes while the gateway runs: certificate, key, trust roots and revocation lists as one; contracts and registry as
+//! one. New files are read whole and swapped at once; files that are bad leave everything as it was, and are told.
+//!
+//! Left out: `gateway.toml` itself, whose addresses and sizes are for a restart, and the keys of the evidence log.
+
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use chapar_telemetry::Metrics;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Serving;
+use crate::gateway::Error;
+use crate::policy::{self, Own, Policy};
+use watch::Watched;
+
+/// How often files are looked at, at most.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// Loads anew what has changed.
+pub(crate) struct Reloader {
+    pub(crate) serving: Serving,
+    pub(crate) policy: Arc<ArcSwap<Policy>>,
+    pub(crate) own: Own,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Reloads are one after the other.
+    pub(crate) one_at_a_time: Mutex<()>,
+}
+
+impl Reloader {
+    /// Loads everything anew, whether it has changed or not.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file at fault; whatever it belongs to is as it was.
+    pub(crate) fn reload(&self) -> Result<(), Error> {
+        self.policy()
+    }
+
+    /// Contracts and registry; and the ways to the adapters, which show the gateway's certificate.
+    fn policy(&self) -> Result<(), Error> {
+        let _alone = self.one_at_a_time.lock();
+        let reloaded = policy::load(&self.serving.contracts, &self.serving.registry)
+            .and_then(|registry| self.policy.load().next(&self.serving, registry, self.own.clone()));
+        let reloaded = reloaded.map(|next| {
+            self.metrics.add_methods(next.methods());
+            tracing::info!(registry = next.registry.digest(), "policy in force");
+            self.policy.store(Arc::new(next));
+        });
+        self.tell("policy", &reloaded);
+        reloaded
+    }
+
+    fn tell(&self, what: &'static str, reloaded: &Result<(), Error>) {
+        self.metrics.reloaded(what, reloaded.is_ok());
+        match reloaded {
+            Ok(()) => tracing::info!(what, "reloaded"),
+            Err(error) => tracing::error!(what, %error, "not reloaded; what was in force stays"),
+        }
+    }
+}
+
+impl Reloader {
+    /// Reloads what changes on disk until `ended`. A change is taken up once the files have been the same twice, so that a file
+    /// that is still being written is not read; files that were refused are not tried again until they change.
+    pub(crate) async fn watch(self: Arc<Self>, ended: CancellationToken) {
+        let policy = Watched::new([&self.serving.registry].into_iter().chain(&self.serving.contracts));
+        self.follow(policy, |this: &Self| this.policy(), ended).await;
+    }
+
+    async fn follow(
+        self: Arc<Self>,
+        mut files: Watched,
+        reload: impl Fn(&Self) -> Result<(), Error> + Send + Copy + 'static,
+        ended: CancellationToken,
+    ) {
+        let mut pause = EVERY;
+        while ended.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            let this = Arc::clone(&self);
+            let looked = tokio::task::spawn_blocking(move || {
+                if files.settled() {
+                    // Told where it happened; the old state serves on.
+                    reload(&this).ok();
+                }
+                files
+            });
+            let Ok(looked) = looked.await else { return };
+            files = looked;
+            // A registry of ten thousand files is looked at less often than one of ten.
+            pause = EVERY.max(files.cost() * 50);
+        }
+    }
+}
