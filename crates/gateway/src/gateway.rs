@@ -124,7 +124,9 @@ impl Gateway {
         let health_server = HealthServer::new(HealthService::from_health_reporter(health.clone()));
         let own = Own { clock: clock.clone(), log: log.clone(), health: health_server };
         let policy = Policy::first(&serving, registry, own.clone())?;
-        let metrics = Arc::new(Metrics::new(&telemetry, policy.methods().into_iter().chain(crate::stack::OWN)));
+        let mut metrics = Metrics::new(&telemetry, policy.methods().into_iter().chain(crate::stack::OWN));
+        metrics.add_upstreams(policy.upstreams.metrics());
+        let metrics = Arc::new(metrics);
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let streams = TaskTracker::new();
         let stack = Stack {

@@ -1,94 +1,216 @@
-//! The adapters behind each service: a pool of connections per endpoint, each trusted only under the identities that the
-//! registry names for the service, and the cap on calls that protects the agency's database.
+//! The providers behind each service: endpoints that the registry names, and adapters that connected to us; each trusted only
+//! under the identities that the registry names for the service. A call goes to one that works and has little to do, and is
+//! tried again where that can do no harm. What one agency's endpoints suffer touches no other's: connections, breakers, budgets
+//! and caps are all of one service.
 
+mod breaker;
+mod budget;
+mod endpoint;
+mod fingerprint;
+mod joined;
 mod outgoing;
 mod place;
+mod service;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use chapar_model::Reason;
 use chapar_registry::{Registry, ServiceEntry};
-use chapar_transport::dial::{self, Pool};
+use chapar_telemetry::UpstreamMetrics;
+use chapar_transport::dial::{self, DialError, Pool, chance};
 use chapar_transport::tls::{self, Expect};
-use http::{Method, Request, Response};
-use tokio::sync::Semaphore;
+use http::{HeaderMap, Method, Request, Response};
 
 use crate::pipeline::RETRY;
 use crate::refusal::Refusal;
+use endpoint::{Endpoint, Way};
+use fingerprint::Fingerprint;
+use joined::{Joined, Known};
+use place::Attempt;
+use service::Service;
 
 pub(crate) use chapar_transport::dial::Incoming;
 pub(crate) use outgoing::{BoxError, Outbound, Outgoing};
 pub(crate) use place::{Outcome, Place};
 
-/// Every service's way to its adapters.
-pub(crate) struct Upstreams(HashMap<String, Upstream>);
+/// How often a call is sent, the first time included.
+const ATTEMPTS: usize = 3;
+/// Before a call is sent to the same endpoint again.
+const PAUSE: Duration = Duration::from_millis(20);
 
-struct Upstream {
-    pools: Vec<Pool>,
-    turn: AtomicUsize,
-    places: Option<Arc<Semaphore>>,
+/// Every service's way to its adapters.
+pub(crate) struct Upstreams {
+    services: HashMap<String, Service>,
+    joined: Arc<Joined>,
+    known: Arc<Known>,
+    settings: dial::Settings,
+    identity: Fingerprint,
+    metrics: UpstreamMetrics,
 }
 
 impl Upstreams {
     /// Prepares the way to each service of the registry. Connects nothing yet.
     pub(crate) fn new(registry: &Registry, files: &tls::Files) -> Result<Self, dial::Error> {
-        let service = |entry: &Arc<ServiceEntry>| Ok((entry.name.clone(), Upstream::new(entry, files)?));
-        registry.services().map(service).collect::<Result<_, _>>().map(Self)
+        Self::configured(registry, files, dial::Settings::default())
+    }
+
+    /// The same with other settings of connections.
+    pub(crate) fn configured(
+        registry: &Registry,
+        files: &tls::Files,
+        settings: dial::Settings,
+    ) -> Result<Self, dial::Error> {
+        let known = Arc::new(joined::known(registry));
+        let joined = Arc::new(Joined::new(Arc::clone(&known), settings.clone()));
+        let identity = Fingerprint::of(files)?;
+        let empty =
+            Self { services: HashMap::new(), joined, known, settings, identity, metrics: UpstreamMetrics::default() };
+        empty.next(registry, files)
     }
 
     /// The ways after a reload: what did not change keeps its connections and what was learnt of it.
     pub(crate) fn next(&self, registry: &Registry, files: &tls::Files) -> Result<Self, dial::Error> {
-        Self::new(registry, files)
-    }
-
-    /// Sends a call to the least troubled endpoint of its service and waits for the head of the answer.
-    pub(crate) async fn call(&self, outbound: Outbound<'_>) -> Result<(Response<Incoming>, Place), Refusal> {
-        let upstream = self.0.get(outbound.service).ok_or_else(|| down("the registry names no endpoint"))?;
-        let place = upstream.place()?;
-        let pool = upstream.pick().ok_or_else(|| down("the registry names no endpoint"))?;
-        let mut request = Request::new(outbound.body);
-        *request.method_mut() = Method::POST;
-        *request.headers_mut() = outbound.headers;
-        let response = pool.call(outbound.path, request).await.map_err(|error| down(error.to_string()))?;
-        Ok((response, place))
-    }
-
-    /// Whether any endpoint of each service can be reached, by service. Connects to those that no call has connected yet, so
-    /// that the first call finds its way open.
-    pub(crate) async fn health(&self) -> Vec<(&str, bool)> {
-        let ensured = self.0.values().flat_map(|upstream| &upstream.pools).map(Pool::ensure);
-        // What cannot be reached shows below; the pool's back-off keeps this from being a storm.
-        futures_util::future::join_all(ensured).await;
-        self.0.iter().map(|(name, upstream)| (name.as_str(), upstream.pools.iter().any(Pool::is_up))).collect()
-    }
-}
-
-impl Upstream {
-    fn new(entry: &ServiceEntry, files: &tls::Files) -> Result<Self, dial::Error> {
-        let tls = tls::client(files, Expect::Identities(entry.adapters.clone()))?;
-        let pool = |endpoint: &String| Pool::new(endpoint, Arc::clone(&tls), dial::Settings::default());
+        let identity = Fingerprint::of(files)?;
+        let same = identity == self.identity;
+        let service = |entry: &Arc<ServiceEntry>| {
+            let service = self.service(entry, files, same)?;
+            Ok((entry.name.clone(), service))
+        };
         Ok(Self {
-            pools: entry.endpoints.iter().map(pool).collect::<Result<_, _>>()?,
-            turn: AtomicUsize::new(0),
-            places: entry.concurrent.map(|most| Arc::new(Semaphore::new(most as usize))),
+            services: registry.services().map(service).collect::<Result<_, dial::Error>>()?,
+            joined: Arc::clone(&self.joined),
+            known: Arc::new(joined::known(registry)),
+            settings: self.settings.clone(),
+            identity,
+            metrics: self.metrics.clone(),
         })
     }
 
-    fn place(&self) -> Result<Place, Refusal> {
-        let busy =
-            |_| Refusal::from(Reason::SourceBusy).retry_after(RETRY).because("the service's cap on concurrent calls");
-        let permit = self.places.as_ref().map(|places| Arc::clone(places).try_acquire_owned().map_err(busy));
-        Ok(Place { _permit: permit.transpose()? })
+    fn service(&self, entry: &ServiceEntry, files: &tls::Files, same: bool) -> Result<Service, dial::Error> {
+        let before = self.services.get(&entry.name);
+        let figures = Arc::new(self.metrics.service(&entry.name));
+        let tls = tls::client(files, Expect::Identities(entry.adapters.clone()))?;
+        let dialled = entry.endpoints.iter().map(|url| {
+            let kept = before.filter(|_| same).and_then(|before| before.dialled(url, &entry.adapters));
+            let endpoint = match kept {
+                Some(endpoint) => endpoint,
+                None => {
+                    let pool = Pool::new(url, Arc::clone(&tls), self.settings.clone())?;
+                    Arc::new(Endpoint::new(Way::Dialled(pool), Arc::clone(&figures)))
+                }
+            };
+            Ok((url.clone(), endpoint))
+        });
+        let dialled = dialled.collect::<Result<_, dial::Error>>()?;
+        Ok(Service::new(entry, dialled, &self.joined, figures, before))
     }
 
-    /// Endpoints in turn, those that are up first.
-    fn pick(&self) -> Option<&Pool> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let in_turn = || (0..self.pools.len()).map(|step| &self.pools[(turn.wrapping_add(step)) % self.pools.len()]);
-        in_turn().find(|pool| pool.is_up()).or_else(|| in_turn().next())
+    /// Figures of all generations, to be shown.
+    pub(crate) fn metrics(&self) -> &UpstreamMetrics {
+        &self.metrics
     }
+
+    /// Sends a call to an endpoint of its service and waits for the head of the answer.
+    ///
+    /// It is sent again if no endpoint has touched it, or if it may run twice and no answer began, as long as the service's
+    /// budget lasts; a body that is produced as it goes, only while nothing of it has left.
+    pub(crate) async fn call(&self, outbound: Outbound<'_>) -> Result<(Response<Incoming>, Place), Refusal> {
+        let Outbound { service, path, caller, deadline, idempotent, headers, mut body } = outbound;
+        let nowhere = || down("the registry names no endpoint");
+        let service = self.services.get(service).ok_or_else(nowhere)?;
+        let route = service.route(path.as_str()).ok_or_else(nowhere)?;
+        let place = service.place()?;
+        service.budget.earn();
+        let mut passed: Vec<Arc<Endpoint>> = Vec::new();
+        let mut refusal = None;
+        for attempt in 1..=ATTEMPTS {
+            let (endpoint, leave) = match service.choose(&passed) {
+                Ok(chosen) => chosen,
+                // What the last one said is more to the point than that there is no other.
+                Err(none) => return Err(refusal.unwrap_or(none)),
+            };
+            let whole = body.whole();
+            let mut trying = Attempt::new(Arc::clone(&endpoint), leave, whole.is_some().then_some(deadline));
+            let ticket = match endpoint.way.ticket(caller).await {
+                Ok(ticket) => ticket,
+                Err(error) => {
+                    refusal = Some(refused(&error));
+                    passed.push(endpoint);
+                    continue;
+                }
+            };
+            let error = match ticket.send(route.path.clone(), head(&headers), body, route.reading).await {
+                Ok(response) => {
+                    trying.answered();
+                    return Ok((response, Place::new(place, trying)));
+                }
+                Err((error, unsent)) => {
+                    let touched = error.may_have_been_processed();
+                    trying.ended(touched.then_some(Outcome::Failed));
+                    let again = match (unsent, whole) {
+                        (Some(unsent), _) => Some(unsent),
+                        (None, Some(whole)) if !touched || idempotent => Some(Outgoing::Whole(whole)),
+                        _ => None,
+                    };
+                    refusal = Some(refused(&error));
+                    let Some(again) = again.filter(|_| attempt < ATTEMPTS && Instant::now() < deadline) else { break };
+                    body = again;
+                    error
+                }
+            };
+            // What no one has touched costs a provider nothing, unless it said that it has too much to do.
+            if (error.may_have_been_processed() || error.was_refused()) && !service.budget.spend() {
+                break;
+            }
+            service.figures.retries.inc();
+            if service.endpoints().len() > passed.len() + 1 {
+                passed.push(endpoint);
+            } else if attempt > 1 {
+                tokio::time::sleep(PAUSE.mul_f64(chance::half_to_one())).await;
+            }
+        }
+        Err(refusal.unwrap_or_else(nowhere))
+    }
+
+    /// Whether any endpoint of each service can be reached and says that it serves, by service. Connects to those that no call
+    /// has connected yet, so that the first call finds its way open; holds adapters that joined to what this registry says.
+    pub(crate) async fn health(&self) -> Vec<(&str, bool)> {
+        self.joined.hold_to(&self.known);
+        let mut ensured = Vec::new();
+        for service in self.services.values() {
+            for endpoint in service.endpoints().iter() {
+                watch::start(endpoint, &service.name);
+                ensured.push(Arc::clone(endpoint));
+            }
+        }
+        // What cannot be reached shows below; the pool's back-off keeps this from being a storm.
+        futures_util::future::join_all(ensured.iter().map(|endpoint| async {
+            if let Way::Dialled(pool) = &endpoint.way {
+                pool.ensure().await.ok();
+            }
+        }))
+        .await;
+        self.services.iter().map(|(name, service)| (name.as_str(), service.is_up())).collect()
+    }
+}
+
+fn head(headers: &HeaderMap) -> Request<()> {
+    let mut head = Request::new(());
+    *head.method_mut() = Method::POST;
+    *head.headers_mut() = headers.clone();
+    head
+}
+
+fn refused(error: &DialError) -> Refusal {
+    let reason = match error {
+        DialError::Full { own: true, .. } => Reason::ConcurrencyLimited,
+        DialError::Full { own: false, .. } => Reason::SourceBusy,
+        DialError::Broken { .. } | DialError::Unreachable { .. } => Reason::AdapterUnavailable,
+    };
+    Refusal::from(reason).retry_after(RETRY).because(error.to_string())
 }
 
 fn down(gate: impl Into<String>) -> Refusal {

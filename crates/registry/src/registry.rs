@@ -82,6 +82,13 @@ impl Registry {
         }
     }
 
+    /// The authorities that may speak for an identity's member; none if it is not registered. As [`Registry::identify`] names
+    /// them.
+    pub fn issuers(&self, identity: &Identity) -> &[[u8; 32]] {
+        let known = self.subsystems.get(identity.subsystem()).filter(|_| *identity.trust_domain() == self.trust_domain);
+        known.map_or(&[], |subsystem| &subsystem.issuers)
+    }
+
     /// The method at `path`, `package.Service/Method`, compared byte for byte.
     pub fn method(&self, path: &str) -> Option<&Arc<MethodEntry>> {
         self.methods.get(path)

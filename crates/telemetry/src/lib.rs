@@ -15,6 +15,7 @@ pub mod propagate;
 mod span;
 mod store;
 mod telemetry;
+mod upstreams;
 pub mod waterfall;
 
 pub use metrics::{CONTENT_TYPE, CallTimer, MethodMetrics, Metrics};
@@ -23,3 +24,4 @@ pub use opentelemetry::{SpanId, TraceId, Value};
 pub use span::{Origin, Span, Tracer};
 pub use store::{SpanRecord, Trace, TraceStore};
 pub use telemetry::{Config, Error, Telemetry};
+pub use upstreams::{ServiceFigures, UpstreamMetrics};

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::{Telemetry, names};
+use crate::{Telemetry, UpstreamMetrics, names};
 
 /// The `content-type` of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -148,6 +148,11 @@ impl Metrics {
         let gauge = Gauge::default();
         self.registry.register(name, help, gauge.clone());
         gauge
+    }
+
+    /// Adds the figures of the ways to providers.
+    pub fn add_upstreams(&mut self, upstreams: &UpstreamMetrics) {
+        upstreams.register(&mut self.registry);
     }
 
     /// All metrics in the OpenMetrics text format, which Prometheus reads. Serve as [`CONTENT_TYPE`].

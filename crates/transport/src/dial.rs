@@ -53,6 +53,11 @@ impl Pool {
         self.0.is_resting()
     }
 
+    /// Any open connection, for what watches the endpoint.
+    pub fn open(&self) -> Option<Link> {
+        self.0.open()
+    }
+
     /// Calls on all connections.
     pub fn load(&self) -> usize {
         self.0.load()

@@ -36,6 +36,16 @@ pub(crate) struct Outbound<'a> {
     pub(crate) body: Outgoing,
 }
 
+impl Outgoing {
+    /// All of it, if it can be sent again.
+    pub(super) fn whole(&self) -> Option<Bytes> {
+        match self {
+            Self::Whole(bytes) => Some(bytes.clone()),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
 impl Body for Outgoing {
     type Data = Bytes;
     type Error = BoxError;

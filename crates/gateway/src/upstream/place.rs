@@ -1,6 +1,12 @@
 //! What a call holds for as long as its exchange with a provider lasts, and how it tells what became of it.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use tokio::sync::OwnedSemaphorePermit;
+
+use super::breaker::Leave;
+use super::endpoint::Endpoint;
 
 /// How an exchange ended, as far as the provider is to blame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -13,11 +19,51 @@ pub(crate) enum Outcome {
 
 /// A call's place at a provider: one of the calls that the service serves at once. Held until the response's body has ended.
 pub(crate) struct Place {
-    pub(super) _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
+    attempt: Attempt,
 }
 
 impl Place {
+    pub(super) fn new(permit: Option<OwnedSemaphorePermit>, attempt: Attempt) -> Self {
+        Self { _permit: permit, attempt }
+    }
+
     /// Tells how the exchange ended; the first word counts. A place that is dropped without a word tells nothing: the caller
     /// went away.
-    pub(crate) fn outcome(&mut self, _outcome: Outcome) {}
+    pub(crate) fn outcome(&mut self, outcome: Outcome) {
+        self.attempt.ended(Some(outcome));
+    }
+}
+
+/// One try of an endpoint, which its breaker hears of in any case.
+pub(super) struct Attempt {
+    endpoint: Arc<Endpoint>,
+    leave: Option<Leave>,
+    /// While the head of the answer is waited for: when the endpoint is late.
+    due: Option<Instant>,
+}
+
+impl Attempt {
+    /// `due` is when the endpoint is to blame for having said nothing; nothing where it may rightly wait for the caller.
+    pub(super) fn new(endpoint: Arc<Endpoint>, leave: Leave, due: Option<Instant>) -> Self {
+        Self { endpoint, leave: Some(leave), due }
+    }
+
+    /// The head of the answer has come.
+    pub(super) fn answered(&mut self) {
+        self.due = None;
+    }
+
+    pub(super) fn ended(&mut self, outcome: Option<Outcome>) {
+        if let Some(leave) = self.leave.take() {
+            self.endpoint.left(leave, outcome);
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let late = self.due.is_some_and(|due| Instant::now() >= due);
+        self.ended(late.then_some(Outcome::Failed));
+    }
 }

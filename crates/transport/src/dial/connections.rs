@@ -49,6 +49,11 @@ impl Connections {
         !state.open.iter().any(Link::is_open) && state.back_off.resting().is_some()
     }
 
+    /// Any open connection.
+    pub(super) fn open(&self) -> Option<Link> {
+        self.state.lock().open.iter().find(|link| link.is_open()).cloned()
+    }
+
     pub(super) fn load(&self) -> usize {
         self.state.lock().open.iter().map(Link::load).sum()
     }

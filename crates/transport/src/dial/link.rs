@@ -88,6 +88,7 @@ pub enum Full {
 pub struct Ticket {
     link: Link,
     caller: Option<SubsystemId>,
+    counted: bool,
 }
 
 /// What broke a connection.
@@ -149,6 +150,11 @@ impl Link {
         !self.0.status.closed.load(Ordering::Relaxed)
     }
 
+    /// What the other end is called.
+    pub fn endpoint(&self) -> &Authority {
+        &self.0.endpoint
+    }
+
     /// Calls on it.
     pub fn load(&self) -> usize {
         self.0.status.in_flight.load(Ordering::Relaxed)
@@ -182,7 +188,17 @@ impl Link {
             }
         }
         status.in_flight.fetch_add(1, Ordering::Relaxed);
-        Ok(Ticket { link: self.clone(), caller: caller.cloned() })
+        Ok(Ticket { link: self.clone(), caller: caller.cloned(), counted: true })
+    }
+
+    /// A place beside those that are counted, for what watches the connection: it is no load and keeps nothing awake.
+    pub fn watcher(&self) -> Ticket {
+        Ticket { link: self.clone(), caller: None, counted: false }
+    }
+
+    /// Whether both are the same connection.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -249,6 +265,9 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let inner = &self.link.0;
+        if !self.counted {
+            return;
+        }
         inner.status.in_flight.fetch_sub(1, Ordering::Relaxed);
         if let Some(caller) = &self.caller {
             let mut callers = inner.callers.lock();

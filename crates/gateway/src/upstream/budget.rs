@@ -1,0 +1,60 @@
+//! How many calls of a service may be made a second time: a fifth of its calls, and a few when there were none. A provider in
+//! trouble is not helped by twice the load.
+
+use parking_lot::Mutex;
+
+/// What a call adds, in hundredths of a retry.
+const SHARE: u32 = 20;
+const WHOLE: u32 = 100;
+/// Retries that can be saved up.
+const MOST: u32 = 10 * WHOLE;
+
+/// The budget of one service. Full when new.
+pub(super) struct Budget(Mutex<u32>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Mutex::new(MOST))
+    }
+}
+
+impl Budget {
+    /// A call was made for the first time.
+    pub(super) fn earn(&self) {
+        let mut saved = self.0.lock();
+        *saved = (*saved + SHARE).min(MOST);
+    }
+
+    /// Takes what one retry costs, if there is as much.
+    pub(super) fn spend(&self) -> bool {
+        let mut saved = self.0.lock();
+        let enough = *saved >= WHOLE;
+        if enough {
+            *saved -= WHOLE;
+        }
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_a_fifth_of_calls_is_retried_beyond_what_was_saved() {
+        let budget = Budget::default();
+        let mut retried = 0;
+        for _ in 0..1_000 {
+            budget.earn();
+            retried += usize::from(budget.spend());
+        }
+        assert!((200..=210).contains(&retried), "{retried}");
+    }
+
+    #[test]
+    fn quiet_times_save_ten_and_no_more() {
+        let budget = Budget::default();
+        (0..1_000).for_each(|_| budget.earn());
+        assert_eq!((0..100).filter(|_| budget.spend()).count(), 10);
+    }
+}

@@ -1,0 +1,21 @@
+//! What the files of our identity hold, in short: how a reload knows whether connections can be kept.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use chapar_transport::dial;
+use chapar_transport::tls::Files;
+
+/// Equal as long as none of the files changes.
+#[derive(Eq, PartialEq)]
+pub(super) struct Fingerprint(Vec<u8>);
+
+impl Fingerprint {
+    pub(super) fn of(files: &Files) -> Result<Self, dial::Error> {
+        let mut hash = Context::new(&SHA256);
+        for path in [&files.cert, &files.key, &files.trust].into_iter().chain(&files.crl) {
+            let bytes = std::fs::read(path).map_err(|source| dial::Error::Read { path: path.clone(), source })?;
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(&bytes);
+        }
+        Ok(Self(hash.finish().as_ref().to_vec()))
+    }
+}

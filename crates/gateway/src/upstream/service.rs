@@ -1,0 +1,176 @@
+//! One service's endpoints, and which of them a call goes to: of two by chance the less loaded, among those that are connected,
+//! say that they serve, and are not left alone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use chapar_model::{Identity, Reason};
+use chapar_registry::ServiceEntry;
+use chapar_telemetry::ServiceFigures;
+use chapar_transport::dial::{Reading, chance};
+use http::uri::PathAndQuery;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::breaker::Leave;
+use super::budget::Budget;
+use super::endpoint::{Endpoint, Way};
+use super::joined::Joined;
+use super::{down, watch};
+use crate::pipeline::RETRY;
+use crate::refusal::Refusal;
+
+/// One service's way to its adapters.
+pub(super) struct Service {
+    pub(super) name: String,
+    adapters: Vec<Identity>,
+    methods: HashMap<String, Route>,
+    /// By what the registry calls them.
+    dialled: Vec<(String, Arc<Endpoint>)>,
+    joined: Arc<Joined>,
+    /// Those of `dialled`, and the adapters that joined as of `seen`.
+    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    seen: AtomicU64,
+    renewing: Mutex<()>,
+    places: Option<Places>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) figures: Arc<ServiceFigures>,
+}
+
+/// How calls of one method are sent.
+pub(super) struct Route {
+    pub(super) path: PathAndQuery,
+    pub(super) reading: Reading,
+}
+
+#[derive(Clone)]
+struct Places {
+    most: u32,
+    free: Arc<Semaphore>,
+}
+
+impl Service {
+    /// `before` is the same service as it was, whose state goes on.
+    pub(super) fn new(
+        entry: &ServiceEntry,
+        dialled: Vec<(String, Arc<Endpoint>)>,
+        joined: &Arc<Joined>,
+        figures: Arc<ServiceFigures>,
+        before: Option<&Self>,
+    ) -> Self {
+        let methods = entry.methods().iter().filter_map(|method| {
+            let reading = if method.kind().streams_responses() { Reading::Slowly } else { Reading::AtOnce };
+            let path = format!("/{}", method.path()).parse().ok()?;
+            Some((method.path().as_str().to_owned(), Route { path, reading }))
+        });
+        let places = entry.concurrent.map(|most| {
+            let same = before.and_then(|before| before.places.clone()).filter(|places| places.most == most);
+            same.unwrap_or_else(|| Places { most, free: Arc::new(Semaphore::new(most as usize)) })
+        });
+        let endpoints: Vec<_> = dialled.iter().map(|(_, endpoint)| Arc::clone(endpoint)).collect();
+        let joined_before = before.map(|before| before.endpoints.load_full());
+        let known = joined_before.iter().flat_map(|endpoints| endpoints.iter());
+        let known = known.filter(|endpoint| matches!(endpoint.way, Way::Joined(_))).map(Arc::clone);
+        Self {
+            name: entry.name.clone(),
+            adapters: entry.adapters.clone(),
+            methods: methods.collect(),
+            dialled,
+            joined: Arc::clone(joined),
+            endpoints: ArcSwap::from_pointee(endpoints.into_iter().chain(known).collect()),
+            seen: AtomicU64::new(u64::MAX),
+            renewing: Mutex::new(()),
+            places,
+            budget: before.map(|before| Arc::clone(&before.budget)).unwrap_or_default(),
+            figures,
+        }
+    }
+
+    pub(super) fn route(&self, method: &str) -> Option<&Route> {
+        self.methods.get(method)
+    }
+
+    /// The endpoint that the registry calls so, if it may be used under the same identities.
+    pub(super) fn dialled(&self, url: &str, adapters: &[Identity]) -> Option<Arc<Endpoint>> {
+        let found = self.dialled.iter().find(|(own, _)| own == url).filter(|_| self.adapters == adapters);
+        found.map(|(_, endpoint)| Arc::clone(endpoint))
+    }
+
+    /// A place among the calls that the service serves at once; none where the registry sets no cap.
+    pub(super) fn place(&self) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        let busy =
+            |_| Refusal::from(Reason::SourceBusy).retry_after(RETRY).because("the service's cap on concurrent calls");
+        self.places.as_ref().map(|places| Arc::clone(&places.free).try_acquire_owned().map_err(busy)).transpose()
+    }
+
+    /// All endpoints as of now.
+    pub(super) fn endpoints(&self) -> arc_swap::Guard<Arc<Vec<Arc<Endpoint>>>> {
+        let version = self.joined.version();
+        if self.seen.load(Ordering::Acquire) != version {
+            self.renew(version);
+        }
+        self.endpoints.load()
+    }
+
+    fn renew(&self, version: u64) {
+        let _one = self.renewing.lock();
+        let before = self.endpoints.load_full();
+        let links = self.joined.links(&self.adapters).into_iter().map(|link| {
+            let same = |endpoint: &&Arc<Endpoint>| matches!(&endpoint.way, Way::Joined(own) if own.is(&link));
+            let known = before.iter().find(same).map(Arc::clone);
+            known.unwrap_or_else(|| {
+                let endpoint = Arc::new(Endpoint::new(Way::Joined(link), Arc::clone(&self.figures)));
+                watch::start(&endpoint, &self.name);
+                endpoint
+            })
+        });
+        let dialled = self.dialled.iter().map(|(_, endpoint)| Arc::clone(endpoint));
+        self.endpoints.store(Arc::new(dialled.chain(links).collect()));
+        self.seen.store(version, Ordering::Release);
+    }
+
+    /// Whether any endpoint works, as far as is known. Shows the figures of it.
+    pub(super) fn is_up(&self) -> bool {
+        let endpoints = self.endpoints();
+        let count = |which: fn(&Endpoint) -> bool| endpoints.iter().filter(|endpoint| which(endpoint)).count();
+        let (up, ejected) = (count(Endpoint::is_up), count(Endpoint::is_ejected));
+        self.figures.up.set(i64::try_from(up).unwrap_or(i64::MAX));
+        self.figures.ejected.set(i64::try_from(ejected).unwrap_or(i64::MAX));
+        up > 0
+    }
+
+    /// An endpoint for a call that those in `passed` did not take.
+    ///
+    /// # Errors
+    /// Why there is none, for callers to be told at once.
+    pub(super) fn choose(&self, passed: &[Arc<Endpoint>]) -> Result<(Arc<Endpoint>, Leave), Refusal> {
+        let endpoints = self.endpoints();
+        let fresh = |endpoint: &&Arc<Endpoint>| !passed.iter().any(|other| Arc::ptr_eq(other, endpoint));
+        let ready: Vec<_> = endpoints.iter().filter(fresh).filter(|endpoint| endpoint.is_ready()).collect();
+        if !ready.is_empty() {
+            let (one, other) = chance::two_below(ready.len());
+            let lighter = if ready[other].way.load() < ready[one].way.load() { other } else { one };
+            let first = ready[lighter];
+            // Someone else may be trying that one right now.
+            let entered = std::iter::once(first)
+                .chain(ready.iter().copied())
+                .find_map(|endpoint| endpoint.enter().map(|leave| (Arc::clone(endpoint), leave)));
+            if let Some(chosen) = entered {
+                return Ok(chosen);
+            }
+        }
+        // One that rests says why, and costs nothing to ask.
+        let resting = endpoints.iter().filter(fresh).filter(|endpoint| endpoint.is_serving());
+        let resting = resting.filter_map(|endpoint| endpoint.enter().map(|leave| (Arc::clone(endpoint), leave)));
+        let mut resting = resting.take(1);
+        resting.next().ok_or_else(|| {
+            down(match endpoints.as_slice() {
+                [] => "the registry names no endpoint, and no adapter has joined",
+                all if all.iter().any(|endpoint| endpoint.is_ejected()) => "every endpoint fails, and is left alone",
+                _ => "no endpoint says that it serves",
+            })
+        })
+    }
+}

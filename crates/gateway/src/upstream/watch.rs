@@ -1,0 +1,72 @@
+//! Listens to what an endpoint says of itself by `grpc.health.v1`. Only a clear no counts: a server that knows nothing of health,
+//! or nothing of this service, is used like any other.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chapar_transport::dial::{Incoming, Reading};
+use chapar_transport::frame::{self, MessageReader};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::Full;
+use prost::Message as _;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use super::endpoint::Endpoint;
+
+const WATCH: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Watch");
+/// Between a watch that ended and the next.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The same where the server does not know of health.
+const LONG_PAUSE: Duration = Duration::from_secs(60);
+/// A health message is a few bytes.
+const LARGEST: usize = 1 << 10;
+
+/// Starts watching an endpoint for as long as it is in use, unless someone does already.
+pub(super) fn start(endpoint: &Arc<Endpoint>, service: &str) {
+    let Some(gone) = endpoint.watch() else { return };
+    let (endpoint, service) = (Arc::downgrade(endpoint), service.to_owned());
+    tokio::spawn(async move {
+        let watching = async {
+            while let Some(pause) = once(&endpoint, &service).await {
+                tokio::time::sleep(pause).await;
+            }
+        };
+        gone.run_until_cancelled(watching).await;
+    });
+}
+
+/// One watch from its beginning to its end, and how long to wait before the next; nothing if the endpoint is no more.
+async fn once(endpoint: &Weak<Endpoint>, service: &str) -> Option<Duration> {
+    let link = endpoint.upgrade()?.way.link();
+    let Some(ticket) = link.map(|link| link.watcher()) else { return Some(PAUSE) };
+    let mut head = Request::new(());
+    *head.method_mut() = Method::POST;
+    head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    head.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+    let request = HealthCheckRequest { service: service.to_owned() }.encode_to_vec();
+    let body = Full::new(frame::encode(Bytes::from(request)));
+    let Ok(response) = ticket.send(WATCH, head, body, Reading::Slowly).await else { return Some(PAUSE) };
+    let known = listen(endpoint, response).await;
+    // Silence is no news: the next call finds out.
+    endpoint.upgrade()?.says(true);
+    Some(if known { PAUSE } else { LONG_PAUSE })
+}
+
+/// Whether the server knew what it was asked.
+async fn listen(endpoint: &Weak<Endpoint>, response: Response<Incoming>) -> bool {
+    if response.headers().contains_key("grpc-status") {
+        return false;
+    }
+    let mut messages = MessageReader::new(response.into_body(), LARGEST);
+    let mut known = false;
+    while let Ok(Some(message)) = messages.next().await {
+        let Ok(said) = HealthCheckResponse::decode(message) else { return false };
+        let Some(endpoint) = endpoint.upgrade() else { return known };
+        endpoint.says(said.status != ServingStatus::NotServing as i32);
+        known = true;
+    }
+    known
+}

@@ -1,0 +1,56 @@
+//! Metrics of the ways to providers, by service. Labels are the registry's services.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ServiceLabels {
+    service: Arc<str>,
+}
+
+/// Figures of all services. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamMetrics {
+    retries: Family<ServiceLabels, Counter>,
+    ejections: Family<ServiceLabels, Counter>,
+    ejected: Family<ServiceLabels, Gauge>,
+    up: Family<ServiceLabels, Gauge>,
+}
+
+/// Figures of one service, resolved once and kept beside it.
+#[derive(Debug)]
+pub struct ServiceFigures {
+    /// Calls that were sent a second time, or a third.
+    pub retries: Counter,
+    /// Times that an endpoint was left alone for failing.
+    pub ejections: Counter,
+    /// Endpoints that are left alone now.
+    pub ejected: Gauge,
+    /// Endpoints that are connected and say that they serve.
+    pub up: Gauge,
+}
+
+impl UpstreamMetrics {
+    /// The figures of one service.
+    pub fn service(&self, name: &str) -> ServiceFigures {
+        let labels = ServiceLabels { service: name.into() };
+        ServiceFigures {
+            retries: self.retries.get_or_create_owned(&labels),
+            ejections: self.ejections.get_or_create_owned(&labels),
+            ejected: self.ejected.get_or_create_owned(&labels),
+            up: self.up.get_or_create_owned(&labels),
+        }
+    }
+
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register("upstream_retries", "Calls sent to a provider again", self.retries.clone());
+        registry.register("upstream_ejections", "Times an endpoint was left alone for failing", self.ejections.clone());
+        registry.register("upstream_endpoints_ejected", "Endpoints that are left alone now", self.ejected.clone());
+        registry.register("upstream_endpoints_up", "Endpoints that are connected and serve", self.up.clone());
+    }
+}
