@@ -43,7 +43,8 @@ impl Draft<'_> {
         let purposes = self.purposes(source, raw, &entry);
         let fields: Vec<String> =
             raw.fields.get_ref().iter().filter_map(|field| self.field(source, field, &entry)).collect();
-        if raw.fields.get_ref().is_empty() {
+        // A response without fields, an acknowledgement, has none to name.
+        if raw.fields.get_ref().is_empty() && !entry.method.fields().is_empty() {
             self.malformed(source, raw.fields.span(), "a grant names at least one field of the response");
         }
         let rows = self.rows(source, raw, &entry);
