@@ -2,6 +2,7 @@
 //! folder. Secrets stand in files of their own and are only named here.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +46,9 @@ pub struct Serving {
     /// Calls served at once before more are refused as `OVERLOADED`. Default 4096.
     #[serde(default = "default_max_calls")]
     pub max_calls: usize,
+    /// Connections to each endpoint of a provider at most; another is opened when 64 calls are on each. Default 4.
+    #[serde(default = "default_upstream_connections")]
+    pub upstream_connections: NonZeroUsize,
     /// How long a gateway that is told to stop says so, in health and at `/readyz`, before it takes no more connections: time for
     /// a load balancer to look elsewhere. Default none.
     #[serde(default, with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
@@ -178,6 +182,10 @@ fn default_max_message() -> usize {
 
 fn default_max_calls() -> usize {
     4096
+}
+
+fn default_upstream_connections() -> NonZeroUsize {
+    NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN)
 }
 
 fn default_drain() -> Duration {

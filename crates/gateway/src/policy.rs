@@ -9,6 +9,7 @@ use chapar_evidence::Log;
 use chapar_limit::Limiter;
 use chapar_model::Clock;
 use chapar_registry::Registry;
+use chapar_transport::dial;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
@@ -39,7 +40,9 @@ pub(crate) struct Own {
 impl Policy {
     /// The policy that a gateway begins with.
     pub(crate) fn first(serving: &Serving, registry: Registry, own: Own) -> Result<Self, Error> {
-        let upstreams = Upstreams::new(&registry, &serving.identity)?;
+        let connecting =
+            dial::Settings { connections: serving.upstream_connections.get(), ..dial::Settings::default() };
+        let upstreams = Upstreams::configured(&registry, &serving.identity, connecting)?;
         let limiter = Limiter::new(limits(&registry));
         Self::new(registry, limiter, upstreams, own)
     }

@@ -8,7 +8,6 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use chapar_tests::binary::chapar;
 use chapar_tests::load::{Report, closed, open};
 use chapar_transport::dial::{Pool, Settings};

@@ -147,6 +147,12 @@ impl Service {
     /// Why there is none, for callers to be told at once.
     pub(super) fn choose(&self, passed: &[Arc<Endpoint>]) -> Result<(Arc<Endpoint>, Leave), Refusal> {
         let endpoints = self.endpoints();
+        if let ([only], []) = (endpoints.as_slice(), passed)
+            && only.is_ready()
+            && let Some(leave) = only.enter()
+        {
+            return Ok((Arc::clone(only), leave));
+        }
         let fresh = |endpoint: &&Arc<Endpoint>| !passed.iter().any(|other| Arc::ptr_eq(other, endpoint));
         let ready: Vec<_> = endpoints.iter().filter(fresh).filter(|endpoint| endpoint.is_ready()).collect();
         if !ready.is_empty() {

@@ -1,11 +1,12 @@
 //! Listens to what an endpoint says of itself by `grpc.health.v1`. Only a clear no counts: a server that knows nothing of health,
 //! or nothing of this service, is used like any other.
 
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use chapar_transport::dial::{Incoming, Reading};
+use chapar_transport::dial::{Incoming, Link, Reading};
 use chapar_transport::frame::{self, MessageReader};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, header};
@@ -21,6 +22,8 @@ const WATCH: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Wa
 const PAUSE: Duration = Duration::from_millis(500);
 /// The same where the server does not know of health.
 const LONG_PAUSE: Duration = Duration::from_secs(60);
+/// How often it is looked whether the connection is about to close.
+const LOOK: Duration = Duration::from_millis(100);
 /// A health message is a few bytes.
 const LARGEST: usize = 1 << 10;
 
@@ -40,33 +43,41 @@ pub(super) fn start(endpoint: &Arc<Endpoint>, service: &str) {
 
 /// One watch from its beginning to its end, and how long to wait before the next; nothing if the endpoint is no more.
 async fn once(endpoint: &Weak<Endpoint>, service: &str) -> Option<Duration> {
-    let link = endpoint.upgrade()?.way.link();
-    let Some(ticket) = link.map(|link| link.watcher()) else { return Some(PAUSE) };
+    let Some(link) = endpoint.upgrade()?.way.link() else { return Some(PAUSE) };
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     head.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
     let request = HealthCheckRequest { service: service.to_owned() }.encode_to_vec();
     let body = Full::new(frame::encode(Bytes::from(request)));
-    let Ok(response) = ticket.send(WATCH, head, body, Reading::Slowly).await else { return Some(PAUSE) };
-    let known = listen(endpoint, response).await;
-    // Silence is no news: the next call finds out.
+    let Ok(response) = link.watcher().send(WATCH, head, body, Reading::Slowly).await else { return Some(PAUSE) };
+    if listen(endpoint, &link, response).await {
+        return Some(PAUSE);
+    }
     endpoint.upgrade()?.says(true);
-    Some(if known { PAUSE } else { LONG_PAUSE })
+    Some(LONG_PAUSE)
 }
 
-/// Whether the server knew what it was asked.
-async fn listen(endpoint: &Weak<Endpoint>, response: Response<Incoming>) -> bool {
+/// Whether the server knew what it was asked. Its last word holds until there is another.
+async fn listen(endpoint: &Weak<Endpoint>, link: &Link, response: Response<Incoming>) -> bool {
     if response.headers().contains_key("grpc-status") {
         return false;
     }
     let mut messages = MessageReader::new(response.into_body(), LARGEST);
     let mut known = false;
-    while let Ok(Some(message)) = messages.next().await {
+    loop {
+        let mut next = pin!(messages.next());
+        let message = loop {
+            tokio::select! {
+                message = next.as_mut() => break message,
+                // Whoever closes a connection waits for its streams: this one must not be what it waits for.
+                () = tokio::time::sleep(LOOK) => if !link.refresh() { return known },
+            }
+        };
+        let Ok(Some(message)) = message else { return known };
         let Ok(said) = HealthCheckResponse::decode(message) else { return false };
         let Some(endpoint) = endpoint.upgrade() else { return known };
         endpoint.says(said.status != ServingStatus::NotServing as i32);
         known = true;
     }
-    known
 }

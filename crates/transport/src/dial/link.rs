@@ -4,16 +4,18 @@
 //! # Why no caller can break another's call here
 //!
 //! h2 charges every DATA frame under 256 bytes that nobody has taken from it yet with `256 − length`, and ends the whole
-//! connection when a budget for that is spent; by default half the connection's window. A caller that stops reading a stream
-//! of tiny messages leaves up to a window of such frames: 65,535 bytes in frames of one byte are a charge of 16.7 million, and
-//! hyper's windows (2 MiB a stream, 5 MiB a connection, a budget of 2.6 million) bear a fraction of one such caller.
+//! connection when a budget for that is spent; by default half the connection's window. Callers can spend any such budget:
 //!
-//! So frames are never left in h2. Answers that may be read slowly are taken from it at once by a task of their own
-//! ([`super::incoming`]), into a buffer that one window bounds, and what gives the sender room again is the reader's progress, not
-//! the task's. The charge of a slow reader is 0, whatever their number. What remains is what one turn of the event loop can
-//! read before those tasks run: tokio lets a task make 128 reads, of 4 KiB each through TLS, or 512 KiB; in frames of one byte,
-//! 10 bytes on the wire, that is 52,429 frames and a charge of 13.4 million, against [`BUDGET`] of 32 Mi, more than twice that.
-//! A server that means harm can make us keep 131,600 frames before its connection is ended.
+//! * by not reading: a window of 65,535 bytes in frames of one byte is a charge of 16.7 million. hyper's windows (2 MiB a stream,
+//!   5 MiB a connection, so a budget of 2.6 million) bear a fraction of one such caller;
+//! * by giving up: what comes on a stream that was reset is charged too, and never given back (h2 0.4.20), so that a dozen calls
+//!   given up in the middle of a window of tiny messages cost 32 million for good.
+//!
+//! So the budget is off ([`BUDGET`]), and what it is for, that small frames cannot fill the memory, is kept otherwise: frames are
+//! never left in h2. Answers that may be read slowly are taken from it at once by a task of their own ([`super::incoming`]), into
+//! a buffer that one window bounds, and what gives the sender room again is the reader's progress, not the task's. In h2 there
+//! can only be what one turn of the event loop reads before those tasks run: tokio lets a task make 128 reads, of 4 KiB each
+//! through TLS, or 512 KiB; in frames of one byte, 10 bytes on the wire, that is 52,429 frames.
 //!
 //! [`CONNECTION_WINDOW`] is `256 × 64 KiB`, a full window for each of the most streams that there may be, so that readers that
 //! stopped do not hold up the others either: 16 MiB is also the most that a connection's answers can keep in memory.
@@ -23,7 +25,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,8 +49,8 @@ const STREAM_WINDOW: u32 = 64 << 10;
 const MOST_STREAMS: usize = 256;
 /// A full window for every stream.
 const CONNECTION_WINDOW: u32 = MOST_STREAMS as u32 * STREAM_WINDOW;
-/// What small frames that nobody took yet may be charged in all.
-const BUDGET: usize = 32 << 20;
+/// What small frames may be charged in all: anything.
+const BUDGET: usize = usize::MAX;
 const MAX_HEADER_LIST: u32 = 32 << 10;
 /// Calls that callers gave up and whose late frames are passed over. What comes for others is answered with a reset, and h2
 /// ends a connection after 1,024 of those in its life: a caller that cancels must not be able to bring that about.
@@ -148,6 +150,15 @@ impl Link {
     /// Whether it takes calls, as far as is known.
     pub fn is_open(&self) -> bool {
         !self.0.status.closed.load(Ordering::Relaxed)
+    }
+
+    /// Asks the connection itself whether it still takes calls: it does not once the other end said that it will close.
+    pub fn refresh(&self) -> bool {
+        let ready = self.0.sender.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
+        if matches!(ready, Poll::Ready(Err(_))) {
+            self.0.status.closed.store(true, Ordering::Relaxed);
+        }
+        self.is_open()
     }
 
     /// What the other end is called.

@@ -6,4 +6,5 @@ mod files;
 mod handshakes;
 mod pki;
 mod serving;
+mod sharing;
 mod world;
