@@ -69,6 +69,12 @@ where
         self
     }
 
+    /// A body that is over before it began, with these trailers: gRPC's answer of trailers only.
+    pub fn ended(mut self, trailers: HeaderMap) -> Self {
+        (self.ended, self.trailers) = (true, Some(trailers));
+        self
+    }
+
     /// The next message's bytes, unpacked, or nothing at the end of the body.
     ///
     /// # Errors

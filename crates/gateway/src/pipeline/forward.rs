@@ -81,15 +81,23 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
     if parts.status != http::StatusCode::OK {
         return Err(exchange.broken(misbehaved(format!("adapter answered HTTP {}", parts.status.as_u16()))));
     }
-    if parts.headers.contains_key("grpc-status") {
-        exchange.end(&parts.headers, &head.entry.service.server)?;
+    let server = &head.entry.service.server;
+    let trailers_only = parts.headers.contains_key("grpc-status");
+    let streams = head.entry.method.kind().streams_responses();
+    let empty_stream = trailers_only && streams && status(&parts.headers, server).is_ok();
+    if trailers_only && !empty_stream {
+        exchange.end(&parts.headers, server)?;
         return Err(exchange.broken(misbehaved("adapter answered OK without a message")));
     }
     let encoding = parts.headers.get(encoding::HEADER).map_or(Ok(None), |value| Encoding::parse(value.as_bytes()));
     let encoding =
         encoding.map_err(|_| exchange.broken(misbehaved("adapter chose an encoding that was not offered")))?;
-    let metadata = carried::from_server(&parts.headers, &head.entry.service.server);
     let answer = MessageReader::new(body, limit).encoded(encoding);
+    let (answer, metadata) = if trailers_only {
+        (answer.ended(parts.headers), HeaderMap::new())
+    } else {
+        (answer, carried::from_server(&parts.headers, server))
+    };
     Ok(Forwarded { head, answer, encoding, metadata, exchange })
 }
 
