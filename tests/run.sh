@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
 # Runs every test: the specifications in Rust (units, the harness, the story through the built binary, the README's commands),
-# then the foreign client in Python against the built binary. Exits with 0 only if all of them passed.
+# then the foreign client in Python against the built binary, then gRPC's interop cases from a foreign client to a foreign server
+# through the built gateway. Exits with 0 only if all of them passed.
 #
 #   tests/run.sh              all
 #   tests/run.sh ARGS...      only `cargo test --workspace ARGS...`, e.g. `tests/run.sh -p chapar-tests limits`
 #
-# Needs Rust. Installs what else is missing: a C compiler and python3-venv by apt-get (as root), Python packages by pip into
+# Needs Rust. Installs what else is missing: a C compiler, openssl and python3-venv by apt-get (as root), Python packages by pip into
 # the target folder.
 #
 # Knobs, all optional:
 #   CARGO_TARGET_DIR      where to build (default: target)
 #   CHAPAR_BIN            test this binary instead of building one (a release package, say)
 #   CHAPAR_TEST_PEOPLE    invented citizens in the foreign client's demo (default: 500)
-#   CHAPAR_TEST_KEEP=1    keep the foreign client's folder (the demo's files and its log) and say where it is
-#   CHAPAR_SKIP_FOREIGN=1 leave the foreign client out. The run then says so, and fails in CI: skipped is not passed.
+#   CHAPAR_TEST_KEEP=1    keep the foreign clients' folders (keys, registry, logs) and say where they are
+#   CHAPAR_SKIP_FOREIGN=1 leave the foreign clients out. The run then says so, and fails in CI: skipped is not passed.
 set -euo pipefail
 exec </dev/null
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -33,6 +34,12 @@ foreign() {
     "$target/tools/foreign/bin/python" -X utf8 tests/foreign "$@"
 }
 
+interop() {
+    venv "$target/tools/foreign" tests/foreign/requirements.txt || return
+    command -v openssl >/dev/null || need_debian openssl || return
+    "$target/tools/foreign/bin/python" -X utf8 tests/foreign/interop "$@"
+}
+
 step "build" build
 CHAPAR_BIN="$(realpath -m "${CHAPAR_BIN:-$target/release/chapar}")"
 export CHAPAR_BIN
@@ -45,10 +52,11 @@ fi
 
 failed=()
 if [ -n "${CHAPAR_SKIP_FOREIGN:-}" ]; then
-    say "== foreign client: SKIPPED by CHAPAR_SKIP_FOREIGN"
-    if [ -n "${CI:-}" ]; then failed+=("foreign client (skipped)"); fi
+    say "== foreign client, interop: SKIPPED by CHAPAR_SKIP_FOREIGN"
+    if [ -n "${CI:-}" ]; then failed+=("foreign client, interop (skipped)"); fi
 else
     step "foreign client" foreign || failed+=("foreign client")
+    step "interop" interop || failed+=("interop")
 fi
 step "specifications" specifications || failed+=("specifications")
 
