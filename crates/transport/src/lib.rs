@@ -13,4 +13,4 @@ pub mod timeout;
 pub mod tls;
 
 pub use error::Error;
-pub use peer::{IdentityError, Peer};
+pub use peer::{IdentityError, Peer, Standing};

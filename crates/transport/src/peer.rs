@@ -1,15 +1,24 @@
-//! Who is at the other end of a connection, read once from its verified certificate. What the identity may do is for others.
+//! Who is at the other end of a connection, read from its verified certificate, and whether that certificate still holds. What
+//! the identity may do is for others.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
+use arc_swap::ArcSwap;
 use chapar_model::{Clock, Identity};
 use jiff::Timestamp;
-use rustls::RootCertStore;
+use rustls::CertificateError;
 use rustls_pki_types::{CertificateDer, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
+use tokio_util::sync::CancellationToken;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::dial::chance;
+use crate::tls::{ServerTls, Trust};
+
+/// The longest time after a reload until a connection judges its peer again by itself.
+const SPREAD: Duration = Duration::from_millis(1500);
 
 /// Why a certificate names no identity.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -20,6 +29,20 @@ pub enum IdentityError {
     /// Its URI name is not a SPIFFE ID of the bus.
     #[error("the certificate's URI name is not a SPIFFE ID of the bus")]
     NotSpiffe,
+}
+
+/// Why a certificate that once was good is so no longer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Standing {
+    /// Its issuer, or the issuer of an intermediate, has revoked it.
+    #[error("the certificate has been revoked")]
+    Revoked,
+    /// Its time, or an intermediate's, is over.
+    #[error("the certificate is not valid at this time")]
+    Expired,
+    /// It can no longer be traced to a trusted CA, or nothing fresh is known of its revocation.
+    #[error("the certificate's issuer is no longer trusted")]
+    Untrusted,
 }
 
 /// The peer of a connection.
@@ -35,41 +58,176 @@ pub struct Peer {
     pub not_after: Timestamp,
     /// Where the connection comes from.
     pub remote: SocketAddr,
+    clock: Clock,
+    judge: Option<Arc<Judge>>,
+    leave: CancellationToken,
 }
 
 impl Peer {
-    /// Reads a chain that the handshake has verified, leaf first. The path is built once more, because only path validation
-    /// knows which CA really signed: a peer chooses the certificates that it sends along. Nothing if the chain does not verify.
+    /// Reads a chain that the handshake has verified, leaf first. Nothing if the chain does not verify.
     pub(crate) fn read(
         chain: &[CertificateDer<'_>],
-        roots: &RootCertStore,
+        tls: &ServerTls,
         clock: &Clock,
         remote: SocketAddr,
+        leave: CancellationToken,
     ) -> Option<Self> {
         let (leaf, intermediates) = chain.split_first()?;
-        let end_entity = EndEntityCert::try_from(leaf).ok()?;
-        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(clock.now().as_second().unsigned_abs()));
-        let path = end_entity
-            .verify_for_usage(
-                webpki::ALL_VERIFICATION_ALGS,
-                &roots.roots,
-                intermediates,
-                now,
-                KeyUsage::client_auth(),
-                None,
-                None,
-            )
-            .ok()?;
-        let issuer_spki_sha256 = digest(&SHA256, path.issuer_spki().as_ref()).as_ref().try_into().ok()?;
+        let state = tls.state();
+        let issuer_spki_sha256 = state.trust.verify(leaf, intermediates, time(clock)).ok()?;
         let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+        let judge = Judge::new(tls.clone(), chain, &state, clock)?;
         Some(Self {
             identity: identity(&certificate),
             issuer_spki_sha256,
             serial: certificate.raw_serial().to_vec(),
             not_after: Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?,
             remote,
+            clock: clock.clone(),
+            judge: Some(Arc::new(judge)),
+            leave,
         })
     }
+
+    /// The server at the other end of a connection that was dialled, whose chain the handshake has verified. Its standing is
+    /// its own certificate's time only, and who issued it is not known: `issuer_spki_sha256` is zero. Nothing if the
+    /// certificate cannot be read.
+    pub fn dialled(leaf: &CertificateDer<'_>, clock: &Clock, remote: SocketAddr) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+        let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?;
+        let mut peer = Self::known(identity(&certificate), not_after, clock, remote);
+        peer.serial = certificate.raw_serial().to_vec();
+        Some(peer)
+    }
+
+    /// A peer that is known by other means than a certificate, as where a test stands in for the connection.
+    pub fn known(
+        identity: Result<Identity, IdentityError>,
+        not_after: Timestamp,
+        clock: &Clock,
+        remote: SocketAddr,
+    ) -> Self {
+        Self {
+            identity,
+            issuer_spki_sha256: [0; 32],
+            serial: Vec::new(),
+            not_after,
+            remote,
+            clock: clock.clone(),
+            judge: None,
+            leave: CancellationToken::new(),
+        }
+    }
+
+    /// Whether the certificate still holds: asked for every call, so cheap unless the listener's TLS was loaded anew since,
+    /// or something on which the last verdict rests has run out.
+    ///
+    /// # Errors
+    /// [`Standing`], saying why not.
+    pub fn standing(&self) -> Result<(), Standing> {
+        let now = self.clock.now();
+        if now > self.not_after {
+            return Err(Standing::Expired);
+        }
+        self.judge.as_ref().map_or(Ok(()), |judge| judge.verdict(now.as_second()))
+    }
+
+    /// Asks the connection to end in good order: no new call is taken, and running ones may finish for a while.
+    pub fn leave(&self) {
+        self.leave.cancel();
+    }
+
+    /// Ends once the connection was asked to end, by [`Peer::leave`] or because of a reload after which the certificate no
+    /// longer holds.
+    pub(crate) async fn left(&self) {
+        let Some(judge) = &self.judge else { return self.leave.cancelled().await };
+        let mut changes = judge.tls.changes();
+        loop {
+            let changed = self.leave.run_until_cancelled(async {
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                // All connections hear of a reload at once; their chains are verified one after the other.
+                tokio::time::sleep(SPREAD.mul_f64(chance::half_to_one())).await;
+            });
+            if changed.await.is_none() || self.standing().is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Judges a chain again when there is reason to.
+struct Judge {
+    tls: ServerTls,
+    chain: Vec<CertificateDer<'static>>,
+    /// When each certificate of the chain ends, in seconds since 1970.
+    ends: Vec<i64>,
+    last: ArcSwap<Verdict>,
+}
+
+struct Verdict {
+    generation: u64,
+    /// Until when it stands, in seconds since 1970.
+    until: i64,
+    standing: Result<(), Standing>,
+}
+
+impl Judge {
+    fn new(tls: ServerTls, chain: &[CertificateDer<'_>], state: &crate::tls::State, clock: &Clock) -> Option<Self> {
+        let end = |certificate: &CertificateDer<'_>| {
+            X509Certificate::from_der(certificate).ok().map(|(_, read)| read.validity().not_after.timestamp())
+        };
+        let ends = chain.iter().map(end).collect::<Option<Vec<_>>>()?;
+        let until = until(&ends, &state.trust, clock.now().as_second());
+        let last = ArcSwap::from_pointee(Verdict { generation: state.generation, until, standing: Ok(()) });
+        let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        Some(Self { tls, chain, ends, last })
+    }
+
+    fn verdict(&self, now: i64) -> Result<(), Standing> {
+        let state = self.tls.state();
+        let last = self.last.load();
+        if last.generation == state.generation && now <= last.until {
+            return last.standing;
+        }
+        let standing = match self.chain.split_first() {
+            None => Err(Standing::Untrusted),
+            Some((leaf, intermediates)) => match state.trust.verify(leaf, intermediates, unix(now)) {
+                Ok(_) => Ok(()),
+                Err(CertificateError::Revoked) => Err(Standing::Revoked),
+                Err(
+                    CertificateError::Expired
+                    | CertificateError::ExpiredContext { .. }
+                    | CertificateError::NotValidYet
+                    | CertificateError::NotValidYetContext { .. },
+                ) => Err(Standing::Expired),
+                Err(_) => Err(Standing::Untrusted),
+            },
+        };
+        let until = until(&self.ends, &state.trust, now);
+        self.last.store(Arc::new(Verdict { generation: state.generation, until, standing }));
+        standing
+    }
+}
+
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Judge").field("standing", &self.last.load().standing).finish_non_exhaustive()
+    }
+}
+
+/// When next a verdict may change by time alone.
+fn until(ends: &[i64], trust: &Trust, now: i64) -> i64 {
+    ends.iter().copied().filter(|end| *end >= now).min().unwrap_or(i64::MAX).min(trust.next_change(now))
+}
+
+fn time(clock: &Clock) -> UnixTime {
+    unix(clock.now().as_second())
+}
+
+fn unix(seconds: i64) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(seconds.unsigned_abs()))
 }
 
 /// The one identity that a certificate names.

@@ -3,6 +3,9 @@
 //! that know no SPIFFE, by its DNS name.
 
 mod by_identity;
+mod revocation;
+mod server;
+mod trust;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,17 +14,22 @@ use chapar_model::Identity;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
-use webpki::BorrowedCertRevocationList;
 
 use crate::error::Error;
 use by_identity::ByIdentity;
 
-const ALPN: &[u8] = b"h2";
+pub use server::{ServerTls, server, server_with_grace};
+pub(crate) use server::State;
+pub(crate) use trust::Trust;
+
+/// The application protocol of calls.
+pub(crate) const CALLS: &[u8] = b"h2";
+/// The application protocol of a connection on which the dialling side serves.
+pub const REVERSE: &[u8] = b"chapar-reverse/1";
 
 /// PEM files of one side of a connection.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,37 +63,6 @@ pub enum Expect {
     Identities(Vec<Identity>),
 }
 
-/// TLS of a listener, with the CAs by which peers are named.
-#[derive(Clone)]
-pub struct ServerTls {
-    pub(crate) config: Arc<ServerConfig>,
-    pub(crate) roots: Arc<RootCertStore>,
-}
-
-/// TLS of a listener: a client certificate is required.
-///
-/// # Errors
-/// [`Error`] naming the file that cannot be read or used.
-pub fn server(files: &Files) -> Result<ServerTls, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let roots = Arc::new(roots(files)?);
-    let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
-    if let Some(file) = &files.crl {
-        verifier = verifier.with_crls(crls(file)?).enforce_revocation_expiration();
-    }
-    let verifier = verifier.build().map_err(|error| unusable(&files.trust, error))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain(&files.cert)?, key(&files.key)?)
-        .map_err(|error| unfit(files, &error))?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    config.max_early_data_size = 0;
-    Ok(ServerTls { config: Arc::new(config), roots })
-}
-
 /// TLS of a caller that shows its own certificate.
 ///
 /// # Errors
@@ -93,7 +70,7 @@ pub fn server(files: &Files) -> Result<ServerTls, Error> {
 pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let roots = Arc::new(roots(files)?);
-    let crls = files.crl.as_deref().map_or(Ok(Vec::new()), crls)?;
+    let crls = files.crl.as_deref().map_or(Ok(Vec::new()), revocation::read)?;
     let verifier: Arc<dyn ServerCertVerifier> = match expect {
         Expect::DnsName => {
             let mut verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
@@ -110,7 +87,7 @@ pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error>
         .with_custom_certificate_verifier(verifier)
         .with_client_auth_cert(chain(&files.cert)?, key(&files.key)?)
         .map_err(|error| unfit(files, &error))?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![CALLS.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
@@ -144,17 +121,6 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| unusable(path, "holds no PEM private key"))
-}
-
-fn crls(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
-    let pem = read(path)?;
-    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
-    let found = found.ok().filter(|found| !found.is_empty());
-    let found: Vec<_> = found.ok_or_else(|| unusable(path, "holds no PEM revocation list"))?;
-    for list in &found {
-        BorrowedCertRevocationList::from_der(list).map_err(|error| unusable(path, error))?;
-    }
-    Ok(found)
 }
 
 fn roots(files: &Files) -> Result<RootCertStore, Error> {

@@ -1,0 +1,269 @@
+//! How a peer treats its calls: how many run, how many it took back as soon as it had made them, and which answers it leaves
+//! without room. Counted by the calls themselves; read by the connection's own task, a few times a minute.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+
+/// How many turns of the clock an answer may wait for room.
+const PATIENCE: u32 = 6;
+/// Turns that are told apart: more than the patience, so that no old wait looks new.
+const TURNS: usize = 16;
+/// A call that is taken back sooner than this was hardly meant.
+const HASTY: Duration = Duration::from_millis(100);
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// What is known of one connection's calls.
+#[derive(Debug)]
+pub(super) struct Conduct {
+    running: AtomicU32,
+    calls: AtomicU32,
+    turn: AtomicU32,
+    /// When the last call began or ended, in turns.
+    busy: AtomicU32,
+    /// Answers that wait for room, by the turn in which they began to.
+    waiting: [AtomicU32; TURNS],
+    allowed: u32,
+    hasty: Mutex<Hasty>,
+    hasty_too_often: AtomicBool,
+    greeted: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Hasty {
+    since: Instant,
+    calls_before: u32,
+    count: u32,
+}
+
+impl Conduct {
+    /// `allowed`: calls that may be taken back hastily in ten seconds.
+    pub(super) fn new(allowed: u32) -> Self {
+        Self {
+            running: AtomicU32::new(0),
+            calls: AtomicU32::new(0),
+            turn: AtomicU32::new(0),
+            busy: AtomicU32::new(0),
+            waiting: Default::default(),
+            allowed,
+            hasty: Mutex::new(Hasty { since: Instant::now(), calls_before: 0, count: 0 }),
+            hasty_too_often: AtomicBool::new(false),
+            greeted: AtomicBool::new(false),
+        }
+    }
+
+    /// How long a turn is, where an answer may wait so long.
+    pub(super) fn turn_of(write_stall: Duration) -> Duration {
+        write_stall / PATIENCE
+    }
+
+    /// The next turn of the clock. Whether every answer that waits for room has begun to recently enough.
+    pub(super) fn next_turn(&self) -> bool {
+        let now = self.turn.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let oldest = PATIENCE..TURNS as u32;
+        !oldest.into_iter().any(|age| self.slot(now.wrapping_sub(age)).load(Ordering::Relaxed) > 0)
+    }
+
+    /// For how many turns there has been no call.
+    pub(super) fn idle_turns(&self) -> u32 {
+        if self.running.load(Ordering::Relaxed) > 0 {
+            return 0;
+        }
+        self.turn.load(Ordering::Relaxed).wrapping_sub(self.busy.load(Ordering::Relaxed))
+    }
+
+    /// Whether the peer takes back too many calls.
+    pub(super) fn hasty_too_often(&self) -> bool {
+        self.hasty_too_often.load(Ordering::Relaxed)
+    }
+
+    /// The peer has begun to speak HTTP/2.
+    pub(super) fn greet(&self) {
+        self.greeted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub(super) fn greeted(&self) -> bool {
+        self.greeted.load(Ordering::Relaxed)
+    }
+
+    /// A call has come.
+    pub(super) fn begin(self: &Arc<Self>) -> Running {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.touch();
+        Running { conduct: Arc::clone(self), began: Instant::now(), answered: false }
+    }
+
+    fn slot(&self, turn: u32) -> &AtomicU32 {
+        &self.waiting[turn as usize % TURNS]
+    }
+
+    fn touch(&self) {
+        self.busy.store(self.turn.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    fn taken_back(&self, after: Duration) {
+        if after >= HASTY {
+            return;
+        }
+        let calls = self.calls.load(Ordering::Relaxed);
+        let mut hasty = self.hasty.lock();
+        if hasty.since.elapsed() > WINDOW {
+            *hasty = Hasty { since: Instant::now(), calls_before: calls.saturating_sub(1), count: 0 };
+        }
+        hasty.count += 1;
+        if hasty.count > self.allowed && hasty.count > calls.wrapping_sub(hasty.calls_before) / 2 {
+            self.hasty_too_often.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A call that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    conduct: Arc<Conduct>,
+    began: Instant,
+    answered: bool,
+}
+
+impl Running {
+    /// The answer's body, which is part of the call.
+    pub(super) fn answer<B: Body + Unpin>(self, body: B) -> Answer<B> {
+        let mut answer = Answer { body, call: self, waits_since: None };
+        answer.wait();
+        answer
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.conduct.running.fetch_sub(1, Ordering::Relaxed);
+        self.conduct.touch();
+        if !self.answered {
+            self.conduct.taken_back(self.began.elapsed());
+        }
+    }
+}
+
+/// A body that is handed to HTTP/2, which asks for more of it as long as the peer gives room.
+#[derive(Debug)]
+pub(super) struct Answer<B: Body> {
+    body: B,
+    call: Running,
+    /// The turn in which it was last handed over and not asked again since.
+    waits_since: Option<u32>,
+}
+
+impl<B: Body> Answer<B> {
+    fn wait(&mut self) {
+        let turn = self.call.conduct.turn.load(Ordering::Relaxed);
+        self.call.conduct.slot(turn).fetch_add(1, Ordering::Relaxed);
+        self.waits_since = Some(turn);
+    }
+
+    fn wait_no_more(&mut self) {
+        if let Some(turn) = self.waits_since.take() {
+            self.call.conduct.slot(turn).fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<B: Body + Unpin> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.wait_no_more();
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() && !self.body.is_end_stream() => self.wait(),
+            Poll::Ready(_) => self.call.answered = true,
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B: Body> Drop for Answer<B> {
+    fn drop(&mut self) {
+        self.wait_no_more();
+        self.call.answered |= self.body.is_end_stream();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+
+    use super::*;
+
+    fn unanswered(conduct: &Arc<Conduct>, count: u32) {
+        (0..count).for_each(|_| drop(conduct.begin()));
+    }
+
+    fn answered(conduct: &Arc<Conduct>, count: u32) {
+        (0..count).for_each(|_| drop(conduct.begin().answer(Full::new(Bytes::new()))));
+    }
+
+    #[test]
+    fn calls_taken_back_count_only_when_they_are_many_and_most() {
+        let conduct = Arc::new(Conduct::new(100));
+        unanswered(&conduct, 100);
+        assert!(!conduct.hasty_too_often(), "within the budget");
+        unanswered(&conduct, 1);
+        assert!(conduct.hasty_too_often());
+
+        let conduct = Arc::new(Conduct::new(100));
+        answered(&conduct, 200);
+        unanswered(&conduct, 199);
+        assert!(!conduct.hasty_too_often(), "fewer than half");
+        unanswered(&conduct, 3);
+        assert!(conduct.hasty_too_often());
+    }
+
+    #[test]
+    fn a_call_that_was_given_up_after_a_while_is_not_held_against_anyone() {
+        let conduct = Arc::new(Conduct::new(0));
+        conduct.taken_back(HASTY);
+        assert!(!conduct.hasty_too_often());
+        conduct.taken_back(HASTY / 2);
+        assert!(conduct.hasty_too_often());
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_room_is_noticed_once_the_patience_is_over() {
+        use http_body_util::BodyExt as _;
+        let conduct = Arc::new(Conduct::new(100));
+        let mut answer = conduct.begin().answer(Full::new(Bytes::from_static(b"much")));
+        for _ in 1..PATIENCE {
+            assert!(conduct.next_turn());
+        }
+        assert_eq!(conduct.idle_turns(), 0, "a call runs");
+        assert!(!conduct.next_turn(), "never asked for");
+        answer.frame().await;
+        assert!(conduct.next_turn(), "asked for");
+        drop(answer);
+        assert_eq!(conduct.idle_turns(), 0);
+        conduct.next_turn();
+        assert_eq!(conduct.idle_turns(), 1);
+        assert_eq!(conduct.hasty.lock().count, 0, "it was answered");
+    }
+}

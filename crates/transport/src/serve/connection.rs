@@ -1,0 +1,136 @@
+//! One authenticated connection, from its first HTTP/2 frame to its end: calls are served until the peer goes, or it is asked to
+//! go, and whoever asked says how long it may take over that.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::conduct::Conduct;
+use super::guard::Guard;
+use super::settings::Settings;
+use crate::dial::chance;
+use crate::peer::Peer;
+
+const MAX_HEADER_LIST: u32 = 16 << 10;
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// How long the housekeeping of a connection may sleep.
+const LONGEST_TURN: Duration = Duration::from_secs(5);
+
+/// Serves HTTP/2 on a connection whose peer is known; every request carries the peer in its extensions. Ends when the peer
+/// hangs up, when it misbehaves, and some time after `stop`, after [`Peer::leave`] and after the connection has grown old or
+/// idle: then the peer is told (GOAWAY) and calls that run may finish.
+pub async fn serve_connection<I, S, B>(
+    io: I,
+    peer: Arc<Peer>,
+    service: S,
+    settings: Arc<Settings>,
+    stop: CancellationToken,
+) where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let remote = peer.remote;
+    let conduct = Arc::new(Conduct::new(settings.cancelled));
+    let io = TokioIo::new(Guard::new(io, Arc::clone(&conduct), settings.ping_permitted));
+    let calls = service_fn({
+        let (peer, conduct) = (Arc::clone(&peer), Arc::clone(&conduct));
+        move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Arc::clone(&peer));
+            let (call, answer) = (conduct.begin(), service.call(request));
+            async move { answer.await.map(|response| response.map(|body| call.answer(body))) }
+        }
+    });
+    let mut connection = std::pin::pin!(builder(&settings).serve_connection(io, calls));
+
+    let began = Instant::now();
+    let mut ends = began + lifetime(settings.max_age) + settings.max_age_grace;
+    let ages = tokio::time::sleep_until(ends - settings.max_age_grace);
+    let turn = Conduct::turn_of(settings.write_stall).min(settings.idle).min(LONGEST_TURN);
+    let mut turns = tokio::time::interval_at(began + turn, turn);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut stopping, mut leaving, mut ages) =
+        (std::pin::pin!(stop.cancelled()), std::pin::pin!(peer.left()), std::pin::pin!(ages));
+    let mut told = Told::default();
+    let why = loop {
+        let (first, grace) = tokio::select! {
+            ended = connection.as_mut() => break ended.err().map(|error| crate::error::causes(&error)),
+            () = tokio::time::sleep_until(ends), if told.any() => break Some("it did not end by itself".to_owned()),
+            () = stopping.as_mut(), if !told.stop => (&mut told.stop, settings.drain),
+            () = leaving.as_mut(), if !told.leave => (&mut told.leave, settings.leave),
+            () = ages.as_mut(), if !told.age => (&mut told.age, settings.max_age_grace),
+            _ = turns.tick() => {
+                let now = Instant::now();
+                if !conduct.greeted() && now > began + settings.handshake {
+                    break Some("no HTTP/2 is spoken on it".to_owned());
+                }
+                if !conduct.next_turn() {
+                    break Some("the peer gives an answer no room".to_owned());
+                }
+                if peer.standing().is_err() {
+                    peer.leave();
+                }
+                if turn * conduct.idle_turns() < settings.idle || told.idle {
+                    continue;
+                }
+                (&mut told.idle, settings.leave)
+            }
+        };
+        *first = true;
+        ends = ends.min(Instant::now() + grace);
+        connection.as_mut().graceful_shutdown();
+    };
+    if let Some(why) = why {
+        tracing::debug!(%remote, why, "connection ended");
+    }
+}
+
+/// Of what the peer has been told that its connection is to end.
+#[derive(Default)]
+struct Told {
+    stop: bool,
+    leave: bool,
+    age: bool,
+    idle: bool,
+}
+
+impl Told {
+    fn any(&self) -> bool {
+        self.stop || self.leave || self.age || self.idle
+    }
+}
+
+fn builder(settings: &Settings) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(settings.keepalive)
+        .keep_alive_timeout(settings.keepalive_timeout)
+        .max_concurrent_streams(settings.streams)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(256)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .auto_date_header(false);
+    builder
+}
+
+/// The age give or take a tenth, so that what was opened at once is not renewed at once.
+fn lifetime(age: Duration) -> Duration {
+    age.mul_f64(0.7 + 0.4 * chance::half_to_one())
+}

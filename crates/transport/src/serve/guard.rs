@@ -1,0 +1,193 @@
+//! A connection's bytes, watched for frames that cost the peer nothing and us something: pings, settings, resets, priorities,
+//! window updates, continuations and empty data. They are paid for from a bucket that fills with time and with the work that
+//! the connection does; a peer that empties it is told `ENHANCE_YOUR_CALM` and its connection ends.
+//!
+//! HTTP/2's own budgets (resets, continuations, small data frames) are h2's; this one holds whatever else a peer thinks of.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::conduct::Conduct;
+use super::frames::{ACK, DATA, END_STREAM, Frames, GOAWAY, HEADERS, Head, PING};
+
+/// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`.
+const PREFACE: usize = 24;
+const BUCKET: u32 = 1000;
+const PER_SECOND: f64 = 100.0;
+/// A frame of an answer may be met with two updates of windows, the stream's and the connection's.
+const PER_ANSWER: u32 = 2;
+const PER_CALL: u32 = 1;
+/// Pings out of turn that are forgiven.
+const STRIKES: u32 = 2;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// A peer's connection under watch.
+pub(super) struct Guard<I> {
+    io: I,
+    incoming: Frames,
+    outgoing: Frames,
+    purse: Purse,
+    conduct: Arc<Conduct>,
+    greeted: bool,
+}
+
+/// What a peer has left.
+struct Purse {
+    tokens: u32,
+    filled: Instant,
+    ping_permitted: Duration,
+    last_ping: Option<Instant>,
+    strikes: u32,
+    /// The last stream that the peer opened.
+    last_stream: u32,
+}
+
+impl<I> Guard<I> {
+    pub(super) fn new(io: I, conduct: Arc<Conduct>, ping_permitted: Duration) -> Self {
+        let purse = Purse {
+            tokens: BUCKET,
+            filled: Instant::now(),
+            // A ping may be late, and the next one not.
+            ping_permitted: ping_permitted.mul_f64(0.9),
+            last_ping: None,
+            strikes: 0,
+            last_stream: 0,
+        };
+        Self { io, incoming: Frames::after(PREFACE), outgoing: Frames::default(), purse, conduct, greeted: false }
+    }
+}
+
+impl Purse {
+    /// A frame came in. Why it is one too many, if it is.
+    fn receive(&mut self, head: Head, now: Instant) -> Option<&'static str> {
+        match head.kind {
+            HEADERS => {
+                self.last_stream = self.last_stream.max(head.stream);
+                self.earn(PER_CALL);
+                return None;
+            }
+            DATA if head.length > 0 || head.flags & END_STREAM != 0 => return None,
+            PING if head.flags & ACK == 0 => {
+                let gap = self.last_ping.replace(now).map(|last| now.duration_since(last));
+                if gap.is_some_and(|gap| gap < self.ping_permitted) {
+                    self.strikes += 1;
+                    if self.strikes > STRIKES {
+                        return Some("too_many_pings");
+                    }
+                } else {
+                    self.strikes = self.strikes.saturating_sub(1);
+                }
+            }
+            _ => {}
+        }
+        if self.tokens == 0 {
+            let earned = now.duration_since(self.filled).as_secs_f64() * PER_SECOND;
+            self.filled = now;
+            self.earn(earned as u32);
+        }
+        match self.tokens.checked_sub(1) {
+            Some(left) => self.tokens = left,
+            None => return Some("too_many_frames"),
+        }
+        None
+    }
+
+    /// A frame goes out.
+    fn send(&mut self, head: Head) {
+        if matches!(head.kind, DATA | HEADERS) {
+            self.earn(PER_ANSWER);
+            self.strikes = 0;
+            self.last_ping = None;
+        }
+    }
+
+    fn earn(&mut self, tokens: u32) {
+        self.tokens = (self.tokens + tokens).min(BUCKET);
+    }
+}
+
+impl<I: AsyncWrite + Unpin> Guard<I> {
+    /// Tells the peer why its connection ends, if there is room to say so at once.
+    fn dismiss(&mut self, cx: &mut Context<'_>, why: &'static str) -> io::Error {
+        if self.outgoing.between() {
+            let length = u8::try_from(8 + why.len()).unwrap_or(8);
+            let mut frame = vec![0, 0, length, GOAWAY, 0, 0, 0, 0, 0];
+            frame.extend_from_slice(&self.purse.last_stream.to_be_bytes());
+            frame.extend_from_slice(&ENHANCE_YOUR_CALM.to_be_bytes());
+            frame.extend_from_slice(why.as_bytes());
+            if let Poll::Ready(Ok(_)) = Pin::new(&mut self.io).poll_write(cx, &frame) {
+                // The connection ends whether or not this reached the peer.
+                let _said = Pin::new(&mut self.io).poll_flush(cx);
+            }
+        }
+        io::Error::other(why)
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<I> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let guard = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut guard.io).poll_read(cx, buffer))?;
+        let (mut excess, now) = (None, Instant::now());
+        let purse = &mut guard.purse;
+        let mut frames = 0u32;
+        guard.incoming.feed(&buffer.filled()[before..], |head| {
+            frames += 1;
+            excess = excess.or_else(|| purse.receive(head, now));
+        });
+        if !guard.greeted && frames > 0 {
+            guard.greeted = true;
+            guard.conduct.greet();
+        }
+        if guard.conduct.hasty_too_often() {
+            excess = Some("too_many_cancelled_calls");
+        }
+        match excess {
+            None => Poll::Ready(Ok(())),
+            Some(why) => Poll::Ready(Err(guard.dismiss(cx, why))),
+        }
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let guard = self.get_mut();
+        let written = ready!(Pin::new(&mut guard.io).poll_write(cx, bytes))?;
+        guard.outgoing.feed(&bytes[..written], |head| guard.purse.send(head));
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let guard = self.get_mut();
+        let written = ready!(Pin::new(&mut guard.io).poll_write_vectored(cx, pieces))?;
+        let mut left = written;
+        for piece in pieces {
+            let part = left.min(piece.len());
+            left -= part;
+            guard.outgoing.feed(&piece[..part], |head| guard.purse.send(head));
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,216 @@
+//! The accept loop. It waits for connections only: a handshake, a full house and a full table of files never hold it up, nor
+//! make it spin.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::serve_connection;
+use super::places::Place;
+use super::settings::{Reversed, Settings};
+use crate::error::Error;
+use crate::peer::Peer;
+use crate::tls::{REVERSE, ServerTls};
+
+/// Connections that the system keeps for us until they are accepted.
+const BACKLOG: i32 = 4096;
+/// How long a handshake that has begun before a stop may go on after it.
+const LATE: Duration = Duration::from_secs(2);
+
+/// Opens listeners.
+pub struct Server;
+
+impl Server {
+    /// Takes the address; nothing is accepted until [`Bound::run`].
+    ///
+    /// # Errors
+    /// [`Error::Listen`] naming the address, when it is in use, say.
+    pub async fn bind(address: SocketAddr, tls: ServerTls, settings: Settings) -> Result<Bound, Error> {
+        let failed = |source| Error::Listen { address, source };
+        let listener = open(address, settings.reuse_port).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Bound { listener, address, tls, settings, shared: false })
+    }
+
+    /// Serves on a listener that was handed over, as by a service manager. At the end it is closed and never shut down, and
+    /// connections that wait in it are left to whoever else holds it.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] if it cannot be used.
+    pub fn adopt(listener: std::net::TcpListener, tls: ServerTls, settings: Settings) -> Result<Bound, Error> {
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let failed = |source| Error::Listen { address: listener.local_addr().unwrap_or(unknown), source };
+        let address = listener.local_addr().map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = TcpListener::from_std(listener).map_err(|source| Error::Listen { address, source })?;
+        Ok(Bound { listener, address, tls, settings, shared: true })
+    }
+}
+
+/// The listener that whoever started the process has handed over (systemd's protocol: `LISTEN_FDS`, `LISTEN_PID`); the first
+/// if there are several.
+pub fn inherited() -> Option<std::net::TcpListener> {
+    let mut handed_over = listenfd::ListenFd::from_env();
+    handed_over.take_tcp_listener(0).ok().flatten()
+}
+
+fn open(address: SocketAddr, reuse_port: bool) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(reuse_port)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// A listener that holds its port.
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: ServerTls,
+    settings: Settings,
+    /// Whether someone else may hold it too.
+    shared: bool,
+}
+
+impl Bound {
+    /// The address, with the real port if port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests with `service` until `stop`, then drains: no new connection, GOAWAY on the others, and after the
+    /// drain time what still runs is dropped. Every request carries an `Arc<Peer>` in its extensions.
+    pub async fn run<S, B>(self, service: S, stop: CancellationToken)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Self { listener, tls, mut settings, shared, .. } = self;
+        settings.connections = settings.connections.min(room());
+        let settings = Arc::new(settings);
+        let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
+        let take = |(stream, remote): (TcpStream, SocketAddr)| {
+            let place = match settings.places.take(remote.ip(), &settings) {
+                Ok(place) => place,
+                Err(cap) => return tracing::debug!(%remote, cap, "closed: no place"),
+            };
+            let arrival = Arrival { tls: tls.clone(), settings: Arc::clone(&settings), stop: stop.child_token(), remote };
+            let (service, cut) = (service.clone(), cut.clone());
+            tasks.spawn(async move {
+                cut.run_until_cancelled(arrival.serve(stream, place, service)).await;
+            });
+        };
+        while let Some(connection) = stop.run_until_cancelled(accept(&listener)).await {
+            take(connection);
+        }
+        // Whoever waits in a queue that goes with this listener is let in, and told to go on elsewhere.
+        while !shared && let Some(Ok(connection)) = listener.accept().now_or_never() {
+            take(connection);
+        }
+        drop(listener);
+        tasks.close();
+        if tokio::time::timeout(settings.drain, tasks.wait()).await.is_err() {
+            cut.cancel();
+            tasks.wait().await;
+        }
+    }
+}
+
+/// How many connections there may be for the files that the process may open.
+fn room() -> usize {
+    use rustix::process::{Resource, getrlimit};
+    let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
+    files.map_or(usize::MAX, |files| files / 4 * 3)
+}
+
+/// The next connection. An error of one connection, or of a full table of files, is waited out and never spun on.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut wait = Duration::from_millis(5);
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_secs(1));
+            }
+        }
+    }
+}
+
+/// A connection that was accepted, and of whom nothing is known.
+struct Arrival {
+    tls: ServerTls,
+    settings: Arc<Settings>,
+    /// Its own: ends with the listener's, and when its peer is to leave.
+    stop: CancellationToken,
+    remote: SocketAddr,
+}
+
+impl Arrival {
+    async fn serve<S, B>(self, stream: TcpStream, mut place: Place, service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let remote = self.remote;
+        // Boxed, so that its memory is free again while the connection lives.
+        let (stream, peer) = match Box::pin(self.handshake(stream)).await {
+            Ok(known) => known,
+            Err(why) => return tracing::info!(%remote, why, "no connection"),
+        };
+        place.admitted();
+        let Self { settings, stop, .. } = self;
+        let reversed = stream.get_ref().1.alpn_protocol() == Some(REVERSE);
+        match settings.reverse.as_ref().filter(|_| reversed) {
+            Some(take) => take(Reversed { io: stream, peer, stop, place }),
+            None => Box::pin(serve_connection(stream, peer, service, settings, stop)).await,
+        }
+    }
+
+    async fn handshake(&self, stream: TcpStream) -> Result<(TlsStream<TcpStream>, Arc<Peer>), String> {
+        let Self { tls, settings, stop, remote } = self;
+        // A connection that cannot be told to be quick is slow, and no worse.
+        stream.set_nodelay(true).ok();
+        let config = match &settings.reverse {
+            Some(_) => Arc::clone(&tls.state().calls_and_reverse),
+            None => Arc::clone(&tls.state().calls),
+        };
+        let late = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LATE).await;
+        };
+        let stream = tokio::select! {
+            accepted = TlsAcceptor::from(config).accept(stream) => accepted.map_err(|error| error.to_string())?,
+            () = tokio::time::sleep(settings.handshake) => return Err("the TLS handshake took too long".to_owned()),
+            () = late => return Err("the listener stops".to_owned()),
+        };
+        let (_, session) = stream.get_ref();
+        if session.alpn_protocol().is_none() {
+            return Err("the peer did not offer HTTP/2".to_owned());
+        }
+        let chain = session.peer_certificates().unwrap_or_default();
+        let peer = Peer::read(chain, tls, &settings.clock, *remote, stop.clone());
+        let peer = peer.ok_or_else(|| "the peer's certificate cannot be read".to_owned())?;
+        Ok((stream, Arc::new(peer)))
+    }
+}

@@ -1,0 +1,111 @@
+//! The bounds of a listener, with their defaults.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapar_model::Clock;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use super::places::{Place, Places};
+use crate::peer::Peer;
+
+/// Bounds of a listener.
+#[derive(Clone)]
+pub struct Settings {
+    /// The longest TLS handshake; also the longest wait after it for the first bytes of HTTP/2. Default 5 s.
+    pub handshake: Duration,
+    /// Handshakes at once; more are closed as they come. Default 1,024.
+    pub handshakes: usize,
+    /// Handshakes at once from one address (IPv6: from one /64). Default 64.
+    pub handshakes_per_address: usize,
+    /// Connections at once; more are closed as they come. Never more than three quarters of the files that the process may
+    /// open, so that the evidence log and the upstreams always get theirs. Default 10,000.
+    pub connections: usize,
+    /// Connections at once from one address (IPv6: from one /64). Default 1,000.
+    pub connections_per_address: usize,
+    /// Streams at once on one connection; more are refused with `REFUSED_STREAM`. Default 100.
+    pub streams: u32,
+    /// Time between pings on a connection, which also keep the state of middleboxes alive. Default 20 s.
+    pub keepalive: Duration,
+    /// The wait for a ping's answer before the connection is given up. Default 40 s, so that a link that was gone for half a
+    /// minute still finds it.
+    pub keepalive_timeout: Duration,
+    /// How often a peer may ping while it gets nothing else; who does three times before that is sent away. Default 10 s.
+    pub ping_permitted: Duration,
+    /// How long connections may finish their calls after a stop. Default 10 s.
+    pub drain: Duration,
+    /// How old a connection becomes, give or take a tenth, before its peer is asked to open another. Default 1 h.
+    pub max_age: Duration,
+    /// How long an aged connection may finish its calls. Default 5 min.
+    pub max_age_grace: Duration,
+    /// How long a connection stays without a call. Default 15 min.
+    pub idle: Duration,
+    /// How long a peer may leave an answer without room (HTTP/2's flow control) before its connection is ended; up to a sixth
+    /// longer. Default 30 s.
+    pub write_stall: Duration,
+    /// How long a connection may finish its calls when its peer's certificate no longer holds. Default 3 s.
+    pub leave: Duration,
+    /// Calls that a peer may cancel within a tenth of a second of making them, in ten seconds; the connection of one who
+    /// cancels more, and more than half of its calls, is ended. Default 100.
+    pub cancelled: u32,
+    /// Whether other processes may listen on the same address (`SO_REUSEPORT`). Default no.
+    pub reuse_port: bool,
+    /// Takes connections on which the peer wants to serve (ALPN `chapar-reverse/1`). Absent: that protocol is not offered.
+    pub reverse: Option<Arc<dyn Fn(Reversed) + Send + Sync>>,
+    /// What is taken up. Listeners with the same places share the caps above.
+    pub places: Places,
+    /// The clock by which certificates are judged after the handshake.
+    pub clock: Clock,
+}
+
+/// A connection that a peer has opened in order to serve on it: authenticated, and nothing said on it yet.
+pub struct Reversed {
+    /// The connection.
+    pub io: TlsStream<TcpStream>,
+    /// The peer.
+    pub peer: Arc<Peer>,
+    /// Ends when the peer is to leave, and when the listener drains.
+    pub stop: CancellationToken,
+    /// The connection's place among the listener's, to be held as long as it lives.
+    pub place: Place,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(5),
+            handshakes: 1024,
+            handshakes_per_address: 64,
+            connections: 10_000,
+            connections_per_address: 1000,
+            streams: 100,
+            keepalive: Duration::from_secs(20),
+            keepalive_timeout: Duration::from_secs(40),
+            ping_permitted: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+            max_age: Duration::from_secs(60 * 60),
+            max_age_grace: Duration::from_secs(5 * 60),
+            idle: Duration::from_secs(15 * 60),
+            write_stall: Duration::from_secs(30),
+            leave: Duration::from_secs(3),
+            cancelled: 100,
+            reuse_port: false,
+            reverse: None,
+            places: Places::default(),
+            clock: Clock::system(),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("connections", &self.connections)
+            .field("streams", &self.streams)
+            .field("reverse", &self.reverse.is_some())
+            .finish_non_exhaustive()
+    }
+}
