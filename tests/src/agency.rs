@@ -22,12 +22,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::repository;
 
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// What it answers with, always.
 #[derive(Clone)]
 pub struct Agency {
     answer: Behaviour,
+    serving: bool,
     seen: Seen,
 }
 
@@ -41,12 +44,29 @@ enum Behaviour {
 
 /// The headers of every request that came.
 #[derive(Clone, Default)]
-pub struct Seen(Arc<Mutex<Vec<HeaderMap>>>);
+pub struct Seen(Arc<Mutex<Vec<(String, HeaderMap)>>>);
 
 impl Seen {
-    /// Those of the last request.
+    /// Those of the last call.
     pub fn last(&self) -> HeaderMap {
-        self.0.lock().last().cloned().expect("a request came")
+        self.calls().pop().expect("a call came")
+    }
+
+    /// How many calls came.
+    pub fn count(&self) -> usize {
+        self.calls().len()
+    }
+
+    /// How many requests came of one path.
+    pub fn count_of(&self, path: &str) -> usize {
+        self.0.lock().iter().filter(|(called, _)| called == path).count()
+    }
+
+    /// The gateway also asks for the health, which is no call.
+    fn calls(&self) -> Vec<HeaderMap> {
+        let seen = self.0.lock();
+        let calls = seen.iter().filter(|(path, _)| !path.starts_with("/grpc.health.v1."));
+        calls.map(|(_, headers)| headers.clone()).collect()
     }
 }
 
@@ -58,7 +78,7 @@ fn encode(message: &str, json: serde_json::Value) -> Vec<u8> {
 
 impl Agency {
     fn with(answer: Behaviour) -> Self {
-        Self { answer, seen: Seen::default() }
+        Self { answer, serving: true, seen: Seen::default() }
     }
 
     /// A `Person` with these fields.
@@ -97,6 +117,12 @@ impl Agency {
         self
     }
 
+    /// Answers, but says by `grpc.health.v1` that it does not serve.
+    pub fn not_serving(mut self) -> Self {
+        self.serving = false;
+        self
+    }
+
     /// What it will have seen.
     pub fn seen(&self) -> Seen {
         self.seen.clone()
@@ -116,16 +142,18 @@ impl Agency {
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let agency = self.clone();
             async move {
-                agency.seen.0.lock().push(request.headers().clone());
-                Ok::<_, Infallible>(agency.answer().await)
+                let path = request.uri().path().to_owned();
+                agency.seen.0.lock().push((path.clone(), request.headers().clone()));
+                Ok::<_, Infallible>(agency.answer(&path).await)
             }
         });
         let task = tokio::spawn(bound.run(service, stop.clone()));
         (stop, task, address)
     }
 
-    async fn answer(&self) -> Response<Body> {
+    async fn answer(&self, path: &str) -> Response<Body> {
         let mut response = match &self.answer {
+            _ if path == WATCH && !self.serving => Response::new(not_serving()),
             Behaviour::Hang => std::future::pending().await,
             Behaviour::Message(message) => Response::new(messages(vec![message.clone()])),
             Behaviour::Endless(message) => Response::new(endless(frame::encode(message.clone().into()))),
@@ -147,6 +175,13 @@ fn messages(messages: Vec<Vec<u8>>) -> Body {
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let frames: Vec<Result<Frame<Bytes>, Infallible>> = data.chain([Ok(Frame::trailers(trailers))]).collect();
     StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
+}
+
+/// `NOT_SERVING` for as long as anyone listens.
+fn not_serving() -> Body {
+    let said = frame::encode(Bytes::from_static(&[0x08, 0x02]));
+    let once = futures_util::stream::iter([Ok(Frame::data(said))]);
+    StreamBody::new(futures_util::StreamExt::chain(once, futures_util::stream::pending())).boxed_unsync()
 }
 
 fn endless(framed: Bytes) -> Body {

@@ -1,7 +1,7 @@
 //! A whole bus in one process: the real gateway, the real adapter on a real SQLite file, and a manual clock.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use chapar_telemetry::{Telemetry, TraceStore};
 use chapar_transport::tls;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::agency::Agency;
 use crate::caller::Caller;
@@ -36,6 +36,8 @@ pub struct Builder {
     listen: SocketAddr,
     now: String,
     second_authority: bool,
+    joining: bool,
+    contracts: Vec<String>,
 }
 
 enum Database {
@@ -89,7 +91,14 @@ impl Bus {
             listen: ([127, 0, 0, 1], 0).into(),
             now: NOW.to_owned(),
             second_authority: false,
+            joining: false,
+            contracts: vec!["civil".to_owned()],
         }
+    }
+
+    /// Where the gateway takes calls.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The welfare agency, which may ask for persons and children for `benefit.eligibility`.
@@ -118,6 +127,26 @@ impl Bus {
         let pki = self.dir.path().join("pki");
         certificate.write(&self.authorities, &pki, &name);
         files(&pki, &name)
+    }
+
+    /// Writes a certificate and its key to `pki/NAME.crt` and `pki/NAME.key` in the bus's folder.
+    pub fn issue(&self, certificate: &Certificate, name: &str) {
+        certificate.write(&self.authorities, &self.dir.path().join("pki"), name);
+    }
+
+    /// Starts a server of the agency's own beside what there is, under the adapter's certificate. It ends with the guard.
+    pub async fn agency_beside(&self, agency: Agency) -> (SocketAddr, DropGuard) {
+        let (stop, _, address) = agency.serve(&self.dir.path().join("pki")).await;
+        (address, stop.drop_guard())
+    }
+
+    /// Edits a file of the registry while the gateway runs; it is taken up within a second or so.
+    pub fn rewrite(&self, file: &str, edit: impl FnOnce(String) -> String) {
+        let path = self.dir.path().join("registry").join(file);
+        let text = edit(std::fs::read_to_string(&path).expect("a registry file"));
+        let beside = path.with_extension("next");
+        std::fs::write(&beside, text).expect("a registry file");
+        std::fs::rename(beside, path).expect("a registry file");
     }
 
     /// What a client without a certificate is told: the TLS alert, at its first read.
@@ -306,6 +335,18 @@ impl Builder {
         self
     }
 
+    /// No adapter and no endpoint: those that the test starts join by themselves ([`crate::Joiner`]).
+    pub fn joining(mut self) -> Self {
+        self.joining = true;
+        self
+    }
+
+    /// The gateway knows this contract of `proto/` as well.
+    pub fn contract(mut self, name: &str) -> Self {
+        self.contracts.push(name.to_owned());
+        self
+    }
+
     /// Starts the bus.
     pub async fn start(self) -> Bus {
         self.try_start().await.unwrap_or_else(|error| panic!("the bus starts: {error}"))
@@ -325,7 +366,7 @@ impl Builder {
         let (adapter, adapter_address) = match self.agency {
             Some(agency) => {
                 let (stop, task, address) = agency.serve(&root.join("pki")).await;
-                (Part { stop, task }, address)
+                (Some(Part { stop, task }), address)
             }
             None => {
                 for (method, edit) in self.statements {
@@ -335,7 +376,13 @@ impl Builder {
                 }
                 std::fs::write(root.join("adapter.toml"), adapter_toml(([127, 0, 0, 1], 0).into()))
                     .expect("adapter.toml");
-                start_adapter(root, &clock, &traces).await?
+                let none = (None, ([127, 0, 0, 1], 0).into());
+                if self.joining {
+                    none
+                } else {
+                    let (part, address) = start_adapter(root, &clock, &traces).await?;
+                    (Some(part), address)
+                }
             }
         };
         let mut edits: Vec<_> = self.edits.into_iter().map(Some).collect();
@@ -349,13 +396,20 @@ impl Builder {
                     text = edit(text);
                 }
             }
+            if self.joining {
+                text = text
+                    .lines()
+                    .filter(|line| !line.starts_with("endpoints"))
+                    .map(|line| format!("{line}\n"))
+                    .collect();
+            }
             let path = root.join("registry").join(name);
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             std::fs::write(path, text).expect("a registry file");
         }
         std::fs::write(
             root.join("gateway.toml"),
-            gateway_toml(self.listen, self.evidence.as_deref().unwrap_or("evidence")),
+            gateway_toml(self.listen, self.evidence.as_deref().unwrap_or("evidence"), &self.contracts),
         )
         .expect("gateway.toml");
         let at = |name: &str| root.join(name);
@@ -373,7 +427,7 @@ impl Builder {
             clock,
             traces,
             gateway: Some(gateway),
-            adapter: Some(adapter),
+            adapter,
             address,
             admin,
             adapter_address,
@@ -428,7 +482,8 @@ async fn start_adapter(root: &Path, clock: &Clock, traces: &TraceStore) -> Resul
     let config = chapar_adapter::Config::load(&root.join("adapter.toml")).map_err(|error| error.to_string())?;
     let parts = chapar_adapter::Parts { clock: clock.clone(), telemetry: telemetry("civil adapter", traces) };
     let adapter = chapar_adapter::Adapter::bind(config, parts).await.map_err(|error| error.to_string())?;
-    let (address, stop) = (adapter.local_addr(), CancellationToken::new());
+    let address = adapter.local_addr().ok_or("the adapter listens")?;
+    let stop = CancellationToken::new();
     let task = tokio::spawn(run_adapter(adapter, stop.clone()));
     Ok((Part { stop, task }, address))
 }
@@ -463,15 +518,16 @@ url = "sqlite:civil.db"
     )
 }
 
-fn gateway_toml(listen: SocketAddr, evidence: &str) -> String {
-    let contracts: PathBuf = repository().join("proto/civil");
+fn gateway_toml(listen: SocketAddr, evidence: &str, contracts: &[String]) -> String {
+    let folder = |name: &String| format!("\"{}\"", repository().join("proto").join(name).display());
+    let contracts: Vec<String> = contracts.iter().map(folder).collect();
     format!(
         r#"[gateway]
 listen    = "{listen}"
 admin     = "127.0.0.1:0"
 identity  = {{ cert = "pki/gateway.crt", key = "pki/gateway.key", trust = "pki/trust.crt" }}
 registry  = "registry"
-contracts = ["{}"]
+contracts = [{}]
 drain     = "2s"
 
 [evidence]
@@ -481,6 +537,6 @@ signing_key      = "evidence.key"
 period_key       = "period.key"
 checkpoint_every = "200ms"
 "#,
-        contracts.display()
+        contracts.join(", ")
     )
 }

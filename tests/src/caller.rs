@@ -356,6 +356,11 @@ impl Ask {
         self.caller.contract.method(&path).map(|method| method.output().clone())
     }
 
+    /// Sends the call and gives the answer as soon as it begins, for those who read it in their own time.
+    pub async fn open(self) -> Result<http::Response<Incoming>, Failed> {
+        self.start().await
+    }
+
     async fn start(self) -> Result<http::Response<Incoming>, Failed> {
         let message = self.raw.clone().unwrap_or_else(|| self.message());
         let body = self.body.clone().unwrap_or_else(|| frame::encode(message));

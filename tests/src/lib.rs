@@ -8,6 +8,7 @@ pub mod binary;
 mod bus;
 mod caller;
 mod certificate;
+mod joining;
 pub mod load;
 pub mod people;
 mod registry;
@@ -18,6 +19,7 @@ pub use agency::Agency;
 pub use bus::{Builder, Bus, trust};
 pub use caller::{Answer, Ask, Caller, Failed, Refusal};
 pub use certificate::Certificate;
+pub use joining::{Front, Joiner};
 
 /// The root of the repository that the tests belong to.
 pub fn repository() -> PathBuf {

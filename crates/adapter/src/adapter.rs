@@ -1,4 +1,5 @@
-//! The adapter put together: contracts, databases and statements checked against each other, then served until told to stop.
+//! The adapter put together: contracts, databases and statements checked against each other, then served until told to stop, on
+//! a port of its own or on connections that it makes to the gateways.
 //! Everything that can be wrong is found before the first call is taken.
 
 use std::net::SocketAddr;
@@ -8,13 +9,15 @@ use std::sync::Arc;
 use chapar_contract::Contract;
 use chapar_model::Clock;
 use chapar_telemetry::Telemetry;
+use chapar_transport::reverse::{self, Dialler};
+use chapar_transport::tls::Expect;
 use chapar_transport::{serve, tls};
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::config::Config;
+use crate::config::{Config, Way};
 use crate::finding::Findings;
 use crate::offer::{self, Offer};
 use crate::service::Calls;
@@ -56,35 +59,62 @@ pub enum Error {
     Transport(#[from] chapar_transport::Error),
 }
 
-/// An adapter that is ready and holds its port.
+/// An adapter that is ready: it holds its port, or knows whom to dial.
 pub struct Adapter {
-    bound: serve::Bound,
+    ready: Ready,
     calls: Calls,
     reporter: HealthReporter,
     services: Vec<String>,
 }
 
+enum Ready {
+    Dials(Dialler),
+    Listens(Box<serve::Bound>),
+}
+
+/// Calls at once on one connection: a gateway has many callers, and few connections.
+const STREAMS: u32 = 256;
+
 impl Adapter {
-    /// Loads everything that `config` names, proves that every method can be answered, and takes the port.
+    /// Loads everything that `config` names, proves that every method can be answered, and takes the port, if it has one.
     ///
     /// # Errors
     /// [`Error`]: of the statements all findings of all contracts at once.
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
         let (services, offers) = load(&config)?;
-        let identity = tls::server(&config.identity)?;
-        let settings = serve::Settings { clock: parts.clock, ..serve::Settings::default() };
-        let bound = serve::Server::bind(config.listen, identity, settings).await?;
+        let settings = serve::Settings {
+            clock: parts.clock,
+            streams: STREAMS,
+            // A gateway cancels what its callers cancel: one of them must not end the connection of all.
+            cancelled: u32::MAX,
+            ..serve::Settings::default()
+        };
+        let ready = match &config.way {
+            Way::Dial { gateways, connections } => {
+                let tls = tls::client(&config.identity, Expect::Identities(config.gateways.clone()))?;
+                let dialling = reverse::Settings { connections: *connections, ..reverse::Settings::default() };
+                Ready::Dials(Dialler::new(gateways, &tls, dialling, settings)?)
+            }
+            Way::Listen(address) => {
+                let bound = serve::Server::bind(*address, tls::server(&config.identity)?, settings).await?;
+                Ready::Listens(Box::new(bound))
+            }
+        };
         let reporter = HealthReporter::new();
         for service in &services {
             reporter.set_service_status(service, ServingStatus::Serving).await;
         }
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let calls = Calls::new(config.gateways, offers, parts.telemetry.tracer("adapter"), health);
-        tracing::info!(address = %bound.local_addr(), services = services.join(", "), "adapter ready");
-        Ok(Self { bound, calls, reporter, services })
+        let adapter = Self { ready, calls, reporter, services };
+        match adapter.local_addr() {
+            Some(address) => tracing::info!(%address, services = adapter.services.join(", "), "adapter ready"),
+            None => tracing::info!(services = adapter.services.join(", "), "adapter ready to join its gateways"),
+        }
+        Ok(adapter)
     }
 
-    /// All that [`Adapter::bind`] checks, without taking the port.
+    /// All that [`Adapter::bind`] checks, without taking a port.
     ///
     /// # Errors
     /// As [`Adapter::bind`].
@@ -93,9 +123,26 @@ impl Adapter {
         Ok(tls::server(&config.identity).map(drop)?)
     }
 
-    /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.bound.local_addr()
+    /// Where it listens; nowhere, if it dials.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.ready {
+            Ready::Dials(_) => None,
+            Ready::Listens(bound) => Some(bound.local_addr()),
+        }
+    }
+
+    /// Resolves once a gateway can call it: when one was heard on a connection that the adapter made, or at once if it listens.
+    pub fn joined(&self) -> impl Future<Output = ()> + Send + 'static {
+        let heard = match &self.ready {
+            Ready::Dials(dialler) => Some(dialler.heard()),
+            Ready::Listens(_) => None,
+        };
+        async move {
+            if let Some(mut heard) = heard {
+                // An error means that the adapter has ended; then there is nothing to wait for.
+                heard.wait_for(|heard| *heard).await.ok();
+            }
+        }
     }
 
     /// Full names of the services that it answers.
@@ -106,9 +153,9 @@ impl Adapter {
     /// Answers calls until `stop`, then says so to health watchers and lets calls in flight end.
     ///
     /// # Errors
-    /// None so far: a listener that fails to accept tries again.
+    /// None so far: a listener that fails to accept tries again, and so does one who dials.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { bound, calls, reporter, services } = self;
+        let Self { ready, calls, reporter, services } = self;
         let leaving = stop.clone();
         let farewell = async move {
             leaving.cancelled().await;
@@ -116,7 +163,13 @@ impl Adapter {
                 reporter.set_service_status(service, ServingStatus::NotServing).await;
             }
         };
-        tokio::join!(bound.run(calls, stop), farewell);
+        let serving = async {
+            match ready {
+                Ready::Dials(dialler) => dialler.run(calls, stop).await,
+                Ready::Listens(bound) => bound.run(calls, stop).await,
+            }
+        };
+        tokio::join!(serving, farewell);
         Ok(())
     }
 }

@@ -1,8 +1,9 @@
 //! `adapter.toml`: what is written there, checked, with paths made absolute against the file's folder. Leaves out opening
 //! anything that it names.
 
+mod way;
+
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +14,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::finding::{Finding, Findings, did_you_mean};
+use way::{NO_WAY, OneOrMore};
+
+pub use way::Way;
 
 /// An adapter's settings. `docs/reference/adapter.md` describes every key.
 #[derive(Clone, Debug)]
@@ -23,8 +27,8 @@ pub struct Config {
     pub identity: tls::Files,
     /// Contract folders, each named like its source.
     pub contracts: Vec<PathBuf>,
-    /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// How gateways reach it.
+    pub way: Way,
     /// Who may call: the bus's gateways, at least one.
     pub gateways: Vec<Identity>,
     /// One source per contract folder, by the folder's name.
@@ -63,7 +67,9 @@ struct File {
 struct AdapterTable {
     identity: tls::Files,
     contracts: Spanned<Vec<Spanned<String>>>,
-    listen: Spanned<String>,
+    dial: Option<Spanned<OneOrMore>>,
+    connections: Option<Spanned<usize>>,
+    listen: Option<Spanned<String>>,
     gateways: Spanned<Vec<Spanned<String>>>,
 }
 
@@ -111,7 +117,7 @@ impl Config {
             reader.report(raw.adapter.contracts.span(), "name at least one contract folder");
         }
         let sources = reader.sources(folder, &raw);
-        let listen = reader.parsed(&raw.adapter.listen, "an address with a port, e.g. `127.0.0.1:8443`");
+        let way = reader.way(&raw.adapter);
         let gateways: Vec<Identity> = raw
             .adapter
             .gateways
@@ -123,15 +129,15 @@ impl Config {
             reader.report(raw.adapter.gateways.span(), "name at least one gateway: nobody else may call");
         }
         Findings::check(reader.findings)?;
-        // Only reached with a valid address: a missing one is a finding.
-        let Some(listen) = listen else { return Err(Finding::of_file(file, "no address to listen on").into()) };
+        // Only reached with one of the two: none is a finding.
+        let Some(way) = way else { return Err(Finding::of_file(file, NO_WAY).into()) };
         let mut identity = raw.adapter.identity;
         identity.resolve(folder);
         Ok(Self {
             file: file.to_owned(),
             identity,
             contracts,
-            listen,
+            way,
             gateways,
             sources,
             otlp: raw.telemetry.otlp,
@@ -240,7 +246,7 @@ fn duration(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    const GOOD: &str = r#"
+    pub(super) const GOOD: &str = r#"
 [adapter]
 identity  = { cert = "pki/civil.crt", key = "pki/civil.key", trust = "/etc/ca.crt" }
 contracts = ["contracts/civil"]
@@ -252,7 +258,7 @@ max_connections = 8
 statement_timeout = "700ms"
 "#;
 
-    fn parse(text: &str) -> Result<Config, String> {
+    pub(super) fn parse(text: &str) -> Result<Config, String> {
         Config::parse(Path::new("/srv/adapter.toml"), text).map_err(|findings| findings.to_string())
     }
 

@@ -1,7 +1,7 @@
 //! A contract and its SQL files become a live gRPC service on an agency's database.
 //!
-//! Entry points: [`Config::load`] reads `adapter.toml`; [`Adapter::bind`] proves that every method can be answered and takes
-//! the port; [`Adapter::run`] serves. One call is `call::answer`: terms, binding, plan, statement, rows.
+//! Entry points: [`Config::load`] reads `adapter.toml`; [`Adapter::bind`] proves that every method can be answered;
+//! [`Adapter::run`] joins the gateways, or listens for them, and serves. One call is `call::answer`: terms, binding, plan, statement, rows.
 //!
 //! Invariants: a request's text never becomes SQL; a column that is not granted is not selected; a connection can only
 //! read; a statement ends with its deadline or its reader; no value of a record is in an error, log or span.
@@ -27,5 +27,5 @@ mod statement;
 mod tests;
 
 pub use adapter::{Adapter, Error, Parts};
-pub use config::{Config, SourceConfig};
+pub use config::{Config, SourceConfig, Way};
 pub use finding::{Finding, Findings};

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use chapar_model::{Identity, Reason};
 use chapar_telemetry::Tracer;
 use chapar_transport::frame::{FrameError, MessageReader};
-use chapar_transport::{Peer, timeout};
+use chapar_transport::{Peer, reverse, timeout};
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -67,6 +67,9 @@ impl Calls {
                 Ok(response) => response.map(Answer::health),
                 Err(never) => match never {},
             };
+        }
+        if request.uri().path() == reverse::LEAVING {
+            return tonic::Status::ok("").into_http();
         }
         let Some(offer) = self.desk.offers.get(request.uri().path()) else {
             let failure = Failure::new(Reason::MethodUnknown, "no such method");

@@ -94,7 +94,7 @@ async fn the_gateway_is_answered_over_mutual_tls_and_a_stranger_is_not() {
     let telemetry = Arc::new(Telemetry::new(chapar_telemetry::Config::default()).unwrap());
     let adapter = Adapter::bind(config, Parts { clock: Clock::system(), telemetry }).await.unwrap();
     assert_eq!(adapter.services(), ["civil.v1.CivilRegistry"]);
-    let port = adapter.local_addr().port();
+    let port = adapter.local_addr().unwrap().port();
     let stop = CancellationToken::new();
     let running = tokio::spawn(adapter.run(stop.clone()));
 

@@ -2,8 +2,8 @@
 //! `run` serves until it is told to stop, lets running calls finish, and closes the evidence log last.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,7 +28,7 @@ use crate::pipeline::Pipeline;
 use crate::policy::{self, Own, Policy};
 use crate::reload::Reloader;
 use crate::stack::Stack;
-use crate::upstream::Upstreams;
+use crate::upstream::{Acceptor, Upstreams};
 
 /// What a gateway is given besides its configuration.
 #[derive(Clone)]
@@ -112,7 +112,14 @@ impl Gateway {
         let serving = config.gateway.clone();
         let registry = policy::load(&serving.contracts, &serving.registry)?;
         let tls = tls::server(&serving.identity)?;
-        let settings = Settings { drain: serving.drain, ..Settings::default() };
+        let acceptor = Arc::new(OnceLock::<Acceptor>::new());
+        let reverse = Arc::clone(&acceptor);
+        let reverse: Acceptor = Arc::new(move |reversed| {
+            if let Some(accept) = reverse.get() {
+                accept(reversed);
+            }
+        });
+        let settings = Settings { drain: serving.drain, reverse: Some(reverse), ..Settings::default() };
         let bound = Server::bind(serving.listen, tls, settings).await?;
         let address = bound.local_addr();
         let unavailable = |source| Error::Admin { address: serving.admin, source };
@@ -124,6 +131,8 @@ impl Gateway {
         let health_server = HealthServer::new(HealthService::from_health_reporter(health.clone()));
         let own = Own { clock: clock.clone(), log: log.clone(), health: health_server };
         let policy = Policy::first(&serving, registry, own.clone())?;
+        // Set before the first connection is taken, by `run`.
+        acceptor.set(policy.upstreams.reverse_acceptor()).ok();
         let mut metrics = Metrics::new(&telemetry, policy.methods().into_iter().chain(crate::stack::OWN));
         metrics.add_upstreams(policy.upstreams.metrics());
         let metrics = Arc::new(metrics);

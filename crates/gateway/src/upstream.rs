@@ -21,6 +21,7 @@ use chapar_model::Reason;
 use chapar_registry::{Registry, ServiceEntry};
 use chapar_telemetry::UpstreamMetrics;
 use chapar_transport::dial::{self, DialError, Pool, chance};
+use chapar_transport::serve::Reversed;
 use chapar_transport::tls::{self, Expect};
 use http::{HeaderMap, Method, Request, Response};
 
@@ -40,6 +41,9 @@ pub(crate) use place::{Outcome, Place};
 const ATTEMPTS: usize = 3;
 /// Before a call is sent to the same endpoint again.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Takes in a connection on which the other end serves.
+pub(crate) type Acceptor = Arc<dyn Fn(Reversed) + Send + Sync>;
 
 /// Every service's way to its adapters.
 pub(crate) struct Upstreams {
@@ -113,6 +117,13 @@ impl Upstreams {
         &self.metrics
     }
 
+    /// What takes in the connections that adapters make, for as long as the gateway runs: by the registry of whichever
+    /// generation was asked for its health last.
+    pub(crate) fn reverse_acceptor(&self) -> Acceptor {
+        let joined = Arc::clone(&self.joined);
+        Arc::new(move |reversed| drop(tokio::spawn(Arc::clone(&joined).accept(reversed))))
+    }
+
     /// Sends a call to an endpoint of its service and waits for the head of the answer.
     ///
     /// It is sent again if no endpoint has touched it, or if it may run twice and no answer began, as long as the service's
@@ -126,6 +137,9 @@ impl Upstreams {
         service.budget.earn();
         let mut passed: Vec<Arc<Endpoint>> = Vec::new();
         let mut refusal = None;
+        if service.endpoints().is_empty() {
+            self.joined.wait_for(|| !service.endpoints().is_empty(), deadline).await;
+        }
         for attempt in 1..=ATTEMPTS {
             let (endpoint, leave) = match service.choose(&passed) {
                 Ok(chosen) => chosen,

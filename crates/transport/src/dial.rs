@@ -10,6 +10,7 @@ mod incoming;
 mod link;
 mod outgoing;
 mod settings;
+mod ticket;
 
 use std::sync::Arc;
 
@@ -25,8 +26,9 @@ use connect::Endpoint;
 use connections::Connections;
 pub use failure::DialError;
 pub use incoming::{Incoming, Reading};
-pub use link::{Broken, Full, Link, Ticket};
+pub use link::{Broken, Full, Link};
 pub use settings::Settings;
+pub use ticket::Ticket;
 
 const PROTOCOL: &[u8] = b"h2";
 

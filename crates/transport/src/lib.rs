@@ -8,6 +8,7 @@ pub mod encoding;
 mod error;
 pub mod frame;
 mod peer;
+pub mod reverse;
 pub mod serve;
 pub mod timeout;
 pub mod tls;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chapar_contract::Contract;
-use chapar_model::MethodPath;
+use chapar_model::{Clock, MethodPath};
 use chapar_telemetry::{Telemetry, TraceStore};
 use chapar_transport::Peer;
 use http::{HeaderMap, Request};
@@ -190,13 +190,8 @@ impl Bench {
     }
 
     fn request(&self, method: &str, metadata: &[(&str, &str)], body: Bytes, caller: &str) -> Request<Full<Bytes>> {
-        let peer = Peer {
-            identity: Ok(caller.parse().unwrap()),
-            issuer_spki_sha256: [0; 32],
-            serial: Vec::new(),
-            not_after: jiff::Timestamp::MAX,
-            remote: SocketAddr::from(([127, 0, 0, 1], 1)),
-        };
+        let (identity, remote) = (Ok(caller.parse().unwrap()), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let peer = Peer::known(identity, jiff::Timestamp::MAX, &Clock::system(), remote);
         let mut request = Request::post(format!("/reg.v1.Register/{method}")).extension(Arc::new(peer));
         for (name, value) in metadata {
             request = request.header(*name, *value);

@@ -15,12 +15,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::data::Sample;
-use super::registry::{AGENCIES, Service};
+use super::registry::AGENCIES;
 use super::{files, keys, registry};
 use crate::cli::{Exit, Failure};
 
 /// How many traces are kept.
 const KEPT_TRACES: usize = 2_000;
+/// The longest that an adapter may need to join.
+const JOINING: std::time::Duration = std::time::Duration::from_secs(20);
 /// For how many days the demo's grants are valid.
 const DAYS: i32 = 365;
 
@@ -57,8 +59,8 @@ impl Part {
 }
 
 impl Bus {
-    /// Writes keys, policy and settings into `dir`, starts every part on a free port (or on `port` and the six after it), and
-    /// writes `demo.json`. The databases must be there.
+    /// Writes keys, policy and settings into `dir`, starts the gateway on free ports (or on `port` and the next) and then the
+    /// adapters, which join it, and writes `demo.json`. The databases must be there.
     ///
     /// # Errors
     /// Names the file or address at fault. Parts that were started go on until the process ends.
@@ -68,34 +70,32 @@ impl Bus {
         let contracts = files::contracts(dir).map_err(Failure::finding)?;
         let issuer = keys::write(dir, &clock)?;
         let traces = TraceStore::new(KEPT_TRACES);
-        let mut adapters = Vec::new();
-        let mut services = Vec::new();
-        for ((agency, contract), address) in AGENCIES.iter().zip(&contracts).zip(addresses.adapters) {
-            files::adapter(dir, agency.register, address).map_err(Failure::finding)?;
-            let telemetry = telemetry(&format!("adapter {}", agency.register), &traces)?;
-            let (part, address) = adapter(dir, agency.register, telemetry).await?;
-            files::adapter(dir, agency.register, address).map_err(Failure::finding)?;
-            adapters.push(part);
-            services.push(Service { digest: contract.digest().to_owned(), endpoint: format!("https://{address}") });
-        }
         let today = TimeZone::UTC.to_datetime(clock.now()).date();
         let last = today.checked_add(jiff::Span::new().days(DAYS)).unwrap_or(today);
         let first = today.yesterday().unwrap_or(today);
-        registry::write(&dir.join("registry"), &issuer, (first, last), &services)
+        let digests: Vec<&str> = contracts.iter().map(Contract::digest).collect();
+        registry::write(&dir.join("registry"), &issuer, (first, last), &digests)
             .map_err(|error| Failure::error(Exit::Finding, error))?;
 
         files::gateway(dir, addresses.gateway, addresses.admin).map_err(Failure::finding)?;
         let config = chapar_gateway::Config::load(&files::gateway_path(dir))
             .map_err(|error| Failure::error(Exit::Finding, error))?;
-        let telemetry = telemetry("gateway", &traces)?;
-        let parts = chapar_gateway::Parts { clock, telemetry: Arc::clone(&telemetry) };
+        let of_gateway = telemetry("gateway", &traces)?;
+        let parts = chapar_gateway::Parts { clock, telemetry: Arc::clone(&of_gateway) };
         let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
         let (address, admin, log) = (gateway.local_addr(), gateway.admin_addr(), gateway.log().clone());
         files::gateway(dir, address, admin).map_err(Failure::finding)?;
         let stop = CancellationToken::new();
         let token = stop.clone();
         let task = tokio::spawn(async move { gateway.run(token).await.map_err(Failure::finding) });
-        let running = Part { name: "gateway".to_owned(), stop, task, telemetry };
+        let running = Part { name: "gateway".to_owned(), stop, task, telemetry: of_gateway };
+
+        let mut adapters = Vec::new();
+        for agency in &AGENCIES {
+            files::adapter(dir, agency.register, address).map_err(Failure::finding)?;
+            let telemetry = telemetry(&format!("adapter {}", agency.register), &traces)?;
+            adapters.push(adapter(dir, agency.register, telemetry).await?);
+        }
         let telemetries = Vec::new();
         let dir = dir.to_owned();
         let bus = Self { dir, gateway: address, admin, contracts, log, traces, adapters, running, telemetries };
@@ -109,7 +109,7 @@ impl Bus {
         self.contracts.get(place)
     }
 
-    /// Stops the adapter of `register`; its port is free afterwards.
+    /// Stops the adapter of `register`.
     pub(super) async fn stop_adapter(&mut self, register: &str) -> Result<(), Failure> {
         let Some(place) = AGENCIES.iter().position(|agency| agency.register == register) else { return Ok(()) };
         let part = self.adapters.remove(place);
@@ -117,11 +117,11 @@ impl Bus {
         part.end().await
     }
 
-    /// Starts the adapter of `register` again, where it was.
+    /// Starts the adapter of `register` again.
     pub(super) async fn start_adapter(&mut self, register: &str) -> Result<(), Failure> {
         let Some(place) = AGENCIES.iter().position(|agency| agency.register == register) else { return Ok(()) };
         let telemetry = telemetry(&format!("adapter {register}"), &self.traces)?;
-        let (part, _) = adapter(&self.dir, register, telemetry).await?;
+        let part = adapter(&self.dir, register, telemetry).await?;
         self.adapters.insert(place, part);
         Ok(())
     }
@@ -155,15 +155,19 @@ impl Bus {
     }
 }
 
-async fn adapter(dir: &Path, register: &str, telemetry: Arc<Telemetry>) -> Result<(Part, SocketAddr), Failure> {
+/// Starts an adapter and waits until the gateway has taken it in.
+async fn adapter(dir: &Path, register: &str, telemetry: Arc<Telemetry>) -> Result<Part, Failure> {
     let config = chapar_adapter::Config::load(&files::adapter_path(dir, register)).map_err(Failure::finding)?;
     let parts = chapar_adapter::Parts { clock: Clock::system(), telemetry: Arc::clone(&telemetry) };
     let adapter = Adapter::bind(config, parts).await.map_err(Failure::finding)?;
-    let address = adapter.local_addr();
+    let joined = adapter.joined();
     let stop = CancellationToken::new();
     let token = stop.clone();
     let task = tokio::spawn(async move { adapter.run(token).await.map_err(Failure::finding) });
-    Ok((Part { name: format!("adapter {register}"), stop, task, telemetry }, address))
+    if tokio::time::timeout(JOINING, joined).await.is_err() {
+        return Err(Failure::new(Exit::Finding, format_args!("the adapter {register} could not join the gateway")));
+    }
+    Ok(Part { name: format!("adapter {register}"), stop, task, telemetry })
 }
 
 fn telemetry(name: &str, traces: &TraceStore) -> Result<Arc<Telemetry>, Failure> {
@@ -175,20 +179,19 @@ fn telemetry(name: &str, traces: &TraceStore) -> Result<Arc<Telemetry>, Failure>
 struct Addresses {
     gateway: SocketAddr,
     admin: SocketAddr,
-    adapters: [SocketAddr; 5],
 }
 
-/// Port 0 everywhere, or `port` for the gateway, the next one for the admin pages, the next five for the adapters.
+/// Port 0 for both, or `port` for the gateway and the next one for the admin pages. Adapters have none.
 fn addresses(port: Option<u16>) -> Result<Addresses, Failure> {
     let at = |offset: u16| {
         let number = match port {
             Some(port) => port.checked_add(offset),
             None => Some(0),
         };
-        let number = number.ok_or_else(|| Failure::usage("`--port` leaves no room for the six ports after it"))?;
+        let number = number.ok_or_else(|| Failure::usage("`--port` leaves no room for the port after it"))?;
         Ok::<_, Failure>(SocketAddr::from((Ipv4Addr::LOCALHOST, number)))
     };
-    Ok(Addresses { gateway: at(0)?, admin: at(1)?, adapters: [at(2)?, at(3)?, at(4)?, at(5)?, at(6)?] })
+    Ok(Addresses { gateway: at(0)?, admin: at(1)? })
 }
 
 #[cfg(test)]
@@ -207,16 +210,15 @@ mod tests {
         files::contracts(dir.path()).unwrap();
         assert!(keys::write(dir.path(), &Clock::system()).is_ok());
         for agency in &AGENCIES {
-            let address = addresses(None).ok().unwrap().adapters[0];
-            files::adapter(dir.path(), agency.register, address).unwrap();
+            files::adapter(dir.path(), agency.register, "127.0.0.1:7443".parse().unwrap()).unwrap();
             let config = chapar_adapter::Config::load(&files::adapter_path(dir.path(), agency.register)).unwrap();
             Adapter::check(&config).unwrap_or_else(|error| panic!("{}: {error}", agency.register));
         }
     }
 
     #[test]
-    fn a_port_without_room_for_the_others_is_a_mistake_in_the_command_line() {
-        assert!(addresses(Some(65_529)).is_ok());
-        assert!(addresses(Some(65_530)).is_err_and(|failure| failure.exit == Exit::Usage));
+    fn a_port_without_room_for_the_next_is_a_mistake_in_the_command_line() {
+        assert!(addresses(Some(65_534)).is_ok());
+        assert!(addresses(Some(65_535)).is_err_and(|failure| failure.exit == Exit::Usage));
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn adapter_path(dir: &Path, register: &str) -> PathBuf {
     dir.join(format!("adapters/{register}.toml"))
 }
 
-/// Writes the settings of one adapter that listens on `address`.
+/// Writes the settings of one adapter that dials the gateway at `address`.
 pub(super) fn adapter(dir: &Path, register: &str, address: SocketAddr) -> Result<(), Error> {
     let gateway = identity(GATEWAY);
     let text = format!(
@@ -87,7 +87,7 @@ pub(super) fn adapter(dir: &Path, register: &str, address: SocketAddr) -> Result
 [adapter]
 identity  = {{ cert = "../pki/{register}.crt", key = "../pki/{register}.key", trust = "../pki/ca.crt" }}
 contracts = ["contracts/{register}"]
-listen    = "{address}"
+dial      = "{address}"
 gateways  = ["{gateway}"]
 
 [source.{register}]

@@ -23,8 +23,8 @@ use report::Report;
 
 /// Run the whole bus on this machine, and tell its story
 ///
-/// Makes keys, policy and five agencies' databases with invented citizens; starts five adapters and the gateway, with mutual TLS
-/// between them; then a clerk handles a farm loan, and every step is checked. Stays up until Ctrl-C.
+/// Makes keys, policy and five agencies' databases with invented citizens; starts the gateway and five adapters, which join it by
+/// mutual TLS; then a clerk handles a farm loan, and every step is checked. Stays up until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  chapar demo --once\n  chapar demo --dir target/demo --people 100000")]
 pub struct Args {
@@ -43,7 +43,7 @@ pub struct Args {
     /// How many citizens to invent, 10 to 2,000,000; default 2,000, or as many as are in DIR
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(people::FEWEST)..=i64::from(people::MOST)))]
     people: Option<u32>,
-    /// The gateway's port; admin pages and adapters take the six after it. Default: free ones
+    /// The gateway's port; the admin pages take the next. Default: free ones
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// How log lines look: `text` for people, `json` for collectors

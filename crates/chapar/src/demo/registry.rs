@@ -1,4 +1,4 @@
-//! Writes the demo's policy: the templates in `registry/` with issuer, digests, addresses and dates filled in. The cast is
+//! Writes the demo's policy: the templates in `registry/` with issuer, digests and dates filled in. The cast is
 //! here too, so that certificates, adapters and policy name the same members.
 
 use std::path::Path;
@@ -93,28 +93,14 @@ const OTHERS: [(&str, &str); 5] = [
     ("office/khorramabad-12.toml", include_str!("registry/office/khorramabad-12.toml")),
 ];
 
-/// What is filled in for one agency.
-#[derive(Debug)]
-pub(super) struct Service {
-    /// The contract's digest.
-    pub(super) digest: String,
-    /// Where the adapter listens, e.g. `https://127.0.0.1:8443`.
-    pub(super) endpoint: String,
-}
-
 /// The URI of a subsystem, e.g. of `gov/welfare/benefits`.
 pub(super) fn identity(subsystem: &str) -> String {
     format!("spiffe://{TRUST_DOMAIN}/{subsystem}")
 }
 
 /// Writes the whole registry to `dir`, in place of what is there: grants are valid from `from` until `until`, both included; `issuer` is the CA's hash;
-/// `services` are in the order of [`AGENCIES`].
-pub(super) fn write(
-    dir: &Path,
-    issuer: &str,
-    (from, until): (Date, Date),
-    services: &[Service],
-) -> Result<(), pki::Error> {
+/// `digests` are those of the contracts, in the order of [`AGENCIES`].
+pub(super) fn write(dir: &Path, issuer: &str, (from, until): (Date, Date), digests: &[&str]) -> Result<(), pki::Error> {
     match std::fs::remove_dir_all(dir) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             return Err(pki::Error::File { path: dir.to_owned(), source });
@@ -128,10 +114,8 @@ pub(super) fn write(
     for (file, template) in OTHERS {
         put(dir, file, &common(template))?;
     }
-    for (agency, service) in AGENCIES.iter().zip(services) {
-        let text = common(agency.template);
-        let text = text.replace("{digest}", &service.digest).replace("{endpoint}", &service.endpoint);
-        put(dir, agency.file, &text)?;
+    for (agency, digest) in AGENCIES.iter().zip(digests) {
+        put(dir, agency.file, &common(agency.template).replace("{digest}", digest))?;
     }
     Ok(())
 }
@@ -156,11 +140,7 @@ mod tests {
     fn the_policy_loads_passes_its_own_tests_and_gives_the_office_what_the_bank_has() {
         let dir = tempfile::tempdir().unwrap();
         let contracts = files::contracts(dir.path()).unwrap();
-        let service = |contract: &chapar_contract::Contract| Service {
-            digest: contract.digest().to_owned(),
-            endpoint: "https://127.0.0.1:8443".to_owned(),
-        };
-        let services: Vec<Service> = contracts.iter().map(service).collect();
+        let digests: Vec<&str> = contracts.iter().map(chapar_contract::Contract::digest).collect();
         let now = Clock::system().now();
         let today = jiff::tz::TimeZone::UTC.to_datetime(now).date();
         let issuer = format!("sha256:{}", "0".repeat(64));
@@ -168,7 +148,7 @@ mod tests {
             dir.path().join("registry").as_path(),
             &issuer,
             (today.yesterday().unwrap(), today.tomorrow().unwrap()),
-            &services,
+            &digests,
         )
         .unwrap();
 

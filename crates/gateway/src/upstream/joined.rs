@@ -8,19 +8,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use chapar_model::Identity;
 use chapar_registry::Registry;
 use chapar_transport::Peer;
-use chapar_transport::dial::{self, Link};
-use http::uri::Authority;
+use chapar_transport::dial::{self, Link, Reading, Ticket};
+use chapar_transport::reverse::LEAVING as LEAVING_PATH;
+use chapar_transport::serve::Reversed;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Method, Request, header};
+use http_body_util::Full;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long a connection that was told to leave may still finish its calls.
 const LEAVING: Duration = Duration::from_secs(30);
+/// It is let go once it had no call for as long: a gateway that stops still gets a call or two.
+const IDLE: Duration = Duration::from_millis(500);
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long after the gateway's start calls wait for an adapter: those of a gateway that was here before come by themselves.
+const SOON: Duration = Duration::from_secs(5);
 
 /// Which identities may join, each with the authorities that may speak for its member.
 pub(super) type Known = HashMap<Identity, Vec<[u8; 32]>>;
@@ -30,6 +40,8 @@ pub(super) struct Joined {
     members: Mutex<Vec<Member>>,
     /// Goes up with every change of the members.
     version: AtomicU64,
+    changed: Notify,
+    started: Instant,
     known: ArcSwap<Known>,
     settings: dial::Settings,
 }
@@ -38,14 +50,8 @@ struct Member {
     identity: Identity,
     peer: Arc<Peer>,
     link: Link,
-}
-
-/// A connection as it comes: authenticated, and nothing spoken on it yet.
-pub(super) struct Arrival<T> {
-    pub(super) io: T,
-    pub(super) peer: Arc<Peer>,
-    /// It is to end in good order.
-    pub(super) stop: CancellationToken,
+    /// Cancelled when it is no member any more.
+    gone: CancellationToken,
 }
 
 /// The adapters that a registry names.
@@ -57,7 +63,28 @@ pub(super) fn known(registry: &Registry) -> Known {
 impl Joined {
     pub(super) fn new(known: Arc<Known>, settings: dial::Settings) -> Self {
         let settings = dial::Settings { keepalive_idle: true, ..settings };
-        Self { members: Mutex::default(), version: AtomicU64::new(0), known: ArcSwap::new(known), settings }
+        Self {
+            members: Mutex::default(),
+            version: AtomicU64::new(0),
+            changed: Notify::new(),
+            started: Instant::now(),
+            known: ArcSwap::new(known),
+            settings,
+        }
+    }
+
+    /// Waits until `there` holds, for half of the time until `deadline`, as long as adapters may still be on their way.
+    pub(super) async fn wait_for(&self, there: impl Fn() -> bool, deadline: std::time::Instant) {
+        let now = Instant::now();
+        let half = Instant::from_std(deadline).saturating_duration_since(now) / 2;
+        let until = (self.started + SOON).min(now + half);
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if there() || now >= until || tokio::time::timeout_at(until, changed).await.is_err() {
+                return;
+            }
+        }
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -85,18 +112,27 @@ impl Joined {
     fn keep(&self, stays: impl Fn(&Member) -> bool) {
         let mut members = self.members.lock();
         let before = members.len();
-        members.retain(stays);
+        members.retain(|member| {
+            let kept = stays(member);
+            if !kept {
+                member.gone.cancel();
+            }
+            kept
+        });
         if members.len() != before {
-            self.version.fetch_add(1, Ordering::Release);
+            drop(members);
+            self.change();
         }
     }
 
+    fn change(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
     /// Keeps a connection until it ends, if its identity may join.
-    pub(super) async fn accept<T>(self: Arc<Self>, arrival: Arrival<T>)
-    where
-        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let Arrival { io, peer, stop } = arrival;
+    pub(super) async fn accept(self: Arc<Self>, reversed: Reversed) {
+        let Reversed { io, peer, stop, place: _place } = reversed;
         let remote = peer.remote;
         let Some(identity) = admits(&self.known.load(), &peer) else {
             return tracing::warn!(%remote, "a connection to serve on was turned away: the registry names no such adapter");
@@ -109,13 +145,15 @@ impl Joined {
             Err(_) => return tracing::info!(%remote, "an adapter could not join: timed out"),
         };
         tracing::info!(%remote, %identity, "an adapter joined");
-        let member = Member { identity, peer, link: link.clone() };
+        let gone = CancellationToken::new();
+        let member = Member { identity, peer, link: link.clone(), gone: gone.clone() };
         self.members.lock().push(member);
-        self.version.fetch_add(1, Ordering::Release);
+        self.change();
         let mut driven = std::pin::pin!(driven);
         let ended = tokio::select! {
             ended = driven.as_mut() => Some(ended),
-            () = at_leisure(&link, &stop) => None,
+            () = at_leisure(&link, stop) => None,
+            () = gone.cancelled() => None,
         };
         self.keep(|member| !member.link.is(&link));
         // The last of it: what runs may end, and then the connection does.
@@ -134,19 +172,30 @@ impl Joined {
 /// The identity of a peer that may join.
 fn admits(known: &Known, peer: &Peer) -> Option<Identity> {
     let identity = peer.identity.as_ref().ok()?;
-    let issuers = known.get(identity)?;
+    let issuers = known.get(identity).filter(|_| peer.standing().is_ok())?;
     issuers.contains(&peer.issuer_spki_sha256).then(|| identity.clone())
 }
 
-/// Ends once the connection was told to leave and has no call on it: a gateway that stops still needs it for calls that it has
-/// taken on already.
-async fn at_leisure(link: &Link, stop: &CancellationToken) {
+/// Ends once the connection was told to leave and has had no call for a while: a gateway that stops still needs it for calls that
+/// it has taken on already. The adapter is told at once, so that it finds another gateway meanwhile.
+async fn at_leisure(link: &Link, stop: CancellationToken) {
     stop.cancelled().await;
-    let until = tokio::time::Instant::now() + LEAVING;
-    loop {
+    tokio::spawn(say_leaving(link.watcher()));
+    let end = Instant::now() + LEAVING;
+    let mut idle = Instant::now();
+    while Instant::now() < end && idle.elapsed() < IDLE {
         tokio::time::sleep(LOOK).await;
-        if link.load() == 0 || tokio::time::Instant::now() >= until {
-            return;
+        if link.load() > 0 {
+            idle = Instant::now();
         }
     }
+}
+
+async fn say_leaving(ticket: Ticket) {
+    let mut head = Request::new(());
+    *head.method_mut() = Method::POST;
+    head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    let body = Full::new(Bytes::new());
+    // An adapter that does not hear it dials again when the connection ends.
+    ticket.send(PathAndQuery::from_static(LEAVING_PATH), head, body, Reading::AtOnce).await.ok();
 }

@@ -9,7 +9,8 @@ use tokio::sync::{Notify, watch};
 
 use super::back_off::BackOff;
 use super::connect::Endpoint;
-use super::link::{Broken, Full, Link, Ticket};
+use super::link::{Broken, Full, Link};
+use super::ticket::Ticket;
 use super::{DialError, Settings, chance};
 
 pub(super) struct Connections {

@@ -13,8 +13,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use parking_lot::Mutex;
 
-use super::link::Ticket;
 use super::outgoing::Sending;
+use super::ticket::Ticket;
 
 /// A piece of up to this many bytes is copied beside others: on its own it could keep a whole read of the connection in memory.
 const SMALL: usize = 1 << 10;

@@ -32,15 +32,13 @@ use bytes::Bytes;
 use chapar_model::SubsystemId;
 use h2::client::SendRequest;
 use h2::{Ping, PingPong};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version};
-use http_body::Body;
+use http::uri::Authority;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
-use super::incoming::{Incoming, Reading};
-use super::{DialError, Settings, outgoing};
+use super::Settings;
+use super::ticket::Ticket;
 use crate::error::causes;
 
 /// What one answer can keep waiting here.
@@ -58,23 +56,23 @@ const GIVEN_UP: usize = 4_096;
 
 /// A connection. Clones are the same one; it closes when the last is gone and its calls have ended.
 #[derive(Clone)]
-pub struct Link(Arc<Inner>);
+pub struct Link(pub(super) Arc<Inner>);
 
-struct Inner {
-    endpoint: Authority,
-    sender: SendRequest<Bytes>,
-    status: Arc<Status>,
+pub(super) struct Inner {
+    pub(super) endpoint: Authority,
+    pub(super) sender: SendRequest<Bytes>,
+    pub(super) status: Arc<Status>,
     streams: usize,
-    callers: Mutex<HashMap<SubsystemId, usize>>,
-    freed: Arc<Notify>,
+    pub(super) callers: Mutex<HashMap<SubsystemId, usize>>,
+    pub(super) freed: Arc<Notify>,
 }
 
 /// What is learnt of a connection while it works.
 #[derive(Default)]
-struct Status {
-    in_flight: AtomicUsize,
-    answered: AtomicBool,
-    closed: AtomicBool,
+pub(super) struct Status {
+    pub(super) in_flight: AtomicUsize,
+    pub(super) answered: AtomicBool,
+    pub(super) closed: AtomicBool,
 }
 
 /// Why a connection takes no further call.
@@ -84,13 +82,6 @@ pub enum Full {
     All,
     /// There is room, but as little as the caller has calls on it already: it is kept for others.
     Share,
-}
-
-/// A place on a connection for one call. Given up when dropped; an answer holds it until its end.
-pub struct Ticket {
-    link: Link,
-    caller: Option<SubsystemId>,
-    counted: bool,
 }
 
 /// What broke a connection.
@@ -210,84 +201,6 @@ impl Link {
     /// Whether both are the same connection.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Ticket {
-    /// Calls on the connection, with this one.
-    pub(super) fn load(&self) -> usize {
-        self.link.load()
-    }
-
-    /// Sends a request to `path` and waits for the head of the answer. Of `head` everything is sent but its URI.
-    ///
-    /// # Errors
-    /// [`DialError`], which tells whether the server may have acted; and the body, if nothing of it has left.
-    pub async fn send<B>(
-        self,
-        path: PathAndQuery,
-        mut head: Request<()>,
-        body: B,
-        reading: Reading,
-    ) -> Result<Response<Incoming>, (DialError, Option<B>)>
-    where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let inner = &self.link.0;
-        let mut uri = http::uri::Parts::default();
-        uri.scheme = Some(Scheme::HTTPS);
-        uri.authority = Some(inner.endpoint.clone());
-        uri.path_and_query = Some(path);
-        // A URI of all three parts is always one.
-        *head.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
-        *head.version_mut() = Version::HTTP_2;
-        let (answer, stream) = match inner.sender.clone().send_request(head, body.is_end_stream()) {
-            Ok(begun) => begun,
-            Err(error) => {
-                // It is going away, or its numbers are spent: nothing can be begun on it any more.
-                inner.status.closed.store(true, Ordering::Relaxed);
-                let problem = causes(&error);
-                return Err((DialError::Unreachable { endpoint: inner.endpoint.to_string(), problem }, Some(body)));
-            }
-        };
-        let sending = outgoing::send(stream, body);
-        match answer.await {
-            Ok(response) => {
-                inner.status.answered.store(true, Ordering::Relaxed);
-                Ok(response.map(|body| Incoming::new(body, reading, self, sending)))
-            }
-            Err(source) => Err((self.failed(source), None)),
-        }
-    }
-
-    fn failed(&self, source: h2::Error) -> DialError {
-        let endpoint = self.link.0.endpoint.to_string();
-        // Before anything was answered, a failure of TLS means that our certificate does not suit the other end, which then
-        // has read no request.
-        let in_tls = source.get_io().is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData);
-        if in_tls && !self.link.answered() {
-            return DialError::Unreachable { endpoint, problem: causes(&source) };
-        }
-        DialError::Broken { endpoint, source }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let inner = &self.link.0;
-        if !self.counted {
-            return;
-        }
-        inner.status.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if let Some(caller) = &self.caller {
-            let mut callers = inner.callers.lock();
-            match callers.get_mut(caller) {
-                Some(own) if *own > 1 => *own -= 1,
-                _ => drop(callers.remove(caller)),
-            }
-        }
-        inner.freed.notify_one();
     }
 }
 

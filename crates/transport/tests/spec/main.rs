@@ -5,6 +5,7 @@ mod dialling;
 mod files;
 mod handshakes;
 mod pki;
+mod reverse;
 mod serving;
 mod sharing;
 mod world;

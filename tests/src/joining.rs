@@ -1,0 +1,138 @@
+//! Adapters that join a gateway by connections of their own, and a place in between where a test can turn those elsewhere or cut
+//! them.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use chapar_adapter::{Adapter, Config, Parts};
+use chapar_model::Clock;
+use chapar_telemetry::Telemetry;
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::Bus;
+
+/// Resolves once a gateway took an adapter in.
+type Joined = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// An adapter of the civil registry that dials. Stopped when dropped.
+#[derive(Debug)]
+pub struct Joiner {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Joiner {
+    /// Starts one that dials `gateway`, and waits until it is taken in.
+    pub async fn start(bus: &Bus, gateway: SocketAddr) -> Self {
+        let (joiner, joined) = Self::knocking(bus, "pki/adapter", gateway).await;
+        tokio::time::timeout(std::time::Duration::from_secs(10), joined).await.expect("the adapter joins");
+        joiner
+    }
+
+    /// Starts one with another certificate, `NAME.crt` and `NAME.key` in the bus's folder; the second part resolves once it is
+    /// taken in.
+    pub async fn knocking(bus: &Bus, name: &str, gateway: SocketAddr) -> (Self, Joined) {
+        let config = Config::parse(&bus.folder().join("joiner.toml"), &toml(name, gateway)).expect("settings");
+        let telemetry = Telemetry::new(chapar_telemetry::Config::default()).expect("telemetry");
+        let parts = Parts { clock: Clock::system(), telemetry: Arc::new(telemetry) };
+        let adapter = Adapter::bind(config, parts).await.expect("the adapter is ready");
+        let (joined, stop): (Joined, _) = (Box::pin(adapter.joined()), CancellationToken::new());
+        let stopping = stop.clone();
+        let task = tokio::spawn(async move { adapter.run(stopping).await.expect("the adapter ends in order") });
+        (Self { stop, task }, joined)
+    }
+
+    /// Stops it as an operator would, and waits until it has ended.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        (&mut self.task).await.expect("the adapter ends without a panic");
+    }
+}
+
+impl Drop for Joiner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn toml(name: &str, gateway: SocketAddr) -> String {
+    format!(
+        r#"[adapter]
+identity  = {{ cert = "{name}.crt", key = "{name}.key", trust = "pki/ca.crt" }}
+contracts = ["agency/civil"]
+dial      = "{gateway}"
+gateways  = ["spiffe://lorestan.example/bus/lorestan/gateway"]
+
+[source.civil]
+url = "sqlite:civil.db"
+"#
+    )
+}
+
+/// An address that leads to another one, which a test can change.
+#[derive(Debug)]
+pub struct Front {
+    address: SocketAddr,
+    target: Arc<Mutex<SocketAddr>>,
+    lines: Arc<Mutex<JoinSet<()>>>,
+    stop: CancellationToken,
+}
+
+impl Front {
+    /// Leads to `target`.
+    pub async fn new(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let front = Self {
+            address,
+            target: Arc::new(Mutex::new(target)),
+            lines: Arc::default(),
+            stop: CancellationToken::new(),
+        };
+        let (target, lines, stop) = (Arc::clone(&front.target), Arc::clone(&front.lines), front.stop.clone());
+        tokio::spawn(stop.run_until_cancelled_owned(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let target = *target.lock();
+                lines.lock().spawn(async move {
+                    if let Ok(mut far) = TcpStream::connect(target).await {
+                        tokio::io::copy_bidirectional(&mut near, &mut far).await.ok();
+                    }
+                });
+            }
+        }));
+        front
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Leads new connections elsewhere.
+    pub fn turn(&self, target: SocketAddr) {
+        *self.target.lock() = target;
+    }
+
+    /// Cuts every connection that there is, without a word.
+    pub fn cut(&self) {
+        self.lines.lock().abort_all();
+    }
+
+    /// How many connections there are.
+    pub fn lines(&self) -> usize {
+        let mut lines = self.lines.lock();
+        while lines.try_join_next().is_some() {}
+        lines.len()
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.cut();
+    }
+}
