@@ -13,8 +13,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use parking_lot::Mutex;
 
-use super::outgoing::Sending;
-use super::ticket::Ticket;
+use super::ticket::Held;
 
 /// A piece of up to this many bytes is copied beside others: on its own it could keep a whole read of the connection in memory.
 const SMALL: usize = 1 << 10;
@@ -31,9 +30,7 @@ pub enum Reading {
 /// The body of an answer. Dropped before its end, the call is cancelled.
 pub struct Incoming {
     source: Source,
-    /// The request's body may still be on its way.
-    _sending: Sending,
-    _ticket: Ticket,
+    _held: Held,
 }
 
 enum Source {
@@ -43,7 +40,7 @@ enum Source {
 }
 
 impl Incoming {
-    pub(super) fn new(mut body: RecvStream, reading: Reading, ticket: Ticket, sending: Sending) -> Self {
+    pub(super) fn new(mut body: RecvStream, reading: Reading, held: Held) -> Self {
         let source = match reading {
             _ if body.is_end_stream() => Source::Direct(body),
             Reading::AtOnce => Source::Direct(body),
@@ -53,7 +50,7 @@ impl Incoming {
                 Source::Buffered { buffer, room }
             }
         };
-        Self { source, _sending: sending, _ticket: ticket }
+        Self { source, _held: held }
     }
 }
 

@@ -17,6 +17,9 @@
 //! can only be what one turn of the event loop reads before those tasks run: tokio lets a task make 128 reads, of 4 KiB each
 //! through TLS, or 512 KiB; in frames of one byte, 10 bytes on the wire, that is 52,429 frames.
 //!
+//! Callers who give up are kept from harming others in two more ways: late frames of their streams are passed over ([`GIVEN_UP`]),
+//! and a call is not reset before the server had time to come to it ([`super::ticket`]).
+//!
 //! [`CONNECTION_WINDOW`] is `256 × 64 KiB`, a full window for each of the most streams that there may be, so that readers that
 //! stopped do not hold up the others either: 16 MiB is also the most that a connection's answers can keep in memory.
 

@@ -1,15 +1,23 @@
 //! A place on a connection for one call, and the sending of that call.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chapar_model::SubsystemId;
+use h2::RecvStream;
+use h2::client::ResponseFuture;
 use http::uri::{PathAndQuery, Scheme};
 use http::{Request, Response, Uri, Version};
 use http_body::Body;
+use tokio::runtime::Handle;
 
 use super::incoming::{Incoming, Reading};
 use super::link::Link;
+use super::outgoing::Sending;
 use super::{DialError, outgoing};
 use crate::error::causes;
 
@@ -60,21 +68,62 @@ impl Ticket {
             }
         };
         let sending = outgoing::send(stream, body);
-        match answer.await {
+        let link = self.link.clone();
+        let mut begun = Begun { answer: Some(answer), held: Some((sending, self)) };
+        let answered = poll_fn(|context| begun.poll(context)).await;
+        let held = begun.held.take();
+        match answered {
             Ok(response) => {
-                inner.status.answered.store(true, Ordering::Relaxed);
-                Ok(response.map(|body| Incoming::new(body, reading, self, sending)))
+                link.0.status.answered.store(true, Ordering::Relaxed);
+                Ok(response.map(|body| Incoming::new(body, reading, held)))
             }
-            Err(source) => Err((self.failed(source), None)),
+            Err(source) => Err((link.failed(source), None)),
         }
     }
+}
 
+/// What an answer needs for as long as it comes: the rest of the request, and its place.
+pub(super) type Held = Option<(Sending, Ticket)>;
+
+/// How long a call that was given up before its answer began is still held. A server counts those that are reset before it
+/// came to them, and closes the connection of whoever does that often; so it is given the time to come to them.
+const GIVING_UP: Duration = Duration::from_millis(10);
+
+/// A call whose answer has not begun.
+struct Begun {
+    answer: Option<ResponseFuture>,
+    held: Held,
+}
+
+impl Begun {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<RecvStream>, h2::Error>> {
+        match &mut self.answer {
+            Some(answer) => Pin::new(answer).poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        let (Some(held), Some(answer)) = (self.held.take(), self.answer.take()) else { return };
+        // Outside of a runtime the connection is at its end anyway.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(GIVING_UP).await;
+                drop((answer, held));
+            });
+        }
+    }
+}
+
+impl Link {
     fn failed(&self, source: h2::Error) -> DialError {
-        let endpoint = self.link.0.endpoint.to_string();
+        let endpoint = self.0.endpoint.to_string();
         // Before anything was answered, a failure of TLS means that our certificate does not suit the other end, which then
         // has read no request.
         let in_tls = source.get_io().is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData);
-        if in_tls && !self.link.answered() {
+        if in_tls && !self.answered() {
             return DialError::Unreachable { endpoint, problem: causes(&source) };
         }
         DialError::Broken { endpoint, source }

@@ -122,12 +122,18 @@ fn builder(settings: &Settings) -> http2::Builder<TokioExecutor> {
         .keep_alive_timeout(settings.keepalive_timeout)
         .max_concurrent_streams(settings.streams)
         .max_header_list_size(MAX_HEADER_LIST)
-        .max_pending_accept_reset_streams(20)
+        .max_pending_accept_reset_streams(pending_resets(settings))
         .max_local_error_reset_streams(256)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .auto_date_header(false);
     builder
+}
+
+/// Calls that may be reset before they are taken on: few for a peer that calls for itself (rapid reset), as many as come from
+/// one that passes on what its callers cancel.
+fn pending_resets(settings: &Settings) -> usize {
+    if settings.cancelled == u32::MAX { usize::MAX } else { 20 }
 }
 
 /// The age give or take a tenth, so that what was opened at once is not renewed at once.

@@ -49,7 +49,8 @@ pub struct Settings {
     /// How long a connection may finish its calls when its peer's certificate no longer holds. Default 3 s.
     pub leave: Duration,
     /// Calls that a peer may cancel within a tenth of a second of making them, in ten seconds; the connection of one who
-    /// cancels more, and more than half of its calls, is ended. Default 100.
+    /// cancels more, and more than half of its calls, is ended. Default 100; `u32::MAX` for peers that pass on what others
+    /// cancel.
     pub cancelled: u32,
     /// Whether other processes may listen on the same address (`SO_REUSEPORT`). Default no.
     pub reuse_port: bool,

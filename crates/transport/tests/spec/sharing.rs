@@ -14,7 +14,7 @@ use crate::pki::{ADAPTER, GATEWAY, Pki, named};
 use crate::world::{Calls, Running, free, get, open};
 
 async fn one_connection(pki: &Pki, streams: usize) -> (Running, Calls) {
-    let serving = chapar_transport::serve::Settings { streams: 256, ..Default::default() };
+    let serving = chapar_transport::serve::Settings { streams: 256, cancelled: 1_000_000, ..Default::default() };
     let server = Running::start(free(), &pki.issue("adapter", &named(&[ADAPTER])), serving).await;
     let settings = Settings { connections: 1, streams, ..Settings::default() };
     let pool = server.pool(&pki.issue("gateway", &named(&[GATEWAY])), settings);
@@ -61,6 +61,35 @@ async fn callers_that_give_up_hundreds_of_calls_do_not_break_another_call() {
                 let failed: Vec<_> = begun.iter().filter_map(|begun| begun.as_ref().err()).collect();
                 assert!(failed.is_empty(), "round {round}: {} failed, {failed:?}", failed.len());
             }
+        }
+    }
+    let waited = tokio::time::timeout(Duration::from_secs(1), innocent).await;
+    assert!(waited.is_err(), "broken: {:?}", waited.map(|ended| ended.err()));
+}
+
+/// A server ends a connection on which more than 20 calls were reset before it took them on; this one does.
+#[tokio::test]
+async fn callers_that_give_up_at_once_do_not_break_another_call() {
+    let pki = Pki::new();
+    let (_server, pool) = one_connection(&pki, 256).await;
+    let mut innocent = std::pin::pin!(open(&pool, "/never"));
+    for round in 0..50 {
+        let hasty = async {
+            let mut calls: Vec<_> = (0..100).map(|_| Box::pin(open(&pool, "/never"))).collect();
+            // Begun, and given up in the same breath.
+            for call in &mut calls {
+                assert!(futures_util::poll!(call.as_mut()).is_pending());
+            }
+            if round % 2 == 0 {
+                tokio::task::yield_now().await;
+            }
+            drop(calls);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        tokio::select! {
+            biased;
+            ended = innocent.as_mut() => panic!("broken in round {round}: {:?}", ended.err()),
+            () = hasty => {}
         }
     }
     let waited = tokio::time::timeout(Duration::from_secs(1), innocent).await;
