@@ -3,9 +3,13 @@
 //!
 //! A group is what was appended before one wait for the disk. Its index in each frame tells a torn tail (the last group, which no
 //! one was told of) from damage (a group that is followed by another was on disk).
+//!
+//! The segment that is appended to ends in zeros, written before they are needed: overwriting blocks that the file has costs the
+//! disk one wait, where a file that grows costs it the journal's as well. A segment that is full or closed ends with its last frame.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::Error;
@@ -17,6 +21,9 @@ pub(crate) const HEADER: usize = 16;
 pub(crate) const MAX_ENTRY: usize = u16::MAX as usize;
 /// A segment that has grown past this is followed by a new one.
 pub(crate) const SEGMENT_BYTES: u64 = if cfg!(test) { 1 << 20 } else { 64 << 20 };
+
+/// Zeros that are written after the entries, each time the last ones are used up.
+const AHEAD: &[u8] = &[0; if cfg!(test) { 8 << 10 } else { 256 << 10 }];
 
 /// The folder of the segments.
 pub(crate) fn folder(log: &Path) -> PathBuf {
@@ -72,7 +79,10 @@ fn crc(length: &[u8], group: &[u8], entry: &[u8]) -> u32 {
 pub(crate) struct Segment {
     path: PathBuf,
     file: File,
+    /// Bytes of sound frames.
     pub(crate) length: u64,
+    /// Bytes of the file that have been written: frames, and zeros after them.
+    written: u64,
 }
 
 impl Segment {
@@ -81,30 +91,41 @@ impl Segment {
         let path = path(log, first);
         let file = io("cannot create", &path, OpenOptions::new().create_new(true).write(true).open(&path))?;
         sync_folder(&folder(log))?;
-        Ok(Self { path, file, length: 0 })
+        Ok(Self { path, file, length: 0, written: 0 })
     }
 
     /// Opens the last segment and cuts what comes after `length` bytes.
     pub(crate) fn open(path: PathBuf, length: u64) -> Result<Self, Error> {
-        let mut file = io("cannot open", &path, OpenOptions::new().write(true).open(&path))?;
+        let file = io("cannot open", &path, OpenOptions::new().write(true).open(&path))?;
         // Synced also if nothing is cut: what an earlier process wrote may be read back before it is on disk.
         io("cannot cut", &path, file.set_len(length).and_then(|()| file.sync_all()))?;
-        io("cannot open", &path, file.seek(SeekFrom::End(0)))?;
-        Ok(Self { path, file, length })
+        Ok(Self { path, file, length, written: length })
     }
 
     /// Appends and waits for the disk. After an error the segment must not be used again: the kernel may have dropped what it
     /// could not write, and a second sync would not tell.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        io("cannot write", &self.path, self.file.write_all(bytes).and_then(|()| self.file.sync_data()))?;
-        self.length += bytes.len() as u64;
+        let end = self.length + bytes.len() as u64;
+        io("cannot write", &self.path, self.file.write_all_at(bytes, self.length))?;
+        if end > self.written {
+            io("cannot write", &self.path, self.file.write_all_at(AHEAD, end))?;
+            self.written = end + AHEAD.len() as u64;
+        }
+        io("cannot sync", &self.path, self.file.sync_data())?;
+        self.length = end;
         Ok(())
+    }
+
+    /// Cuts the zeros off: nothing more will be appended.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        self.written = self.length;
+        io("cannot cut", &self.path, self.file.set_len(self.length).and_then(|()| self.file.sync_all()))
     }
 
     /// A segment on a disk that refuses every write.
     #[cfg(test)]
     pub(crate) fn refusing(path: PathBuf) -> Self {
-        Self { file: File::open(&path).unwrap(), path, length: 0 }
+        Self { file: File::open(&path).unwrap(), path, length: 0, written: 0 }
     }
 }
 

@@ -178,7 +178,7 @@ async fn a_restart_goes_on_where_the_log_ended_across_full_tiles() {
 async fn a_log_of_several_segments_is_read_recovered_and_verified_like_one() {
     let folder = Folder::new();
     let log = folder.open();
-    for _ in 0..6 {
+    for _ in 0..9 {
         append_at_once(&log, 1000).await;
     }
     log.close().await.unwrap();

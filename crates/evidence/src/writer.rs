@@ -75,6 +75,11 @@ impl Writer {
                 return None;
             }
         }
+        // What a log that was closed ends with, an orderly start ends with too: no zeros to look through.
+        if !self.shared.is_poisoned() && self.segment.finish().is_err() {
+            self.shared.poison();
+            return None;
+        }
         closing.map(|(done, _)| done)
     }
 
@@ -87,6 +92,7 @@ impl Writer {
             return Err(Unavailable.into());
         }
         if self.segment.length >= SEGMENT_BYTES {
+            self.segment.finish()?;
             self.segment = Segment::create(&self.log, group.first)?;
             self.shared.state.write().segments.push(group.first);
         }

@@ -8,7 +8,6 @@ async fn interrupted() -> (Folder, Vec<u8>, Vec<Vec<u8>>) {
     let folder = Folder::new();
     let log = folder.open();
     append(&log, 5).await;
-    let durable = std::fs::read(folder.segment()).unwrap();
     let frames = (0..3)
         .map(|_| {
             let mut frame = Vec::new();
@@ -17,6 +16,7 @@ async fn interrupted() -> (Folder, Vec<u8>, Vec<Vec<u8>>) {
         })
         .collect();
     log.close().await.unwrap();
+    let durable = std::fs::read(folder.segment()).unwrap();
     (folder, durable, frames)
 }
 
