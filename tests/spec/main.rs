@@ -11,6 +11,7 @@ mod limits;
 mod minimise;
 mod policy;
 mod readme;
+mod reload;
 mod request;
 mod reverse;
 mod services;

@@ -210,6 +210,20 @@ impl Bus {
         crate::caller::get(self.admin, path).await
     }
 
+    /// Writes another text into a file of the registry, by rename.
+    pub fn change(&self, file: &str, edit: impl FnOnce(String) -> String) {
+        let path = self.dir.path().join("registry").join(file);
+        let text = std::fs::read_to_string(&path).expect("a file of the registry");
+        let new = self.dir.path().join("changed.toml");
+        std::fs::write(&new, edit(text)).expect("the folder takes a file");
+        std::fs::rename(new, path).expect("the file can be replaced");
+    }
+
+    /// Has the gateway take up its files now; what it says to that.
+    pub async fn reload(&self) -> String {
+        crate::caller::post(self.admin, "/reload").await
+    }
+
     /// The trace of a call, once it has so many spans; at most five seconds later.
     pub async fn trace_of(&self, call_id: &str, spans: usize) -> serde_json::Value {
         let mut page = serde_json::Value::Null;

@@ -450,8 +450,18 @@ impl Refusal {
 
 /// A page over plain HTTP/1.1.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
+    plain("GET", address, path).await
+}
+
+/// Has something done at an admin page.
+pub(crate) async fn post(address: SocketAddr, path: &str) -> String {
+    plain("POST", address, path).await
+}
+
+async fn plain(method: &str, address: SocketAddr, path: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("the admin listener");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("a request");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.expect("an answer");

@@ -1,0 +1,96 @@
+//! The policy changes while calls go on: whole or not at all, and without anyone connecting anew.
+
+use std::time::Duration;
+
+use chapar_tests::people::ZAHRA;
+use chapar_tests::{Bus, Caller};
+
+const CIVIL: &str = "gov/civil-registry.toml";
+
+/// Asks until the answer is as wanted, for five seconds at most.
+async fn asked_until(caller: &Caller, wanted: impl Fn(Option<&str>) -> bool) {
+    let mut last = None;
+    for _ in 0..250 {
+        last = caller.get_person(ZAHRA).send().await.err().map(|refused| refused.reason);
+        if wanted(last.as_deref()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the answer stayed {last:?}");
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_ends_on_connections_that_are_open() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    assert!(welfare.get_person(ZAHRA).send().await.is_ok());
+
+    bus.change(CIVIL, |text| text.replacen("until = 2027-12-31", "until = 2026-01-02", 1));
+
+    asked_until(&welfare, |refused| refused == Some("GRANT_EXPIRED")).await;
+    assert!(bus.admin("/metrics").await.contains("chapar_reloads_total{what=\"policy\",result=\"ok\"} 1"));
+}
+
+#[tokio::test]
+async fn a_right_that_is_given_is_in_force_without_connecting_anew() {
+    let bus = Bus::builder()
+        .edit(CIVIL, |text| text.replace("\"given_name\", \"family_name\"", "\"given_name\""))
+        .start()
+        .await;
+    let welfare = bus.welfare().await;
+    assert!(welfare.get_person(ZAHRA).send().await.unwrap().json().get("familyName").is_none());
+
+    bus.change(CIVIL, |text| {
+        text.replace(
+            "[\"given_name\", \"birth_date\"]\nvalid    = { from = 2026-01-01, until = 2027-12-31 }\nlimit",
+            "[\"given_name\", \"family_name\"]\nvalid    = { from = 2026-01-01, until = 2027-12-31 }\nlimit",
+        )
+    });
+    assert_eq!(bus.reload().await, "reloaded\n");
+
+    assert!(welfare.get_person(ZAHRA).send().await.unwrap().json().get("familyName").is_some());
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_load_changes_nothing_and_is_told_with_its_place() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+
+    bus.change(CIVIL, |text| text.replace("\"birth_date\"]", "\"birth_day\"]"));
+
+    let told = bus.reload().await;
+    assert!(told.contains("civil-registry.toml") && told.contains("birth_day"), "{told}");
+    assert!(welfare.get_person(ZAHRA).send().await.is_ok(), "what was in force stays");
+    assert!(bus.admin("/metrics").await.contains("result=\"refused\""));
+    bus.change(CIVIL, |text| text.replace("\"birth_day\"]", "\"birth_date\"]"));
+    assert_eq!(bus.reload().await, "reloaded\n", "and the next good one is taken up");
+}
+
+#[tokio::test]
+async fn a_reload_refills_no_bucket() {
+    let bus = Bus::builder().edit(CIVIL, |text| text.replace("20/s\", burst = 40", "1/h\", burst = 3")).start().await;
+    let welfare = bus.welfare().await;
+    for _ in 0..3 {
+        assert!(welfare.get_person(ZAHRA).send().await.is_ok());
+    }
+
+    bus.change(CIVIL, |text| text + "\n# a comment\n");
+    assert_eq!(bus.reload().await, "reloaded\n");
+
+    assert_eq!(welfare.get_person(ZAHRA).send().await.unwrap_err().reason, "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn every_record_names_the_policy_that_its_call_was_decided_by() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    assert!(welfare.get_person(ZAHRA).send().await.is_ok());
+
+    bus.change(CIVIL, |text| text + "\n# a comment\n");
+    assert_eq!(bus.reload().await, "reloaded\n");
+    assert!(welfare.get_person(ZAHRA).send().await.is_ok());
+
+    let records = bus.records().await;
+    assert_ne!(records[0].registry_digest, records[1].registry_digest);
+}
