@@ -6,6 +6,7 @@
 
 mod config;
 mod files;
+mod home;
 mod keys;
 mod log;
 mod publisher;

@@ -15,6 +15,7 @@ use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, Error, Unavailable};
+use crate::home::Home;
 use crate::keys::{self, PeriodKey};
 use crate::publisher::Publisher;
 use crate::receipt::Receipt;
@@ -33,7 +34,10 @@ pub struct Entry {
 
 /// An open log. Clones share it.
 #[derive(Clone)]
-pub struct Log(Arc<Inner>);
+pub struct Log {
+    inner: Arc<Inner>,
+    home: Option<Home>,
+}
 
 struct Inner {
     config: Config,
@@ -76,7 +80,13 @@ impl Log {
         let every = config.checkpoint_every;
         let inner = Arc::new(Inner { config, period, verifier, commands, shared, publisher });
         tokio::spawn(publish_every(Arc::downgrade(&inner), every));
-        Ok(Self(inner))
+        Ok(Self { inner, home: None })
+    }
+
+    /// The same log for callers of the runtime that this is called in, who then hear of their records all at once: for a thread
+    /// that serves many calls.
+    pub fn at_home(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), home: Some(Home::here()) }
     }
 
     /// Waits for a place in the queue, so that whoever holds it can append without waiting, in `Drop` too.
@@ -84,18 +94,18 @@ impl Log {
     /// # Errors
     /// [`Unavailable`] if the log can no longer be written.
     pub async fn reserve(&self) -> Result<Slot, Unavailable> {
-        let permit = self.0.commands.clone().reserve_owned().await.map_err(|_| Unavailable)?;
+        let permit = self.inner.commands.clone().reserve_owned().await.map_err(|_| Unavailable)?;
         // Asked after the place is taken: a log that begins to close later waits for it.
-        if self.is_poisoned() || self.0.shared.closing.load(Ordering::SeqCst) {
+        if self.is_poisoned() || self.inner.shared.closing.load(Ordering::SeqCst) {
             Err(Unavailable)
         } else {
-            Ok(Slot(permit))
+            Ok(Slot { permit, home: self.home.clone() })
         }
     }
 
     /// The log's name.
     pub fn origin(&self) -> &str {
-        &self.0.config.origin
+        &self.inner.config.origin
     }
 
     /// `ORIGIN/INDEX`.
@@ -105,43 +115,43 @@ impl Log {
 
     /// The key that receipts verify with.
     pub fn verifier(&self) -> &VerifierKey {
-        &self.0.verifier
+        &self.inner.verifier
     }
 
     /// HMAC-SHA256 of a citizen's id under the period's key.
     pub fn pseudonym(&self, subject: &str) -> [u8; 32] {
-        self.0.period.pseudonym(subject)
+        self.inner.period.pseudonym(subject)
     }
 
     /// The salt of a call's commitments.
     pub fn salt(&self, call: &CallId) -> [u8; 32] {
-        self.0.period.salt(call.as_bytes())
+        self.inner.period.salt(call.as_bytes())
     }
 
     /// SHA-256 of the call's salt and `bytes`.
     pub fn commit(&self, call: &CallId, bytes: &[u8]) -> [u8; 32] {
-        self.0.period.commit(call, bytes)
+        self.inner.period.commit(call, bytes)
     }
 
     /// Durable entries.
     pub async fn size(&self) -> u64 {
-        self.0.shared.state.read().tiles.size
+        self.inner.shared.state.read().tiles.size
     }
 
     /// How often the disk was waited for to append; many entries share one.
     pub fn syncs(&self) -> u64 {
-        self.0.shared.syncs.load(Ordering::Relaxed)
+        self.inner.shared.syncs.load(Ordering::Relaxed)
     }
 
     /// Whether a write has failed; the process should stop, and its next start verify what is on disk.
     pub fn is_poisoned(&self) -> bool {
-        self.0.shared.is_poisoned()
+        self.inner.shared.is_poisoned()
     }
 
     /// Resolves when a write fails; never otherwise.
     pub async fn poisoned(&self) {
         // The sender is in `self`, so it cannot be gone.
-        self.0.shared.watch().wait_for(|poisoned| *poisoned).await.ok();
+        self.inner.shared.watch().wait_for(|poisoned| *poisoned).await.ok();
     }
 
     /// Signs and publishes a checkpoint of all that is durable now.
@@ -149,7 +159,7 @@ impl Log {
     /// # Errors
     /// [`Error::Unavailable`] if the log can no longer be written; else what failed now.
     pub async fn checkpoint(&self) -> Result<Checkpoint, Error> {
-        let publisher = Arc::clone(&self.0.publisher);
+        let publisher = Arc::clone(&self.inner.publisher);
         blocking(move || publisher.lock().publish()).await
     }
 
@@ -158,7 +168,7 @@ impl Log {
     /// # Errors
     /// [`Error::NoEntry`], or [`Error::Damaged`] if its bytes are not what was written.
     pub async fn record(&self, index: u64) -> Result<Record, Error> {
-        let inner = Arc::clone(&self.0);
+        let inner = Arc::clone(&self.inner);
         blocking(move || inner.decode(&inner.entry(index)?)).await
     }
 
@@ -168,7 +178,7 @@ impl Log {
     /// # Errors
     /// [`Error::NoEntry`], or what keeps the log from being read or signed.
     pub async fn receipt(&self, index: u64) -> Result<Receipt, Error> {
-        let inner = Arc::clone(&self.0);
+        let inner = Arc::clone(&self.inner);
         blocking(move || inner.receipt(index)).await
     }
 
@@ -178,11 +188,11 @@ impl Log {
     /// # Errors
     /// [`Error::Unavailable`] if a write has failed.
     pub async fn close(&self) -> Result<(), Error> {
-        self.0.shared.closing.store(true, Ordering::SeqCst);
+        self.inner.shared.closing.store(true, Ordering::SeqCst);
         let (done, ended) = oneshot::channel();
-        self.0.commands.send(Command::Close(done)).await.map_err(|_| Unavailable)?;
+        self.inner.commands.send(Command::Close(done)).await.map_err(|_| Unavailable)?;
         ended.await.map_err(|_| Unavailable)?;
-        let publisher = Arc::clone(&self.0.publisher);
+        let publisher = Arc::clone(&self.inner.publisher);
         blocking(move || publisher.lock().close()).await
     }
 }
@@ -238,13 +248,16 @@ async fn publish_every(log: Weak<Inner>, every: Duration) {
 }
 
 /// A place in the log's queue.
-pub struct Slot(mpsc::OwnedPermit<Command>);
+pub struct Slot {
+    permit: mpsc::OwnedPermit<Command>,
+    home: Option<Home>,
+}
 
 impl Slot {
     /// Hands a record over; never waits and never fails. The record is written also if the future is dropped.
     pub fn append(self, record: Record) -> Appended {
         let (done, written) = oneshot::channel();
-        self.0.send(Command::Append { entry: record.encode_to_vec(), done });
+        self.permit.send(Command::Append { entry: record.encode_to_vec(), done, home: self.home });
         Appended(written)
     }
 }
