@@ -46,9 +46,11 @@ pub struct Serving {
     /// Calls served at once before more are refused as `OVERLOADED`. Default 4096.
     #[serde(default = "default_max_calls")]
     pub max_calls: usize,
-    /// Connections to each endpoint of a provider at most; another is opened when 64 calls are on each. Default 4.
+    /// Connections of each thread to each endpoint of a provider at most; another is opened when 64 calls are on each. Default 4.
     #[serde(default = "default_upstream_connections")]
     pub upstream_connections: NonZeroUsize,
+    /// Threads that serve. Default: as many as the process may use cores.
+    pub workers: Option<NonZeroUsize>,
     /// How long a gateway that is told to stop says so, in health and at `/readyz`, before it takes no more connections: time for
     /// a load balancer to look elsewhere. Default none.
     #[serde(default, with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]

@@ -2,6 +2,7 @@
 //! `run` serves until it is told to stop, lets running calls finish, and closes the evidence log last.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,7 +13,6 @@ use chapar_model::Clock;
 use chapar_telemetry::{Metrics, Telemetry};
 use chapar_transport::serve::{Bound, Server, Settings};
 use chapar_transport::tls;
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ use crate::policy::{self, Own, Policy};
 use crate::reload::Reloader;
 use crate::stack::Stack;
 use crate::upstream::{Acceptor, Upstreams};
+use crate::workers::{Ends, Workers};
 
 /// What a gateway is given besides its configuration.
 #[derive(Clone)]
@@ -61,6 +62,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The system gives no more threads.
+    #[error("cannot start the threads that serve")]
+    Threads(#[source] std::io::Error),
     /// The evidence log cannot be opened or closed.
     #[error(transparent)]
     Evidence(#[from] chapar_evidence::Error),
@@ -79,15 +83,14 @@ pub struct Gateway {
     admin: TcpListener,
     admin_address: SocketAddr,
     admin_pages: Admin,
-    stack: Arc<Stack>,
+    stack: Stack,
     health: HealthReporter,
     reloader: Arc<Reloader>,
     log: Log,
-    streams: TaskTracker,
-    drain: Duration,
+    workers: usize,
     shutdown_delay: Duration,
     stopping: CancellationToken,
-    hurry: CancellationToken,
+    ends: Ends,
 }
 
 impl Gateway {
@@ -108,6 +111,15 @@ impl Gateway {
     /// # Errors
     /// [`Error`] naming the file or address at fault. Nothing is left open then.
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
+        Self::bind_on(config, parts, None).await
+    }
+
+    /// As [`Gateway::bind`], but takes calls on a listener that was handed over, if there is one: another process may take
+    /// calls on it too, so that one can follow the other without a refused connection.
+    ///
+    /// # Errors
+    /// As [`Gateway::bind`].
+    pub async fn bind_on(config: Config, parts: Parts, listener: Option<std::net::TcpListener>) -> Result<Self, Error> {
         let Parts { clock, telemetry } = parts;
         let serving = config.gateway.clone();
         let registry = policy::load(&serving.contracts, &serving.registry)?;
@@ -119,8 +131,12 @@ impl Gateway {
                 accept(reversed);
             }
         });
-        let settings = Settings { drain: serving.drain, reverse: Some(reverse), ..Settings::default() };
-        let bound = Server::bind(serving.listen, tls, settings).await?;
+        let settings =
+            Settings { drain: serving.drain, reverse: Some(reverse), clock: clock.clone(), ..Settings::default() };
+        let bound = match listener {
+            Some(listener) => Server::adopt(listener, tls.clone(), settings)?,
+            None => Server::bind(serving.listen, tls.clone(), settings).await?,
+        };
         let address = bound.local_addr();
         let unavailable = |source| Error::Admin { address: serving.admin, source };
         let admin = TcpListener::bind(serving.admin).await.map_err(unavailable)?;
@@ -137,23 +153,27 @@ impl Gateway {
         metrics.add_upstreams(policy.upstreams.metrics());
         let metrics = Arc::new(metrics);
         let policy = Arc::new(ArcSwap::from_pointee(policy));
-        let streams = TaskTracker::new();
         let stack = Stack {
             policy: Arc::clone(&policy),
             observer: Observer { tracer: telemetry.tracer("chapar-gateway"), metrics: Arc::clone(&metrics) },
             help: serving.help.as_str().into(),
             max_calls: serving.max_calls,
-            in_flight: AtomicUsize::new(0),
-            pipeline: Pipeline { log: log.clone(), clock, max_message: serving.max_message, streams: streams.clone() },
+            in_flight: Arc::new(AtomicUsize::new(0)),
+            pipeline: Pipeline {
+                log: log.clone(),
+                clock,
+                max_message: serving.max_message,
+                streams: TaskTracker::new(),
+            },
         };
-        let (drain, shutdown_delay) = (serving.drain, serving.shutdown_delay);
-        let (stopping, hurry) = (CancellationToken::new(), CancellationToken::new());
+        let (shutdown_delay, stopping) = (serving.shutdown_delay, CancellationToken::new());
+        let ends = Ends { closing: CancellationToken::new(), drain: serving.drain, hurry: CancellationToken::new() };
+        let workers = serving.workers.map_or_else(cores, NonZeroUsize::get);
         let reloader =
-            Reloader { serving, policy, own, metrics: Arc::clone(&metrics), one_at_a_time: Mutex::default() };
+            Reloader { serving, tls, policy, own, metrics: Arc::clone(&metrics), one_at_a_time: Mutex::default() };
         let reloader = Arc::new(reloader);
         let admin_pages =
             Admin { telemetry, metrics, log: log.clone(), reloader: Arc::clone(&reloader), stopping: stopping.clone() };
-        let stack = Arc::new(stack);
         Ok(Self {
             bound,
             address,
@@ -164,11 +184,10 @@ impl Gateway {
             health,
             reloader,
             log,
-            streams,
-            drain,
+            workers,
             shutdown_delay,
             stopping,
-            hurry,
+            ends,
         })
     }
 
@@ -194,7 +213,7 @@ impl Gateway {
 
     /// Ends the drain: calls that still run are cut off, and the log is flushed all the same.
     pub fn hurry(&self) -> CancellationToken {
-        self.hurry.clone()
+        self.ends.hurry.clone()
     }
 
     /// Serves until `stop`. Then, in this order: health and `/readyz` say no; after the configured delay no new connection is
@@ -204,8 +223,8 @@ impl Gateway {
     /// # Errors
     /// [`Error::EvidenceFailed`] at once when the log can no longer be written; no record, no data.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { bound, admin, admin_pages, stack, health, reloader, log, streams, .. } = self;
-        let (drain, shutdown_delay, stopping, hurry) = (self.drain, self.shutdown_delay, self.stopping, self.hurry);
+        let Self { bound, admin, admin_pages, stack, health, reloader, log, workers, .. } = self;
+        let (shutdown_delay, stopping, ends) = (self.shutdown_delay, self.stopping, self.ends);
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
         let health = tokio::spawn(health::watch(Arc::clone(&stack.policy), health, stopping.clone()));
@@ -213,27 +232,17 @@ impl Gateway {
         let pages =
             axum::serve(admin, admin::router(admin_pages)).with_graceful_shutdown(ended.clone().cancelled_owned());
         let pages = tokio::spawn(pages.into_future());
-        let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
-            let stack = Arc::clone(&stack);
-            async move { Ok::<_, std::convert::Infallible>(stack.serve(request).await) }
-        });
-        let closing = CancellationToken::new();
-        let leaving = async {
-            stop.cancelled().await;
-            stopping.cancel();
-            hurry.run_until_cancelled(tokio::time::sleep(shutdown_delay)).await;
-            closing.cancel();
-        };
-        let served = async { tokio::join!(bound.run(service, closing.clone()), leaving) };
+        let workers = Workers::start(bound.split(workers)?, &stack, &ends).map_err(Error::Threads)?;
         let failed = tokio::select! {
-            _ = served => false,
-            () = hurry.cancelled() => false,
+            () = stop.cancelled() => false,
             () = log.poisoned() => true,
         };
-        (stopping.cancel(), closing.cancel());
-        streams.close();
-        // Streams still running at the deadline are dropped; each closes its record as it goes.
-        hurry.run_until_cancelled(tokio::time::timeout(drain, streams.wait())).await;
+        stopping.cancel();
+        if !failed {
+            ends.hurry.run_until_cancelled(tokio::time::sleep(shutdown_delay)).await;
+        }
+        ends.closing.cancel();
+        workers.ended().await;
         ended.cancel();
         health.await.ok();
         reloading.await.ok();
@@ -257,6 +266,11 @@ impl Reload {
     pub fn now(&self) -> Result<(), Error> {
         self.0.reload()
     }
+}
+
+/// As many as the process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 fn evidence_config(config: &Config) -> chapar_evidence::Config {

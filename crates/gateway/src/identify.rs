@@ -1,20 +1,27 @@
 //! Identify: the client certificate of the connection → the registered subsystem. Asked again for every request, so that a
-//! registry or a clock that has moved on is heard on a connection that was opened long ago.
+//! registry, a revocation list or a clock that has moved on is heard on a connection that was opened long ago. Whoever's
+//! certificate no longer holds is also asked to close the connection.
 
 use std::sync::Arc;
 
-use chapar_model::{Clock, Reason};
+use chapar_model::Reason;
 use chapar_registry::{Registry, Subsystem};
-use chapar_transport::Peer;
+use chapar_transport::{Peer, Standing};
 
 use crate::refusal::Refusal;
 
 /// Who is at the other end of the connection.
-pub(crate) fn identify(registry: &Registry, clock: &Clock, peer: &Peer) -> Result<Arc<Subsystem>, Refusal> {
+pub(crate) fn identify(registry: &Registry, peer: &Peer) -> Result<Arc<Subsystem>, Refusal> {
     let identity =
         peer.identity.as_ref().map_err(|error| Refusal::from(Reason::IdentityAmbiguous).because(error.to_string()))?;
-    if clock.now() > peer.not_after {
-        return Err(Reason::CertificateExpired.into());
-    }
+    peer.standing().map_err(|standing| {
+        peer.leave();
+        let reason = match standing {
+            Standing::Revoked => Reason::CertificateRevoked,
+            Standing::Expired => Reason::CertificateExpired,
+            Standing::Untrusted => Reason::IssuerNotAllowed,
+        };
+        Refusal::from(reason).because(standing.to_string())
+    })?;
     registry.identify(identity, &peer.issuer_spki_sha256).map_err(Refusal::from)
 }

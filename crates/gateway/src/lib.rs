@@ -21,6 +21,7 @@ mod refusal;
 mod reload;
 mod stack;
 mod upstream;
+mod workers;
 
 pub use config::{Config, ConfigError, Evidence, Serving, Telemetry as TelemetryConfig};
 pub use gateway::{Error, Gateway, Parts, Reload};

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use crate::refusal::Refusal;
 
 /// Begins the observation of calls.
+#[derive(Clone)]
 pub(crate) struct Observer {
     pub(crate) tracer: Tracer,
     pub(crate) metrics: Arc<Metrics>,

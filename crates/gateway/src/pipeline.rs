@@ -46,6 +46,7 @@ pub(crate) struct Call {
 }
 
 /// What the steps need besides the policy, shared by all calls.
+#[derive(Clone)]
 pub(crate) struct Pipeline {
     pub(crate) log: Log,
     pub(crate) clock: Clock,

@@ -40,8 +40,11 @@ pub(crate) struct Own {
 impl Policy {
     /// The policy that a gateway begins with.
     pub(crate) fn first(serving: &Serving, registry: Registry, own: Own) -> Result<Self, Error> {
-        let connecting =
-            dial::Settings { connections: serving.upstream_connections.get(), ..dial::Settings::default() };
+        let connecting = dial::Settings {
+            connections: serving.upstream_connections.get(),
+            per_thread: true,
+            ..dial::Settings::default()
+        };
         let upstreams = Upstreams::configured(&registry, &serving.identity, connecting)?;
         let limiter = Limiter::new(limits(&registry));
         Self::new(registry, limiter, upstreams, own)

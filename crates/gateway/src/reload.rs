@@ -5,11 +5,13 @@
 
 mod watch;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chapar_telemetry::Metrics;
+use chapar_transport::tls::{self, ServerTls};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -18,12 +20,18 @@ use crate::gateway::Error;
 use crate::policy::{self, Own, Policy};
 use watch::Watched;
 
+/// The files of an identity.
+fn files(identity: &tls::Files) -> impl Iterator<Item = &PathBuf> {
+    [&identity.cert, &identity.key, &identity.trust].into_iter().chain(&identity.crl)
+}
+
 /// How often files are looked at, at most.
 const EVERY: Duration = Duration::from_millis(250);
 
 /// Loads anew what has changed.
 pub(crate) struct Reloader {
     pub(crate) serving: Serving,
+    pub(crate) tls: ServerTls,
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     pub(crate) own: Own,
     pub(crate) metrics: Arc<Metrics>,
@@ -37,7 +45,17 @@ impl Reloader {
     /// # Errors
     /// [`Error`] naming the file at fault; whatever it belongs to is as it was.
     pub(crate) fn reload(&self) -> Result<(), Error> {
-        self.policy()
+        let identity = self.identity();
+        let policy = self.policy();
+        identity.and(policy)
+    }
+
+    /// The files of the gateway's identity, and of the CAs that it trusts.
+    fn identity(&self) -> Result<(), Error> {
+        let _alone = self.one_at_a_time.lock();
+        let reloaded = self.tls.reload(&self.serving.identity).map_err(Error::from);
+        self.tell("identity", &reloaded);
+        reloaded
     }
 
     /// Contracts and registry; and the ways to the adapters, which show the gateway's certificate.
@@ -67,8 +85,13 @@ impl Reloader {
     /// Reloads what changes on disk until `ended`. A change is taken up once the files have been the same twice, so that a file
     /// that is still being written is not read; files that were refused are not tried again until they change.
     pub(crate) async fn watch(self: Arc<Self>, ended: CancellationToken) {
+        let identity = Watched::new(files(&self.serving.identity));
         let policy = Watched::new([&self.serving.registry].into_iter().chain(&self.serving.contracts));
-        self.follow(policy, |this: &Self| this.policy(), ended).await;
+        // A new certificate is shown to the adapters too, so the ways to them are made anew.
+        let both = |this: &Self| this.identity().and_then(|()| this.policy());
+        let policy_alone = |this: &Self| this.policy();
+        let this = Arc::clone(&self);
+        tokio::join!(this.follow(identity, both, ended.clone()), self.follow(policy, policy_alone, ended));
     }
 
     async fn follow(

@@ -11,6 +11,7 @@ use chapar_model::{CallId, MethodPath, Reason, header};
 use chapar_transport::Peer;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header as h};
 use hyper::body::Incoming;
+use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
@@ -22,13 +23,14 @@ use crate::policy::Policy;
 use crate::refusal::{Audience, Refusal};
 
 /// Answers every request on the gateway's port.
+#[derive(Clone)]
 pub(crate) struct Stack {
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     pub(crate) pipeline: Pipeline,
     pub(crate) observer: Observer,
     pub(crate) help: Arc<str>,
     pub(crate) max_calls: usize,
-    pub(crate) in_flight: AtomicUsize,
+    pub(crate) in_flight: Arc<AtomicUsize>,
 }
 
 /// The services that the gateway answers itself.
@@ -40,6 +42,18 @@ pub(crate) const OWN: [&str; 4] = [
 ];
 
 impl Stack {
+    /// The same for the thread that this is called in: what it waits for wakes it there, and its streams are its own.
+    pub(crate) fn at_home(&self) -> Self {
+        let pipeline =
+            Pipeline { log: self.pipeline.log.at_home(), streams: TaskTracker::new(), ..self.pipeline.clone() };
+        Self { pipeline, ..self.clone() }
+    }
+
+    /// Streams in flight.
+    pub(crate) fn streams(&self) -> TaskTracker {
+        self.pipeline.streams.clone()
+    }
+
     /// Answers one request. Never fails: a refusal is an answer.
     pub(crate) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
         if let Some(answer) = not_grpc(&request) {
@@ -79,7 +93,7 @@ impl Stack {
         let started = Instant::now();
         let (mut parts, body) = request.into_parts();
         let peer = parts.extensions.remove::<Arc<Peer>>().ok_or_else(|| Refusal::from(Reason::CertificateRequired))?;
-        let caller = identify(&policy.registry, &self.pipeline.clock, &peer)?;
+        let caller = identify(&policy.registry, &peer)?;
         span.caller(&caller.id);
         if own_service(&path) {
             parts.extensions.insert(caller);

@@ -58,7 +58,7 @@ pub(crate) struct Upstreams {
 impl Upstreams {
     /// Prepares the way to each service of the registry. Connects nothing yet.
     pub(crate) fn new(registry: &Registry, files: &tls::Files) -> Result<Self, dial::Error> {
-        Self::configured(registry, files, dial::Settings::default())
+        Self::configured(registry, files, dial::Settings { per_thread: true, ..dial::Settings::default() })
     }
 
     /// The same with other settings of connections.

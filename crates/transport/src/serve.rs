@@ -13,6 +13,6 @@ mod places;
 mod settings;
 
 pub use connection::serve_connection;
-pub use listen::{Bound, Server, inherited};
+pub use listen::{Bound, Part, Server, inherited};
 pub use places::{Place, Places};
 pub use settings::{Reversed, Settings};

@@ -22,8 +22,8 @@ use serde::Deserialize;
 use crate::error::Error;
 use by_identity::ByIdentity;
 
-pub use server::{ServerTls, server, server_with_grace};
 pub(crate) use server::State;
+pub use server::{ServerTls, server, server_with_grace};
 pub(crate) use trust::Trust;
 
 /// The application protocol of calls.

@@ -1,7 +1,7 @@
 //! What the gateway costs: one unary call through gateway and adapter against the same call straight to the adapter, in turns in one
 //! run, with the gateway, the adapter and the load in processes of their own. Prints a table; `docs/performance.md` keeps one.
 //!
-//! `cargo run --release -p chapar-tests --bin overhead -- [--people N] [--calls N] [--rounds N]`
+//! `cargo run --release -p chapar-tests --bin overhead -- [--people N] [--calls N] [--rounds N] [--callers N,N,…]`
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -22,6 +22,7 @@ struct Options {
     people: u64,
     calls: u64,
     rounds: usize,
+    callers: Vec<usize>,
 }
 
 fn main() -> ExitCode {
@@ -41,7 +42,7 @@ fn say(line: &str) {
 }
 
 fn options() -> Result<Options, Error> {
-    let mut options = Options { people: 2_000, calls: 20_000, rounds: 5 };
+    let mut options = Options { people: 2_000, calls: 20_000, rounds: 5, callers: vec![1, 8, 64] };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or("an option needs a value")?;
@@ -49,6 +50,7 @@ fn options() -> Result<Options, Error> {
             "--people" => options.people = value.parse()?,
             "--calls" => options.calls = value.parse()?,
             "--rounds" => options.rounds = value.parse()?,
+            "--callers" => options.callers = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             _ => return Err(format!("no option `{name}`").into()),
         }
     }
@@ -114,7 +116,7 @@ async fn run() -> Result<(), Error> {
         options.people, options.calls, options.rounds
     ));
     say("load          way            calls/s      p50        p99        gateway CPU per call");
-    for callers in [1, 8, 64] {
+    for callers in options.callers.clone() {
         let shape = Shape::Closed { callers, calls: options.calls };
         compare(&shape, options.rounds, &direct, &through, &adapter, &gateway).await?;
     }

@@ -41,7 +41,8 @@ pub(super) async fn run(args: Args) -> Outcome {
         ..Default::default()
     })?;
     let parts = Parts { clock: Clock::system(), telemetry: telemetry.clone() };
-    let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
+    let inherited = chapar_transport::serve::inherited();
+    let gateway = Gateway::bind_on(config, parts, inherited).await.map_err(Failure::finding)?;
     tracing::info!(address = %gateway.local_addr(), admin = %gateway.admin_addr(), "serving");
     let reload = gateway.reload();
     // What is wrong is in the log; what was in force stays.

@@ -2,6 +2,7 @@
 //! opened. Connecting is a task of its own, so a caller that gives up does not undo it, and a crowd shares one attempt.
 
 use std::sync::{Arc, Weak};
+use std::thread::{self, ThreadId};
 
 use chapar_model::SubsystemId;
 use parking_lot::Mutex;
@@ -22,10 +23,16 @@ pub(super) struct Connections {
 }
 
 struct State {
-    open: Vec<Link>,
+    open: Vec<Open>,
     /// Closed when the attempt is over.
     attempt: Option<watch::Receiver<()>>,
     back_off: BackOff,
+}
+
+/// A connection, and the thread on whose runtime it works.
+struct Open {
+    link: Link,
+    thread: ThreadId,
 }
 
 enum Choice {
@@ -41,22 +48,22 @@ impl Connections {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.state.lock().open.iter().any(Link::is_open)
+        self.state.lock().open.iter().any(Open::is_open)
     }
 
     /// Whether a back-off says to leave the endpoint alone.
     pub(super) fn is_resting(&self) -> bool {
         let state = self.state.lock();
-        !state.open.iter().any(Link::is_open) && state.back_off.resting().is_some()
+        !state.open.iter().any(Open::is_open) && state.back_off.resting().is_some()
     }
 
     /// Any open connection.
     pub(super) fn open(&self) -> Option<Link> {
-        self.state.lock().open.iter().find(|link| link.is_open()).cloned()
+        self.state.lock().open.iter().find(|open| open.is_open()).map(|open| open.link.clone())
     }
 
     pub(super) fn load(&self) -> usize {
-        self.state.lock().open.iter().map(Link::load).sum()
+        self.state.lock().open.iter().map(|open| open.link.load()).sum()
     }
 
     /// A place on a connection, or why there is none.
@@ -85,14 +92,21 @@ impl Connections {
 
     fn choose(self: &Arc<Self>, caller: Option<&SubsystemId>) -> Choice {
         let mut state = self.state.lock();
-        state.open.retain(Link::is_open);
-        if state.open.iter().any(Link::answered) {
+        state.open.retain(Open::is_open);
+        if state.open.iter().any(|open| open.link.answered()) {
             state.back_off.answered();
         }
         state.attempt.take_if(|attempt| attempt.has_changed().is_err());
-        let chosen = place(&state.open, caller);
-        let load = chosen.as_ref().map_or(usize::MAX, Ticket::load);
-        let more = load > self.settings.spread && state.open.len() < self.settings.connections.max(1);
+        let here = self.settings.per_thread.then(|| thread::current().id());
+        let near = |open: &&Open| here.is_none_or(|here| open.thread == here);
+        let (chosen, is_near) = match place(state.open.iter().filter(near), caller) {
+            Ok(ticket) => (Ok(ticket), true),
+            Err(_) if here.is_some() => (place(state.open.iter(), caller), false),
+            Err(full) => (Err(full), false),
+        };
+        let load = chosen.as_ref().ok().filter(|_| is_near).map_or(usize::MAX, Ticket::load);
+        let opened = state.open.iter().filter(near).count();
+        let more = load > self.settings.spread && opened < self.settings.connections.max(1);
         if more && state.attempt.is_none() && state.back_off.resting().is_none() {
             state.attempt = Some(self.attempt());
         }
@@ -119,7 +133,8 @@ impl Connections {
             let opened = tokio::time::timeout(this.settings.connect, opening).await;
             match opened.unwrap_or_else(|_| Err("timed out".to_owned())) {
                 Ok((link, driven)) => {
-                    this.state.lock().open.push(link);
+                    // Where this task runs, the connection's does.
+                    this.state.lock().open.push(Open { link, thread: thread::current().id() });
                     tokio::spawn(drive(driven, Arc::downgrade(&this)));
                 }
                 Err(problem) => this.state.lock().back_off.failed(&this.settings, problem),
@@ -134,19 +149,23 @@ impl Connections {
     }
 }
 
+impl Open {
+    fn is_open(&self) -> bool {
+        self.link.is_open()
+    }
+}
+
 /// The less loaded of two by chance, or any that has room.
-fn place(open: &[Link], caller: Option<&SubsystemId>) -> Result<Ticket, Full> {
-    if open.is_empty() {
+fn place<'a>(open: impl Iterator<Item = &'a Open> + Clone, caller: Option<&SubsystemId>) -> Result<Ticket, Full> {
+    let count = open.clone().count();
+    if count == 0 {
         return Err(Full::All);
     }
-    let (one, other) = chance::two_below(open.len());
-    let lighter = if open[other].load() < open[one].load() { other } else { one };
-    let mut why = match open[lighter].ticket(caller) {
-        Ok(ticket) => return Ok(ticket),
-        Err(full) => full,
-    };
-    for link in open {
-        match link.ticket(caller) {
+    let (one, other) = chance::two_below(count);
+    let two = open.clone().enumerate().filter(|(number, _)| [one, other].contains(number)).map(|(_, open)| open);
+    let mut why = Full::All;
+    for candidate in two.min_by_key(|open| open.link.load()).into_iter().chain(open) {
+        match candidate.link.ticket(caller) {
             Ok(ticket) => return Ok(ticket),
             Err(Full::Share) => why = Full::Share,
             Err(Full::All) => {}

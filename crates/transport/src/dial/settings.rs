@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Settings {
     /// Connections to the endpoint at most, opened as load comes. Default 4.
     pub connections: usize,
+    /// Each thread that calls opens connections of its own, up to that many, and uses others' only until it has one: for
+    /// processes with a runtime for each thread, where a call that stays on its thread wakes no other. Default false.
+    pub per_thread: bool,
     /// Calls in flight on every open connection before another is opened: calls that share a connection share its writes.
     /// Default 64.
     pub spread: usize,
@@ -30,6 +33,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections: 4,
+            per_thread: false,
             spread: 64,
             streams: 256,
             connect: Duration::from_secs(2),

@@ -111,7 +111,8 @@ impl Bound {
                 Ok(place) => place,
                 Err(cap) => return tracing::debug!(%remote, cap, "closed: no place"),
             };
-            let arrival = Arrival { tls: tls.clone(), settings: Arc::clone(&settings), stop: stop.child_token(), remote };
+            let arrival =
+                Arrival { tls: tls.clone(), settings: Arc::clone(&settings), stop: stop.child_token(), remote };
             let (service, cut) = (service.clone(), cut.clone());
             tasks.spawn(async move {
                 cut.run_until_cancelled(arrival.serve(stream, place, service)).await;
@@ -130,6 +131,53 @@ impl Bound {
             cut.cancel();
             tasks.wait().await;
         }
+    }
+}
+
+impl Bound {
+    /// The same listener for so many threads (at least one), each with a runtime of its own: whoever has time accepts. They
+    /// share what addresses may take up.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] if the system gives no more files.
+    pub fn split(self, threads: usize) -> Result<Vec<Part>, Error> {
+        let Self { listener, address, tls, settings, shared } = self;
+        let failed = |source| Error::Listen { address, source };
+        let listener = listener.into_std().map_err(failed)?;
+        let part = |listener| Part { listener, tls: tls.clone(), settings: settings.clone(), shared };
+        let mut parts = Vec::with_capacity(threads);
+        for _ in 1..threads {
+            parts.push(part(listener.try_clone().map_err(failed)?));
+        }
+        parts.push(part(listener));
+        Ok(parts)
+    }
+}
+
+/// One thread's share in a listener.
+pub struct Part {
+    listener: std::net::TcpListener,
+    tls: ServerTls,
+    settings: Settings,
+    shared: bool,
+}
+
+impl Part {
+    /// As [`Bound::run`], in the runtime that this is called in.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] if that runtime cannot wait for connections.
+    pub async fn run<S, B>(self, service: S, stop: CancellationToken) -> Result<(), Error>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mut bound = Server::adopt(self.listener, self.tls, self.settings)?;
+        bound.shared = self.shared;
+        bound.run(service, stop).await;
+        Ok(())
     }
 }
 

@@ -16,8 +16,7 @@ use crate::error::Error;
 
 /// The largest file of lists.
 const MAX_FILE: u64 = 16 << 20;
-const ISSUING_DISTRIBUTION_POINT: x509_parser::der_parser::Oid<'static> =
-    x509_parser::der_parser::oid!(2.5.29.28);
+const ISSUING_DISTRIBUTION_POINT: x509_parser::der_parser::Oid<'static> = x509_parser::der_parser::oid!(2.5.29.28);
 
 /// What a list is about: its issuer's name and, where an issuer has several, the part that it covers.
 type Scope = (Vec<u8>, Vec<u8>);
