@@ -1,0 +1,37 @@
+//! The benchmark itself works: every proxy that is there answers all calls of a short run. Whether it is fast is for people to
+//! read, not for a test.
+
+use std::process::Command;
+
+/// A program in the places where Debian puts it; the benchmark leaves out what is not there.
+fn program(name: &str) -> Option<String> {
+    ["/usr/sbin", "/usr/bin", "/usr/local/bin"]
+        .map(|folder| format!("{folder}/{name}"))
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists())
+}
+
+#[test]
+fn every_entry_of_the_benchmark_that_is_present_answers_all_its_calls() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    command.args(["measure", "--rounds", "1", "--window-ms", "120", "--loads", "8,open"]);
+    command.env("CHAPAR_BIN", chapar_tests::binary::chapar());
+    let mut expected = vec!["direct", "hyper", "hyper-durable", "chapar", "chapar-tmpfs"];
+    for peer in ["nginx", "haproxy", "envoy"] {
+        let variable = format!("BENCH_{}", peer.to_uppercase());
+        match program(peer) {
+            Some(path) => {
+                command.env(variable, path);
+                expected.push(peer);
+            }
+            None => drop(command.env_remove(variable)),
+        }
+    }
+    let output = command.output().unwrap();
+    let (said, erred) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{erred}");
+    let columns = said.lines().find(|line| line.starts_with("| in flight")).expect("a table");
+    for entry in expected {
+        assert!(columns.contains(&format!("| {entry} |")), "{entry} is missing: {erred}");
+    }
+}
