@@ -85,6 +85,19 @@ async fn a_message_over_the_limit_is_refused() {
 }
 
 #[tokio::test]
+async fn metadata_over_the_limit_is_refused() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    let long = "x".repeat(9 << 10);
+
+    let refused = welfare.get_person(ZAHRA).header("x-long", &long).send().await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (8, "HEADERS_TOO_LARGE"));
+    let many = (0..120).fold(welfare.get_person(ZAHRA), |ask, _| ask.header("x-many", "1"));
+    assert_eq!(many.send().await.unwrap_err().reason, "HEADERS_TOO_LARGE");
+    assert!(welfare.get_person(ZAHRA).header("x-short", &long[..4 << 10]).send().await.is_ok());
+}
+
+#[tokio::test]
 async fn broken_framing_is_refused() {
     let bus = Bus::start().await;
     let welfare = bus.welfare().await;

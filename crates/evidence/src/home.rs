@@ -10,12 +10,15 @@ use crate::writer::Told;
 
 /// The way to the callers of one runtime.
 #[derive(Clone)]
-pub(crate) struct Home(Arc<mpsc::UnboundedSender<Vec<(Told, Entry)>>>);
+pub(crate) struct Home(Arc<mpsc::UnboundedSender<Batch>>);
+
+/// Callers, and what each is to hear.
+type Batch = Vec<(Told, Entry)>;
 
 impl Home {
     /// The runtime that this is called in. Its task ends when nobody can append from here any more.
     pub(crate) fn here() -> Self {
-        let (sender, mut news) = mpsc::unbounded_channel::<Vec<(Told, Entry)>>();
+        let (sender, mut news) = mpsc::unbounded_channel::<Batch>();
         tokio::spawn(async move {
             while let Some(batch) = news.recv().await {
                 tell(batch);
@@ -27,7 +30,7 @@ impl Home {
 
 /// What one commit has to tell, by home.
 #[derive(Default)]
-pub(crate) struct News(Vec<(Option<Home>, Vec<(Told, Entry)>)>);
+pub(crate) struct News(Vec<(Option<Home>, Batch)>);
 
 impl News {
     pub(crate) fn add(&mut self, home: Option<Home>, done: Told, entry: Entry) {
@@ -54,7 +57,7 @@ impl News {
     }
 }
 
-fn tell(batch: Vec<(Told, Entry)>) {
+fn tell(batch: Batch) {
     for (done, entry) in batch {
         // A caller that has gone does not wait; its record is written all the same.
         done.send(Ok(entry)).ok();

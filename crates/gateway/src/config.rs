@@ -86,6 +86,9 @@ pub struct Evidence {
 pub struct Telemetry {
     /// OTLP/gRPC endpoint of a collector, e.g. `http://127.0.0.1:4317`. Absent: none.
     pub otlp: Option<String>,
+    /// The share of calls whose traces are recorded, 0 to 1. Default 1, all.
+    #[serde(default, deserialize_with = "share")]
+    pub sample: Option<f64>,
     /// Traces kept in memory. Default 2000.
     #[serde(default = "default_keep")]
     pub keep_traces: usize,
@@ -93,7 +96,7 @@ pub struct Telemetry {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { otlp: None, keep_traces: default_keep() }
+        Self { otlp: None, sample: None, keep_traces: default_keep() }
     }
 }
 
@@ -184,6 +187,11 @@ fn default_max_message() -> usize {
 
 fn default_max_calls() -> usize {
     4096
+}
+
+fn share<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    if (0.0..=1.0).contains(&share) { Ok(Some(share)) } else { Err(serde::de::Error::custom("a share is from 0 to 1")) }
 }
 
 fn default_upstream_connections() -> NonZeroUsize {

@@ -26,7 +26,7 @@ use crate::health;
 use crate::observe::Observer;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Own, Policy};
-use crate::reload::Reloader;
+use crate::reload::{Reloader, Watches};
 use crate::stack::Stack;
 use crate::upstream::{Acceptor, Upstreams};
 use crate::workers::{Ends, Workers};
@@ -86,6 +86,7 @@ pub struct Gateway {
     stack: Stack,
     health: HealthReporter,
     reloader: Arc<Reloader>,
+    watches: Watches,
     log: Log,
     workers: usize,
     shutdown_delay: Duration,
@@ -122,6 +123,7 @@ impl Gateway {
     pub async fn bind_on(config: Config, parts: Parts, listener: Option<std::net::TcpListener>) -> Result<Self, Error> {
         let Parts { clock, telemetry } = parts;
         let serving = config.gateway.clone();
+        let watches = Watches::new(&serving);
         let registry = policy::load(&serving.contracts, &serving.registry)?;
         let tls = tls::server(&serving.identity)?;
         let acceptor = Arc::new(OnceLock::<Acceptor>::new());
@@ -183,6 +185,7 @@ impl Gateway {
             stack,
             health,
             reloader,
+            watches,
             log,
             workers,
             shutdown_delay,
@@ -223,12 +226,12 @@ impl Gateway {
     /// # Errors
     /// [`Error::EvidenceFailed`] at once when the log can no longer be written; no record, no data.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { bound, admin, admin_pages, stack, health, reloader, log, workers, .. } = self;
+        let Self { bound, admin, admin_pages, stack, health, reloader, watches, log, workers, .. } = self;
         let (shutdown_delay, stopping, ends) = (self.shutdown_delay, self.stopping, self.ends);
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
         let health = tokio::spawn(health::watch(Arc::clone(&stack.policy), health, stopping.clone()));
-        let reloading = tokio::spawn(reloader.watch(stopping.clone()));
+        let reloading = tokio::spawn(reloader.watch(watches, stopping.clone()));
         let pages =
             axum::serve(admin, admin::router(admin_pages)).with_graceful_shutdown(ended.clone().cancelled_owned());
         let pages = tokio::spawn(pages.into_future());

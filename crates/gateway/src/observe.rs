@@ -27,7 +27,9 @@ impl Observer {
             Some(method) => self.tracer.server(method, origin),
             None => self.tracer.server_unknown(origin),
         };
-        span.set(names::CALL_ID, id.to_string());
+        if span.is_recording() {
+            span.set(names::CALL_ID, id.to_string());
+        }
         let timer = self.metrics.method(method.map_or(names::UNKNOWN_METHOD, MethodPath::as_str)).begin();
         CallSpan {
             id,
@@ -57,17 +59,17 @@ impl CallSpan {
     }
 
     pub(crate) fn caller(&self, caller: &SubsystemId) {
-        self.set(names::CALLER, caller.to_string());
+        self.set(names::CALLER, || caller.to_string());
     }
 
     pub(crate) fn purpose(&self, purpose: &Purpose) {
-        self.set(names::PURPOSE, purpose.to_string());
+        self.set(names::PURPOSE, || purpose.to_string());
     }
 
     pub(crate) fn permit(&self, permit: &Permit) {
-        self.set(names::GRANT, permit.grant.id.to_string());
-        self.set(names::FIELDS_DISCLOSED, count(permit.disclosed.len()));
-        self.set(names::FIELDS_WITHHELD, count(permit.withheld.len()));
+        self.set(names::GRANT, || permit.grant.id.to_string());
+        self.set(names::FIELDS_DISCLOSED, || count(permit.disclosed.len()));
+        self.set(names::FIELDS_WITHHELD, || count(permit.withheld.len()));
     }
 
     /// A call of an adapter, as a child of this one.
@@ -108,9 +110,10 @@ impl CallSpan {
         }
     }
 
-    fn set(&self, name: &'static str, value: impl Into<opentelemetry::Value>) {
-        if let Some(open) = self.open.lock().as_mut() {
-            open.span.set(name, value);
+    /// What no one will see is not even put into words.
+    fn set<V: Into<opentelemetry::Value>>(&self, name: &'static str, value: impl FnOnce() -> V) {
+        if let Some(open) = self.open.lock().as_mut().filter(|open| open.span.is_recording()) {
+            open.span.set(name, value());
         }
     }
 }

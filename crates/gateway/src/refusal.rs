@@ -33,7 +33,7 @@ pub struct Refusal {
     reason: Reason,
     gate: String,
     retry_after: Option<Duration>,
-    quota: Option<Quota>,
+    quota: Option<Box<Quota>>,
     violations: Vec<Violation>,
     provider: Option<Box<ProviderStatus>>,
 }
@@ -100,7 +100,7 @@ impl Refusal {
 
     /// Adds the limit that was reached: whose it is, and how much.
     pub(crate) fn quota(mut self, subject: impl Into<String>, limit: impl Into<String>) -> Self {
-        self.quota = Some(Quota { subject: subject.into(), limit: limit.into() });
+        self.quota = Some(Box::new(Quota { subject: subject.into(), limit: limit.into() }));
         self
     }
 
@@ -117,8 +117,8 @@ impl Refusal {
         if let Some(wait) = self.retry_after {
             details.set_retry_info(Some(wait));
         }
-        if let Some(Quota { subject, limit }) = &self.quota {
-            details.add_quota_failure_violation(subject.clone(), limit.clone());
+        if let Some(quota) = &self.quota {
+            details.add_quota_failure_violation(quota.subject.clone(), quota.limit.clone());
         }
         for Violation { path, rule } in &self.violations {
             details.add_bad_request_violation(path.clone(), rule.clone());

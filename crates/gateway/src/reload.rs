@@ -28,6 +28,19 @@ fn files(identity: &tls::Files) -> impl Iterator<Item = &PathBuf> {
 /// How often files are looked at, at most.
 const EVERY: Duration = Duration::from_millis(250);
 
+/// The files as they were before they were read for the first time.
+pub(crate) struct Watches {
+    identity: Watched,
+    policy: Watched,
+}
+
+impl Watches {
+    pub(crate) fn new(serving: &Serving) -> Self {
+        let policy = [&serving.registry].into_iter().chain(&serving.contracts);
+        Self { identity: Watched::new(files(&serving.identity)), policy: Watched::new(policy) }
+    }
+}
+
 /// Loads anew what has changed.
 pub(crate) struct Reloader {
     pub(crate) serving: Serving,
@@ -84,9 +97,8 @@ impl Reloader {
 impl Reloader {
     /// Reloads what changes on disk until `ended`. A change is taken up once the files have been the same twice, so that a file
     /// that is still being written is not read; files that were refused are not tried again until they change.
-    pub(crate) async fn watch(self: Arc<Self>, ended: CancellationToken) {
-        let identity = Watched::new(files(&self.serving.identity));
-        let policy = Watched::new([&self.serving.registry].into_iter().chain(&self.serving.contracts));
+    pub(crate) async fn watch(self: Arc<Self>, watches: Watches, ended: CancellationToken) {
+        let Watches { identity, policy } = watches;
         // A new certificate is shown to the adapters too, so the ways to them are made anew.
         let both = |this: &Self| this.identity().and_then(|()| this.policy());
         let policy_alone = |this: &Self| this.policy();

@@ -9,7 +9,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use chapar_model::{CallId, MethodPath, Reason, header};
 use chapar_transport::Peer;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header as h};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header as h};
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
@@ -66,7 +66,9 @@ impl Stack {
         let span = Arc::new(self.observer.begin(id, request.headers(), name(&policy, &path)));
         let audience = Audience { help: Arc::clone(&self.help), persian: wants_persian(request.headers()) };
         let place = Place::take(&self.in_flight);
-        let answered = if place.number > self.max_calls {
+        let answered = if too_large(request.headers()) {
+            Err(Refused::from(Refusal::from(Reason::HeadersTooLarge)))
+        } else if place.number > self.max_calls {
             Err(Refused::from(Refusal::from(Reason::Overloaded).retry_after(crate::pipeline::RETRY)))
         } else {
             self.answer(&policy, id, path, &span, &audience, request).await
@@ -125,6 +127,16 @@ fn name<'a>(policy: &'a Policy, path: &str) -> Option<&'a MethodPath> {
 fn own_service(path: &str) -> bool {
     let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
     service.is_some_and(|service| OWN.contains(&service))
+}
+
+/// The most metadata of a request, in names and values; gRPC over HTTP/2 suggests it. HTTP/2 itself refuses twice as much.
+const MAX_METADATA: usize = 8 << 10;
+/// The most pieces of metadata.
+const MAX_PIECES: usize = 100;
+
+fn too_large(headers: &HeaderMap) -> bool {
+    let bytes = || headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+    headers.len() > MAX_PIECES || bytes() > MAX_METADATA
 }
 
 /// gRPC is POST with `application/grpc`; anything else is answered in HTTP's own words (gRPC over HTTP/2, "Requests").

@@ -21,6 +21,8 @@ pub struct Config {
     pub otlp_endpoint: Option<String>,
     /// The CA certificates (PEM) that a collector at an `https://` endpoint is checked with; required for one.
     pub otlp_ca: Option<PathBuf>,
+    /// The share of traces that are recorded, 0 to 1, chosen by their id. `None`: all.
+    pub sample: Option<f64>,
     /// How many traces [`Telemetry::traces`] keeps. With 0 and no endpoint, spans are not recorded at all.
     pub keep_traces: usize,
 }
@@ -88,7 +90,11 @@ impl Telemetry {
             .build();
         let recording = store.capacity() > 0 || config.otlp_endpoint.is_some();
         // Never `ParentBased`: whether to record is not for a caller's `traceparent` to say.
-        let sampler = if recording { Sampler::AlwaysOn } else { Sampler::AlwaysOff };
+        let sampler = match config.sample {
+            _ if !recording => Sampler::AlwaysOff,
+            None => Sampler::AlwaysOn,
+            Some(share) => Sampler::TraceIdRatioBased(share),
+        };
         let mut provider = SdkTracerProvider::builder().with_resource(resource).with_sampler(sampler);
         if store.capacity() > 0 {
             provider = provider.with_span_processor(store.feed(&config.service_name));

@@ -37,6 +37,7 @@ pub(super) async fn run(args: Args) -> Outcome {
         service_name: "adapter".to_owned(),
         otlp_endpoint: config.otlp.clone(),
         otlp_ca: config.otlp_ca.clone(),
+        sample: None,
         keep_traces: 0, // nothing here shows them; a collector does
     })?;
     let parts = Parts { clock: Clock::system(), telemetry: telemetry.clone() };

@@ -37,6 +37,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     let telemetry = serve::telemetry(chapar_telemetry::Config {
         service_name: "gateway".to_owned(),
         otlp_endpoint: config.telemetry.otlp.clone(),
+        sample: config.telemetry.sample,
         keep_traces: config.telemetry.keep_traces,
         ..Default::default()
     })?;
