@@ -102,6 +102,7 @@ async fn run() -> Result<(), Error> {
         return Err("the demo's folder cannot be made".into());
     }
     lift_limits(&dir)?;
+    listen_instead(&dir)?;
     let demo: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join("demo.json"))?)?;
     let adapter = Process::start("adapter", &dir.join("adapters/civil.toml"))?;
     let gateway = Process::start("gateway", &dir.join("gateway.toml"))?;
@@ -137,6 +138,21 @@ fn lift_limits(dir: &Path) -> Result<(), Error> {
     let text = std::fs::read_to_string(&path)?;
     let kept: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("limit")).collect();
     Ok(std::fs::write(path, kept.join("\n"))?)
+}
+
+/// The demo's adapter joins the gateway; here it listens, so that it can also be asked without one.
+fn listen_instead(dir: &Path) -> Result<(), Error> {
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+    let path = dir.join("adapters/civil.toml");
+    let text = std::fs::read_to_string(&path)?;
+    let listen = format!("listen = \"127.0.0.1:{port}\"");
+    let lines: Vec<&str> =
+        text.lines().map(|line| if line.starts_with("dial") { listen.as_str() } else { line }).collect();
+    std::fs::write(&path, lines.join("\n"))?;
+    let path = dir.join("registry/gov/civil-registry.toml");
+    let text = std::fs::read_to_string(&path)?;
+    let endpoints = format!("[[service]]\nendpoints = [\"https://127.0.0.1:{port}\"]");
+    Ok(std::fs::write(&path, text.replacen("[[service]]", &endpoints, 1))?)
 }
 
 fn national_ids(dir: &Path) -> Result<Vec<String>, Error> {
