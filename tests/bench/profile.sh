@@ -16,7 +16,11 @@ CHAPAR_BIN="$(realpath "$CHAPAR_BIN")"
 export CHAPAR_BIN
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
-timeout 60 taskset -c 0 "$BENCH_BIN" load --only chapar --loads "${1:-64}" --window-ms 5000 \
-    --under "perf record -q -F 499 --call-graph dwarf,16384 -o $folder/perf.data --" >&2
+timeout 60 taskset -c 0 "$BENCH_BIN" load --only chapar --loads "${1:-64}" --window-ms 7000 >&2 &
+load=$!
+sleep 3 # it is up, and the load is on
+gateway="$(pgrep -n -f "^$CHAPAR_BIN gateway --config")"
+perf record -q -F 499 --call-graph dwarf,16384 -p "$gateway" -o "$folder/perf.data" -- sleep 4
+wait "$load"
 perf script -i "$folder/perf.data" --no-inline -F comm,ip,sym,dso 2>/dev/null >"$folder/script"
 awk -f tests/bench/fold.awk "$folder/script"

@@ -95,7 +95,7 @@ async fn ready(entry: &mut Entry, place: &Place<'_>) -> Result<(), Error> {
         };
         let Err(error) = tried else { return Ok(()) };
         let ended = entry.process.as_mut().map_or(Ok(false), |process| process.ended())?;
-        if ended || began.elapsed() > Duration::from_secs(60) {
+        if ended || began.elapsed() > Duration::from_secs(30) {
             let said = std::fs::read_to_string(place.root.join(entry.name).join("output.log")).unwrap_or_default();
             return Err(format!("{} does not answer: {error}\n{said}", entry.name).into());
         }
