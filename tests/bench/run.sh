@@ -40,7 +40,7 @@ peer haproxy
 find_program() { PATH="$PATH:/usr/sbin" command -v "$1" || true; }
 BENCH_NGINX="$(find_program nginx)"
 BENCH_HAPROXY="$(find_program haproxy)"
-BENCH_ENVOY="$(find "$target/tools/bench" -path '*/envoy/_bin/envoy' -type f 2>/dev/null | head -n 1)"
+BENCH_ENVOY="$(find "$target/tools/bench" -path '*/envoy/_bin/envoy' -type f 2>/dev/null | head -n 1 || true)"
 export BENCH_NGINX BENCH_HAPROXY BENCH_ENVOY
 
 if [ -n "$smoke" ]; then
@@ -53,5 +53,5 @@ for version in "$BENCH_ENVOY --version" "$BENCH_NGINX -v" "$BENCH_HAPROXY -v"; d
     # shellcheck disable=SC2086 # a program and its argument
     $version 2>&1 | grep -i version | head -n 1 >&2 || true
 done
-timeout 900 taskset -c 0 "$BENCH_BIN" measure --raw "$raw" "$@"
+timeout 600 taskset -c 0 "$BENCH_BIN" measure --raw "$raw" "$@"
 say "every measurement: $raw"
