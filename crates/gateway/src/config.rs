@@ -46,6 +46,10 @@ pub struct Serving {
     /// Calls served at once before more are refused as `OVERLOADED`. Default 4096.
     #[serde(default = "default_max_calls")]
     pub max_calls: usize,
+    /// The most memory that the process should hold, e.g. `"512MiB"`; from 85 % of it on, new calls are refused as `OVERLOADED`.
+    /// Default: no ceiling.
+    #[serde(default, deserialize_with = "ceiling")]
+    pub memory: Option<usize>,
     /// Connections of each thread to each endpoint of a provider at most; another is opened when 64 calls are on each. Default 4.
     #[serde(default = "default_upstream_connections")]
     pub upstream_connections: NonZeroUsize,
@@ -163,6 +167,18 @@ fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 
 /// Reads `"64KiB"`, `"1MiB"` or `"4096B"`.
 fn bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    size(deserializer, 1 << 10..=16 << 20, "a size is from 1KiB to 16MiB")
+}
+
+fn ceiling<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    size(deserializer, 64 << 20..=usize::MAX, "a ceiling of memory is 64MiB or more").map(Some)
+}
+
+fn size<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+    bounds: std::ops::RangeInclusive<usize>,
+    rule: &'static str,
+) -> Result<usize, D::Error> {
     use serde::de::Error as _;
     let text = String::deserialize(deserializer)?;
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
@@ -170,11 +186,11 @@ fn bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::
         "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
-        _ => return Err(D::Error::custom("a size is a number with a unit: `B`, `KiB` or `MiB`")),
+        "GiB" => 1 << 30,
+        _ => return Err(D::Error::custom("a size is a number with a unit: `B`, `KiB`, `MiB` or `GiB`")),
     };
     let size = number.parse::<usize>().ok().and_then(|number| number.checked_mul(scale));
-    size.filter(|size| (1 << 10..=16 << 20).contains(size))
-        .ok_or_else(|| D::Error::custom("a size is from 1KiB to 16MiB"))
+    size.filter(|size| bounds.contains(size)).ok_or_else(|| D::Error::custom(rule))
 }
 
 fn default_help() -> String {

@@ -23,6 +23,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::health;
+use crate::memory::Pressure;
 use crate::observe::Observer;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Own, Policy};
@@ -160,6 +161,7 @@ impl Gateway {
             observer: Observer { tracer: telemetry.tracer("chapar-gateway"), metrics: Arc::clone(&metrics) },
             help: serving.help.as_str().into(),
             max_calls: serving.max_calls,
+            memory: Pressure::default(),
             in_flight: Arc::new(AtomicUsize::new(0)),
             pipeline: Pipeline {
                 log: log.clone(),
@@ -231,6 +233,8 @@ impl Gateway {
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
         let health = tokio::spawn(health::watch(Arc::clone(&stack.policy), health, stopping.clone()));
+        let pressure = stack.memory.clone();
+        tokio::spawn(pressure.watch(reloader.serving.memory, ended.clone()));
         let reloading = tokio::spawn(reloader.watch(watches, stopping.clone()));
         let pages =
             axum::serve(admin, admin::router(admin_pages)).with_graceful_shutdown(ended.clone().cancelled_owned());

@@ -10,6 +10,7 @@ mod config;
 mod gateway;
 mod health;
 mod identify;
+mod memory;
 mod meta;
 mod metadata;
 mod observe;

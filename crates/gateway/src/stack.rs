@@ -16,6 +16,7 @@ use tonic::body::Body;
 use tower::ServiceExt as _;
 
 use crate::identify::identify;
+use crate::memory::Pressure;
 use crate::metadata::wants_persian;
 use crate::observe::Observer;
 use crate::pipeline::{Call, Pipeline, Refused, bus_headers};
@@ -30,6 +31,7 @@ pub(crate) struct Stack {
     pub(crate) observer: Observer,
     pub(crate) help: Arc<str>,
     pub(crate) max_calls: usize,
+    pub(crate) memory: Pressure,
     pub(crate) in_flight: Arc<AtomicUsize>,
 }
 
@@ -68,7 +70,7 @@ impl Stack {
         let place = Place::take(&self.in_flight);
         let answered = if too_large(request.headers()) {
             Err(Refused::from(Refusal::from(Reason::HeadersTooLarge)))
-        } else if place.number > self.max_calls {
+        } else if place.number > self.max_calls || self.memory.is_high() {
             Err(Refused::from(Refusal::from(Reason::Overloaded).retry_after(crate::pipeline::RETRY)))
         } else {
             self.answer(&policy, id, path, &span, &audience, request).await

@@ -1,0 +1,71 @@
+//! The ceiling of the process's memory. Near it, new calls are refused before anything of them is read, so that those under way
+//! end and the system need not kill anyone.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+/// The share of the ceiling from which on new calls are refused.
+const SHED_AT: f64 = 0.85;
+const EVERY: Duration = Duration::from_millis(100);
+
+/// Whether memory is short. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Pressure(Arc<AtomicBool>);
+
+impl Pressure {
+    /// Whether new calls are refused for want of memory.
+    pub(crate) fn is_high(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Looks at what the process holds until `stop`. `ceiling` is in bytes; none: nothing is looked at.
+    pub(crate) async fn watch(self, ceiling: Option<usize>, stop: CancellationToken) {
+        let Some(ceiling) = ceiling else { return };
+        while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+            let Some(held) = resident(Path::new("/proc/self/status")) else { return };
+            self.judge(held, ceiling);
+        }
+    }
+
+    fn judge(&self, held: usize, ceiling: usize) {
+        let high = held as f64 > ceiling as f64 * SHED_AT;
+        if self.0.swap(high, Ordering::Relaxed) != high {
+            let (held, ceiling) = (held >> 20, ceiling >> 20);
+            match high {
+                true => tracing::warn!(held, ceiling, "memory is short (MiB): new calls are refused"),
+                false => tracing::info!(held, ceiling, "memory suffices again (MiB)"),
+            }
+        }
+    }
+}
+
+/// What a process holds of memory, in bytes (`VmRSS`, proc(5)); none where the system does not tell.
+fn resident(status: &Path) -> Option<usize> {
+    let text = std::fs::read_to_string(status).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<usize>().ok()?.checked_mul(1 << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_refused_from_85_percent_of_the_ceiling_and_no_longer_below() {
+        let pressure = Pressure::default();
+        for (held, high) in [(84, false), (86, true), (100, true), (84, false)] {
+            pressure.judge(held << 20, 100 << 20);
+            assert_eq!(pressure.is_high(), high, "{held} of 100 MiB");
+        }
+    }
+
+    #[test]
+    fn the_system_tells_what_this_process_holds() {
+        let held = resident(Path::new("/proc/self/status")).unwrap();
+        assert!((1 << 20..1 << 40).contains(&held), "{held}");
+    }
+}
