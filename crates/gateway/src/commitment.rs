@@ -1,10 +1,18 @@
-//! The commitment to a stream of messages, which a record carries instead of them; made while they pass. The format is in
+//! The commitment to a message, or to a stream of them while they pass, which a record carries instead. The format is in
 //! `docs/reference/evidence-format.md`.
 
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use parking_lot::Mutex;
+
+/// SHA-256 of the salt and of one message.
+pub(crate) fn of(salt: &[u8], message: &[u8]) -> Vec<u8> {
+    let mut digest = digest::Context::new(&digest::SHA256);
+    digest.update(salt);
+    digest.update(message);
+    digest.finish().as_ref().to_vec()
+}
 
 /// SHA-256 of the salt, then of each message after its length in 4 bytes, big-endian.
 pub(crate) struct Commitment(digest::Context);

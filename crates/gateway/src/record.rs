@@ -8,7 +8,7 @@ use chapar_evidence::{Entry, Kind, Log, Record, Slot, Unavailable};
 use chapar_model::{CallId, Clock, Reason, SubsystemId};
 use chapar_registry::Permit;
 
-use crate::commitment::{Commitment, RequestDigest};
+use crate::commitment::{self, Commitment, RequestDigest};
 use crate::metadata::Metadata;
 use crate::refusal::Refusal;
 
@@ -17,7 +17,8 @@ pub(crate) struct OpenRecord {
     log: Log,
     slot: Option<Slot>,
     facts: Record,
-    call: CallId,
+    /// Of the call's commitments.
+    salt: [u8; 32],
     started: Instant,
     /// What a streamed request has been so far.
     asked: Option<RequestDigest>,
@@ -33,16 +34,17 @@ impl OpenRecord {
         caller: &SubsystemId,
     ) -> Result<Self, Refusal> {
         let slot = reserve(log).await?;
+        let salt = log.salt(&call);
         let facts = Record {
             version: chapar_evidence::RECORD_VERSION,
             kind: Kind::Unary as i32,
             call_id: call.as_bytes().to_vec(),
             time_unix_ms: clock.now().as_millisecond().unsigned_abs(),
             caller: caller.to_string(),
-            salt_hash: digest::digest(&digest::SHA256, &log.salt(&call)).as_ref().to_vec(),
+            salt_hash: digest::digest(&digest::SHA256, &salt).as_ref().to_vec(),
             ..Record::default()
         };
-        Ok(Self { log: log.clone(), slot: Some(slot), facts, call, started, asked: None })
+        Ok(Self { log: log.clone(), slot: Some(slot), facts, salt, started, asked: None })
     }
 
     /// The name of the log that the call is recorded in.
@@ -80,12 +82,12 @@ impl OpenRecord {
     }
 
     pub(crate) fn request(&mut self, message: &[u8]) {
-        self.facts.request_commitment = self.log.commit(&self.call, message).to_vec();
+        self.facts.request_commitment = commitment::of(&self.salt, message);
     }
 
     /// The request is a stream: its messages are counted in as they pass.
     pub(crate) fn requests(&mut self) -> RequestDigest {
-        let commitment = Commitment::new(&self.log.salt(&self.call));
+        let commitment = Commitment::new(&self.salt);
         self.asked.insert(RequestDigest::new(commitment)).clone()
     }
 
@@ -100,7 +102,7 @@ impl OpenRecord {
     pub(crate) async fn disclosed(mut self, disclosed: &[String], response: &[u8]) -> Result<Entry, Refusal> {
         self.facts.disclosed = disclosed.to_vec();
         self.facts.messages = 1;
-        self.facts.response_commitment = self.log.commit(&self.call, response).to_vec();
+        self.facts.response_commitment = commitment::of(&self.salt, response);
         self.append("OK").await
     }
 
@@ -109,7 +111,7 @@ impl OpenRecord {
         let closing = reserve(&self.log).await?;
         self.facts.kind = Kind::Open as i32;
         self.facts.disclosed = disclosed.to_vec();
-        let digest = Commitment::new(&self.log.salt(&self.call));
+        let digest = Commitment::new(&self.salt);
         let asked = self.asked.take();
         let facts = Record { kind: Kind::Close as i32, request_commitment: Vec::new(), ..self.facts.clone() };
         let started = self.started;

@@ -143,6 +143,8 @@ pub struct Permit {
     pub rows: RowScopes,
     /// `disclosed` for the adapter, separated by commas.
     pub fields_header: String,
+    /// What the caller is told of both: `disclosed=a,b;withheld=c`.
+    pub fields_trailer: String,
     /// `rows` for the adapter; empty for every row.
     pub rows_header: String,
 }
@@ -158,10 +160,12 @@ impl Permit {
         let (disclosed, withheld): (Vec<_>, Vec<_>) =
             entry.method.fields().iter().partition(|field| field.key || fields.contains(&field.path));
         let paths: Vec<&str> = disclosed.iter().map(|field| field.path.as_str()).collect();
+        let kept_back: Vec<&str> = withheld.iter().map(|field| field.path.as_str()).collect();
         Ok(Self {
             grant: Arc::clone(grant),
             delegation,
             mask: Arc::new(entry.method.mask(&paths)?),
+            fields_trailer: format!("disclosed={};withheld={}", paths.join(","), kept_back.join(",")),
             fields_header: paths.join(","),
             disclosed: disclosed.iter().map(|field| field.path.clone()).collect(),
             withheld: withheld.iter().map(|field| field.path.clone()).collect(),

@@ -61,8 +61,7 @@ pub(crate) fn bus_headers(id: CallId) -> HeaderMap {
 fn closing_trailers(mut trailers: HeaderMap, head: &Head, log_origin: &str, entry: Entry) -> HeaderMap {
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     insert_entry(&mut trailers, log_origin, entry);
-    let fields = format!("disclosed={};withheld={}", head.permit.disclosed.join(","), head.permit.withheld.join(","));
-    if let Ok(value) = HeaderValue::from_str(&fields) {
+    if let Ok(value) = HeaderValue::from_str(&head.permit.fields_trailer) {
         trailers.insert(header::FIELDS, value);
     }
     trailers
