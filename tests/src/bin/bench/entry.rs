@@ -186,6 +186,9 @@ path        = "{}"
 origin      = "bench.example/evidence"
 signing_key = "evidence.key"
 period_key  = "period.key"
+
+[telemetry]
+sample = 0.01
 "#,
             contract.display(),
             evidence.display()
