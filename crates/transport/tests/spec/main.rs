@@ -3,9 +3,13 @@
 
 mod dialling;
 mod files;
+mod floods;
 mod handshakes;
+mod lifetimes;
 mod pki;
+mod raw;
 mod reverse;
 mod serving;
 mod sharing;
+mod standing;
 mod world;

@@ -88,6 +88,15 @@ impl Pki {
 
     /// A revocation list of this CA, out of date if `fresh` is false.
     pub(crate) fn revoke(&self, serials: &[u8], fresh: bool) -> PathBuf {
+        self.list(serials, fresh, 1)
+    }
+
+    /// A fresh one with another CRLNumber than 1.
+    pub(crate) fn revoke_numbered(&self, serials: &[u8], number: u16) -> PathBuf {
+        self.list(serials, true, number)
+    }
+
+    fn list(&self, serials: &[u8], fresh: bool, number: u16) -> PathBuf {
         let revoked = |serial: &u8| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&[*serial]),
             revocation_time: date_time_ymd(2026, 1, 1),
@@ -97,7 +106,7 @@ impl Pki {
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2026, 1, 1),
             next_update: if fresh { date_time_ymd(4000, 1, 1) } else { date_time_ymd(2026, 1, 2) },
-            crl_number: SerialNumber::from_slice(&[1]),
+            crl_number: SerialNumber::from_slice(&number.to_be_bytes()),
             issuing_distribution_point: None,
             revoked_certs: serials.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,

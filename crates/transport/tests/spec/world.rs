@@ -35,7 +35,12 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(address: SocketAddr, files: &Files, settings: Settings) -> Self {
-        let bound = Server::bind(address, tls::server(files).unwrap(), settings).await.unwrap();
+        Self::with(address, tls::server(files).unwrap(), settings).await
+    }
+
+    /// With TLS that can be loaded anew.
+    pub(crate) async fn with(address: SocketAddr, tls: tls::ServerTls, settings: Settings) -> Self {
+        let bound = Server::bind(address, tls, settings).await.unwrap();
         let (address, stop) = (bound.local_addr(), CancellationToken::new());
         let (seen, peers) = mpsc::unbounded_channel();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {

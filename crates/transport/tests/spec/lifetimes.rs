@@ -1,0 +1,181 @@
+//! How long a connection may be what it is: silent, idle, old, deaf or blocked. Each end is waited for, none is timed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapar_transport::serve::{Server, Settings};
+use chapar_transport::tls::{self, Expect};
+use chapar_transport::{dial, serve};
+use rustls::ClientConfig;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::pki::{ADAPTER, GATEWAY, Pki, named};
+use crate::raw::{DATA, END_HEADERS, END_STREAM, HEADERS, PING, Raw, WINDOW_UPDATE, call, frame};
+use crate::world::{Running, free, get};
+
+const SOON: Duration = Duration::from_millis(120);
+
+async fn start(settings: Settings) -> (Pki, Running, Arc<ClientConfig>) {
+    let pki = Pki::new();
+    let server = Running::start(free(), &pki.issue("adapter", &named(&[ADAPTER])), settings).await;
+    let expect = Expect::Identities(vec![ADAPTER.parse().unwrap()]);
+    let tls = tls::client(&pki.issue("gateway", &named(&[GATEWAY])), expect).unwrap();
+    (pki, server, tls)
+}
+
+#[tokio::test]
+async fn a_connection_on_which_no_http2_is_spoken_is_ended() {
+    let (_pki, server, tls) =
+        start(Settings { handshake: SOON, idle: Duration::from_secs(1), ..Settings::default() }).await;
+    let silent = Raw::silent(server.address, &tls).await.unwrap();
+    let mut trickling = Raw::silent(server.address, &tls).await.unwrap();
+    trickling.send(b"PRI * HTTP/2.0").await.unwrap();
+    assert!(silent.ended().await.goaway.is_none_or(|(code, _)| code == 0));
+    trickling.ended().await;
+}
+
+#[tokio::test]
+async fn a_connection_without_calls_is_told_to_go_and_one_with_a_call_is_not() {
+    let (_pki, server, tls) =
+        start(Settings { idle: SOON, write_stall: Duration::from_secs(30), ..Settings::default() }).await;
+    let idle = Raw::connect(server.address, &tls, &[]).await.unwrap();
+    let mut busy = Raw::connect(server.address, &tls, &[]).await.unwrap();
+    busy.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &call("/never"))).await.unwrap();
+
+    assert_eq!(idle.ended().await.goaway.map(|(code, _)| code), Some(0), "told in good order");
+
+    busy.send(&frame(PING, 0, 0, b"present.")).await.unwrap();
+    while busy.next().await.unwrap().kind != PING {}
+}
+
+#[tokio::test]
+async fn an_old_connection_is_renewed_and_no_call_fails() {
+    let (pki, mut server, _) = start(Settings { max_age: SOON, ..Settings::default() }).await;
+    let files = pki.issue("caller", &named(&[GATEWAY]));
+    let calls = server.pool(&files, dial::Settings { connections: 1, ..dial::Settings::default() });
+    let mut seen = std::collections::HashSet::new();
+    let renewed = async {
+        while seen.len() < 4 {
+            assert_eq!(get(&calls, "/hello").await.unwrap(), "hello");
+            seen.insert(server.peers.recv().await.unwrap().remote);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), renewed).await.expect("connections are renewed");
+}
+
+#[tokio::test]
+async fn an_old_connection_ends_after_its_grace_even_with_a_call() {
+    let (_pki, server, tls) = start(Settings { max_age: SOON, max_age_grace: SOON, ..Settings::default() }).await;
+    let mut raw = Raw::connect(server.address, &tls, &[]).await.unwrap();
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &call("/never"))).await.unwrap();
+    assert_eq!(raw.ended().await.goaway.map(|(code, _)| code), Some(0));
+}
+
+#[tokio::test]
+async fn a_peer_that_gives_an_answer_no_room_loses_its_connection() {
+    let (_pki, server, tls) = start(Settings { write_stall: SOON, ..Settings::default() }).await;
+    let no_window = [(4, 0)];
+    let mut raw = Raw::connect(server.address, &tls, &no_window).await.unwrap();
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &call("/rows"))).await.unwrap();
+    raw.ended().await;
+
+    // Room at first, and then none.
+    let mut raw = Raw::connect(server.address, &tls, &[(4, 1000)]).await.unwrap();
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &call("/rows"))).await.unwrap();
+    raw.ended().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_slowly_keeps_its_connection() {
+    let stall = Duration::from_millis(600);
+    let (_pki, server, tls) = start(Settings { write_stall: stall, ..Settings::default() }).await;
+    let mut raw = Raw::connect(server.address, &tls, &[(4, 100)]).await.unwrap();
+    raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &call("/rows"))).await.unwrap();
+    // Three times the patience, in sips.
+    let mut read = 0;
+    for _ in 0..18 {
+        tokio::time::sleep(stall / 6).await;
+        raw.send(&frame(WINDOW_UPDATE, 0, 1, &100u32.to_be_bytes())).await.unwrap();
+        while read < 100 {
+            let frame = raw.next().await.unwrap();
+            read += if frame.kind == DATA { frame.payload.len() } else { 0 };
+        }
+        read -= 100;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_answer_pings_loses_its_connection() {
+    let settings = Settings { keepalive: SOON, keepalive_timeout: SOON, ..Settings::default() };
+    let (_pki, server, tls) = start(settings).await;
+    Raw::connect(server.address, &tls, &[]).await.unwrap().ended().await;
+}
+
+/// Closed at once: nothing is read from it and nothing is waited for.
+async fn is_closed(address: SocketAddr, from: [u8; 4]) -> bool {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    matches!(tokio::time::timeout(Duration::from_secs(1), stream.read(&mut [0])).await, Ok(Ok(0) | Err(_)))
+}
+
+#[tokio::test]
+async fn handshakes_over_the_cap_are_closed_by_address_and_hold_up_nobody() {
+    let (pki, server, _) = start(Settings { handshakes_per_address: 8, ..Settings::default() }).await;
+    let mut stuck = Vec::new();
+    for _ in 0..8 {
+        stuck.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    assert!(is_closed(server.address, [127, 0, 0, 1]).await, "one too many");
+    assert!(!is_closed(server.address, [127, 0, 0, 2]).await, "another address");
+    drop(stuck);
+    assert_eq!(get(&server.gateway(&pki), "/hello").await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn connections_of_one_address_leave_room_for_others() {
+    let (pki, server, _) = start(Settings { connections_per_address: 2, ..Settings::default() }).await;
+    let (one, two) = (server.gateway(&pki), server.gateway(&pki));
+    get(&one, "/hello").await.unwrap();
+    get(&two, "/hello").await.unwrap();
+    assert!(is_closed(server.address, [127, 0, 0, 1]).await);
+    assert!(!is_closed(server.address, [127, 0, 0, 2]).await);
+}
+
+#[tokio::test]
+async fn a_listener_that_is_handed_over_goes_on_when_one_of_its_holders_stops() {
+    let pki = Pki::new();
+    let tls = tls::server(&pki.issue("adapter", &named(&[ADAPTER]))).unwrap();
+    let handed_over = std::net::TcpListener::bind(free()).unwrap();
+    let run = |stop: &tokio_util::sync::CancellationToken| {
+        let copy = handed_over.try_clone().unwrap();
+        let bound = Server::adopt(copy, tls.clone(), Settings::default()).unwrap();
+        let hello = |_| async {
+            let body = http_body_util::Full::new(bytes::Bytes::from_static(b"hello"));
+            Ok::<_, std::convert::Infallible>(http::Response::new(body))
+        };
+        tokio::spawn(bound.run(hyper::service::service_fn(hello), stop.clone()))
+    };
+    let (first, second) = (tokio_util::sync::CancellationToken::new(), tokio_util::sync::CancellationToken::new());
+    let (ended, _still) = (run(&first), run(&second));
+    first.cancel();
+    ended.await.unwrap();
+
+    let files = pki.issue("gateway", &named(&[GATEWAY]));
+    for _ in 0..20 {
+        let calls = crate::world::pool(handed_over.local_addr().unwrap(), &files, dial::Settings::default());
+        assert_eq!(get(&calls, "/hello").await.unwrap(), "hello");
+    }
+}
+
+#[tokio::test]
+async fn two_listeners_share_a_port_if_both_say_so() {
+    let pki = Pki::new();
+    let tls = tls::server(&pki.issue("adapter", &named(&[ADAPTER]))).unwrap();
+    let shared = || Settings { reuse_port: true, ..Settings::default() };
+    let first = Server::bind(free(), tls.clone(), shared()).await.unwrap();
+    assert!(Server::bind(first.local_addr(), tls.clone(), serve::Settings::default()).await.is_err());
+    assert!(Server::bind(first.local_addr(), tls, shared()).await.is_ok());
+}
