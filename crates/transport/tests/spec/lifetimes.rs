@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::pki::{ADAPTER, GATEWAY, Pki, named};
-use crate::raw::{DATA, END_HEADERS, END_STREAM, HEADERS, PING, Raw, WINDOW_UPDATE, call, frame};
+use crate::raw::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, Raw, WINDOW_UPDATE, call, frame};
 use crate::world::{Running, free, get};
 
 const SOON: Duration = Duration::from_millis(120);
@@ -27,8 +27,7 @@ async fn start(settings: Settings) -> (Pki, Running, Arc<ClientConfig>) {
 
 #[tokio::test]
 async fn a_connection_on_which_no_http2_is_spoken_is_ended() {
-    let (_pki, server, tls) =
-        start(Settings { handshake: SOON, idle: Duration::from_secs(1), ..Settings::default() }).await;
+    let (_pki, server, tls) = start(Settings { handshake: SOON, write_stall: SOON, ..Settings::default() }).await;
     let silent = Raw::silent(server.address, &tls).await.unwrap();
     let mut trickling = Raw::silent(server.address, &tls).await.unwrap();
     trickling.send(b"PRI * HTTP/2.0").await.unwrap();
@@ -47,7 +46,13 @@ async fn a_connection_without_calls_is_told_to_go_and_one_with_a_call_is_not() {
     assert_eq!(idle.ended().await.goaway.map(|(code, _)| code), Some(0), "told in good order");
 
     busy.send(&frame(PING, 0, 0, b"present.")).await.unwrap();
-    while busy.next().await.unwrap().kind != PING {}
+    loop {
+        let frame = busy.next().await.unwrap();
+        assert_ne!(frame.kind, GOAWAY);
+        if frame.kind == PING {
+            break;
+        }
+    }
 }
 
 #[tokio::test]

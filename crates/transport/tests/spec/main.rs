@@ -1,6 +1,7 @@
 //! The transport through its public face, over real sockets with a throw-away CA.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod chains;
 mod dialling;
 mod files;
 mod floods;

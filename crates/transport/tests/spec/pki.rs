@@ -44,6 +44,10 @@ impl Pki {
         self.folder.path()
     }
 
+    pub(crate) fn ca(&self) -> &CertifiedIssuer<'static, KeyPair> {
+        &self.ca
+    }
+
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
