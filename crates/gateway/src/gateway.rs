@@ -232,6 +232,8 @@ impl Gateway {
         let (shutdown_delay, stopping, ends) = (self.shutdown_delay, self.stopping, self.ends);
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
+        // Whoever drops this future ends the threads too.
+        let _hurry = ends.hurry.clone().drop_guard();
         let health = tokio::spawn(health::watch(Arc::clone(&stack.policy), health, stopping.clone()));
         let pressure = stack.memory.clone();
         tokio::spawn(pressure.watch(reloader.serving.memory, ended.clone()));
@@ -249,7 +251,17 @@ impl Gateway {
             ends.hurry.run_until_cancelled(tokio::time::sleep(shutdown_delay)).await;
         }
         ends.closing.cancel();
-        workers.ended().await;
+        let hurrying = async {
+            if failed {
+                tokio::time::sleep(FAILED).await;
+                ends.hurry.cancel();
+            }
+            std::future::pending::<()>().await
+        };
+        tokio::select! {
+            () = workers.ended() => {}
+            () = hurrying => {}
+        }
         ended.cancel();
         health.await.ok();
         reloading.await.ok();
@@ -260,6 +272,9 @@ impl Gateway {
         Ok(log.close().await?)
     }
 }
+
+/// How long calls may still be refused in good order once the evidence log cannot be written.
+const FAILED: Duration = Duration::from_millis(500);
 
 /// Loads certificates, contracts and registry anew.
 #[derive(Clone)]
