@@ -18,4 +18,5 @@ mod reverse;
 mod services;
 mod story;
 mod streaming;
+mod uptime;
 mod upstream;

@@ -32,6 +32,26 @@ pub struct Agency {
     answer: Behaviour,
     serving: bool,
     seen: Seen,
+    gate: Option<Gate>,
+}
+
+/// Holds every answer back until it is opened.
+#[derive(Clone)]
+pub struct Gate {
+    open: CancellationToken,
+    came: CancellationToken,
+}
+
+impl Gate {
+    /// Lets all answers go.
+    pub fn open(&self) {
+        self.open.cancel();
+    }
+
+    /// Waits until a call stands before the gate.
+    pub async fn call_has_come(&self) {
+        self.came.cancelled().await;
+    }
 }
 
 #[derive(Clone)]
@@ -78,7 +98,7 @@ fn encode(message: &str, json: serde_json::Value) -> Vec<u8> {
 
 impl Agency {
     fn with(answer: Behaviour) -> Self {
-        Self { answer, serving: true, seen: Seen::default() }
+        Self { answer, serving: true, seen: Seen::default(), gate: None }
     }
 
     /// A `Person` with these fields.
@@ -117,6 +137,13 @@ impl Agency {
         self
     }
 
+    /// The same behind a gate.
+    pub fn gated(mut self) -> (Self, Gate) {
+        let gate = Gate { open: CancellationToken::new(), came: CancellationToken::new() };
+        self.gate = Some(gate.clone());
+        (self, gate)
+    }
+
     /// Answers, but says by `grpc.health.v1` that it does not serve.
     pub fn not_serving(mut self) -> Self {
         self.serving = false;
@@ -144,6 +171,10 @@ impl Agency {
             async move {
                 let path = request.uri().path().to_owned();
                 agency.seen.0.lock().push((path.clone(), request.headers().clone()));
+                if let Some(gate) = agency.gate.as_ref().filter(|_| path.starts_with("/civil.")) {
+                    gate.came.cancel();
+                    gate.open.cancelled().await;
+                }
                 Ok::<_, Infallible>(agency.answer(&path).await)
             }
         });

@@ -469,6 +469,16 @@ async fn plain(method: &str, address: SocketAddr, path: &str) -> String {
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
 }
 
+/// The same with the status line and headers, where there may be nobody.
+pub(crate) async fn try_get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
 /// What a TLS client without a certificate is told.
 pub(crate) async fn without_certificate(address: SocketAddr, ca: &Path) -> String {
     let mut roots = rustls::RootCertStore::empty();

@@ -8,6 +8,7 @@ pub mod binary;
 mod bus;
 mod caller;
 mod certificate;
+pub mod fleet;
 mod joining;
 pub mod load;
 pub mod people;
@@ -15,7 +16,7 @@ mod registry;
 
 use std::path::PathBuf;
 
-pub use agency::Agency;
+pub use agency::{Agency, Gate};
 pub use bus::{Builder, Bus, trust};
 pub use caller::{Answer, Ask, Caller, Failed, Refusal};
 pub use certificate::Certificate;

@@ -1,0 +1,114 @@
+//! No planned downtime, with the built binary as processes: small counts of what `--bin uptime` does at length, and the order in
+//! which a gateway ends.
+
+use std::time::Duration;
+
+use chapar_tests::Agency;
+use chapar_tests::fleet::soak::{Plan, run};
+use chapar_tests::fleet::{Client, Fleet, Load, drill};
+use chapar_tests::people::ZAHRA;
+
+/// One channel for each caller: a tonic channel with several calls at once loses those that are waiting in it while another of
+/// them still runs after a GOAWAY (hyper cancels them unsent), whoever the server is.
+async fn under_load<T>(fleet: &Fleet, act: impl AsyncFnOnce(&Load) -> T) -> T {
+    let clients: Vec<Client> = (0..6).map(|number| fleet.client(&format!("caller-{number}"))).collect();
+    let load = Load::start(&clients, 6, Duration::from_millis(2));
+    load.more(20).await;
+    let done = act(&load).await;
+    let tally = load.stop().await;
+    assert!(tally.failed.is_empty(), "{} of {} calls failed: {:?}", tally.failed.len(), tally.answered, tally.failed);
+    done
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_that_share_a_socket_are_replaced_without_a_failed_call() {
+    let fleet = Fleet::new().await;
+    let first = fleet.start().await;
+    let last = under_load(&fleet, async |load| drill::restarts(&fleet, first, 3, load).await).await;
+    last.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_shown_without_a_failed_call() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.start().await;
+    under_load(&fleet, async |load| drill::rotations(&fleet, &gateway, 3, load).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_registry_is_taken_up_without_a_failed_call() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.start().await;
+    under_load(&fleet, async |load| drill::reloads(&fleet, &gateway, 3, load).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_authorities_and_revocation_lists_are_taken_up_without_a_failed_call() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.start().await;
+    under_load(&fleet, async |load| drill::renewals(&fleet, &gateway, 2, load).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_is_revoked_is_refused_on_its_live_connection() {
+    let fleet = Fleet::new().await;
+    let _gateway = fleet.start().await;
+    assert_eq!(drill::revocations(&fleet, 2).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_told_to_stop_says_so_first_and_lets_running_calls_finish() {
+    let (agency, gate) = Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
+    let fleet = Fleet::in_front_of(agency).await.shutdown_delay(Duration::from_secs(5)).drain(Duration::from_secs(60));
+    let mut gateway = fleet.start().await;
+    let client = fleet.client("waiting");
+    let running = tokio::spawn({
+        let client = client.clone();
+        async move { client.get_person().await }
+    });
+    gate.call_has_come().await;
+
+    gateway.signal("TERM");
+    gateway.until("/readyz says no", async |gateway| gateway.page("/readyz").await.contains("503")).await;
+    let late = fleet.client("late");
+    assert!(!late.is_serving().await.unwrap(), "a new connection is still taken, and told that the gateway is going");
+    gateway.until("nobody new is taken", async |_| fleet.client("later").is_gone().await).await;
+    assert!(!running.is_finished(), "the running call has its time");
+
+    gate.open();
+    assert!(running.await.unwrap().is_ok(), "the running call is answered");
+    assert!(gateway.ended().await.success());
+    gateway.evidence_ends_with("OK").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_hurries_the_end_and_skips_nothing_of_the_evidence() {
+    let fleet = Fleet::in_front_of(Agency::streaming_without_end(ZAHRA)).await.drain(Duration::from_secs(600));
+    let mut gateway = fleet.start().await;
+    let mut stream = fleet.client("reader").children().await.unwrap();
+    assert!(stream.message().await.unwrap().is_some());
+
+    gateway.signal("TERM");
+    gateway.until("/readyz says no", async |gateway| !gateway.page("/readyz").await.contains("200 OK")).await;
+    let ended = async {
+        // An echo of the first signal is none: signals are repeated until one counts.
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            gateway.signal("TERM");
+            if gateway.has_ended() {
+                return gateway.ended().await;
+            }
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("long before the drain is over");
+    assert!(status.success(), "{status}");
+    gateway.evidence_ends_with("CANCELLED").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_soak_answers_every_call_and_its_evidence_verifies() {
+    let plan = Plan { length: Duration::from_secs(4), load: 0.3, every: Duration::from_secs(1), measure: 200 };
+    let report = run(&plan).await;
+    assert_eq!(report.failed, 0, "{report:?}");
+    assert!(report.answered > 0 && report.memory.0.is_finite() && report.descriptors.0.is_finite(), "{report:?}");
+}

@@ -1,0 +1,180 @@
+//! Gateways as processes of the built binary that share one listening socket, as `systemd` hands one over, in front of one agency's
+//! server that runs in this process. All their files can be replaced while they serve. Owns the files and the processes; what a
+//! run asks of them is the caller's.
+
+mod client;
+pub mod drill;
+mod pki;
+mod process;
+pub mod soak;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chapar_contract::Contract;
+use tokio_util::sync::DropGuard;
+
+use crate::{Agency, registry, repository};
+pub use client::{Client, Load, Tally};
+pub use pki::Pki;
+pub use process::{Gateway, Sample};
+
+const ORIGIN: &str = "fleet.lorestan.example/evidence";
+/// The one citizen that callers ask for.
+const CITIZEN: &str = crate::people::ZAHRA;
+
+/// Files, socket and upstream of the processes. Dropping it removes the folder.
+pub struct Fleet {
+    dir: tempfile::TempDir,
+    socket: TcpListener,
+    pki: Pki,
+    started: AtomicUsize,
+    shutdown_delay: Duration,
+    drain: Duration,
+    _agency: DropGuard,
+}
+
+impl Fleet {
+    /// An agency's server that answers at once, and everything that gateways need.
+    pub async fn new() -> Self {
+        Self::in_front_of(Agency::answering(serde_json::json!({"nationalId": CITIZEN, "givenName": "زهرا"}))).await
+    }
+
+    /// The same with another server.
+    ///
+    /// # Panics
+    /// If a file cannot be written or a port not be had.
+    pub async fn in_front_of(agency: Agency) -> Self {
+        chapar_transport::tls::install_provider();
+        let dir = tempfile::tempdir().expect("a folder");
+        let pki = Pki::new(&dir.path().join("pki"));
+        pki.issue("bus/lorestan/gateway", "gateway");
+        pki.issue("gov/civil-registry/adapter", "adapter");
+        let (stop, _, upstream) = agency.serve(pki.folder()).await;
+        let contract = patient_contract(dir.path());
+        write_registry(dir.path(), &contract, &pki, upstream);
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self {
+            dir,
+            socket,
+            pki,
+            started: AtomicUsize::new(0),
+            shutdown_delay: Duration::ZERO,
+            drain: Duration::from_secs(10),
+            _agency: stop.drop_guard(),
+        }
+    }
+
+    /// How long a stopping gateway says so before it takes no more.
+    pub fn shutdown_delay(mut self, delay: Duration) -> Self {
+        self.shutdown_delay = delay;
+        self
+    }
+
+    /// How long running calls may go on after that.
+    pub fn drain(mut self, drain: Duration) -> Self {
+        self.drain = drain;
+        self
+    }
+
+    /// Where calls are taken, by whichever process accepts them.
+    ///
+    /// # Panics
+    /// If the system does not say.
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().expect("a bound socket has an address")
+    }
+
+    /// The authority and the files of the listener.
+    pub fn pki(&self) -> &Pki {
+        &self.pki
+    }
+
+    /// Another process with an evidence log of its own; ready when this returns.
+    pub async fn start(&self) -> Gateway {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let folder = self.dir.path().join(format!("gateway-{number}"));
+        std::fs::create_dir(&folder).expect("a folder");
+        std::fs::write(folder.join("gateway.toml"), self.settings()).expect("gateway.toml");
+        let at = |name: &str| folder.join(name);
+        chapar_evidence::create_keys(ORIGIN, &at("evidence.key"), &at("evidence.pub"), &at("period.key"))
+            .expect("keys");
+        Gateway::start(folder, &self.socket).await
+    }
+
+    fn settings(&self) -> String {
+        format!(
+            r#"[gateway]
+listen    = "{address}"
+admin     = "127.0.0.1:0"
+identity  = {{ cert = "../pki/gateway.crt", key = "../pki/gateway.key", trust = "../pki/trust.crt", crl = "../pki/ca.crl" }}
+registry  = "../registry"
+contracts = ["../contracts/civil"]
+drain     = "{drain}ms"
+shutdown_delay = "{delay}ms"
+
+[evidence]
+path        = "evidence"
+origin      = "{ORIGIN}"
+signing_key = "evidence.key"
+period_key  = "period.key"
+"#,
+            address = self.address(),
+            drain = self.drain.as_millis(),
+            delay = self.shutdown_delay.as_millis(),
+        )
+    }
+
+    /// A client as the welfare agency with the files that a fresh certificate needs, named after it.
+    pub fn client(&self, name: &str) -> Client {
+        self.pki.issue(registry::WELFARE, name);
+        Client::new(self.address(), self.pki.folder(), name)
+    }
+
+    /// Changes a word of a grant, by a file that is renamed into place.
+    pub fn edit_grant(&self, basis: &str) {
+        let path = self.dir.path().join("registry/gov/civil-registry.toml");
+        let text = std::fs::read_to_string(&path).expect("a registry file");
+        let changed = text
+            .lines()
+            .map(|line| if line.starts_with("basis ") { format!("basis    = \"{basis}\"") } else { line.to_owned() });
+        replace(&path, &(changed.collect::<Vec<_>>().join("\n") + "\n"));
+    }
+}
+
+/// Renames a new file into the place of an old one, as an operator's tools do.
+///
+/// # Panics
+/// If it cannot be written.
+pub(crate) fn replace(path: &Path, text: &str) {
+    let mut beside: PathBuf = path.to_owned();
+    // A registry passes over names that begin with a dot.
+    beside.set_file_name(format!(".new-{}", path.file_name().unwrap_or_default().to_string_lossy()));
+    std::fs::write(&beside, text).expect("a file");
+    std::fs::rename(&beside, path).expect("a rename");
+}
+
+/// The civil contract with time enough for a call that waits until the gateway ends.
+fn patient_contract(root: &Path) -> Contract {
+    let text = std::fs::read_to_string(repository().join("proto/civil/v1/civil.proto")).expect("the civil contract");
+    let text = text.replace("seconds: 1 }", "seconds: 30 }").replace("seconds: 2 }", "seconds: 300 }");
+    let folder = root.join("contracts/civil/v1");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("civil.proto"), text).expect("a contract");
+    Contract::load(&root.join("contracts/civil")).expect("the civil contract")
+}
+
+fn write_registry(root: &Path, contract: &Contract, pki: &Pki, upstream: SocketAddr) {
+    for (name, text) in registry::FILES {
+        let text = text
+            .replace("{issuer}", &pki.issuer())
+            .replace("{digest}", contract.digest())
+            .replace("{endpoint}", &format!("https://127.0.0.1:{}", upstream.port()))
+            .replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
+        let path = root.join("registry").join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a registry file");
+    }
+}

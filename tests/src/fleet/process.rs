@@ -1,0 +1,203 @@
+//! One gateway process: started on a socket that it inherits, watched through its admin pages and `/proc`, and ended by signals.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::binary::chapar;
+
+/// The socket comes as standard input, becomes descriptor 3, and is named by the process's own number, as `systemd` does it.
+const HAND_OVER: &str = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\"";
+/// Longest wait for anything that a process is to do.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// A running gateway. Dropping it kills it.
+pub struct Gateway {
+    child: Child,
+    folder: PathBuf,
+    admin: SocketAddr,
+}
+
+/// What a process holds at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Resident memory in bytes.
+    pub resident: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+}
+
+impl Gateway {
+    pub(crate) async fn start(folder: PathBuf, socket: &TcpListener) -> Self {
+        let log = folder.join("gateway.log");
+        let errors = std::fs::File::create(&log).expect("a log file");
+        let socket = OwnedFd::from(socket.try_clone().expect("the socket"));
+        let mut child = Command::new("sh")
+            .args(["-c", HAND_OVER])
+            .arg(chapar())
+            .args(["gateway", "--log-format", "json", "--config"])
+            .arg(folder.join("gateway.toml"))
+            .stdin(Stdio::from(socket))
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn()
+            .expect("the binary runs");
+        let began = Instant::now();
+        let admin = loop {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            if let Some(admin) = said.lines().find_map(admin_address) {
+                break admin;
+            }
+            let ended = child.try_wait().expect("its state").is_some();
+            assert!(!ended && began.elapsed() < WITHIN, "the gateway does not serve:\n{said}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let gateway = Self { child, folder, admin };
+        gateway.until("it is ready", async |gateway| gateway.page("/readyz").await.contains("200 OK")).await;
+        gateway
+    }
+
+    /// An admin page, status line and headers included; empty if there is none.
+    pub async fn page(&self, path: &str) -> String {
+        crate::caller::try_get(self.admin, path).await.unwrap_or_default()
+    }
+
+    /// How many reloads of `what` were taken up.
+    pub async fn reloads(&self, what: &str) -> u64 {
+        let page = self.page("/metrics").await;
+        let (what, ok) = (format!("what=\"{what}\""), "result=\"ok\"");
+        let line =
+            page.lines().find(|line| line.contains("reloads_total") && line.contains(&what) && line.contains(ok));
+        line.and_then(|line| line.rsplit(' ').next()).and_then(|count| count.parse().ok()).unwrap_or(0)
+    }
+
+    /// Waits until `state` holds.
+    ///
+    /// # Panics
+    /// If it does not within a minute.
+    pub async fn until(&self, what: &str, state: impl AsyncFn(&Self) -> bool) {
+        let began = Instant::now();
+        while !state(self).await {
+            assert!(began.elapsed() < WITHIN, "{what}: not within {WITHIN:?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the process logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("gateway.log")).unwrap_or_default()
+    }
+
+    /// Sends a signal, e.g. `TERM` or `HUP`.
+    ///
+    /// # Panics
+    /// If `kill` cannot be run.
+    pub fn signal(&self, name: &str) {
+        Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().expect("kill runs");
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// If it does not come within a minute.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                return status;
+            }
+            assert!(began.elapsed() < WITHIN, "the gateway does not end\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// SIGTERM, and the end that must follow: exit 0, and evidence that verifies. The log's folder, whose process is gone.
+    ///
+    /// # Panics
+    /// If either does not come.
+    pub async fn stop(mut self) -> PathBuf {
+        self.signal("TERM");
+        let status = self.ended().await;
+        assert!(status.success(), "SIGTERM ends a gateway with exit 0, not {status}\n{}", self.log());
+        verify_evidence(&self.folder);
+        self.folder.clone()
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Panics
+    /// If the system does not say.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("its state").is_some()
+    }
+
+    /// Once it has ended: its evidence verifies, and the newest record has this outcome.
+    ///
+    /// # Panics
+    /// If not.
+    pub async fn evidence_ends_with(&self, outcome: &str) {
+        verify_evidence(&self.folder);
+        let at = |name: &str| self.folder.join(name);
+        let config = chapar_evidence::Config {
+            path: at("evidence"),
+            origin: super::ORIGIN.to_owned(),
+            signing_key: at("evidence.key"),
+            period_key: at("period.key"),
+            checkpoint_every: Duration::from_secs(1),
+            queue: 16,
+        };
+        let log = chapar_evidence::Log::open(config, chapar_model::Clock::system()).expect("the log opens");
+        let newest = log.size().await.checked_sub(1).expect("a record");
+        assert_eq!(log.record(newest).await.expect("a record").outcome, outcome);
+        log.close().await.expect("the log closes");
+    }
+
+    /// The process's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it holds now.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn sample(&self) -> Sample {
+        let proc = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let status = std::fs::read_to_string(proc.join("status")).expect("a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().expect("a number");
+        let descriptors = std::fs::read_dir(proc.join("fd")).expect("its descriptors").count() as u64;
+        Sample { resident: kib * 1024, descriptors }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Verifies a log with the built binary, from its bytes on disk.
+///
+/// # Panics
+/// If it does not verify.
+pub(crate) fn verify_evidence(folder: &Path) {
+    let output = Command::new(chapar())
+        .args(["evidence", "verify"])
+        .arg(folder.join("evidence"))
+        .arg("--trust")
+        .arg(folder.join("evidence.pub"))
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}{}", folder.display(), String::from_utf8_lossy(&output.stdout));
+}
+
+fn admin_address(line: &str) -> Option<SocketAddr> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let fields = line.get("fields").unwrap_or(&line);
+    fields.get("admin")?.as_str()?.parse().ok()
+}
