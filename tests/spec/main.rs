@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
 
 mod architecture;
+mod bad_input;
 mod bench;
 mod config;
 mod evidence;
@@ -11,6 +12,9 @@ mod isolation;
 mod limits;
 mod minimise;
 mod policy;
+#[expect(dead_code, reason = "the transport's tests use the rest")]
+#[path = "../../crates/transport/tests/spec/raw.rs"]
+mod raw;
 mod readme;
 mod reload;
 mod request;

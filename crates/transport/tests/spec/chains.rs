@@ -83,7 +83,7 @@ async fn listener(files: &Files) -> Running {
 }
 
 #[tokio::test]
-async fn each_wrong_chain_and_handshake_hears_from_its_alert_and_nothing_else() {
+async fn each_wrong_chain_and_handshake_is_told_its_alert_and_nothing_else() {
     let pki = Pki::new();
     let mut server = listener(&server_files(&pki)).await;
     assert_eq!(Stranger::good(&pki).hears_from(&server, &pki).await, None, "all is well");
