@@ -22,5 +22,5 @@ mod reverse;
 mod services;
 mod story;
 mod streaming;
-mod uptime;
 mod upstream;
+mod uptime;
