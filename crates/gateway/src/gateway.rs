@@ -22,6 +22,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::admin::{self, Admin};
 use crate::config::Config;
+use crate::error::Error;
 use crate::health;
 use crate::memory::Pressure;
 use crate::observe::Observer;
@@ -39,42 +40,6 @@ pub struct Parts {
     pub clock: Clock,
     /// Where spans and metrics go.
     pub telemetry: Arc<Telemetry>,
-}
-
-/// Why a gateway cannot start or go on.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum Error {
-    /// A contract folder cannot be used.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Contract(#[from] chapar_contract::Error),
-    /// The registry cannot be used.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Registry(#[from] chapar_registry::LoadErrors),
-    /// A certificate or key cannot be used, or the port cannot be had.
-    #[error(transparent)]
-    Transport(#[from] chapar_transport::Error),
-    /// The admin address cannot be had.
-    #[error("cannot listen on {address} for the admin pages")]
-    Admin {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The system gives no more threads.
-    #[error("cannot start the threads that serve")]
-    Threads(#[source] std::io::Error),
-    /// The evidence log cannot be opened or closed.
-    #[error(transparent)]
-    Evidence(#[from] chapar_evidence::Error),
-    /// The evidence log failed while serving; what is on disk must be verified by a restart.
-    #[error("the evidence log failed; restart to verify what is on disk")]
-    EvidenceFailed,
-    /// The gateway's own descriptors cannot be read.
-    #[error(transparent)]
-    Descriptors(#[from] crate::reflection::BadDescriptors),
 }
 
 /// A gateway that holds its ports and files, and does not serve yet.

@@ -7,6 +7,7 @@
 mod admin;
 mod commitment;
 mod config;
+mod error;
 mod gateway;
 mod health;
 mod identify;
@@ -25,6 +26,7 @@ mod upstream;
 mod workers;
 
 pub use config::{Config, ConfigError, Evidence, Serving, Telemetry as TelemetryConfig};
-pub use gateway::{Error, Gateway, Parts, Reload};
+pub use error::Error;
+pub use gateway::{Gateway, Parts, Reload};
 pub use reflection::BadDescriptors;
 pub use refusal::{DEFAULT_HELP, DOMAIN, Refusal};

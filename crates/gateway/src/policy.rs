@@ -15,7 +15,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 
 use crate::config::Serving;
-use crate::gateway::Error;
+use crate::error::Error;
 use crate::meta::{self, Meta};
 use crate::reflection::{Directory, Reflection};
 use crate::upstream::Upstreams;

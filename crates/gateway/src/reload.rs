@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Serving;
-use crate::gateway::Error;
+use crate::error::Error;
 use crate::policy::{self, Own, Policy};
 use watch::Watched;
 

@@ -1,0 +1,39 @@
+//! Why a gateway cannot start or go on.
+
+use std::net::SocketAddr;
+
+/// Why a gateway cannot start or go on.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    /// A contract folder cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Contract(#[from] chapar_contract::Error),
+    /// The registry cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Registry(#[from] chapar_registry::LoadErrors),
+    /// A certificate or key cannot be used, or the port cannot be had.
+    #[error(transparent)]
+    Transport(#[from] chapar_transport::Error),
+    /// The admin address cannot be had.
+    #[error("cannot listen on {address} for the admin pages")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system gives no more threads.
+    #[error("cannot start the threads that serve")]
+    Threads(#[source] std::io::Error),
+    /// The evidence log cannot be opened or closed.
+    #[error(transparent)]
+    Evidence(#[from] chapar_evidence::Error),
+    /// The evidence log failed while serving; what is on disk must be verified by a restart.
+    #[error("the evidence log failed; restart to verify what is on disk")]
+    EvidenceFailed,
+    /// The gateway's own descriptors cannot be read.
+    #[error(transparent)]
+    Descriptors(#[from] crate::reflection::BadDescriptors),
+}
