@@ -8,8 +8,6 @@ use chapar_tests::fleet::soak::{Plan, run};
 use chapar_tests::fleet::{Client, Fleet, Load, drill};
 use chapar_tests::people::ZAHRA;
 
-/// One channel for each caller: a tonic channel with several calls at once loses those that are waiting in it while another of
-/// them still runs after a GOAWAY (hyper cancels them unsent), whoever the server is.
 async fn under_load<T>(fleet: &Fleet, act: impl AsyncFnOnce(&Load) -> T) -> T {
     let clients: Vec<Client> = (0..6).map(|number| fleet.client(&format!("caller-{number}"))).collect();
     let load = Load::start(&clients, 6, Duration::from_millis(2));
@@ -20,11 +18,16 @@ async fn under_load<T>(fleet: &Fleet, act: impl AsyncFnOnce(&Load) -> T) -> T {
     done
 }
 
+/// That no call fails is `foreign/interop/test_restarts`, with gRPC's own client: tonic's does not send again what a GOAWAY has left
+/// untouched, and loses a few calls in a thousand.
 #[tokio::test(flavor = "multi_thread")]
-async fn gateways_that_share_a_socket_are_replaced_without_a_failed_call() {
+async fn gateways_that_share_a_socket_follow_each_other_and_end_in_order() {
     let fleet = Fleet::new().await;
     let first = fleet.start().await;
-    let last = under_load(&fleet, async |load| drill::restarts(&fleet, first, 3, load).await).await;
+    let clients: Vec<Client> = (0..6).map(|number| fleet.client(&format!("caller-{number}"))).collect();
+    let load = Load::start(&clients, 6, Duration::from_millis(2));
+    let last = drill::restarts(&fleet, first, 3, &load).await;
+    load.stop().await;
     last.stop().await;
 }
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import world  # noqa: E402 (after the path)
 
-MODULES = ["test_cases", "test_compression", "test_metadata", "test_endings", "test_deadlines", "test_bounds"]
+MODULES = ["test_cases", "test_compression", "test_metadata", "test_endings", "test_deadlines", "test_bounds", "test_restarts"]
 
 
 def main():

@@ -38,14 +38,17 @@ ALL = {
 # Someone who may not see the user's name, so that answers are taken apart.
 LESS = {"UnaryCall": ["payload.type", "payload.body"]}
 
+HAND_OVER = 'exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$0" "$@"'
+
 READY_WITHIN = 30.0
 STOPPED_WITHIN = 20.0
 
 
 class Gateway:
-    """One process. `address` is where calls are taken."""
+    """One process. `address` is where calls are taken: on a port of its own, or on a socket that it inherits as `systemd` hands
+    one over, and shares with others."""
 
-    def __init__(self, folder, authority, upstream):
+    def __init__(self, folder, authority, upstream, socket=None):
         self.folder = folder
         folder.mkdir()
         self._registry(authority, upstream)
@@ -61,7 +64,10 @@ class Gateway:
         self.log = folder / "gateway.log"
         with open(self.log, "wb") as log:
             command = [BINARY, "gateway", "--config", str(folder / "gateway.toml"), "--log-format", "json"]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            if socket is not None:
+                # Standard input becomes descriptor 3, named by the process's own number.
+                command = ["sh", "-c", HAND_OVER, *command]
+            self.process = subprocess.Popen(command, stdin=socket or subprocess.DEVNULL, stdout=log, stderr=log)
         self.address, self.admin = self._wait_until_it_serves()
 
     def _registry(self, authority, upstream):

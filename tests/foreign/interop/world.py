@@ -58,9 +58,9 @@ def gateway():
     return start_gateway("gateway", server()[2])
 
 
-def start_gateway(name, upstream):
+def start_gateway(name, upstream, socket=None):
     """A gateway of its own in front of the server at that port."""
-    started = gateway_module().Gateway(FOLDER / name, authority(), upstream)
+    started = gateway_module().Gateway(FOLDER / name, authority(), upstream, socket)
     _running.append(started)
     return started
 
@@ -77,6 +77,12 @@ def channel(address, subsystem=None, **options):
     credentials = grpc.ssl_channel_credentials(authority().cert.read_bytes(), key.read_bytes(), cert.read_bytes())
     plain = {"grpc.ssl_target_name_override": "localhost", "grpc.use_local_subchannel_pool": 1, "grpc.enable_retries": 0}
     return grpc.secure_channel(address, credentials, list({**plain, **options}.items()))
+
+
+def end_gateway(test, running):
+    """SIGTERM, and the exit in order that must follow."""
+    _running.remove(running)
+    test.assertEqual(running.stop(), 0)
 
 
 class Wire:

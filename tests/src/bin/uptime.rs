@@ -5,8 +5,8 @@
 //! `cargo run --release -p chapar-tests --bin uptime -- [--restarts 50] [--rotations 100] [--reloads 100] [--renewals 50]
 //! [--revocations 20] [--callers 16] [--channels 16]`
 //!
-//! A channel is one connection. tonic's own channel, given several calls at once, loses those that wait in it unsent when a GOAWAY
-//! comes while another call still runs: with fewer channels than callers, such losses of the client are counted too.
+//! The client is tonic's channel, one connection each. It does not send again what a GOAWAY has left untouched, so a rolling
+//! restart loses calls with it that gRPC's own client keeps (`tests/foreign/interop/test_restarts.py`); they are counted here.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
