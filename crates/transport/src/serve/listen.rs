@@ -222,7 +222,7 @@ impl Arrival {
     {
         let remote = self.remote;
         // Boxed, so that its memory is free again while the connection lives.
-        let (stream, peer) = match Box::pin(self.handshake(stream)).await {
+        let (stream, peer) = match Box::pin(self.handshake(stream, &place)).await {
             Ok(known) => known,
             Err(why) => return tracing::info!(%remote, why, "no connection"),
         };
@@ -235,7 +235,7 @@ impl Arrival {
         }
     }
 
-    async fn handshake(&self, stream: TcpStream) -> Result<(TlsStream<TcpStream>, Arc<Peer>), String> {
+    async fn handshake(&self, stream: TcpStream, place: &Place) -> Result<(TlsStream<TcpStream>, Arc<Peer>), String> {
         let Self { tls, settings, stop, remote } = self;
         // A connection that cannot be told to be quick is slow, and no worse.
         stream.set_nodelay(true).ok();
@@ -251,6 +251,7 @@ impl Arrival {
             accepted = TlsAcceptor::from(config).accept(stream) => accepted.map_err(|error| error.to_string())?,
             () = tokio::time::sleep(settings.handshake) => return Err("the TLS handshake took too long".to_owned()),
             () = late => return Err("the listener stops".to_owned()),
+            () = place.needed() => return Err("another address needs its place".to_owned()),
         };
         let (_, session) = stream.get_ref();
         if session.alpn_protocol().is_none() {

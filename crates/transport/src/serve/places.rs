@@ -1,11 +1,15 @@
 //! Who takes up how many connections, and how many of those are still in their handshake. Asked when a connection comes and
 //! goes, never for a call.
+//!
+//! When all handshakes that there may be are under way, a newcomer takes the place of the oldest of the address that has most
+//! of them: so who holds many addresses' worth of handshakes open keeps out no one who holds few.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
 
@@ -15,14 +19,18 @@ pub struct Places(Arc<Mutex<Taken>>);
 
 #[derive(Debug, Default)]
 struct Taken {
-    all: Count,
-    by_address: HashMap<IpAddr, Count>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Count {
     connections: usize,
     handshakes: usize,
+    by_address: HashMap<IpAddr, Own>,
+    next: u64,
+}
+
+/// What one address has taken.
+#[derive(Debug, Default)]
+struct Own {
+    connections: usize,
+    /// Those in their handshake by number, the oldest first.
+    handshakes: VecDeque<(u64, CancellationToken)>,
 }
 
 /// One connection's place, free again when it is dropped.
@@ -30,63 +38,84 @@ struct Count {
 pub struct Place {
     places: Places,
     address: IpAddr,
-    in_handshake: bool,
+    number: u64,
+    needed: CancellationToken,
 }
 
 impl Places {
     /// A place for a new connection that begins its handshake; none if a cap is reached, whose name is given.
     pub(super) fn take(&self, address: IpAddr, settings: &Settings) -> Result<Place, &'static str> {
         let address = network(address);
-        let mut taken = self.0.lock();
-        let own = taken.by_address.get(&address).copied().unwrap_or_default();
+        let taken = &mut *self.0.lock();
+        let (own, own_handshakes) =
+            taken.by_address.get(&address).map_or((0, 0), |own| (own.connections, own.handshakes.len()));
         let caps = [
-            (taken.all.connections, settings.connections, "connections"),
-            (taken.all.handshakes, settings.handshakes, "handshakes"),
-            (own.connections, settings.connections_per_address, "connections_per_address"),
-            (own.handshakes, settings.handshakes_per_address, "handshakes_per_address"),
+            (taken.connections, settings.connections, "connections"),
+            (own, settings.connections_per_address, "connections_per_address"),
+            (own_handshakes, settings.handshakes_per_address, "handshakes_per_address"),
         ];
         if let Some((_, _, cap)) = caps.into_iter().find(|(taken, cap, _)| taken >= cap) {
             return Err(cap);
         }
-        for count in taken.both(address) {
-            count.connections += 1;
-            count.handshakes += 1;
+        if taken.handshakes >= settings.handshakes && !taken.make_room_for(own_handshakes) {
+            return Err("handshakes");
         }
-        Ok(Place { places: self.clone(), address, in_handshake: true })
+        let (number, needed) = (taken.next, CancellationToken::new());
+        taken.next += 1;
+        taken.connections += 1;
+        taken.handshakes += 1;
+        let own = taken.by_address.entry(address).or_default();
+        own.connections += 1;
+        own.handshakes.push_back((number, needed.clone()));
+        Ok(Place { places: self.clone(), address, number, needed })
     }
 
     /// How many connections there are.
     pub fn connections(&self) -> usize {
-        self.0.lock().all.connections
+        self.0.lock().connections
     }
 }
 
 impl Taken {
-    fn both(&mut self, address: IpAddr) -> [&mut Count; 2] {
-        [&mut self.all, self.by_address.entry(address).or_default()]
+    /// Takes a handshake's place away, for an address that has so many; from one that will have no fewer left.
+    fn make_room_for(&mut self, has: usize) -> bool {
+        let most = self.by_address.values_mut().max_by_key(|own| own.handshakes.len());
+        let Some(most) = most.filter(|most| most.handshakes.len() > has + 1) else { return false };
+        if let Some((_, needed)) = most.handshakes.pop_front() {
+            needed.cancel();
+            self.handshakes -= 1;
+        }
+        true
     }
 }
 
 impl Place {
     /// The handshake is over.
     pub(super) fn admitted(&mut self) {
-        if std::mem::take(&mut self.in_handshake) {
-            for count in self.places.0.lock().both(self.address) {
-                count.handshakes = count.handshakes.saturating_sub(1);
-            }
+        let taken = &mut *self.places.0.lock();
+        let Some(own) = taken.by_address.get_mut(&self.address) else { return };
+        if let Some(at) = own.handshakes.iter().position(|(number, _)| *number == self.number) {
+            own.handshakes.remove(at);
+            taken.handshakes -= 1;
         }
+    }
+
+    /// Ends when the place is needed for another, which can be during the handshake only.
+    pub(super) async fn needed(&self) {
+        self.needed.cancelled().await;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.admitted();
-        let mut taken = self.places.0.lock();
-        for count in taken.both(self.address) {
-            count.connections = count.connections.saturating_sub(1);
-        }
-        if taken.by_address.get(&self.address).is_some_and(|count| count.connections == 0) {
-            taken.by_address.remove(&self.address);
+        let taken = &mut *self.places.0.lock();
+        taken.connections -= 1;
+        if let Some(own) = taken.by_address.get_mut(&self.address) {
+            own.connections -= 1;
+            if own.connections == 0 {
+                taken.by_address.remove(&self.address);
+            }
         }
     }
 }
@@ -126,6 +155,7 @@ mod tests {
             let held = places.take(address(1), &settings).unwrap();
             assert!(places.take(address(1), &settings).is_err());
             assert_eq!(places.take(address(2), &settings).map(drop), other);
+            assert!(!held.needed.is_cancelled());
             drop(held);
             assert!(places.take(address(1), &settings).is_ok());
             assert!(places.0.lock().by_address.is_empty(), "nothing is kept of who has left");
@@ -143,6 +173,25 @@ mod tests {
         assert_eq!(places.connections(), 2);
         drop((first, second));
         assert_eq!(places.connections(), 0);
+    }
+
+    #[test]
+    fn when_handshakes_are_full_the_oldest_of_who_has_most_makes_room_for_who_has_fewer() {
+        let settings = Settings { handshakes: 4, ..Settings::default() };
+        let places = Places::default();
+        let many: Vec<_> = (0..4).map(|_| places.take(address(1), &settings).unwrap()).collect();
+
+        let first = places.take(address(2), &settings).unwrap();
+        let second = places.take(address(2), &settings).unwrap();
+
+        let needed: Vec<_> = many.iter().map(|place| place.needed.is_cancelled()).collect();
+        assert_eq!(needed, [true, true, false, false]);
+        assert_eq!(places.take(address(2), &settings).map(drop), Err("handshakes"), "no more than others have");
+        assert_eq!(places.take(address(1), &settings).map(drop), Err("handshakes"));
+        assert!(places.take(address(3), &settings).is_ok());
+        drop((many, first, second));
+        let left = places.0.lock();
+        assert_eq!((left.connections, left.handshakes, left.by_address.len()), (0, 0, 0));
     }
 
     #[test]

@@ -17,7 +17,8 @@ use crate::peer::Peer;
 pub struct Settings {
     /// The longest TLS handshake; also the longest wait after it for the first bytes of HTTP/2. Default 5 s.
     pub handshake: Duration,
-    /// Handshakes at once; more are closed as they come. Default 1,024.
+    /// Handshakes at once; for one more, the oldest of the address that has most is closed, or the newcomer if that has as many.
+    /// Default 1,024.
     pub handshakes: usize,
     /// Handshakes at once from one address (IPv6: from one /64). Default 64.
     pub handshakes_per_address: usize,

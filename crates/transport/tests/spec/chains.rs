@@ -141,7 +141,7 @@ async fn an_intermediate_is_checked_as_its_leaves_are() {
 }
 
 #[tokio::test]
-async fn an_older_tls_hears_from_that_its_version_is_not_spoken() {
+async fn an_older_tls_is_told_that_its_version_is_not_spoken() {
     let pki = Pki::new();
     let server = listener(&server_files(&pki)).await;
     // A hello of TLS 1.2 (RFC 5246, 7.4.1.2): version, 32 random bytes, no session, two suites, no compression, and the

@@ -117,7 +117,11 @@ impl Raw {
 
     /// Connects, and says nothing after the handshake.
     pub(crate) async fn silent(address: SocketAddr, tls: &Arc<ClientConfig>) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::silent_over(TcpStream::connect(address).await?, tls).await
+    }
+
+    /// The same over a connection that there is.
+    pub(crate) async fn silent_over(stream: TcpStream, tls: &Arc<ClientConfig>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let name = "localhost".try_into().map_err(io::Error::other)?;
         let io = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
@@ -134,12 +138,12 @@ impl Raw {
         read(&mut self.io).await
     }
 
-    /// Reads until the connection ends; at most half a minute.
+    /// Reads until the connection ends; at most a minute.
     pub(crate) async fn ended(self) -> Ended {
         self.flood(|_| None).await
     }
 
-    /// Writes what `next` gives for 0, 1, … while reading, until the connection ends; at most half a minute.
+    /// Writes what `next` gives for 0, 1, … while reading, until the connection ends; at most a minute.
     pub(crate) async fn flood(self, mut next: impl FnMut(u32) -> Option<Vec<u8>>) -> Ended {
         let (mut reading, mut writing) = tokio::io::split(self.io);
         let mut ended = Ended::default();
@@ -174,7 +178,7 @@ impl Raw {
                 () = read => {}
             }
         };
-        assert!(tokio::time::timeout(Duration::from_secs(30), until).await.is_ok(), "the connection does not end");
+        assert!(tokio::time::timeout(Duration::from_secs(60), until).await.is_ok(), "the connection does not end");
         ended
     }
 }
