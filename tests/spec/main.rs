@@ -6,6 +6,7 @@ mod bad_input;
 mod bench;
 mod config;
 mod evidence;
+mod fair;
 mod faults;
 mod identity;
 mod isolation;

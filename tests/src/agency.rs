@@ -82,6 +82,14 @@ impl Seen {
         self.0.lock().iter().filter(|(called, _)| called == path).count()
     }
 
+    /// Whose calls came, in this order.
+    pub fn callers(&self) -> Vec<String> {
+        let caller = |headers: HeaderMap| {
+            headers.get("chapar-caller").and_then(|caller| caller.to_str().ok()).unwrap_or_default().to_owned()
+        };
+        self.calls().into_iter().map(caller).collect()
+    }
+
     /// The gateway also asks for the health, which is no call.
     fn calls(&self) -> Vec<HeaderMap> {
         let seen = self.0.lock();

@@ -62,6 +62,8 @@ pub struct Refusal {
     pub localized: Option<String>,
     /// `RetryInfo`.
     pub retry_after: Option<Duration>,
+    /// `grpc-retry-pushback-ms`.
+    pub pushback_ms: Option<i64>,
     /// `Help`'s link.
     pub help: Option<String>,
     /// `BadRequest`.
@@ -441,6 +443,7 @@ impl Refusal {
             message: status.message().to_owned(),
             localized: details.localized_message().map(|localized| localized.message.clone()),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
+            pushback_ms: text(trailers, "grpc-retry-pushback-ms").and_then(|wait| wait.parse().ok()),
             help: details.help().and_then(|help| help.links.first()).map(|link| link.url.clone()),
             violations: violations.into_iter().map(|v| Violation { field: v.field, rule: v.description }).collect(),
             entry: text(trailers, "chapar-entry").map(str::to_owned),

@@ -16,7 +16,7 @@ mod registry;
 
 use std::path::PathBuf;
 
-pub use agency::{Agency, Gate};
+pub use agency::{Agency, Gate, Seen};
 pub use bus::{Builder, Bus, trust};
 pub use caller::{Answer, Ask, Caller, Failed, Refusal};
 pub use certificate::Certificate;

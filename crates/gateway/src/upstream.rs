@@ -10,6 +10,7 @@ mod fingerprint;
 mod joined;
 mod outgoing;
 mod place;
+mod places;
 mod service;
 mod watch;
 
@@ -133,7 +134,7 @@ impl Upstreams {
         let nowhere = || down("the registry names no endpoint");
         let service = self.services.get(service).ok_or_else(nowhere)?;
         let route = service.route(path.as_str()).ok_or_else(nowhere)?;
-        let place = service.place()?;
+        let place = service.place(caller, deadline).await?;
         service.budget.earn();
         let mut passed: Vec<Arc<Endpoint>> = Vec::new();
         let mut refusal = None;

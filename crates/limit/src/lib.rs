@@ -2,6 +2,8 @@
 //!
 //! Deliberately absent: who the caller is and what a grant allows; the registry decides that.
 
+mod fair;
 mod limiter;
 
+pub use fair::{Bounds, Charge, Fair, Ticket, Turn, Waiting};
 pub use limiter::{Admission, Denied, Limiter};

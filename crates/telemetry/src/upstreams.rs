@@ -20,6 +20,8 @@ pub struct UpstreamMetrics {
     ejections: Family<ServiceLabels, Counter>,
     ejected: Family<ServiceLabels, Gauge>,
     up: Family<ServiceLabels, Gauge>,
+    waiting: Family<ServiceLabels, Gauge>,
+    turned_away: Family<ServiceLabels, Counter>,
 }
 
 /// Figures of one service, resolved once and kept beside it.
@@ -33,6 +35,10 @@ pub struct ServiceFigures {
     pub ejected: Gauge,
     /// Endpoints that are connected and say that they serve.
     pub up: Gauge,
+    /// Calls that wait for their turn at a service that is full.
+    pub waiting: Gauge,
+    /// Calls that were refused because its queue was full, or too long for them.
+    pub turned_away: Counter,
 }
 
 impl UpstreamMetrics {
@@ -44,6 +50,8 @@ impl UpstreamMetrics {
             ejections: self.ejections.get_or_create_owned(&labels),
             ejected: self.ejected.get_or_create_owned(&labels),
             up: self.up.get_or_create_owned(&labels),
+            waiting: self.waiting.get_or_create_owned(&labels),
+            turned_away: self.turned_away.get_or_create_owned(&labels),
         }
     }
 
@@ -52,5 +60,7 @@ impl UpstreamMetrics {
         registry.register("upstream_ejections", "Times an endpoint was left alone for failing", self.ejections.clone());
         registry.register("upstream_endpoints_ejected", "Endpoints that are left alone now", self.ejected.clone());
         registry.register("upstream_endpoints_up", "Endpoints that are connected and serve", self.up.clone());
+        registry.register("upstream_waiting", "Calls that wait for their turn at a full service", self.waiting.clone());
+        registry.register("upstream_turned_away", "Calls refused by a full queue", self.turned_away.clone());
     }
 }

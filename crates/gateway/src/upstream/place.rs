@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::breaker::Leave;
 use super::endpoint::Endpoint;
+use super::places::Taken;
 
 /// How an exchange ended, as far as the provider is to blame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,13 +18,13 @@ pub(crate) enum Outcome {
 
 /// A call's place at a provider: one of the calls that the service serves at once. Held until the response's body has ended.
 pub(crate) struct Place {
-    _permit: Option<OwnedSemaphorePermit>,
+    _taken: Option<Taken>,
     attempt: Attempt,
 }
 
 impl Place {
-    pub(super) fn new(permit: Option<OwnedSemaphorePermit>, attempt: Attempt) -> Self {
-        Self { _permit: permit, attempt }
+    pub(super) fn new(taken: Option<Taken>, attempt: Attempt) -> Self {
+        Self { _taken: taken, attempt }
     }
 
     /// Tells how the exchange ended; the first word counts. A place that is dropped without a word tells nothing: the caller

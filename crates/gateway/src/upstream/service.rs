@@ -4,22 +4,22 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use chapar_model::{Identity, Reason};
+use chapar_model::{Identity, SubsystemId};
 use chapar_registry::ServiceEntry;
 use chapar_telemetry::ServiceFigures;
 use chapar_transport::dial::{Reading, chance};
 use http::uri::PathAndQuery;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::breaker::Leave;
 use super::budget::Budget;
 use super::endpoint::{Endpoint, Way};
 use super::joined::Joined;
+use super::places::{Places, Taken};
 use super::{down, watch};
-use crate::pipeline::RETRY;
 use crate::refusal::Refusal;
 
 /// One service's way to its adapters.
@@ -45,12 +45,6 @@ pub(super) struct Route {
     pub(super) reading: Reading,
 }
 
-#[derive(Clone)]
-struct Places {
-    most: u32,
-    free: Arc<Semaphore>,
-}
-
 impl Service {
     /// `before` is the same service as it was, whose state goes on.
     pub(super) fn new(
@@ -65,10 +59,8 @@ impl Service {
             let path = format!("/{}", method.path()).parse().ok()?;
             Some((method.path().as_str().to_owned(), Route { path, reading }))
         });
-        let places = entry.concurrent.map(|most| {
-            let same = before.and_then(|before| before.places.clone()).filter(|places| places.most == most);
-            same.unwrap_or_else(|| Places { most, free: Arc::new(Semaphore::new(most as usize)) })
-        });
+        let queue = before.and_then(|before| before.places.as_ref());
+        let places = entry.concurrent.map(|most| Places::new(most, queue, &figures));
         let endpoints: Vec<_> = dialled.iter().map(|(_, endpoint)| Arc::clone(endpoint)).collect();
         let joined_before = before.map(|before| before.endpoints.load_full());
         let known = joined_before.iter().flat_map(|endpoints| endpoints.iter());
@@ -98,11 +90,12 @@ impl Service {
         found.map(|(_, endpoint)| Arc::clone(endpoint))
     }
 
-    /// A place among the calls that the service serves at once; none where the registry sets no cap.
-    pub(super) fn place(&self) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        let busy =
-            |_| Refusal::from(Reason::SourceBusy).retry_after(RETRY).because("the service's cap on concurrent calls");
-        self.places.as_ref().map(|places| Arc::clone(&places.free).try_acquire_owned().map_err(busy)).transpose()
+    /// A place among the calls that the service serves at once, when `caller`'s turn comes; none where the registry sets no cap.
+    pub(super) async fn place(&self, caller: &SubsystemId, deadline: Instant) -> Result<Option<Taken>, Refusal> {
+        match &self.places {
+            None => Ok(None),
+            Some(places) => places.take(caller, deadline).await.map(Some),
+        }
     }
 
     /// All endpoints as of now.

@@ -1,0 +1,224 @@
+//! Whose turn it is while more calls wait than may run: deficit round robin over callers (Shreedhar and Varghese, SIGCOMM 1995).
+//! What a call costs is the time for which it keeps its place, so that callers share the provider's time and not the number of
+//! calls: one whose calls take ten times as long gets a tenth as many. The cost is known only afterwards; until then a call is
+//! charged what its caller's calls took lately, and [`Fair::settle`] puts that right.
+//!
+//! Pure: no clock, no lock, no waking. Deliberately absent: how many may run at once; that is for whoever asks for [`Fair::take`].
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::time::Duration;
+
+/// The most that a call is charged and that a caller can owe, in quanta: bounds how long one call is paid for, and how many
+/// rounds [`Fair::take`] takes to find a turn.
+const FACTOR: i64 = 64;
+/// How slowly what is usual follows what happens: by an eighth of the difference.
+const SLOWNESS: i64 = 8;
+/// What a call is taken to last at most: an hour, in nanoseconds.
+const LONGEST: i64 = 3_600_000_000_000;
+
+/// How many may wait.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bounds {
+    /// Calls of one caller.
+    pub each: usize,
+    /// Calls of all callers.
+    pub total: usize,
+}
+
+/// The lines of callers, `K`, in which their calls, `T`, wait. A caller takes up memory only while something of it waits or runs.
+#[derive(Debug)]
+pub struct Fair<K, T> {
+    bounds: Bounds,
+    lines: HashMap<K, Line<T>>,
+    /// Callers with a call that waits, the next one first.
+    round: VecDeque<K>,
+    /// Whether the first of the round has had its quantum.
+    visited: bool,
+    waiting: usize,
+    last: Ticket,
+    /// Nanoseconds for which a call keeps its place, at least 1: what each caller may spend per round.
+    quantum: i64,
+}
+
+#[derive(Debug)]
+struct Line<T> {
+    calls: VecDeque<(Ticket, T)>,
+    /// Nanoseconds that may be spent; below zero after calls that took longer than they were charged for.
+    credit: i64,
+    /// What its calls take, in nanoseconds, as far as is known.
+    cost: Option<i64>,
+    /// Calls that had their turn and are not settled.
+    running: usize,
+}
+
+/// Names one waiting call, for [`Fair::cancel`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Ticket(u64);
+
+/// What a call was charged when it got its turn.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Charge(i64);
+
+/// A call that waits now.
+#[derive(Debug)]
+pub struct Waiting<T> {
+    /// Its name.
+    pub ticket: Ticket,
+    /// The newest call of the longest line, which had to make room; it waits no more.
+    pub displaced: Option<T>,
+}
+
+/// A call whose turn has come.
+#[derive(Debug)]
+pub struct Turn<K, T> {
+    /// Whose it is.
+    pub caller: K,
+    /// The call.
+    pub call: T,
+    /// For [`Fair::settle`].
+    pub charge: Charge,
+}
+
+impl<K: Clone + Eq + Hash, T> Fair<K, T> {
+    /// No one waits yet. Bounds of 0 let no one wait.
+    pub fn new(bounds: Bounds) -> Self {
+        let (lines, round) = (HashMap::new(), VecDeque::new());
+        Self { bounds, lines, round, visited: false, waiting: 0, last: Ticket::default(), quantum: 0 }
+    }
+
+    /// Other bounds from now on. Calls that wait go on waiting.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// Calls that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Puts a call at the end of its caller's line. Where all lines together are full, the longest gives up its newest call for
+    /// a caller that has a shorter one, so that a backlog is at the expense of whoever has it.
+    ///
+    /// # Errors
+    /// The call, if its caller has as many waiting as it may, or no line is longer than its own would be.
+    pub fn push(&mut self, caller: &K, call: T) -> Result<Waiting<T>, T> {
+        let own = self.lines.get(caller).map_or(0, |line| line.calls.len());
+        if own >= self.bounds.each {
+            return Err(call);
+        }
+        let mut displaced = None;
+        if self.waiting >= self.bounds.total {
+            let longest = self.lines.iter().max_by_key(|(_, line)| line.calls.len());
+            let Some(longest) = longest.filter(|(_, line)| line.calls.len() > own + 1) else { return Err(call) };
+            let longest = longest.0.clone();
+            // More than one waits there, so the line stays.
+            displaced = self.lines.get_mut(&longest).and_then(|line| line.calls.pop_back()).map(|(_, call)| call);
+            self.waiting -= usize::from(displaced.is_some());
+        }
+        self.last.0 += 1;
+        let ticket = self.last;
+        let line = self.lines.entry(caller.clone()).or_default();
+        if line.calls.is_empty() {
+            self.round.push_back(caller.clone());
+        }
+        line.calls.push_back((ticket, call));
+        self.waiting += 1;
+        Ok(Waiting { ticket, displaced })
+    }
+
+    /// The call whose turn it is, if any waits.
+    pub fn take(&mut self) -> Option<Turn<K, T>> {
+        let quantum = self.quantum.max(1);
+        loop {
+            let caller = self.round.front()?;
+            // A caller is in the round as long as a call of it waits.
+            let line = self.lines.get_mut(caller)?;
+            if !self.visited {
+                self.visited = true;
+                line.credit = line.credit.max(-FACTOR * quantum) + quantum;
+            }
+            let cost = line.cost.map_or(quantum, |cost| cost.min(FACTOR * quantum));
+            if line.credit >= cost {
+                let (_, call) = line.calls.pop_front()?;
+                line.credit -= cost;
+                line.running += 1;
+                self.waiting -= 1;
+                let (caller, charge) = (caller.clone(), Charge(cost));
+                if line.calls.is_empty() {
+                    self.leave_round(0);
+                    self.tidy(&caller);
+                }
+                return Some(Turn { caller, call, charge });
+            }
+            self.round.rotate_left(1);
+            self.visited = false;
+        }
+    }
+
+    /// Takes a call out of its line. Nothing if it waits no more.
+    pub fn cancel(&mut self, caller: &K, ticket: Ticket) -> Option<T> {
+        let line = self.lines.get_mut(caller)?;
+        let place = line.calls.iter().position(|(own, _)| *own == ticket)?;
+        let (_, call) = line.calls.remove(place)?;
+        self.waiting -= 1;
+        if line.calls.is_empty() {
+            if let Some(place) = self.round.iter().position(|other| other == caller) {
+                self.leave_round(place);
+            }
+            self.tidy(caller);
+        }
+        Some(call)
+    }
+
+    /// A call that had its turn has given its place back after `took`.
+    pub fn settle(&mut self, caller: &K, charge: Charge, took: Duration) {
+        let took = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX).clamp(1, LONGEST);
+        self.quantum = if self.quantum == 0 { took } else { toward(self.quantum, took) };
+        if let Some(line) = self.lines.get_mut(caller) {
+            line.running = line.running.saturating_sub(1);
+            line.cost = Some(line.cost.map_or(took, |cost| toward(cost, took)));
+            let most = FACTOR * self.quantum;
+            line.credit = (line.credit + charge.0 - took).clamp(-most, most);
+            self.tidy(caller);
+        }
+    }
+
+    /// How long one more call of `caller` would wait where `places` may run at once: an estimate from what calls take, zero as
+    /// long as nothing is known.
+    pub fn expected(&self, caller: &K, places: u32) -> Duration {
+        let own = self.lines.get(caller).map_or(0, |line| line.calls.len());
+        // One round for each of its own, of as many as have a line; and no more than wait in all.
+        let ahead = ((own + 1) * (self.round.len() + usize::from(own == 0))).min(self.waiting + 1);
+        let nanos = u64::try_from(self.quantum).unwrap_or(0).saturating_mul(ahead as u64);
+        Duration::from_nanos(nanos / u64::from(places.max(1)))
+    }
+
+    fn leave_round(&mut self, place: usize) {
+        self.round.remove(place);
+        self.visited &= place > 0;
+    }
+
+    /// Forgets a caller of which nothing waits or runs. What it saved ends with its line; what it owes only with its last call.
+    fn tidy(&mut self, caller: &K) {
+        let Some(line) = self.lines.get_mut(caller).filter(|line| line.calls.is_empty()) else { return };
+        line.credit = line.credit.min(0);
+        if line.running == 0 {
+            self.lines.remove(caller);
+        }
+    }
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self { calls: VecDeque::new(), credit: 0, cost: None, running: 0 }
+    }
+}
+
+/// Both are above zero, and so is what is between them.
+fn toward(from: i64, to: i64) -> i64 {
+    from + (to - from) / SLOWNESS
+}
+
+#[cfg(test)]
+mod tests;

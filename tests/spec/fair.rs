@@ -1,0 +1,98 @@
+//! A service's cap on concurrent calls protects its database, and callers share it fairly.
+
+use std::time::Duration;
+
+use chapar_tests::people::ZAHRA;
+use chapar_tests::{Agency, Ask, Bus, Failed};
+
+const LIMIT: &str = "limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n";
+const WELFARE: &str = "gov/welfare/benefits";
+const BANK: &str = "com/agri-bank/loans";
+
+/// A bus whose one service takes a call at a time, and an agency that holds it back until its gate is opened.
+async fn narrow() -> (Bus, chapar_tests::Seen, chapar_tests::Gate) {
+    let (agency, gate) = Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
+    let seen = agency.seen();
+    let edit = |text: String| {
+        text.replace(LIMIT, "").replacen("adapters  =", "limit     = { concurrent = 1 }\nadapters  =", 1)
+    };
+    let bus = Bus::builder().agency(agency).edit("gov/civil-registry.toml", edit).start().await;
+    (bus, seen, gate)
+}
+
+fn spawn(ask: Ask) -> tokio::task::JoinHandle<Result<chapar_tests::Answer, Failed>> {
+    tokio::spawn(async move { ask.try_send().await })
+}
+
+/// Waits until so many calls wait for a place.
+async fn waiting(bus: &Bus, calls: usize) {
+    let line = format!("chapar_upstream_waiting{{service=\"civil.v1.CivilRegistry\"}} {calls}");
+    let there = async {
+        while !bus.admin("/metrics").await.lines().any(|shown| shown == line) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), there).await.unwrap_or_else(|_| panic!("{calls} calls wait"));
+}
+
+#[tokio::test]
+async fn a_caller_is_served_next_whatever_backlog_another_has() {
+    let (bus, seen, gate) = narrow().await;
+    let (welfare, bank) = (bus.welfare().await, bus.caller(BANK).await);
+    let backlog: Vec<_> = (0..10).map(|_| spawn(welfare.get_person(ZAHRA))).collect();
+    gate.call_has_come().await;
+    waiting(&bus, 9).await;
+    let late = spawn(bank.get_person(ZAHRA).purpose("loan.farm"));
+    waiting(&bus, 10).await;
+
+    gate.open();
+    late.await.unwrap().unwrap();
+
+    for call in backlog {
+        call.await.unwrap().unwrap();
+    }
+    let order = seen.callers();
+    let place = order.iter().position(|caller| caller == BANK).unwrap();
+    assert!(place <= 2, "one is running and one may be before it, not nine: {order:?}");
+    assert_eq!(order.iter().filter(|caller| *caller == WELFARE).count(), 10);
+}
+
+#[tokio::test]
+async fn beyond_its_line_a_caller_is_refused_at_once_with_when_to_come_back_and_another_is_not() {
+    let (bus, _, gate) = narrow().await;
+    let (welfare, bank) = (bus.welfare().await, bus.caller(BANK).await);
+    let _running = spawn(welfare.get_person(ZAHRA));
+    gate.call_has_come().await;
+    let backlog: Vec<_> = (0..16).map(|_| spawn(welfare.get_person(ZAHRA))).collect();
+    waiting(&bus, 16).await;
+
+    let refused = welfare.get_person(ZAHRA).send().await.unwrap_err();
+    let other = spawn(bank.get_person(ZAHRA).purpose("loan.farm"));
+    waiting(&bus, 17).await;
+    gate.open();
+
+    assert_eq!((refused.code, refused.reason.as_str()), (14, "SOURCE_BUSY"));
+    assert!(refused.retry_after.is_some_and(|wait| wait > Duration::ZERO && wait < Duration::from_secs(20)));
+    assert!(refused.pushback_ms.is_some());
+    other.await.unwrap().unwrap();
+    drop(backlog);
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_while_it_waits_leaves_no_place_taken() {
+    let (bus, _, gate) = narrow().await;
+    let welfare = bus.welfare().await;
+    let running = spawn(welfare.get_person(ZAHRA));
+    gate.call_has_come().await;
+    let given_up: Vec<_> = (0..5).map(|_| spawn(welfare.get_person(ZAHRA))).collect();
+    waiting(&bus, 5).await;
+
+    given_up.iter().for_each(tokio::task::JoinHandle::abort);
+    waiting(&bus, 0).await;
+    gate.open();
+
+    running.await.unwrap().unwrap();
+    for _ in 0..3 {
+        welfare.get_person(ZAHRA).send().await.unwrap();
+    }
+}
