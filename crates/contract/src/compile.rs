@@ -43,6 +43,19 @@ pub(crate) fn folder(folder: &Path) -> Result<(Bytes, Vec<String>), Error> {
     }
 }
 
+/// Compiles files that are built in.
+pub(crate) fn built_in(names: &[&str]) -> Result<Bytes, protox::Error> {
+    let mut resolver = ChainFileResolver::new();
+    resolver.add(BuiltIn);
+    resolver.add(GoogleFileResolver::new());
+    let mut compiler = Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true);
+    for name in names {
+        compiler.open_file(name)?;
+    }
+    Ok(compiler.encode_file_descriptor_set().into())
+}
+
 fn collect(folder: &Path, include: &Path, names: &mut Vec<String>) -> Result<(), Error> {
     let unreadable = |source| Error::Read { path: folder.to_owned(), source };
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {

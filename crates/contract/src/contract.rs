@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use chapar_model::MethodPath;
 use prost::Message as _;
@@ -14,7 +13,9 @@ use prost_reflect::DescriptorPool;
 
 use crate::finding::{Error, Finding};
 use crate::method::Method;
-use crate::{compile, rules, wire};
+use crate::{compile, rules};
+
+mod digest;
 
 /// A compiled contract folder. Cheap to clone.
 #[derive(Clone)]
@@ -65,6 +66,8 @@ struct RawSet {
 struct Head {
     #[prost(string, tag = "1")]
     name: String,
+    #[prost(string, repeated, tag = "3")]
+    dependency: Vec<String>,
     #[prost(string, tag = "12")]
     syntax: String,
 }
@@ -90,7 +93,7 @@ impl Contract {
 
     fn read(bytes: Bytes, own: &dyn Fn(&str) -> bool) -> Result<Self, Error> {
         let pool = decode(&bytes)?;
-        let digest = digest(&bytes)?;
+        let digest = digest::digest(&bytes)?;
         let services = rules::services(&pool, own)?;
         let methods = services.iter().flat_map(|service| &service.methods);
         let methods = methods.map(|method| (method.path().clone(), Arc::clone(method))).collect();
@@ -102,8 +105,9 @@ impl Contract {
         &self.0.bytes
     }
 
-    /// `sha256:` and 64 hexadecimal digits, over the files without their comments and positions, ordered by name: editing a
-    /// comment or moving the folder changes nothing, anything else does.
+    /// `sha256:` and 64 hexadecimal digits, over the files without their comments and positions, ordered by name, and without
+    /// the files of options that are built in: editing a comment, moving the folder or a newer Chapar changes nothing,
+    /// anything else does.
     pub fn digest(&self) -> &str {
         &self.0.digest
     }
@@ -121,6 +125,12 @@ impl Contract {
     /// The method at `path`.
     pub fn method(&self, path: &MethodPath) -> Option<&Arc<Method>> {
         self.0.methods.get(path)
+    }
+
+    /// The names of the files that declare its services, as their include root knows them.
+    pub(crate) fn files(&self) -> impl Iterator<Item = String> {
+        let services = self.services().filter_map(|service| self.0.pool.get_service_by_name(service.name()));
+        services.map(|service| service.parent_file().name().to_owned())
     }
 
     /// The descriptors.
@@ -155,26 +165,6 @@ fn decode(bytes: &Bytes) -> Result<DescriptorPool, Error> {
         }])),
         Err(_) => Err(invalid("", "these descriptors cannot be read")),
     }
-}
-
-fn digest(bytes: &Bytes) -> Result<String, Error> {
-    let unreadable = || invalid("", "these bytes are no file descriptor");
-    let set = RawSet::decode(bytes.clone()).map_err(|_| unreadable())?;
-    let mut files = Vec::with_capacity(set.file.len());
-    for file in set.file {
-        let name = Head::decode(file.clone()).map_err(|_| unreadable())?.name;
-        // `FileDescriptorProto.source_code_info`
-        let bare = wire::without_field(&file, 9).map_err(|_| unreadable())?;
-        files.push((name, bare));
-    }
-    files.sort();
-    let mut context = Context::new(&SHA256);
-    for (_, file) in files {
-        context.update(&(file.len() as u64).to_be_bytes());
-        context.update(&file);
-    }
-    let hex: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("sha256:{hex}"))
 }
 
 /// One `FileDescriptorSet` of several contracts, each file once, their bytes untouched.

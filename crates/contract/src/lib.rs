@@ -3,18 +3,22 @@
 //!
 //! Deliberately absent: grants (they are the registry's), SQL (the adapter's), and any decoding on the path of a call.
 
+mod breaking;
 mod compile;
 mod contract;
 mod finding;
 mod format;
 mod method;
 mod options;
+mod request;
 mod rules;
 pub mod text;
 pub mod wire;
 
+pub use breaking::{Break, Breaking, breaking};
 pub use contract::{Contract, Service, merge_descriptor_sets};
 pub use finding::{Error, Finding};
 pub use format::Format;
-pub use method::{Class, FieldPath, Method, MethodKind, RequestFormat, ResponseField};
+pub use method::{Class, FieldPath, Method, MethodKind, ResponseField};
 pub use options::BUILT_IN;
+pub use request::{RequestFormat, Violation};

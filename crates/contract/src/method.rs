@@ -7,7 +7,8 @@ use chapar_model::{MethodPath, Purpose};
 use prost_reflect::{Kind, MessageDescriptor};
 
 use crate::format::Format;
-use crate::wire::{FieldMask, UnknownField};
+use crate::request::{RequestFormat, RequestRule, Violation};
+use crate::wire::{FieldMask, UnknownField, WireError};
 
 /// How many messages a call carries.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -112,17 +113,6 @@ pub struct ResponseField {
     pub key: bool,
 }
 
-/// A request field whose text is checked before the call goes on.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RequestFormat {
-    /// Where it is.
-    pub path: FieldPath,
-    /// What it must be.
-    pub format: Format,
-    /// It must be present: neither it nor a message around it is declared `optional` or is a member of a oneof.
-    pub required: bool,
-}
-
 /// One method. Its limits and paths are those of the contract; what a caller may see of it is the registry's.
 #[derive(Clone)]
 pub struct Method {
@@ -140,6 +130,7 @@ pub struct Method {
     pub(crate) max_rows: u32,
     pub(crate) fields: Vec<ResponseField>,
     pub(crate) formats: Vec<RequestFormat>,
+    pub(crate) rules: Vec<RequestRule>,
 }
 
 // Not derived: the `Debug` of a descriptor that contains itself never ends.
@@ -219,6 +210,15 @@ impl Method {
     /// Every request field with a format; the subject is among them if it has one.
     pub fn formats(&self) -> &[RequestFormat] {
         &self.formats
+    }
+
+    /// Every field of a request that breaks its format or a rule, by the contract's order; empty if all is well. The request
+    /// must be a message of its type ([`wire::validate`](crate::wire::validate)).
+    ///
+    /// # Errors
+    /// [`WireError`] if it is malformed.
+    pub fn violations(&self, request: &[u8]) -> Result<Vec<Violation>, WireError> {
+        crate::request::violations(&self.formats, &self.rules, request)
     }
 
     /// The mask of a grant for `paths`; key fields are always in it.

@@ -11,6 +11,7 @@ pub(crate) mod pb {
 /// Files that any contract may import without having them, as (name, text). Beside these, `google/protobuf/*`.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("chapar/contract/v1/options.proto", include_str!("../../../proto/chapar/contract/v1/options.proto")),
+    ("buf/validate/validate.proto", include_str!("../../../proto/buf/validate/validate.proto")),
     ("google/type/date.proto", include_str!("../../../proto/google/type/date.proto")),
 ];
 
@@ -23,6 +24,14 @@ pub(crate) fn method(pool: &DescriptorPool, method: &MethodDescriptor) -> Option
 /// The rules of a field, as those of a method.
 pub(crate) fn field(pool: &DescriptorPool, field: &FieldDescriptor) -> Option<pb::FieldRules> {
     read(pool, &field.options(), "chapar.contract.v1.field", 50711)
+}
+
+/// The rules of `buf.validate` that a field has; nothing if it has none.
+pub(crate) fn validate(pool: &DescriptorPool, field: &FieldDescriptor) -> Option<DynamicMessage> {
+    let extension = pool.get_extension_by_name("buf.validate.field")?;
+    let options = field.options();
+    let is_ours = extension.containing_message() == options.descriptor() && options.has_extension(&extension);
+    is_ours.then(|| options.get_extension(&extension).as_message().cloned())?
 }
 
 fn read<T>(pool: &DescriptorPool, options: &DynamicMessage, extension: &str, number: u32) -> Option<T>

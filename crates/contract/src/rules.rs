@@ -5,6 +5,7 @@ mod request;
 mod response;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use prost_reflect::{DescriptorPool, FieldDescriptor, FileDescriptor, MethodDescr
 
 use crate::contract::Service;
 use crate::finding::{Error, Finding};
-use crate::method::{FieldPath, Method, MethodKind};
+use crate::method::{Class, FieldPath, Method, MethodKind};
 use crate::options::{self, pb};
 
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,16 +44,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn find(&mut self, file: &FileDescriptor, path: &[i32], message: impl Into<String>) {
-        let info = file.file_descriptor_proto().source_code_info.as_ref();
-        let location = info.and_then(|info| info.location.iter().find(|location| location.path == path));
-        let at =
-            |index: usize| location.and_then(|l| l.span.get(index)).map_or(0, |n| usize::try_from(n + 1).unwrap_or(0));
-        self.findings.push(Finding {
-            file: file.name().to_owned(),
-            line: at(0),
-            column: at(1),
-            message: message.into(),
-        });
+        self.findings.push(Finding::at(file, path, message));
     }
 
     fn find_field(&mut self, field: &FieldDescriptor, message: &str) {
@@ -105,10 +97,21 @@ impl Checker<'_> {
         }
         let (input, output) = (method.input(), method.output());
         let subject = self.subject(&rules, &input, &name, &file, &at);
-        let formats = self.formats(&input);
+        let (formats, checks) = self.formats(&input);
         let subject_format =
             subject.as_ref().and_then(|subject| formats.iter().find(|f| f.path == *subject)).map(|f| f.format);
         let fields = self.fields(&output);
+        if rules.purposes.is_empty() && fields.iter().any(|field| field.class >= Class::Personal) {
+            let message =
+                format!("{name}: its answer tells of a person, so it needs `purposes`: what may it be called for?");
+            self.find(&file, &at, message);
+        }
+        if kind.streams_requests() && (!rules.row_scopes.is_empty() || rules.max_rows > 0) {
+            let message = format!(
+                "{name}: rows are narrowed by an adapter, which answers one request: no `row_scopes` and no `max_rows` where requests are streamed"
+            );
+            self.find(&file, &at, message);
+        }
         let mut keys = fields.iter().filter(|field| field.key);
         let key = keys.next().and_then(|field| FieldPath::resolve(&output, &field.path).ok());
         if keys.next().is_some() {
@@ -132,10 +135,16 @@ impl Checker<'_> {
             max_rows: if rules.max_rows == 0 { 1000 } else { rules.max_rows },
             fields,
             formats,
+            rules: checks,
         })
     }
 
     fn purposes(&mut self, rules: &pb::MethodRules, name: &str, file: &FileDescriptor, at: &[i32]) -> Vec<Purpose> {
+        for (index, purpose) in rules.purposes.iter().enumerate() {
+            if rules.purposes[..index].contains(purpose) {
+                self.find(file, at, format!("{name}: purpose `{purpose}` is there twice"));
+            }
+        }
         let purposes = rules.purposes.iter().filter_map(|purpose| match purpose.parse() {
             Ok(purpose) => Some(purpose),
             Err(error) => {

@@ -1,6 +1,7 @@
 //! Protobuf's wire format without decoding: find one field, check a message, copy what a mask grants. One pass over the
 //! bytes each. Source: <https://protobuf.dev/programming-guides/encoding/>.
 
+mod count;
 mod find;
 mod keep;
 mod mask;
@@ -8,6 +9,7 @@ mod read;
 mod shape;
 mod validate;
 
+pub(crate) use count::count;
 pub use find::{Value, find};
 pub(crate) use keep::without_field;
 pub use mask::{FieldMask, UnknownField};

@@ -1,8 +1,8 @@
-//! `chapar contract`: checks contracts before they are published.
+//! `chapar contract`: checks contracts before they are published, and a new version against the one in use.
 
 use std::path::PathBuf;
 
-use chapar_contract::Contract;
+use chapar_contract::{Contract, breaking};
 
 use super::{Exit, Failure, Outcome, out};
 
@@ -10,6 +10,7 @@ use super::{Exit, Failure, Outcome, out};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Check(Check),
+    Breaking(Breaking),
 }
 
 /// Compile contract folders and check Chapar's rules
@@ -24,10 +25,32 @@ pub(super) struct Check {
     folders: Vec<PathBuf>,
 }
 
+/// Compare a new version of a contract with the one in use
+///
+/// Prints every change that breaks a caller, a grant or a promise to the citizen, one a line, with its place in the new version,
+/// and exits 1 if there is one. Beside what breaks the wire and JSON: a class lowered, a purpose removed or added, a row scope
+/// removed, a subject or key moved, a format loosened or tightened.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  chapar contract breaking published/civil proto/civil")]
+pub(super) struct Breaking {
+    /// The folder of the version in use
+    #[arg(value_name = "OLD")]
+    old: PathBuf,
+    /// The folder of the new version
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+}
+
 pub(super) fn run(command: Command) -> Outcome {
-    let Command::Check(check) = command;
+    match command {
+        Command::Check(args) => check(&args),
+        Command::Breaking(args) => compare(&args),
+    }
+}
+
+fn check(args: &Check) -> Outcome {
     let mut exit = Exit::Ok;
-    for folder in &check.folders {
+    for folder in &args.folders {
         match Contract::load(folder) {
             Ok(contract) => {
                 out::data(format_args!("{}  {}", contract.digest(), folder.display()));
@@ -42,4 +65,15 @@ pub(super) fn run(command: Command) -> Outcome {
         }
     }
     Ok(exit)
+}
+
+fn compare(args: &Breaking) -> Outcome {
+    let old = Contract::load(&args.old).map_err(Failure::finding)?;
+    let new = Contract::load(&args.new).map_err(Failure::finding)?;
+    let found = breaking(&old, &new);
+    for change in &found {
+        out::data(change);
+    }
+    out::say(format_args!("{} breaking changes from {} to {}", found.len(), args.old.display(), args.new.display()));
+    Ok(if found.is_empty() { Exit::Ok } else { Exit::Finding })
 }

@@ -53,6 +53,46 @@ fn the_digest_ignores_comments_and_nothing_else() {
     assert_ne!(plain.digest(), lowered.digest());
 }
 
+/// A folder `t` with `text`, compiled with the options of `with`.
+fn digest_with(text: &str, with: &dyn Fn(&str, &str) -> String) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("t")).unwrap();
+    std::fs::write(folder.path().join("t/t.proto"), text).unwrap();
+    for (name, text) in crate::BUILT_IN {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, with(name, text)).unwrap();
+    }
+    let mut resolver = protox::file::ChainFileResolver::new();
+    resolver.add(protox::file::GoogleFileResolver::new());
+    resolver.add(protox::file::IncludeFileResolver::new(folder.path().to_owned()));
+    let mut compiler = protox::Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true).open_file("t/t.proto").unwrap();
+    digest::digest(&compiler.encode_file_descriptor_set().into()).unwrap()
+}
+
+#[test]
+fn chapars_own_options_are_no_part_of_the_digest_and_what_only_bears_their_name_is() {
+    let text = valid("  string id = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL];");
+    let ours = digest_with(&text, &|_, text| text.to_owned());
+    assert_eq!(ours, load(&text).unwrap().digest());
+    let without_import = "syntax = \"proto3\";\npackage t;\nmessage M { string id = 1; }\n";
+    let importing = without_import.replace("message", "import \"google/protobuf/duration.proto\";\nmessage");
+    assert_ne!(load(without_import).unwrap().digest(), load(&importing).unwrap().digest(), "its own imports count");
+    let other = digest_with(&text, &|name, text| match name {
+        "chapar/contract/v1/options.proto" => text.replace("CLASS_PUBLIC = 1", "CLASS_PUBLIC = 9"),
+        _ => text.to_owned(),
+    });
+    assert_ne!(ours, other, "a file that only bears the name of ours is part of the contract");
+}
+
+/// Pinned: a newer Chapar must not change what registries name.
+#[test]
+fn the_digest_of_a_contract_outlives_a_release() {
+    let text = "syntax = \"proto3\";\npackage t;\nimport \"chapar/contract/v1/options.proto\";\nmessage M { string id = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }\n";
+    assert_eq!(load(text).unwrap().digest(), "sha256:968ef431814c5d3483e695000e8d66a966c01ff19c20f3534e43bc3eeb131e4f");
+}
+
 #[test]
 fn every_finding_is_told_with_its_place() {
     let text = valid("  string id = 1;\n  string name = 2;")

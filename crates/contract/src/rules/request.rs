@@ -5,15 +5,17 @@ use prost_reflect::{Cardinality, FieldDescriptor, FileDescriptor, Kind, MessageD
 
 use super::{Checker, in_oneof};
 use crate::format::Format;
-use crate::method::{FieldPath, RequestFormat};
+use crate::method::FieldPath;
 use crate::options::pb;
+use crate::request::{RequestFormat, RequestRule};
 
 /// Where the walk through a request's type is.
 struct Walk<'a> {
     root: &'a MessageDescriptor,
     /// Full names of the messages around.
     inside: Vec<String>,
-    found: Vec<RequestFormat>,
+    formats: Vec<RequestFormat>,
+    rules: Vec<RequestRule>,
 }
 
 /// What holds for everything inside one embedded message.
@@ -57,10 +59,11 @@ impl Checker<'_> {
         }
     }
 
-    pub(super) fn formats(&mut self, input: &MessageDescriptor) -> Vec<RequestFormat> {
-        let mut walk = Walk { root: input, inside: Vec::new(), found: Vec::new() };
+    /// The formats and the rules of a request's fields.
+    pub(super) fn formats(&mut self, input: &MessageDescriptor) -> (Vec<RequestFormat>, Vec<RequestRule>) {
+        let mut walk = Walk { root: input, inside: Vec::new(), formats: Vec::new(), rules: Vec::new() };
         self.walk(&mut walk, input, "", Around { optional: false, many: false });
-        walk.found
+        (walk.formats, walk.rules)
     }
 
     fn walk(&mut self, walk: &mut Walk<'_>, message: &MessageDescriptor, prefix: &str, around: Around) {
@@ -74,9 +77,10 @@ impl Checker<'_> {
                 if many || again {
                     self.find_field(&field, "a format is checked only where a request has one such value");
                 } else if let Ok(path) = FieldPath::resolve(walk.root, &path) {
-                    walk.found.push(RequestFormat { path, format, required: !optional });
+                    walk.formats.push(RequestFormat { path, format, required: !optional });
                 }
             }
+            self.rule(walk, &field, &path, around.many || again);
             if let Kind::Message(inner) = field.kind()
                 && !again
             {
@@ -84,6 +88,20 @@ impl Checker<'_> {
             }
         }
         walk.inside.pop();
+    }
+
+    /// `pattern`, and what `buf.validate` says.
+    fn rule(&mut self, walk: &mut Walk<'_>, field: &FieldDescriptor, path: &str, many: bool) {
+        let mut checks = self.validate(field);
+        checks.extend(self.pattern(field));
+        if checks.is_empty() {
+            return;
+        }
+        if many {
+            self.find_field(field, "a rule is checked only where a request has one such field");
+        } else if let Ok(path) = FieldPath::resolve(walk.root, path) {
+            walk.rules.push(RequestRule { path, field: field.clone(), checks });
+        }
     }
 
     fn format(&mut self, field: &FieldDescriptor) -> Option<Format> {

@@ -33,6 +33,7 @@ impl Checker<'_> {
         for field in message.fields() {
             let path = format!("{prefix}{}", field.name());
             let rules = self.field_rules(&field);
+            self.not_in_a_response(&field);
             let comparable = field.cardinality() != Cardinality::Repeated
                 && matches!(field.kind(), Kind::String | Kind::Int64 | Kind::Uint64);
             if rules.key && (!comparable || path.contains('.')) {

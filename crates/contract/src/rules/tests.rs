@@ -5,13 +5,17 @@ use crate::{Contract, Error};
 const HEAD: &str = "import \"chapar/contract/v1/options.proto\";\n";
 const SAY: &str = "message Say { string id = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL]; }\n";
 
-/// A contract of one method `S/Get(Ask) returns (Say)` with these rules and types.
+/// A contract of one method `S/Get(Ask) returns (Say)` with these rules, a purpose, and these types.
 fn contract(syntax: &str, rules: &str, types: &str) -> Result<Contract, Error> {
+    exactly(syntax, &format!("{rules} purposes: [\"a.b\"]"), "Ask", types)
+}
+
+fn exactly(syntax: &str, rules: &str, asked: &str, types: &str) -> Result<Contract, Error> {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("t");
     std::fs::create_dir(&dir).unwrap();
     let service = format!(
-        "service S {{ rpc Get(Ask) returns (Say) {{ option (chapar.contract.v1.method) = {{ {rules} }}; }} }}\n"
+        "service S {{ rpc Get({asked}) returns (Say) {{ option (chapar.contract.v1.method) = {{ {rules} }}; }} }}\n"
     );
     std::fs::write(dir.join("t.proto"), format!("syntax = \"{syntax}\";\npackage t;\n{HEAD}{service}{types}")).unwrap();
     Contract::load(&dir)
@@ -73,6 +77,41 @@ fn a_format_is_required_unless_it_or_what_is_around_it_is_optional() {
     let say = SAY.replace("string id", "optional string id");
     let found = formats(&contract("proto2", "", &format!("{ask}{say}")).unwrap());
     assert_eq!(found, [("a".to_owned(), true), ("b".to_owned(), false)]);
+}
+
+#[test]
+fn whoever_asks_about_a_person_needs_a_purpose() {
+    let types = |class: &str| format!("message Ask {{ string id = 1; }}\n{}", SAY.replace("CLASS_PERSONAL", class));
+    for class in ["CLASS_PERSONAL", "CLASS_SENSITIVE", "CLASS_SECRET"] {
+        let error = exactly("proto3", "", "Ask", &types(class)).unwrap_err().to_string();
+        assert!(
+            error.contains("t/t.proto:4:13: t.S/Get: its answer tells of a person, so it needs `purposes`"),
+            "{error}"
+        );
+    }
+    assert!(exactly("proto3", "", "Ask", &types("CLASS_PUBLIC")).is_ok());
+    let twice = exactly("proto3", "purposes: [\"a.b\", \"c\", \"a.b\"]", "Ask", &types("CLASS_PUBLIC"));
+    assert!(twice.unwrap_err().to_string().contains("purpose `a.b` is there twice"));
+}
+
+#[test]
+fn rows_are_not_narrowed_where_requests_are_streamed() {
+    let types = format!("message Ask {{ string id = 1; }}\n{SAY}");
+    for rules in ["row_scopes: [\"province\"]", "max_rows: 5"] {
+        let rules = format!("purposes: [\"a.b\"] {rules}");
+        let error = exactly("proto3", &rules, "stream Ask", &types).unwrap_err().to_string();
+        assert!(error.contains("no `row_scopes` and no `max_rows` where requests are streamed"), "{error}");
+        assert!(exactly("proto3", &rules, "Ask", &types).is_ok());
+    }
+}
+
+#[test]
+fn a_rule_of_requests_does_not_pass_in_a_response() {
+    let ask = "import \"buf/validate/validate.proto\";\nmessage Ask {}\n";
+    for rule in ["(buf.validate.field).required = true", "(chapar.contract.v1.field).pattern = \"x\""] {
+        let say = SAY.replace("[", &format!("[{rule}, "));
+        refused("", &format!("{ask}{say}"), "is for requests: in a response no one would check it");
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use chapar_contract::Method;
 use chapar_contract::wire::{self, WireError};
+use chapar_contract::{Method, Violation};
 use chapar_limit::Admission;
 use chapar_model::Reason;
 use chapar_registry::{MethodEntry, Permit};
@@ -98,7 +98,7 @@ async fn streamed(mut requests: Requests) -> Result<Asked, Refusal> {
 pub(super) fn check(method: &Method, message: &[u8]) -> Result<Option<String>, Refusal> {
     wire::validate(message, method.input()).map_err(unreadable)?;
     let subject = subject(method, message)?;
-    check_formats(method, message)?;
+    check_rules(method, message)?;
     Ok(subject)
 }
 
@@ -111,25 +111,14 @@ fn subject(method: &Method, message: &[u8]) -> Result<Option<String>, Refusal> {
     }
 }
 
-/// Every field with a format, all findings at once.
-fn check_formats(method: &Method, message: &[u8]) -> Result<(), Refusal> {
-    let mut refusal = Refusal::from(Reason::FieldInvalid);
-    let mut sound = true;
-    for field in method.formats() {
-        let found = wire::find(message, field.path.numbers()).map_err(unreadable)?;
-        let text = found.and_then(|value| value.to_text()).unwrap_or_default();
-        let rule = match text.as_str() {
-            "" if field.required => Some("must be present".to_owned()),
-            "" => None,
-            text if field.format.check(text) => None,
-            _ => Some(format!("is not {}", field.format)),
-        };
-        if let Some(rule) = rule {
-            refusal = refusal.violation(field.path.to_string(), rule);
-            sound = false;
-        }
+/// Every field with a format or a rule, all findings at once.
+fn check_rules(method: &Method, message: &[u8]) -> Result<(), Refusal> {
+    let violations = method.violations(message).map_err(unreadable)?;
+    if violations.is_empty() {
+        return Ok(());
     }
-    if sound { Ok(()) } else { Err(refusal) }
+    let tell = |refusal: Refusal, Violation { path, rule }| refusal.violation(path, rule);
+    Err(violations.into_iter().fold(Refusal::from(Reason::FieldInvalid), tell))
 }
 
 /// A request that is no sequence of messages.
