@@ -96,3 +96,44 @@ async fn a_call_that_is_given_up_while_it_waits_leaves_no_place_taken() {
         welfare.get_person(ZAHRA).send().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn the_last_places_of_a_full_gateway_are_for_a_caller_that_has_few() {
+    let (agency, gate) = Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
+    let bus = Bus::builder()
+        .agency(agency)
+        .setting("max_calls = 16")
+        .edit("gov/civil-registry.toml", |text| text.replace(LIMIT, ""))
+        .start()
+        .await;
+    let (welfare, bank) = (bus.welfare().await, bus.caller(BANK).await);
+    let greedy: Vec<_> = (0..14).map(|_| spawn(welfare.get_person(ZAHRA))).collect();
+    in_flight(&bus, 14).await;
+
+    let refused = welfare.get_person(ZAHRA).send().await.unwrap_err();
+    let other = spawn(bank.get_person(ZAHRA).purpose("loan.farm"));
+    in_flight(&bus, 15).await;
+    gate.open();
+
+    assert_eq!((refused.code, refused.reason.as_str()), (14, "OVERLOADED"));
+    assert!(refused.retry_after.is_some_and(|wait| wait >= Duration::from_secs(1)));
+    other.await.unwrap().unwrap();
+    for call in greedy {
+        call.await.unwrap().unwrap();
+    }
+    let page = bus.admin("/metrics").await;
+    let counted = "chapar_calls_total{method=\"civil.v1.CivilRegistry/GetPerson\",outcome=\"OVERLOADED\"} 1";
+    assert!(page.lines().any(|line| line == counted), "{page}");
+    assert_eq!(bus.records().await.len(), 15, "nothing is recorded of a call that was not read");
+}
+
+/// Waits until so many calls are under way.
+async fn in_flight(bus: &Bus, calls: usize) {
+    let line = format!("chapar_calls_in_flight {calls}");
+    let there = async {
+        while !bus.admin("/metrics").await.lines().any(|shown| shown == line) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), there).await.unwrap_or_else(|_| panic!("{calls} calls in flight"));
+}

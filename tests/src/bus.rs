@@ -38,6 +38,7 @@ pub struct Builder {
     second_authority: bool,
     joining: bool,
     contracts: Vec<String>,
+    settings: String,
 }
 
 enum Database {
@@ -93,6 +94,7 @@ impl Bus {
             second_authority: false,
             joining: false,
             contracts: vec!["civil".to_owned()],
+            settings: String::new(),
         }
     }
 
@@ -361,6 +363,13 @@ impl Builder {
         self
     }
 
+    /// Another line in `[gateway]` of `gateway.toml`.
+    pub fn setting(mut self, line: &str) -> Self {
+        self.settings += line;
+        self.settings.push('\n');
+        self
+    }
+
     /// Starts the bus.
     pub async fn start(self) -> Bus {
         self.try_start().await.unwrap_or_else(|error| panic!("the bus starts: {error}"))
@@ -423,7 +432,7 @@ impl Builder {
         }
         std::fs::write(
             root.join("gateway.toml"),
-            gateway_toml(self.listen, self.evidence.as_deref().unwrap_or("evidence"), &self.contracts),
+            gateway_toml(self.listen, self.evidence.as_deref().unwrap_or("evidence"), &self.contracts, &self.settings),
         )
         .expect("gateway.toml");
         let at = |name: &str| root.join(name);
@@ -532,7 +541,7 @@ url = "sqlite:civil.db"
     )
 }
 
-fn gateway_toml(listen: SocketAddr, evidence: &str, contracts: &[String]) -> String {
+fn gateway_toml(listen: SocketAddr, evidence: &str, contracts: &[String], settings: &str) -> String {
     let folder = |name: &String| format!("\"{}\"", repository().join("proto").join(name).display());
     let contracts: Vec<String> = contracts.iter().map(folder).collect();
     format!(
@@ -543,7 +552,7 @@ identity  = {{ cert = "pki/gateway.crt", key = "pki/gateway.key", trust = "pki/t
 registry  = "registry"
 contracts = [{}]
 drain     = "2s"
-
+{settings}
 [evidence]
 path             = "{evidence}"
 origin           = "test.lorestan.example/evidence"

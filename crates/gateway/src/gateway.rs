@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -26,9 +25,11 @@ use crate::error::Error;
 use crate::health;
 use crate::memory::Pressure;
 use crate::observe::Observer;
+use crate::overload::Overload;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Own, Policy};
 use crate::reload::{Reloader, Watches};
+use crate::shed::Shed;
 use crate::stack::Stack;
 use crate::upstream::{Acceptor, Upstreams};
 use crate::workers::{Ends, Workers};
@@ -125,9 +126,9 @@ impl Gateway {
             policy: Arc::clone(&policy),
             observer: Observer { tracer: telemetry.tracer("chapar-gateway"), metrics: Arc::clone(&metrics) },
             help: serving.help.as_str().into(),
-            max_calls: serving.max_calls,
             memory: Pressure::default(),
-            in_flight: Arc::new(AtomicUsize::new(0)),
+            overload: Arc::new(Overload::new(Arc::default(), serving.max_calls)),
+            shed: Shed::new(&serving.help.as_str().into()),
             pipeline: Pipeline {
                 log: log.clone(),
                 clock,

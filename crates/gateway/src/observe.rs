@@ -40,6 +40,14 @@ impl Observer {
     }
 }
 
+impl Observer {
+    /// A call was turned away before anything of it was read: it is counted, and has no span and no line in the log.
+    pub(crate) fn turned_away(&self, method: Option<&MethodPath>) {
+        let method = self.metrics.method(method.map_or(names::UNKNOWN_METHOD, MethodPath::as_str));
+        method.begin().finish(Some(Reason::Overloaded));
+    }
+}
+
 /// A call under observation.
 pub(crate) struct CallSpan {
     id: CallId,

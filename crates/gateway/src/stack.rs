@@ -3,11 +3,10 @@
 //! registered service means is in `pipeline`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use chapar_model::{CallId, MethodPath, Reason, header};
+use chapar_model::{CallId, Identity, MethodPath, Reason, header};
 use chapar_transport::Peer;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header as h};
 use hyper::body::Incoming;
@@ -19,9 +18,11 @@ use crate::identify::identify;
 use crate::memory::Pressure;
 use crate::metadata::wants_persian;
 use crate::observe::Observer;
+use crate::overload::Overload;
 use crate::pipeline::{Call, Pipeline, Refused, bus_headers};
 use crate::policy::Policy;
 use crate::refusal::{Audience, Refusal};
+use crate::shed::Shed;
 
 /// Answers every request on the gateway's port.
 #[derive(Clone)]
@@ -30,9 +31,9 @@ pub(crate) struct Stack {
     pub(crate) pipeline: Pipeline,
     pub(crate) observer: Observer,
     pub(crate) help: Arc<str>,
-    pub(crate) max_calls: usize,
     pub(crate) memory: Pressure,
-    pub(crate) in_flight: Arc<AtomicUsize>,
+    pub(crate) overload: Arc<Overload>,
+    pub(crate) shed: Shed,
 }
 
 /// The services that the gateway answers itself.
@@ -48,7 +49,7 @@ impl Stack {
     pub(crate) fn at_home(&self) -> Self {
         let pipeline =
             Pipeline { log: self.pipeline.log.at_home(), streams: TaskTracker::new(), ..self.pipeline.clone() };
-        Self { pipeline, ..self.clone() }
+        Self { pipeline, overload: Arc::new(self.overload.at_home()), ..self.clone() }
     }
 
     /// Streams in flight.
@@ -56,22 +57,26 @@ impl Stack {
         self.pipeline.streams.clone()
     }
 
-    /// Answers one request. Never fails: a refusal is an answer.
-    pub(crate) async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+    /// Answers one request, which was read from its connection at `arrived`. Never fails: a refusal is an answer.
+    pub(crate) async fn serve(&self, request: Request<Incoming>, arrived: Instant) -> Response<Body> {
         if let Some(answer) = not_grpc(&request) {
             return answer;
         }
+        let peer = request.extensions().get::<Arc<Peer>>();
+        let caller = peer.and_then(|peer| peer.identity.as_ref().ok()).map(Identity::subsystem);
+        let place = if self.memory.is_high() { None } else { self.overload.enter(caller, arrived) };
+        let Some(_place) = place else {
+            self.observer.turned_away(name(&self.policy.load(), request.uri().path()));
+            return self.shed.answer(request.headers());
+        };
         // The call keeps the policy that it begins with.
         let policy = self.policy.load_full();
         let id = CallId::now();
         let path = request.uri().path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
         let span = Arc::new(self.observer.begin(id, request.headers(), name(&policy, &path)));
         let audience = Audience { help: Arc::clone(&self.help), persian: wants_persian(request.headers()) };
-        let place = Place::take(&self.in_flight);
         let answered = if too_large(request.headers()) {
             Err(Refused::from(Refusal::from(Reason::HeadersTooLarge)))
-        } else if place.number > self.max_calls || self.memory.is_high() {
-            Err(Refused::from(Refusal::from(Reason::Overloaded).retry_after(crate::pipeline::RETRY)))
         } else {
             self.answer(&policy, id, path, &span, &audience, request).await
         };
@@ -152,22 +157,4 @@ fn not_grpc(request: &Request<Incoming>) -> Option<Response<Body>> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     Some(response)
-}
-
-/// One of the calls in flight, counted until it is dropped.
-struct Place<'a> {
-    count: &'a AtomicUsize,
-    number: usize,
-}
-
-impl<'a> Place<'a> {
-    fn take(count: &'a AtomicUsize) -> Self {
-        Self { count, number: count.fetch_add(1, Ordering::Relaxed) + 1 }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
 }

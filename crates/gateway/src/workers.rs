@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chapar_transport::serve::Part;
 use http::Request;
@@ -62,8 +62,9 @@ async fn work(part: Part, stack: Stack, ends: Ends) {
     let stack = Arc::new(stack.at_home());
     let streams = stack.streams();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let stack = Arc::clone(&stack);
-        async move { Ok::<_, Infallible>(stack.serve(request).await) }
+        // The call is looked at when its task comes to its turn, which tells how much this thread has to do.
+        let (stack, arrived) = (Arc::clone(&stack), Instant::now());
+        async move { Ok::<_, Infallible>(stack.serve(request, arrived).await) }
     });
     let served = async {
         if let Err(error) = part.run(service, ends.closing).await {

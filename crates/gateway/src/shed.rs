@@ -1,0 +1,75 @@
+//! The answer to a call that is turned away before anything of it is read. Made beforehand, since there is no time for it when it is
+//! needed: a refusal must cost next to nothing where there is too much to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapar_model::{CallId, Reason};
+use http::{HeaderMap, HeaderValue, Response, header as h};
+use tonic::body::Body;
+
+use crate::metadata::wants_persian;
+use crate::pipeline::{RETRY, bus_headers};
+use crate::refusal::{Audience, Refusal};
+use chapar_transport::dial::chance;
+
+/// So many different times to come back at, from one to two times [`RETRY`], so that those who are turned away together do not
+/// come back together.
+const SPREAD: u32 = 16;
+
+/// All answers there are. Clones are the same ones.
+#[derive(Clone)]
+pub(crate) struct Shed {
+    english: Arc<[HeaderMap]>,
+    persian: Arc<[HeaderMap]>,
+}
+
+impl Shed {
+    /// `help`: where the reasons' pages are.
+    pub(crate) fn new(help: &Arc<str>) -> Self {
+        let all = |persian| {
+            let audience = Audience { help: Arc::clone(help), persian };
+            let waits = (0..SPREAD).map(|part| RETRY + RETRY * part / SPREAD);
+            waits.map(|wait| headers(wait, &audience)).collect()
+        };
+        Self { english: all(false), persian: all(true) }
+    }
+
+    /// One of them, for the call that came with `asked`.
+    pub(crate) fn answer(&self, asked: &HeaderMap) -> Response<Body> {
+        let all = if wants_persian(asked) { &self.persian } else { &self.english };
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = all.get(chance::below(all.len())).cloned().unwrap_or_default();
+        response.headers_mut().extend(bus_headers(CallId::now()));
+        response
+    }
+}
+
+/// A whole answer in gRPC's trailers-only form.
+fn headers(wait: Duration, audience: &Audience) -> HeaderMap {
+    let mut headers = Refusal::from(Reason::Overloaded).retry_after(wait).to_trailers(audience);
+    headers.insert(h::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_a_refusal_like_any_other_and_spreads_those_who_come_back() {
+        let shed = Shed::new(&"https://docs.example/".into());
+        let mut waits = std::collections::BTreeSet::new();
+        for _ in 0..1_000 {
+            let headers = shed.answer(&HeaderMap::new()).headers().clone();
+            let status = tonic::Status::from_header_map(&headers).expect("a status");
+            assert_eq!(status.code(), tonic::Code::Unavailable);
+            let wait: u64 = headers["grpc-retry-pushback-ms"].to_str().unwrap().parse().unwrap();
+            assert!((1_000..2_000).contains(&wait) && headers.contains_key("chapar-call-id"), "{headers:?}");
+            waits.insert(wait);
+        }
+        assert_eq!(waits.len(), SPREAD as usize);
+        let asked = HeaderMap::from_iter([(h::ACCEPT_LANGUAGE, HeaderValue::from_static("fa"))]);
+        assert!(shed.answer(&asked).headers()["grpc-status-details-bin"].len() > 100);
+    }
+}
