@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
 
 mod architecture;
+mod attempts;
 mod bad_input;
 mod bench;
 mod config;

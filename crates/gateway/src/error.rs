@@ -33,6 +33,9 @@ pub enum Error {
     /// The evidence log failed while serving; what is on disk must be verified by a restart.
     #[error("the evidence log failed; restart to verify what is on disk")]
     EvidenceFailed,
+    /// The system gives no randomness.
+    #[error("the system gives no randomness")]
+    Randomness,
     /// The gateway's own descriptors cannot be read.
     #[error(transparent)]
     Descriptors(#[from] crate::reflection::BadDescriptors),

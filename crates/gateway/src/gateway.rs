@@ -20,6 +20,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::admin::{self, Admin};
+use crate::attempts::Attempts;
 use crate::config::Config;
 use crate::error::Error;
 use crate::health;
@@ -133,6 +134,7 @@ impl Gateway {
                 log: log.clone(),
                 clock,
                 max_message: serving.max_message,
+                attempts: Attempts::new(&secret()?),
                 streams: TaskTracker::new(),
             },
         };
@@ -254,6 +256,13 @@ impl Reload {
     pub fn now(&self) -> Result<(), Error> {
         self.0.reload()
     }
+}
+
+/// 32 bytes that no one else has.
+fn secret() -> Result<[u8; 32], Error> {
+    let mut secret = [0; 32];
+    aws_lc_rs::rand::fill(&mut secret).map_err(|_| Error::Randomness)?;
+    Ok(secret)
 }
 
 /// As many as the process may use.

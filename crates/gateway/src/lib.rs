@@ -5,6 +5,7 @@
 //! any decoding of payloads into objects, and any trust in what a caller or an adapter says about identity.
 
 mod admin;
+mod attempts;
 mod commitment;
 mod config;
 mod error;

@@ -24,6 +24,7 @@ use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
+use crate::attempts::Attempts;
 use crate::observe::CallSpan;
 use crate::policy::Policy;
 use crate::record::OpenRecord;
@@ -51,6 +52,7 @@ pub(crate) struct Pipeline {
     pub(crate) log: Log,
     pub(crate) clock: Clock,
     pub(crate) max_message: usize,
+    pub(crate) attempts: Attempts,
     /// Streams in flight: each is a task that outlives the function that began it.
     pub(crate) streams: TaskTracker,
 }
@@ -75,7 +77,7 @@ impl Pipeline {
         let permitted = permit::permit(&policy.registry, &self.clock, routed, record)?;
         let deadline = permitted.deadline();
         let answered = async {
-            let admitted = admit::admit(&policy.limiter, permitted)?;
+            let admitted = admit::admit(&policy.limiter, &self.attempts, permitted, record)?;
             let read = read::read(admitted, self.max_message, record).await?;
             let forwarded = forward::forward(&policy.upstreams, read, self.max_message).await?;
             minimise::minimise(forwarded).await

@@ -71,6 +71,11 @@ impl OpenRecord {
         self.facts.request_id = metadata.request_id.map(|id| id.to_string()).unwrap_or_default();
     }
 
+    /// The call is the one of this `number` under its request id. The first is not told, like calls without an id.
+    pub(crate) fn attempt(&mut self, number: u32) {
+        self.facts.attempt = if number > 1 { number } else { 0 };
+    }
+
     pub(crate) fn permit(&mut self, permit: &Permit) {
         self.facts.grant = permit.grant.id.to_string();
         self.facts.delegation = permit.delegation.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -106,6 +106,18 @@ impl<C: Clock + Clone> Limiter<C> {
     }
 }
 
+impl<C: Clock + Clone> Limiter<C> {
+    /// Admits another attempt of a call that was counted: it takes a place among the concurrent calls, and counts for nothing
+    /// else.
+    ///
+    /// # Errors
+    /// As [`Limiter::admit`], but never for the rate.
+    pub fn admit_again(&self, grant: &GrantId) -> Result<Admission, Denied> {
+        let gate = self.gates.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
+        gate.places.as_ref().map_or(Ok(Admission { taken: None }), Places::take)
+    }
+}
+
 impl<C: Clock + Clone> Gate<C> {
     fn new(limits: Limits, clock: &C) -> Self {
         let rate = limits.rate.map(|rate| Meter::new(rate, limits.burst, clock.clone()));

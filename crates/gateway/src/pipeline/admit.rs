@@ -1,20 +1,35 @@
-//! Admit: the grant's rate, burst and concurrency. Costs nothing behind it: the request has not been read yet.
+//! Admit: the grant's rate, burst and concurrency. Costs nothing behind it: the request has not been read yet. Another attempt
+//! of a call that was counted is not counted again.
+
+use std::time::Instant;
 
 use chapar_limit::{Admission, Denied, Limiter};
 use chapar_model::Reason;
 
 use super::permit::Permitted;
+use crate::attempts::{Attempt, Attempts};
+use crate::record::OpenRecord;
 use crate::refusal::Refusal;
 
 /// A call within its grant's limits. Holds the place among the concurrent calls until it is dropped.
 pub(super) struct Admitted {
     pub(super) permitted: Permitted,
     pub(super) admission: Admission,
+    /// Of a call with a request id, whose message is yet to be compared.
+    pub(super) attempt: Option<Attempt>,
 }
 
-pub(super) fn admit(limiter: &Limiter, permitted: Permitted) -> Result<Admitted, Refusal> {
+pub(super) fn admit(
+    limiter: &Limiter,
+    attempts: &Attempts,
+    permitted: Permitted,
+    record: &mut OpenRecord,
+) -> Result<Admitted, Refusal> {
+    let mut attempt = attempt(attempts, &permitted)?;
     let grant = &permitted.permit().grant.id;
-    let admission = limiter.admit(grant).map_err(|denied| match denied {
+    let is_free = attempt.as_ref().is_some_and(Attempt::is_free);
+    let admitted = if is_free { limiter.admit_again(grant) } else { limiter.admit(grant) };
+    let admission = admitted.map_err(|denied| match denied {
         Denied::Rate { retry_after, limit } => {
             Refusal::from(Reason::RateLimited).retry_after(retry_after).quota(grant.as_str(), limit)
         }
@@ -22,5 +37,25 @@ pub(super) fn admit(limiter: &Limiter, permitted: Permitted) -> Result<Admitted,
             Refusal::from(Reason::ConcurrencyLimited).quota(grant.as_str(), format!("{limit} concurrent calls"))
         }
     })?;
-    Ok(Admitted { permitted, admission })
+    if let Some(attempt) = &mut attempt {
+        attempt.counted();
+        record.attempt(attempt.number());
+    }
+    Ok(Admitted { permitted, admission, attempt })
+}
+
+/// What the call's request id says, if it has one. A streamed request is known only when it has gone on, so that its id is no more
+/// than recorded.
+fn attempt(attempts: &Attempts, permitted: &Permitted) -> Result<Option<Attempt>, Refusal> {
+    let (call, method, metadata) = (permitted.call(), &permitted.entry().method, permitted.metadata());
+    let Some(id) = metadata.request_id.filter(|_| !method.kind().streams_requests()) else { return Ok(None) };
+    let name = [call.caller.id.as_str(), method.path().as_str(), &id.to_string()];
+    let intent = [
+        permitted.permit().grant.id.as_str(),
+        metadata.purpose.as_ref().map_or("", |purpose| purpose.as_str()),
+        metadata.case.as_ref().map_or("", |case| case.as_str()),
+        metadata.clerk.as_ref().map_or("", |clerk| clerk.as_str()),
+        metadata.on_behalf_of.as_ref().map_or("", |member| member.as_str()),
+    ];
+    attempts.begin(&name, &intent, Instant::now()).map(Some).map_err(|_| Reason::RequestIdConflict.into())
 }

@@ -32,6 +32,18 @@ impl Permitted {
         &self.permit
     }
 
+    pub(super) fn call(&self) -> &Call {
+        &self.call
+    }
+
+    pub(super) fn entry(&self) -> &MethodEntry {
+        &self.entry
+    }
+
+    pub(super) fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
     pub(super) fn into_parts(self) -> (Call, Arc<MethodEntry>, Arc<Permit>, Metadata, Instant) {
         (self.call, self.entry, self.permit, self.metadata, self.deadline)
     }

@@ -16,6 +16,7 @@ use super::Call;
 use super::admit::Admitted;
 use super::carried::FromCaller;
 use super::requests::{Requests, Stopped, framed};
+use crate::attempts::Attempt;
 use crate::metadata::Metadata;
 use crate::record::OpenRecord;
 use crate::refusal::{Audience, Refusal};
@@ -45,7 +46,7 @@ pub(super) struct Head {
 }
 
 pub(super) async fn read(admitted: Admitted, limit: usize, record: &mut OpenRecord) -> Result<Read, Refusal> {
-    let Admitted { permitted, admission } = admitted;
+    let Admitted { permitted, admission, attempt } = admitted;
     let (call, entry, permit, metadata, deadline) = permitted.into_parts();
     let Call { id, caller, span, audience, headers, body, .. } = call;
     let carried =
@@ -55,7 +56,7 @@ pub(super) async fn read(admitted: Admitted, limit: usize, record: &mut OpenReco
         let requests = Requests::new(messages, Arc::clone(&entry), record.requests(), carried.untouched);
         streamed(requests).await?
     } else {
-        whole(messages, &entry.method, carried.untouched, record).await?
+        whole(messages, &entry.method, carried.untouched, attempt, record).await?
     };
     let Asked { subject, body, stopped } = asked;
     if let Some(subject) = &subject {
@@ -77,6 +78,7 @@ async fn whole(
     mut messages: MessageReader<Incoming>,
     method: &Method,
     untouched: bool,
+    attempt: Option<Attempt>,
     record: &mut OpenRecord,
 ) -> Result<Asked, Refusal> {
     let message = messages.next_message().await.map_err(malformed)?.ok_or(Reason::Cardinality)?;
@@ -84,6 +86,9 @@ async fn whole(
         return Err(Reason::Cardinality.into());
     }
     record.request(&message.bytes);
+    if let Some(attempt) = attempt {
+        attempt.read(&message.bytes).map_err(|_| Reason::RequestIdConflict)?;
+    }
     let subject = check(method, &message.bytes)?;
     Ok(Asked { subject, body: Outgoing::Whole(framed(message, untouched)), stopped: Stopped::default() })
 }

@@ -1,0 +1,264 @@
+//! Request ids that were seen lately: whether a call is another attempt of one that was counted already, and whether it is the same
+//! call at all. Of a call only keyed hashes are kept, and of an answer nothing.
+//!
+//! An id is the caller's own: what another caller, or another method, does under the same id is another matter. Attempts that are counted
+//! for nothing are few ([`FREE`]), so that one id is no way around a rate.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use parking_lot::Mutex;
+
+/// For how long an id is remembered, from its first call on.
+const KEPT: Duration = Duration::from_secs(600);
+/// Ids that are remembered at most, in some 40 MiB; the oldest make room.
+const MOST: usize = 1 << 18;
+/// Each has a lock of its own.
+const SHARDS: usize = 16;
+/// Attempts that count together as one call: gRPC's own clients make at most five (A6, `maxAttempts`).
+const FREE: u32 = 5;
+
+type Hash = [u8; 16];
+
+/// The ids of the whole process. Clones are the same ones.
+#[derive(Clone)]
+pub(crate) struct Attempts(Arc<Inner>);
+
+struct Inner {
+    key: hmac::Key,
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+#[derive(Default)]
+struct Shard {
+    seen: HashMap<Hash, Seen>,
+    /// By age, the oldest first.
+    ages: VecDeque<(Instant, Hash)>,
+}
+
+/// What is known of an id.
+struct Seen {
+    since: Instant,
+    calls: u32,
+    /// The grant's limits have counted a call of it.
+    is_counted: bool,
+    /// What the call was for, beside its message.
+    intent: Hash,
+    /// The message, once one was read.
+    message: Option<Hash>,
+}
+
+/// The id came with another request than before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Conflict;
+
+/// A call with a request id.
+pub(crate) struct Attempt {
+    attempts: Attempts,
+    name: Hash,
+    number: u32,
+    is_free: bool,
+    /// Whether the id is forgotten if this call comes to nothing.
+    is_first: bool,
+}
+
+impl Attempts {
+    /// `key` keeps what is hashed from being guessed: 32 bytes, by chance or the deployment's own.
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        let shards = std::array::from_fn(|_| Mutex::default());
+        Self(Arc::new(Inner { key: hmac::Key::new(hmac::HMAC_SHA256, key), shards }))
+    }
+
+    /// A call has come. `name`: whose id it is, for which method, and the id; `intent`: everything that makes it this call and no
+    /// other, but for the message, which is not read yet.
+    ///
+    /// # Errors
+    /// [`Conflict`] if the id came with another intent before.
+    pub(crate) fn begin(&self, name: &[&str], intent: &[&str], now: Instant) -> Result<Attempt, Conflict> {
+        let (name, intent) = (self.hash(name), self.hash(intent));
+        let mut shard = self.shard(&name);
+        shard.forget(now, MOST / SHARDS - 1);
+        let fresh = || Seen { since: now, calls: 0, is_counted: false, intent, message: None };
+        let is_first = !shard.seen.contains_key(&name);
+        if is_first {
+            shard.ages.push_back((now, name));
+        }
+        let seen = shard.seen.entry(name).or_insert_with(fresh);
+        if seen.intent != intent {
+            return Err(Conflict);
+        }
+        seen.calls = seen.calls.saturating_add(1);
+        let is_free = seen.is_counted && seen.calls <= FREE;
+        Ok(Attempt { attempts: self.clone(), name, number: seen.calls, is_free, is_first })
+    }
+
+    fn shard(&self, name: &Hash) -> parking_lot::MutexGuard<'_, Shard> {
+        // `SHARDS` is the length of the array, so the place is in it.
+        self.0.shards[usize::from(name[0]) % SHARDS].lock()
+    }
+
+    fn hash(&self, parts: &[impl AsRef<[u8]>]) -> Hash {
+        let mut context = hmac::Context::with_key(&self.0.key);
+        for part in parts {
+            let part = part.as_ref();
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut hash = Hash::default();
+        hash.copy_from_slice(&context.sign().as_ref()[..16]);
+        hash
+    }
+}
+
+impl Attempt {
+    /// Which call with this id it is: 1 for the first.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether an earlier attempt was counted for this one too.
+    pub(crate) fn is_free(&self) -> bool {
+        self.is_free
+    }
+
+    /// The grant's limits have counted this one: from now on the id stays remembered, whatever becomes of the call.
+    pub(crate) fn counted(&mut self) {
+        self.is_first = false;
+        if let Some(seen) = self.attempts.shard(&self.name).seen.get_mut(&self.name) {
+            seen.is_counted = true;
+        }
+    }
+
+    /// The call's message has been read.
+    ///
+    /// # Errors
+    /// [`Conflict`] if the id came with another message before.
+    pub(crate) fn read(&self, message: &[u8]) -> Result<(), Conflict> {
+        let hash = self.attempts.hash(&[message]);
+        let mut shard = self.attempts.shard(&self.name);
+        // It may have had to make room meanwhile.
+        let Some(seen) = shard.seen.get_mut(&self.name) else { return Ok(()) };
+        if *seen.message.get_or_insert(hash) == hash { Ok(()) } else { Err(Conflict) }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.is_first {
+            let mut shard = self.attempts.shard(&self.name);
+            // Unless another call came under it meanwhile.
+            if shard.seen.get(&self.name).is_some_and(|seen| seen.calls == 1) {
+                shard.seen.remove(&self.name);
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Lets go of what is too old, and of the oldest beyond `most`.
+    fn forget(&mut self, now: Instant, most: usize) {
+        while let Some((since, name)) = self.ages.front().copied() {
+            if self.ages.len() <= most && now.saturating_duration_since(since) < KEPT {
+                break;
+            }
+            self.ages.pop_front();
+            // An id that came to nothing and was used again has two ages.
+            if self.seen.get(&name).is_some_and(|seen| seen.since == since) {
+                self.seen.remove(&name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    const NAME: [&str; 3] = ["gov/welfare/benefits", "civil.v1.CivilRegistry/GetPerson", "id"];
+    const INTENT: [&str; 2] = ["welfare-getperson", "benefit.eligibility"];
+
+    fn attempts() -> Attempts {
+        Attempts::new(&[7; 32])
+    }
+
+    /// A call that is counted, if it has to be, and whose message is read.
+    fn call(attempts: &Attempts, message: &[u8], now: Instant) -> Result<(u32, bool), Conflict> {
+        let mut attempt = attempts.begin(&NAME, &INTENT, now)?;
+        if !attempt.is_free() {
+            attempt.counted();
+        }
+        attempt.read(message).map(|()| (attempt.number(), attempt.is_free()))
+    }
+
+    #[test]
+    fn five_attempts_are_counted_once_and_any_further_one_by_itself() {
+        let (attempts, now) = (attempts(), Instant::now());
+        let calls: Vec<_> = (0..7).map(|_| call(&attempts, b"a", now).unwrap()).collect();
+        let free = [false, true, true, true, true, false, false];
+        assert_eq!(calls, (1..).zip(free).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn another_message_or_another_intent_under_the_same_id_is_a_conflict() {
+        let (attempts, now) = (attempts(), Instant::now());
+        call(&attempts, b"a", now).unwrap();
+        assert_eq!(call(&attempts, b"b", now), Err(Conflict));
+        assert_eq!(attempts.begin(&NAME, &["welfare-getperson", "fraud"], now).err(), Some(Conflict));
+        assert_eq!(call(&attempts, b"a", now), Ok((3, true)), "the right one still passes");
+    }
+
+    #[test]
+    fn an_id_is_its_callers_and_its_methods_own() {
+        let (attempts, now) = (attempts(), Instant::now());
+        call(&attempts, b"a", now).unwrap();
+        for name in [["gov/tax/office", NAME[1], "id"], [NAME[0], "a.B/C", "id"], [NAME[0], NAME[1], "id2"]] {
+            let attempt = attempts.begin(&name, &INTENT, now).unwrap();
+            assert_eq!((attempt.number(), attempt.is_free(), attempt.read(b"b")), (1, false, Ok(())));
+        }
+        // Parts are told apart, not only their concatenation.
+        assert_ne!(attempts.hash(&["ab", "c"]), attempts.hash(&["a", "bc"]));
+    }
+
+    #[test]
+    fn a_call_that_the_limits_deny_leaves_nothing_behind() {
+        let (attempts, now) = (attempts(), Instant::now());
+        drop(attempts.begin(&NAME, &INTENT, now).unwrap());
+        assert_eq!(call(&attempts, b"b", now), Ok((1, false)));
+    }
+
+    #[test]
+    fn two_calls_at_the_same_time_are_both_counted_unless_one_was_before() {
+        let (attempts, now) = (attempts(), Instant::now());
+        let mut one = attempts.begin(&NAME, &INTENT, now).unwrap();
+        let other = attempts.begin(&NAME, &INTENT, now).unwrap();
+        assert!(!one.is_free() && !other.is_free());
+        one.counted();
+        assert!(attempts.begin(&NAME, &INTENT, now).unwrap().is_free());
+    }
+
+    #[test]
+    fn an_id_is_forgotten_after_its_time_and_not_before() {
+        let (attempts, now) = (attempts(), Instant::now());
+        call(&attempts, b"a", now).unwrap();
+        let almost = now + KEPT - Duration::from_millis(1);
+        assert_eq!(call(&attempts, b"b", almost), Err(Conflict));
+        assert_eq!(call(&attempts, b"b", now + KEPT), Ok((1, false)));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_oldest_make_room() {
+        let mut shard = Shard::default();
+        let now = Instant::now();
+        for number in 0..100_u8 {
+            shard.forget(now, 9);
+            shard.ages.push_back((now, [number; 16]));
+            let seen = Seen { since: now, calls: 1, is_counted: true, intent: [0; 16], message: None };
+            shard.seen.insert([number; 16], seen);
+        }
+        assert_eq!((shard.seen.len(), shard.ages.len()), (10, 10));
+        assert!(shard.seen.contains_key(&[99; 16]) && shard.seen.contains_key(&[90; 16]));
+    }
+}
