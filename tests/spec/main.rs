@@ -21,6 +21,7 @@ mod readme;
 mod reload;
 mod request;
 mod reverse;
+mod rights;
 mod services;
 mod story;
 mod streaming;

@@ -221,6 +221,11 @@ impl Bus {
         std::fs::rename(new, path).expect("the file can be replaced");
     }
 
+    /// Writes a file that the registry did not have.
+    pub fn add(&self, file: &str, text: &str) {
+        std::fs::write(self.dir.path().join("registry").join(file), text).expect("the folder takes a file");
+    }
+
     /// Has the gateway take up its files now; what it says to that.
     pub async fn reload(&self) -> String {
         crate::caller::post(self.admin, "/reload").await

@@ -6,8 +6,8 @@ use chapar_model::{CaseNumber, ClerkId, GrantId, MemberId, Purpose, Reason, Subs
 use jiff::Timestamp;
 
 use crate::entry::MethodEntry;
-use crate::grant::{Permit, Validity};
-use crate::registry::Terms;
+use crate::grant::{Permit, Validity, midnight};
+use crate::registry::Policy;
 
 /// Everything that a decision depends on besides the registry.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,19 @@ impl Term {
         if !covers(&grant.purposes) {
             return Some(Gate::GrantPurpose);
         }
+        if grant.hours.as_ref().is_some_and(|hours| !hours.covers(question.now)) {
+            return Some(Gate::OutOfHours);
+        }
         None
+    }
+
+    /// The first moment at which it holds.
+    pub(crate) fn first_moment(&self) -> Option<Timestamp> {
+        let days = self.days()?;
+        match &self.permit.grant.hours {
+            Some(hours) => hours.first_in(&days),
+            None => midnight(days.from),
+        }
     }
 }
 
@@ -98,10 +110,12 @@ enum Gate {
     DelegationPurpose,
     GrantOver,
     GrantPurpose,
+    OutOfHours,
+    Suspended,
 }
 
-pub(crate) fn decide<'a>(terms: &'a Terms, question: &Question<'_>) -> Result<&'a Arc<Permit>, Refused> {
-    let permit = permit(terms, question)?;
+pub(crate) fn decide<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<&'a Arc<Permit>, Refused> {
+    let permit = permit(policy, question)?;
     let grant = &permit.grant;
     let lacking = |reason| Refused { reason, gate: format!("grant {} asks for more", grant.id) };
     grant.requires.check(question.case, question.clerk).map_err(lacking)?;
@@ -109,20 +123,44 @@ pub(crate) fn decide<'a>(terms: &'a Terms, question: &Question<'_>) -> Result<&'
 }
 
 /// The permit, before what its grant requires of a call is looked at.
-pub(crate) fn permit<'a>(terms: &'a Terms, question: &Question<'_>) -> Result<&'a Arc<Permit>, Refused> {
+pub(crate) fn permit<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<&'a Arc<Permit>, Refused> {
+    let of_method = policy.terms.get(question.caller).and_then(|methods| methods.get(question.method.method.path()));
+    check_visible(of_method.is_some(), question)?;
+    check_suspended(policy, question)?;
     check_purpose(question)?;
-    let of_method = terms.get(question.caller).and_then(|methods| methods.get(question.method.method.path()));
     let mut nearest: Option<(Gate, &Term)> = None;
     for term in of_method.into_iter().flatten() {
         if term.on_behalf_of.as_ref() != question.on_behalf_of {
             continue;
         }
-        let Some(gate) = term.gate(question) else { return Ok(&term.permit) };
+        let stopped = || policy.stopped(term, question.now).then_some(Gate::Suspended);
+        let Some(gate) = term.gate(question).or_else(stopped) else { return Ok(&term.permit) };
         if nearest.is_none_or(|(other, _)| other < gate) {
             nearest = Some((gate, term));
         }
     }
     Err(refused(nearest, question))
+}
+
+/// What is hidden is unknown to whoever has nothing to do with it, whatever else is wrong with the call.
+fn check_visible(concerned: bool, question: &Question<'_>) -> Result<(), Refused> {
+    let service = &question.method.service;
+    if concerned || !service.hidden {
+        return Ok(());
+    }
+    Err(Refused { reason: Reason::MethodUnknown, gate: format!("{} is hidden from {}", service.name, question.caller) })
+}
+
+fn check_suspended(policy: &Policy, question: &Question<'_>) -> Result<(), Refused> {
+    let (caller, provider) = (question.caller, &question.method.service.provider);
+    let gate = if policy.suspensions.subsystem(caller, question.now) {
+        format!("{caller} is suspended, or its member is")
+    } else if policy.suspensions.member(provider, question.now) {
+        format!("{provider} is suspended")
+    } else {
+        return Ok(());
+    };
+    Err(Refused { reason: Reason::Suspended, gate })
 }
 
 fn check_purpose(question: &Question<'_>) -> Result<(), Refused> {
@@ -156,13 +194,21 @@ fn refused(nearest: Option<(Gate, &Term)>, question: &Question<'_>) -> Refused {
         ),
         (Gate::DelegationPurpose | Gate::DelegationOver, delegation) => {
             let id = delegation.map_or("", |(id, _)| id.as_str());
-            (Reason::DelegationNotGranted, format!("delegation {id} is not for this purpose"))
+            (Reason::PurposeNotGranted, format!("delegation {id} is not for this purpose"))
         }
         (Gate::GrantOver, _) => {
             let valid = grant.valid;
             (Reason::GrantExpired, format!("grant {} is valid from {} until {}", grant.id, valid.from, valid.until))
         }
         (Gate::GrantPurpose, _) => (Reason::PurposeNotGranted, format!("grant {} is not for this purpose", grant.id)),
+        (Gate::OutOfHours, _) => {
+            let hours = grant.hours.map_or_else(String::new, |hours| hours.to_string());
+            (Reason::OutOfHours, format!("grant {} holds on {hours}", grant.id))
+        }
+        (Gate::Suspended, delegation) => {
+            let by = delegation.map_or_else(String::new, |(id, _)| format!(", delegation {id}, or who gave it,"));
+            (Reason::Suspended, format!("grant {}{by} is suspended", grant.id))
+        }
     };
     Refused { reason, gate }
 }

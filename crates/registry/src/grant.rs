@@ -1,14 +1,15 @@
 //! A grant, and the permit made of it once at load, so that a decision only clones an `Arc`.
 
+use std::fmt;
 use std::sync::Arc;
 
 use chapar_contract::wire::{FieldMask, UnknownField};
 use chapar_model::{
     CaseNumber, ClerkId, GrantId, Limits, MemberId, MethodPath, Purpose, Reason, RowScopes, SubsystemId,
 };
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
+use jiff::{Span, Timestamp};
 use regex::Regex;
 
 use crate::entry::MethodEntry;
@@ -19,7 +20,7 @@ pub struct Grant {
     /// Unique among the registry's grants and delegations.
     pub id: GrantId,
     /// Who may call.
-    pub to: SubsystemId,
+    pub to: Grantee,
     /// The member that gave it, whose service it is.
     pub provider: MemberId,
     /// What may be called.
@@ -30,8 +31,10 @@ pub struct Grant {
     pub fields: Vec<String>,
     /// Which rows.
     pub rows: RowScopes,
-    /// When.
+    /// On which days.
     pub valid: Validity,
+    /// At which hours of them; at all if absent.
+    pub hours: Option<Hours>,
     /// How often and how many at once.
     pub limit: Limits,
     /// What a call must carry.
@@ -46,6 +49,24 @@ impl Grant {
     /// Rate, burst and concurrency, for the limiter.
     pub fn limits(&self) -> Limits {
         self.limit
+    }
+}
+
+/// Whom a grant is for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Grantee {
+    /// One subsystem.
+    Subsystem(SubsystemId),
+    /// Every subsystem of a group, by its name.
+    Group(Arc<str>),
+}
+
+impl fmt::Display for Grantee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subsystem(id) => id.fmt(f),
+            Self::Group(name) => write!(f, "group/{name}"),
+        }
     }
 }
 
@@ -80,6 +101,50 @@ impl Validity {
     /// The days that both have.
     pub(crate) fn overlap(&self, other: &Self) -> Option<Self> {
         Self::new(self.from.max(other.from), self.until.min(other.until))
+    }
+}
+
+/// Hours of some days of the week, in Tehran; never over midnight.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Hours {
+    /// From Saturday on.
+    days: [bool; 7],
+    /// Minutes of the day.
+    from: u16,
+    until: u16,
+}
+
+/// The days of the week as the registry writes them; the first is Saturday.
+pub(crate) const WEEK: [&str; 7] = ["sat", "sun", "mon", "tue", "wed", "thu", "fri"];
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+impl Hours {
+    /// Nothing if no day is chosen, or `until` is not after `from`, or is after 24:00; both are minutes of the day.
+    pub(crate) fn new(days: [bool; 7], from: u16, until: u16) -> Option<Self> {
+        (days.contains(&true) && from < until && until <= 24 * 60).then_some(Self { days, from, until })
+    }
+
+    /// Whether `now` is in them: the first minute is, the last is not.
+    pub fn covers(&self, now: Timestamp) -> bool {
+        let local = now.as_second() + i64::from(TEHRAN_SECONDS);
+        // The 1st of January 1970 was a Thursday.
+        let weekday = usize::try_from((local.div_euclid(DAY_SECONDS) + 5).rem_euclid(7)).unwrap_or(0);
+        let minute = local.rem_euclid(DAY_SECONDS) / 60;
+        self.days[weekday] && (i64::from(self.from)..i64::from(self.until)).contains(&minute)
+    }
+
+    /// The first moment of `valid` that is in them, if there is one.
+    pub(crate) fn first_in(&self, valid: &Validity) -> Option<Timestamp> {
+        let opens = |day: i64| valid.start + Span::new().hours(24 * day).minutes(i64::from(self.from));
+        (0..7).map(opens).find(|moment| self.covers(*moment) && valid.covers(*moment))
+    }
+}
+
+impl fmt::Display for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days: Vec<&str> = WEEK.iter().zip(self.days).filter(|(_, chosen)| *chosen).map(|(day, _)| *day).collect();
+        let [from, until] = [self.from, self.until].map(|minute| format!("{:02}:{:02}", minute / 60, minute % 60));
+        write!(f, "{} from {from} until {until}", days.join(", "))
     }
 }
 

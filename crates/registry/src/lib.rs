@@ -12,11 +12,12 @@ mod load;
 mod raw;
 mod registry;
 mod source;
+mod suspension;
 #[cfg(test)]
 mod testing;
 
 pub use decide::{Question, Refused};
 pub use entry::{MethodEntry, Name, PassedMetadata, Server, ServiceEntry, Subsystem};
 pub use finding::{Finding, Kind, LoadErrors};
-pub use grant::{Citizen, Grant, Permit, Requires, Validity};
+pub use grant::{Citizen, Grant, Grantee, Hours, Permit, Requires, Validity};
 pub use registry::{Registry, Right};

@@ -3,26 +3,29 @@
 
 mod delegation;
 mod grant;
+mod group;
 mod member;
 mod server;
 mod service;
+mod suspension;
 mod test;
 mod value;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use chapar_contract::Contract;
-use chapar_model::{GrantId, MemberId, SubsystemId, TrustDomain};
+use chapar_model::{GrantId, MemberId, MethodPath, SubsystemId, TrustDomain};
 
 use crate::entry::{MethodEntry, ServiceEntry, Subsystem};
 use crate::finding::{Findings, Kind, LoadErrors};
 use crate::grant::Grant;
 use crate::raw::{self, Raw};
-use crate::registry::{MethodName, Registry, Terms};
+use crate::registry::{MethodName, Policy, Registry, Terms};
 use crate::source::{self, Source};
+use crate::suspension::Suspensions;
 
 /// Loads the registry in `dir`.
 pub(crate) fn folder(dir: &Path, contracts: &[Contract]) -> Result<Registry, LoadErrors> {
@@ -42,12 +45,18 @@ pub(crate) fn build(
     let mut files = Vec::new();
     let mut broken = BTreeSet::new();
     let mut bus = None;
+    let mut stopped = None;
     for source in sources {
         let source = Arc::new(source);
         let before = findings.len();
         if source.path == "bus.toml" {
             let raw = raw::parse(&source, raw::OF_THE_BUS, &mut findings);
             bus = Some((source, raw));
+            continue;
+        }
+        if source.path == "suspensions.toml" {
+            let raw = raw::parse(&source, raw::OF_SUSPENSIONS, &mut findings);
+            stopped = Some((source, raw));
             continue;
         }
         let Some(member) = source.path.strip_suffix(".toml").and_then(|id| id.parse::<MemberId>().ok()) else {
@@ -65,37 +74,46 @@ pub(crate) fn build(
         }
         files.push(File { source, member, raw });
     }
-    let Some(trust_domain) = trust_domain(dir, bus, &mut findings) else {
+    let Some(trust_domain) = trust_domain(dir, bus.as_ref(), &mut findings) else {
         return Err(findings.into_errors());
     };
     let draft = Draft {
         contracts,
         trust_domain,
+        members: files.iter().map(|file| file.member.clone()).collect(),
         files: files.into(),
+        bus,
+        stopped,
         broken,
         findings,
         subsystems: HashMap::new(),
         services: Vec::new(),
         methods: HashMap::new(),
         grants: Vec::new(),
+        granted: HashMap::new(),
         terms: HashMap::new(),
         ids: HashMap::new(),
+        owners: HashMap::new(),
+        by_member: HashMap::new(),
+        attributes: BTreeMap::new(),
+        groups: HashMap::new(),
+        suspended: Suspensions::default(),
     };
     draft.finish(digest)
 }
 
-fn trust_domain(dir: &Path, bus: Option<(Arc<Source>, Raw)>, findings: &mut Findings) -> Option<TrustDomain> {
+fn trust_domain(dir: &Path, bus: Option<&(Arc<Source>, Raw)>, findings: &mut Findings) -> Option<TrustDomain> {
     let Some((source, raw)) = bus else {
         findings.of_file(&dir.join("bus.toml"), Kind::Unreadable, "the file is missing: it names the trust domain");
         return None;
     };
-    let Some(bus) = raw.bus else {
+    let Some(bus) = &raw.bus else {
         if findings.is_empty() {
-            findings.at(&source, 0..0, Kind::Malformed, "the table `[bus]` is missing");
+            findings.at(source, 0..0, Kind::Malformed, "the table `[bus]` is missing");
         }
         return None;
     };
-    value::parse(&source, &bus.trust_domain, findings)
+    value::parse(source, &bus.trust_domain, findings)
 }
 
 /// One member's file.
@@ -117,6 +135,11 @@ struct Draft<'a> {
     contracts: &'a [Contract],
     trust_domain: TrustDomain,
     files: Arc<[File]>,
+    /// `bus.toml`, for its groups.
+    bus: Option<(Arc<Source>, Raw)>,
+    /// `suspensions.toml`.
+    stopped: Option<(Arc<Source>, Raw)>,
+    members: HashSet<MemberId>,
     /// Members whose file could not be read whole: what it may hold is not told as unknown elsewhere.
     broken: BTreeSet<MemberId>,
     findings: Findings,
@@ -124,25 +147,46 @@ struct Draft<'a> {
     services: Vec<Arc<ServiceEntry>>,
     methods: HashMap<MethodName, Arc<MethodEntry>>,
     grants: Vec<Arc<Grant>>,
+    /// The grants that a member can delegate.
+    granted: HashMap<(MemberId, MethodPath), Vec<Arc<Grant>>>,
     terms: Terms,
     /// Grants and delegations share one space of names: evidence and limits go by them.
     ids: HashMap<GrantId, Place>,
+    /// In whose file each of them stands.
+    owners: HashMap<GrantId, MemberId>,
+    by_member: HashMap<MemberId, Vec<SubsystemId>>,
+    attributes: BTreeMap<MemberId, BTreeMap<String, String>>,
+    groups: HashMap<Arc<str>, group::Group>,
+    suspended: Suspensions,
 }
 
 impl Draft<'_> {
     fn finish(mut self, digest: String) -> Result<Registry, LoadErrors> {
         let files = Arc::clone(&self.files);
-        for step in [Self::member, Self::service, Self::grant, Self::delegation] {
+        for file in files.iter() {
+            self.member(file);
+        }
+        if let Some((source, raw)) = self.bus.take() {
+            self.groups(&source, None, &raw.groups);
+        }
+        for file in files.iter() {
+            self.groups(&file.source, Some(&file.member), &file.raw.groups);
+        }
+        for step in [Self::service, Self::grant, Self::delegation] {
             for file in files.iter() {
                 step(&mut self, file);
             }
         }
-        self.services.sort_by(|a, b| a.name.cmp(&b.name));
-        // A test of a registry that does not stand would only repeat what is wrong with it.
-        let stands = self.findings.is_empty();
-        for file in files.iter() {
-            self.test(file, stands);
+        if let Some((source, raw)) = self.stopped.take() {
+            self.suspensions(&source, None, &raw.suspensions);
         }
+        for file in files.iter() {
+            self.suspensions(&file.source, Some(&file.member), &file.raw.suspensions);
+        }
+        self.services.sort_by(|a, b| a.name.cmp(&b.name));
+        let terms = std::mem::take(&mut self.terms);
+        let mut policy = Policy { terms, suspensions: std::mem::take(&mut self.suspended) };
+        self.tests(&files, &mut policy);
         if !self.findings.is_empty() {
             return Err(self.findings.into_errors());
         }
@@ -153,7 +197,7 @@ impl Draft<'_> {
             services: self.services,
             methods: self.methods,
             grants: self.grants,
-            terms: self.terms,
+            policy,
         })
     }
 }

@@ -28,6 +28,37 @@ pub(crate) struct Bus {
 pub(crate) struct Member {
     pub(crate) name: Name,
     pub(crate) issuers: Spanned<Vec<Text>>,
+    #[serde(default)]
+    pub(crate) attributes: BTreeMap<Text, Text>,
+    pub(crate) licence: Option<Spanned<Licence>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Licence {
+    pub(crate) number: Text,
+    pub(crate) valid: Spanned<Valid>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Group {
+    pub(crate) id: Text,
+    #[serde(default)]
+    pub(crate) members: Vec<Text>,
+    #[serde(default, rename = "where")]
+    pub(crate) attributes: BTreeMap<Text, Spanned<Vec<String>>>,
+    pub(crate) class: Option<Text>,
+    pub(crate) subsystem: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Suspension {
+    pub(crate) of: Text,
+    pub(crate) from: Option<Spanned<Datetime>>,
+    pub(crate) until: Option<Spanned<Datetime>>,
+    pub(crate) reason: Text,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,6 +87,8 @@ pub(crate) struct Service {
     pub(crate) metadata: Metadata,
     #[serde(default)]
     pub(crate) limit: ServiceLimit,
+    #[serde(default)]
+    pub(crate) hidden: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,6 +118,7 @@ pub(crate) struct Grant {
     #[serde(default)]
     pub(crate) rows: BTreeMap<Text, Spanned<Vec<String>>>,
     pub(crate) valid: Spanned<Valid>,
+    pub(crate) hours: Option<Spanned<Hours>>,
     #[serde(default)]
     pub(crate) limit: GrantLimit,
     #[serde(default)]
@@ -92,6 +126,14 @@ pub(crate) struct Grant {
     pub(crate) case_pattern: Option<Text>,
     pub(crate) basis: Text,
     pub(crate) citizen: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hours {
+    pub(crate) days: Option<Text>,
+    pub(crate) from: Text,
+    pub(crate) until: Text,
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,13 +191,18 @@ pub(crate) struct Raw {
     pub(crate) services: Vec<Service>,
     pub(crate) grants: Vec<Grant>,
     pub(crate) delegations: Vec<Delegation>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) suspensions: Vec<Suspension>,
     pub(crate) tests: Vec<Test>,
 }
 
 /// The tables of a member's file.
-pub(crate) const OF_A_MEMBER: &[&str] = &["member", "subsystem", "service", "grant", "delegation", "test"];
+pub(crate) const OF_A_MEMBER: &[&str] =
+    &["member", "subsystem", "service", "group", "grant", "delegation", "suspension", "test"];
 /// The tables of `bus.toml`.
-pub(crate) const OF_THE_BUS: &[&str] = &["bus"];
+pub(crate) const OF_THE_BUS: &[&str] = &["bus", "group"];
+/// The tables of `suspensions.toml`.
+pub(crate) const OF_SUSPENSIONS: &[&str] = &["suspension"];
 
 /// Reads one file that may have the tables `known`.
 pub(crate) fn parse(source: &Arc<Source>, known: &[&str], findings: &mut Findings) -> Raw {
@@ -183,6 +230,8 @@ pub(crate) fn parse(source: &Arc<Source>, known: &[&str], findings: &mut Finding
             "subsystem" => raw.subsystems = reader.many(name, value),
             "service" => raw.services = reader.many(name, value),
             "grant" => raw.grants = reader.many(name, value),
+            "group" => raw.groups = reader.many(name, value),
+            "suspension" => raw.suspensions = reader.many(name, value),
             "delegation" => raw.delegations = reader.many(name, value),
             "test" => raw.tests = reader.many(name, value),
             _ => {}

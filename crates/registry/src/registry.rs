@@ -13,6 +13,7 @@ use crate::entry::{MethodEntry, ServiceEntry, Subsystem};
 use crate::finding::LoadErrors;
 use crate::grant::{Grant, Permit};
 use crate::load;
+use crate::suspension::Suspensions;
 
 /// The policy of one bus.
 pub struct Registry {
@@ -22,14 +23,21 @@ pub struct Registry {
     pub(crate) services: Vec<Arc<ServiceEntry>>,
     pub(crate) methods: HashMap<MethodName, Arc<MethodEntry>>,
     pub(crate) grants: Vec<Arc<Grant>>,
+    pub(crate) policy: Policy,
+}
+
+/// What a decision looks at.
+#[derive(Default)]
+pub(crate) struct Policy {
     pub(crate) terms: Terms,
+    pub(crate) suspensions: Suspensions,
 }
 
 /// A [`MethodPath`]'s text: what `:path` is looked up by.
 pub(crate) type MethodName = Arc<str>;
 
 /// Caller → method → what may be permitted, own and delegated.
-pub(crate) type Terms = HashMap<SubsystemId, HashMap<MethodPath, Vec<Term>>>;
+pub(crate) type Terms = HashMap<SubsystemId, HashMap<MethodPath, Vec<Arc<Term>>>>;
 
 /// One thing that a caller may do now.
 #[derive(Clone, Debug)]
@@ -94,6 +102,13 @@ impl Registry {
         self.methods.get(path)
     }
 
+    /// As [`Registry::method`], for `caller`: a hidden method is there for those alone who have, or had, a right to it.
+    pub fn method_for(&self, caller: &SubsystemId, path: &str) -> Option<&Arc<MethodEntry>> {
+        let entry = self.method(path)?;
+        let concerned = || self.policy.terms.get(caller).is_some_and(|terms| terms.contains_key(entry.method.path()));
+        (!entry.service.hidden || concerned()).then_some(entry)
+    }
+
     /// Every service, by name.
     pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceEntry>> {
         self.services.iter()
@@ -108,16 +123,19 @@ impl Registry {
     /// the registry lives. Allocates nothing when it allows.
     ///
     /// # Errors
-    /// [`Refused`], with the first reason of: purpose required, purpose unknown, (delegation not granted,) not granted, grant
-    /// expired, purpose not granted, case required, case invalid, clerk required.
+    /// [`Refused`], with the first reason of: method unknown (for a hidden service), suspended (caller or provider), purpose
+    /// required, purpose unknown, not granted or delegation not granted, grant expired, purpose not granted, out of hours,
+    /// suspended (grant, delegation or delegating member), case required, case invalid, clerk required.
     pub fn decide(&self, question: &Question<'_>) -> Result<Arc<Permit>, Refused> {
-        crate::decide::decide(&self.terms, question).map(Arc::clone)
+        crate::decide::decide(&self.policy, question).map(Arc::clone)
     }
 
-    /// What `caller` may do at `now`, by its own grants and by delegation, by method.
+    /// What `caller` may do on the day of `now`, at whichever hours, by its own grants and by delegation, by method.
     pub fn rights(&self, caller: &SubsystemId, now: Timestamp) -> impl Iterator<Item = Right<'_>> {
-        let terms = self.terms.get(caller).into_iter().flatten();
-        let valid = terms.flat_map(|(_, terms)| terms).filter(move |term| term.valid_at(now));
+        let policy = &self.policy;
+        let stopped = policy.suspensions.subsystem(caller, now);
+        let terms = policy.terms.get(caller).filter(|_| !stopped).into_iter().flatten();
+        let valid = terms.flat_map(|(_, terms)| terms).filter(|term| term.valid_at(now) && !policy.stopped(term, now));
         let mut rights: Vec<_> = valid.filter_map(|term| self.right(term)).collect();
         rights.sort_by_key(|right| (right.method, right.on_behalf_of, &right.permit.grant.id));
         rights.into_iter()
@@ -139,6 +157,18 @@ impl Registry {
         let mut methods: Vec<_> = self.rights(caller, now).map(|right| right.method.clone()).collect();
         methods.dedup();
         methods.into_iter().filter_map(|path| self.method(path.as_str()).map(AsRef::as_ref))
+    }
+}
+
+impl Policy {
+    /// Whether the term's grant, its provider, the delegation or the delegating member is suspended.
+    pub(crate) fn stopped(&self, term: &Term, now: Timestamp) -> bool {
+        let Self { suspensions, .. } = self;
+        let grant = &term.permit.grant;
+        suspensions.grant(&grant.id, now)
+            || suspensions.member(&grant.provider, now)
+            || term.delegated.as_ref().is_some_and(|delegated| suspensions.grant(&delegated.id, now))
+            || term.on_behalf_of.as_ref().is_some_and(|member| suspensions.member(member, now))
     }
 }
 

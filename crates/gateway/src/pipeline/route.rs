@@ -1,4 +1,5 @@
-//! Route: `:path`, byte for byte, to the registered method. Policy and router hold the same value from here on.
+//! Route: `:path`, byte for byte, to the registered method. Policy and router hold the same value from here on. A method that is
+//! hidden from the caller is an unknown one, before anything else of the call is looked at.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ pub(super) struct Routed {
 }
 
 pub(super) fn route(registry: &Registry, call: Call, record: &mut OpenRecord) -> Result<Routed, Refusal> {
-    let found = call.path.strip_prefix('/').and_then(|path| registry.method(path));
+    let found = call.path.strip_prefix('/').and_then(|path| registry.method_for(&call.caller.id, path));
     let Some(entry) = found.map(Arc::clone) else {
         return Err(Reason::MethodUnknown.into());
     };

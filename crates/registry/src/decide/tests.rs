@@ -133,7 +133,7 @@ fn another_members_right_is_used_only_by_its_delegation() {
         (COUNTER, "purpose=desk.read for=com/bank case=1", "OK"),
         (COUNTER, "purpose=desk.read for=com/bank", "CASE_REQUIRED"),
         (COUNTER, "purpose=desk.read case=1", "NOT_GRANTED"),
-        (COUNTER, "purpose=desk.write for=com/bank case=1", "DELEGATION_NOT_GRANTED"),
+        (COUNTER, "purpose=desk.write for=com/bank case=1", "PURPOSE_NOT_GRANTED"),
         (COUNTER, "purpose=desk.read for=gov/welfare case=1", "DELEGATION_NOT_GRANTED"),
         (COUNTER, "purpose=desk.read for=com/bank case=1 at=2026-07-01T00:00:00Z", "DELEGATION_NOT_GRANTED"),
         (WELFARE, "purpose=desk.read for=com/bank case=1", "DELEGATION_NOT_GRANTED"),
@@ -196,6 +196,166 @@ fn rights_are_those_of_the_day_own_and_delegated() {
     assert_eq!(rights[0].permit.grant.requires.names(), ["case"]);
     assert!(registry.rights(&counter, july).next().is_none());
     assert_eq!(registry.callable(&loans, july).count(), 1);
+}
+
+#[test]
+fn hours_are_of_days_of_the_week_in_tehran() {
+    let registry = with_grant("hours = { days = \"sat-wed\", from = \"07:30\", until = \"14:00\" }");
+    // 2026-06-06 is a Saturday; 07:30 in Tehran is 04:00 in Greenwich.
+    for (at, expected) in [
+        ("2026-06-06T03:59:59Z", "OUT_OF_HOURS"),
+        ("2026-06-06T04:00:00Z", "OK"),
+        ("2026-06-06T10:29:59Z", "OK"),
+        ("2026-06-06T10:30:00Z", "OUT_OF_HOURS"),
+        ("2026-06-10T05:00:00Z", "OK"),
+        ("2026-06-11T05:00:00Z", "OUT_OF_HOURS"),
+        ("2026-06-12T05:00:00Z", "OUT_OF_HOURS"),
+        ("2027-01-02T05:00:00Z", "GRANT_EXPIRED"),
+    ] {
+        assert_eq!(reason(&registry, WELFARE, "Get", &format!("{READ} at={at}")), expected, "{at}");
+    }
+    let gate = ask(&registry, WELFARE, "Get", &format!("{READ} at=2026-06-12T05:00:00Z")).unwrap_err().gate;
+    assert_eq!(gate, "grant welfare-get holds on sat, sun, mon, tue, wed from 07:30 until 14:00");
+    let over_the_week = with_grant("hours = { days = \"fri-sat\", from = \"00:00\", until = \"24:00\" }");
+    for (day, expected) in [("05", "OK"), ("06", "OK"), ("07", "OUT_OF_HOURS"), ("04", "OUT_OF_HOURS")] {
+        let words = format!("{READ} at=2026-06-{day}T12:00:00Z");
+        assert_eq!(reason(&over_the_week, WELFARE, "Get", &words), expected, "{day}");
+    }
+}
+
+/// The delegated registry, with this suspended by the operator.
+fn suspended(of: &str, window: &str) -> Registry {
+    let bank = grant("bank-get", LOANS, "requires = [\"case\"]");
+    let welfare = grant("welfare-get", WELFARE, "");
+    let delegation = "[[delegation]]\nid = \"bank-north\"\nto = \"office/north\"\nmethods = [\"desk.v1.Desk/Get\"]\npurposes = [\"desk.read\"]\nvalid = { from = 2026-01-01, until = 2026-12-31 }\n";
+    let suspension = format!("[[suspension]]\nof = \"{of}\"\nreason = \"a stolen key\"\n{window}\n");
+    let files = Files::default().with("gov/desk.toml", &bank).with("gov/desk.toml", &welfare);
+    files.with("com/bank.toml", delegation).with("suspensions.toml", &suspension).load().unwrap()
+}
+
+#[test]
+fn a_suspension_stops_what_it_names_and_nothing_else() {
+    let all = |registry: &Registry| {
+        [(WELFARE, ""), (LOANS, " case=1"), (COUNTER, " case=1 for=com/bank")]
+            .map(|(caller, words)| reason(registry, caller, "Get", &format!("{READ}{words}")))
+    };
+    for (of, expected) in [
+        ("com/bank", ["OK", "SUSPENDED", "SUSPENDED"]),
+        ("com/bank/loans", ["OK", "SUSPENDED", "OK"]),
+        ("office/north", ["OK", "OK", "SUSPENDED"]),
+        ("office/north/counter", ["OK", "OK", "SUSPENDED"]),
+        ("grant/bank-get", ["OK", "SUSPENDED", "SUSPENDED"]),
+        ("grant/bank-north", ["OK", "OK", "SUSPENDED"]),
+        ("grant/welfare-get", ["SUSPENDED", "OK", "OK"]),
+        ("gov/desk", ["SUSPENDED"; 3]),
+        ("gov/welfare", ["SUSPENDED", "OK", "OK"]),
+    ] {
+        let registry = suspended(of, "");
+        assert_eq!(all(&registry), expected, "{of}");
+        let now = "2026-06-01T00:00:00Z".parse().unwrap();
+        let rights = [WELFARE, LOANS, COUNTER].map(|caller| registry.rights(&caller.parse().unwrap(), now).count());
+        assert_eq!(rights, expected.map(|word| usize::from(word == "OK")), "what {of} leaves to be listed");
+    }
+}
+
+#[test]
+fn a_suspension_has_its_time() {
+    let registry = suspended("gov/welfare", "from = 2026-06-01T10:00:00+03:30\nuntil = 2026-06-01T12:00:00+03:30");
+    for (at, expected) in [
+        ("2026-06-01T06:29:59Z", "OK"),
+        ("2026-06-01T06:30:00Z", "SUSPENDED"),
+        ("2026-06-01T08:29:59Z", "SUSPENDED"),
+        ("2026-06-01T08:30:00Z", "OK"),
+    ] {
+        assert_eq!(reason(&registry, WELFARE, "Get", &format!("{READ} at={at}")), expected, "{at}");
+    }
+}
+
+#[test]
+fn an_office_acts_while_its_licence_is_in_force() {
+    let licence = "licence = { number = \"L-12\", valid = { from = 2026-03-01, until = 2026-08-31 } }\n";
+    let registry = Files::default()
+        .edit("office/north.toml", |text| *text = text.replace("\n[[subsystem]]", &format!("{licence}\n[[subsystem]]")))
+        .with("gov/desk.toml", &grant("g", COUNTER, ""))
+        .load()
+        .unwrap();
+    for (month, expected) in [("02", "SUSPENDED"), ("03", "OK"), ("08", "OK"), ("09", "SUSPENDED")] {
+        let words = format!("{READ} at=2026-{month}-15T12:00:00Z");
+        assert_eq!(reason(&registry, COUNTER, "Get", &words), expected, "{month}");
+    }
+}
+
+#[test]
+fn a_hidden_service_is_there_for_those_alone_who_have_a_right_to_it() {
+    let registry = Files::default()
+        .replace("gov/desk.toml", "[[service]]", "[[service]]\nhidden = true")
+        .with("gov/desk.toml", &grant("g", WELFARE, ""))
+        .load()
+        .unwrap();
+    for words in ["", READ, "purpose=other", "purpose=desk.read for=com/bank"] {
+        assert_eq!(reason(&registry, LOANS, "Get", words), "METHOD_UNKNOWN", "{words}");
+    }
+    assert_eq!(reason(&registry, WELFARE, "List", READ), "METHOD_UNKNOWN");
+    assert_eq!(reason(&registry, WELFARE, "Get", READ), "OK");
+    assert_eq!(reason(&registry, WELFARE, "Get", "purpose=desk.read at=2030-01-01T00:00:00Z"), "GRANT_EXPIRED");
+    let seen = |caller: &str| registry.method_for(&caller.parse().unwrap(), "desk.v1.Desk/Get").is_some();
+    assert_eq!((seen(WELFARE), seen(LOANS)), (true, false));
+}
+
+/// Three offices in two counties, and groups of them.
+fn offices(groups: &str, to: &str) -> Files {
+    let file = |county: &str| {
+        let issuer = "ab".repeat(32);
+        format!(
+            "[member]\nname = {{ fa = \"x\", en = \"x\" }}\nissuers = [\"sha256:{issuer}\"]\n\
+             attributes = {{ county = \"{county}\", kind = \"post\" }}\n\n\
+             [[subsystem]]\nid = \"counter\"\n\n[[subsystem]]\nid = \"scanner\"\n"
+        )
+    };
+    Files::default()
+        .with("office/a.toml", &file("1501"))
+        .with("office/b.toml", &file("1502"))
+        .with("office/c.toml", &file("1601"))
+        .with("gov/desk.toml", groups)
+        .with("gov/desk.toml", &grant("shared", to, ""))
+}
+
+/// Which of the offices' systems may call.
+fn allowed(files: Files) -> Vec<String> {
+    let registry = files.load().unwrap_or_else(|errors| panic!("{errors}"));
+    let systems = ["a", "b", "c"].iter().flat_map(|office| ["counter", "scanner"].map(|s| format!("{office}/{s}")));
+    systems.filter(|system| reason(&registry, &format!("office/{system}"), "Get", READ) == "OK").collect()
+}
+
+#[test]
+fn offices_share_one_grant_by_a_list_or_by_what_they_are() {
+    let group = |lines: &str| allowed(offices(&format!("[[group]]\nid = \"g\"\n{lines}\n"), "group/g"));
+    assert_eq!(group("members = [\"office/a\"]"), ["a/counter", "a/scanner"]);
+    assert_eq!(group("members = [\"office/a\", \"office/c\"]\nsubsystem = \"counter\""), ["a/counter", "c/counter"]);
+    let county = "where = { county = [\"1501\", \"1502\"] }\nsubsystem = \"counter\"";
+    assert_eq!(group(county), ["a/counter", "b/counter"]);
+    assert_eq!(group(&format!("{county}\nclass = \"gov\"")), [""; 0]);
+    assert_eq!(group(&format!("{county}\nmembers = [\"office/c\"]")), ["a/counter", "b/counter", "c/counter"]);
+    assert_eq!(group("where = { county = [\"1501\"], kind = [\"bank\"] }"), [""; 0], "every attribute counts");
+}
+
+#[test]
+fn a_grant_of_a_group_names_it() {
+    let registry = offices("[[group]]\nid = \"g\"\nmembers = [\"office/a\"]\n", "group/g").load().unwrap();
+    assert_eq!(registry.grants().next().unwrap().to.to_string(), "group/g");
+    let permit = ask(&registry, "office/a/counter", "Get", READ).unwrap();
+    assert_eq!(permit.grant.id.as_str(), "shared");
+}
+
+#[test]
+fn a_member_of_a_group_can_delegate_what_the_group_has() {
+    let delegation = "[[delegation]]\nid = \"d\"\nto = \"office/north\"\nmethods = [\"desk.v1.Desk/Get\"]\npurposes = [\"desk.read\"]\nvalid = { from = 2026-01-01, until = 2026-12-31 }\n";
+    let registry = offices("[[group]]\nid = \"g\"\nmembers = [\"office/a\"]\n", "group/g")
+        .with("office/a.toml", delegation)
+        .load()
+        .unwrap();
+    assert_eq!(reason(&registry, COUNTER, "Get", "purpose=desk.read for=office/a"), "OK");
+    assert_eq!(reason(&registry, COUNTER, "Get", "purpose=desk.read for=office/b"), "DELEGATION_NOT_GRANTED");
 }
 
 /// One grant of a small universe.

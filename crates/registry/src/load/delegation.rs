@@ -9,13 +9,13 @@ use super::{Draft, File};
 use crate::decide::{Delegated, Term};
 use crate::entry::MethodEntry;
 use crate::finding::Kind;
-use crate::grant::{Grant, Permit};
+use crate::grant::Permit;
 use crate::raw::{self, Text};
 
 /// A delegation whose own names are all known.
 struct Checked {
     id: GrantId,
-    to: Vec<SubsystemId>,
+    to: Arc<[SubsystemId]>,
     terms: Delegated,
     fields: Option<Vec<String>>,
 }
@@ -29,7 +29,7 @@ impl Draft<'_> {
 
     fn one_delegation(&mut self, file: &File, raw: &raw::Delegation) -> Option<()> {
         let source = &file.source;
-        let id = self.id(source, &raw.id);
+        let id = self.id(source, &file.member, &raw.id);
         let to = self.delegates(file, &raw.to);
         let valid = self.validity(source, &raw.valid);
         let purposes: Vec<Purpose> = raw.purposes.iter().filter_map(|purpose| self.parse(source, purpose)).collect();
@@ -77,22 +77,21 @@ impl Draft<'_> {
         }
     }
 
-    /// The subsystems that may act: one, or all of a member.
-    fn delegates(&mut self, file: &File, text: &Text) -> Option<Vec<SubsystemId>> {
-        if text.get_ref().matches('/').count() == 2 {
-            return self.subsystem(&file.source, text).map(|id| vec![id]);
+    /// The subsystems that may act: one, all of a member, or those of a group.
+    fn delegates(&mut self, file: &File, text: &Text) -> Option<Arc<[SubsystemId]>> {
+        if text.get_ref().matches('/').count() == 2 || text.get_ref().starts_with("group/") {
+            return self.grantee(&file.source, &file.member, text).map(|(_, subsystems)| subsystems);
         }
         let member: MemberId = self.known_member(&file.source, text)?;
-        let of_member = self.subsystems.keys().filter(|id| *id.member() == member);
-        let mut subsystems: Vec<SubsystemId> = of_member.cloned().collect();
+        let mut subsystems = self.by_member.get(&member).cloned().unwrap_or_default();
         subsystems.sort();
-        Some(subsystems)
+        Some(subsystems.into())
     }
 
     fn delegate(&mut self, file: &File, delegation: &Checked, text: &Text, entry: &MethodEntry) {
-        let own = |grant: &&Arc<Grant>| grant.to.member() == &file.member && grant.method == *entry.method.path();
+        let own = (file.member.clone(), entry.method.path().clone());
         let mut found = false;
-        for grant in self.grants.iter().filter(own).cloned().collect::<Vec<_>>() {
+        for grant in self.granted.get(&own).cloned().unwrap_or_default() {
             let both = |purpose: &&Purpose| delegation.terms.purposes.contains(purpose);
             let purposes: Vec<Purpose> = grant.purposes.iter().filter(both).cloned().collect();
             if purposes.is_empty() && !grant.purposes.is_empty() {
@@ -113,7 +112,7 @@ impl Draft<'_> {
                         purposes,
                         permit,
                     };
-                    self.insert(file, delegation, text, &term);
+                    self.insert(file, delegation, text, &Arc::new(term));
                 }
                 Err(error) => self.malformed(&file.source, text.span(), error.to_string()),
             }
@@ -127,15 +126,15 @@ impl Draft<'_> {
         }
     }
 
-    fn insert(&mut self, file: &File, delegation: &Checked, text: &Text, term: &Term) {
+    fn insert(&mut self, file: &File, delegation: &Checked, text: &Text, term: &Arc<Term>) {
         let mut clash = None;
-        for caller in &delegation.to {
+        for caller in delegation.to.iter() {
             let methods = self.terms.entry(caller.clone()).or_default();
             let beside = methods.entry(term.permit.grant.method.clone()).or_default();
             if let Some(other) = beside.iter().find(|other| other.clashes(term)) {
                 clash = other.delegated.as_ref().map(|delegated| (delegated.id.clone(), other.permit.grant.id.clone()));
             }
-            beside.push(term.clone());
+            beside.push(Arc::clone(term));
         }
         if let Some((other, grant)) = clash {
             let place = self.ids.get(&other).map(at).unwrap_or_default();

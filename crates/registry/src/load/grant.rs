@@ -1,17 +1,18 @@
 //! `[[grant]]`: every name known, every limit kept, and no two grants for the same call on the same day.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chapar_model::{Limits, MAX_CALLS, Purpose, RowScopes};
+use chapar_model::{Limits, MAX_CALLS, MemberId, Purpose, RowScopes, SubsystemId};
 use regex::Regex;
+use toml::Spanned;
 
 use super::value::at;
 use super::{Draft, File};
 use crate::decide::Term;
 use crate::entry::MethodEntry;
 use crate::finding::Kind;
-use crate::grant::{Citizen, Grant, Permit, Requires};
+use crate::grant::{Citizen, Grant, Hours, Permit, Requires, WEEK};
 use crate::raw;
 use crate::source::Source;
 
@@ -24,9 +25,10 @@ impl Draft<'_> {
 
     fn one_grant(&mut self, file: &File, raw: &raw::Grant) -> Option<()> {
         let source = &file.source;
-        let id = self.id(source, &raw.id);
-        let to = self.subsystem(source, &raw.to);
+        let id = self.id(source, &file.member, &raw.id);
+        let to = self.grantee(source, &file.member, &raw.to);
         let valid = self.validity(source, &raw.valid);
+        let hours = raw.hours.as_ref().map(|hours| self.hours(source, hours));
         let limit = self.limits(source, &raw.limit);
         let requires = self.requires(source, raw);
         let citizen = self.citizen(source, raw);
@@ -48,15 +50,17 @@ impl Draft<'_> {
             self.malformed(source, raw.fields.span(), "a grant names at least one field of the response");
         }
         let rows = self.rows(source, raw, &entry);
+        let (to, callers) = to?;
         let grant = Arc::new(Grant {
             id: id?,
-            to: to?,
+            to,
             provider: file.member.clone(),
             method: entry.method.path().clone(),
             purposes: purposes?,
             fields,
             rows: rows?,
             valid: valid?,
+            hours: hours.map_or(Some(None), |hours| hours.map(Some))?,
             limit: limit?,
             requires: requires?,
             basis: raw.basis.get_ref().clone(),
@@ -69,11 +73,21 @@ impl Draft<'_> {
                 return None;
             }
         };
-        let term = Term { on_behalf_of: None, delegated: None, purposes: grant.purposes.clone(), permit };
-        let beside = self.terms.entry(grant.to.clone()).or_default().entry(grant.method.clone()).or_default();
-        let other = beside.iter().find(|other| other.clashes(&term)).map(|other| other.permit.grant.id.clone());
-        beside.push(term);
-        if let Some(other) = other {
+        let term = Arc::new(Term { on_behalf_of: None, delegated: None, purposes: grant.purposes.clone(), permit });
+        let mut clash = None;
+        for caller in callers.iter() {
+            let methods = self.terms.entry(caller.clone()).or_default();
+            let beside = methods.entry(grant.method.clone()).or_default();
+            if clash.is_none() {
+                clash = beside.iter().find(|other| other.clashes(&term)).map(|other| other.permit.grant.id.clone());
+            }
+            beside.push(Arc::clone(&term));
+        }
+        let members: BTreeSet<&MemberId> = callers.iter().map(SubsystemId::member).collect();
+        for member in members {
+            self.granted.entry((member.clone(), grant.method.clone())).or_default().push(Arc::clone(&grant));
+        }
+        if let Some(other) = clash {
             let place = self.ids.get(&other).map(at).unwrap_or_default();
             let message = format!("the grants `{}` and `{other}` answer the same call on the same day", grant.id);
             let finding = self.findings.at(source, raw.id.span(), Kind::Overlap, message);
@@ -164,6 +178,31 @@ impl Draft<'_> {
         Some(requires)
     }
 
+    fn hours(&mut self, source: &Arc<Source>, raw: &Spanned<raw::Hours>) -> Option<Hours> {
+        let hours = raw.get_ref();
+        let days = match &hours.days {
+            None => Some([true; 7]),
+            Some(text) => week(text.get_ref()),
+        };
+        if let (None, Some(text)) = (days, &hours.days) {
+            let message = "days are one of sat, sun, mon, tue, wed, thu, fri, or a range, e.g. `sat-wed`";
+            self.malformed(source, text.span(), message);
+        }
+        let mut minutes = [&hours.from, &hours.until].into_iter().map(|text| {
+            let minute = minute(text.get_ref());
+            if minute.is_none() {
+                self.malformed(source, text.span(), "an hour is written `07:30`");
+            }
+            minute
+        });
+        let (from, until) = (minutes.next().flatten(), minutes.next().flatten());
+        let hours = Hours::new(days?, from?, until?);
+        if hours.is_none() {
+            self.malformed(source, raw.span(), "`until` is after `from` on the same day, and at most 24:00");
+        }
+        hours
+    }
+
     fn citizen(&mut self, source: &Arc<Source>, raw: &raw::Grant) -> Option<Citizen> {
         let Some(text) = &raw.citizen else { return Some(Citizen::Shown) };
         if text.get_ref() == "shown" {
@@ -175,6 +214,27 @@ impl Draft<'_> {
         }
         day.map(Citizen::After)
     }
+}
+
+/// `sat`, or `sat-wed`: a range may pass over the end of the week.
+fn week(text: &str) -> Option<[bool; 7]> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let place = |day: &str| WEEK.iter().position(|known| *known == day);
+    let (first, last) = (place(first)?, place(last)?);
+    let mut days = [false; 7];
+    for day in 0..=(last + 7 - first) % 7 {
+        days[(first + day) % 7] = true;
+    }
+    Some(days)
+}
+
+/// `07:30` in minutes of the day, `24:00` included.
+fn minute(text: &str) -> Option<u16> {
+    let (hours, minutes) = text.split_once(':')?;
+    let number =
+        |text: &str| (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u16>().ok())?;
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    (minutes < 60 && hours * 60 + minutes <= 24 * 60).then_some(hours * 60 + minutes)
 }
 
 impl Term {

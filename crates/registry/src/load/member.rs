@@ -1,12 +1,13 @@
-//! `[member]` and `[[subsystem]]`.
+//! `[member]`, with attributes and licence, and `[[subsystem]]`.
 
 use std::sync::Arc;
 
-use chapar_model::SubsystemId;
+use chapar_model::{Class, SubsystemId};
 
 use super::{Draft, File};
 use crate::entry::{Name, Subsystem};
 use crate::finding::Kind;
+use crate::raw;
 
 impl Draft<'_> {
     pub(super) fn member(&mut self, file: &File) {
@@ -34,6 +35,11 @@ impl Draft<'_> {
             // Told already; its subsystems are still known.
             None => (Name { fa: String::new(), en: String::new() }, Vec::new()),
         };
+        if let Some(member) = &file.raw.member {
+            let named = member.attributes.iter().map(|(name, value)| (name.get_ref().clone(), value.get_ref().clone()));
+            self.attributes.insert(file.member.clone(), named.collect());
+            self.licence(file, member);
+        }
         let (name, issuers) = (Arc::new(name), Arc::<[[u8; 32]]>::from(issuers));
         for subsystem in &file.raw.subsystems {
             let written = &subsystem.id;
@@ -47,7 +53,21 @@ impl Draft<'_> {
                 continue;
             }
             let entry = Subsystem { id: id.clone(), name: Arc::clone(&name), issuers: Arc::clone(&issuers) };
+            self.by_member.entry(file.member.clone()).or_default().push(id.clone());
             self.subsystems.insert(id, Arc::new(entry));
+        }
+    }
+
+    fn licence(&mut self, file: &File, member: &raw::Member) {
+        let Some(licence) = &member.licence else { return };
+        if file.member.class() != Class::Office {
+            self.malformed(&file.source, licence.span(), "only an office has a licence");
+        }
+        if licence.get_ref().number.get_ref().trim().is_empty() {
+            self.malformed(&file.source, licence.get_ref().number.span(), "a licence has a number");
+        }
+        if let Some(valid) = self.validity(&file.source, &licence.get_ref().valid) {
+            self.suspended.licences.insert(file.member.clone(), valid);
         }
     }
 }

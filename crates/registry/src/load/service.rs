@@ -57,6 +57,7 @@ impl Draft<'_> {
             server: self.server(file, service),
             endpoints: service.endpoints.iter().map(|endpoint| endpoint.get_ref().clone()).collect(),
             concurrent: service.limit.concurrent.map(Into::into),
+            hidden: service.hidden,
         });
         for method in entry.methods() {
             let of_service = MethodEntry { method: Arc::clone(method), service: Arc::clone(&entry) };

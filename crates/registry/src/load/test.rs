@@ -13,6 +13,7 @@ use crate::entry::MethodEntry;
 use crate::finding::Kind;
 use crate::grant::{Grant, Permit, Requires, midnight};
 use crate::raw::{self, Text};
+use crate::registry::Policy;
 use crate::source::Source;
 
 /// A test whose names are all known.
@@ -30,14 +31,25 @@ struct Trial<'a> {
 }
 
 impl Draft<'_> {
-    /// Reads the tests of a file; runs them if the registry `stands`.
-    pub(super) fn test(&mut self, file: &File, stands: bool) {
-        for raw in &file.raw.tests {
-            let before = self.findings.len();
-            if let Some(trial) = self.trial(&file.source, raw).filter(|_| stands && self.findings.len() == before) {
-                self.run(&trial);
+    /// Reads the tests of all files; if the registry stands, runs them against `policy`. Suspensions are not seen, so that none
+    /// is held up by a test that expects its call to go on, except by a test that expects one.
+    pub(super) fn tests(&mut self, files: &[File], policy: &mut Policy) {
+        // A test of a registry that does not stand would only repeat what is wrong with it.
+        let stands = self.findings.is_empty();
+        let mut trials = Vec::new();
+        for file in files {
+            for raw in &file.raw.tests {
+                let before = self.findings.len();
+                let trial = self.trial(&file.source, raw);
+                trials.extend(trial.filter(|_| stands && self.findings.len() == before));
             }
         }
+        let suspensions = std::mem::take(&mut policy.suspensions);
+        let (stopped, others): (Vec<_>, Vec<_>) =
+            trials.into_iter().partition(|trial| trial.expect == Some(Reason::Suspended));
+        others.iter().for_each(|trial| self.run(policy, trial));
+        policy.suspensions = suspensions;
+        stopped.iter().for_each(|trial| self.run(policy, trial));
     }
 
     fn trial<'a>(&mut self, source: &'a Arc<Source>, raw: &'a raw::Test) -> Option<Trial<'a>> {
@@ -73,12 +85,12 @@ impl Draft<'_> {
         reason
     }
 
-    fn run(&mut self, trial: &Trial<'_>) {
-        for now in self.moments(trial) {
+    fn run(&mut self, policy: &Policy, trial: &Trial<'_>) {
+        for now in moments(policy, trial) {
             let before = self.findings.len();
             match trial.expect {
-                Some(reason) => self.expect(trial, reason, now),
-                None => self.disclosure(trial, now),
+                Some(reason) => self.expect(policy, trial, reason, now),
+                None => self.disclosure(policy, trial, now),
             }
             if self.findings.len() > before {
                 return;
@@ -86,31 +98,8 @@ impl Draft<'_> {
         }
     }
 
-    /// The day that the test names; else the first day of everything that could answer it, so that a test holds or fails
-    /// whenever the registry is loaded.
-    fn moments(&self, trial: &Trial<'_>) -> Vec<Timestamp> {
-        if let Some(on) = trial.on {
-            return vec![on];
-        }
-        let methods = self.terms.get(&trial.caller);
-        let terms = methods.and_then(|methods| methods.get(trial.entry.method.path())).into_iter().flatten();
-        let terms: Vec<&Term> = terms.filter(|term| term.on_behalf_of == trial.on_behalf_of).collect();
-        let first_days = |terms: &mut dyn Iterator<Item = &&Term>| -> Vec<Timestamp> {
-            terms.filter_map(|term| term.days().and_then(|days| midnight(days.from))).collect()
-        };
-        let fits = |term: &&&Term| trial.purpose.as_ref().is_none_or(|purpose| term.purposes.contains(purpose));
-        let mut moments = first_days(&mut terms.iter().filter(fits));
-        if moments.is_empty() {
-            moments = first_days(&mut terms.iter());
-        }
-        if moments.is_empty() {
-            moments.push(Timestamp::UNIX_EPOCH);
-        }
-        moments
-    }
-
-    fn expect(&mut self, trial: &Trial<'_>, expected: Reason, now: Timestamp) {
-        let (text, actual) = match decide::decide(&self.terms, &trial.question(now)) {
+    fn expect(&mut self, policy: &Policy, trial: &Trial<'_>, expected: Reason, now: Timestamp) {
+        let (text, actual) = match decide::decide(policy, &trial.question(now)) {
             Err(refused) if refused.reason == expected => return,
             Err(Refused { reason, gate }) => (format!("it is refused with {reason}"), gate),
             Ok(permit) => ("it is allowed".to_owned(), format!("by the grant {}", permit.grant.id)),
@@ -120,8 +109,8 @@ impl Draft<'_> {
         self.findings.at(trial.source, span, Kind::TestFailed, message);
     }
 
-    fn disclosure(&mut self, trial: &Trial<'_>, now: Timestamp) {
-        let permit = match trial.permit(&self.terms, now) {
+    fn disclosure(&mut self, policy: &Policy, trial: &Trial<'_>, now: Timestamp) {
+        let permit = match trial.permit(policy, now) {
             Ok(permit) => Arc::clone(permit),
             Err(_) if trial.raw.allow.is_empty() => return,
             Err(Refused { reason, gate }) => {
@@ -162,9 +151,9 @@ impl Trial<'_> {
     }
 
     /// The decision, as if a case and a clerk that the test leaves out were given.
-    fn permit<'t>(&self, terms: &'t crate::registry::Terms, now: Timestamp) -> Result<&'t Arc<Permit>, Refused> {
+    fn permit<'t>(&self, policy: &'t Policy, now: Timestamp) -> Result<&'t Arc<Permit>, Refused> {
         let question = self.question(now);
-        let permit = decide::permit(terms, &question)?;
+        let permit = decide::permit(policy, &question)?;
         let Grant { id, requires, .. } = permit.grant.as_ref();
         let given = Requires {
             case: requires.case && self.case.is_some(),
@@ -179,4 +168,27 @@ impl Trial<'_> {
     fn words(&self) -> String {
         format!("{} calling {}", self.caller, self.entry.method.path())
     }
+}
+
+/// The day that the test names; else the first day of everything that could answer it, so that a test holds or fails
+/// whenever the registry is loaded.
+fn moments(policy: &Policy, trial: &Trial<'_>) -> Vec<Timestamp> {
+    if let Some(on) = trial.on {
+        return vec![on];
+    }
+    let methods = policy.terms.get(&trial.caller);
+    let terms = methods.and_then(|methods| methods.get(trial.entry.method.path())).into_iter().flatten();
+    let terms: Vec<&Arc<Term>> = terms.filter(|term| term.on_behalf_of == trial.on_behalf_of).collect();
+    let first = |terms: &mut dyn Iterator<Item = &&Arc<Term>>| -> Vec<Timestamp> {
+        terms.filter_map(|term| term.first_moment()).collect()
+    };
+    let fits = |term: &&&Arc<Term>| trial.purpose.as_ref().is_none_or(|purpose| term.purposes.contains(purpose));
+    let mut moments = first(&mut terms.iter().filter(fits));
+    if moments.is_empty() {
+        moments = first(&mut terms.iter());
+    }
+    if moments.is_empty() {
+        moments.push(Timestamp::UNIX_EPOCH);
+    }
+    moments
 }

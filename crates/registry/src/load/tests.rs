@@ -214,6 +214,120 @@ fn two_ways_to_one_delegated_call_do_not_load() {
     check(&twice.errors(), &["`d2` by the grant `g` and `d1` by the grant `g`"]);
 }
 
+#[test]
+fn groups_are_told_with_their_place() {
+    let group = |group: &str, to: &str| {
+        let files = Files::default().with("gov/desk.toml", &format!("[[group]]\n{group}\n"));
+        files.with("gov/desk.toml", &grant("g", to, "")).errors()
+    };
+    let list = "id = \"all\"\nmembers = [\"gov/welfare\"]";
+    check(&group(list, "group/al"), &["there is no group `al`", "did you mean `group/all`?"]);
+    check(&group("id = \"All\"\nmembers = [\"gov/welfare\"]", WELFARE), &["a group's id is 1 to 63"]);
+    check(&group("id = \"all\"", WELFARE), &["a group has `members`, or `where`"]);
+    check(&group("id = \"all\"\nmembers = [\"gov/welfar\"]", WELFARE), &["did you mean `gov/welfare`?"]);
+    check(&group(&format!("{list}\nclass = \"gov\""), WELFARE), &["`class` narrows `where`"]);
+    check(&group("id = \"all\"\nwhere = { county = [\"1\"] }", WELFARE), &["no member has the attribute `county`"]);
+    let attributes = |group: &str| {
+        let files = Files::default().replace(
+            "gov/welfare.toml",
+            "\n[[subsystem]]",
+            "attributes = { county = \"15\" }\n\n[[subsystem]]",
+        );
+        files.with("gov/desk.toml", &format!("[[group]]\nid = \"all\"\n{group}\n")).errors()
+    };
+    check(&attributes("where = { conty = [\"15\"] }"), &["did you mean `county`?"]);
+    check(&attributes("where = { county = [] }"), &["no member has one of no values"]);
+    check(&attributes("where = { county = [\"15\"] }\nclass = \"ngo\""), &["not a valid member class"]);
+    let twice = Files::default()
+        .with("gov/desk.toml", &format!("[[group]]\n{list}\n"))
+        .with("bus.toml", &format!("[[group]]\n{list}\n"));
+    check(&twice.errors(), &["the group `all` is there twice", "the first is at registry/bus.toml"]);
+}
+
+#[test]
+fn a_grant_goes_by_its_own_groups_and_those_of_the_bus_and_by_no_one_elses() {
+    let group = "[[group]]\nid = \"all\"\nmembers = [\"gov/welfare\"]\n";
+    let granted = |file: &str| Files::default().with(file, group).with("gov/desk.toml", &grant("g", "group/all", ""));
+    assert!(granted("gov/desk.toml").load().is_ok() && granted("bus.toml").load().is_ok());
+    check(&granted("gov/welfare.toml").errors(), &["the group is another member's", "registry/gov/welfare.toml"]);
+    let clash = granted("bus.toml").with("gov/desk.toml", &grant("h", WELFARE, ""));
+    check(&clash.errors(), &["`h` and `g` answer the same call"]);
+}
+
+#[test]
+fn hours_and_licences_have_their_form() {
+    for (lines, part) in [
+        ("hours = { from = \"7:00\", until = \"14:00\" }", "an hour is written `07:30`"),
+        ("hours = { from = \"07:00\", until = \"24:01\" }", "an hour is written `07:30`"),
+        ("hours = { from = \"07:60\", until = \"14:00\" }", "an hour is written `07:30`"),
+        ("hours = { from = \"14:00\", until = \"07:00\" }", "`until` is after `from`"),
+        ("hours = { days = \"mon-sat-tue\", from = \"07:00\", until = \"14:00\" }", "days are one of sat, sun"),
+        ("hours = { days = \"monday\", from = \"07:00\", until = \"14:00\" }", "days are one of sat, sun"),
+    ] {
+        check(&of_grant(lines), &[part]);
+    }
+    let licence = |file: &str, number: &str| {
+        let text = format!(
+            "licence = {{ number = \"{number}\", valid = {{ from = 2026-01-01, until = 2026-12-31 }} }}\n\n[[subsystem]]"
+        );
+        Files::default().replace(file, "\n[[subsystem]]", &text).errors()
+    };
+    check(&licence("gov/welfare.toml", "1"), &["only an office has a licence"]);
+    check(&licence("office/north.toml", " "), &["a licence has a number"]);
+}
+
+#[test]
+fn a_suspension_is_of_something_and_of_ones_own() {
+    let suspension = |of: &str, more: &str| format!("[[suspension]]\nof = \"{of}\"\nreason = \"r\"\n{more}\n");
+    let files = || Files::default().with("gov/desk.toml", &grant("g", WELFARE, ""));
+    let by_operator = |of: &str, more: &str| files().with("suspensions.toml", &suspension(of, more)).errors();
+    check(&by_operator("grant/h", ""), &["no grant or delegation has the id `h`", "did you mean `grant/g`?"]);
+    check(&by_operator("gov/welfar", ""), &["did you mean `gov/welfare`?"]);
+    check(&by_operator("gov/welfare/benefit", ""), &["did you mean `gov/welfare/benefits`?"]);
+    check(&by_operator("gov/welfare", "from = 2026-01-01"), &["this must be a moment"]);
+    check(
+        &by_operator("gov/welfare", "from = 2026-01-02T00:00:00Z\nuntil = 2026-01-02T00:00:00Z"),
+        &["`until` is not after `from`"],
+    );
+    check(
+        &files().with("suspensions.toml", "[[suspension]]\nof = \"gov/welfare\"\nreason = \" \"\n").errors(),
+        &["a suspension says why"],
+    );
+    for (file, of) in
+        [("gov/desk.toml", "grant/g"), ("gov/desk.toml", "gov/desk"), ("gov/desk.toml", "gov/desk/adapter")]
+    {
+        assert!(files().with(file, &suspension(of, "")).load().is_ok(), "{of}");
+    }
+    for (file, of) in
+        [("gov/welfare.toml", "grant/g"), ("gov/desk.toml", "gov/welfare"), ("gov/desk.toml", "gov/welfare/benefits")]
+    {
+        check(
+            &files().with(file, &suspension(of, "")).errors(),
+            &["a member suspends what is its own", "suspensions.toml"],
+        );
+    }
+}
+
+#[test]
+fn no_test_holds_up_a_suspension_and_one_may_expect_it() {
+    let suspension = "[[suspension]]\nof = \"gov/welfare\"\nreason = \"r\"\n";
+    assert!(tested("allow = [\"name\"]").with("suspensions.toml", suspension).load().is_ok());
+    assert!(tested("expect = \"SUSPENDED\"").with("suspensions.toml", suspension).load().is_ok());
+    check(&tested("expect = \"SUSPENDED\"").errors(), &["but it is refused with CASE_REQUIRED"]);
+}
+
+#[test]
+fn a_test_is_asked_within_the_hours_of_its_grant() {
+    let files = |lines: &str| {
+        let test =
+            format!("[[test]]\nas = \"{WELFARE}\"\ncall = \"desk.v1.Desk/Get\"\npurpose = \"desk.read\"\n{lines}\n");
+        let hours = "hours = { days = \"fri\", from = \"08:00\", until = \"09:00\" }";
+        Files::default().with("gov/desk.toml", &grant("g", WELFARE, hours)).with("gov/welfare.toml", &test)
+    };
+    assert!(files("allow = [\"name\"]").load().is_ok());
+    assert!(files("on = 2026-02-01\nexpect = \"OUT_OF_HOURS\"").load().is_ok());
+}
+
 fn tested(lines: &str) -> Files {
     let test = format!("[[test]]\nas = \"{WELFARE}\"\ncall = \"desk.v1.Desk/Get\"\npurpose = \"desk.read\"\n{lines}\n");
     let lines = "requires = [\"case\"]\nvalid = { from = 2026-01-01, until = 2026-06-30 }";

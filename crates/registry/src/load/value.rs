@@ -42,11 +42,12 @@ impl Draft<'_> {
     }
 
     /// An id that no other grant or delegation has.
-    pub(super) fn id(&mut self, source: &Arc<Source>, text: &Text) -> Option<GrantId> {
+    pub(super) fn id(&mut self, source: &Arc<Source>, owner: &MemberId, text: &Text) -> Option<GrantId> {
         let id: GrantId = self.parse(source, text)?;
         let place = Place { source: Arc::clone(source), span: text.span() };
         let Some(first) = self.ids.get(&id) else {
             self.ids.insert(id.clone(), place);
+            self.owners.insert(id.clone(), owner.clone());
             return Some(id);
         };
         let first = at(first);
@@ -74,7 +75,7 @@ impl Draft<'_> {
     /// A registered member.
     pub(super) fn known_member(&mut self, source: &Arc<Source>, text: &Text) -> Option<MemberId> {
         let id: MemberId = self.parse(source, text)?;
-        if !self.files.iter().any(|file| file.member == id) {
+        if !self.members.contains(&id) {
             let message = format!("the member `{id}` is not registered");
             let finding = self.findings.at(source, text.span(), Kind::UnknownMember, message);
             finding.suggest(id.as_str(), self.files.iter().map(|file| file.member.as_str()));

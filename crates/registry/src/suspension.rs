@@ -1,0 +1,51 @@
+//! Who and what is suspended, and when: members, subsystems, grants, delegations, and offices whose licence is not in force.
+
+use std::collections::HashMap;
+
+use chapar_model::{GrantId, MemberId, SubsystemId};
+use jiff::Timestamp;
+
+use crate::grant::Validity;
+
+/// From when until when; without one, since ever or for ever.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) from: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl Window {
+    fn covers(&self, now: Timestamp) -> bool {
+        self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// All suspensions of a registry.
+#[derive(Debug, Default)]
+pub(crate) struct Suspensions {
+    pub(crate) members: HashMap<MemberId, Vec<Window>>,
+    pub(crate) subsystems: HashMap<SubsystemId, Vec<Window>>,
+    pub(crate) grants: HashMap<GrantId, Vec<Window>>,
+    pub(crate) licences: HashMap<MemberId, Validity>,
+}
+
+impl Suspensions {
+    pub(crate) fn member(&self, id: &MemberId, now: Timestamp) -> bool {
+        let licensed = self.licences.get(id).is_none_or(|valid| valid.covers(now));
+        !licensed || covered(self.members.get(id), now)
+    }
+
+    /// The subsystem, or all of its member.
+    pub(crate) fn subsystem(&self, id: &SubsystemId, now: Timestamp) -> bool {
+        self.member(id.member(), now) || covered(self.subsystems.get(id), now)
+    }
+
+    /// A grant or a delegation.
+    pub(crate) fn grant(&self, id: &GrantId, now: Timestamp) -> bool {
+        covered(self.grants.get(id), now)
+    }
+}
+
+fn covered(windows: Option<&Vec<Window>>, now: Timestamp) -> bool {
+    windows.is_some_and(|windows| windows.iter().any(|window| window.covers(now)))
+}

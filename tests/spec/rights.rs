@@ -1,0 +1,94 @@
+//! What the registry can say beyond a grant to one subsystem: groups, hours, suspensions, and services that are hidden.
+
+use chapar_tests::people::ZAHRA;
+use chapar_tests::{Bus, Caller};
+
+const CIVIL: &str = "gov/civil-registry.toml";
+const COUNTER: &str = "office/khorramabad-12/counter";
+
+async fn reason(caller: &Caller) -> String {
+    caller.get_person(ZAHRA).send().await.err().map_or_else(|| "OK".to_owned(), |refused| refused.reason)
+}
+
+#[tokio::test]
+async fn a_suspension_stops_the_next_call_of_a_connection_that_is_open_and_its_end_lets_it_go_on() {
+    let bus = Bus::builder().at("2026-06-01T08:00:00Z").start().await;
+    let welfare = bus.welfare().await;
+    assert_eq!(reason(&welfare).await, "OK");
+
+    bus.add(
+        "suspensions.toml",
+        "[[suspension]]\nof = \"gov/welfare\"\nuntil = 2026-06-01T13:30:00+03:30\nreason = \"a stolen laptop\"\n",
+    );
+    assert_eq!(bus.reload().await, "reloaded\n");
+
+    let refused = welfare.get_person(ZAHRA).send().await.unwrap_err();
+    assert_eq!((refused.reason.as_str(), refused.code), ("SUSPENDED", 7));
+    assert!(!refused.message.contains("laptop"), "nobody is told why: {}", refused.message);
+    assert!(welfare.rights().await.is_empty());
+    bus.set_clock("2026-06-01T10:00:00Z");
+    assert_eq!(reason(&welfare).await, "OK");
+}
+
+#[tokio::test]
+async fn a_hidden_method_answers_as_an_unknown_one_to_the_last_byte() {
+    let bus =
+        Bus::builder().edit(CIVIL, |text| text.replace("[[service]]", "[[service]]\nhidden = true")).start().await;
+    let guest = bus.caller("office/khorramabad-12/guest").await;
+    let ask = |path: &str| guest.ask("civil.v1.CivilRegistry/GetPerson").path(path);
+
+    let mut answers = Vec::new();
+    for path in ["/civil.v1.CivilRegistry/GetPerson", "/civil.v1.CivilRegistry/GetNobody"] {
+        let plain = ask(path).purpose("loan.farm").send().await.unwrap_err();
+        let without = ask(path).without_purpose().send().await.unwrap_err();
+        let reserved = ask(path).header("chapar-caller", "x").send().await.unwrap_err();
+        answers.push([plain, without, reserved].map(|refused| (refused.reason, refused.code, refused.message)));
+    }
+
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0][0].0, "METHOD_UNKNOWN");
+    assert!(bus.welfare().await.get_person(ZAHRA).send().await.is_ok(), "who has a grant is answered");
+}
+
+#[tokio::test]
+async fn offices_of_a_county_share_one_grant() {
+    let group = "\n[[group]]\nid = \"counters\"\nwhere = { county = [\"1501\"] }\nclass = \"office\"\nsubsystem = \"counter\"\n";
+    let grant = "\n[[grant]]\nid = \"counters-getperson\"\nto = \"group/counters\"\nmethod = \"civil.v1.CivilRegistry/GetPerson\"\n\
+        purposes = [\"counter.identity_check\"]\nfields = [\"given_name\"]\nvalid = { from = 2026-01-01, until = 2027-12-31 }\nbasis = \"Test decree 6\"\n";
+    let bus = Bus::builder()
+        .edit("bus.toml", move |text| text + group)
+        .edit(CIVIL, move |text| text + grant)
+        .edit("office/khorramabad-12.toml", |text| {
+            text.replace(
+                "[[subsystem]]\nid = \"counter\"",
+                "attributes = { county = \"1501\" }\n\n[[subsystem]]\nid = \"counter\"",
+            )
+        })
+        .start()
+        .await;
+    let ask = |caller: &Caller| caller.get_person(ZAHRA).purpose("counter.identity_check");
+
+    let counter = ask(&bus.caller(COUNTER).await).send().await.unwrap();
+    let guest = ask(&bus.caller("office/khorramabad-12/guest").await).send().await.unwrap_err();
+
+    assert_eq!(counter.json()["givenName"], "زهرا");
+    assert_eq!(guest.reason, "NOT_GRANTED", "the group is of counters only");
+    let records = bus.records().await;
+    assert!(records.iter().any(|record| record.grant == "counters-getperson" && record.caller == COUNTER));
+}
+
+#[tokio::test]
+async fn a_grant_with_hours_answers_within_them() {
+    let hours = "hours    = { days = \"sat-wed\", from = \"07:30\", until = \"14:00\" }\nlimit    =";
+    let bus = Bus::builder()
+        .edit(CIVIL, move |text| text.replacen("limit    =", hours, 1))
+        .at("2026-06-06T03:59:59Z") // a Saturday, 07:29:59 in Tehran
+        .start()
+        .await;
+    let welfare = bus.welfare().await;
+    assert_eq!(reason(&welfare).await, "OUT_OF_HOURS");
+    bus.set_clock("2026-06-06T04:00:00Z");
+    assert_eq!(reason(&welfare).await, "OK");
+    bus.set_clock("2026-06-06T10:30:00Z");
+    assert_eq!(reason(&welfare).await, "OUT_OF_HOURS");
+}
