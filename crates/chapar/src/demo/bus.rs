@@ -1,5 +1,5 @@
-//! The bus of the demo: five adapters and the gateway, each the same code that `chapar adapter` and `chapar gateway` run, on
-//! loopback with mutual TLS between them, in one process with one trace store.
+//! The bus of the demo: five adapters and a gateway, or several, each the same code that `chapar adapter` and `chapar gateway` run,
+//! on loopback with mutual TLS between them, in one process with one trace store.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::data::Sample;
+use super::files::{At, Numbered};
 use super::registry::AGENCIES;
 use super::{files, keys, registry};
 use crate::cli::{Exit, Failure};
@@ -29,13 +30,17 @@ const DAYS: i32 = 365;
 /// The running bus.
 pub(super) struct Bus {
     pub(super) dir: PathBuf,
+    /// The first gateway.
     pub(super) gateway: SocketAddr,
     pub(super) admin: SocketAddr,
+    /// All of them.
+    pub(super) gateways: Vec<SocketAddr>,
     pub(super) contracts: Vec<Contract>,
+    /// The first gateway's.
     pub(super) log: chapar_evidence::Log,
     pub(super) traces: TraceStore,
     adapters: Vec<Part>,
-    running: Part,
+    running: Vec<Part>,
     telemetries: Vec<Arc<Telemetry>>,
 }
 
@@ -59,16 +64,21 @@ impl Part {
 }
 
 impl Bus {
-    /// Writes keys, policy and settings into `dir`, starts the gateway on free ports (or on `port` and the next) and then the
-    /// adapters, which join it, and writes `demo.json`. The databases must be there.
+    /// Writes keys, policy and settings into `dir`, starts the gateways on free ports (or on `port` and those after it) and then the
+    /// adapters, which join them, and writes `demo.json`. The databases must be there.
     ///
     /// # Errors
     /// Names the file or address at fault. Parts that were started go on until the process ends.
-    pub(super) async fn start(dir: &Path, port: Option<u16>, sample: &[Sample]) -> Result<Self, Failure> {
+    pub(super) async fn start(
+        dir: &Path,
+        gateways: u16,
+        port: Option<u16>,
+        sample: &[Sample],
+    ) -> Result<Self, Failure> {
         let clock = Clock::system();
-        let addresses = addresses(port)?;
+        let addresses = addresses(port, gateways)?;
         let contracts = files::contracts(dir).map_err(Failure::finding)?;
-        let issuer = keys::write(dir, &clock)?;
+        let issuer = keys::write(dir, gateways, &clock)?;
         let traces = TraceStore::new(KEPT_TRACES);
         let today = TimeZone::UTC.to_datetime(clock.now()).date();
         let last = today.checked_add(jiff::Span::new().days(DAYS)).unwrap_or(today);
@@ -77,29 +87,34 @@ impl Bus {
         registry::write(&dir.join("registry"), &issuer, (first, last), &digests)
             .map_err(|error| Failure::error(Exit::Finding, error))?;
 
-        files::gateway(dir, addresses.gateway, addresses.admin).map_err(Failure::finding)?;
-        let config = chapar_gateway::Config::load(&files::gateway_path(dir))
-            .map_err(|error| Failure::error(Exit::Finding, error))?;
-        let of_gateway = telemetry("gateway", &traces)?;
-        let parts = chapar_gateway::Parts { clock, telemetry: Arc::clone(&of_gateway) };
-        let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
-        let (address, admin, log) = (gateway.local_addr(), gateway.admin_addr(), gateway.log().clone());
-        files::gateway(dir, address, admin).map_err(Failure::finding)?;
-        let stop = CancellationToken::new();
-        let token = stop.clone();
-        let task = tokio::spawn(async move { gateway.run(token).await.map_err(Failure::finding) });
-        let running = Part { name: "gateway".to_owned(), stop, task, telemetry: of_gateway };
-
+        let [at, rest @ ..] = addresses.as_slice() else { return Err(Failure::usage("a bus has a gateway")) };
+        let first = gateway(dir, Numbered(1), *at, &clock, &traces).await?;
+        let mut others = Vec::new();
+        for (number, at) in (2..).zip(rest) {
+            others.push(gateway(dir, Numbered(number), *at, &clock, &traces).await?);
+        }
+        let at = first.at;
+        let all: Vec<At> = std::iter::once(at).chain(others.iter().map(|other| other.at)).collect();
+        let gateways: Vec<SocketAddr> = all.iter().map(|at| at.gateway).collect();
         let mut adapters = Vec::new();
         for agency in &AGENCIES {
-            files::adapter(dir, agency.register, address).map_err(Failure::finding)?;
+            files::adapter(dir, agency.register, &gateways).map_err(Failure::finding)?;
             let telemetry = telemetry(&format!("adapter {}", agency.register), &traces)?;
             adapters.push(adapter(dir, agency.register, telemetry).await?);
         }
-        let telemetries = Vec::new();
-        let dir = dir.to_owned();
-        let bus = Self { dir, gateway: address, admin, contracts, log, traces, adapters, running, telemetries };
-        files::demo_json(&bus.dir, address, admin, sample).map_err(Failure::finding)?;
+        let bus = Self {
+            dir: dir.to_owned(),
+            gateway: at.gateway,
+            admin: at.admin,
+            gateways,
+            contracts,
+            log: first.log,
+            traces,
+            adapters,
+            running: std::iter::once(first.part).chain(others.into_iter().map(|other| other.part)).collect(),
+            telemetries: Vec::new(),
+        };
+        files::demo_json(&bus.dir, at, &all, sample).map_err(Failure::finding)?;
         Ok(bus)
     }
 
@@ -129,21 +144,21 @@ impl Bus {
     /// Serves until `stop`.
     ///
     /// # Errors
-    /// What ended the gateway before that.
+    /// What ended a gateway before that.
     pub(super) async fn run_until(&mut self, stop: &CancellationToken) -> Result<(), Failure> {
-        match stop.run_until_cancelled(&mut self.running.task).await {
+        let any = futures_util::future::select_all(self.running.iter_mut().map(|part| &mut part.task));
+        match stop.run_until_cancelled(any).await {
             None => Ok(()),
-            Some(Ok(ended)) => ended.and(Err(Failure::new(Exit::Finding, "the gateway ended"))),
-            Some(Err(error)) => Err(Failure::error(Exit::Finding, error)),
+            Some((Ok(ended), ..)) => ended.and(Err(Failure::new(Exit::Finding, "a gateway ended"))),
+            Some((Err(error), ..)) => Err(Failure::error(Exit::Finding, error)),
         }
     }
 
-    /// Stops everything in order: the gateway first, so that its callers are told, then the adapters.
+    /// Stops everything in order: the gateways first, so that their callers are told, then the adapters.
     pub(super) async fn end(self) -> Result<(), Failure> {
         let mut telemetries = self.telemetries;
-        telemetries.push(Arc::clone(&self.running.telemetry));
-        let mut ended = self.running.end().await;
-        for part in self.adapters {
+        let mut ended = Ok(());
+        for part in self.running.into_iter().chain(self.adapters) {
             telemetries.push(Arc::clone(&part.telemetry));
             let one = part.end().await;
             ended = ended.and(one);
@@ -155,7 +170,31 @@ impl Bus {
     }
 }
 
-/// Starts an adapter and waits until the gateway has taken it in.
+/// A gateway that serves.
+struct Serving {
+    at: At,
+    log: chapar_evidence::Log,
+    part: Part,
+}
+
+/// Starts a gateway, and writes its settings with the ports that it has.
+async fn gateway(dir: &Path, number: Numbered, at: At, clock: &Clock, traces: &TraceStore) -> Result<Serving, Failure> {
+    files::gateway(dir, number, at.gateway, at.admin).map_err(Failure::finding)?;
+    let config = chapar_gateway::Config::load(&number.settings(dir));
+    let config = config.map_err(|error| Failure::error(Exit::Finding, error))?;
+    let name = number.name("gateway", "");
+    let telemetry = telemetry(&name, traces)?;
+    let parts = chapar_gateway::Parts { clock: clock.clone(), telemetry: Arc::clone(&telemetry) };
+    let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
+    let (at, log) = (At { gateway: gateway.local_addr(), admin: gateway.admin_addr() }, gateway.log().clone());
+    files::gateway(dir, number, at.gateway, at.admin).map_err(Failure::finding)?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    let task = tokio::spawn(async move { gateway.run(token).await.map_err(Failure::finding) });
+    Ok(Serving { at, log, part: Part { name, stop, task, telemetry } })
+}
+
+/// Starts an adapter and waits until a gateway has taken it in.
 async fn adapter(dir: &Path, register: &str, telemetry: Arc<Telemetry>) -> Result<Part, Failure> {
     let config = chapar_adapter::Config::load(&files::adapter_path(dir, register)).map_err(Failure::finding)?;
     let parts = chapar_adapter::Parts { clock: Clock::system(), telemetry: Arc::clone(&telemetry) };
@@ -176,22 +215,17 @@ fn telemetry(name: &str, traces: &TraceStore) -> Result<Arc<Telemetry>, Failure>
     telemetry.map(Arc::new).map_err(|error| Failure::error(Exit::Finding, error))
 }
 
-struct Addresses {
-    gateway: SocketAddr,
-    admin: SocketAddr,
-}
-
-/// Port 0 for both, or `port` for the gateway and the next one for the admin pages. Adapters have none.
-fn addresses(port: Option<u16>) -> Result<Addresses, Failure> {
+/// Port 0 for all, or `port` for the first gateway, the next one for its admin pages, and so on. Adapters have none.
+fn addresses(port: Option<u16>, gateways: u16) -> Result<Vec<At>, Failure> {
     let at = |offset: u16| {
         let number = match port {
             Some(port) => port.checked_add(offset),
             None => Some(0),
         };
-        let number = number.ok_or_else(|| Failure::usage("`--port` leaves no room for the port after it"))?;
+        let number = number.ok_or_else(|| Failure::usage("`--port` leaves no room for the ports after it"))?;
         Ok::<_, Failure>(SocketAddr::from((Ipv4Addr::LOCALHOST, number)))
     };
-    Ok(Addresses { gateway: at(0)?, admin: at(1)? })
+    (0..gateways).map(|number| Ok(At { gateway: at(2 * number)?, admin: at(2 * number + 1)? })).collect()
 }
 
 #[cfg(test)]
@@ -208,9 +242,9 @@ mod tests {
         }
         data::build(&dir.path().join("databases"), 100).unwrap();
         files::contracts(dir.path()).unwrap();
-        assert!(keys::write(dir.path(), &Clock::system()).is_ok());
+        assert!(keys::write(dir.path(), 1, &Clock::system()).is_ok());
         for agency in &AGENCIES {
-            files::adapter(dir.path(), agency.register, "127.0.0.1:7443".parse().unwrap()).unwrap();
+            files::adapter(dir.path(), agency.register, &["127.0.0.1:7443".parse().unwrap()]).unwrap();
             let config = chapar_adapter::Config::load(&files::adapter_path(dir.path(), agency.register)).unwrap();
             Adapter::check(&config).unwrap_or_else(|error| panic!("{}: {error}", agency.register));
         }
@@ -218,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_port_without_room_for_the_next_is_a_mistake_in_the_command_line() {
-        assert!(addresses(Some(65_534)).is_ok());
-        assert!(addresses(Some(65_535)).is_err_and(|failure| failure.exit == Exit::Usage));
+        assert!(addresses(Some(65_534), 1).is_ok());
+        assert!(addresses(Some(65_535), 1).is_err_and(|failure| failure.exit == Exit::Usage));
+        assert!(addresses(Some(65_533), 2).is_err_and(|failure| failure.exit == Exit::Usage));
     }
 }

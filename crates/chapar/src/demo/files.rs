@@ -79,15 +79,20 @@ pub(super) fn adapter_path(dir: &Path, register: &str) -> PathBuf {
     dir.join(format!("adapters/{register}.toml"))
 }
 
-/// Writes the settings of one adapter that dials the gateway at `address`.
-pub(super) fn adapter(dir: &Path, register: &str, address: SocketAddr) -> Result<(), Error> {
+/// Writes the settings of one adapter that dials the gateways at these addresses.
+pub(super) fn adapter(dir: &Path, register: &str, addresses: &[SocketAddr]) -> Result<(), Error> {
     let gateway = identity(GATEWAY);
+    let dial: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+    let dial = match dial.as_slice() {
+        [one] => one.clone(),
+        all => format!("[{}]", all.join(", ")),
+    };
     let text = format!(
         r#"# The adapter of the {register} register: its contract, its SQL, its database.
 [adapter]
 identity  = {{ cert = "../pki/{register}.crt", key = "../pki/{register}.key", trust = "../pki/ca.crt" }}
 contracts = ["contracts/{register}"]
-dial      = "{address}"
+dial      = {dial}
 gateways  = ["{gateway}"]
 
 [source.{register}]
@@ -99,17 +104,36 @@ statement_timeout = "700ms"
     put(&adapter_path(dir, register), &text)
 }
 
-/// Where the settings of the gateway stand.
-pub(super) fn gateway_path(dir: &Path) -> PathBuf {
-    dir.join("gateway.toml")
+/// One of the demo's gateways, by its number: 1, 2, … The first has plain names, so that a demo of one looks like one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbered(pub(super) u16);
+
+impl Numbered {
+    /// What is in a folder of several: `NAME`, `NAME-2`, …, before the extension.
+    pub(super) fn name(self, stem: &str, extension: &str) -> String {
+        if self.0 == 1 { format!("{stem}{extension}") } else { format!("{stem}-{}{extension}", self.0) }
+    }
+
+    /// The name of its log in checkpoints and receipts.
+    pub(super) fn origin(self) -> String {
+        self.name(ORIGIN, "")
+    }
+
+    /// Where its settings stand.
+    pub(super) fn settings(self, dir: &Path) -> PathBuf {
+        dir.join(self.name("gateway", ".toml"))
+    }
 }
 
-/// Writes the settings of the gateway.
-pub(super) fn gateway(dir: &Path, listen: SocketAddr, admin: SocketAddr) -> Result<(), Error> {
+/// Writes the settings of a gateway.
+pub(super) fn gateway(dir: &Path, number: Numbered, listen: SocketAddr, admin: SocketAddr) -> Result<(), Error> {
     let contracts: Vec<String> = AGENCIES.iter().map(|agency| format!("\"contracts/{}\"", agency.register)).collect();
     let contracts = contracts.join(", ");
+    let (evidence, signing_key, period_key) =
+        (number.name("evidence", ""), number.name("evidence", ".key"), number.name("period", ".key"));
+    let origin = number.origin();
     let text = format!(
-        r#"# The gateway of the demo.
+        r#"# A gateway of the demo.
 [gateway]
 listen    = "{listen}"
 admin     = "{admin}"
@@ -118,17 +142,17 @@ registry  = "registry"
 contracts = [{contracts}]
 
 [evidence]
-path             = "evidence"
-origin           = "{ORIGIN}"
-signing_key      = "evidence.key"
-period_key       = "period.key"
+path             = "{evidence}"
+origin           = "{origin}"
+signing_key      = "{signing_key}"
+period_key       = "{period_key}"
 checkpoint_every = "1s"
 
 [telemetry]
 keep_traces = 2000
 "#
     );
-    put(&gateway_path(dir), &text)
+    put(&number.settings(dir), &text)
 }
 
 /// The name of a caller's certificate and key in `pki/`, e.g. `gov-welfare-benefits`.
@@ -141,8 +165,10 @@ struct Demo<'a> {
     trust_domain: &'a str,
     ca: &'a str,
     gateway: String,
+    gateways: Vec<String>,
     server_name: &'a str,
     admin: String,
+    admins: Vec<String>,
     identities: BTreeMap<&'a str, KeyFiles>,
     contracts: &'a str,
     descriptors: &'a str,
@@ -177,8 +203,17 @@ pub(super) const LIMITED_GRANT: &str = "welfare-getperson";
 pub(super) const LIMITED_RATE: u32 = 20;
 pub(super) const LIMITED_BURST: u32 = 40;
 
-/// Writes `demo.json`, whole or not at all: others wait for it to appear.
-pub(super) fn demo_json(dir: &Path, gateway: SocketAddr, admin: SocketAddr, sample: &[Sample]) -> Result<(), Error> {
+/// Where one gateway is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    /// Takes calls.
+    pub(super) gateway: SocketAddr,
+    /// Has the admin pages.
+    pub(super) admin: SocketAddr,
+}
+
+/// Writes `demo.json`, whole or not at all: others wait for it to appear. `first` is the gateway of those who know of one.
+pub(super) fn demo_json(dir: &Path, first: At, all: &[At], sample: &[Sample]) -> Result<(), Error> {
     let files = |subsystem: &'static str| {
         let name = key_name(subsystem);
         (subsystem, KeyFiles { cert: format!("pki/{name}.crt"), key: format!("pki/{name}.key") })
@@ -186,9 +221,11 @@ pub(super) fn demo_json(dir: &Path, gateway: SocketAddr, admin: SocketAddr, samp
     let demo = Demo {
         trust_domain: TRUST_DOMAIN,
         ca: "pki/ca.crt",
-        gateway: gateway.to_string(),
+        gateway: first.gateway.to_string(),
+        gateways: all.iter().map(|at| at.gateway.to_string()).collect(),
         server_name: SERVER_NAME,
-        admin: format!("http://{admin}"),
+        admin: format!("http://{}", first.admin),
+        admins: all.iter().map(|at| format!("http://{}", at.admin)).collect(),
         identities: CALLERS.into_iter().map(files).collect(),
         contracts: "contracts",
         descriptors: "contracts.binpb",
@@ -254,7 +291,8 @@ mod tests {
     fn the_limit_in_demo_json_is_the_one_of_the_grant() {
         let dir = tempfile::tempdir().unwrap();
         let address = "127.0.0.1:7443".parse().unwrap();
-        demo_json(dir.path(), address, address, &[]).unwrap();
+        let at = At { gateway: address, admin: address };
+        demo_json(dir.path(), at, &[at], &[]).unwrap();
         let demo: serde_json::Value =
             serde_json::from_slice(&std::fs::read(dir.path().join("demo.json")).unwrap()).unwrap();
         assert_eq!(demo["limits"][LIMITED_GRANT]["burst"], 40);

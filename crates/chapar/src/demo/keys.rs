@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chapar_model::{Clock, Identity};
 
-use super::files::{ORIGIN, key_name};
+use super::files::{Numbered, key_name};
 use super::registry::{AGENCIES, CALLERS, GATEWAY, SERVER_NAME, identity};
 use crate::cli::{Exit, Failure};
 use crate::pki::{Authority, write_file};
@@ -12,8 +12,9 @@ use crate::pki::{Authority, write_file};
 /// For how many days a certificate is valid.
 const DAYS: u32 = 30;
 
-/// Writes the authority, every certificate and the log's keys; gives the hash by which the registry names the authority.
-pub(super) fn write(dir: &Path, clock: &Clock) -> Result<String, Failure> {
+/// Writes the authority, every certificate and the keys of as many logs as there are gateways; gives the hash by which the registry
+/// names the authority.
+pub(super) fn write(dir: &Path, gateways: u16, clock: &Clock) -> Result<String, Failure> {
     let failed = |error| Failure::error(Exit::Finding, error);
     let pki = dir.join("pki");
     let authority = Authority::new("Chapar demo", DAYS, clock).map_err(failed)?;
@@ -26,19 +27,20 @@ pub(super) fn write(dir: &Path, clock: &Clock) -> Result<String, Failure> {
         let dns_names: &[&str] = if subsystem == GATEWAY { &[SERVER_NAME, "localhost"] } else { &[] };
         authority.issue(&uri, dns_names, DAYS).and_then(|issued| issued.write(&pki, &name)).map_err(failed)?;
     }
-    evidence(dir)?;
+    (1..=gateways).try_for_each(|number| evidence(dir, Numbered(number)))?;
     Ok(authority.spki_sha256())
 }
 
 /// The log's signing key, its public half, and the period's key; all three or none are there from an earlier demo.
-fn evidence(dir: &Path) -> Result<(), Failure> {
-    let [signing, public, period] = ["evidence.key", "evidence.pub", "period.key"].map(|name| dir.join(name));
+fn evidence(dir: &Path, number: Numbered) -> Result<(), Failure> {
+    let files = [("evidence", ".key"), ("evidence", ".pub"), ("period", ".key")];
+    let [signing, public, period] = files.map(|(stem, extension)| dir.join(number.name(stem, extension)));
     if signing.exists() && public.exists() && period.exists() {
         return Ok(());
     }
     for half in [&signing, &public, &period] {
         std::fs::remove_file(half).ok();
     }
-    let made = chapar_evidence::create_keys(ORIGIN, &signing, &public, &period);
+    let made = chapar_evidence::create_keys(&number.origin(), &signing, &public, &period);
     made.map_err(|error| Failure::error(Exit::Finding, error))
 }

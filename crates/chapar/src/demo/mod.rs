@@ -43,7 +43,10 @@ pub struct Args {
     /// How many citizens to invent, 10 to 2,000,000; default 2,000, or as many as are in DIR
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(people::FEWEST)..=i64::from(people::MOST)))]
     people: Option<u32>,
-    /// The gateway's port; the admin pages take the next. Default: free ones
+    /// How many gateways, each with an evidence log of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
+    gateways: u16,
+    /// The gateway's port; the admin pages take the next, and further gateways those after. Default: free ones
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// How log lines look: `text` for people, `json` for collectors
@@ -80,7 +83,7 @@ pub async fn run(args: Args) -> Outcome {
         Err(folder::Error::Data(data::Error::Stopped)) => return interrupted(),
         made => made.map_err(failed)?,
     };
-    let mut bus = Bus::start(folder.path(), args.port, &made.sample).await?;
+    let mut bus = Bus::start(folder.path(), args.gateways, args.port, &made.sample).await?;
     folder.ready(args.dir.is_none(), args.keep);
     let mut report = Report::new(args.json);
     report.ready(&bus, &made, started.elapsed());

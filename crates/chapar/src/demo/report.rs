@@ -32,8 +32,12 @@ impl Report {
         out::data("Chapar چاپار: the record crosses the bus, and the citizen carries no paper.");
         out::data("");
         out::data(format_args!(
-            "{} invented citizens in 5 registers, 5 adapters, 1 gateway, mutual TLS between all: {from} in {}",
+            "{} invented citizens in 5 registers, 5 adapters, {}, mutual TLS between all: {from} in {}",
             made.people,
+            match bus.gateways.len() {
+                1 => "1 gateway".to_owned(),
+                several => format!("{several} gateways"),
+            },
             span(setup)
         ));
         out::data(format_args!("gateway {}   admin http://{}   folder {}", bus.gateway, bus.admin, bus.dir.display()));
