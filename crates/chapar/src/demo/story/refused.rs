@@ -12,8 +12,8 @@ use crate::demo::registry::{COUNTER, WELFARE};
 const GET_PERSON: &str = "civil.v1.CivilRegistry/GetPerson";
 /// A purpose that the contract knows and nobody gave to the bank.
 const OTHER_PURPOSE: &str = "counter.identity_check";
-/// What the delegation to the counter lacks is not delegated.
-const EXPECTED: &str = "DELEGATION_NOT_GRANTED";
+/// A delegation for other purposes gives no right to this one.
+const EXPECTED: &str = "PURPOSE_NOT_GRANTED";
 /// A field that the welfare agency's grant lacks.
 const WITHHELD: &str = "life_status";
 
