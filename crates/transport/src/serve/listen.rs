@@ -224,7 +224,12 @@ impl Arrival {
         // Boxed, so that its memory is free again while the connection lives.
         let (stream, peer) = match Box::pin(self.handshake(stream, &place)).await {
             Ok(known) => known,
-            Err(why) => return tracing::info!(%remote, why, "no connection"),
+            Err(why) => {
+                if let Some(untold) = self.settings.places.may_tell(std::time::Instant::now()) {
+                    tracing::info!(%remote, why, untold, "no connection");
+                }
+                return;
+            }
         };
         place.admitted();
         let Self { settings, stop, .. } = self;

@@ -7,11 +7,15 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
+
+/// Lines about connections that did not come about.
+const LINES_PER_SECOND: u32 = 10;
 
 /// The places that are taken. Clones are the same places.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +27,16 @@ struct Taken {
     handshakes: usize,
     by_address: HashMap<IpAddr, Own>,
     next: u64,
+    told: Told,
+}
+
+/// What was said about connections that did not come about, in this second.
+#[derive(Debug, Default)]
+struct Told {
+    since: Option<Instant>,
+    lines: u32,
+    /// Those about which nothing was said since the last line.
+    untold: u64,
 }
 
 /// What one address has taken.
@@ -68,6 +82,21 @@ impl Places {
         own.connections += 1;
         own.handshakes.push_back((number, needed.clone()));
         Ok(Place { places: self.clone(), address, number, needed })
+    }
+
+    /// Whether to say something about a connection that did not come about, and about how many nothing was said before:
+    /// strangers do not fill the log.
+    pub(super) fn may_tell(&self, now: Instant) -> Option<u64> {
+        let told = &mut self.0.lock().told;
+        if told.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
+            (told.since, told.lines) = (Some(now), 0);
+        }
+        if told.lines == LINES_PER_SECOND {
+            told.untold += 1;
+            return None;
+        }
+        told.lines += 1;
+        Some(std::mem::take(&mut told.untold))
     }
 
     /// How many connections there are.
@@ -192,6 +221,15 @@ mod tests {
         drop((many, first, second));
         let left = places.0.lock();
         assert_eq!((left.connections, left.handshakes, left.by_address.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn of_many_connections_that_do_not_come_about_a_few_are_told_and_the_others_counted() {
+        let (places, began) = (Places::default(), Instant::now());
+        let told = (0..100).filter(|_| places.may_tell(began).is_some()).count();
+        assert_eq!(told, 10);
+        let later = began + Duration::from_secs(1);
+        assert_eq!([places.may_tell(later), places.may_tell(later)], [Some(90), Some(0)]);
     }
 
     #[test]
