@@ -7,6 +7,7 @@ pub mod dial;
 pub mod encoding;
 mod error;
 pub mod frame;
+mod gather;
 mod peer;
 pub mod reverse;
 pub mod serve;

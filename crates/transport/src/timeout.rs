@@ -37,7 +37,11 @@ pub fn parse(value: &HeaderValue) -> Result<Duration, Malformed> {
 pub fn format(timeout: Duration) -> HeaderValue {
     let finest = [(timeout.as_micros(), 'u'), (timeout.as_millis(), 'm'), (u128::from(timeout.as_secs()), 'S')];
     let (number, unit) = finest.into_iter().find(|(number, _)| *number < 100_000_000).unwrap_or((99_999_999, 'S'));
-    HeaderValue::from_str(&format!("{number}{unit}")).unwrap_or_else(|_| HeaderValue::from_static("0S"))
+    let value = HeaderValue::from_str(&format!("{number}{unit}"));
+    let mut value = value.unwrap_or_else(|_| HeaderValue::from_static("0S"));
+    // Hardly ever the same again: HPACK need not keep it (RFC 7541 §6.2.3).
+    value.set_sensitive(true);
+    value
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ use tokio::sync::Notify;
 use super::Settings;
 use super::ticket::Ticket;
 use crate::error::causes;
+use crate::gather::Gather;
 
 /// What one answer can keep waiting here.
 const STREAM_WINDOW: u32 = 64 << 10;
@@ -121,7 +122,7 @@ impl Link {
             .max_concurrent_reset_streams(GIVEN_UP)
             .max_local_error_reset_streams(None)
             .enable_push(false);
-        let (sender, mut connection) = builder.handshake(io).await.map_err(|error| causes(&error))?;
+        let (sender, mut connection) = builder.handshake(Gather::new(io)).await.map_err(|error| causes(&error))?;
         let status = Arc::new(Status::default());
         let pings = connection.ping_pong();
         let streams = settings.streams.clamp(1, MOST_STREAMS);

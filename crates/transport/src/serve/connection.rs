@@ -20,6 +20,7 @@ use super::conduct::Conduct;
 use super::guard::Guard;
 use super::settings::Settings;
 use crate::dial::chance;
+use crate::gather::Gather;
 use crate::peer::Peer;
 
 const MAX_HEADER_LIST: u32 = 16 << 10;
@@ -46,12 +47,13 @@ pub async fn serve_connection<I, S, B>(
 {
     let remote = peer.remote;
     let conduct = Arc::new(Conduct::new(settings.cancelled));
-    let io = TokioIo::new(Guard::new(io, Arc::clone(&conduct), settings.ping_permitted));
+    let io = TokioIo::new(Guard::new(Gather::new(io), Arc::clone(&conduct), settings.ping_permitted));
     let calls = service_fn({
         let (peer, conduct) = (Arc::clone(&peer), Arc::clone(&conduct));
         move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Arc::clone(&peer));
-            let (call, answer) = (conduct.begin(), service.call(request));
+            // Boxed at once: HTTP/2 moves the future of a call about a dozen times before it is first polled, and it is large.
+            let (call, answer) = (conduct.begin(), Box::pin(service.call(request)));
             async move { answer.await.map(|response| response.map(|body| call.answer(body))) }
         }
     });

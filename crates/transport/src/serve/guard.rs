@@ -163,26 +163,6 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
         Poll::Ready(Ok(written))
     }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let guard = self.get_mut();
-        let written = ready!(Pin::new(&mut guard.io).poll_write_vectored(cx, pieces))?;
-        let mut left = written;
-        for piece in pieces {
-            let part = left.min(piece.len());
-            left -= part;
-            guard.outgoing.feed(&piece[..part], |head| guard.purse.send(head));
-        }
-        Poll::Ready(Ok(written))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(cx)
     }
