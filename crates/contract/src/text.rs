@@ -22,11 +22,15 @@ fn is_mark(c: char) -> bool {
 
 /// An identifier cleaned before a check: ASCII digits; spaces, hyphens, ZWNJ, bidi marks and BOM removed.
 pub fn clean_id(text: &str) -> String {
-    clean(text).replace('-', "")
+    let cleaned = clean(text);
+    if cleaned.contains('-') { cleaned.replace('-', "") } else { cleaned }
 }
 
 /// As [`clean_id`], but hyphens stay: they separate the parts of a date.
 pub(crate) fn clean(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii() && byte != b' ') {
+        return text.to_owned();
+    }
     text.chars().filter(|c| !matches!(c, ' ' | '\u{200C}') && !is_mark(*c)).map(ascii_digit).collect()
 }
 

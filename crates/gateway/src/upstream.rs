@@ -157,7 +157,7 @@ impl Upstreams {
                     continue;
                 }
             };
-            let error = match ticket.send(route.path.clone(), head(&headers), body, route.reading).await {
+            let error = match ticket.send(route.path.clone(), head(headers()?), body, route.reading).await {
                 Ok(response) => {
                     trying.answered();
                     return Ok((response, Place::new(place, trying)));
@@ -212,10 +212,10 @@ impl Upstreams {
     }
 }
 
-fn head(headers: &HeaderMap) -> Request<()> {
+fn head(headers: HeaderMap) -> Request<()> {
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;
-    *head.headers_mut() = headers.clone();
+    *head.headers_mut() = headers;
     head
 }
 

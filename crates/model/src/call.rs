@@ -77,6 +77,11 @@ impl CallId {
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
+
+    /// The id as text, 36 bytes, in a buffer of the caller's.
+    pub fn encode<'a>(&self, buffer: &'a mut [u8; 36]) -> &'a str {
+        self.0.as_hyphenated().encode_lower(buffer)
+    }
 }
 
 impl FromStr for CallId {

@@ -25,7 +25,9 @@ pub fn inject(context: &SpanContext, headers: &mut HeaderMap) {
     }
     let flags = if context.is_sampled() { 1 } else { 0 };
     let text = format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id());
-    if let Ok(value) = HeaderValue::try_from(text) {
+    if let Ok(mut value) = HeaderValue::try_from(text) {
+        // Never the same again: HPACK need not keep it (RFC 7541 §6.2.3).
+        value.set_sensitive(true);
         headers.insert(TRACEPARENT, value);
     }
 }

@@ -47,7 +47,7 @@ impl Tracer {
 
     /// A call of an unknown method being refused: its path is foreign text and is not kept.
     pub fn server_unknown(&self, origin: Origin<'_>) -> Span {
-        self.start(SpanBuilder::from_name("unknown method"), SpanKind::Server, origin, &[(names::RPC_SYSTEM, "grpc")])
+        self.start("unknown method", SpanKind::Server, origin, &[(names::RPC_SYSTEM, "grpc")])
     }
 
     /// A call being made: kind `CLIENT`, named by its method.
@@ -58,72 +58,90 @@ impl Tracer {
     /// A statement being run: kind `CLIENT`. `system` is a name such as `sqlite`, `summary` names the statement (its file),
     /// never its text.
     pub fn database(&self, system: &'static str, summary: &str, origin: Origin<'_>) -> Span {
-        let builder = SpanBuilder::from_name(format!("SELECT {summary}"));
         let known = [(names::DB_SYSTEM, system), (names::DB_OPERATION, "SELECT")];
-        let mut span = self.start(builder, SpanKind::Client, origin, &known);
-        span.set(names::DB_QUERY_SUMMARY, summary.to_owned());
+        let mut span = self.start("SELECT", SpanKind::Client, origin, &known);
+        span.name(|| format!("SELECT {summary}"));
+        span.tell(names::DB_QUERY_SUMMARY, || summary.to_owned());
         span
     }
 
     /// A step inside a process, e.g. `evidence`.
     pub fn step(&self, name: &'static str, origin: Origin<'_>) -> Span {
-        self.start(SpanBuilder::from_name(name), SpanKind::Internal, origin, &[])
+        self.start(name, SpanKind::Internal, origin, &[])
     }
 
     fn rpc(&self, method: &MethodPath, kind: SpanKind, origin: Origin<'_>) -> Span {
-        let builder = SpanBuilder::from_name(method.to_string());
-        let mut span = self.start(builder, kind, origin, &[(names::RPC_SYSTEM, "grpc")]);
-        span.set(names::RPC_METHOD, method.to_string());
+        let mut span = self.start("call", kind, origin, &[(names::RPC_SYSTEM, "grpc")]);
+        span.name(|| method.to_string());
+        span.tell(names::RPC_METHOD, || method.to_string());
         span
     }
 
     fn start(
         &self,
-        builder: SpanBuilder,
+        name: &'static str,
         kind: SpanKind,
         origin: Origin<'_>,
         known: &[(&'static str, &'static str)],
     ) -> Span {
-        let mut builder = builder.with_kind(kind);
-        builder.attributes = Some(known.iter().map(|(name, value)| KeyValue::new(*name, *value)).collect());
         let context = match origin {
+            // A part of a call that was not chosen in this process: no one will see it, and the call's own ids are as good.
+            Origin::Child(parent) if !parent.is_sampled() && !parent.is_remote() => {
+                return Span(Seen::Never(parent.clone()));
+            }
             Origin::Child(parent) => Context::new().with_remote_span_context(parent.clone()),
             Origin::Root | Origin::Linked(_) => Context::new(),
         };
-        let mut span = self.0.build_with_context(builder, &context);
-        if let Origin::Linked(caller) = origin {
-            span.add_link(caller.clone(), Vec::new());
+        let mut span = self.0.build_with_context(SpanBuilder::from_name(name).with_kind(kind), &context);
+        if span.is_recording() {
+            span.set_attributes(known.iter().map(|(name, value)| KeyValue::new(*name, *value)));
+            if let Origin::Linked(caller) = origin {
+                span.add_link(caller.clone(), Vec::new());
+            }
         }
-        Span(span)
+        Span(Seen::Perhaps(Box::new(span)))
     }
 }
 
 /// A running span. It ends when dropped, with whatever outcome was set until then.
 #[derive(Debug)]
-pub struct Span(opentelemetry_sdk::trace::Span);
+pub struct Span(Seen);
+
+#[derive(Debug)]
+enum Seen {
+    /// By whoever looks at traces, if the sampler chose it.
+    Perhaps(Box<opentelemetry_sdk::trace::Span>),
+    /// The trace that it belongs to was not chosen: it passes that on and keeps nothing.
+    Never(SpanContext),
+}
 
 impl Span {
     /// The ids to hand on: as a parent in this process, or over the wire by [`crate::propagate::inject`].
     pub fn context(&self) -> &SpanContext {
-        self.0.span_context()
+        match &self.0 {
+            Seen::Perhaps(span) => span.span_context(),
+            Seen::Never(context) => context,
+        }
     }
 
     /// Whether anyone will see it; dear attributes can be left out if not.
     pub fn is_recording(&self) -> bool {
-        self.0.is_recording()
+        matches!(&self.0, Seen::Perhaps(span) if span.is_recording())
     }
 
     /// Sets an attribute. `name` is a constant of [`crate::names`]; the value an id, a count or a word of a catalogue, never
     /// a value of a record.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
-        self.0.set_attribute(KeyValue::new(name, value));
+        if let Some(span) = self.recording() {
+            span.set_attribute(KeyValue::new(name, value));
+        }
     }
 
     /// The call was answered.
     pub fn answered(&mut self) {
         self.set(names::OUTCOME, names::OK);
         self.set(names::RPC_STATUS, names::OK);
-        self.0.set_status(Status::Ok);
+        self.end_with(Status::Ok);
     }
 
     /// The call was refused. The status is an error in every case, so that refusals stand out in a list of traces.
@@ -131,9 +149,36 @@ impl Span {
         self.set(names::OUTCOME, reason.as_str());
         self.set(names::ERROR_TYPE, reason.as_str());
         self.set(names::RPC_STATUS, names::code(reason.code()));
-        self.0.set_status(Status::error(reason.as_str()));
+        self.end_with(Status::error(reason.as_str()));
     }
 
     /// Ends it now; the same as dropping it.
     pub fn end(self) {}
+
+    fn recording(&mut self) -> Option<&mut opentelemetry_sdk::trace::Span> {
+        match &mut self.0 {
+            Seen::Perhaps(span) if span.is_recording() => Some(span),
+            _ => None,
+        }
+    }
+
+    /// Names it, if anyone will see the name.
+    fn name(&mut self, name: impl FnOnce() -> String) {
+        if let Some(span) = self.recording() {
+            span.update_name(name());
+        }
+    }
+
+    /// Sets an attribute that costs something to make, if anyone will see it.
+    fn tell(&mut self, name: &'static str, value: impl FnOnce() -> String) {
+        if let Some(span) = self.recording() {
+            span.set_attribute(KeyValue::new(name, value()));
+        }
+    }
+
+    fn end_with(&mut self, status: Status) {
+        if let Some(span) = self.recording() {
+            span.set_status(status);
+        }
+    }
 }

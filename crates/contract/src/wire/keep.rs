@@ -11,7 +11,8 @@ use super::read::{Field, Reader, Wire, WireError};
 /// as if they stood in a row.
 pub(super) fn keep(fields: &Fields<'_>, pieces: &[&[u8]], depth: usize) -> Result<Option<Vec<u8>>, WireError> {
     let depth = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
-    let mut copy = Copying::default();
+    let mut copy =
+        Copying { out: Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum()), ..Copying::default() };
     for piece in pieces {
         let mut reader = Reader::new(piece);
         while let Some(field) = reader.next()? {

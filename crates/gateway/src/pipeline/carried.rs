@@ -37,8 +37,8 @@ impl FromCaller {
     }
 
     /// Adds what passes to the headers of the request that goes on.
-    pub(super) fn add_to(self, headers: &mut HeaderMap) {
-        headers.extend(self.headers);
+    pub(super) fn add_to(&self, headers: &mut HeaderMap) {
+        headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     }
 }
 

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header as h};
 
 use super::carried;
 use super::read::{Head, Read};
+use super::release::once;
 use super::requests::Stopped;
 use crate::observe::Stage;
 use crate::refusal::Refusal;
@@ -62,17 +63,20 @@ impl Exchange {
 pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> Result<Forwarded, Refusal> {
     let Read { head, body, carried, stopped } = read;
     let stage = head.span.forwarding(head.entry.method.path());
-    let mut headers = HeaderMap::with_capacity(16);
-    set_headers(&mut headers, &head)?;
-    carried.add_to(&mut headers);
-    stage.inject(&mut headers);
+    let headers = || {
+        let mut headers = HeaderMap::with_capacity(16);
+        set_headers(&mut headers, &head)?;
+        carried.add_to(&mut headers);
+        stage.inject(&mut headers);
+        Ok(headers)
+    };
     let outbound = Outbound {
         service: &head.entry.service.name,
         path: head.entry.method.path(),
         caller: &head.caller.id,
         deadline: head.deadline,
         idempotent: head.entry.method.is_idempotent(),
-        headers,
+        headers: &headers,
         body,
     };
     let (response, place) = upstreams.call(outbound).await.map_err(|refusal| stopped.refusal().unwrap_or(refusal))?;
@@ -109,13 +113,13 @@ fn set_headers(headers: &mut HeaderMap, head: &Head) -> Result<(), Refusal> {
         return Err(Reason::DeadlineExceeded.into());
     }
     headers.insert(timeout::HEADER, timeout::format(left));
+    headers.extend(once(head.id.encode(&mut [0; 36])).map(|id| (HeaderName::from_static(header::CALL_ID), id)));
     let mut set = |name: &'static str, value: &str| -> Result<(), Refusal> {
         let value = HeaderValue::from_str(value)
             .map_err(|_| Refusal::from(Reason::AdapterUnavailable).because(format!("`{name}` is no header value")))?;
         headers.insert(HeaderName::from_static(name), value);
         Ok(())
     };
-    set(header::CALL_ID, &head.id.to_string())?;
     set(header::CALLER, head.caller.id.as_str())?;
     set(header::FIELDS, &head.permit.fields_header)?;
     if !head.permit.rows.is_empty() {

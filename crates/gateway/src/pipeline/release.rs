@@ -2,6 +2,8 @@
 //! own, which notices at once when the caller has gone and which closes the record before it sends the status.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use chapar_evidence::Entry;
@@ -9,7 +11,7 @@ use chapar_model::{CallId, Reason, header};
 use chapar_transport::encoding;
 use http::{HeaderMap, HeaderValue, Response, header as h};
 use http_body::Frame;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::StreamBody;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
@@ -31,7 +33,7 @@ pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Bod
         RecordedAnswer::Unary { message, trailers, entry } => {
             head.span.finish_ok(1);
             let trailers = closing_trailers(trailers, &head, &log_origin, entry);
-            Body::new(Full::new(message.framed).with_trailers(std::future::ready(Some(Ok(trailers)))))
+            Body::new(Whole { message: Some(message.framed), trailers: Some(trailers) })
         }
         RecordedAnswer::Stream { messages, record } => {
             let (frames, receiver) = mpsc::channel(AHEAD);
@@ -49,13 +51,40 @@ pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Bod
     response
 }
 
+/// One message and its trailers. Its length is not told ahead: no gRPC client asks for a `content-length`.
+struct Whole {
+    message: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+impl http_body::Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let message = self.message.take().map(Frame::data);
+        Poll::Ready(message.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.message.is_none() && self.trailers.is_none()
+    }
+}
+
 /// Headers of the bus on every answer.
 pub(crate) fn bus_headers(id: CallId) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(2);
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+    let mut headers = HeaderMap::with_capacity(4);
+    if let Some(value) = once(id.encode(&mut [0; 36])) {
         headers.insert(header::CALL_ID, value);
     }
     headers
+}
+
+/// A value that will not be seen again: HPACK need not keep it, at either end (RFC 7541 §6.2.3).
+pub(super) fn once(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 fn closing_trailers(mut trailers: HeaderMap, head: &Head, log_origin: &str, entry: Entry) -> HeaderMap {
@@ -68,7 +97,7 @@ fn closing_trailers(mut trailers: HeaderMap, head: &Head, log_origin: &str, entr
 }
 
 fn insert_entry(trailers: &mut HeaderMap, log_origin: &str, entry: Entry) {
-    if let Ok(value) = HeaderValue::from_str(&format!("{log_origin}/{}", entry.index)) {
+    if let Some(value) = once(&format!("{log_origin}/{}", entry.index)) {
         trailers.insert(header::ENTRY, value);
     }
 }

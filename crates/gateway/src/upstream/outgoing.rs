@@ -10,6 +10,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 
+use crate::refusal::Refusal;
+
 /// Why a body that is produced as it goes came to a premature end.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -32,7 +34,8 @@ pub(crate) struct Outbound<'a> {
     pub(crate) deadline: Instant,
     /// The method may be run twice for one call.
     pub(crate) idempotent: bool,
-    pub(crate) headers: HeaderMap,
+    /// Makes the headers, anew for every time that it is sent.
+    pub(crate) headers: &'a (dyn Fn() -> Result<HeaderMap, Refusal> + Send + Sync),
     pub(crate) body: Outgoing,
 }
 
