@@ -9,6 +9,7 @@ mod config;
 mod evidence;
 mod fair;
 mod faults;
+mod flood;
 mod identity;
 mod isolation;
 mod limits;

@@ -133,6 +133,13 @@ period_key  = "period.key"
         Client::new(self.address(), self.pki.folder(), name)
     }
 
+    /// The same, each with a connection of its own.
+    pub fn clients(&self, name: &str) -> impl Fn() -> Client + Send + 'static {
+        self.pki.issue(registry::WELFARE, name);
+        let (address, folder, name) = (self.address(), self.pki.folder().to_owned(), name.to_owned());
+        move || Client::new(address, &folder, &name)
+    }
+
     /// Changes a word of a grant, by a file that is renamed into place.
     pub fn edit_grant(&self, basis: &str) {
         let path = self.dir.path().join("registry/gov/civil-registry.toml");

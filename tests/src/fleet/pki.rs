@@ -37,7 +37,8 @@ impl Pki {
         pki
     }
 
-    pub(crate) fn folder(&self) -> &Path {
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
