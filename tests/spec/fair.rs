@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chapar_tests::fleet::fairness::{self, Plan};
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Agency, Ask, Bus, Failed};
 
@@ -136,4 +137,21 @@ async fn in_flight(bus: &Bus, calls: usize) {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), there).await.unwrap_or_else(|_| panic!("{calls} calls in flight"));
+}
+
+/// The measurement of `--bin fairness` with small numbers: nothing is timed here, but every call must end with an answer or a refusal, be
+/// accounted for, and leave evidence that verifies.
+#[test]
+fn ten_times_too_much_ends_with_answers_and_refusals_and_nothing_else() {
+    let plan = Plan { length: Duration::from_millis(400), rounds: 1, times: 5.0, ..Plan::default() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+
+    let report = tokio::task::LocalSet::new().block_on(&runtime, fairness::run(&plan));
+
+    assert_eq!(report.failed(), None);
+    assert!(report.capacity > 0.0);
+    for tally in report.isolation.iter().flatten().chain([&report.overload]) {
+        assert_eq!(tally.offered, tally.held_back + tally.answered + tally.refused, "{tally:?}");
+        assert!(tally.answered > 0);
+    }
 }

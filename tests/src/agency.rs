@@ -32,6 +32,7 @@ pub struct Agency {
     answer: Behaviour,
     serving: bool,
     seen: Seen,
+    remembers: bool,
     gate: Option<Gate>,
 }
 
@@ -106,7 +107,7 @@ fn encode(message: &str, json: serde_json::Value) -> Vec<u8> {
 
 impl Agency {
     fn with(answer: Behaviour) -> Self {
-        Self { answer, serving: true, seen: Seen::default(), gate: None }
+        Self { answer, serving: true, seen: Seen::default(), remembers: true, gate: None }
     }
 
     /// A `Person` with these fields.
@@ -158,6 +159,12 @@ impl Agency {
         self
     }
 
+    /// Keeps nothing of what it sees, for runs of very many calls.
+    pub fn forgetful(mut self) -> Self {
+        self.remembers = false;
+        self
+    }
+
     /// What it will have seen.
     pub fn seen(&self) -> Seen {
         self.seen.clone()
@@ -178,7 +185,9 @@ impl Agency {
             let agency = self.clone();
             async move {
                 let path = request.uri().path().to_owned();
-                agency.seen.0.lock().push((path.clone(), request.headers().clone()));
+                if agency.remembers {
+                    agency.seen.0.lock().push((path.clone(), request.headers().clone()));
+                }
                 if let Some(gate) = agency.gate.as_ref().filter(|_| path.starts_with("/civil.")) {
                     gate.came.cancel();
                     gate.open.cancelled().await;

@@ -3,7 +3,9 @@
 //! run asks of them is the caller's.
 
 mod client;
+pub mod crowd;
 pub mod drill;
+pub mod fairness;
 mod pki;
 mod process;
 pub mod soak;
@@ -33,6 +35,7 @@ pub struct Fleet {
     started: AtomicUsize,
     shutdown_delay: Duration,
     drain: Duration,
+    settings: String,
     _agency: DropGuard,
 }
 
@@ -63,6 +66,7 @@ impl Fleet {
             started: AtomicUsize::new(0),
             shutdown_delay: Duration::ZERO,
             drain: Duration::from_secs(10),
+            settings: String::new(),
             _agency: stop.drop_guard(),
         }
     }
@@ -77,6 +81,37 @@ impl Fleet {
     pub fn drain(mut self, drain: Duration) -> Self {
         self.drain = drain;
         self
+    }
+
+    /// Another line in `[gateway]` of `gateway.toml`.
+    pub fn setting(mut self, line: &str) -> Self {
+        self.settings += line;
+        self.settings.push('\n');
+        self
+    }
+
+    /// So many more callers of a member of their own, each with the welfare agency's right and a certificate; the files' names.
+    ///
+    /// # Panics
+    /// If a file cannot be written.
+    pub fn add_callers(&self, count: usize) -> Vec<String> {
+        let registry = self.dir.path().join("registry/gov");
+        let provider = std::fs::read_to_string(registry.join("civil-registry.toml")).expect("a registry file");
+        let welfare = std::fs::read_to_string(registry.join("welfare.toml")).expect("a registry file");
+        let grant = provider.split("[[grant]]").nth(1).expect("the welfare agency's right");
+        let (mut grants, mut subsystems, mut names) = (provider.clone(), String::new(), Vec::new());
+        for number in 0..count {
+            let name = format!("caller-{number}");
+            let own = grant.replace(registry::WELFARE, &format!("gov/crowd/{name}"));
+            grants += &format!("\n[[grant]]{}", own.replace("welfare-getperson", &format!("crowd-{number}")));
+            subsystems += &format!("\n[[subsystem]]\nid = \"{name}\"\n");
+            self.pki.issue(&format!("gov/crowd/{name}"), &name);
+            names.push(name);
+        }
+        let member = welfare.split("[[subsystem]]").next().expect("a member").to_owned() + &subsystems;
+        std::fs::write(registry.join("crowd.toml"), member).expect("a registry file");
+        std::fs::write(registry.join("civil-registry.toml"), grants).expect("a registry file");
+        names
     }
 
     /// Where calls are taken, by whichever process accepts them.
@@ -114,7 +149,7 @@ registry  = "../registry"
 contracts = ["../contracts/civil"]
 drain     = "{drain}ms"
 shutdown_delay = "{delay}ms"
-
+{settings}
 [evidence]
 path        = "evidence"
 origin      = "{ORIGIN}"
@@ -124,6 +159,7 @@ period_key  = "period.key"
             address = self.address(),
             drain = self.drain.as_millis(),
             delay = self.shutdown_delay.as_millis(),
+            settings = self.settings,
         )
     }
 

@@ -154,6 +154,11 @@ impl Gateway {
         log.close().await.expect("the log closes");
     }
 
+    /// Keeps all its threads on one core; whether that was possible.
+    pub fn run_on(&self, core: usize) -> bool {
+        pin(self.child.id(), core)
+    }
+
     /// The process's folder.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -178,6 +183,13 @@ impl Drop for Gateway {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Keeps all threads of a process on one core; whether that was possible.
+pub(crate) fn pin(process: u32, core: usize) -> bool {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["-acp", &core.to_string(), &process.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    taskset.status().is_ok_and(|status| status.success())
 }
 
 /// Verifies a log with the built binary, from its bytes on disk.
