@@ -64,7 +64,7 @@ impl Stack {
         }
         let peer = request.extensions().get::<Arc<Peer>>();
         let caller = peer.and_then(|peer| peer.identity.as_ref().ok()).map(Identity::subsystem);
-        let place = if self.memory.is_high() { None } else { self.overload.enter(caller, arrived) };
+        let place = if self.memory.is_high() { None } else { self.overload.enter(caller, arrived).await };
         let Some(_place) = place else {
             self.observer.turned_away(name(&self.policy.load(), request.uri().path()));
             return self.shed.answer(request.headers());

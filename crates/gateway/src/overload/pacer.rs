@@ -1,0 +1,71 @@
+//! How fast calls of those are let in who bring far more than their share: as fast as keeps the time that anyone's calls lie short.
+
+use std::time::{Duration, Instant};
+
+/// How often the pace is judged.
+const TICK: Duration = Duration::from_millis(10);
+/// While calls lie this long, the pace falls.
+const BUSY: Duration = Duration::from_micros(700);
+/// Calls per tick: below the one the pace does not fall, at the other it is none any more.
+const PACES: (f64, f64) = (1.0, 2_000.0);
+/// Fewer calls in a tick tell nothing.
+const ENOUGH: u32 = 8;
+
+/// At what rate calls of callers that have far more than their share are let in.
+pub(super) struct Pacer {
+    /// Calls per tick. Nothing: as they come.
+    pace: Option<f64>,
+    saved: f64,
+    since: Instant,
+    ends: Instant,
+    passed: u32,
+    calls: u32,
+    lay: Duration,
+}
+
+impl Pacer {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { pace: None, saved: 0.0, since: now, ends: now + TICK, passed: 0, calls: 0, lay: Duration::ZERO }
+    }
+
+    /// A call has come, after lying for `lay`, of whomever it is.
+    pub(super) fn look(&mut self, lay: Duration, now: Instant) {
+        if now >= self.ends {
+            if self.calls >= ENOUGH {
+                self.judge(now);
+            }
+            (self.ends, self.passed, self.calls, self.lay) = (now + TICK, 0, 0, Duration::ZERO);
+        }
+        self.calls += 1;
+        self.lay += lay;
+    }
+
+    fn judge(&mut self, now: Instant) {
+        let is_busy = self.lay / self.calls > BUSY;
+        self.pace = match self.pace {
+            None if is_busy => {
+                (self.saved, self.since) = (0.0, now);
+                Some(f64::from(self.passed) * 0.7)
+            }
+            None => None,
+            Some(pace) if is_busy => Some((pace.min(f64::from(self.passed)) * 0.95).max(PACES.0)),
+            Some(pace) => Some(pace * 1.05 + 0.2).filter(|pace| *pace < PACES.1),
+        };
+    }
+
+    /// Whether one more call may be let in now.
+    pub(super) fn pass(&mut self, now: Instant) -> bool {
+        if let Some(pace) = self.pace {
+            let earned = pace * now.saturating_duration_since(self.since).as_secs_f64() / TICK.as_secs_f64();
+            self.since = now;
+            // What is not used within a tick is lost: a pace is no burst.
+            self.saved = (self.saved + earned).min(pace / 4.0 + 1.0);
+            if self.saved < 1.0 {
+                return false;
+            }
+            self.saved -= 1.0;
+        }
+        self.passed += 1;
+        true
+    }
+}

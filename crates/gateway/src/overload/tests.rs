@@ -1,0 +1,191 @@
+//! A simulated thread: what it does when it is brought more than it can do.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::collections::{BinaryHeap, VecDeque};
+
+use super::*;
+
+const US: Duration = Duration::from_micros(1);
+/// What one call takes; what a refusal; what holding one back.
+const CALL: Duration = Duration::from_micros(100);
+const REFUSAL: Duration = Duration::from_micros(5);
+const HOLDING: Duration = Duration::from_micros(1);
+
+fn caller(name: &str) -> SubsystemId {
+    format!("gov/{name}/office").parse().unwrap()
+}
+
+/// A thread, and the calls that wait for it: 10,000 calls a second are what it can do.
+struct Thread {
+    gate: Gate,
+    now: Instant,
+    queue: VecDeque<(SubsystemId, Instant)>,
+    held: BinaryHeap<std::cmp::Reverse<(Instant, SubsystemId, u32)>>,
+    let_in: HashMap<SubsystemId, u32>,
+    refused: HashMap<SubsystemId, u32>,
+    /// How long calls lay that were let in at once.
+    lay: HashMap<SubsystemId, Vec<Duration>>,
+}
+
+impl Thread {
+    fn new() -> Self {
+        let now = Instant::now();
+        let (queue, held, let_in, refused, lay) = Default::default();
+        Self { gate: Gate::new(now), now, queue, held, let_in, refused, lay }
+    }
+
+    /// One second in which each caller makes so many calls per second, of which no more than a hundred are under way.
+    fn second(&mut self, rates: &[(&SubsystemId, u32)]) {
+        let end = self.now + Duration::from_secs(1);
+        let mut next: Vec<_> =
+            rates.iter().map(|(caller, rate)| (self.now, *caller, Duration::from_secs(1) / *rate)).collect();
+        while self.now < end {
+            for (due, caller, every) in &mut next {
+                while *due <= self.now {
+                    let waits = self.queue.iter().filter(|(other, _)| other == *caller).count()
+                        + self.held.iter().filter(|held| held.0.1 == **caller).count();
+                    if waits < 100 {
+                        self.queue.push_back((caller.clone(), *due));
+                    }
+                    *due += *every;
+                }
+            }
+            if self.held.peek().is_some_and(|held| held.0.0 <= self.now) {
+                let (_, caller, asked) = self.held.pop().unwrap().0;
+                self.ask(caller, None, asked);
+            } else if let Some((caller, came)) = self.queue.pop_front() {
+                self.ask(caller, Some(self.now - came), 0);
+            } else {
+                self.now += 10 * US;
+            }
+        }
+    }
+
+    fn ask(&mut self, caller: SubsystemId, lay: Option<Duration>, asked: u32) {
+        match self.gate.enter(Some(&caller), lay, self.now, Fill::Room) {
+            Verdict::Enter(usage) => {
+                self.now += CALL;
+                usage.running.fetch_sub(1, Ordering::Relaxed);
+                *self.let_in.entry(caller.clone()).or_default() += 1;
+                self.lay.entry(caller).or_default().extend(lay);
+            }
+            Verdict::Hold if asked < HOLDS => {
+                self.now += HOLDING;
+                self.held.push(std::cmp::Reverse((self.now + HOLD, caller, asked + 1)));
+            }
+            Verdict::Hold | Verdict::Refuse => {
+                self.now += REFUSAL;
+                *self.refused.entry(caller).or_default() += 1;
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        self.let_in.clear();
+        self.refused.clear();
+        self.lay.clear();
+    }
+
+    fn refused(&self, caller: &SubsystemId) -> u32 {
+        self.refused.get(caller).copied().unwrap_or_default()
+    }
+
+    /// What 99 of 100 calls did not lie longer than.
+    fn p99(&mut self, caller: &SubsystemId) -> Duration {
+        let all = self.lay.get_mut(caller).unwrap();
+        all.sort();
+        all[all.len() * 99 / 100]
+    }
+}
+
+#[test]
+fn a_thread_that_keeps_up_refuses_no_one_whatever_the_bursts() {
+    let mut thread = Thread::new();
+    for _ in 0..5 {
+        (0..100).for_each(|_| thread.queue.push_back((caller("tax"), thread.now)));
+        thread.second(&[(&caller("tax"), 3_000), (&caller("school"), 3_500)]);
+    }
+    assert!(thread.refused.is_empty(), "{:?}", thread.refused);
+}
+
+#[test]
+fn a_caller_that_is_alone_may_use_all_there_is() {
+    let tax = caller("tax");
+    let mut thread = Thread::new();
+    (0..3).for_each(|_| thread.second(&[(&tax, 9_500)]));
+    assert!(thread.refused.is_empty(), "{:?}", thread.refused);
+}
+
+#[test]
+fn what_one_caller_brings_too_much_is_not_felt_by_the_others() {
+    let (greedy, modest) = (caller("tax"), ["school", "welfare", "police", "health"].map(caller));
+    let mut thread = Thread::new();
+    let rates: Vec<_> = [(&greedy, 100_000)].into_iter().chain(modest.iter().map(|one| (one, 1_000))).collect();
+    thread.second(&rates);
+    thread.forget();
+    (0..2).for_each(|_| thread.second(&rates));
+
+    for one in &modest {
+        assert_eq!(thread.refused(one), 0, "{one}");
+        assert!(thread.p99(one) < 25 * CALL, "{one}: {:?}", thread.p99(one));
+    }
+    assert!(thread.refused(&greedy) > 0);
+    let spare = thread.let_in[&greedy];
+    assert!(spare > 2 * 2_000, "what is spare is put to use: {spare}");
+}
+
+#[test]
+fn where_all_bring_too_much_all_are_served_alike_and_the_thread_does_not_idle() {
+    let all: Vec<_> = ["tax", "school", "welfare", "police"].map(caller).into();
+    let rates: Vec<_> = all.iter().map(|one| (one, 25_000)).collect();
+    let mut thread = Thread::new();
+    thread.second(&rates);
+    thread.forget();
+    (0..2).for_each(|_| thread.second(&rates));
+
+    let served: Vec<u32> = all.iter().map(|one| thread.let_in[one]).collect();
+    let (least, most, sum) = (served.iter().min().unwrap(), served.iter().max().unwrap(), served.iter().sum::<u32>());
+    assert!(*most <= least * 5 / 4, "{served:?}");
+    // Refusing 90,000 a second takes nearly half of it; whoever is refused 90,000 times has not been refused by a hundred streams.
+    assert!(sum > 2 * 5_000, "{served:?}");
+    for one in &all {
+        assert!(thread.p99(one) <= LIMIT, "{:?}", thread.p99(one));
+    }
+}
+
+#[test]
+fn it_is_over_soon_after_the_load_is_over() {
+    let tax = caller("tax");
+    let mut thread = Thread::new();
+    thread.second(&[(&tax, 50_000)]);
+    thread.second(&[(&tax, 3_000)]);
+    thread.forget();
+    thread.second(&[(&tax, 3_000)]);
+    assert!(thread.refused.is_empty());
+    assert!(!thread.gate.is_standing);
+}
+
+#[test]
+fn the_last_places_are_for_those_who_have_few() {
+    assert_eq!([7, 8, 9].map(|number| Fill::of(number, 8)), [Fill::Room, Fill::Scarce, Fill::Full]);
+    let (mut gate, now) = (Gate::new(Instant::now()), Instant::now());
+    let (greedy, modest) = (caller("tax"), caller("school"));
+    let mut enters = |caller, fill| matches!(gate.enter(Some(caller), None, now, fill), Verdict::Enter(_));
+    assert!((0..7).all(|_| enters(&greedy, Fill::Room)));
+    assert!(!enters(&greedy, Fill::Scarce));
+    assert!(enters(&modest, Fill::Scarce));
+    assert!(!enters(&modest, Fill::Full));
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_callers_that_have_gone() {
+    let overload = Overload::new(Arc::default(), 100);
+    for number in 0..50 {
+        drop(overload.enter(Some(&caller(&format!("office-{number}"))), Instant::now()).await.unwrap());
+    }
+    let mut gate = overload.gate.lock();
+    (0..2).for_each(|_| gate.forget());
+    assert!(gate.callers.is_empty() && gate.running.load(Ordering::Relaxed) == 0);
+    assert_eq!(overload.in_flight.load(Ordering::Relaxed), 0);
+}
