@@ -28,3 +28,4 @@ mod story;
 mod streaming;
 mod upstream;
 mod uptime;
+mod wire;

@@ -13,6 +13,7 @@ mod joining;
 pub mod load;
 pub mod people;
 mod registry;
+pub mod wire;
 
 use std::path::PathBuf;
 

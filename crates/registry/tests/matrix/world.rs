@@ -152,8 +152,13 @@ impl Dice {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
-        let mut world =
-            Self { grants: vec![], delegations: vec![], suspensions: vec![], licence: None, hidden: seed % 3 != 0 };
+        let mut world = Self {
+            grants: vec![],
+            delegations: vec![],
+            suspensions: vec![],
+            licence: None,
+            hidden: !seed.is_multiple_of(3),
+        };
         for method in super::METHODS {
             for to in ["gov/welfare/benefits", "com/bank/loans", "gov/tax/audit", "office/b/counter"] {
                 // Of one caller's grants for one method, each window stands once or every purpose does.
@@ -195,6 +200,10 @@ impl World {
             let from = edges[dice.roll(2)];
             let until = if from.is_some() { edges[2] } else { edges[dice.roll(3)] };
             world.suspensions.push(Suspension { of, from, until });
+        }
+        if seed == 1 {
+            let (from, until) = (Some("2026-03-15T12:30:00+03:30"), Some("2026-06-06T07:30:00+03:30"));
+            world.suspensions.push(Suspension { of: provider().to_owned(), from, until });
         }
         world.licence = (dice.roll(2) == 0).then_some(WINDOWS[dice.roll(3)]);
         world
