@@ -5,6 +5,7 @@
 //! writes it.
 
 mod config;
+mod draft;
 mod files;
 mod home;
 mod keys;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use chapar_tlog::{Checkpoint, VerifierKey};
 pub use config::{Config, Error, Unavailable};
+pub use draft::Draft;
 pub use keys::{check_keys, create_keys};
 pub use log::{Appended, Entry, Log, Slot};
 pub use receipt::{Receipt, from_directory};

@@ -15,6 +15,7 @@ use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, Error, Unavailable};
+use crate::draft::Draft;
 use crate::home::Home;
 use crate::keys::{self, PeriodKey};
 use crate::publisher::Publisher;
@@ -79,7 +80,7 @@ impl Log {
         std::thread::Builder::new().name("evidence".to_owned()).spawn(move || writer.run(receiver)).map_err(failed)?;
         let every = config.checkpoint_every;
         let inner = Arc::new(Inner { config, period, verifier, commands, shared, publisher });
-        tokio::spawn(publish_every(Arc::downgrade(&inner), every));
+        tokio::spawn(publish_every(Arc::downgrade(&inner), Arc::clone(&inner.shared), every));
         Ok(Self { inner, home: None })
     }
 
@@ -233,15 +234,20 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + S
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Unavailable(Unavailable)))
 }
 
-/// Publishes at every tick, for as long as anyone holds the log and it can be written.
-async fn publish_every(log: Weak<Inner>, every: Duration) {
+/// Publishes at every tick, and writes tiles between ticks when many wait; for as long as anyone holds the log and it can be
+/// written.
+async fn publish_every(log: Weak<Inner>, shared: Arc<Shared>, every: Duration) {
     let every = every.max(Duration::from_millis(10));
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tick.tick().await;
+        let due = tokio::select! {
+            _ = tick.tick() => true,
+            () = shared.full.notified() => false,
+        };
         let Some(publisher) = log.upgrade().map(|log| Arc::clone(&log.publisher)) else { return };
-        if blocking(move || publisher.lock().publish()).await.is_err() {
+        let work = move || if due { publisher.lock().publish().map(drop) } else { publisher.lock().store() };
+        if blocking(work).await.is_err() {
             return;
         }
     }
@@ -255,9 +261,9 @@ pub struct Slot {
 
 impl Slot {
     /// Hands a record over; never waits and never fails. The record is written also if the future is dropped.
-    pub fn append(self, record: Record) -> Appended {
+    pub fn append<'a>(self, record: impl Into<Draft<'a>>) -> Appended {
         let (done, written) = oneshot::channel();
-        self.permit.send(Command::Append { entry: record.encode_to_vec(), done, home: self.home });
+        self.permit.send(Command::Append { entry: record.into().encode(), done, home: self.home });
         Appended(written)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use chapar_tlog::Checkpoint;
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::tiles::Tiles;
 
@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) closing: AtomicBool,
     /// Waits for the disk so far.
     pub(crate) syncs: AtomicU64,
+    /// Told when many full tiles wait in memory.
+    pub(crate) full: Notify,
     poison: watch::Sender<bool>,
 }
 
@@ -61,6 +63,7 @@ impl Shared {
             state: RwLock::new(state),
             closing: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
+            full: Notify::new(),
             poison: watch::Sender::new(false),
         }
     }

@@ -70,14 +70,14 @@ fn record(log: &Log, kind: Kind) -> Record {
 
 async fn append(log: &Log, count: usize) {
     for _ in 0..count {
-        log.reserve().await.unwrap().append(record(log, Kind::Unary)).await.unwrap();
+        log.reserve().await.unwrap().append(&record(log, Kind::Unary)).await.unwrap();
     }
 }
 
 async fn append_at_once(log: &Log, count: usize) {
     let mut waiting = Vec::new();
     for _ in 0..count {
-        waiting.push(log.reserve().await.unwrap().append(record(log, Kind::Unary)));
+        waiting.push(log.reserve().await.unwrap().append(&record(log, Kind::Unary)));
     }
     for appended in waiting {
         appended.await.unwrap();
@@ -149,7 +149,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 async fn a_record_is_written_also_when_no_one_waits_for_it() {
     let folder = Folder::new();
     let log = folder.open();
-    drop(log.reserve().await.unwrap().append(record(&log, Kind::Unary)));
+    drop(log.reserve().await.unwrap().append(&record(&log, Kind::Unary)));
     append(&log, 1).await;
     assert_eq!(log.size().await, 2);
 }
@@ -295,7 +295,7 @@ async fn a_stream_left_open_is_closed_as_unknown_at_the_next_start() {
     let folder = Folder::new();
     let log = folder.open();
     append(&log, 1).await;
-    log.reserve().await.unwrap().append(record(&log, Kind::Open)).await.unwrap();
+    log.reserve().await.unwrap().append(&record(&log, Kind::Open)).await.unwrap();
     log.close().await.unwrap();
     drop(log);
 

@@ -22,8 +22,10 @@ use crate::state::Shared;
 
 /// Bytes that one group may gather.
 const GROUP_BYTES: usize = 4 << 20;
-/// Bytes of full tiles and bundles that may wait in memory for the next checkpoint.
+/// Bytes of full tiles and bundles that wait in memory when they are asked to be written before the next checkpoint.
 const UNWRITTEN_BYTES: usize = if cfg!(test) { 256 << 10 } else { 16 << 20 };
+/// As many as that, and no record is taken before they are written.
+const UNWRITTEN_MOST: usize = 4 * UNWRITTEN_BYTES;
 /// So many other calls must be under way for a commit to wait for more.
 const SIBLINGS: usize = 4;
 /// How long it waits then.
@@ -115,7 +117,13 @@ impl Writer {
             state.tiles.unwritten_bytes
         };
         news.tell();
-        if unwritten > UNWRITTEN_BYTES { self.publisher.lock().store() } else { Ok(()) }
+        if unwritten > UNWRITTEN_MOST {
+            return self.publisher.lock().store();
+        }
+        if unwritten > UNWRITTEN_BYTES {
+            self.shared.full.notify_one();
+        }
+        Ok(())
     }
 
     /// Closes the streams that were open when the last process ended. Called before the log is used.

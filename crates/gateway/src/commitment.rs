@@ -6,12 +6,21 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use parking_lot::Mutex;
 
+/// A SHA-256.
+pub(crate) type Hash = [u8; 32];
+
 /// SHA-256 of the salt and of one message.
-pub(crate) fn of(salt: &[u8], message: &[u8]) -> Vec<u8> {
+pub(crate) fn of(salt: &[u8], message: &[u8]) -> Hash {
     let mut digest = digest::Context::new(&digest::SHA256);
     digest.update(salt);
     digest.update(message);
-    digest.finish().as_ref().to_vec()
+    hash(&digest.finish())
+}
+
+fn hash(digest: &digest::Digest) -> Hash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest.as_ref());
+    hash
 }
 
 /// SHA-256 of the salt, then of each message after its length in 4 bytes, big-endian.
@@ -31,8 +40,8 @@ impl Commitment {
         self.0.update(message);
     }
 
-    pub(crate) fn finish(&self) -> Vec<u8> {
-        self.0.clone().finish().as_ref().to_vec()
+    pub(crate) fn finish(&self) -> Hash {
+        hash(&self.0.clone().finish())
     }
 }
 
@@ -50,7 +59,7 @@ impl RequestDigest {
         self.0.lock().message(message);
     }
 
-    pub(crate) fn finish(&self) -> Vec<u8> {
+    pub(crate) fn finish(&self) -> Hash {
         self.0.lock().finish()
     }
 }

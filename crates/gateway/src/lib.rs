@@ -9,6 +9,7 @@ mod attempts;
 mod commitment;
 mod config;
 mod error;
+mod facts;
 mod gateway;
 mod health;
 mod identify;

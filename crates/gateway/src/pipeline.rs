@@ -60,8 +60,7 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Answers a call, or refuses it with exactly one reason. Either way the call is recorded before this returns.
     pub(crate) async fn answer(&self, policy: &Policy, call: Call) -> Result<Response<Body>, Refused> {
-        let mut record = OpenRecord::open(&self.log, &self.clock, call.id, call.started, &call.caller.id).await?;
-        record.trace(call.span.trace_id(), policy.registry.digest());
+        let mut record = OpenRecord::open(&self.log, &self.clock, &call, &policy.registry).await?;
         match self.run(policy, call, &mut record).await {
             Ok(minimised) => Ok(release::release(record::record(minimised, record).await?, &self.streams)),
             Err(refusal) => {

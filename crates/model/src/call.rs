@@ -107,6 +107,11 @@ impl RequestId {
     pub fn now() -> Self {
         Self(Uuid::now_v7())
     }
+
+    /// The id as text, 36 bytes, in a buffer of the caller's.
+    pub fn encode<'a>(&self, buffer: &'a mut [u8; 36]) -> &'a str {
+        self.0.as_hyphenated().encode_lower(buffer)
+    }
 }
 
 impl FromStr for RequestId {

@@ -23,7 +23,7 @@ async fn closing_waits_for_the_places_that_calls_still_hold() {
     });
     tokio::time::sleep(Duration::from_millis(30)).await;
     assert!(log.reserve().await.is_err(), "no new place while closing");
-    drop(slot.append(record(&log, Kind::Unary)));
+    drop(slot.append(&record(&log, Kind::Unary)));
     closing.await.unwrap().unwrap();
     let sentence = verify::directory(&folder.log(), &folder.key).unwrap().sentence().to_owned();
     assert!(sentence.contains("the first 1 are signed"), "{sentence}");

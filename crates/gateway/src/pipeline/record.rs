@@ -1,6 +1,6 @@
 //! Record: the disclosure goes to disk before a byte of it goes to the caller. A stream's opening does; its end follows.
 
-use chapar_evidence::Entry;
+use chapar_evidence::{Entry, Log};
 use chapar_transport::encoding::Encoding;
 use http::HeaderMap;
 
@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 /// An answer whose disclosure is on disk.
 pub(super) struct Recorded {
     pub(super) head: Head,
-    pub(super) log_origin: String,
+    pub(super) log: Log,
     pub(super) encoding: Option<Encoding>,
     pub(super) metadata: HeaderMap,
     pub(super) answer: RecordedAnswer,
@@ -26,17 +26,13 @@ pub(super) enum RecordedAnswer {
 pub(super) async fn record(minimised: Minimised, record: OpenRecord) -> Result<Recorded, Refusal> {
     let Minimised { head, encoding, metadata, answer } = minimised;
     let _stage = head.span.stage("record");
-    let disclosed = &head.permit.disclosed;
-    let log_origin = record.origin().to_owned();
+    let log = record.log().clone();
     let answer = match answer {
         Answer::Unary(message, trailers) => {
-            let entry = record.disclosed(disclosed, &message.bytes).await?;
+            let entry = record.disclosed(&message.bytes).await?;
             RecordedAnswer::Unary { message, trailers, entry }
         }
-        Answer::Stream(messages) => {
-            let (_, record) = record.opened(disclosed).await?;
-            RecordedAnswer::Stream { messages, record: Box::new(record) }
-        }
+        Answer::Stream(messages) => RecordedAnswer::Stream { messages, record: Box::new(record.opened().await?) },
     };
-    Ok(Recorded { head, log_origin, encoding, metadata, answer })
+    Ok(Recorded { head, log, encoding, metadata, answer })
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use chapar_evidence::Entry;
+use chapar_evidence::{Entry, Log};
 use chapar_model::{CallId, Reason, header};
 use chapar_transport::encoding;
 use http::{HeaderMap, HeaderValue, Response, header as h};
@@ -27,17 +27,17 @@ use crate::refusal::Refusal;
 const AHEAD: usize = 4;
 
 pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Body> {
-    let Recorded { head, log_origin, encoding, metadata, answer } = recorded;
+    let Recorded { head, log, encoding, metadata, answer } = recorded;
     let id = head.id;
     let body = match answer {
         RecordedAnswer::Unary { message, trailers, entry } => {
             head.span.finish_ok(1);
-            let trailers = closing_trailers(trailers, &head, &log_origin, entry);
+            let trailers = closing_trailers(trailers, &head, &log, entry);
             Body::new(Whole { message: Some(message.framed), trailers: Some(trailers) })
         }
         RecordedAnswer::Stream { messages, record } => {
             let (frames, receiver) = mpsc::channel(AHEAD);
-            streams.spawn(Pump { head, log_origin, messages, record, frames }.run());
+            streams.spawn(Pump { head, log, messages, record, frames }.run());
             Body::new(StreamBody::new(ReceiverStream::new(receiver)))
         }
     };
@@ -87,17 +87,17 @@ pub(super) fn once(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn closing_trailers(mut trailers: HeaderMap, head: &Head, log_origin: &str, entry: Entry) -> HeaderMap {
+fn closing_trailers(mut trailers: HeaderMap, head: &Head, log: &Log, entry: Entry) -> HeaderMap {
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    insert_entry(&mut trailers, log_origin, entry);
+    insert_entry(&mut trailers, log, entry);
     if let Ok(value) = HeaderValue::from_str(&head.permit.fields_trailer) {
         trailers.insert(header::FIELDS, value);
     }
     trailers
 }
 
-fn insert_entry(trailers: &mut HeaderMap, log_origin: &str, entry: Entry) {
-    if let Some(value) = once(&format!("{log_origin}/{}", entry.index)) {
+fn insert_entry(trailers: &mut HeaderMap, log: &Log, entry: Entry) {
+    if let Some(value) = once(&log.entry_name(entry)) {
         trailers.insert(header::ENTRY, value);
     }
 }
@@ -107,7 +107,7 @@ type Frames = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
 /// A stream on its way from the adapter to the caller.
 struct Pump {
     head: Head,
-    log_origin: String,
+    log: Log,
     messages: Box<Messages>,
     record: Box<StreamRecord>,
     frames: Frames,
@@ -115,7 +115,7 @@ struct Pump {
 
 impl Pump {
     async fn run(self) {
-        let Self { head, log_origin, mut messages, mut record, frames } = self;
+        let Self { head, log, mut messages, mut record, frames } = self;
         let end = tokio::select! {
             biased;
             () = frames.closed() => Err(Reason::Cancelled.into()),
@@ -131,10 +131,10 @@ impl Pump {
         let trailers = match (end, closed) {
             (Ok(()), Ok(entry)) => {
                 head.span.finish_ok(count);
-                closing_trailers(passed, &head, &log_origin, entry)
+                closing_trailers(passed, &head, &log, entry)
             }
-            (Err(refusal), closed) => refused(&head, &log_origin, &refusal, closed.ok()),
-            (Ok(()), Err(refusal)) => refused(&head, &log_origin, &refusal, None),
+            (Err(refusal), closed) => refused(&head, &log, &refusal, closed.ok()),
+            (Ok(()), Err(refusal)) => refused(&head, &log, &refusal, None),
         };
         // The caller may be gone; then there is no one to tell.
         frames.send(Ok(Frame::trailers(trailers))).await.ok();
@@ -154,11 +154,11 @@ async fn relay(
     Ok(())
 }
 
-fn refused(head: &Head, log_origin: &str, refusal: &Refusal, entry: Option<Entry>) -> HeaderMap {
+fn refused(head: &Head, log: &Log, refusal: &Refusal, entry: Option<Entry>) -> HeaderMap {
     head.span.finish_refused(refusal);
     let mut trailers = refusal.to_trailers(&head.audience);
     if let Some(entry) = entry {
-        insert_entry(&mut trailers, log_origin, entry);
+        insert_entry(&mut trailers, log, entry);
     }
     trailers
 }

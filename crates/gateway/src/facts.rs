@@ -1,0 +1,88 @@
+//! What is known of a call, for its record: filled in as the pipeline learns it, and shared with whoever knows it, so that nothing
+//! is copied until the record is written.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chapar_evidence::{Draft, Kind, RECORD_VERSION};
+use chapar_model::CallId;
+use chapar_registry::{MethodEntry, Permit, Registry, Subsystem};
+
+use crate::commitment::Hash;
+use crate::metadata::Metadata;
+
+/// The facts of one call.
+#[derive(Clone)]
+pub(crate) struct Facts {
+    pub(crate) call: CallId,
+    pub(crate) time_unix_ms: u64,
+    pub(crate) started: Instant,
+    pub(crate) caller: Arc<Subsystem>,
+    pub(crate) salt_hash: Hash,
+    pub(crate) trace_id: [u8; 16],
+    /// What it was decided by.
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) entry: Option<Arc<MethodEntry>>,
+    pub(crate) metadata: Metadata,
+    pub(crate) attempt: u32,
+    pub(crate) permit: Option<Arc<Permit>>,
+    pub(crate) subject: Option<Hash>,
+    pub(crate) request: Option<Hash>,
+}
+
+/// How a call, or a part of it, ended.
+pub(crate) struct End<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) outcome: &'a str,
+    pub(crate) messages: u64,
+    pub(crate) response: Option<&'a Hash>,
+    /// Index of the record that a stream began with.
+    pub(crate) opening: u64,
+}
+
+impl<'a> End<'a> {
+    /// The call disclosed nothing.
+    pub(crate) fn refusal(outcome: &'a str) -> Self {
+        Self { kind: Kind::Refusal, outcome, messages: 0, response: None, opening: 0 }
+    }
+}
+
+impl Facts {
+    /// Hands the record of an end to whoever writes it.
+    pub(crate) fn tell<T>(&self, end: &End<'_>, write: impl FnOnce(Draft<'_>) -> T) -> T {
+        let (metadata, disclosing) = (&self.metadata, end.kind != Kind::Refusal);
+        let mut id = [0; 36];
+        let request_id = metadata.request_id.as_ref().map_or("", |request| request.encode(&mut id));
+        let permit = self.permit.as_deref();
+        let fields = permit.filter(|_| disclosing);
+        write(Draft {
+            version: RECORD_VERSION,
+            kind: end.kind,
+            call_id: self.call.as_bytes(),
+            time_unix_ms: self.time_unix_ms,
+            caller: self.caller.id.as_str(),
+            on_behalf_of: metadata.on_behalf_of.as_ref().map_or("", |member| member.as_str()),
+            clerk: metadata.clerk.as_ref().map_or("", |clerk| clerk.as_str()),
+            case: metadata.case.as_ref().map_or("", |case| case.as_str()),
+            purpose: metadata.purpose.as_ref().map_or("", |purpose| purpose.as_str()),
+            request_id,
+            method: self.entry.as_deref().map_or("", |entry| entry.method.path().as_str()),
+            contract_digest: self.entry.as_deref().map_or("", |entry| entry.service.contract.digest()),
+            registry_digest: self.registry.digest(),
+            grant: permit.map_or("", |permit| permit.grant.id.as_str()),
+            delegation: permit.and_then(|permit| permit.delegation.as_ref()).map_or("", |id| id.as_str()),
+            subject_pseudonym: self.subject.as_ref().map_or(&[], |subject| subject),
+            request_commitment: self.request.as_ref().map_or(&[], |request| request),
+            response_commitment: end.response.map_or(&[], |response| response),
+            disclosed: fields.map_or(&[], |permit| &permit.disclosed),
+            withheld: fields.map_or(&[], |permit| &permit.withheld),
+            messages: end.messages,
+            outcome: end.outcome,
+            latency_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            trace_id: &self.trace_id,
+            opening: end.opening,
+            salt_hash: &self.salt_hash,
+            attempt: self.attempt,
+        })
+    }
+}
