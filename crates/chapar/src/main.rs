@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// A call makes some hundred small allocations: see `docs/decisions/0012-mimalloc.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     chapar::cli::main()
 }
