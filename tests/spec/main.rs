@@ -29,3 +29,4 @@ mod streaming;
 mod upstream;
 mod uptime;
 mod wire;
+mod write_a_grant;

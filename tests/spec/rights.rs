@@ -1,7 +1,11 @@
 //! What the registry can say beyond a grant to one subsystem: groups, hours, suspensions, and services that are hidden.
 
+use std::path::Path;
+use std::process::Command;
+
+use chapar_tests::binary::chapar;
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Bus, Caller};
+use chapar_tests::{Bus, Caller, repository};
 
 const CIVIL: &str = "gov/civil-registry.toml";
 const COUNTER: &str = "office/khorramabad-12/counter";
@@ -91,4 +95,43 @@ async fn a_grant_with_hours_answers_within_them() {
     assert_eq!(reason(&welfare).await, "OK");
     bus.set_clock("2026-06-06T10:30:00Z");
     assert_eq!(reason(&welfare).await, "OUT_OF_HOURS");
+}
+
+/// `chapar registry …` in a folder, with the contracts of the repository.
+fn registry(folder: &Path, arguments: &[&str]) {
+    let mut command = Command::new(chapar());
+    command.current_dir(folder).arg("registry").args(arguments).arg("--contracts").arg(repository().join("proto"));
+    let output = command.output().expect("the command runs");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_gateway_that_reads_a_store_follows_its_generations() {
+    let bus = Bus::start().await;
+    let (welfare, root) = (bus.welfare().await, bus.folder());
+    let draft = root.join("draft");
+    std::fs::rename(root.join("registry"), &draft).unwrap();
+    registry(root, &["apply", "--store", "store", "--new", "draft", "--by", "dara"]);
+    std::os::unix::fs::symlink("store/current", root.join("registry")).unwrap();
+    assert_eq!(bus.reload().await, "reloaded\n");
+    assert_eq!(reason(&welfare).await, "OK");
+
+    let file = draft.join(CIVIL);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("\"benefit.eligibility\"", "\"counter.identity_check\"", 1)).unwrap();
+    registry(root, &["plan", "store", "draft", "--author", "dara", "--out", "plan"]);
+    registry(root, &["apply", "plan", "--store", "store", "--new", "draft", "--by", "dara"]);
+
+    // By itself: the link has another file behind it now.
+    for _ in 0..100 {
+        if reason(&welfare).await == "PURPOSE_NOT_GRANTED" {
+            registry(root, &["rollback", "store", "1", "--by", "dara", "--reason", "a mistake"]);
+            assert_eq!(bus.reload().await, "reloaded\n");
+            assert_eq!(reason(&welfare).await, "OK");
+            return;
+        }
+        // Slower than the grant's rate.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the new generation is not taken up");
 }

@@ -63,6 +63,11 @@ impl Term {
         delegated && self.permit.grant.valid.covers(now)
     }
 
+    /// Whether it holds now or may hold later.
+    pub(crate) fn not_over(&self, now: Timestamp) -> bool {
+        self.days().is_some_and(|days| !days.over(now))
+    }
+
     /// The days on which it holds.
     pub(crate) fn days(&self) -> Option<Validity> {
         let grant = &self.permit.grant.valid;
@@ -70,7 +75,7 @@ impl Term {
     }
 
     /// Nothing if it holds; otherwise the first gate that does not.
-    fn gate(&self, question: &Question<'_>) -> Option<Gate> {
+    pub(crate) fn gate(&self, question: &Question<'_>) -> Option<Gate> {
         let covers = |purposes: &[Purpose]| question.purpose.is_none_or(|purpose| purposes.contains(purpose));
         if let Some(delegated) = &self.delegated {
             if !delegated.valid.covers(question.now) {
@@ -105,7 +110,7 @@ impl Term {
 
 /// How far a term was from being enough; the last is the nearest.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Gate {
+pub(crate) enum Gate {
     DelegationOver,
     DelegationPurpose,
     GrantOver,
@@ -143,7 +148,7 @@ pub(crate) fn permit<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<
 }
 
 /// What is hidden is unknown to whoever has nothing to do with it, whatever else is wrong with the call.
-fn check_visible(concerned: bool, question: &Question<'_>) -> Result<(), Refused> {
+pub(crate) fn check_visible(concerned: bool, question: &Question<'_>) -> Result<(), Refused> {
     let service = &question.method.service;
     if concerned || !service.hidden {
         return Ok(());
@@ -151,7 +156,7 @@ fn check_visible(concerned: bool, question: &Question<'_>) -> Result<(), Refused
     Err(Refused { reason: Reason::MethodUnknown, gate: format!("{} is hidden from {}", service.name, question.caller) })
 }
 
-fn check_suspended(policy: &Policy, question: &Question<'_>) -> Result<(), Refused> {
+pub(crate) fn check_suspended(policy: &Policy, question: &Question<'_>) -> Result<(), Refused> {
     let (caller, provider) = (question.caller, &question.method.service.provider);
     let gate = if policy.suspensions.subsystem(caller, question.now) {
         format!("{caller} is suspended, or its member is")
@@ -163,7 +168,7 @@ fn check_suspended(policy: &Policy, question: &Question<'_>) -> Result<(), Refus
     Err(Refused { reason: Reason::Suspended, gate })
 }
 
-fn check_purpose(question: &Question<'_>) -> Result<(), Refused> {
+pub(crate) fn check_purpose(question: &Question<'_>) -> Result<(), Refused> {
     let known = question.method.method.purposes();
     let reason = match question.purpose {
         None if known.is_empty() => return Ok(()),
@@ -174,7 +179,7 @@ fn check_purpose(question: &Question<'_>) -> Result<(), Refused> {
     Err(Refused { reason, gate: format!("the contract of {}", question.method.service.name) })
 }
 
-fn refused(nearest: Option<(Gate, &Term)>, question: &Question<'_>) -> Refused {
+pub(crate) fn refused(nearest: Option<(Gate, &Term)>, question: &Question<'_>) -> Refused {
     let Some((gate, term)) = nearest else {
         let (caller, method) = (question.caller, question.method.method.path());
         return match question.on_behalf_of {

@@ -98,6 +98,11 @@ impl Validity {
         (self.start..self.end).contains(&now)
     }
 
+    /// Whether its last day has passed.
+    pub fn over(&self, now: Timestamp) -> bool {
+        self.end <= now
+    }
+
     /// The days that both have.
     pub(crate) fn overlap(&self, other: &Self) -> Option<Self> {
         Self::new(self.from.max(other.from), self.until.min(other.until))

@@ -4,20 +4,28 @@
 //! Deliberately absent: counting calls (`chapar-limit` does), the wall clock (the question brings the time), and reloading (the
 //! gateway builds a new registry and swaps it).
 
+mod approval;
 mod decide;
+mod entries;
 mod entry;
+mod explain;
 mod finding;
 mod grant;
 mod load;
+mod plan;
 mod raw;
 mod registry;
 mod source;
+pub mod store;
 mod suspension;
 #[cfg(test)]
 mod testing;
 
+pub use approval::{Approvals, Approver, Need};
 pub use decide::{Question, Refused};
 pub use entry::{MethodEntry, Name, PassedMetadata, Server, ServiceEntry, Subsystem};
+pub use explain::{Explanation, Gate};
 pub use finding::{Finding, Kind, LoadErrors};
 pub use grant::{Citizen, Grant, Grantee, Hours, Permit, Requires, Validity};
-pub use registry::{Registry, Right};
+pub use plan::{Change, Effect, Plan, Seen, Verb};
+pub use registry::{Ending, Registry, Right};

@@ -1,6 +1,7 @@
 //! From files to a registry: shapes first, then members, services, grants and delegations, and the tests last. Every step goes on
 //! after a mistake, so that all of them are told at once; what would only follow from another mistake is not told.
 
+mod approval;
 mod delegation;
 mod grant;
 mod group;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use chapar_contract::Contract;
 use chapar_model::{GrantId, MemberId, MethodPath, SubsystemId, TrustDomain};
 
+use crate::approval::Approvals;
 use crate::entry::{MethodEntry, ServiceEntry, Subsystem};
 use crate::finding::{Findings, Kind, LoadErrors};
 use crate::grant::Grant;
@@ -166,8 +168,10 @@ impl Draft<'_> {
         for file in files.iter() {
             self.member(file);
         }
+        let mut approvals = Approvals::default();
         if let Some((source, raw)) = self.bus.take() {
             self.groups(&source, None, &raw.groups);
+            approvals = self.approvals(&source, &raw);
         }
         for file in files.iter() {
             self.groups(&file.source, Some(&file.member), &file.raw.groups);
@@ -198,6 +202,8 @@ impl Draft<'_> {
             methods: self.methods,
             grants: self.grants,
             policy,
+            approvals,
+            tests: files.iter().map(|file| file.raw.tests.len()).sum(),
         })
     }
 }

@@ -25,6 +25,21 @@ pub(crate) struct Bus {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Approver {
+    pub(crate) id: Text,
+    pub(crate) key: Text,
+    pub(crate) roles: Spanned<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Approval {
+    pub(crate) of: Spanned<Vec<Text>>,
+    pub(crate) needs: Spanned<Vec<Text>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Member {
     pub(crate) name: Name,
     pub(crate) issuers: Spanned<Vec<Text>>,
@@ -192,6 +207,8 @@ pub(crate) struct Raw {
     pub(crate) grants: Vec<Grant>,
     pub(crate) delegations: Vec<Delegation>,
     pub(crate) groups: Vec<Group>,
+    pub(crate) approvers: Vec<Approver>,
+    pub(crate) approvals: Vec<Approval>,
     pub(crate) suspensions: Vec<Suspension>,
     pub(crate) tests: Vec<Test>,
 }
@@ -200,7 +217,7 @@ pub(crate) struct Raw {
 pub(crate) const OF_A_MEMBER: &[&str] =
     &["member", "subsystem", "service", "group", "grant", "delegation", "suspension", "test"];
 /// The tables of `bus.toml`.
-pub(crate) const OF_THE_BUS: &[&str] = &["bus", "group"];
+pub(crate) const OF_THE_BUS: &[&str] = &["bus", "group", "approver", "approval"];
 /// The tables of `suspensions.toml`.
 pub(crate) const OF_SUSPENSIONS: &[&str] = &["suspension"];
 
@@ -230,6 +247,8 @@ pub(crate) fn parse(source: &Arc<Source>, known: &[&str], findings: &mut Finding
             "subsystem" => raw.subsystems = reader.many(name, value),
             "service" => raw.services = reader.many(name, value),
             "grant" => raw.grants = reader.many(name, value),
+            "approver" => raw.approvers = reader.many(name, value),
+            "approval" => raw.approvals = reader.many(name, value),
             "group" => raw.groups = reader.many(name, value),
             "suspension" => raw.suspensions = reader.many(name, value),
             "delegation" => raw.delegations = reader.many(name, value),

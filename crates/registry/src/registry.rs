@@ -1,6 +1,6 @@
 //! The loaded registry: who a caller is, what a method is, and what may be called. Immutable; shared by every call.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,10 +8,11 @@ use chapar_contract::Contract;
 use chapar_model::{Identity, MemberId, MethodPath, Purpose, Reason, SubsystemId, TrustDomain};
 use jiff::Timestamp;
 
+use crate::approval::Approvals;
 use crate::decide::{Question, Refused, Term};
 use crate::entry::{MethodEntry, ServiceEntry, Subsystem};
 use crate::finding::LoadErrors;
-use crate::grant::{Grant, Permit};
+use crate::grant::{Grant, Permit, Validity};
 use crate::load;
 use crate::suspension::Suspensions;
 
@@ -24,6 +25,9 @@ pub struct Registry {
     pub(crate) methods: HashMap<MethodName, Arc<MethodEntry>>,
     pub(crate) grants: Vec<Arc<Grant>>,
     pub(crate) policy: Policy,
+    pub(crate) approvals: Approvals,
+    /// How many `[[test]]`s it has, all of which hold.
+    pub(crate) tests: usize,
 }
 
 /// What a decision looks at.
@@ -52,6 +56,17 @@ pub struct Right<'a> {
     pub on_behalf_of: Option<&'a MemberId>,
     /// The digest of the method's contract.
     pub contract_digest: &'a str,
+}
+
+/// Something that ends on a day.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// E.g. `grant welfare-getperson`.
+    pub what: String,
+    /// Whom it concerns.
+    pub whom: String,
+    /// From when until when.
+    pub valid: Validity,
 }
 
 impl Registry {
@@ -112,6 +127,42 @@ impl Registry {
     /// Every service, by name.
     pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceEntry>> {
         self.services.iter()
+    }
+
+    /// Who approves changes of this registry, and by which rules.
+    pub fn approvals(&self) -> &Approvals {
+        &self.approvals
+    }
+
+    /// How many `[[test]]`s it has, all of which hold.
+    pub fn tests(&self) -> usize {
+        self.tests
+    }
+
+    /// Everything that ends on a day: grants, delegations, and offices' licences.
+    pub fn endings(&self) -> Vec<Ending> {
+        let mut endings: Vec<Ending> = self
+            .grants
+            .iter()
+            .map(|grant| Ending { what: format!("grant {}", grant.id), whom: grant.to.to_string(), valid: grant.valid })
+            .collect();
+        let delegated = self.policy.terms.values().flat_map(HashMap::values).flatten().filter_map(|term| {
+            let (delegated, member) = (term.delegated.as_ref()?, term.on_behalf_of.as_ref()?);
+            Some((&delegated.id, (member, delegated.valid)))
+        });
+        let delegations: BTreeMap<_, _> = delegated.collect();
+        endings.extend(delegations.into_iter().map(|(id, (member, valid))| Ending {
+            what: format!("delegation {id}"),
+            whom: format!("of {member}"),
+            valid,
+        }));
+        let licences = self.policy.suspensions.licences.iter();
+        endings.extend(licences.map(|(member, valid)| Ending {
+            what: "licence".to_owned(),
+            whom: member.to_string(),
+            valid: *valid,
+        }));
+        endings
     }
 
     /// Every grant, by file and place in it.

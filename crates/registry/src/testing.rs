@@ -101,6 +101,15 @@ impl Files {
         })
     }
 
+    /// As a folder.
+    pub(crate) fn write(&self, dir: &Path) {
+        for (path, text) in &self.0 {
+            let path = dir.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+    }
+
     pub(crate) fn load(self) -> Result<Registry, LoadErrors> {
         let mut files = self.0;
         files.sort();
@@ -140,8 +149,19 @@ pub(crate) fn ask(
     method: &str,
     words: &str,
 ) -> Result<std::sync::Arc<Permit>, Refused> {
+    question(registry, caller, method, words, |question| registry.decide(question))
+}
+
+/// What `then` makes of such a call.
+pub(crate) fn question<T>(
+    registry: &Registry,
+    caller: &str,
+    method: &str,
+    words: &str,
+    then: impl FnOnce(&Question<'_>) -> T,
+) -> T {
     let word = |key: &str| words.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-    registry.decide(&Question {
+    then(&Question {
         caller: &caller.parse().unwrap(),
         method: registry.method(&format!("desk.v1.Desk/{method}")).unwrap(),
         purpose: word("purpose").map(|text| text.parse().unwrap()).as_ref(),

@@ -11,6 +11,7 @@ mod describe;
 mod evidence;
 mod exchange;
 mod exit;
+mod explain;
 mod fields;
 mod gateway;
 mod list;
@@ -53,6 +54,7 @@ enum Command {
     Whoami(whoami::Args),
     #[command(subcommand)]
     Evidence(evidence::Command),
+    Explain(explain::Args),
     #[command(subcommand)]
     Registry(registry::Command),
     #[command(subcommand)]
@@ -96,6 +98,7 @@ async fn run(command: Command) -> Outcome {
         Command::Describe(args) => describe::run(args).await,
         Command::Whoami(args) => whoami::run(args).await,
         Command::Evidence(command) => evidence::run(command).await,
+        Command::Explain(args) => explain::run(&args),
         Command::Registry(command) => registry::run(command),
         Command::Contract(command) => contract::run(command),
     }

@@ -1,0 +1,147 @@
+//! `chapar explain`: the decision of a call, supposed or past, gate by gate. For providers and operators: callers are told a reason
+//! and no more.
+
+use std::path::PathBuf;
+
+use chapar_evidence::{VerifierKey, verify};
+use chapar_model::{CaseNumber, ClerkId, Clock, MemberId, Purpose, SubsystemId};
+use chapar_registry::{Explanation, Question};
+use jiff::Timestamp;
+
+use super::registry::{Contracts, load};
+use super::{Exit, Failure, Outcome, names, out};
+
+/// Tell why a call is allowed or refused, gate by gate
+///
+/// Runs the same decision as the gateway on a registry's files. The call is told by options, or read from the receipt of a past one;
+/// options stand before what the receipt says. Exits 1 if the call is refused.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  chapar explain registry --contracts contracts --as gov/welfare/benefits --call GetPerson --purpose benefit.eligibility\n  chapar explain registry --contracts contracts --receipt receipt.txt --trust evidence.pub"
+)]
+pub(super) struct Args {
+    /// The registry's folder, or a store
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    #[command(flatten)]
+    contracts: Contracts,
+    /// Who calls, e.g. `gov/welfare/benefits`
+    #[arg(long = "as", value_name = "SUBSYSTEM")]
+    caller: Option<SubsystemId>,
+    /// What is called; may be shortened
+    #[arg(long, value_name = "METHOD")]
+    call: Option<String>,
+    /// Why
+    #[arg(long, value_name = "CODE")]
+    purpose: Option<Purpose>,
+    /// The file number
+    #[arg(long, value_name = "NUMBER")]
+    case: Option<CaseNumber>,
+    /// The person at the keyboard
+    #[arg(long, value_name = "NAME")]
+    clerk: Option<ClerkId>,
+    /// The member whose right is used
+    #[arg(long, value_name = "MEMBER")]
+    on_behalf_of: Option<MemberId>,
+    /// When, e.g. `2026-11-24T10:00:00+03:30`; default: now, or the time of the receipt
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+    /// The receipt of a past call
+    #[arg(long, requires = "trust", value_name = "FILE")]
+    receipt: Option<PathBuf>,
+    /// The log's public key, for the receipt
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+}
+
+/// A call to be explained.
+#[derive(Default)]
+struct Call {
+    caller: Option<SubsystemId>,
+    method: Option<String>,
+    purpose: Option<Purpose>,
+    case: Option<CaseNumber>,
+    clerk: Option<ClerkId>,
+    on_behalf_of: Option<MemberId>,
+    at: Option<Timestamp>,
+    /// What the record says of the registry that decided, and how it went.
+    then: Option<(String, String)>,
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    let registry = load(&args.folder, &args.contracts.load()?)?;
+    let past = match (&args.receipt, &args.trust) {
+        (Some(receipt), Some(trust)) => recorded(receipt, trust)?,
+        _ => Call::default(),
+    };
+    let caller =
+        args.caller.as_ref().or(past.caller.as_ref()).ok_or_else(|| Failure::usage("who calls? `--as SUBSYSTEM`"))?;
+    let typed =
+        args.call.as_ref().or(past.method.as_ref()).ok_or_else(|| Failure::usage("what is called? `--call METHOD`"))?;
+    let known: Vec<String> =
+        registry.services().flat_map(|service| service.methods()).map(|m| m.path().to_string()).collect();
+    let path = names::resolve(typed, &known).map_err(|sentence| Failure::new(Exit::Finding, sentence))?;
+    let method = registry.method(path).ok_or_else(|| Failure::new(Exit::Finding, "no such method"))?;
+    let question = Question {
+        caller,
+        method,
+        purpose: args.purpose.as_ref().or(past.purpose.as_ref()),
+        case: args.case.as_ref().or(past.case.as_ref()),
+        clerk: args.clerk.as_ref().or(past.clerk.as_ref()),
+        on_behalf_of: args.on_behalf_of.as_ref().or(past.on_behalf_of.as_ref()),
+        now: args.at.or(past.at).unwrap_or_else(|| Clock::system().now()),
+    };
+    if let Some((digest, outcome)) = &past.then {
+        out::say(format_args!("then: {outcome}"));
+        if digest != registry.digest() {
+            out::say(format_args!("by another registry than this one: {digest}"));
+        }
+    }
+    Ok(tell(&question, &registry.explain(&question)))
+}
+
+fn tell(question: &Question<'_>, explanation: &Explanation) -> Exit {
+    out::data(format_args!("{} calls {} at {}", question.caller, question.method.method.path(), question.now));
+    for gate in &explanation.gates {
+        match &gate.refused {
+            None => out::data(format_args!("  ✓ {}", gate.name)),
+            Some(refused) => out::data(format_args!("  ✗ {}: {}: {}", gate.name, refused.reason, refused.gate)),
+        }
+    }
+    match &explanation.decision {
+        Ok(permit) => {
+            let rows = if permit.rows_header.is_empty() { "every row" } else { permit.rows_header.as_str() };
+            out::data(format_args!("allowed by the grant {}", permit.grant.id));
+            out::data(format_args!("  disclosed: {}", permit.disclosed.join(", ")));
+            out::data(format_args!("  withheld:  {}", permit.withheld.join(", ")));
+            out::data(format_args!("  rows:      {rows}"));
+            Exit::Ok
+        }
+        Err(refused) => {
+            out::data(format_args!("refused: {} ({})", refused.reason, refused.gate));
+            Exit::Finding
+        }
+    }
+}
+
+fn recorded(receipt: &std::path::Path, trust: &std::path::Path) -> Result<Call, Failure> {
+    let unreadable =
+        |path: &std::path::Path, error| Failure::usage(format_args!("cannot read {}: {error}", path.display()));
+    let key = std::fs::read_to_string(trust).map_err(|error| unreadable(trust, error))?;
+    let key: VerifierKey = key.parse().map_err(|error| Failure::usage(format_args!("{}: {error}", trust.display())))?;
+    let bytes = std::fs::read(receipt).map_err(|error| unreadable(receipt, error))?;
+    let verified = verify::receipt(&bytes, &key).map_err(|invalid| Failure::new(Exit::EvidenceInvalid, invalid))?;
+    let record =
+        verified.record().ok_or_else(|| Failure::new(Exit::Finding, "the receipt holds no record of a call"))?;
+    let moment = i64::try_from(record.time_unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    Ok(Call {
+        caller: record.caller.parse().ok(),
+        method: (!record.method.is_empty()).then(|| record.method.clone()),
+        purpose: record.purpose.parse().ok(),
+        case: record.case.parse().ok(),
+        clerk: record.clerk.parse().ok(),
+        on_behalf_of: record.on_behalf_of.parse().ok(),
+        at: moment,
+        then: Some((record.registry_digest.clone(), record.outcome.clone())),
+    })
+}

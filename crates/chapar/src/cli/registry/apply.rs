@@ -1,0 +1,106 @@
+//! `chapar registry apply`.
+
+use std::path::PathBuf;
+
+use chapar_model::Clock;
+use chapar_registry::store::{Directory, Files, Store as _};
+use chapar_registry::{Approvals, Need, Plan, Registry};
+use jiff::{SignedDuration, Timestamp};
+
+use super::load::{Contracts, contracts, failed};
+use super::note::Note;
+use super::{approve, journal};
+use crate::cli::{Exit, Failure, Outcome};
+
+/// Put a new registry in force, as planned and approved
+///
+/// The plan is made again from what is in force and from NEW, and must be the one that was approved, to the last byte: what has moved since
+/// is refused. Whose approval counts is what the registry in force says. The first registry of a store needs no plan.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  chapar registry apply change.plan --store /var/lib/chapar/registry --new draft --contracts contracts --by bahar"
+)]
+pub(in crate::cli) struct Args {
+    /// The plan with its approvals; without one, the store must be empty
+    #[arg(value_name = "PLAN")]
+    plan: Option<PathBuf>,
+    /// The store; the gateway reads STORE/current
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// The folder of the new registry
+    #[arg(long, value_name = "DIR")]
+    new: PathBuf,
+    #[command(flatten)]
+    contracts: Contracts,
+    /// The contracts of what is in force, if they are others; may be repeated
+    #[arg(long, value_name = "DIR")]
+    base_contracts: Vec<PathBuf>,
+    /// Who applies it
+    #[arg(long, value_name = "NAME")]
+    by: String,
+}
+
+/// A plan older than this is made again.
+const LONGEST: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+pub(super) fn run(args: &Args) -> Outcome {
+    let store = Directory::open(&args.store).map_err(failed)?;
+    let now = Clock::system().now();
+    journal::told(journal::kept(&args.store, now, "apply", &args.by, || match &args.plan {
+        Some(plan) => planned(args, &store, &Note::parse(&approve::read(plan)?)?, now),
+        None => first(args, &store, now),
+    }))
+}
+
+fn first(args: &Args, store: &Directory, now: Timestamp) -> Result<String, Failure> {
+    if store.current().map_err(failed)?.is_some() {
+        return Err(Failure::usage("a change of what is in force needs a plan"));
+    }
+    let registry = Registry::load(&args.new, &args.contracts.load()?).map_err(Failure::finding)?;
+    let files = Files { folder: &args.new, digest: registry.digest(), note: "the first registry\n" };
+    let generation = store.put(None, &files, now).map_err(failed)?;
+    Ok(format!("generation {} is in force: {}", generation.number, generation.digest))
+}
+
+fn planned(args: &Args, store: &Directory, note: &Note, now: Timestamp) -> Result<String, Failure> {
+    let refused = |sentence: &str| Failure::new(Exit::Finding, sentence);
+    let base = store.current().map_err(failed)?.ok_or_else(|| refused("nothing is in force that could be changed"))?;
+    let new = args.contracts.load()?;
+    let old = if args.base_contracts.is_empty() { new.clone() } else { contracts(&args.base_contracts)? };
+    let plan = Plan::between((&base.folder, &old), (&args.new, &new), note.made).map_err(Failure::finding)?;
+    let named = |key: &str| note.body().lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+    if named("base:") != Some(plan.base.as_str()) {
+        return Err(refused(
+            "the base has moved: another registry is in force than the one that was planned against; plan again",
+        ));
+    }
+    if named("new:") != Some(plan.new.as_str()) {
+        return Err(refused("the new registry is not the one that was planned; plan again"));
+    }
+    let age = now.duration_since(note.made);
+    if age.is_negative() || age > LONGEST {
+        return Err(refused(
+            "the plan was made too long ago, or is of tomorrow: what it tells of effects is of that day; plan again",
+        ));
+    }
+    if !note.is_of(&plan) {
+        return Err(refused("the plan does not say what the change does; plan again"));
+    }
+    let approvals = Registry::load(&base.folder, &old).map_err(Failure::finding)?.approvals().clone();
+    let approved = approved(note, &approvals, &plan.needs)?;
+    let files = Files { folder: &args.new, digest: &plan.new, note: note.text() };
+    let generation = store.put(Some(&plan.base), &files, now).map_err(failed)?;
+    let by = if approved.is_empty() { "no one".to_owned() } else { approved.join(", ") };
+    Ok(format!("generation {} is in force, approved by {by}: {}", generation.number, generation.digest))
+}
+
+/// Who has approved, if that is enough.
+fn approved(note: &Note, approvals: &Approvals, needs: &[Need]) -> Result<Vec<String>, Failure> {
+    let approved = note.approved(approvals)?;
+    let unmet = approvals.unmet(needs, &note.author, &approved);
+    if unmet.is_empty() {
+        return Ok(approved);
+    }
+    let lines: Vec<String> = unmet.iter().map(|need| need.to_string()).collect();
+    Err(Failure::new(Exit::Finding, format_args!("not approved: it needs {}", lines.join("; and "))))
+}

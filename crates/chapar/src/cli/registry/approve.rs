@@ -1,0 +1,71 @@
+//! `chapar registry approve`, and the key that it takes.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use chapar_tlog::SigningKey;
+
+use super::note::Note;
+use crate::cli::{Exit, Failure, Outcome, out};
+
+/// Make a key to approve with
+///
+/// Writes the private key to a file that only you can read, and prints the public one, for an `[[approver]]` of `bus.toml`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  chapar registry key bahar --out bahar.key")]
+pub(in crate::cli) struct KeyArgs {
+    /// The approver's id
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Where the private key is written
+    #[arg(long, short, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Approve a plan, by signing it
+///
+/// Prints the plan and adds your signature to its file. Whose approval counts is decided when it is applied, by the registry in force.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  chapar registry approve change.plan --key bahar.key")]
+pub(in crate::cli) struct Args {
+    /// The plan
+    #[arg(value_name = "FILE")]
+    plan: PathBuf,
+    /// Your private key
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+}
+
+pub(super) fn key(args: &KeyArgs) -> Outcome {
+    let key = SigningKey::generate(&args.name).map_err(|_| Failure::usage("a name has no space and no `+`"))?;
+    let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.out);
+    written
+        .and_then(|mut file| writeln!(file, "{}", key.to_secret_text()))
+        .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", args.out.display())))?;
+    out::data(key.verifier());
+    Ok(Exit::Ok)
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    let key = read(&args.key)?;
+    let key: SigningKey =
+        key.parse().map_err(|error| Failure::new(Exit::Usage, format_args!("{}: {error}", args.key.display())))?;
+    let mut note = Note::parse(&read(&args.plan)?)?;
+    out::data(note.body().trim_end());
+    if key.verifier().name() == note.author {
+        return Err(Failure::new(Exit::Finding, "no one approves a change of their own"));
+    }
+    note.sign(&key);
+    let beside = args.plan.with_extension("approved");
+    std::fs::write(&beside, note.text())
+        .and_then(|()| std::fs::rename(&beside, &args.plan))
+        .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", args.plan.display())))?;
+    out::say(format_args!("approved by {}", key.verifier().name()));
+    Ok(Exit::Ok)
+}
+
+pub(super) fn read(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot read {}: {error}", file.display())))
+}

@@ -1,0 +1,33 @@
+//! `chapar registry check`.
+
+use std::path::PathBuf;
+
+use super::load::Contracts;
+use super::{load, note};
+use crate::cli::{Exit, Outcome, out};
+
+/// Load a registry as the gateway would, and run its tests
+///
+/// All findings at once, with file, line and caret. On success, the registry's digest, by which evidence names it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  chapar registry check registry --contracts contracts")]
+pub(in crate::cli) struct Args {
+    /// The registry's folder, or a store
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    #[command(flatten)]
+    contracts: Contracts,
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    let registry = load(&args.folder, &args.contracts.load()?)?;
+    note::keys(registry.approvals())?;
+    let (services, grants) = (registry.services().count(), registry.grants().count());
+    out::say(format_args!(
+        "{}: {services} services, {grants} grants, {} tests passed",
+        args.folder.display(),
+        registry.tests()
+    ));
+    out::data(registry.digest());
+    Ok(Exit::Ok)
+}

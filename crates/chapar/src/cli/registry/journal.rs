@@ -1,0 +1,39 @@
+//! What was done to a store, and what was tried: one line of JSON each in `STORE/journal`, on disk before the command ends.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::cli::{Exit, Failure, Outcome};
+
+/// Does it, and writes down who did what and how it went. If that cannot be written, the command has failed.
+pub(super) fn kept(
+    store: &Path,
+    now: Timestamp,
+    action: &str,
+    who: &str,
+    act: impl FnOnce() -> Result<String, Failure>,
+) -> Result<String, Failure> {
+    let done = act();
+    let (outcome, detail) = match &done {
+        Ok(detail) => ("done", detail.clone()),
+        Err(failure) => ("failed", failure.report.to_string()),
+    };
+    let line = json!({"at": now.to_string(), "action": action, "by": who, "outcome": outcome, "detail": detail});
+    let path = store.join("journal");
+    let written = OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| {
+        file.write_all(format!("{line}\n").as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", path.display())))?;
+    done
+}
+
+/// As a command ends that said so much.
+pub(super) fn told(done: Result<String, Failure>) -> Outcome {
+    crate::cli::out::say(done?);
+    Ok(Exit::Ok)
+}

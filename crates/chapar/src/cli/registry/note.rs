@@ -1,0 +1,88 @@
+//! A plan as a signed note (C2SP `signed-note`): the text of the plan under two lines that say whose it is and when it was made, and
+//! a signature for each approval. Whoever has a tool for such notes can check one without Chapar.
+
+use chapar_registry::{Approvals, Plan};
+use chapar_tlog::{SigningKey, VerifierKey, open_note, sign_note};
+use jiff::Timestamp;
+
+use crate::cli::{Exit, Failure};
+
+/// The first line; another would be another kind of note, signed for another reason.
+const TITLE: &str = "chapar registry plan v1";
+
+/// A plan with its author, and who has approved it.
+pub(super) struct Note {
+    /// The whole note, signatures included.
+    text: String,
+    pub(super) author: String,
+    pub(super) made: Timestamp,
+}
+
+impl Note {
+    /// A plan that no one has approved yet.
+    pub(super) fn new(plan: &Plan, author: &str, made: Timestamp) -> Self {
+        Self { text: body(plan, author, made), author: author.to_owned(), made }
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+        let invalid = || Failure::new(Exit::Finding, "this is no plan of a registry");
+        let mut lines = text.lines();
+        if lines.next() != Some(TITLE) {
+            return Err(invalid());
+        }
+        let mut word = |key: &str| lines.next().and_then(|line| line.strip_prefix(key)).map(str::trim);
+        let author = word("author:").ok_or_else(invalid)?.to_owned();
+        let made = word("made:").and_then(|made| made.parse().ok()).ok_or_else(invalid)?;
+        Ok(Self { text: text.to_owned(), author, made })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text that is signed.
+    pub(super) fn body(&self) -> &str {
+        // A body ends with its summary; signatures begin with a dash after an empty line.
+        self.text.find("\n\n— ").map_or(&self.text, |end| &self.text[..=end])
+    }
+
+    /// Whether it says of `plan` what it should, to the last byte.
+    pub(super) fn is_of(&self, plan: &Plan) -> bool {
+        self.body() == body(plan, &self.author, self.made)
+    }
+
+    /// Adds an approval.
+    pub(super) fn sign(&mut self, key: &SigningKey) {
+        let signed = sign_note(self.body(), key);
+        let line = &signed[self.body().len()..];
+        let others = self.text[self.body().len()..].trim_start_matches('\n').to_owned();
+        self.text = format!("{}{line}{others}", self.body());
+    }
+
+    /// The approvers whose signatures verify. One that is there and does not verify is an error.
+    pub(super) fn approved(&self, approvals: &Approvals) -> Result<Vec<String>, Failure> {
+        let mut approved = Vec::new();
+        for (id, key) in keys(approvals)? {
+            match open_note(&self.text, &key) {
+                Ok(text) if text == self.body() => approved.push(id),
+                Ok(_) | Err(chapar_tlog::NoteError::Unsigned | chapar_tlog::NoteError::Malformed) => {}
+                Err(error) => return Err(Failure::new(Exit::Finding, format_args!("the approval of {id}: {error}"))),
+            }
+        }
+        Ok(approved)
+    }
+}
+
+fn body(plan: &Plan, author: &str, made: Timestamp) -> String {
+    format!("{TITLE}\nauthor: {author}\nmade: {made}\n{plan}")
+}
+
+/// The approvers' keys.
+pub(super) fn keys(approvals: &Approvals) -> Result<Vec<(String, VerifierKey)>, Failure> {
+    let key = |approver: &chapar_registry::Approver| {
+        let told =
+            |error| Failure::new(Exit::Finding, format_args!("the key of the approver {}: {error}", approver.id));
+        approver.key.parse::<VerifierKey>().map(|key| (approver.id.clone(), key)).map_err(told)
+    };
+    approvals.approvers().iter().map(key).collect()
+}

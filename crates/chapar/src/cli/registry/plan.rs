@@ -1,0 +1,57 @@
+//! `chapar registry plan`.
+
+use std::path::PathBuf;
+
+use chapar_model::Clock;
+use chapar_registry::Plan;
+
+use super::load::{Contracts, contracts, in_force};
+use super::note::Note;
+use crate::cli::{Exit, Failure, Outcome, out};
+
+/// Tell what a change of the registry does, before it is done
+///
+/// Loads both registries and runs the tests of the new one. Prints which entries are added, changed and removed, who may see more or less
+/// by it, whose approval it needs, and a summary last. With `--out`, writes the plan for `approve` and `apply`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  chapar registry plan /var/lib/chapar/registry draft --contracts contracts --author dara --out change.plan"
+)]
+pub(in crate::cli) struct Args {
+    /// The registry in force: a store, or a folder
+    #[arg(value_name = "BASE")]
+    base: PathBuf,
+    /// The folder of the new registry
+    #[arg(value_name = "NEW")]
+    new: PathBuf,
+    #[command(flatten)]
+    contracts: Contracts,
+    /// The contracts of BASE, if they are others; may be repeated
+    #[arg(long, value_name = "DIR")]
+    base_contracts: Vec<PathBuf>,
+    /// Whose change it is: who may not approve it
+    #[arg(long, value_name = "NAME")]
+    author: Option<String>,
+    /// Where the plan is written
+    #[arg(long, short, requires = "author", value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    let new = args.contracts.load()?;
+    let old = if args.base_contracts.is_empty() { new.clone() } else { contracts(&args.base_contracts)? };
+    let now = Clock::system().now();
+    let plan = Plan::between((&in_force(&args.base)?, &old), (&args.new, &new), now).map_err(Failure::finding)?;
+    if plan.is_empty() {
+        out::say("nothing changes");
+        return Ok(Exit::Ok);
+    }
+    out::data(plan.to_string().trim_end());
+    if let (Some(file), Some(author)) = (&args.out, &args.author) {
+        let note = Note::new(&plan, author, now);
+        std::fs::write(file, note.text())
+            .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", file.display())))?;
+        out::say(format_args!("written to {}", file.display()));
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,148 @@
+//! `chapar registry suspend`.
+
+use std::path::{Path, PathBuf};
+
+use chapar_model::Clock;
+use chapar_registry::Registry;
+use chapar_registry::store::{Directory, Files, Store as _};
+use jiff::{SignedDuration, Timestamp};
+
+use super::journal;
+use super::load::{Contracts, failed, in_force};
+use crate::cli::{Exit, Failure, Outcome};
+
+/// Suspend a member, a subsystem, a grant or a delegation, at once and for a time
+///
+/// For one person, in an emergency: it adds to `suspensions.toml` and needs no plan. In a store it becomes a new generation, if what
+/// it makes still loads.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  chapar registry suspend /var/lib/chapar/registry office/khorramabad-12 --for 2h --reason \"a stolen key\" --by bahar --contracts contracts"
+)]
+pub(in crate::cli) struct Args {
+    /// The store, or the registry's folder
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// A member, a subsystem, or `grant/ID`
+    #[arg(value_name = "WHAT")]
+    of: String,
+    /// How long: `90m`, `2h`, `3d`; at most 30 days
+    #[arg(long = "for", value_parser = duration, value_name = "TIME")]
+    time: SignedDuration,
+    /// Why; nobody is told over the wire
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Who does it
+    #[arg(long, value_name = "NAME")]
+    by: String,
+    #[command(flatten)]
+    contracts: Contracts,
+}
+
+/// The longest that one person stops something alone.
+const LONGEST: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
+    let number: i64 = number.parse().map_err(|_| "a number and one of m, h, d")?;
+    let minutes = match unit {
+        "m" => 1,
+        "h" => 60,
+        "d" => 24 * 60,
+        _ => return Err("a number and one of m, h, d".to_owned()),
+    };
+    let minutes = number.checked_mul(minutes).filter(|minutes| (1..=LONGEST.as_mins()).contains(minutes));
+    minutes.map(SignedDuration::from_mins).ok_or_else(|| "from one minute to 30 days".to_owned())
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    let now = Clock::system().now();
+    if Directory::is_at(&args.folder) {
+        journal::told(journal::kept(&args.folder, now, "suspend", &args.by, || in_store(args, now)))
+    } else {
+        in_folder(args, now)
+    }
+}
+
+fn in_store(args: &Args, now: Timestamp) -> Result<String, Failure> {
+    let store = Directory::open(&args.folder).map_err(failed)?;
+    let base = store.current().map_err(failed)?;
+    let base = base.ok_or_else(|| Failure::new(Exit::Finding, "nothing is in force yet"))?;
+    let draft = tempfile::tempdir().map_err(|error| Failure::new(Exit::Finding, error))?;
+    copy(&in_force(&args.folder)?, draft.path())?;
+    add(args, draft.path(), now)?;
+    let registry = Registry::load(draft.path(), &args.contracts.load()?).map_err(Failure::finding)?;
+    let note = format!("suspension of {}\nby: {}\nreason: {}\n", args.of, args.by, args.reason);
+    let files = Files { folder: draft.path(), digest: registry.digest(), note: &note };
+    let generation = store.put(Some(&base.digest), &files, now).map_err(failed)?;
+    Ok(format!("{} is suspended; generation {} is in force: {}", args.of, generation.number, generation.digest))
+}
+
+fn in_folder(args: &Args, now: Timestamp) -> Outcome {
+    let draft = tempfile::tempdir().map_err(|error| Failure::new(Exit::Finding, error))?;
+    copy(&args.folder, draft.path())?;
+    add(args, draft.path(), now)?;
+    Registry::load(draft.path(), &args.contracts.load()?).map_err(Failure::finding)?;
+    add(args, &args.folder, now)?;
+    crate::cli::out::say(format_args!("{} is suspended", args.of));
+    Ok(Exit::Ok)
+}
+
+/// Adds the suspension to the file in `folder`, by replacing it.
+fn add(args: &Args, folder: &Path, now: Timestamp) -> Result<(), Failure> {
+    let path = folder.join("suspensions.toml");
+    let before = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Failure::new(Exit::Finding, format_args!("{}: {error}", path.display()))),
+    };
+    // Whole seconds: TOML's moments have no more than nine digits after the second, and none is needed.
+    let from = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let until = from + args.time;
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let suspension = format!(
+        "[[suspension]] # by {}\nof     = {}\nfrom   = {from}\nuntil  = {until}\nreason = {}\n",
+        args.by.escape_default(),
+        quoted(&args.of),
+        quoted(&args.reason)
+    );
+    let separator = if before.is_empty() { "" } else { "\n" };
+    let beside = folder.join(".suspensions.next");
+    std::fs::write(&beside, format!("{before}{separator}{suspension}"))
+        .and_then(|()| std::fs::rename(&beside, &path))
+        .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", path.display())))
+}
+
+/// The files of a registry, two levels deep.
+fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(Exit::Finding, format_args!("{}: {error}", from.display()));
+    for entry in std::fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            std::fs::create_dir(&target).map_err(failed)?;
+            copy(&path, &target)?;
+        } else {
+            std::fs::copy(&path, &target).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suspension_is_from_a_minute_to_thirty_days() {
+        assert_eq!(duration("90m"), Ok(SignedDuration::from_mins(90)));
+        assert_eq!(duration("2h"), Ok(SignedDuration::from_hours(2)));
+        assert_eq!(duration("30d"), Ok(LONGEST));
+        for text in ["", "2", "h", "-1h", "0m", "31d", "2w", "۲h", "9999999999999999999d", "153722867280912931d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

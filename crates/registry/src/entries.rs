@@ -1,0 +1,71 @@
+//! What stands in a registry's files, entry by entry and key by key, as it is written: what two versions are compared by. Every key
+//! counts, since none is picked out by name. What it means is `load`'s.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::finding::{Findings, LoadErrors};
+use crate::source;
+
+/// Which entry: in whose file, of which table, and its id there.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Key {
+    /// The member, e.g. `gov/welfare`; `bus` for the files of the operator.
+    pub(crate) owner: String,
+    /// The table's name, e.g. `grant`.
+    pub(crate) kind: String,
+    pub(crate) id: String,
+}
+
+/// Key → value, both as TOML writes them.
+pub(crate) type Values = BTreeMap<String, String>;
+
+/// All entries of a folder; the same errors as a load for files that cannot be read.
+pub(crate) fn read(dir: &Path) -> Result<BTreeMap<Key, Values>, LoadErrors> {
+    let mut findings = Findings::default();
+    let sources = source::read(dir, &mut findings);
+    if !findings.is_empty() {
+        return Err(findings.into_errors());
+    }
+    let mut entries = BTreeMap::new();
+    for source in sources {
+        let Ok(tables) = source.text().parse::<toml::Table>() else { continue };
+        let owner = match source.path.strip_suffix(".toml") {
+            Some(member) if member.contains('/') => member.to_owned(),
+            _ => "bus".to_owned(),
+        };
+        for (kind, value) in tables {
+            let of_kind = match value {
+                toml::Value::Array(items) => items,
+                one => vec![one],
+            };
+            for item in of_kind.iter().filter_map(toml::Value::as_table) {
+                let mut key = Key { owner: owner.clone(), kind: kind.clone(), id: id(&owner, &kind, item) };
+                // Of two that are named alike, e.g. tests of one call, the second is another entry.
+                for again in 2.. {
+                    if !entries.contains_key(&key) {
+                        break;
+                    }
+                    key.id = format!("{} ({again})", id(&owner, &kind, item));
+                }
+                let values = item.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+                entries.insert(key, values);
+            }
+        }
+    }
+    Ok(entries)
+}
+
+fn id(owner: &str, kind: &str, item: &toml::Table) -> String {
+    let text = |name: &str| item.get(name).and_then(toml::Value::as_str).unwrap_or_default();
+    match kind {
+        "member" => owner.to_owned(),
+        "subsystem" => format!("{owner}/{}", text("id")),
+        "service" => text("contract").to_owned(),
+        "suspension" => text("of").to_owned(),
+        "test" => format!("{} calling {}", text("as"), text("call")),
+        "approval" => item.get("of").map(ToString::to_string).unwrap_or_default(),
+        "bus" => "bus".to_owned(),
+        _ => text("id").to_owned(),
+    }
+}

@@ -1,0 +1,137 @@
+//! A decision told gate by gate, for those who may know: the same checks in the same order as `decide`, whose answer is the last line.
+
+use std::sync::Arc;
+
+use crate::decide::{self, Question, Refused};
+use crate::grant::Permit;
+use crate::registry::Registry;
+
+/// One gate of a decision.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Gate {
+    /// What is asked there, e.g. `grant welfare-getperson`.
+    pub name: String,
+    /// Nothing if the call passes; otherwise what is wrong.
+    pub refused: Option<Refused>,
+    /// Whether the gate decides alone; of several ways to a right one is enough.
+    pub alone: bool,
+}
+
+/// All gates of a decision, and the decision.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The gates in their order; after the first that decides alone and refuses there are none.
+    pub gates: Vec<Gate>,
+    /// What [`Registry::decide`] says.
+    pub decision: Result<Arc<Permit>, Refused>,
+}
+
+impl Registry {
+    /// Decides, and tells each gate.
+    pub fn explain(&self, question: &Question<'_>) -> Explanation {
+        let mut gates = Vec::new();
+        self.walk(question, &mut gates);
+        Explanation { gates, decision: self.decide(question) }
+    }
+
+    /// Goes on as long as the call passes; nothing once it does not.
+    fn walk(&self, question: &Question<'_>, gates: &mut Vec<Gate>) -> Option<()> {
+        let (policy, path) = (&self.policy, question.method.method.path());
+        let mut gate = |name: String, alone: bool, result: Result<(), Refused>| {
+            let passed = result.is_ok();
+            gates.push(Gate { name, refused: result.err(), alone });
+            passed.then_some(())
+        };
+        let ways = policy.terms.get(question.caller).and_then(|methods| methods.get(path));
+        gate(
+            format!("{path} is there for {}", question.caller),
+            true,
+            decide::check_visible(ways.is_some(), question),
+        )?;
+        gate("no one is suspended".to_owned(), true, decide::check_suspended(policy, question))?;
+        let purpose = question.purpose.map_or("none", |purpose| purpose.as_str());
+        gate(format!("the contract knows the purpose ({purpose})"), true, decide::check_purpose(question))?;
+        let of_member = |way: &&Arc<decide::Term>| way.on_behalf_of.as_ref() == question.on_behalf_of;
+        let ways: Vec<&Arc<decide::Term>> = ways.into_iter().flatten().filter(of_member).collect();
+        if ways.is_empty() {
+            let whose = question.on_behalf_of.map_or_else(|| "of its own".to_owned(), |member| format!("by {member}"));
+            gate(format!("a right {whose}"), true, Err(decide::refused(None, question)))?;
+        }
+        let mut holds = None;
+        for way in ways {
+            let name = match &way.delegated {
+                Some(delegated) => format!("delegation {}, grant {}", delegated.id, way.permit.grant.id),
+                None => format!("grant {}", way.permit.grant.id),
+            };
+            let stopped = || policy.stopped(way, question.now).then_some(decide::Gate::Suspended);
+            let failed = way.gate(question).or_else(stopped);
+            let result = failed.map_or(Ok(()), |failed| Err(decide::refused(Some((failed, way)), question)));
+            if gate(name, false, result).is_some() {
+                holds = Some(way);
+                break;
+            }
+        }
+        let grant = &holds?.permit.grant;
+        let lacking = |reason| Refused { reason, gate: format!("grant {} asks for more", grant.id) };
+        let required = grant.requires.names();
+        let words = if required.is_empty() { "nothing more".to_owned() } else { required.join(" and ") };
+        gate(
+            format!("the call brings what the grant requires ({words})"),
+            true,
+            grant.requires.check(question.case, question.clerk).map_err(lacking),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Files, grant, question};
+
+    const WELFARE: &str = "gov/welfare/benefits";
+
+    /// A line for each gate, and what is decided.
+    fn told(words: &str) -> Vec<String> {
+        let files = Files::default()
+            .with("gov/desk.toml", &grant("old", WELFARE, "valid = { from = 2025-01-01, until = 2025-12-31 }"))
+            .with("gov/desk.toml", &grant("g", WELFARE, "requires = [\"case\"]"));
+        let registry = files.load().unwrap();
+        let explanation = question(&registry, WELFARE, "Get", words, |question| registry.explain(question));
+        let gates = explanation.gates.iter().map(|gate| match &gate.refused {
+            None => format!("passes: {}", gate.name),
+            Some(refused) => format!("{}: {}: {}", refused.reason, gate.name, refused.gate),
+        });
+        let decision = explanation.decision.map_or_else(|refused| refused.reason.to_string(), |_| "allowed".to_owned());
+        gates.chain([decision]).collect()
+    }
+
+    #[test]
+    fn each_gate_is_told_in_its_order_and_the_decision_last() {
+        assert_eq!(
+            told("purpose=desk.read case=1"),
+            [
+                "passes: desk.v1.Desk/Get is there for gov/welfare/benefits",
+                "passes: no one is suspended",
+                "passes: the contract knows the purpose (desk.read)",
+                "GRANT_EXPIRED: grant old: grant old is valid from 2025-01-01 until 2025-12-31",
+                "passes: grant g",
+                "passes: the call brings what the grant requires (case)",
+                "allowed",
+            ]
+        );
+        assert_eq!(told("purpose=desk.read").last().unwrap(), "CASE_REQUIRED");
+        assert_eq!(
+            told("purpose=nonsense")[2..],
+            [
+                "PURPOSE_UNKNOWN: the contract knows the purpose (nonsense): the contract of desk.v1.Desk",
+                "PURPOSE_UNKNOWN"
+            ]
+        );
+        assert_eq!(
+            told("purpose=desk.read for=com/bank")[3..],
+            [
+                "DELEGATION_NOT_GRANTED: a right by com/bank: no delegation of com/bank lets gov/welfare/benefits call desk.v1.Desk/Get",
+                "DELEGATION_NOT_GRANTED"
+            ]
+        );
+    }
+}

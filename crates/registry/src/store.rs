@@ -1,0 +1,84 @@
+//! Where the registry in force is kept, as numbered generations: a change is put in as a whole if what it was planned against is
+//! still in force, and an old generation can be put in force again. What is kept is a folder of files, whose digest is the
+//! registry's. Whether a change may be made at all is decided before it comes here.
+
+mod directory;
+
+use std::path::PathBuf;
+
+pub use directory::Directory;
+use jiff::Timestamp;
+
+/// One registry that is, or was, in force.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Generation {
+    /// From 1, without gaps.
+    pub number: u64,
+    /// The digest of its files.
+    pub digest: String,
+    /// When it was put in force.
+    pub at: Timestamp,
+    /// Where its files are.
+    pub folder: PathBuf,
+}
+
+/// A store that cannot do what it is asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another change came first: what was expected to be in force is not.
+    #[error("the registry in force is {} now, not the one that was planned against", found.as_deref().unwrap_or("none"))]
+    Moved {
+        /// The digest of what is in force.
+        found: Option<String>,
+    },
+    /// The files put in have another digest than was said.
+    #[error("the files are not those of the plan: their digest is {found}")]
+    Altered {
+        /// The digest of the files.
+        found: String,
+    },
+    /// There is no such generation.
+    #[error("there is no generation {0}")]
+    Unknown(u64),
+    /// Something on disk that is no store, or cannot be read or written.
+    #[error("{}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A keeper of generations. A directory is one; another could keep them in a database for replicas.
+pub trait Store {
+    /// What is in force; nothing in a new store.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    fn current(&self) -> Result<Option<Generation>, StoreError>;
+
+    /// Every generation, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    fn generations(&self) -> Result<Vec<Generation>, StoreError>;
+
+    /// Puts the files of a folder in force, whole or not at all, if the generation in force has the digest `expected`. `note` is
+    /// kept beside them: the plan with its approvals.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] if another is in force, [`StoreError::Altered`] if the files have another digest than `digest`.
+    fn put(&self, expected: Option<&str>, files: &Files<'_>, at: Timestamp) -> Result<Generation, StoreError>;
+}
+
+/// What is put in force.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'a> {
+    /// Where the files are now; they are copied.
+    pub folder: &'a std::path::Path,
+    /// The digest that they must have.
+    pub digest: &'a str,
+    /// What is kept beside them.
+    pub note: &'a str,
+}
