@@ -29,6 +29,7 @@ pub use keys::{check_keys, create_keys};
 pub use log::{Appended, Entry, Log, Slot};
 pub use receipt::{Receipt, from_directory};
 pub use record::pb::{Kind, Record};
+pub use state::Commit;
 
 /// The version of [`Record`] that this crate writes.
 pub const RECORD_VERSION: u32 = 1;

@@ -23,7 +23,7 @@ use crate::receipt::Receipt;
 use crate::record::pb::Record;
 use crate::recover;
 use crate::segment::read_entry;
-use crate::state::Shared;
+use crate::state::{Commit, Shared};
 use crate::writer::{Command, Writer};
 
 /// Where a record stands in the log.
@@ -144,6 +144,11 @@ impl Log {
         self.inner.shared.syncs.load(Ordering::Relaxed)
     }
 
+    /// Tells `observer` of every commit from now on, in the thread that writes: it must not wait. The first observer stays.
+    pub fn on_commit(&self, observer: impl Fn(Commit) + Send + Sync + 'static) {
+        self.inner.shared.observer.set(Box::new(observer)).ok();
+    }
+
     /// Whether a write has failed; the process should stop, and its next start verify what is on disk.
     pub fn is_poisoned(&self) -> bool {
         self.inner.shared.is_poisoned()
@@ -201,8 +206,7 @@ impl Log {
 impl Inner {
     fn entry(&self, index: u64) -> Result<Vec<u8>, Error> {
         let place = self.shared.state.read().place(index);
-        let (first, offset) = place.ok_or(Error::NoEntry(index))?;
-        read_entry(&self.config.path, first, offset)
+        read_entry(&self.config.path, place.ok_or(Error::NoEntry(index))?)
     }
 
     fn decode(&self, entry: &[u8]) -> Result<Record, Error> {

@@ -8,12 +8,12 @@
 //! disk one wait, where a file that grows costs it the journal's as well. A segment that is full or closed ends with its last frame.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::Error;
 use crate::files::{io, sync_folder};
+use crate::state::Place;
 
 /// Bytes before an entry.
 pub(crate) const HEADER: usize = 16;
@@ -130,14 +130,23 @@ impl Segment {
 }
 
 /// Reads one entry back; its frame must be sound.
-pub(crate) fn read_entry(log: &Path, first: u64, offset: u64) -> Result<Vec<u8>, Error> {
-    let path = path(log, first);
-    let mut file = io("cannot open", &path, File::open(&path))?;
-    io("cannot read", &path, file.seek(SeekFrom::Start(offset)))?;
-    let mut frame = Vec::new();
-    io("cannot read", &path, (&file).take(HEADER as u64).read_to_end(&mut frame))?;
-    let length = frame.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length) as usize).min(MAX_ENTRY);
-    io("cannot read", &path, file.take(length as u64).read_to_end(&mut frame))?;
-    let entry = Frame::at_start(&frame).map(|frame| frame.entry.to_vec());
-    entry.ok_or(Error::Damaged { path, offset, problem: "the frame is not what was written" })
+pub(crate) fn read_entry(log: &Path, place: Place) -> Result<Vec<u8>, Error> {
+    let path = path(log, place.segment);
+    let file = io("cannot open", &path, File::open(&path))?;
+    let (mut offset, mut frame) = (place.offset, vec![0; HEADER]);
+    let damaged = |offset| Error::Damaged { path: path.clone(), offset, problem: "the frame is not what was written" };
+    for left in (0..=place.after).rev() {
+        io("cannot read", &path, file.read_exact_at(&mut frame, offset))?;
+        let length = frame.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+        if !(1..=MAX_ENTRY).contains(&length) {
+            return Err(damaged(offset));
+        }
+        if left > 0 {
+            offset += (HEADER + length) as u64;
+        } else {
+            frame.resize(HEADER + length, 0);
+        }
+    }
+    io("cannot read", &path, file.read_exact_at(&mut frame, offset))?;
+    Frame::at_start(&frame).map(|frame| frame.entry.to_vec()).ok_or_else(|| damaged(offset))
 }

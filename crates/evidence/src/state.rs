@@ -1,6 +1,8 @@
 //! What the writer, the publisher and the readers of one log share. Locked for moments only: no one waits for the disk with it.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
 
 use chapar_tlog::Checkpoint;
 use parking_lot::RwLock;
@@ -8,12 +10,26 @@ use tokio::sync::{Notify, watch};
 
 use crate::tiles::Tiles;
 
+/// Entries from one whose place is kept to the next.
+const APART: u64 = 256;
+
+/// Where to find an entry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    /// First entry of its segment.
+    pub(crate) segment: u64,
+    /// Offset of a frame in the segment.
+    pub(crate) offset: u64,
+    /// How many frames after that one it is.
+    pub(crate) after: u64,
+}
+
 /// What is known of the durable log: nothing is in here before it is on disk.
 pub(crate) struct State {
     pub(crate) tiles: Tiles,
     /// First entry of each segment.
     pub(crate) segments: Vec<u64>,
-    /// Entry → number of its segment, offset in it.
+    /// Of every 256th entry: number of its segment, offset in it. The others are found by walking from there.
     places: Vec<(u32, u32)>,
     /// The last checkpoint and its signed note; none before the first.
     pub(crate) published: Option<(Checkpoint, String)>,
@@ -26,17 +42,29 @@ impl State {
 
     /// Takes in an entry that is on disk at `offset` of the last segment; gives its index.
     pub(crate) fn add(&mut self, offset: u64, entry: &[u8]) -> u64 {
-        let segment = u32::try_from(self.segments.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        // A segment ends soon after 64 MiB, so the offset fits.
-        self.places.push((segment, u32::try_from(offset).unwrap_or(u32::MAX)));
+        if self.tiles.size.is_multiple_of(APART) {
+            let segment = u32::try_from(self.segments.len().saturating_sub(1)).unwrap_or(u32::MAX);
+            // A segment ends soon after 64 MiB, so the offset fits.
+            self.places.push((segment, u32::try_from(offset).unwrap_or(u32::MAX)));
+        }
         self.tiles.add(entry);
         self.tiles.size - 1
     }
 
-    /// First entry of the segment that holds an entry, and the offset of its frame.
-    pub(crate) fn place(&self, index: u64) -> Option<(u64, u64)> {
-        let (segment, offset) = self.places.get(usize::try_from(index).ok()?)?;
-        Some((*self.segments.get(*segment as usize)?, u64::from(*offset)))
+    /// Where an entry is; nothing if there is no such entry.
+    pub(crate) fn place(&self, index: u64) -> Option<Place> {
+        if index >= self.tiles.size {
+            return None;
+        }
+        let (segment, offset) = *self.places.get(usize::try_from(index / APART).ok()?)?;
+        let later = self.segments.partition_point(|first| *first <= index).checked_sub(1)?;
+        let place = if later > segment as usize {
+            let segment = *self.segments.get(later)?;
+            Place { segment, offset: 0, after: index - segment }
+        } else {
+            Place { segment: *self.segments.get(later)?, offset: offset.into(), after: index % APART }
+        };
+        Some(place)
     }
 
     /// Entries that the last checkpoint covers.
@@ -54,8 +82,21 @@ pub(crate) struct Shared {
     pub(crate) syncs: AtomicU64,
     /// Told when many full tiles wait in memory.
     pub(crate) full: Notify,
+    /// Whoever wants to know of each commit.
+    pub(crate) observer: OnceLock<Observer>,
     poison: watch::Sender<bool>,
 }
+
+/// One commit of the log, as it is observed.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit {
+    /// Records that became durable.
+    pub records: usize,
+    /// How long the disk took over them: one append and one `fdatasync`.
+    pub took: Duration,
+}
+
+pub(crate) type Observer = Box<dyn Fn(Commit) + Send + Sync>;
 
 impl Shared {
     pub(crate) fn new(state: State) -> Self {
@@ -64,6 +105,7 @@ impl Shared {
             closing: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
             full: Notify::new(),
+            observer: OnceLock::new(),
             poison: watch::Sender::new(false),
         }
     }

@@ -18,7 +18,7 @@ use crate::log::Entry;
 use crate::publisher::Publisher;
 use crate::record::pb::{Kind, Record};
 use crate::segment::{Frame, MAX_ENTRY, SEGMENT_BYTES, Segment};
-use crate::state::Shared;
+use crate::state::{Commit, Shared};
 
 /// Bytes that one group may gather.
 const GROUP_BYTES: usize = 4 << 20;
@@ -104,8 +104,9 @@ impl Writer {
             self.segment = Segment::create(&self.log, group.first)?;
             self.shared.state.write().segments.push(group.first);
         }
-        let start = self.segment.length;
+        let (start, began, records) = (self.segment.length, Instant::now(), group.entries.len());
         self.segment.append(&group.bytes)?;
+        let commit = Commit { records, took: began.elapsed() };
         self.shared.syncs.fetch_add(1, Ordering::Relaxed);
         let mut news = News::default();
         let unwritten = {
@@ -117,6 +118,9 @@ impl Writer {
             state.tiles.unwritten_bytes
         };
         news.tell();
+        if let Some(observer) = self.shared.observer.get() {
+            observer(commit);
+        }
         if unwritten > UNWRITTEN_MOST {
             return self.publisher.lock().store();
         }
