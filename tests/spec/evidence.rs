@@ -99,6 +99,27 @@ async fn two_gateways_cannot_write_one_log() {
 }
 
 #[tokio::test]
+async fn operators_see_commits_connections_and_failed_handshakes_counted() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    welfare.get_person(ZAHRA).send().await.unwrap();
+    welfare.get_person(NOBODY).send().await.unwrap_err();
+    bus.connect_without_certificate().await;
+
+    let page = bus.admin("/metrics").await;
+
+    let value = |name: &str| {
+        let line = page.lines().find(|line| line.split_once(' ').is_some_and(|(shown, _)| shown == name));
+        line.and_then(|line| line.split(' ').nth(1)).unwrap_or_else(|| panic!("no {name} in {page}")).parse::<f64>()
+    };
+    assert_eq!(value("chapar_evidence_records_total").unwrap(), 2.0);
+    assert_eq!(value("chapar_evidence_batch_records_sum").unwrap(), 2.0);
+    assert!(value("chapar_evidence_sync_seconds_sum").unwrap() > 0.0);
+    assert!(value("chapar_connections").unwrap() >= 1.0);
+    assert_eq!(value("chapar_handshakes_failed_total").unwrap(), 1.0);
+}
+
+#[tokio::test]
 async fn nothing_in_logs_metrics_traces_or_evidence_names_the_citizen() {
     let bus = Bus::start().await;
     let welfare = bus.welfare().await;

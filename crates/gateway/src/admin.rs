@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chapar_evidence::Log;
 use chapar_telemetry::{CONTENT_TYPE, Metrics, Telemetry};
-
+use chapar_transport::serve::Places;
 use tokio_util::sync::CancellationToken;
 
 use crate::reload::Reloader;
@@ -20,6 +20,7 @@ use crate::reload::Reloader;
 pub(crate) struct Admin {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) places: Places,
     pub(crate) log: Log,
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) stopping: CancellationToken,
@@ -38,6 +39,7 @@ pub(crate) fn router(admin: Admin) -> Router {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
+    admin.metrics.listener(admin.places.connections(), admin.places.handshakes_failed());
     (kind, admin.metrics.encode()).into_response()
 }
 

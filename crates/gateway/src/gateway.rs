@@ -103,6 +103,7 @@ impl Gateway {
         });
         let settings =
             Settings { drain: serving.drain, reverse: Some(reverse), clock: clock.clone(), ..Settings::default() };
+        let places = settings.places.clone();
         let bound = match listener {
             Some(listener) => Server::adopt(listener, tls.clone(), settings)?,
             None => Server::bind(serving.listen, tls.clone(), settings).await?,
@@ -122,6 +123,10 @@ impl Gateway {
         let mut metrics = Metrics::new(&telemetry, policy.methods().into_iter().chain(crate::stack::OWN));
         metrics.add_upstreams(policy.upstreams.metrics());
         let metrics = Arc::new(metrics);
+        log.on_commit({
+            let metrics = Arc::clone(&metrics);
+            move |commit| metrics.committed(commit.records, commit.took)
+        });
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let stack = Stack {
             policy: Arc::clone(&policy),
@@ -144,8 +149,14 @@ impl Gateway {
         let reloader =
             Reloader { serving, tls, policy, own, metrics: Arc::clone(&metrics), one_at_a_time: Mutex::default() };
         let reloader = Arc::new(reloader);
-        let admin_pages =
-            Admin { telemetry, metrics, log: log.clone(), reloader: Arc::clone(&reloader), stopping: stopping.clone() };
+        let admin_pages = Admin {
+            telemetry,
+            metrics,
+            places,
+            log: log.clone(),
+            reloader: Arc::clone(&reloader),
+            stopping: stopping.clone(),
+        };
         Ok(Self {
             bound,
             address,

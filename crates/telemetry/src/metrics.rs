@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chapar_model::Reason;
@@ -56,16 +57,11 @@ pub struct Metrics {
     reloads: Family<ReloadLabels, Counter>,
     /// Calls under way.
     pub in_flight: Gauge,
-    /// Open connections of callers.
-    pub connections: Gauge,
-    /// TLS handshakes that failed.
-    pub handshakes_failed: Counter,
-    /// Records made durable.
-    pub evidence_records: Counter,
-    /// Seconds per `fdatasync` of the evidence log.
-    pub evidence_sync: Histogram,
-    /// Records per `fdatasync`.
-    pub evidence_batch: Histogram,
+    connections: Gauge,
+    handshakes_failed: Counter,
+    evidence_records: Counter,
+    evidence_sync: Histogram,
+    evidence_batch: Histogram,
 }
 
 /// The metrics of one method, resolved once and kept beside it.
@@ -119,6 +115,19 @@ impl Metrics {
         };
         metrics.add_methods(methods);
         metrics
+    }
+
+    /// One commit of the evidence log: its records, and how long the disk took.
+    pub fn committed(&self, records: usize, took: Duration) {
+        self.evidence_records.inc_by(records as u64);
+        self.evidence_batch.observe(records as f64);
+        self.evidence_sync.observe(took.as_secs_f64());
+    }
+
+    /// What a listener counts by itself: connections now, and handshakes that have failed so far.
+    pub fn listener(&self, connections: usize, handshakes_failed: u64) {
+        self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        self.handshakes_failed.inner().fetch_max(handshakes_failed, Ordering::Relaxed);
     }
 
     /// Adds methods, as a new registry may bring; those known stay, with their counts.

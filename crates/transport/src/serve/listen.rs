@@ -225,7 +225,7 @@ impl Arrival {
         let (stream, peer) = match Box::pin(self.handshake(stream, &place)).await {
             Ok(known) => known,
             Err(why) => {
-                if let Some(untold) = self.settings.places.may_tell(std::time::Instant::now()) {
+                if let Some(untold) = self.settings.places.failed(std::time::Instant::now()) {
                     tracing::info!(%remote, why, untold, "no connection");
                 }
                 return;

@@ -27,6 +27,7 @@ struct Taken {
     handshakes: usize,
     by_address: HashMap<IpAddr, Own>,
     next: u64,
+    failed: u64,
     told: Told,
 }
 
@@ -84,10 +85,12 @@ impl Places {
         Ok(Place { places: self.clone(), address, number, needed })
     }
 
-    /// Whether to say something about a connection that did not come about, and about how many nothing was said before:
-    /// strangers do not fill the log.
-    pub(super) fn may_tell(&self, now: Instant) -> Option<u64> {
-        let told = &mut self.0.lock().told;
+    /// Counts a connection that did not come about. Whether to say something about it, and about how many nothing was said
+    /// before: strangers do not fill the log.
+    pub(super) fn failed(&self, now: Instant) -> Option<u64> {
+        let taken = &mut *self.0.lock();
+        taken.failed += 1;
+        let told = &mut taken.told;
         if told.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
             (told.since, told.lines) = (Some(now), 0);
         }
@@ -99,9 +102,14 @@ impl Places {
         Some(std::mem::take(&mut told.untold))
     }
 
-    /// How many connections there are.
+    /// How many connections there are, those in their handshake included.
     pub fn connections(&self) -> usize {
         self.0.lock().connections
+    }
+
+    /// How many handshakes have failed so far.
+    pub fn handshakes_failed(&self) -> u64 {
+        self.0.lock().failed
     }
 }
 
@@ -226,10 +234,11 @@ mod tests {
     #[test]
     fn of_many_connections_that_do_not_come_about_a_few_are_told_and_the_others_counted() {
         let (places, began) = (Places::default(), Instant::now());
-        let told = (0..100).filter(|_| places.may_tell(began).is_some()).count();
+        let told = (0..100).filter(|_| places.failed(began).is_some()).count();
         assert_eq!(told, 10);
         let later = began + Duration::from_secs(1);
-        assert_eq!([places.may_tell(later), places.may_tell(later)], [Some(90), Some(0)]);
+        assert_eq!([places.failed(later), places.failed(later)], [Some(90), Some(0)]);
+        assert_eq!(places.handshakes_failed(), 102);
     }
 
     #[test]
