@@ -24,6 +24,7 @@ mod request;
 mod reverse;
 mod rights;
 mod services;
+mod side_doors;
 mod story;
 mod streaming;
 mod upstream;

@@ -25,6 +25,9 @@ pub(super) enum Command {
     History(rollback::HistoryArgs),
     Rollback(rollback::Args),
     Expiring(expiring::Args),
+    /// Print the JSON Schema of the registry's files, for editors
+    #[command(after_help = "Example:\n  chapar registry schema > registry.schema.json")]
+    Schema,
     Suspend(suspend::Args),
 }
 
@@ -38,6 +41,10 @@ pub(super) fn run(command: Command) -> Outcome {
         Command::History(args) => rollback::history(&args),
         Command::Rollback(args) => rollback::run(&args),
         Command::Expiring(args) => expiring::run(&args),
+        Command::Schema => {
+            crate::cli::out::data(format_args!("{:#}", chapar_registry::schema()));
+            Ok(crate::cli::Exit::Ok)
+        }
         Command::Suspend(args) => suspend::run(&args),
     }
 }
