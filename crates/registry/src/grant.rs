@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chapar_contract::wire::{FieldMask, UnknownField};
+use chapar_contract::wire::FieldMask;
 use chapar_model::{
     CaseNumber, ClerkId, GrantId, Limits, MemberId, MethodPath, Purpose, Reason, RowScopes, SubsystemId,
 };
@@ -12,7 +12,7 @@ use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
 use regex::Regex;
 
-use crate::entry::MethodEntry;
+use crate::shared::Disclosure;
 
 /// A provider's permission for one subsystem to call one method.
 #[derive(Clone, Debug)]
@@ -28,9 +28,9 @@ pub struct Grant {
     /// For which purposes; empty only where the contract has none.
     pub purposes: Vec<Purpose>,
     /// Granted response fields, as written. Key fields are disclosed besides.
-    pub fields: Vec<String>,
+    pub fields: Arc<[String]>,
     /// Which rows.
-    pub rows: RowScopes,
+    pub rows: Arc<RowScopes>,
     /// On which days.
     pub valid: Validity,
     /// At which hours of them; at all if absent.
@@ -40,7 +40,7 @@ pub struct Grant {
     /// What a call must carry.
     pub requires: Requires,
     /// The legal basis, for the citizen's eyes.
-    pub basis: String,
+    pub basis: Arc<str>,
     /// Whether the citizen sees the disclosure.
     pub citizen: Citizen,
 }
@@ -210,37 +210,34 @@ pub struct Permit {
     /// The other response paths.
     pub withheld: Arc<[String]>,
     /// The rows that may be seen.
-    pub rows: RowScopes,
+    pub rows: Arc<RowScopes>,
     /// `disclosed` for the adapter, separated by commas.
-    pub fields_header: String,
+    pub fields_header: Arc<str>,
     /// What the caller is told of both: `disclosed=a,b;withheld=c`.
-    pub fields_trailer: String,
+    pub fields_trailer: Arc<str>,
     /// `rows` for the adapter; empty for every row.
-    pub rows_header: String,
+    pub rows_header: Arc<str>,
 }
 
 impl Permit {
-    /// The permit of `grant`, narrowed to `fields`. Key fields are always disclosed.
+    /// The permit of `grant`, narrowed to what is disclosed.
     pub(crate) fn new(
-        entry: &MethodEntry,
         grant: &Arc<Grant>,
-        fields: &[String],
         delegation: Option<GrantId>,
-    ) -> Result<Self, UnknownField> {
-        let (disclosed, withheld): (Vec<_>, Vec<_>) =
-            entry.method.fields().iter().partition(|field| field.key || fields.contains(&field.path));
-        let paths: Vec<&str> = disclosed.iter().map(|field| field.path.as_str()).collect();
-        let kept_back: Vec<&str> = withheld.iter().map(|field| field.path.as_str()).collect();
-        Ok(Self {
+        disclosure: Disclosure,
+        rows_header: Arc<str>,
+    ) -> Self {
+        let Disclosure { mask, disclosed, withheld, fields_header, fields_trailer, .. } = disclosure;
+        Self {
             grant: Arc::clone(grant),
             delegation,
-            mask: Arc::new(entry.method.mask(&paths)?),
-            fields_trailer: format!("disclosed={};withheld={}", paths.join(","), kept_back.join(",")),
-            fields_header: paths.join(","),
-            disclosed: disclosed.iter().map(|field| field.path.clone()).collect(),
-            withheld: withheld.iter().map(|field| field.path.clone()).collect(),
-            rows_header: grant.rows.to_header(),
-            rows: grant.rows.clone(),
-        })
+            mask,
+            disclosed,
+            withheld,
+            rows: Arc::clone(&grant.rows),
+            fields_header,
+            fields_trailer,
+            rows_header,
+        }
     }
 }

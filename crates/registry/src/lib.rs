@@ -16,6 +16,7 @@ mod plan;
 mod raw;
 mod registry;
 mod schema;
+mod shared;
 mod source;
 pub mod store;
 mod suspension;

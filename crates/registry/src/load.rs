@@ -26,6 +26,7 @@ use crate::finding::{Findings, Kind, LoadErrors};
 use crate::grant::Grant;
 use crate::raw::{self, Raw};
 use crate::registry::{MethodName, Policy, Registry, Terms};
+use crate::shared::Shared;
 use crate::source::{self, Source};
 use crate::suspension::Suspensions;
 
@@ -100,6 +101,7 @@ pub(crate) fn build(
         attributes: BTreeMap::new(),
         groups: HashMap::new(),
         suspended: Suspensions::default(),
+        shared: Shared::default(),
     };
     draft.finish(digest)
 }
@@ -160,6 +162,7 @@ struct Draft<'a> {
     attributes: BTreeMap<MemberId, BTreeMap<String, String>>,
     groups: HashMap<Arc<str>, group::Group>,
     suspended: Suspensions,
+    shared: Shared,
 }
 
 impl Draft<'_> {

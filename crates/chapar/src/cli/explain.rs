@@ -110,7 +110,7 @@ fn tell(question: &Question<'_>, explanation: &Explanation) -> Exit {
     }
     match &explanation.decision {
         Ok(permit) => {
-            let rows = if permit.rows_header.is_empty() { "every row" } else { permit.rows_header.as_str() };
+            let rows = if permit.rows_header.is_empty() { "every row" } else { &permit.rows_header };
             out::data(format_args!("allowed by the grant {}", permit.grant.id));
             out::data(format_args!("  disclosed: {}", permit.disclosed.join(", ")));
             out::data(format_args!("  withheld:  {}", permit.withheld.join(", ")));

@@ -119,8 +119,8 @@ fn a_permit_names_what_is_disclosed_and_what_is_withheld_and_always_the_key() {
     let permit = ask(&registry, WELFARE, "Get", READ).unwrap();
     assert_eq!(*permit.disclosed, ["id", "name", "place.city"]);
     assert_eq!(*permit.withheld, ["place.street", "note"]);
-    assert_eq!(permit.fields_header, "id,name,place.city");
-    assert_eq!(permit.rows_header, "province=15,16");
+    assert_eq!(*permit.fields_header, *"id,name,place.city");
+    assert_eq!(*permit.rows_header, *"province=15,16");
     assert_eq!(permit.delegation, None);
     let again = ask(&registry, WELFARE, "Get", READ).unwrap();
     assert!(Arc::ptr_eq(&permit, &again), "made once, at load");

@@ -103,8 +103,10 @@ impl Draft<'_> {
                 continue;
             }
             found = true;
-            match Permit::new(entry, &grant, &fields, Some(delegation.id.clone())) {
-                Ok(permit) => {
+            match self.shared.disclosure(entry, fields) {
+                Ok(disclosure) => {
+                    let (_, rows_header) = self.shared.rows(grant.rows.as_ref().clone());
+                    let permit = Permit::new(&grant, Some(delegation.id.clone()), disclosure, rows_header);
                     let permit = Arc::new(permit);
                     let term = Term {
                         on_behalf_of: Some(file.member.clone()),

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chapar_model::{Limits, MAX_CALLS, MemberId, Purpose, RowScopes, SubsystemId};
-use regex::Regex;
 use toml::Spanned;
 
 use super::value::at;
@@ -51,28 +50,30 @@ impl Draft<'_> {
         }
         let rows = self.rows(source, raw, &entry);
         let (to, callers) = to?;
+        let disclosure = match self.shared.disclosure(&entry, fields) {
+            Ok(disclosure) => disclosure,
+            Err(error) => {
+                self.malformed(source, raw.fields.span(), error.to_string());
+                return None;
+            }
+        };
+        let (rows, rows_header) = self.shared.rows(rows?);
         let grant = Arc::new(Grant {
             id: id?,
             to,
             provider: file.member.clone(),
             method: entry.method.path().clone(),
             purposes: purposes?,
-            fields,
-            rows: rows?,
+            fields: Arc::clone(&disclosure.fields),
+            rows,
             valid: valid?,
             hours: hours.map_or(Some(None), |hours| hours.map(Some))?,
             limit: limit?,
             requires: requires?,
-            basis: raw.basis.get_ref().clone(),
+            basis: self.shared.text(raw.basis.get_ref()),
             citizen: citizen?,
         });
-        let permit = match Permit::new(&entry, &grant, &grant.fields, None) {
-            Ok(permit) => Arc::new(permit),
-            Err(error) => {
-                self.malformed(source, raw.fields.span(), error.to_string());
-                return None;
-            }
-        };
+        let permit = Arc::new(Permit::new(&grant, None, disclosure, rows_header));
         let term = Arc::new(Term { on_behalf_of: None, delegated: None, purposes: grant.purposes.clone(), permit });
         let mut clash = None;
         for caller in callers.iter() {
@@ -165,7 +166,7 @@ impl Draft<'_> {
             if !requires.case {
                 self.malformed(source, pattern.span(), "`case_pattern` without `requires = [\"case\"]`");
             }
-            match Regex::new(&format!("^(?:{})$", pattern.get_ref())) {
+            match self.shared.pattern(pattern.get_ref()) {
                 Ok(compiled) => requires.pattern = Some(compiled),
                 Err(error) => {
                     let error = error.to_string();

@@ -59,8 +59,8 @@ impl Draft<'_> {
     /// A registered subsystem.
     pub(super) fn subsystem(&mut self, source: &Arc<Source>, text: &Text) -> Option<SubsystemId> {
         let id: SubsystemId = self.parse(source, text)?;
-        if self.subsystems.contains_key(&id) {
-            return Some(id);
+        if let Some((known, _)) = self.subsystems.get_key_value(&id) {
+            return Some(known.clone());
         }
         if !self.broken.contains(id.member()) {
             let mut known: Vec<&str> = self.subsystems.keys().map(SubsystemId::as_str).collect();
@@ -103,8 +103,9 @@ impl Draft<'_> {
     pub(super) fn purpose(&mut self, source: &Arc<Source>, text: &Text, entry: &MethodEntry) -> Option<Purpose> {
         let purpose: Purpose = self.parse(source, text)?;
         let known = entry.method.purposes();
-        if known.contains(&purpose) {
-            return Some(purpose);
+        // The contract's own: a hundred thousand grants share it.
+        if let Some(known) = known.iter().find(|known| **known == purpose) {
+            return Some(known.clone());
         }
         let message = format!("`{purpose}` is no purpose of {}", entry.method.path());
         let finding = self.findings.at(source, text.span(), Kind::UnknownPurpose, message);

@@ -70,7 +70,7 @@ fn accesses(registry: &Registry, caller: &SubsystemId, now: Timestamp) -> BTreeM
         };
         for term in terms.iter().filter(|term| term.not_over(now) && !registry.policy.stopped(term, now)) {
             let access = found.entry((path.clone(), term.on_behalf_of.clone())).or_default();
-            access.rows.insert(term.permit.rows_header.clone());
+            access.rows.insert(term.permit.rows_header.to_string());
             let purposes: Vec<&str> = match term.purposes.as_slice() {
                 [] => vec![""],
                 purposes => purposes.iter().map(|purpose| purpose.as_str()).collect(),

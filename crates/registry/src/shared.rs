@@ -1,0 +1,87 @@
+//! What grants have in common, made once and shared: of a hundred thousand grants few name other fields of a method than some other
+//! grant does. Only while a registry is loaded.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chapar_contract::wire::{FieldMask, UnknownField};
+use chapar_model::{MethodPath, RowScopes};
+use regex::Regex;
+
+use crate::entry::MethodEntry;
+
+/// What a method discloses for some granted fields. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Disclosure {
+    /// The granted fields, as written.
+    pub(crate) fields: Arc<[String]>,
+    pub(crate) mask: Arc<FieldMask>,
+    pub(crate) disclosed: Arc<[String]>,
+    pub(crate) withheld: Arc<[String]>,
+    pub(crate) fields_header: Arc<str>,
+    pub(crate) fields_trailer: Arc<str>,
+}
+
+/// Everything that was made so far.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    disclosures: HashMap<MethodPath, HashMap<Vec<String>, Disclosure>>,
+    rows: HashMap<Arc<str>, Arc<RowScopes>>,
+    texts: HashMap<String, Arc<str>>,
+    patterns: HashMap<String, Regex>,
+}
+
+impl Shared {
+    /// What `fields` of the method disclose. Key fields are always disclosed.
+    pub(crate) fn disclosure(&mut self, entry: &MethodEntry, fields: Vec<String>) -> Result<Disclosure, UnknownField> {
+        let of_method = self.disclosures.entry(entry.method.path().clone()).or_default();
+        if let Some(known) = of_method.get(&fields) {
+            return Ok(known.clone());
+        }
+        let (disclosed, withheld): (Vec<_>, Vec<_>) =
+            entry.method.fields().iter().partition(|field| field.key || fields.contains(&field.path));
+        let paths: Vec<&str> = disclosed.iter().map(|field| field.path.as_str()).collect();
+        let kept_back: Vec<&str> = withheld.iter().map(|field| field.path.as_str()).collect();
+        let made = Disclosure {
+            fields: fields.as_slice().into(),
+            mask: Arc::new(entry.method.mask(&paths)?),
+            fields_trailer: format!("disclosed={};withheld={}", paths.join(","), kept_back.join(",")).into(),
+            fields_header: paths.join(",").into(),
+            disclosed: disclosed.iter().map(|field| field.path.clone()).collect(),
+            withheld: withheld.iter().map(|field| field.path.clone()).collect(),
+        };
+        of_method.insert(fields, made.clone());
+        Ok(made)
+    }
+
+    /// The rows, and their header.
+    pub(crate) fn rows(&mut self, rows: RowScopes) -> (Arc<RowScopes>, Arc<str>) {
+        let header = rows.to_header();
+        if let Some((header, rows)) = self.rows.get_key_value(header.as_str()) {
+            return (Arc::clone(rows), Arc::clone(header));
+        }
+        let (rows, header) = (Arc::new(rows), Arc::<str>::from(header));
+        self.rows.insert(Arc::clone(&header), Arc::clone(&rows));
+        (rows, header)
+    }
+
+    /// A pattern that the whole of a text must match; compiled, it is a hundred times as large as it is written.
+    pub(crate) fn pattern(&mut self, pattern: &str) -> Result<Regex, regex::Error> {
+        if let Some(known) = self.patterns.get(pattern) {
+            return Ok(known.clone());
+        }
+        let made = Regex::new(&format!("^(?:{pattern})$"))?;
+        self.patterns.insert(pattern.to_owned(), made.clone());
+        Ok(made)
+    }
+
+    /// A text that many have.
+    pub(crate) fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return Arc::clone(known);
+        }
+        let made = Arc::<str>::from(text);
+        self.texts.insert(text.to_owned(), Arc::clone(&made));
+        made
+    }
+}
