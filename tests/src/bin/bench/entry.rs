@@ -12,6 +12,9 @@ use crate::{Error, pki};
 pub(crate) const NAMES: [&str; 8] =
     ["direct", "hyper", "hyper-durable", "haproxy", "nginx", "envoy", "chapar", "chapar-tmpfs"];
 
+/// Grants in the gateway's registry: the caller's, and those of others.
+const GRANTS: usize = 1000;
+
 /// One entry that runs.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
@@ -155,10 +158,28 @@ basis    = "Benchmark"
             self.upstream,
             pki::CALLER
         )?;
+        let mut welfare = member("Welfare", "benefits");
+        for number in 1..GRANTS {
+            write!(welfare, "\n[[subsystem]]\nid = \"system-{number}\"\n")?;
+            write!(
+                records,
+                r#"
+[[grant]]
+id       = "other-{number}"
+to       = "gov/welfare/system-{number}"
+method   = "bench.v1.Records/Get"
+purposes = ["benefit.eligibility"]
+fields   = ["given_name", "family_name", "province"]
+valid    = {{ from = 2020-01-01, until = 2098-01-01 }}
+limit    = {{ rate = "20/s", burst = 40 }}
+basis    = "Benchmark"
+"#
+            )?;
+        }
         for (file, text) in [
             ("bus.toml", "[bus]\ntrust_domain = \"lorestan.example\"\n".to_owned()),
             ("bus/lorestan.toml", member("Bus", "gateway")),
-            ("gov/welfare.toml", member("Welfare", "benefits")),
+            ("gov/welfare.toml", welfare),
             ("gov/records.toml", records),
         ] {
             let path = dir.join("registry").join(file);
