@@ -7,6 +7,7 @@ mod keep;
 mod mask;
 mod read;
 mod shape;
+mod table;
 mod validate;
 
 pub(crate) use count::count;

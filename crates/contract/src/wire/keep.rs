@@ -4,27 +4,32 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::mask::Fields;
 use super::read::{Field, Reader, Wire, WireError};
+use super::table::Message;
 
 /// What is kept of a message that stands in `pieces`, or nothing if all of it stays. Protobuf reads the pieces of a message
 /// as if they stood in a row.
-pub(super) fn keep(fields: &Fields<'_>, pieces: &[&[u8]], depth: usize) -> Result<Option<Vec<u8>>, WireError> {
+pub(super) fn keep(message: Message<'_>, pieces: &[&[u8]], depth: usize) -> Result<Option<Vec<u8>>, WireError> {
     let depth = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
-    let mut copy =
-        Copying { out: Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum()), ..Copying::default() };
+    let mut copy = Copying::default();
     for piece in pieces {
         let mut reader = Reader::new(piece);
         while let Some(field) = reader.next()? {
-            copy.field(fields, piece, field, depth)?;
+            copy.field(message, piece, field, depth)?;
+        }
+        // Of one piece it is not known yet whether anything has to be copied.
+        if pieces.len() > 1 {
+            copy.flush(piece);
         }
     }
-    copy.finish(fields, depth)
+    copy.finish(message, pieces.last().copied().unwrap_or_default(), depth)
 }
 
 #[derive(Default)]
 struct Copying<'a> {
     out: Vec<u8>,
+    /// What of the piece comes next in `out`, and is not copied yet: neighbours are copied at once.
+    next: Range<usize>,
     removed: bool,
     /// The pieces of embedded messages that are one message each, by field number.
     merged: BTreeMap<u32, Vec<&'a [u8]>>,
@@ -40,35 +45,52 @@ struct Chosen {
 }
 
 impl<'a> Copying<'a> {
-    fn field(&mut self, fields: &Fields<'_>, piece: &'a [u8], field: Field, depth: usize) -> Result<(), WireError> {
+    fn field(&mut self, message: Message<'_>, piece: &'a [u8], field: Field, depth: usize) -> Result<(), WireError> {
         let number = field.number;
-        let oneof = fields.oneof(number);
+        let oneof = message.oneof(number);
         if let Some(oneof) = oneof {
             self.choose(oneof, number);
         }
-        let Some(kept) = fields.of(number) else {
+        let Some(kept) = message.of(number) else {
             self.removed = true;
             return Ok(());
         };
-        let whole = piece.get(field.whole).ok_or(WireError::Truncated)?;
         let value = piece.get(field.value).ok_or(WireError::Truncated)?;
         kept.shape.check(field.wire, value)?;
-        let start = self.out.len();
-        match kept.inner {
-            None => self.out.extend_from_slice(whole),
+        let start = self.out.len() + self.next.len();
+        match message.inside(kept) {
+            None => self.copy(piece, field.whole),
             Some(_) if kept.merged => self.merged.entry(number).or_default().push(value),
-            Some(inner) => match keep(&inner, &[value], depth)? {
-                None => self.out.extend_from_slice(whole),
+            Some(inner) => match keep(inner, &[value], depth)? {
+                None => self.copy(piece, field.whole),
                 Some(value) => {
                     self.removed = true;
+                    self.flush(piece);
                     put(&mut self.out, number, field.wire, &value);
                 }
             },
         }
         if let Some(chosen) = oneof.and_then(|oneof| self.chosen.get_mut(&oneof)) {
-            chosen.place(start..self.out.len());
+            chosen.place(start..self.out.len() + self.next.len());
         }
         Ok(())
+    }
+
+    /// Keeps bytes of the piece as they are.
+    fn copy(&mut self, piece: &[u8], whole: Range<usize>) {
+        if self.next.end == whole.start {
+            self.next.end = whole.end;
+        } else {
+            self.flush(piece);
+            self.next = whole;
+        }
+    }
+
+    fn flush(&mut self, piece: &[u8]) {
+        if self.out.capacity() == 0 {
+            self.out.reserve(piece.len());
+        }
+        self.out.extend_from_slice(piece.get(std::mem::take(&mut self.next)).unwrap_or_default());
     }
 
     /// A member of a oneof unsets the others, whether it is kept or not.
@@ -82,20 +104,30 @@ impl<'a> Copying<'a> {
         }
     }
 
-    fn finish(mut self, fields: &Fields<'_>, depth: usize) -> Result<Option<Vec<u8>>, WireError> {
+    /// `last`: the piece that what comes next is of.
+    fn finish(mut self, message: Message<'_>, last: &[u8], depth: usize) -> Result<Option<Vec<u8>>, WireError> {
+        // Messages that may have to be written as one, and how.
+        let mut written = Vec::with_capacity(self.merged.len());
         for (number, pieces) in std::mem::take(&mut self.merged) {
-            let Some(kept) = fields.of(number) else { continue };
-            let Some(inner) = kept.inner else { continue };
-            let value = match keep(&inner, &pieces, depth)? {
+            let Some(kept) = message.of(number) else { continue };
+            let Some(inner) = message.inside(kept) else { continue };
+            let value = match keep(inner, &pieces, depth)? {
                 None => pieces.concat(),
                 Some(value) => {
                     self.removed = true;
                     value
                 }
             };
-            put(&mut self.out, number, kept.shape.wire(), &value);
+            written.push((number, kept.shape.wire(), value));
         }
-        Ok(self.removed.then(|| without(self.out, self.dead)))
+        if !self.removed {
+            return Ok(None);
+        }
+        self.flush(last);
+        for (number, wire, value) in written {
+            put(&mut self.out, number, wire, &value);
+        }
+        Ok(Some(without(self.out, self.dead)))
     }
 }
 

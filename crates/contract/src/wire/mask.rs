@@ -1,5 +1,5 @@
-//! A grant's fields, compiled against the type of the response: what minimisation keeps, told by field numbers. The copying
-//! itself is in `keep`.
+//! A grant's fields, compiled against the type of the response: what minimisation keeps, told by field numbers. The table that it
+//! becomes is in `table`, the copying itself in `keep`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,6 +10,7 @@ use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 use super::keep::keep;
 use super::read::{MAX_DEPTH, WireError};
 use super::shape::Shape;
+use super::table::Table;
 
 /// A path that the message does not have.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -24,31 +25,36 @@ pub struct UnknownField {
 /// The granted fields of one message type. A path to a message grants all that the contract knows of it; a path leads
 /// through repeated messages, and through a map into its values, whose keys stay.
 #[derive(Clone)]
-pub struct FieldMask(Node);
+pub struct FieldMask {
+    table: Table,
+    /// The numbers of the outermost fields that are kept, whole or in part.
+    numbers: Box<[u32]>,
+}
 
-// Not derived: the `Debug` of a descriptor that contains itself never ends.
+// Not derived: tables of a type that contains itself say nothing to a reader.
 impl fmt::Debug for FieldMask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.fields.keys()).finish()
+        f.debug_set().entries(&self.numbers).finish()
     }
 }
 
+/// What is granted of one message, while paths are added.
 #[derive(Clone, Default)]
-struct Node {
-    fields: BTreeMap<u32, Rule>,
+pub(super) struct Node {
+    pub(super) fields: BTreeMap<u32, Rule>,
     /// Member → its oneof, for every oneof of the message, granted or not: a member that is dropped still unsets the others.
-    oneofs: BTreeMap<u32, usize>,
+    pub(super) oneofs: BTreeMap<u32, usize>,
 }
 
 #[derive(Clone)]
-struct Rule {
-    shape: Shape,
-    single: bool,
-    pass: Pass,
+pub(super) struct Rule {
+    pub(super) shape: Shape,
+    pub(super) single: bool,
+    pub(super) pass: Pass,
 }
 
 #[derive(Clone)]
-enum Pass {
+pub(super) enum Pass {
     /// No message: copied as it is.
     Value,
     /// A message: its own fields are filtered.
@@ -68,7 +74,7 @@ impl FieldMask {
             grant(&mut root, message, path)
                 .ok_or_else(|| UnknownField { path: (*path).to_owned(), message: message.full_name().to_owned() })?;
         }
-        Ok(Self(root))
+        Ok(Self { numbers: root.fields.keys().copied().collect(), table: Table::new(&root) })
     }
 
     /// Copies what is granted out of `message`; takes time in proportion to its length. If nothing has to go, the same bytes,
@@ -78,7 +84,7 @@ impl FieldMask {
     /// # Errors
     /// [`WireError`] if the message is malformed or nested deeper than [`MAX_DEPTH`], or a granted field does not fit its type.
     pub fn keep(&self, message: &Bytes) -> Result<Bytes, WireError> {
-        let kept = keep(&Fields(Known::Mask(&self.0)), &[message], MAX_DEPTH)?;
+        let kept = keep(self.table.root(), &[message], MAX_DEPTH)?;
         Ok(kept.map_or_else(|| message.clone(), Bytes::from))
     }
 }
@@ -117,63 +123,11 @@ fn grant_inside(node: &mut Node, field: &FieldDescriptor, rest: &str) -> Option<
 }
 
 impl Rule {
-    fn all(field: &FieldDescriptor) -> Self {
+    pub(super) fn all(field: &FieldDescriptor) -> Self {
         let pass = match field.kind() {
             Kind::Message(inner) => Pass::Known(inner),
             _ => Pass::Value,
         };
         Self { shape: Shape::of(field), single: field.cardinality() != Cardinality::Repeated, pass }
-    }
-}
-
-/// What is kept of one message.
-pub(super) struct Fields<'a>(Known<'a>);
-
-enum Known<'a> {
-    Mask(&'a Node),
-    /// Everything that the type knows.
-    All(MessageDescriptor),
-}
-
-/// What happens to the values of one field that is kept.
-pub(super) struct Kept<'a> {
-    pub(super) shape: Shape,
-    /// What is kept inside, if it is a message.
-    pub(super) inner: Option<Fields<'a>>,
-    /// Its occurrences are one message, and must be seen together: in one, a member of a oneof may go that another one set.
-    pub(super) merged: bool,
-}
-
-impl<'a> Fields<'a> {
-    /// Nothing if the field is not kept.
-    pub(super) fn of(&self, number: u32) -> Option<Kept<'a>> {
-        match &self.0 {
-            Known::Mask(node) => {
-                let rule = node.fields.get(&number)?;
-                let inner = match &rule.pass {
-                    Pass::Value => None,
-                    Pass::Message(node) => Some(Fields(Known::Mask(node))),
-                    Pass::Known(message) => Some(Fields(Known::All(message.clone()))),
-                };
-                let merged = rule.single && matches!(rule.pass, Pass::Message(_));
-                Some(Kept { shape: rule.shape, inner, merged })
-            }
-            Known::All(message) => {
-                let field = message.get_field(number)?;
-                let inner = match field.kind() {
-                    Kind::Message(inner) => Some(Fields(Known::All(inner))),
-                    _ => None,
-                };
-                Some(Kept { shape: Shape::of(&field), inner, merged: false })
-            }
-        }
-    }
-
-    /// The oneof that a field belongs to, where that matters: a mask may drop one member and keep another.
-    pub(super) fn oneof(&self, number: u32) -> Option<usize> {
-        match &self.0 {
-            Known::Mask(node) => node.oneofs.get(&number).copied(),
-            Known::All(_) => None,
-        }
     }
 }
