@@ -14,6 +14,7 @@ mod identity;
 mod isolation;
 mod limits;
 mod minimise;
+mod pki;
 mod policy;
 #[expect(dead_code, reason = "the transport's tests use the rest")]
 #[path = "../../crates/transport/tests/spec/raw.rs"]

@@ -1,5 +1,6 @@
 //! The command line of the Chapar service bus, and its demo.
 
+pub mod authority;
 pub mod cli;
 pub mod demo;
 pub mod pki;

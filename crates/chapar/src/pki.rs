@@ -104,7 +104,7 @@ impl Issued {
     }
 }
 
-fn params(name: &str, today: civil::Date, days: u32) -> Result<CertificateParams, Error> {
+pub(crate) fn params(name: &str, today: civil::Date, days: u32) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name.chars().take(64).collect::<String>());

@@ -18,6 +18,7 @@ mod list;
 mod names;
 mod options;
 pub mod out;
+mod pki;
 mod reflect;
 mod refusal;
 mod registry;
@@ -55,6 +56,8 @@ enum Command {
     #[command(subcommand)]
     Evidence(evidence::Command),
     Explain(explain::Args),
+    #[command(subcommand)]
+    Pki(pki::Command),
     #[command(subcommand)]
     Registry(registry::Command),
     #[command(subcommand)]
@@ -99,6 +102,7 @@ async fn run(command: Command) -> Outcome {
         Command::Whoami(args) => whoami::run(args).await,
         Command::Evidence(command) => evidence::run(command).await,
         Command::Explain(args) => explain::run(&args),
+        Command::Pki(command) => pki::run(command),
         Command::Registry(command) => registry::run(command),
         Command::Contract(command) => contract::run(command),
     }

@@ -1,0 +1,411 @@
+//! A certificate authority in a folder: its key, what it has issued, what it has revoked, and its revocation list. For a bus that has no
+//! authority of its own; one with an HSM or an existing PKI needs none of this. What it issues has one URI SAN, the identity that the
+//! operator says, never what a request asks for.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use chapar_model::{Clock, Identity};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
+    CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
+    RevocationReason, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
+};
+use serde::{Deserialize, Serialize};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::pki::{self, params, write_file};
+
+/// Something that an authority cannot do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file, or what the library refuses.
+    #[error(transparent)]
+    Pki(#[from] pki::Error),
+    /// A file of the authority that cannot be read or is no such file.
+    #[error("{}: {what}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A request that is not signed as it should be.
+    #[error("the certificate signing request is not valid: {0}")]
+    Request(rcgen::Error),
+    /// A request for another identity than the operator says.
+    #[error("the request asks for {asked}, not for {said}")]
+    Other {
+        /// What stands in the request.
+        asked: String,
+        /// What was to be signed.
+        said: String,
+    },
+    /// A certificate that this authority did not issue.
+    #[error("this authority has issued no such certificate")]
+    Stranger,
+    /// It was revoked before.
+    #[error("the certificate {0} is revoked")]
+    Revoked(String),
+    /// No randomness.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+impl From<rcgen::Error> for Error {
+    fn from(error: rcgen::Error) -> Self {
+        Self::Pki(error.into())
+    }
+}
+
+/// One line of `issued.jsonl`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Entry {
+    /// In hexadecimal.
+    pub serial: String,
+    /// Whom it names.
+    pub identity: String,
+    /// SHA-256 of the certificate (DER), in hexadecimal.
+    sha256: String,
+    /// When it was issued.
+    pub at: Timestamp,
+}
+
+/// One line of `revoked.jsonl`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Revoked {
+    serial: String,
+    reason: Reason,
+    at: Timestamp,
+}
+
+/// Why a certificate is revoked (RFC 5280, §5.3.1).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// No reason is given.
+    Unspecified,
+    /// The private key is, or may be, in other hands.
+    KeyCompromise,
+    /// The system has another certificate now.
+    Superseded,
+    /// The system is no longer in use.
+    CessationOfOperation,
+}
+
+/// An authority whose files lie in a folder.
+pub struct Authority {
+    dir: PathBuf,
+    cert: String,
+    issuer: Issuer<'static, KeyPair>,
+    spki: Vec<u8>,
+    clock: Clock,
+}
+
+/// What was issued: the certificate followed by the authority's, PEM.
+pub struct Chain {
+    /// PEM, leaf first.
+    pub pem: String,
+    /// The serial number, in hexadecimal.
+    pub serial: String,
+}
+
+impl Authority {
+    /// Makes a new authority in `dir`, valid for `days`, and its first revocation list.
+    ///
+    /// # Errors
+    /// [`Error::File`] if there is one already.
+    pub fn create(dir: &Path, name: &str, days: u32, clock: &Clock) -> Result<Self, Error> {
+        if dir.join("ca.key").exists() {
+            return Err(file(&dir.join("ca.key"), "there is an authority already"));
+        }
+        std::fs::create_dir_all(dir).map_err(|error| file(dir, &error.to_string()))?;
+        let mut params = params(name, today(clock), days)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let made = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        write_file(&dir.join("ca.key"), made.key().serialize_pem().as_bytes(), 0o600)?;
+        write_file(&dir.join("ca.crt"), made.pem().as_bytes(), 0o644)?;
+        let authority = Self::open(dir, clock)?;
+        authority.write_crl()?;
+        Ok(authority)
+    }
+
+    /// The authority in `dir`.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it is none.
+    pub fn open(dir: &Path, clock: &Clock) -> Result<Self, Error> {
+        let read = |name: &str| {
+            let path = dir.join(name);
+            std::fs::read_to_string(&path).map_err(|error| file(&path, &error.to_string()))
+        };
+        let (cert, key) = (read("ca.crt")?, KeyPair::from_pem(&read("ca.key")?)?);
+        let spki = key.subject_public_key_info();
+        let issuer = Issuer::from_ca_cert_pem(&cert, key)?;
+        Ok(Self { dir: dir.to_owned(), cert, issuer, spki, clock: clock.clone() })
+    }
+
+    /// `sha256:…` of its public key: what a member's `issuers` holds.
+    pub fn spki_sha256(&self) -> String {
+        format!("sha256:{}", hex(digest(&SHA256, &self.spki).as_ref()))
+    }
+
+    /// Issues a certificate with a new key; gives both.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn issue(&self, identity: &Identity, dns: &[String], days: u32) -> Result<(Chain, String), Error> {
+        let key = KeyPair::generate()?;
+        Ok((self.certify(identity, dns, days, &key)?, key.serialize_pem()))
+    }
+
+    /// Signs a request (PEM) for `identity`. Of the request only the key counts, and that it asks for this identity, if it asks for any.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if it is not signed by its own key, [`Error::Other`] if it asks for another identity.
+    pub fn sign(&self, request: &str, identity: &Identity, dns: &[String], days: u32) -> Result<Chain, Error> {
+        let request = CertificateSigningRequestParams::from_pem(request).map_err(Error::Request)?;
+        let said = identity.to_string();
+        for name in &request.params.subject_alt_names {
+            if let SanType::URI(uri) = name
+                && uri.as_str() != said
+            {
+                return Err(Error::Other { asked: uri.as_str().to_owned(), said });
+            }
+        }
+        self.certify(identity, dns, days, &request.public_key)
+    }
+
+    /// Another certificate for the same key, identity and names; the old one stays valid until its end.
+    ///
+    /// # Errors
+    /// [`Error::Stranger`] if it is not this authority's, [`Error::Revoked`] if it was revoked.
+    pub fn renew(&self, pem: &str, days: u32) -> Result<Chain, Error> {
+        let der = leaf(pem)?;
+        let (_, cert) = X509Certificate::from_der(&der).map_err(|error| file(&self.dir, &error.to_string()))?;
+        let entry = self.entry_of(&der)?;
+        if self.revoked()?.iter().any(|revoked| revoked.serial == entry.serial) {
+            return Err(Error::Revoked(entry.serial));
+        }
+        let names = cert.subject_alternative_name().ok().flatten().map(|names| names.value.general_names.clone());
+        let dns = names.unwrap_or_default().into_iter().filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_owned()),
+            _ => None,
+        });
+        let dns: Vec<String> = dns.collect();
+        let identity: Identity = entry.identity.parse().map_err(|_| Error::Stranger)?;
+        let key = SubjectPublicKeyInfo::from_der(cert.public_key().raw)?;
+        self.certify(&identity, &dns, days, &key)
+    }
+
+    /// Revokes what it has issued, by certificate (PEM) or serial number, and writes a new revocation list.
+    ///
+    /// # Errors
+    /// [`Error::Stranger`], or [`Error::Revoked`] if it was revoked before.
+    pub fn revoke(&self, what: &str, reason: Reason) -> Result<Entry, Error> {
+        let entry = if what.contains("BEGIN CERTIFICATE") {
+            self.entry_of(&leaf(what)?)?
+        } else {
+            let serial = what.trim().to_lowercase().replace(':', "");
+            self.issued()?.into_iter().find(|entry| entry.serial == serial).ok_or(Error::Stranger)?
+        };
+        if self.revoked()?.iter().any(|revoked| revoked.serial == entry.serial) {
+            return Err(Error::Revoked(entry.serial));
+        }
+        let revoked = Revoked { serial: entry.serial.clone(), reason, at: self.clock.now() };
+        self.append("revoked.jsonl", &revoked)?;
+        self.write_crl()?;
+        Ok(entry)
+    }
+
+    /// Signs the revocation list anew, valid for seven days, with the next number; gives the number.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write_crl(&self) -> Result<u64, Error> {
+        let path = self.dir.join("crl-number");
+        let last = match std::fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse::<u64>().map_err(|error| file(&path, &error.to_string()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(file(&path, &error.to_string())),
+        };
+        let number = last + 1;
+        let now = self.clock.now();
+        // A moment as the library has it, to the second.
+        let moment = |at: Timestamp| {
+            rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(at.as_second()).unwrap_or(0))
+        };
+        let revoked = self.revoked()?.into_iter().map(|revoked| {
+            Ok(RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&unhex(&revoked.serial).ok_or(Error::Stranger)?),
+                revocation_time: moment(revoked.at),
+                reason_code: match revoked.reason {
+                    Reason::Unspecified => None,
+                    Reason::KeyCompromise => Some(RevocationReason::KeyCompromise),
+                    Reason::Superseded => Some(RevocationReason::Superseded),
+                    Reason::CessationOfOperation => Some(RevocationReason::CessationOfOperation),
+                },
+                invalidity_date: None,
+            })
+        });
+        let params = CertificateRevocationListParams {
+            this_update: moment(now),
+            next_update: moment(now) + Duration::from_secs(7 * 24 * 60 * 60),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect::<Result<_, Error>>()?,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        // The number first: one that was skipped does no harm, one that is used twice does.
+        write_file(&path, format!("{number}\n").as_bytes(), 0o644)?;
+        let beside = self.dir.join("ca.crl.next");
+        write_file(&beside, params.signed_by(&self.issuer)?.pem()?.as_bytes(), 0o644)?;
+        std::fs::rename(&beside, self.dir.join("ca.crl")).map_err(|error| file(&beside, &error.to_string()))?;
+        Ok(number)
+    }
+
+    fn certify(
+        &self,
+        identity: &Identity,
+        dns: &[String],
+        days: u32,
+        key: &impl PublicKeyData,
+    ) -> Result<Chain, Error> {
+        let mut params = leaf_params(identity, dns, today(&self.clock), days)?;
+        let mut serial = [0; 16];
+        aws_lc_rs::rand::fill(&mut serial).map_err(|_| Error::Random)?;
+        // Positive, and of one length.
+        serial[0] = serial[0] & 0x7f | 0x40;
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        let made = params.signed_by(key, &self.issuer)?;
+        let entry = Entry {
+            serial: hex(&serial),
+            identity: identity.to_string(),
+            sha256: hex(digest(&SHA256, made.der()).as_ref()),
+            at: self.clock.now(),
+        };
+        // Before it is given away: what is not written down could not be revoked.
+        self.append("issued.jsonl", &entry)?;
+        Ok(Chain { pem: format!("{}{}", made.pem(), self.cert), serial: entry.serial })
+    }
+
+    fn entry_of(&self, der: &[u8]) -> Result<Entry, Error> {
+        let sha256 = hex(digest(&SHA256, der).as_ref());
+        self.issued()?.into_iter().find(|entry| entry.sha256 == sha256).ok_or(Error::Stranger)
+    }
+
+    fn issued(&self) -> Result<Vec<Entry>, Error> {
+        self.lines("issued.jsonl")
+    }
+
+    fn revoked(&self) -> Result<Vec<Revoked>, Error> {
+        self.lines("revoked.jsonl")
+    }
+
+    fn lines<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, Error> {
+        let path = self.dir.join(name);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(file(&path, &error.to_string())),
+        };
+        text.lines().map(|line| serde_json::from_str(line).map_err(|error| file(&path, &error.to_string()))).collect()
+    }
+
+    fn append(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
+        let path = self.dir.join(name);
+        let line = serde_json::to_string(value).map_err(|error| file(&path, &error.to_string()))?;
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+        let written = opened.and_then(|mut file| {
+            file.write_all(format!("{line}\n").as_bytes())?;
+            file.sync_all()
+        });
+        written.map_err(|error| file(&path, &error.to_string()))
+    }
+}
+
+/// A request for a certificate (PEM), and its key.
+///
+/// # Errors
+/// [`Error`] for a DNS name that is not ASCII.
+pub fn request(identity: &Identity, dns: &[String], clock: &Clock) -> Result<(String, String), Error> {
+    let key = KeyPair::generate()?;
+    let made = leaf_params(identity, dns, today(clock), 1)?;
+    // A request says who; how the certificate may be used is the authority's to say.
+    let mut params = CertificateParams::default();
+    params.distinguished_name = made.distinguished_name;
+    params.subject_alt_names = made.subject_alt_names;
+    Ok((params.serialize_request(&key)?.pem()?, key.serialize_pem()))
+}
+
+/// What a certificate says, line by line.
+///
+/// # Errors
+/// [`Error::Stranger`] if it is no certificate.
+pub fn inspect(pem: &str) -> Result<Vec<String>, Error> {
+    let der = leaf(pem)?;
+    let (_, cert) = X509Certificate::from_der(&der).map_err(|_| Error::Stranger)?;
+    let names = cert.subject_alternative_name().ok().flatten().map(|names| names.value.general_names.clone());
+    let names = names.unwrap_or_default().into_iter().map(|name| match name {
+        GeneralName::URI(uri) => format!("identity  {uri}"),
+        GeneralName::DNSName(name) => format!("dns       {name}"),
+        other => format!("other     {other}"),
+    });
+    let moment = |time: x509_parser::time::ASN1Time| {
+        Timestamp::from_second(time.timestamp()).map_or_else(|_| "?".to_owned(), |moment| moment.to_string())
+    };
+    let mut lines: Vec<String> = names.collect();
+    lines.push(format!("serial    {}", hex(cert.raw_serial())));
+    lines.push(format!("issuer    {}", cert.issuer()));
+    lines.push(format!("from      {}", moment(cert.validity().not_before)));
+    lines.push(format!("until     {}", moment(cert.validity().not_after)));
+    lines.push(format!("key       sha256:{}", hex(digest(&SHA256, cert.public_key().raw).as_ref())));
+    if cert.is_ca() {
+        lines.push("this is an authority: `key` is what a member's `issuers` in the registry holds".to_owned());
+    }
+    Ok(lines)
+}
+
+fn leaf_params(identity: &Identity, dns: &[String], today: civil::Date, days: u32) -> Result<CertificateParams, Error> {
+    let uri = identity.to_string();
+    let mut params = params(&uri, today, days)?;
+    params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
+    for name in dns {
+        params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
+    }
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(params)
+}
+
+/// The first certificate of a PEM text, DER.
+fn leaf(pem: &str) -> Result<Vec<u8>, Error> {
+    use rustls_pki_types::CertificateDer;
+    use rustls_pki_types::pem::PemObject as _;
+    CertificateDer::from_pem_slice(pem.as_bytes()).map(|der| der.to_vec()).map_err(|_| Error::Stranger)
+}
+
+fn today(clock: &Clock) -> civil::Date {
+    TimeZone::UTC.to_datetime(clock.now()).date()
+}
+
+fn file(path: &Path, what: &str) -> Error {
+    Error::File { path: path.to_owned(), what: what.to_owned() }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect())?
+}

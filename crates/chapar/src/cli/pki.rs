@@ -1,0 +1,185 @@
+//! `chapar pki`: a certificate authority for a bus that has none, in a folder.
+
+use std::path::{Path, PathBuf};
+
+use chapar_model::{Clock, Identity};
+
+use super::{Exit, Failure, Outcome, out};
+use crate::authority::{self, Authority, Chain, Reason};
+use crate::pki::write_file;
+
+/// Issue, sign, renew, revoke and inspect certificates
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Make an authority; prints what a member's `issuers` in the registry holds
+    #[command(after_help = "Example:\n  chapar pki init pki --name \"Lorestan bus CA\"")]
+    Init {
+        /// Its folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Its name
+        #[arg(long, value_name = "TEXT")]
+        name: String,
+        /// How long it is valid
+        #[arg(long, default_value_t = 3650, value_name = "N")]
+        days: u32,
+    },
+    /// Make a key and a certificate: OUT.key and OUT.crt
+    #[command(
+        after_help = "Example:\n  chapar pki issue pki spiffe://lorestan.example/gov/welfare/benefits --out welfare"
+    )]
+    Issue {
+        /// The authority's folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        names: Names,
+        #[command(flatten)]
+        made: Made,
+    },
+    /// Make a key and a request: OUT.key, which never leaves this machine, and OUT.csr
+    #[command(after_help = "Example:\n  chapar pki csr spiffe://lorestan.example/gov/welfare/benefits --out welfare")]
+    Csr {
+        #[command(flatten)]
+        names: Names,
+        /// Name of the files
+        #[arg(long, short, value_name = "OUT")]
+        out: PathBuf,
+    },
+    /// Sign a request for an identity: OUT.crt. Of the request only its key counts
+    #[command(
+        after_help = "Example:\n  chapar pki sign pki welfare.csr spiffe://lorestan.example/gov/welfare/benefits --out welfare"
+    )]
+    Sign {
+        /// The authority's folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// The request
+        #[arg(value_name = "CSR")]
+        request: PathBuf,
+        #[command(flatten)]
+        names: Names,
+        #[command(flatten)]
+        made: Made,
+    },
+    /// Certify the same key and names for longer: OUT.crt
+    #[command(after_help = "Example:\n  chapar pki renew pki welfare.crt --out welfare")]
+    Renew {
+        /// The authority's folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// The certificate
+        #[arg(value_name = "CERT")]
+        cert: PathBuf,
+        #[command(flatten)]
+        made: Made,
+    },
+    /// Revoke a certificate and write a new revocation list, DIR/ca.crl
+    #[command(after_help = "Example:\n  chapar pki revoke pki welfare.crt --reason key-compromise")]
+    Revoke {
+        /// The authority's folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// The certificate, or its serial number
+        #[arg(value_name = "CERT|SERIAL")]
+        what: String,
+        /// Why
+        #[arg(long, value_enum, default_value = "unspecified")]
+        reason: Reason,
+    },
+    /// Sign the revocation list anew: it is valid for seven days
+    #[command(after_help = "Example:\n  chapar pki crl pki")]
+    Crl {
+        /// The authority's folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Print what a certificate says
+    #[command(after_help = "Example:\n  chapar pki inspect welfare.crt")]
+    Inspect {
+        /// The certificate
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Whom a certificate names.
+#[derive(Debug, clap::Args)]
+pub(super) struct Names {
+    /// The identity, e.g. `spiffe://lorestan.example/gov/welfare/benefits`
+    #[arg(value_name = "IDENTITY")]
+    identity: Identity,
+    /// A DNS name, for what is dialled; may be repeated
+    #[arg(long, value_name = "NAME")]
+    dns: Vec<String>,
+}
+
+/// What is made.
+#[derive(Debug, clap::Args)]
+pub(super) struct Made {
+    /// How long it is valid
+    #[arg(long, default_value_t = 90, value_name = "N")]
+    days: u32,
+    /// Name of the files
+    #[arg(long, short, value_name = "OUT")]
+    out: PathBuf,
+}
+
+pub(super) fn run(command: Command) -> Outcome {
+    let clock = Clock::system();
+    let open = |dir: &Path| Authority::open(dir, &clock).map_err(failed);
+    match command {
+        Command::Init { dir, name, days } => {
+            out::data(Authority::create(&dir, &name, days, &clock).map_err(failed)?.spki_sha256());
+        }
+        Command::Issue { dir, names, made } => {
+            let (chain, key) = open(&dir)?.issue(&names.identity, &names.dns, made.days).map_err(failed)?;
+            write(&made.out, "key", &key, 0o600)?;
+            issued(&chain, &made.out)?;
+        }
+        Command::Csr { names, out } => {
+            let (request, key) = authority::request(&names.identity, &names.dns, &clock).map_err(failed)?;
+            write(&out, "key", &key, 0o600)?;
+            write(&out, "csr", &request, 0o644)?;
+        }
+        Command::Sign { dir, request, names, made } => {
+            let chain = open(&dir)?.sign(&read(&request)?, &names.identity, &names.dns, made.days).map_err(failed)?;
+            issued(&chain, &made.out)?;
+        }
+        Command::Renew { dir, cert, made } => {
+            issued(&open(&dir)?.renew(&read(&cert)?, made.days).map_err(failed)?, &made.out)?;
+        }
+        Command::Revoke { dir, what, reason } => {
+            let text = if Path::new(&what).exists() { read(Path::new(&what))? } else { what };
+            let entry = open(&dir)?.revoke(&text, reason).map_err(failed)?;
+            out::say(format_args!("{} ({}) is revoked", entry.serial, entry.identity));
+        }
+        Command::Crl { dir } => {
+            let number = open(&dir)?.write_crl().map_err(failed)?;
+            out::say(format_args!("{} has the number {number}", dir.join("ca.crl").display()));
+        }
+        Command::Inspect { file } => authority::inspect(&read(&file)?).map_err(failed)?.into_iter().for_each(out::data),
+    }
+    Ok(Exit::Ok)
+}
+
+fn failed(error: authority::Error) -> Failure {
+    Failure::error(Exit::Finding, error)
+}
+
+fn issued(chain: &Chain, out: &Path) -> Result<(), Failure> {
+    write(out, "crt", &chain.pem, 0o644)?;
+    out::data(&chain.serial);
+    Ok(())
+}
+
+fn write(out: &Path, extension: &str, text: &str, mode: u32) -> Result<(), Failure> {
+    let mut name = out.as_os_str().to_owned();
+    name.push(format!(".{extension}"));
+    write_file(Path::new(&name), text.as_bytes(), mode).map_err(|error| Failure::error(Exit::Finding, error))
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot read {}: {error}", file.display())))
+}

@@ -1,0 +1,116 @@
+//! `chapar pki`: what it issues and revokes, as another tool sees it, and what it refuses.
+
+use std::path::Path;
+use std::process::Command;
+
+use chapar_tests::binary::chapar;
+
+const WELFARE: &str = "spiffe://lorestan.example/gov/welfare/benefits";
+
+/// Runs a command in a folder; whether it succeeds, and what it says.
+fn run(folder: &Path, program: &Path, arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(program).args(arguments).current_dir(folder).output().expect("it runs");
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+fn pki(folder: &Path, arguments: &[&str]) -> String {
+    let (succeeded, said) = run(folder, &chapar(), &[&["pki"], arguments].concat());
+    assert!(succeeded, "{arguments:?}: {said}");
+    said
+}
+
+fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let (succeeded, said) = run(folder, &chapar(), &[&["pki"], arguments].concat());
+    assert!(!succeeded, "{arguments:?}: {said}");
+    said
+}
+
+/// What openssl thinks of a certificate, with its revocation list.
+fn verify(folder: &Path, cert: &str) -> (bool, String) {
+    let arguments = ["verify", "-x509_strict", "-CAfile", "pki/ca.crt", "-CRLfile", "pki/ca.crl", "-crl_check", cert];
+    run(folder, Path::new("openssl"), &arguments)
+}
+
+fn authority() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let said = pki(folder.path(), &["init", "pki", "--name", "Lorestan bus CA"]);
+    assert!(said.starts_with("sha256:"), "{said}");
+    folder
+}
+
+#[test]
+fn what_is_issued_is_valid_until_it_is_revoked() {
+    let authority = authority();
+    let folder = authority.path();
+    let serial = pki(folder, &["issue", "pki", WELFARE, "--dns", "welfare.lorestan.example", "--out", "welfare"]);
+    pki(folder, &["issue", "pki", "spiffe://lorestan.example/gov/police/traffic", "--out", "police"]);
+    let (valid, said) = verify(folder, "welfare.crt");
+    assert!(valid, "{said}");
+
+    pki(folder, &["revoke", "pki", "welfare.crt", "--reason", "key-compromise"]);
+
+    let (valid, said) = verify(folder, "welfare.crt");
+    assert!(!valid && said.contains("certificate revoked"), "{said}");
+    assert!(verify(folder, "police.crt").0, "of others nothing changes");
+    assert!(refused(folder, &["revoke", "pki", serial.trim()]).contains("is revoked"), "once");
+    assert!(refused(folder, &["renew", "pki", "welfare.crt", "--out", "again"]).contains("is revoked"));
+}
+
+#[test]
+fn a_request_gets_the_identity_that_the_operator_says_and_no_other() {
+    let authority = authority();
+    let folder = authority.path();
+    pki(folder, &["csr", WELFARE, "--out", "welfare"]);
+    let other = "spiffe://lorestan.example/bus/lorestan/gateway";
+    assert!(refused(folder, &["sign", "pki", "welfare.csr", other, "--out", "x"]).contains("the request asks for"));
+
+    pki(folder, &["sign", "pki", "welfare.csr", WELFARE, "--out", "welfare"]);
+
+    assert!(verify(folder, "welfare.crt").0);
+    let text = pki(folder, &["inspect", "welfare.crt"]);
+    assert_eq!(text.matches("identity").count(), 1);
+    assert!(text.contains(WELFARE), "{text}");
+    // A request whose signature is not of its key.
+    let csr = std::fs::read_to_string(folder.join("welfare.csr")).unwrap();
+    let at = csr.rfind("\n-----END").unwrap() - 12;
+    let flipped = if csr.as_bytes()[at] == b'A' { "B" } else { "A" };
+    std::fs::write(folder.join("bad.csr"), format!("{}{flipped}{}", &csr[..at], &csr[at + 1..])).unwrap();
+    assert!(refused(folder, &["sign", "pki", "bad.csr", WELFARE, "--out", "x"]).contains("not valid"));
+}
+
+#[test]
+fn a_renewed_certificate_has_the_same_key_and_names() {
+    let authority = authority();
+    let folder = authority.path();
+    pki(folder, &["issue", "pki", WELFARE, "--dns", "welfare.lorestan.example", "--days", "1", "--out", "old"]);
+    pki(folder, &["renew", "pki", "old.crt", "--days", "90", "--out", "new"]);
+    assert!(verify(folder, "new.crt").0);
+    let lines = |file: &str| -> Vec<String> {
+        let text = pki(folder, &["inspect", file]);
+        let kept = text.lines().filter(|line| ["identity", "dns", "key"].iter().any(|word| line.starts_with(word)));
+        kept.map(str::to_owned).collect()
+    };
+    assert_eq!(lines("old.crt"), lines("new.crt"));
+    assert_eq!(lines("new.crt").len(), 3);
+}
+
+#[test]
+fn an_authority_vouches_for_nothing_that_it_did_not_issue() {
+    let (one, other) = (authority(), authority());
+    pki(other.path(), &["issue", "pki", WELFARE, "--out", "welfare"]);
+    let foreign = other.path().join("welfare.crt");
+    let foreign = foreign.to_str().unwrap();
+    for command in [["revoke", "pki", foreign].as_slice(), &["renew", "pki", foreign, "--out", "x"]] {
+        assert!(refused(one.path(), command).contains("has issued no such certificate"), "{command:?}");
+    }
+    assert!(refused(one.path(), &["init", "pki", "--name", "again"]).contains("there is an authority already"));
+}
+
+#[test]
+fn each_revocation_list_has_the_next_number() {
+    let authority = authority();
+    let folder = authority.path();
+    assert!(pki(folder, &["crl", "pki"]).contains("the number 2"));
+    let (_, said) = run(folder, Path::new("openssl"), &["crl", "-in", "pki/ca.crl", "-noout", "-crlnumber"]);
+    assert!(said.contains("0x02") || said.contains("crlNumber=02"), "{said}");
+}
