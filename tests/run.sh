@@ -27,7 +27,10 @@ build() {
     [ -n "${CHAPAR_BIN:-}" ] || cargo build --release --locked -p chapar
 }
 
-specifications() { cargo test --workspace --locked --no-fail-fast "$@"; }
+specifications() {
+    command -v openssl >/dev/null || need_debian openssl || return
+    cargo test --workspace --locked --no-fail-fast "$@"
+}
 
 foreign() {
     venv "$target/tools/foreign" tests/foreign/requirements.txt || return

@@ -20,6 +20,7 @@ mod policy;
 #[path = "../../crates/transport/tests/spec/raw.rs"]
 mod raw;
 mod readme;
+mod registry_change;
 mod reload;
 mod request;
 mod reverse;

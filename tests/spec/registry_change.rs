@@ -1,0 +1,255 @@
+//! Changes of the registry that must not come through: altered plans, approvals that do not count, files that moved meanwhile.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use chapar_tests::binary::chapar;
+use chapar_tests::repository;
+
+/// A store with one registry in force, a draft that adds a grant, and the keys of two approvers.
+struct Office(tempfile::TempDir);
+
+const GRANT: &str = r#"
+[[grant]]
+id       = "welfare-getperson"
+to       = "gov/welfare/benefits"
+method   = "civil.v1.CivilRegistry/GetPerson"
+purposes = ["benefit.eligibility"]
+fields   = ["given_name", "life_status"]
+valid    = { from = 2026-01-01, until = 2035-12-31 }
+basis    = "Decree 1"
+"#;
+
+impl Office {
+    fn new() -> Self {
+        let office = Self(tempfile::tempdir().unwrap());
+        let registry = office.path("registry");
+        let digest = office.run(&["contract", "check", repository().join("proto/civil").to_str().unwrap()]).1;
+        let digest = digest.split_whitespace().next().unwrap().to_owned();
+        let keys =
+            ["ali", "bahar"].map(|name| office.does(&["registry", "key", name, "--out", &format!("{name}.key")]));
+        let [ali, bahar] = keys.each_ref().map(|key| key.trim());
+        let bus = format!(
+            "[bus]\ntrust_domain = \"lorestan.example\"\n\
+             [[approver]]\nid = \"ali\"\nkey = \"{ali}\"\nroles = [\"steward of gov/civil-registry\"]\n\
+             [[approver]]\nid = \"bahar\"\nkey = \"{bahar}\"\nroles = [\"security\"]\n\
+             [[approval]]\nof = [\"grant\"]\nneeds = [\"steward\", \"security\"]\n\
+             [[approval]]\nof = [\"approver\", \"approval\"]\nneeds = [\"security\"]\n"
+        );
+        let member = |subsystem: &str| {
+            let issuer = "5f".repeat(32);
+            format!(
+                "[member]\nname = {{ fa = \"x\", en = \"x\" }}\nissuers = [\"sha256:{issuer}\"]\n[[subsystem]]\nid = \"{subsystem}\"\n"
+            )
+        };
+        let service = format!(
+            "[[service]]\ncontract = \"civil.v1.CivilRegistry\"\ndigest = \"{digest}\"\nadapters = [\"spiffe://lorestan.example/gov/civil-registry/adapter\"]\n"
+        );
+        for folder in [&registry, &office.path("draft")] {
+            std::fs::create_dir_all(folder.join("gov")).unwrap();
+            std::fs::write(folder.join("bus.toml"), &bus).unwrap();
+            std::fs::write(folder.join("gov/welfare.toml"), member("benefits")).unwrap();
+            std::fs::write(folder.join("gov/civil-registry.toml"), member("adapter") + &service).unwrap();
+        }
+        office.edit("draft/gov/civil-registry.toml", |text| text + GRANT);
+        office.does(&["registry", "apply", "--store", "store", "--new", "registry", "--by", "dara"]);
+        office.plan();
+        office
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn edit(&self, file: &str, edit: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(self.path(file)).unwrap();
+        std::fs::write(self.path(file), edit(text)).unwrap();
+    }
+
+    /// Runs a command, with the contracts where it needs them; whether it succeeds, and what it says.
+    fn run(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(chapar());
+        command.current_dir(self.0.path()).args(arguments);
+        if arguments[0] == "registry" && !["key", "approve", "history"].contains(&arguments[1]) {
+            command.arg("--contracts").arg(repository().join("proto/civil"));
+        }
+        let output = command.output().expect("the command runs");
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    }
+
+    fn does(&self, arguments: &[&str]) -> String {
+        let (succeeded, said) = self.run(arguments);
+        assert!(succeeded, "{arguments:?}: {said}");
+        said
+    }
+
+    fn plan(&self) {
+        self.does(&["registry", "plan", "store", "draft", "--author", "dara", "--out", "plan"]);
+    }
+
+    fn approve(&self, name: &str) {
+        self.does(&["registry", "approve", "plan", "--key", &format!("{name}.key")]);
+    }
+
+    fn both_approve(&self) {
+        self.approve("ali");
+        self.approve("bahar");
+    }
+
+    fn apply(&self) -> (bool, String) {
+        self.run(&["registry", "apply", "plan", "--store", "store", "--new", "draft", "--by", "dara"])
+    }
+
+    /// Asserts that the change does not come through, for this reason, and that this is written down.
+    fn refuses(&self, reason: &str) {
+        let (succeeded, said) = self.apply();
+        assert!(!succeeded && said.contains(reason), "{reason} in\n{said}");
+        let journal = std::fs::read_to_string(self.path("store/journal")).unwrap();
+        let last = journal.lines().last().unwrap();
+        assert!(last.contains("\"outcome\":\"failed\"") && last.contains(reason), "{last}");
+        assert!(!Path::new(&self.path("store/generations/000002")).exists());
+    }
+}
+
+#[test]
+fn a_change_comes_through_when_both_have_approved_it() {
+    let office = Office::new();
+    office.both_approve();
+    let (succeeded, said) = office.apply();
+    assert!(succeeded && said.contains("generation 2 is in force, approved by ali, bahar"), "{said}");
+    let kept = std::fs::read_to_string(office.path("store/generations/000002/plan.txt")).unwrap();
+    assert_eq!(kept.matches("\n— ").count(), 2, "the approvals are kept beside the files");
+}
+
+#[test]
+fn a_plan_that_says_something_else_than_the_change_does_is_refused_whoever_signed_it() {
+    let office = Office::new();
+    // What the approvers would have seen: no sensitive field.
+    office.edit("plan", |text| text.replace(" (SENSITIVE)", "").replace("1 gain sensitive", "0 gain sensitive"));
+    office.both_approve();
+    office.refuses("the plan does not say what the change does");
+}
+
+#[test]
+fn a_plan_of_another_day_is_refused() {
+    let office = Office::new();
+    // On that day the grant is over: the plan would tell of no effects.
+    office.edit("plan", |text| {
+        let made = text.lines().find(|line| line.starts_with("made: ")).unwrap().to_owned();
+        text.replace(&made, "made: 2099-01-01T00:00:00Z")
+    });
+    office.both_approve();
+    office.refuses("made too long ago, or is of tomorrow");
+}
+
+#[test]
+fn a_signed_plan_that_is_altered_afterwards_is_refused() {
+    let office = Office::new();
+    office.both_approve();
+    office.edit("plan", |text| text.replace("author: dara", "author: someone"));
+    office.refuses("the approval of ali: the signature does not verify");
+}
+
+#[test]
+fn an_approval_counts_for_one_plan_alone() {
+    let office = Office::new();
+    office.both_approve();
+    let signatures = std::fs::read_to_string(office.path("plan")).unwrap();
+    let signatures = signatures[signatures.find("\n— ").unwrap()..].to_owned();
+    office.edit("draft/gov/civil-registry.toml", |text| text.replace("\"life_status\"", "\"marital_status\""));
+    office.plan();
+    office.edit("plan", |text| text + &signatures);
+    office.refuses("the signature does not verify");
+}
+
+#[test]
+fn a_strangers_approval_and_one_with_an_approvers_name_count_for_nothing() {
+    let office = Office::new();
+    office.approve("ali");
+    office.does(&["registry", "key", "eve", "--out", "eve.key"]);
+    office.approve("eve");
+    std::fs::create_dir(office.path("eve")).unwrap();
+    office.does(&["registry", "key", "bahar", "--out", "eve/bahar.key"]);
+    office.does(&["registry", "approve", "plan", "--key", "eve/bahar.key"]);
+    office.refuses("not approved: it needs steward of gov/civil-registry AND security");
+}
+
+#[test]
+fn no_one_approves_a_change_of_their_own() {
+    let office = Office::new();
+    office.does(&["registry", "plan", "store", "draft", "--author", "ali", "--out", "plan"]);
+    let (succeeded, said) = office.run(&["registry", "approve", "plan", "--key", "ali.key"]);
+    assert!(!succeeded && said.contains("no one approves a change of their own"), "{said}");
+}
+
+#[test]
+fn files_that_change_after_the_plan_are_refused() {
+    let office = Office::new();
+    office.both_approve();
+    office.edit("draft/gov/civil-registry.toml", |text| {
+        text.replace("\"life_status\"", "\"life_status\", \"marital_status\"")
+    });
+    office.refuses("the new registry is not the one that was planned");
+}
+
+#[test]
+fn a_change_cannot_bring_the_approvers_that_it_needs() {
+    let office = Office::new();
+    let eve = office.does(&["registry", "key", "eve", "--out", "eve.key"]);
+    office.edit("draft/bus.toml", |text| {
+        format!("{text}[[approver]]\nid = \"eve\"\nkey = \"{}\"\nroles = [\"security\", \"steward of gov/civil-registry\"]\n", eve.trim())
+    });
+    office.plan();
+    office.approve("ali");
+    office.approve("eve");
+    office.refuses("not approved: it needs");
+}
+
+#[test]
+fn what_ends_soon_is_listed_and_nothing_else() {
+    let office = Office::new();
+    office.edit("draft/gov/civil-registry.toml", |text| {
+        let soon = GRANT
+            .replace("welfare-getperson", "other")
+            .replace("GetPerson\"", "ListChildren\"")
+            .replace("\"given_name\", \"life_status\"", "\"given_name\"");
+        text + &soon.replace("2035-12-31", "2034-12-31")
+    });
+    let said = office.does(&["registry", "expiring", "draft", "--days", "3650"]);
+    assert!(said.contains("2034-12-31  grant other") && said.contains("grant welfare-getperson"), "{said}");
+    let said = office.does(&["registry", "expiring", "draft", "--days", "30"]);
+    assert!(!said.contains("grant"), "{said}");
+}
+
+#[test]
+fn one_person_suspends_at_once_and_it_stands_in_the_journal() {
+    let office = Office::new();
+    let suspend = |of: &str| {
+        office.run(&[
+            "registry",
+            "suspend",
+            "store",
+            of,
+            "--for",
+            "2h",
+            "--reason",
+            "a \"stolen\" key",
+            "--by",
+            "bahar",
+        ])
+    };
+    let (succeeded, said) = suspend("gov/welfar");
+    assert!(!succeeded && said.contains("did you mean `gov/welfare`?"), "{said}");
+    assert!(suspend("gov/welfare").0);
+    assert!(suspend("gov/welfare/benefits").0, "a second one is added to the first");
+    let text = std::fs::read_to_string(office.path("store/current/suspensions.toml")).unwrap();
+    assert_eq!(text.matches("[[suspension]]").count(), 2);
+    let journal = std::fs::read_to_string(office.path("store/journal")).unwrap();
+    let outcomes: Vec<bool> =
+        journal.lines().filter(|line| line.contains("\"suspend\"")).map(|line| line.contains("\"done\"")).collect();
+    assert_eq!(outcomes, [false, true, true]);
+    // The change that was planned before is planned on another base.
+    office.both_approve();
+    let (succeeded, said) = office.apply();
+    assert!(!succeeded && said.contains("the base has moved"), "{said}");
+}
