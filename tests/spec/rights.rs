@@ -135,3 +135,33 @@ async fn a_gateway_that_reads_a_store_follows_its_generations() {
     }
     panic!("the new generation is not taken up");
 }
+
+#[tokio::test]
+async fn a_past_call_is_explained_by_its_receipt() {
+    let bus = Bus::builder().at("2026-06-01T08:00:00Z").start().await;
+    let welfare = bus.welfare().await;
+    let answer = welfare.get_person(ZAHRA).send().await.unwrap();
+    let receipt = welfare.receipt(answer.entry().unwrap()).await.unwrap();
+    std::fs::write(bus.folder().join("receipt.txt"), receipt).unwrap();
+    std::fs::write(bus.folder().join("key"), bus.trust().to_string()).unwrap();
+    let explain = |more: &[&str]| {
+        let mut command = Command::new(chapar());
+        command.current_dir(bus.folder()).args(["explain", "registry", "--receipt", "receipt.txt", "--trust", "key"]);
+        let output = command.args(more).arg("--contracts").arg(repository().join("proto")).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+
+    let (code, said) = explain(&[]);
+    let (then, other) = explain(&["--at", "2028-01-01T00:00:00Z"]);
+
+    for part in [
+        "then: OK",
+        "gov/welfare/benefits calls civil.v1.CivilRegistry/GetPerson at 2026-06-01T08:00:00Z",
+        "allowed by the grant welfare-getperson",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+    assert!(!said.contains("another registry") && !said.contains(ZAHRA), "{said}");
+    assert!(other.contains("refused: GRANT_EXPIRED"), "what if it were later: {other}");
+    assert_eq!((code, then), (Some(0), Some(1)));
+}

@@ -79,6 +79,7 @@ fn compare(world: &World, registry: &Registry, reasons: &mut std::collections::B
                             let decided = registry.decide(&question);
                             let outcome = decided.as_ref().map_or_else(|refused| refused.reason.as_str(), |_| "OK");
                             *reasons.entry(outcome).or_default() += 1;
+                            explains(registry, &question, outcome);
                             for field in FIELDS {
                                 let discloses =
                                     decided.as_ref().is_ok_and(|permit| permit.disclosed.iter().any(|f| f == field));
@@ -97,6 +98,19 @@ fn compare(world: &World, registry: &Registry, reasons: &mut std::collections::B
         }
     }
     cells
+}
+
+/// The gates that are told are those of the decision: the last one of an allowed call passes, and one of a refused call refuses with
+/// the reason of the decision.
+fn explains(registry: &Registry, question: &Question<'_>, outcome: &str) {
+    let gates = registry.explain(question).gates;
+    let told =
+        |reason: &str| gates.iter().any(|gate| gate.refused.as_ref().is_some_and(|r| r.reason.as_str() == reason));
+    let last = gates.last().unwrap();
+    match outcome {
+        "OK" => assert!(last.refused.is_none() && last.alone, "{question:?} {gates:?}"),
+        reason => assert!(last.refused.is_some() && told(reason), "{question:?} {reason} {gates:?}"),
+    }
 }
 
 #[test]
