@@ -165,3 +165,53 @@ async fn a_past_call_is_explained_by_its_receipt() {
     assert!(other.contains("refused: GRANT_EXPIRED"), "what if it were later: {other}");
     assert_eq!((code, then), (Some(0), Some(1)));
 }
+
+#[tokio::test]
+async fn a_plan_tells_from_the_evidence_when_what_it_takes_was_last_used() {
+    // The command looks back from today.
+    let today = chapar_model::Clock::system().now().to_string();
+    let bus = Bus::builder().at(&today).edit(CIVIL, |text| text.replace("2027-12-31", "2099-12-31")).start().await;
+    let (welfare, root) = (bus.welfare().await, bus.folder().to_owned());
+    for _ in 0..3 {
+        welfare.get_person(ZAHRA).send().await.unwrap();
+    }
+    let draft = root.join("draft");
+    copy(&root.join("registry"), &draft);
+    let text = std::fs::read_to_string(draft.join(CIVIL)).unwrap();
+    let (before, after) = text.split_once("[[grant]]\nid       = \"welfare-getperson\"").unwrap();
+    let (_, after) = after.split_once("[[grant]]").unwrap();
+    let after = after.replace("\"given_name\", \"father_name\"", "\"given_name\"");
+    std::fs::write(draft.join(CIVIL), format!("{before}[[grant]]{after}")).unwrap();
+    let log = bus.stop().await;
+
+    let mut command = Command::new(chapar());
+    command.current_dir(log.path()).args([
+        "registry",
+        "plan",
+        "registry",
+        "draft",
+        "--evidence",
+        "evidence",
+        "--contracts",
+    ]);
+    let output = command.arg(repository().join("proto")).output().unwrap();
+
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    for part in [
+        "  - grant welfare-getperson",
+        "  school-getperson: not used in 30 days",
+        "  welfare-getperson: 3 calls in 30 days, the last at 2",
+        "by gov/welfare/benefits",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &target) } else { std::fs::copy(&path, &target).map(drop).unwrap() }
+    }
+}

@@ -10,6 +10,7 @@ mod note;
 mod plan;
 mod rollback;
 mod suspend;
+mod usage;
 
 use super::Outcome;
 pub(super) use load::{Contracts, load};

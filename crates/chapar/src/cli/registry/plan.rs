@@ -7,6 +7,7 @@ use chapar_registry::Plan;
 
 use super::load::{Contracts, contracts, in_force};
 use super::note::Note;
+use super::usage;
 use crate::cli::{Exit, Failure, Outcome, out};
 
 /// Tell what a change of the registry does, before it is done
@@ -29,6 +30,9 @@ pub(in crate::cli) struct Args {
     /// The contracts of BASE, if they are others; may be repeated
     #[arg(long, value_name = "DIR")]
     base_contracts: Vec<PathBuf>,
+    /// The folder of an evidence log: tells when what is changed or removed was last used
+    #[arg(long, value_name = "DIR")]
+    evidence: Option<PathBuf>,
     /// Whose change it is: who may not approve it
     #[arg(long, value_name = "NAME")]
     author: Option<String>,
@@ -47,6 +51,12 @@ pub(super) fn run(args: &Args) -> Outcome {
         return Ok(Exit::Ok);
     }
     out::data(plan.to_string().trim_end());
+    if let Some(log) = &args.evidence {
+        // Beside the plan and not in it: each gateway has a log of its own, and logs grow.
+        let lines = usage::lines(&plan, log, now)?;
+        out::data("Used:");
+        lines.into_iter().for_each(out::data);
+    }
     if let (Some(file), Some(author)) = (&args.out, &args.author) {
         let note = Note::new(&plan, author, now);
         std::fs::write(file, note.text())
