@@ -34,6 +34,11 @@ impl Receipt {
         ProofFile::parse(text).map(Self)
     }
 
+    /// The name of the log, as its checkpoint says.
+    pub fn origin(&self) -> &str {
+        self.0.checkpoint.lines().next().unwrap_or_default()
+    }
+
     /// The entry's index.
     pub fn index(&self) -> u64 {
         self.0.index

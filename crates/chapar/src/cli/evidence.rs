@@ -13,7 +13,7 @@ use super::{Exit, Failure, Outcome, out};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Verify(Verify),
-    Receipt(Receipt),
+    Receipt(Box<Receipt>),
 }
 
 /// Verify a receipt or a whole log, offline
@@ -35,15 +35,19 @@ pub(super) struct Verify {
 
 /// Fetch the receipt of an entry
 ///
-/// Only a party to the call gets it.
+/// From the gateway only a party to the call gets it. Whoever has the log's folder, or a copy of it, makes it from that: without
+/// the salt, so that it proves who received what and when, and not which bytes.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  chapar evidence receipt bus.lorestan.example/evidence/12 --demo DIR --as gov/welfare/benefits -o receipt.txt"
+    after_help = "Examples:\n  chapar evidence receipt bus.lorestan.example/evidence/12 --demo DIR --as gov/welfare/benefits -o receipt.txt\n  chapar evidence receipt bus.lorestan.example/evidence/12 --dir DIR/evidence -o receipt.txt"
 )]
 pub(super) struct Receipt {
     /// The entry, `ORIGIN/INDEX`, as the call's end named it
     #[arg(value_name = "ENTRY")]
     entry: String,
+    /// The folder of the log, or of a copy of it
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
     /// Where to write it; default: standard output
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -55,10 +59,31 @@ pub(super) async fn run(command: Command) -> Outcome {
     match command {
         Command::Verify(args) => verify_file(&args),
         Command::Receipt(receipt) => {
-            let mut session = Session::open(&receipt.connect).await?;
-            save(&session.receipt(&receipt.entry).await?, receipt.out.as_deref())?;
+            let bytes = match &receipt.dir {
+                Some(dir) => from_folder(dir, &receipt.entry)?.into(),
+                None => Session::open(&receipt.connect).await?.receipt(&receipt.entry).await?,
+            };
+            save(&bytes, receipt.out.as_deref())?;
             Ok(Exit::Ok)
         }
+    }
+}
+
+/// A receipt from the published files of a log.
+fn from_folder(dir: &Path, entry: &str) -> Result<Vec<u8>, Failure> {
+    let named = entry.rsplit_once('/').and_then(|(origin, index)| Some((origin, index.parse().ok()?)));
+    let (origin, index) = named.ok_or_else(|| Failure::usage("an entry is ORIGIN/INDEX"))?;
+    let receipt = chapar_evidence::from_directory(dir, index).map_err(|invalid| match invalid {
+        unreadable @ Invalid::Read { .. } => Failure::error(Exit::Finding, unreadable),
+        invalid => Failure::error(Exit::EvidenceInvalid, invalid),
+    })?;
+    if receipt.origin() == origin {
+        Ok(receipt.to_bytes())
+    } else {
+        Err(Failure::new(
+            Exit::Finding,
+            format_args!("the log in {} is {}, not {origin}", dir.display(), receipt.origin()),
+        ))
     }
 }
 
@@ -117,6 +142,8 @@ pub(super) fn save(receipt: &[u8], file: Option<&Path>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use chapar_evidence::{Draft, Kind, RECORD_VERSION};
+
     use super::*;
 
     /// The example key of the Go package `sumdb/note`.
@@ -134,6 +161,40 @@ mod tests {
         assert_eq!(verify_file(&args(&file, Some(KEY))).unwrap(), Exit::EvidenceInvalid);
         let absent = verify_file(&args(&folder.path().join("absent"), Some(KEY))).unwrap_err();
         assert_eq!(absent.exit, Exit::Finding);
+    }
+
+    #[tokio::test]
+    async fn a_receipt_from_the_folder_verifies_and_is_of_the_log_that_was_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        chapar_evidence::create_keys(
+            "bus.example/evidence",
+            &file("evidence.key"),
+            &file("evidence.pub"),
+            &file("period.key"),
+        )
+        .unwrap();
+        let config = chapar_evidence::Config {
+            path: file("evidence"),
+            origin: "bus.example/evidence".to_owned(),
+            signing_key: file("evidence.key"),
+            period_key: file("period.key"),
+            checkpoint_every: std::time::Duration::from_secs(60),
+            queue: 1,
+        };
+        let log = chapar_evidence::Log::open(config, chapar_model::Clock::system()).unwrap();
+        let record = Draft { version: RECORD_VERSION, kind: Kind::Refusal, outcome: "NOT_GRANTED", ..Draft::default() };
+        log.reserve().await.unwrap().append(record).await.unwrap();
+        log.close().await.unwrap();
+
+        let receipt = from_folder(&file("evidence"), "bus.example/evidence/0").unwrap();
+        std::fs::write(file("receipt.txt"), receipt).unwrap();
+        assert_eq!(verify_file(&args(&file("receipt.txt"), None)).unwrap(), Exit::Ok);
+
+        let exit = |entry| from_folder(&file("evidence"), entry).unwrap_err().exit;
+        assert_eq!(exit("bus.example/evidence/1"), Exit::EvidenceInvalid, "no such entry");
+        assert_eq!(exit("other.example/evidence/0"), Exit::Finding, "another log");
+        assert_eq!(exit("bus.example/evidence"), Exit::Usage, "no index");
     }
 
     #[test]
