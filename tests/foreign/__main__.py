@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import bus  # noqa: E402 (after the path)
 
 # In this order: the leak test looks at what all the others left behind.
-MODULES = ["test_reading", "test_refusals", "test_limits", "test_discovery", "test_leaks"]
+MODULES = ["test_reading", "test_refusals", "test_limits", "test_discovery", "test_evidence", "test_leaks"]
 
 
 def main():
