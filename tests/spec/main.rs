@@ -12,6 +12,7 @@ mod faults;
 mod flood;
 mod identity;
 mod isolation;
+mod kills;
 mod limits;
 mod minimise;
 mod pki;

@@ -6,6 +6,7 @@ mod client;
 pub mod crowd;
 pub mod drill;
 pub mod fairness;
+pub mod kills;
 mod pki;
 mod process;
 pub mod soak;
@@ -136,6 +137,11 @@ impl Fleet {
         let at = |name: &str| folder.join(name);
         chapar_evidence::create_keys(ORIGIN, &at("evidence.key"), &at("evidence.pub"), &at("period.key"))
             .expect("keys");
+        self.start_in(folder).await
+    }
+
+    /// A process in the folder of one that has ended, on what that left.
+    pub async fn start_in(&self, folder: PathBuf) -> Gateway {
         Gateway::start(folder, &self.socket).await
     }
 

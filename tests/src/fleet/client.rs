@@ -12,7 +12,7 @@ use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status};
 
 use super::CITIZEN;
 
@@ -36,12 +36,18 @@ impl Client {
     /// # Errors
     /// The status, as a default client sees it.
     pub async fn get_person(&self) -> Result<Bytes, Status> {
-        let ask = Text { text: CITIZEN.to_owned() }.encode_to_vec();
-        let mut request = Request::new(Bytes::from(ask));
-        request
-            .metadata_mut()
-            .insert("chapar-purpose", tonic::metadata::MetadataValue::from_static("benefit.eligibility"));
-        self.unary("/civil.v1.CivilRegistry/GetPerson", request).await
+        Ok(self.unary("/civil.v1.CivilRegistry/GetPerson", about_the_citizen()).await?.into_inner())
+    }
+
+    /// The same; what the bus said of its record: the call's id, and `ORIGIN/INDEX`.
+    ///
+    /// # Errors
+    /// The status, as a default client sees it.
+    pub async fn recorded(&self) -> Result<(String, String), Status> {
+        let answer = self.unary("/civil.v1.CivilRegistry/GetPerson", about_the_citizen()).await?;
+        let said = |name| answer.metadata().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let missing = || Status::data_loss("an answer without the coordinates of its record");
+        Ok((said("chapar-call-id").ok_or_else(missing)?, said("chapar-entry").ok_or_else(missing)?))
     }
 
     /// Whether `grpc.health.v1` says that the gateway serves.
@@ -50,7 +56,7 @@ impl Client {
     /// The status, if it says nothing.
     pub async fn is_serving(&self) -> Result<bool, Status> {
         let answer = self.unary("/grpc.health.v1.Health/Check", Request::new(Bytes::new())).await?;
-        Ok(answer.as_ref() == [0x08, 1])
+        Ok(answer.get_ref().as_ref() == [0x08, 1])
     }
 
     /// Whether the gateway does not answer: asked for its health, it says nothing for two seconds, or breaks off.
@@ -63,19 +69,14 @@ impl Client {
     /// # Errors
     /// The status, if it does not begin.
     pub async fn children(&self) -> Result<tonic::Streaming<Bytes>, Status> {
-        let ask = Text { text: CITIZEN.to_owned() }.encode_to_vec();
-        let mut request = Request::new(Bytes::from(ask));
-        request
-            .metadata_mut()
-            .insert("chapar-purpose", tonic::metadata::MetadataValue::from_static("benefit.eligibility"));
         let mut grpc = self.ready().await?;
         let path = http::uri::PathAndQuery::from_static("/civil.v1.CivilRegistry/ListChildren");
-        Ok(grpc.server_streaming(request, path, Raw).await?.into_inner())
+        Ok(grpc.server_streaming(about_the_citizen(), path, Raw).await?.into_inner())
     }
 
-    async fn unary(&self, path: &'static str, request: Request<Bytes>) -> Result<Bytes, Status> {
+    async fn unary(&self, path: &'static str, request: Request<Bytes>) -> Result<Response<Bytes>, Status> {
         let mut grpc = self.ready().await?;
-        Ok(grpc.unary(request, http::uri::PathAndQuery::from_static(path), Raw).await?.into_inner())
+        grpc.unary(request, http::uri::PathAndQuery::from_static(path), Raw).await
     }
 
     async fn ready(&self) -> Result<tonic::client::Grpc<Channel>, Status> {
@@ -83,6 +84,13 @@ impl Client {
         grpc.ready().await.map_err(|error| Status::unknown(format!("not ready: {error:?}")))?;
         Ok(grpc)
     }
+}
+
+fn about_the_citizen() -> Request<Bytes> {
+    let ask = Text { text: CITIZEN.to_owned() }.encode_to_vec();
+    let mut request = Request::new(Bytes::from(ask));
+    request.metadata_mut().insert("chapar-purpose", tonic::metadata::MetadataValue::from_static("benefit.eligibility"));
+    request
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

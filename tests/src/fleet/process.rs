@@ -98,6 +98,15 @@ impl Gateway {
         Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().expect("kill runs");
     }
 
+    /// `kill -9`: it ends wherever it is.
+    ///
+    /// # Panics
+    /// If the system does not let it be killed.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a process of ours can be killed");
+        self.child.wait().expect("its state");
+    }
+
     /// Waits for the end.
     ///
     /// # Panics

@@ -1,0 +1,178 @@
+//! `kill -9` under load, again and again, against a ledger that the callers keep: whatever was acknowledged is in the log that the
+//! last process leaves, where the caller was told, and every checkpoint that was ever published is a prefix of that log.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chapar_evidence::{Log, verify};
+use chapar_model::{CallId, Clock};
+use chapar_tlog::{Checkpoint, EMPTY_ROOT, Hash, entries_path, leaf_hash, node_hash};
+use chapar_transport::dial::chance;
+use hdrhistogram::Histogram;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::process::verify_evidence;
+use super::{Client, Fleet, ORIGIN};
+
+/// What to do.
+pub struct Plan {
+    /// How often a gateway is killed.
+    pub cycles: usize,
+    /// Callers at work.
+    pub callers: usize,
+    /// The longest that one runs under load before it is killed; half of that at least.
+    pub under_load: Duration,
+}
+
+/// What came of it.
+pub struct Report {
+    /// Answers that callers have.
+    pub acknowledged: usize,
+    /// Those whose record is not in the log where they were told.
+    pub lost: usize,
+    /// Receipts that were made of some of them, each verified.
+    pub receipts: usize,
+    /// Published checkpoints that were seen.
+    pub checkpoints: usize,
+    /// Those that the log does not begin with.
+    pub contradicted: usize,
+    /// Records in the end.
+    pub entries: u64,
+    /// From the start of a process to its first ready page: median and most.
+    pub start: (Duration, Duration),
+}
+
+/// Of the acknowledged entries, one in so many gets a receipt.
+const RECEIPT_OF: usize = 64;
+
+type Ledger = Arc<Mutex<Vec<(CallId, u64)>>>;
+
+/// Runs a plan.
+///
+/// # Panics
+/// If a gateway does not start again, or the evidence does not verify in the end.
+pub async fn run(plan: &Plan) -> Report {
+    let fleet = Fleet::new().await;
+    let (ledger, mut checkpoints) = (Ledger::default(), Vec::new());
+    let mut starts = Histogram::<u64>::new(3).expect("a histogram");
+    let mut gateway = fleet.start().await;
+    let folder = gateway.folder().to_owned();
+    for cycle in 0..plan.cycles {
+        let client = fleet.client(&format!("caller-{cycle}"));
+        let stop = CancellationToken::new();
+        let callers: Vec<_> = (0..plan.callers)
+            .map(|_| tokio::spawn(call_for_ever(client.clone(), stop.clone(), Arc::clone(&ledger))))
+            .collect();
+        tokio::time::sleep(plan.under_load.mul_f64(chance::half_to_one())).await;
+        checkpoints.extend(checkpoint(&folder));
+        gateway.kill();
+        stop.cancel();
+        for caller in callers {
+            caller.await.expect("a caller ends");
+        }
+        checkpoints.extend(checkpoint(&folder));
+        let began = Instant::now();
+        gateway = fleet.start_in(folder.clone()).await;
+        starts.record(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)).expect("a time");
+    }
+    gateway.stop().await;
+    verify_evidence(&folder);
+    let ledger = std::mem::take(&mut *ledger.lock());
+    let (lost, receipts, entries) = settle(&folder, &ledger).await;
+    let micros = |quantile| Duration::from_micros(starts.value_at_quantile(quantile));
+    Report {
+        acknowledged: ledger.len(),
+        lost,
+        receipts,
+        checkpoints: checkpoints.len(),
+        contradicted: contradicted(&folder, checkpoints),
+        entries,
+        start: (micros(0.5), micros(1.0)),
+    }
+}
+
+async fn call_for_ever(client: Client, stop: CancellationToken, ledger: Ledger) {
+    while !stop.is_cancelled() {
+        // Whatever else a call ends with, it was not acknowledged.
+        if let Some(Ok((call, entry))) = stop.run_until_cancelled(client.recorded()).await {
+            let index = entry.rsplit('/').next().and_then(|index| index.parse().ok());
+            ledger.lock().push((call.parse().expect("a call id"), index.expect("an index")));
+        }
+    }
+}
+
+/// The checkpoint that stands in the folder now.
+fn checkpoint(folder: &Path) -> Option<Checkpoint> {
+    let note = std::fs::read_to_string(folder.join("evidence/checkpoint")).ok()?;
+    let text = note.split_once("\n\n").map(|(text, _)| format!("{text}\n"))?;
+    Some(text.parse().expect("a published checkpoint is whole"))
+}
+
+/// Holds the ledger against the log: how many are lost, how many receipts were verified, how many entries there are.
+async fn settle(folder: &Path, ledger: &[(CallId, u64)]) -> (usize, usize, u64) {
+    let at = |name: &str| folder.join(name);
+    let config = chapar_evidence::Config {
+        path: at("evidence"),
+        origin: ORIGIN.to_owned(),
+        signing_key: at("evidence.key"),
+        period_key: at("period.key"),
+        checkpoint_every: Duration::from_secs(60),
+        queue: 16,
+    };
+    let log = Log::open(config, Clock::system()).expect("the log opens");
+    let (mut lost, mut receipts) = (0, 0);
+    for (number, (call, index)) in ledger.iter().enumerate() {
+        let found = log.record(*index).await.is_ok_and(|record| record.call_id == call.as_bytes());
+        lost += usize::from(!found);
+        if found && number % RECEIPT_OF == 0 {
+            let receipt = log.receipt(*index).await.expect("a receipt");
+            verify::receipt(&receipt.to_bytes(), log.verifier()).expect("the receipt verifies");
+            receipts += 1;
+        }
+    }
+    let entries = log.size().await;
+    log.close().await.expect("the log closes");
+    (lost, receipts, entries)
+}
+
+/// How many of the checkpoints are no prefix of the log, by its bundles.
+fn contradicted(folder: &Path, mut checkpoints: Vec<Checkpoint>) -> usize {
+    checkpoints.sort_by_key(|checkpoint| checkpoint.size);
+    let (mut size, mut subtrees, mut bad) = (0, Vec::<(u32, Hash)>::new(), 0);
+    let mut due = checkpoints.into_iter().peekable();
+    let mut leaves = leaves(folder).into_iter();
+    loop {
+        let root = || subtrees.iter().rev().map(|(_, hash)| *hash).reduce(|right, left| node_hash(&left, &right));
+        while let Some(checkpoint) = due.next_if(|checkpoint| checkpoint.size == size) {
+            bad += usize::from(root().unwrap_or(EMPTY_ROOT) != checkpoint.root);
+        }
+        let Some(leaf) = leaves.next() else { break };
+        let (mut height, mut hash) = (0, leaf);
+        while let Some((_, left)) = subtrees.pop_if(|(own, _)| *own == height) {
+            (height, hash) = (height + 1, node_hash(&left, &hash));
+        }
+        subtrees.push((height, hash));
+        size += 1;
+    }
+    bad + due.count()
+}
+
+/// The leaves of a log that was closed, from its bundles.
+fn leaves(folder: &Path) -> Vec<Hash> {
+    let signed = checkpoint(folder).expect("a checkpoint").size;
+    let path = |number, width| folder.join("evidence").join(entries_path(number, width));
+    let mut hashes = Vec::new();
+    for number in 0..signed.div_ceil(256) {
+        let (full, partial) = (path(number, 256), path(number, signed - number * 256));
+        let bytes = std::fs::read(if full.exists() { full } else { partial }).expect("a bundle");
+        let mut rest = bytes.as_slice();
+        while let Some((length, after)) = rest.split_first_chunk::<2>() {
+            let (entry, after) = after.split_at(usize::from(u16::from_be_bytes(*length)));
+            hashes.push(leaf_hash(entry));
+            rest = after;
+        }
+    }
+    hashes
+}
