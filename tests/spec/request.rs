@@ -31,6 +31,27 @@ async fn the_subject_must_be_there() {
 }
 
 #[tokio::test]
+async fn everything_that_breaks_the_contract_is_named_at_once_and_no_value_of_it() {
+    let bus = Bus::start().await;
+    let loans = bus.caller("com/agri-bank/loans").await;
+    let ask = |given: &str, family: &str, birth: &str| {
+        let ask = loans.ask("civil.v1.CivilRegistry/VerifyIdentity").purpose("loan.farm").field("national_id", ZAHRA);
+        ask.field("given_name", given).field("family_name", family).field("birth_date", birth)
+    };
+    let long = "ک".repeat(101);
+
+    let refused = ask(&long, &long, "1361/13/01").send().await.unwrap_err();
+    let longest = ask(&long[2..], "کریمی", "1361/02/13").send().await;
+
+    assert_eq!((refused.code, refused.reason.as_str()), (3, "FIELD_INVALID"));
+    let mut fields: Vec<&str> = refused.violations.iter().map(|violation| violation.field.as_str()).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["birth_date", "family_name", "given_name"]);
+    assert!(!format!("{refused:?}").contains("ککک") && !format!("{refused:?}").contains("1361"), "{refused:?}");
+    assert!(longest.is_ok(), "a hundred characters, not bytes: {longest:?}");
+}
+
+#[tokio::test]
 async fn a_record_that_the_register_lacks_is_not_found() {
     let bus = Bus::start().await;
     let refused = bus.welfare().await.get_person(NOBODY).send().await.unwrap_err();

@@ -119,7 +119,7 @@ impl Case {
         let decoded = decode(&self.message, &kept).unwrap_or_else(|| panic!("what is kept cannot be read; {}", at()));
         let expected = reference::minimised(&self.message, &bytes, &chosen).unwrap_or_else(|| panic!("{}", at()));
         assert!(reference::normal(&decoded) == expected, "something else is kept; {}", at());
-        self.is_whole(&mask, &kept, &at);
+        self.is_whole(&mask, &bytes, &kept, &at);
         Outcome::Kept
     }
 
@@ -136,7 +136,7 @@ impl Case {
             assert!(!valid, "a valid message is refused; {}", at());
             return Outcome::Refused;
         };
-        self.is_whole(&mask, &kept, &at);
+        self.is_whole(&mask, &bytes, &kept, &at);
         if valid {
             let decoded =
                 decode(&self.message, &kept).unwrap_or_else(|| panic!("what is kept cannot be read; {}", at()));
@@ -149,7 +149,8 @@ impl Case {
     }
 
     /// What is kept fits its type, needs no second pass and is no longer than what came.
-    fn is_whole(&self, mask: &FieldMask, kept: &Bytes, at: &dyn Fn() -> String) {
+    fn is_whole(&self, mask: &FieldMask, bytes: &Bytes, kept: &Bytes, at: &dyn Fn() -> String) {
+        assert!(kept.len() <= bytes.len(), "what is kept is longer than what came; {}", at());
         assert_eq!(validate(kept, &self.message), Ok(()), "what is kept does not fit its type; {}", at());
         let again = mask.keep(kept).expect("valid");
         assert!(

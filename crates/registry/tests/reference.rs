@@ -75,3 +75,27 @@ fn a_file_that_is_not_text_is_told_and_the_others_are_read() {
     assert!(text.contains("binary.toml") && text.contains("bus.toml:2:16"), "{text}");
     assert_eq!(errors.iter().count(), 2);
 }
+
+/// The names of an object's properties, and of those of the objects in it.
+fn names(schema: &serde_json::Value) -> Vec<String> {
+    let properties = schema["properties"].as_object().or_else(|| schema["items"]["properties"].as_object());
+    let of = |(name, inner): (&String, &serde_json::Value)| [vec![name.clone()], names(inner)].concat();
+    properties.into_iter().flatten().flat_map(of).collect()
+}
+
+#[test]
+fn the_reference_names_every_key_that_an_editor_offers() {
+    let page = page();
+    for name in names(&chapar_registry::schema()) {
+        let written = [
+            format!("`{name}`"),
+            format!(".{name}`"),
+            format!("[{name}]"),
+            format!("`{name},"),
+            format!(" {name},"),
+            format!(" {name} "),
+            format!("`{{ {name}"),
+        ];
+        assert!(written.iter().any(|written| page.contains(written)), "{name}");
+    }
+}
