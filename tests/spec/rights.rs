@@ -55,6 +55,28 @@ async fn a_hidden_method_answers_as_an_unknown_one_to_the_last_byte() {
 }
 
 #[tokio::test]
+async fn the_directory_shows_what_could_be_asked_for_and_nothing_that_is_hidden() {
+    const SERVICE: &str = "civil.v1.CivilRegistry";
+    let bus = Bus::start().await;
+    let guest = bus.caller("office/khorramabad-12/guest").await;
+    assert!(guest.rights().await.is_empty(), "the guest may call nothing");
+    assert_eq!(guest.directory().await, [SERVICE]);
+    let (digest, descriptors) = guest.contract(SERVICE).await.unwrap();
+    let read = chapar_contract::Contract::from_descriptor_set(descriptors.into()).unwrap();
+    assert_eq!(read.digest(), digest, "the contract is whole");
+
+    bus.change(CIVIL, |text| text.replace("[[service]]", "[[service]]\nhidden = true"));
+    assert_eq!(bus.reload().await, "reloaded\n");
+
+    assert!(guest.directory().await.is_empty());
+    let (hidden, unknown) =
+        (guest.contract(SERVICE).await.unwrap_err(), guest.contract("civil.v1.Nothing").await.unwrap_err());
+    assert_eq!((hidden.code, &hidden.message), (unknown.code, &unknown.message));
+    assert_eq!(hidden.code, 5);
+    assert_eq!(bus.welfare().await.directory().await, [SERVICE], "who has a grant knows of it");
+}
+
+#[tokio::test]
 async fn offices_of_a_county_share_one_grant() {
     let group = "\n[[group]]\nid = \"counters\"\nwhere = { county = [\"1501\"] }\nclass = \"office\"\nsubsystem = \"counter\"\n";
     let grant = "\n[[grant]]\nid = \"counters-getperson\"\nto = \"group/counters\"\nmethod = \"civil.v1.CivilRegistry/GetPerson\"\n\

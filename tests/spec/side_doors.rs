@@ -11,8 +11,10 @@ const SUSPENDED: &str = "com/agri-bank/loans";
 
 /// Method → how it ends for a stranger, for a suspended member, for a member without a grant, and at the adapter for all but gateways.
 const TABLE: &[(&str, [&str; 4])] = &[
+    ("chapar.meta.v1.Meta/AllowedMethods", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
+    ("chapar.meta.v1.Meta/GetContract", ["IDENTITY_UNKNOWN", "NOT_FOUND", "NOT_FOUND", "closed"]),
     ("chapar.meta.v1.Meta/GetReceipt", ["IDENTITY_UNKNOWN", "NOT_FOUND", "NOT_FOUND", "closed"]),
-    ("chapar.meta.v1.Meta/ListMethods", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
+    ("chapar.meta.v1.Meta/ListServices", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
     ("chapar.meta.v1.Meta/WhoAmI", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
     ("civil.v1.CivilRegistry/GetPerson", ["IDENTITY_UNKNOWN", "SUSPENDED", "NOT_GRANTED", "closed"]),
     ("civil.v1.CivilRegistry/ListChildren", ["IDENTITY_UNKNOWN", "SUSPENDED", "NOT_GRANTED", "closed"]),

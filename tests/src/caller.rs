@@ -148,9 +148,25 @@ impl Caller {
         self.own::<_, Text>("chapar.meta.v1.Meta/WhoAmI", &Text::default()).await.expect("WhoAmI").text
     }
 
-    /// `Meta.ListMethods`.
+    /// `Meta.AllowedMethods`.
     pub async fn rights(&self) -> Vec<Right> {
-        self.own::<_, Rights>("chapar.meta.v1.Meta/ListMethods", &Text::default()).await.expect("ListMethods").methods
+        self.own::<_, Rights>("chapar.meta.v1.Meta/AllowedMethods", &Text::default())
+            .await
+            .expect("AllowedMethods")
+            .methods
+    }
+
+    /// Names of services, by `Meta.ListServices`.
+    pub async fn directory(&self) -> Vec<String> {
+        let listed = self.own::<_, Named>("chapar.meta.v1.Meta/ListServices", &Text::default()).await;
+        listed.expect("ListServices").services.into_iter().map(|service| service.text).collect()
+    }
+
+    /// Digest and descriptors of a contract, by `Meta.GetContract`.
+    pub async fn contract(&self, service: &str) -> Result<(String, Vec<u8>), Refusal> {
+        let request = Text { text: service.to_owned() };
+        let published = self.own::<_, Published>("chapar.meta.v1.Meta/GetContract", &request).await?;
+        Ok((published.digest, published.descriptors))
     }
 
     /// Method names of a service, by reflection v1.
@@ -242,12 +258,26 @@ struct Health {
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct Named {
+    #[prost(message, repeated, tag = "1")]
+    services: Vec<Text>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Published {
+    #[prost(string, tag = "1")]
+    digest: String,
+    #[prost(bytes = "vec", tag = "2")]
+    descriptors: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct Rights {
     #[prost(message, repeated, tag = "1")]
     methods: Vec<Right>,
 }
 
-/// `chapar.meta.v1.CallableMethod`, the fields that tests read.
+/// `chapar.meta.v1.AllowedMethod`, the fields that tests read.
 #[derive(Clone, PartialEq, Message)]
 pub struct Right {
     /// `package.Service/Method`.

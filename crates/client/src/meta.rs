@@ -6,7 +6,9 @@ use bytes::Bytes;
 use chapar_evidence::Receipt;
 use prost::Message;
 
-pub use pb::{CallableMethod, WhoAmIResponse as WhoAmI};
+pub use pb::{
+    AllowedMethod, GetContractResponse as PublishedContract, KnownMethod, KnownService, WhoAmIResponse as WhoAmI,
+};
 
 use crate::call::{CallMetadata, CallSpec};
 use crate::client::Client;
@@ -34,9 +36,26 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::call`].
-    pub async fn list_methods(&self) -> Result<Vec<CallableMethod>, CallError> {
-        let answer: pb::ListMethodsResponse = self.ask("ListMethods", &pb::ListMethodsRequest {}).await?;
+    pub async fn allowed_methods(&self) -> Result<Vec<AllowedMethod>, CallError> {
+        let answer: pb::AllowedMethodsResponse = self.ask("AllowedMethods", &pb::AllowedMethodsRequest {}).await?;
         Ok(answer.methods)
+    }
+
+    /// The bus's directory: every service that is not hidden from this caller, callable or not.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn directory(&self) -> Result<Vec<KnownService>, CallError> {
+        let answer: pb::ListServicesResponse = self.ask("ListServices", &pb::ListServicesRequest {}).await?;
+        Ok(answer.services)
+    }
+
+    /// The contract of a service of the directory, in the bytes that it was published in.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; NOT_FOUND also for a service that is hidden from this caller.
+    pub async fn get_contract(&self, service: &str) -> Result<PublishedContract, CallError> {
+        self.ask("GetContract", &pb::GetContractRequest { service: service.to_owned() }).await
     }
 
     /// The receipt of one of this caller's calls, named by its entry ([`crate::Ending::entry`]). It is read, not yet verified:

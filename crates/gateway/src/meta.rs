@@ -1,7 +1,9 @@
-//! `chapar.meta.v1.Meta`: what a caller may ask about itself: who it is, what it may call, and the receipts of its own calls.
+//! `chapar.meta.v1.Meta`: what a caller may ask: who it is, what it may call, what it could ask for, and the
+//! receipts of its own calls.
 
 use std::sync::Arc;
 
+use chapar_contract::Method;
 use chapar_evidence::Log;
 use chapar_model::Clock;
 use chapar_registry::{Registry, Subsystem};
@@ -36,13 +38,13 @@ impl pb::meta_server::Meta for Meta {
         }))
     }
 
-    async fn list_methods(
+    async fn allowed_methods(
         &self,
-        request: Request<pb::ListMethodsRequest>,
-    ) -> Result<Response<pb::ListMethodsResponse>, Status> {
+        request: Request<pb::AllowedMethodsRequest>,
+    ) -> Result<Response<pb::AllowedMethodsResponse>, Status> {
         let caller = caller(&request)?;
         let rights = self.registry.rights(&caller.id, self.clock.now());
-        let methods = rights.map(|right| pb::CallableMethod {
+        let methods = rights.map(|right| pb::AllowedMethod {
             method: right.method.to_string(),
             purposes: right.purposes.iter().map(ToString::to_string).collect(),
             fields: right.permit.disclosed.to_vec(),
@@ -52,7 +54,35 @@ impl pb::meta_server::Meta for Meta {
             requires: right.permit.grant.requires.names(),
             contract_digest: right.contract_digest.to_owned(),
         });
-        Ok(Response::new(pb::ListMethodsResponse { methods: methods.collect() }))
+        Ok(Response::new(pb::AllowedMethodsResponse { methods: methods.collect() }))
+    }
+
+    async fn list_services(
+        &self,
+        request: Request<pb::ListServicesRequest>,
+    ) -> Result<Response<pb::ListServicesResponse>, Status> {
+        let caller = caller(&request)?;
+        let services = self.registry.services_for(&caller.id).map(|service| pb::KnownService {
+            name: service.name.clone(),
+            provider: service.provider.to_string(),
+            contract_digest: service.contract.digest().to_owned(),
+            methods: service.methods().iter().map(|method| known(method)).collect(),
+        });
+        Ok(Response::new(pb::ListServicesResponse { services: services.collect() }))
+    }
+
+    async fn get_contract(
+        &self,
+        request: Request<pb::GetContractRequest>,
+    ) -> Result<Response<pb::GetContractResponse>, Status> {
+        let caller = caller(&request)?;
+        let wanted = &request.get_ref().service;
+        let service = self.registry.services_for(&caller.id).find(|service| service.name == *wanted);
+        let contract = &service.ok_or_else(|| Status::not_found("no such service"))?.contract;
+        Ok(Response::new(pb::GetContractResponse {
+            digest: contract.digest().to_owned(),
+            descriptors: contract.descriptor_bytes().to_vec(),
+        }))
     }
 
     async fn get_receipt(
@@ -72,6 +102,11 @@ impl pb::meta_server::Meta for Meta {
             self.log.receipt(index).await.map_err(|_| Status::unavailable("the evidence log cannot answer"))?;
         Ok(Response::new(pb::GetReceiptResponse { receipt: receipt.to_bytes() }))
     }
+}
+
+fn known(method: &Method) -> pb::KnownMethod {
+    let name = method.path().as_str().rsplit('/').next().unwrap_or_default().to_owned();
+    pb::KnownMethod { name, purposes: method.purposes().iter().map(ToString::to_string).collect() }
 }
 
 impl Meta {

@@ -124,6 +124,15 @@ impl Registry {
         (!entry.service.hidden || concerned()).then_some(entry)
     }
 
+    /// The services that `caller` may know of, by name: those that are not hidden, and those that it has, or had, a right to.
+    pub fn services_for(&self, caller: &SubsystemId) -> impl Iterator<Item = &Arc<ServiceEntry>> {
+        let terms = self.policy.terms.get(caller);
+        let concerned = move |service: &ServiceEntry| {
+            terms.is_some_and(|terms| service.methods().iter().any(|method| terms.contains_key(method.path())))
+        };
+        self.services().filter(move |service| !service.hidden || concerned(service))
+    }
+
     /// Every service, by name.
     pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceEntry>> {
         self.services.iter()

@@ -1,4 +1,4 @@
-//! What a caller may call, as `chapar.meta.v1.Meta/ListMethods` answers, and tables of it.
+//! What a caller may call, as `chapar.meta.v1.Meta/AllowedMethods` answers, and tables of it.
 
 use serde::{Deserialize, Serialize};
 use unicode_width::UnicodeWidthStr as _;
@@ -22,7 +22,7 @@ pub(super) struct Right {
     pub(super) requires: Vec<String>,
 }
 
-/// The answer of `ListMethods`.
+/// The answer of `AllowedMethods`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Rights {
     /// By method.

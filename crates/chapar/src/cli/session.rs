@@ -120,7 +120,7 @@ impl Session {
 
     /// What this identity may call.
     pub(super) async fn rights(&mut self) -> Result<Vec<Right>, Failure> {
-        let answer = self.ask("ListMethods", |_| {}).await?;
+        let answer = self.ask("AllowedMethods", |_| {}).await?;
         let rights: Rights = serde_json::from_value(answer::disclosed_fields(&answer, &[]))
             .map_err(|error| Failure::new(Exit::Finding, format_args!("the gateway's list cannot be read: {error}")))?;
         Ok(rights.methods)

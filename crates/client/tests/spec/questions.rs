@@ -36,7 +36,7 @@ async fn bytes_that_are_no_receipt_are_not_taken_for_one() {
 #[tokio::test]
 async fn a_gateway_without_the_service_refuses() {
     let gateway = StandIn::start().await;
-    let error = gateway.client().await.list_methods().await.unwrap_err();
+    let error = gateway.client().await.allowed_methods().await.unwrap_err();
     let CallError::Refused(refusal) = error else { panic!("{error}") };
     assert_eq!(refusal.code, 12);
 }
