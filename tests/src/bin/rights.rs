@@ -54,8 +54,7 @@ fn decisions(registry: &Registry) {
         .map(|id| id.parse().expect("a subsystem"))
         .collect();
     let methods: Vec<_> = (0..PROVIDERS * METHODS).filter_map(|n| registry.method(&path(n))).collect();
-    let mut histogram = Histogram::<u64>::new(3).expect("a histogram");
-    let mut allowed = 0_u64;
+    let mut times = [(); 2].map(|()| Histogram::<u64>::new(3).expect("a histogram"));
     let mut dice = 1_u64;
     let mut next = |sides: usize| {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -81,17 +80,19 @@ fn decisions(registry: &Registry) {
         let started = Instant::now();
         let decision = black_box(registry.decide(black_box(&question)));
         let elapsed = started.elapsed();
-        allowed += u64::from(decision.is_ok());
-        histogram.record(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).max(1)).expect("a duration");
+        let nanoseconds = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).max(1);
+        times[usize::from(decision.is_err())].record(nanoseconds).expect("a duration");
     }
-    let at = |quantile: f64| histogram.value_at_quantile(quantile);
-    println!(
-        "decide, {DECISIONS} times, {} % allowed: p50 {} ns, p99 {} ns, p99.9 {} ns, the clock's own reading included",
-        allowed * 100 / DECISIONS as u64,
-        at(0.5),
-        at(0.99),
-        at(0.999),
-    );
+    for (what, histogram) in ["allowed", "refused"].iter().zip(&times) {
+        let at = |quantile: f64| histogram.value_at_quantile(quantile);
+        println!(
+            "{what}, {} times: p50 {} ns, p99 {} ns, p99.9 {} ns, the clock's own reading included",
+            histogram.len(),
+            at(0.5),
+            at(0.99),
+            at(0.999),
+        );
+    }
 }
 
 /// The method of a consumer's grant; each of a consumer's grants is for another one.

@@ -151,6 +151,9 @@ fn a_value_of_another_wire_type_does_not_pass_as_a_granted_field() {
 fn a_member_of_a_oneof_that_was_unset_does_not_come_back() {
     let left = || delimited(7, b"old".to_vec());
     assert_eq!(kept(&outer(), &["left"], [left(), delimited(8, Vec::new())].concat()).unwrap(), "");
+    // Also if both are granted: a reader of the bytes would see what no reader of the message sees.
+    let both = [left(), delimited(8, Vec::new())].concat();
+    assert_eq!(kept(&outer(), &["left", "right"], both).unwrap(), delimited(8, Vec::new()));
     // Protobuf reads two occurrences of one message as one, so the second may unset what the first one set.
     let split = [delimited(3, delimited(5, b"old".to_vec())), delimited(3, tagged(7, 0, varint(2)))].concat();
     assert_eq!(kept(&outer(), &["one.x"], split).unwrap(), delimited(3, Vec::new()));
@@ -167,6 +170,35 @@ fn a_path_leads_through_a_map_into_its_values() {
         assert!(FieldMask::new(&outer(), &[path]).is_err(), "{path} is the encoding's, not the contract's");
     }
     assert!(FieldMask::new(&old(), &["names.x"]).is_err(), "no message, nothing inside");
+}
+
+#[test]
+fn values_are_counted_packed_or_not_over_all_pieces_of_what_is_around_them() {
+    let proto = "syntax = \"proto3\"; package c; message C { repeated int32 v = 1; repeated fixed32 four = 2; repeated fixed64 eight = 3; C in = 4; repeated string s = 5; }";
+    let c = message(proto, "c.C");
+    let counted = |bytes: &[u8], path: &[u32]| {
+        let field = c.get_field(*path.last().unwrap()).unwrap();
+        count(bytes, path, &field)
+    };
+    let varints = delimited(1, [varint(0x7f), varint(0x80), varint(300)].concat());
+    assert_eq!(counted(&[varints.clone(), tagged(1, 0, varint(300))].concat(), &[1]), Ok(4));
+    assert_eq!(counted(&[delimited(2, vec![0; 12]), tagged(2, 5, vec![0; 4])].concat(), &[2]), Ok(4));
+    assert_eq!(counted(&[delimited(3, vec![0; 24]), tagged(3, 1, vec![0; 8])].concat(), &[3]), Ok(4));
+    assert_eq!(counted(&[delimited(5, b"ab".to_vec()), delimited(5, Vec::new())].concat(), &[5]), Ok(2));
+    let inside = delimited(4, varints);
+    assert_eq!(counted(&[inside.clone(), inside.clone()].concat(), &[4, 1]), Ok(6), "pieces of one message");
+    assert_eq!(counted(&inside, &[1]), Ok(0));
+    assert_eq!(counted(&tagged(4, 0, varint(1)), &[4, 1]), Err(WireError::Mismatch));
+    assert_eq!(counted(&tagged(1, 5, vec![0; 4]), &[1]), Err(WireError::Mismatch));
+}
+
+#[test]
+fn a_path_is_as_long_as_messages_are_deep_and_no_longer() {
+    let field = outer().get_field(3).unwrap();
+    assert_eq!(find(&[], &[3; MAX_DEPTH]), Ok(None));
+    assert_eq!(find(&[], &[3; MAX_DEPTH + 1]), Err(WireError::TooDeep));
+    assert_eq!(count(&[], &[3; MAX_DEPTH], &field), Ok(0));
+    assert_eq!(count(&[], &[3; MAX_DEPTH + 1], &field), Err(WireError::TooDeep));
 }
 
 #[test]

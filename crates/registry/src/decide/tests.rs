@@ -185,6 +185,15 @@ fn a_refusal_names_the_gate_for_the_provider() {
 }
 
 #[test]
+fn of_several_that_come_equally_near_the_first_is_named() {
+    let files = Files::default()
+        .with("gov/desk.toml", &grant("first", WELFARE, "valid = { from = 2025-01-01, until = 2025-06-30 }"))
+        .with("gov/desk.toml", &grant("second", WELFARE, "valid = { from = 2025-07-01, until = 2025-12-31 }"));
+    let gate = ask(&files.load().unwrap(), WELFARE, "Get", READ).unwrap_err().gate;
+    assert_eq!(gate, "grant first is valid from 2025-01-01 until 2025-06-30");
+}
+
+#[test]
 fn rights_are_those_of_the_day_own_and_delegated() {
     let registry = delegated("valid = { from = 2026-02-01, until = 2026-06-30 }");
     let (counter, loans) = (COUNTER.parse().unwrap(), LOANS.parse().unwrap());
