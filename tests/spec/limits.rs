@@ -51,3 +51,27 @@ async fn one_grants_flood_leaves_another_grant_alone() {
 
     assert!(other.is_ok());
 }
+
+#[tokio::test]
+async fn a_caller_sees_how_its_own_grants_stand_and_an_operator_begins_them_anew() {
+    let edit = |text: String| text.replace("rate = \"20/s\", burst = 40", "rate = \"1/h\", burst = 3");
+    let bus = Bus::builder().edit("gov/civil-registry.toml", edit).start().await;
+    let (welfare, bank) = (bus.welfare().await, bus.caller("com/agri-bank/loans").await);
+    for _ in 0..5 {
+        welfare.get_person(ZAHRA).send().await.ok();
+    }
+
+    let stands = welfare.limits().await;
+    let own: Vec<_> = stands.iter().map(|usage| usage.grant.as_str()).collect();
+    let person = &stands[0];
+    let limits: Vec<_> = person.limits.iter().map(|limit| (limit.kind.as_str(), limit.used, limit.left)).collect();
+
+    assert_eq!(own, ["welfare-getperson", "welfare-listchildren"]);
+    assert_eq!((person.admitted, person.refused, person.limits[0].refused), (3, 2, 2));
+    assert_eq!(limits, [("rate", 3, 0), ("concurrent", 0, 16)]);
+    assert!(bank.limits().await.iter().all(|usage| usage.grant.starts_with("bank-") && usage.admitted == 0));
+    assert!(bus.reset_limits("welfare-getperson").await.contains("reset"));
+    assert!(bus.reset_limits("no-such-grant").await.contains("no such grant"));
+    assert!(welfare.get_person(ZAHRA).send().await.is_ok());
+    assert_eq!(welfare.limits().await[0].admitted, 1);
+}

@@ -231,6 +231,11 @@ impl Bus {
         crate::caller::post(self.admin, "/reload").await
     }
 
+    /// Begins a grant's limits anew, by the admin page; what it says.
+    pub async fn reset_limits(&self, grant: &str) -> String {
+        crate::caller::post(self.admin, &format!("/limits/{grant}/reset")).await
+    }
+
     /// The trace of a call, once it has so many spans; at most five seconds later.
     pub async fn trace_of(&self, call_id: &str, spans: usize) -> serde_json::Value {
         let mut page = serde_json::Value::Null;

@@ -169,6 +169,11 @@ impl Caller {
         Ok((published.digest, published.descriptors))
     }
 
+    /// `Meta.MyLimits`.
+    pub async fn limits(&self) -> Vec<GrantUsage> {
+        self.own::<_, Usages>("chapar.meta.v1.Meta/MyLimits", &Text::default()).await.expect("MyLimits").grants
+    }
+
     /// Method names of a service, by reflection v1.
     pub async fn reflect(&self, service: &str) -> Result<Vec<String>, String> {
         let file = self.file_of(service).await?;
@@ -243,6 +248,46 @@ impl Caller {
 struct Text {
     #[prost(string, tag = "1")]
     text: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Usages {
+    #[prost(message, repeated, tag = "1")]
+    grants: Vec<GrantUsage>,
+}
+
+/// `chapar.meta.v1.GrantUsage`, the fields that tests read.
+#[derive(Clone, PartialEq, Message)]
+pub struct GrantUsage {
+    /// The grant.
+    #[prost(string, tag = "1")]
+    pub grant: String,
+    /// Its limits.
+    #[prost(message, repeated, tag = "3")]
+    pub limits: Vec<LimitUsage>,
+    /// Calls within them.
+    #[prost(uint64, tag = "4")]
+    pub admitted: u64,
+    /// Calls over one.
+    #[prost(uint64, tag = "5")]
+    pub refused: u64,
+}
+
+/// `chapar.meta.v1.LimitUsage`, the fields that tests read.
+#[derive(Clone, PartialEq, Message)]
+pub struct LimitUsage {
+    /// The registry's key.
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// Used now.
+    #[prost(uint64, tag = "4")]
+    pub used: u64,
+    /// Left now.
+    #[prost(uint64, tag = "5")]
+    pub left: u64,
+    /// Calls that it refused.
+    #[prost(uint64, tag = "6")]
+    pub refused: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -16,5 +16,5 @@ pub use answer::{Answer, Ending, Messages};
 pub use call::{CallMetadata, CallSpec};
 pub use client::{Client, Config};
 pub use error::CallError;
-pub use meta::{AllowedMethod, KnownMethod, KnownService, PublishedContract, WhoAmI};
+pub use meta::{AllowedMethod, GrantUsage, KnownMethod, KnownService, LimitUsage, PublishedContract, WhoAmI};
 pub use refusal::{Refusal, Violation};

@@ -7,7 +7,8 @@ use chapar_evidence::Receipt;
 use prost::Message;
 
 pub use pb::{
-    AllowedMethod, GetContractResponse as PublishedContract, KnownMethod, KnownService, WhoAmIResponse as WhoAmI,
+    AllowedMethod, GetContractResponse as PublishedContract, GrantUsage, KnownMethod, KnownService, LimitUsage,
+    WhoAmIResponse as WhoAmI,
 };
 
 use crate::call::{CallMetadata, CallSpec};
@@ -56,6 +57,15 @@ impl Client {
     /// As [`Client::call`]; NOT_FOUND also for a service that is hidden from this caller.
     pub async fn get_contract(&self, service: &str) -> Result<PublishedContract, CallError> {
         self.ask("GetContract", &pb::GetContractRequest { service: service.to_owned() }).await
+    }
+
+    /// How the grants that this caller may use stand with the gateway that answers.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn limits(&self) -> Result<Vec<GrantUsage>, CallError> {
+        let answer: pb::MyLimitsResponse = self.ask("MyLimits", &pb::MyLimitsRequest {}).await?;
+        Ok(answer.grants)
     }
 
     /// The receipt of one of this caller's calls, named by its entry ([`crate::Ending::entry`]). It is read, not yet verified:

@@ -32,6 +32,7 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/reload", post(reload))
+        .route("/limits/{grant}/reset", post(reset_limits))
         .route("/traces", get(traces))
         .route("/traces/{id}", get(trace))
         .with_state(admin)
@@ -60,6 +61,17 @@ async fn reload(State(admin): State<Admin>) -> Response {
         Ok(Err(error)) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// Begins a grant's limits anew, at this gateway.
+async fn reset_limits(State(admin): State<Admin>, Path(grant): Path<String>) -> Response {
+    let unknown = || (StatusCode::NOT_FOUND, "no such grant\n").into_response();
+    let Ok(grant) = grant.parse() else { return unknown() };
+    if !admin.reloader.policy.load().limiter.reset(&grant) {
+        return unknown();
+    }
+    tracing::info!(%grant, "the limits of a grant begin anew");
+    "reset\n".into_response()
 }
 
 /// Query of `/traces`.

@@ -1,11 +1,13 @@
 //! `chapar.meta.v1.Meta`: what a caller may ask: who it is, what it may call, what it could ask for, and the
 //! receipts of its own calls.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chapar_contract::Method;
 use chapar_evidence::Log;
-use chapar_model::Clock;
+use chapar_limit::{Limiter, Standing, Usage};
+use chapar_model::{Clock, GrantId};
 use chapar_registry::{Registry, Subsystem};
 use tonic::{Request, Response, Status};
 
@@ -23,6 +25,7 @@ pub(crate) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/
 /// Answers from the registry and the evidence log.
 pub(crate) struct Meta {
     pub(crate) registry: Arc<Registry>,
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) log: Log,
     pub(crate) clock: Clock,
 }
@@ -85,6 +88,17 @@ impl pb::meta_server::Meta for Meta {
         }))
     }
 
+    async fn my_limits(&self, request: Request<pb::MyLimitsRequest>) -> Result<Response<pb::MyLimitsResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut grants = BTreeMap::new();
+        for right in self.registry.rights(&caller.id, self.clock.now()) {
+            let grant = &right.permit.grant.id;
+            let behalf = right.on_behalf_of.map(ToString::to_string).unwrap_or_default();
+            grants.entry((grant, behalf.clone())).or_insert_with(|| self.grant_usage(grant, behalf));
+        }
+        Ok(Response::new(pb::MyLimitsResponse { grants: grants.into_values().flatten().collect() }))
+    }
+
     async fn get_receipt(
         &self,
         request: Request<pb::GetReceiptRequest>,
@@ -110,6 +124,23 @@ fn known(method: &Method) -> pb::KnownMethod {
 }
 
 impl Meta {
+    fn grant_usage(&self, grant: &GrantId, on_behalf_of: String) -> Option<pb::GrantUsage> {
+        let Usage { limits, admitted, since } = self.limiter.usage(grant)?;
+        let since = self.clock.now().checked_sub(since.elapsed()).unwrap_or(self.clock.now());
+        let since = since.round(jiff::Unit::Second).unwrap_or(since).to_string();
+        let refused = limits.iter().map(|limit| limit.refused).sum();
+        let limits = limits.into_iter().map(|Standing { kind, limit, most, used, left, refused }| pb::LimitUsage {
+            kind: kind.as_str().to_owned(),
+            limit,
+            most,
+            used,
+            left,
+            refused,
+        });
+        let limits = limits.collect();
+        Some(pb::GrantUsage { grant: grant.to_string(), on_behalf_of, limits, admitted, refused, since })
+    }
+
     /// The two ends of a call, and the member whose right was used.
     fn is_party(&self, caller: &Subsystem, record: &chapar_evidence::Record) -> bool {
         let member = caller.id.member().as_str();

@@ -23,7 +23,7 @@ use crate::upstream::Upstreams;
 /// What the gateway goes by.
 pub(crate) struct Policy {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) limiter: Limiter,
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) upstreams: Upstreams,
     /// The gateway's own services: health, reflection, meta.
     pub(crate) own: Routes,
@@ -58,8 +58,8 @@ impl Policy {
     }
 
     fn new(registry: Registry, limiter: Limiter, upstreams: Upstreams, own: Own) -> Result<Self, Error> {
-        let registry = Arc::new(registry);
-        let own = own_services(&registry, own)?;
+        let (registry, limiter) = (Arc::new(registry), Arc::new(limiter));
+        let own = own_services(&registry, &limiter, own)?;
         Ok(Self { registry, limiter, upstreams, own })
     }
 
@@ -80,11 +80,11 @@ fn limits(registry: &Registry) -> impl Iterator<Item = (chapar_model::GrantId, c
     registry.grants().map(|grant| (grant.id.clone(), grant.limits()))
 }
 
-fn own_services(registry: &Arc<Registry>, own: Own) -> Result<Routes, Error> {
+fn own_services(registry: &Arc<Registry>, limiter: &Arc<Limiter>, own: Own) -> Result<Routes, Error> {
     use tonic_reflection::pb::{v1, v1alpha};
     let Own { clock, log, health } = own;
     let directory = Arc::new(Directory::new(Arc::clone(registry), clock.clone(), meta::DESCRIPTORS)?);
-    let meta = Meta { registry: Arc::clone(registry), log, clock };
+    let meta = Meta { registry: Arc::clone(registry), limiter: Arc::clone(limiter), log, clock };
     Ok(Routes::new(meta::pb::meta_server::MetaServer::new(meta))
         .add_service(v1::server_reflection_server::ServerReflectionServer::new(Reflection(Arc::clone(&directory))))
         .add_service(v1alpha::server_reflection_server::ServerReflectionServer::new(Reflection(directory)))

@@ -4,6 +4,8 @@
 
 mod fair;
 mod limiter;
+mod usage;
 
 pub use fair::{Bounds, Charge, Fair, Ticket, Turn, Waiting};
 pub use limiter::{Admission, Denied, Limiter};
+pub use usage::{Kind, Standing, Usage};

@@ -4,14 +4,18 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use chapar_model::{GrantId, Limits, Rate};
+use governor::clock::Reference as _;
 use governor::clock::{Clock, DefaultClock};
-use governor::middleware::NoOpMiddleware;
+use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+
+use crate::usage::{Kind, Standing, Usage};
 
 /// The limits of every grant. `C` is the monotonic clock; tests bring their own.
 pub struct Limiter<C: Clock = DefaultClock> {
@@ -21,13 +25,28 @@ pub struct Limiter<C: Clock = DefaultClock> {
 
 struct Gate<C: Clock> {
     limits: Limits,
-    rate: Option<Meter<C>>,
+    period: ArcSwap<Period<C>>,
     places: Option<Places>,
 }
 
+/// What counts since the grant's first load, or since its reset.
+struct Period<C: Clock> {
+    since: Instant,
+    rate: Option<Meter<C>>,
+    admitted: AtomicU64,
+    over_rate: AtomicU64,
+    over_places: AtomicU64,
+}
+
 struct Meter<C: Clock> {
-    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
+    limiter: RateLimiter<NotKeyed, InMemoryState, C, StateInformationMiddleware>,
     text: String,
+    burst: u32,
+    interval: Duration,
+    began: C::Instant,
+    /// For whoever asks, never for a decision: milliseconds since `began` when a call last passed, above the calls that
+    /// were left then.
+    last: AtomicU64,
 }
 
 struct Places {
@@ -100,8 +119,13 @@ impl<C: Clock + Clone> Limiter<C> {
     pub fn admit(&self, grant: &GrantId) -> Result<Admission, Denied> {
         let gate = self.gates.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
         // The place first: it can be given back if the rate says no, a token cannot.
-        let admission = gate.places.as_ref().map_or(Ok(Admission { taken: None }), Places::take)?;
-        gate.rate.as_ref().map_or(Ok(()), Meter::check)?;
+        let period = gate.period.load();
+        let admission = gate.place(&period)?;
+        if let Some(denied) = period.rate.as_ref().and_then(|rate| rate.check().err()) {
+            period.over_rate.fetch_add(1, Ordering::Relaxed);
+            return Err(denied);
+        }
+        period.admitted.fetch_add(1, Ordering::Relaxed);
         Ok(admission)
     }
 }
@@ -114,15 +138,56 @@ impl<C: Clock + Clone> Limiter<C> {
     /// As [`Limiter::admit`], but never for the rate.
     pub fn admit_again(&self, grant: &GrantId) -> Result<Admission, Denied> {
         let gate = self.gates.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
-        gate.places.as_ref().map_or(Ok(Admission { taken: None }), Places::take)
+        gate.place(&gate.period.load())
+    }
+
+    /// How `grant` stands now. Nothing of one that the limiter does not know.
+    pub fn usage(&self, grant: &GrantId) -> Option<Usage> {
+        let gate = self.gates.get(grant)?;
+        let period = gate.period.load();
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let rate = period.rate.as_ref().map(|rate| {
+            let (most, left) = (u64::from(rate.burst), u64::from(rate.left()));
+            let (limit, refused) = (rate.text.clone(), count(&period.over_rate));
+            Standing { kind: Kind::Rate, limit, most, used: most - left, left, refused }
+        });
+        let concurrent = gate.places.as_ref().map(|places| {
+            let (most, used) = (u64::from(places.most), u64::from(places.taken.load(Ordering::Relaxed)));
+            let (limit, refused) = (format!("{most} at once"), count(&period.over_places));
+            Standing { kind: Kind::Concurrent, limit, most, used, left: most.saturating_sub(used), refused }
+        });
+        let limits = rate.into_iter().chain(concurrent).collect();
+        Some(Usage { limits, admitted: count(&period.admitted), since: period.since })
+    }
+
+    /// Begins `grant` anew: nothing is used of its rate, and nothing counted. Calls that run keep their places. Whether the limiter
+    /// knows it.
+    pub fn reset(&self, grant: &GrantId) -> bool {
+        let gate = self.gates.get(grant);
+        gate.inspect(|gate| gate.period.store(Arc::new(Period::new(&gate.limits, &self.clock)))).is_some()
     }
 }
 
 impl<C: Clock + Clone> Gate<C> {
     fn new(limits: Limits, clock: &C) -> Self {
-        let rate = limits.rate.map(|rate| Meter::new(rate, limits.burst, clock.clone()));
+        let period = ArcSwap::from_pointee(Period::new(&limits, clock));
         let places = limits.concurrent.map(|most| Places { most: most.get(), taken: Arc::default() });
-        Self { limits, rate, places }
+        Self { limits, period, places }
+    }
+
+    fn place(&self, period: &Period<C>) -> Result<Admission, Denied> {
+        let taken = self.places.as_ref().map_or(Ok(Admission { taken: None }), Places::take);
+        taken.inspect_err(|_| {
+            period.over_places.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+}
+
+impl<C: Clock + Clone> Period<C> {
+    fn new(limits: &Limits, clock: &C) -> Self {
+        let rate = limits.rate.map(|rate| Meter::new(rate, limits.burst, clock.clone()));
+        let (admitted, over_rate, over_places) = Default::default();
+        Self { since: Instant::now(), rate, admitted, over_rate, over_places }
     }
 }
 
@@ -141,12 +206,33 @@ impl<C: Clock> Meter<C> {
         let burst = burst.unwrap_or(rate.calls());
         // `Rate` has no empty interval, so the fallback, one call a second, is never taken.
         let quota = Quota::with_period(rate.interval()).unwrap_or(Quota::per_second(NonZeroU32::MIN));
-        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock);
-        Self { limiter, text: format!("{rate}, burst {burst}") }
+        let began = clock.now();
+        let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock).with_middleware();
+        let (text, last) = (format!("{rate}, burst {burst}"), AtomicU64::new(u64::from(burst.get())));
+        Self { limiter, text, burst: burst.get(), interval: rate.interval(), began, last }
+    }
+
+    /// Milliseconds since it began, of which the upper half of `last` holds the lower 32 bits.
+    fn millis(&self) -> u32 {
+        let nanos = self.limiter.clock().now().duration_since(self.began).as_u64();
+        (nanos / 1_000_000) as u32
+    }
+
+    /// Calls that would pass now.
+    fn left(&self) -> u32 {
+        let last = self.last.load(Ordering::Relaxed);
+        let (then, left) = ((last >> 32) as u32, last as u32);
+        let passed = Duration::from_millis(self.millis().wrapping_sub(then).into());
+        let back = u32::try_from(passed.as_nanos() / self.interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+        left.saturating_add(back).min(self.burst)
     }
 
     fn check(&self) -> Result<(), Denied> {
-        self.limiter.check().map_err(|until| {
+        let passed = self.limiter.check().map(|state| {
+            let left = u64::from(state.remaining_burst_capacity());
+            self.last.store(u64::from(self.millis()) << 32 | left, Ordering::Relaxed);
+        });
+        passed.map_err(|until| {
             let wait = until.wait_time_from(self.limiter.clock().now());
             let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1);
             Denied::Rate { retry_after: Duration::from_millis(millis), limit: self.text.clone() }
@@ -258,6 +344,31 @@ mod tests {
     fn a_grant_that_the_limiter_does_not_know_is_denied() {
         let (limiter, _) = limiter(Limits::default());
         assert_eq!(limiter.admit(&"another".parse().unwrap()).unwrap_err(), Denied::Concurrency { limit: 0 });
+    }
+
+    #[test]
+    fn what_is_used_left_and_refused_is_told_and_a_reset_begins_anew() {
+        let (limiter, clock) = limiter(limits("1/s", 3, 2));
+        let held = [limiter.admit(&grant()).unwrap(), limiter.admit(&grant()).unwrap()];
+        assert!(limiter.admit(&grant()).is_err(), "over the places");
+        drop(held);
+        drop(limiter.admit(&grant()).unwrap());
+        assert!(limiter.admit(&grant()).is_err(), "over the rate");
+        let told = |limiter: &Limiter<FakeRelativeClock>| {
+            let usage = limiter.usage(&grant()).unwrap();
+            let of = |limit: &Standing| (limit.kind.as_str(), limit.most, limit.used, limit.left, limit.refused);
+            (usage.admitted, usage.limits.iter().map(of).collect::<Vec<_>>())
+        };
+        assert_eq!(told(&limiter), (3, vec![("rate", 3, 3, 0, 1), ("concurrent", 2, 0, 2, 1)]));
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(told(&limiter).1[0], ("rate", 3, 1, 2, 1));
+
+        assert!(limiter.reset(&grant()));
+
+        assert_eq!(told(&limiter), (0, vec![("rate", 3, 0, 3, 0), ("concurrent", 2, 0, 2, 0)]));
+        assert!((0..3).all(|_| limiter.admit(&grant()).is_ok()));
+        let another = "another".parse().unwrap();
+        assert!(!limiter.reset(&another) && limiter.usage(&another).is_none());
     }
 
     #[test]

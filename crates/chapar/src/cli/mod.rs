@@ -14,6 +14,7 @@ mod exit;
 mod explain;
 mod fields;
 mod gateway;
+mod limits;
 mod list;
 mod names;
 mod options;
@@ -53,6 +54,8 @@ enum Command {
     List(list::Args),
     Describe(describe::Args),
     Whoami(whoami::Args),
+    #[command(subcommand)]
+    Limits(limits::Command),
     #[command(subcommand)]
     Evidence(evidence::Command),
     Explain(explain::Args),
@@ -100,6 +103,7 @@ async fn run(command: Command) -> Outcome {
         Command::List(args) => list::run(args).await,
         Command::Describe(args) => describe::run(args).await,
         Command::Whoami(args) => whoami::run(args).await,
+        Command::Limits(command) => limits::run(command).await,
         Command::Evidence(command) => evidence::run(command).await,
         Command::Explain(args) => explain::run(&args),
         Command::Pki(command) => pki::run(command),

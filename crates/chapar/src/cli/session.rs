@@ -126,6 +126,11 @@ impl Session {
         Ok(rights.methods)
     }
 
+    /// How this identity's grants stand with the gateway: `{"grants": […]}`.
+    pub(super) async fn limits(&mut self) -> Result<serde_json::Value, Failure> {
+        Ok(answer::disclosed_fields(&self.ask("MyLimits", |_| {}).await?, &[]))
+    }
+
     /// Whom the gateway takes this identity for.
     pub(super) async fn whoami(&mut self) -> Result<serde_json::Value, Failure> {
         Ok(answer::set_fields(&self.ask("WhoAmI", |_| {}).await?))
