@@ -15,6 +15,7 @@ const TABLE: &[(&str, [&str; 4])] = &[
     ("chapar.meta.v1.Meta/GetContract", ["IDENTITY_UNKNOWN", "NOT_FOUND", "NOT_FOUND", "closed"]),
     ("chapar.meta.v1.Meta/GetReceipt", ["IDENTITY_UNKNOWN", "NOT_FOUND", "NOT_FOUND", "closed"]),
     ("chapar.meta.v1.Meta/ListServices", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
+    ("chapar.meta.v1.Meta/MyLimits", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
     ("chapar.meta.v1.Meta/WhoAmI", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
     ("civil.v1.CivilRegistry/GetPerson", ["IDENTITY_UNKNOWN", "SUSPENDED", "NOT_GRANTED", "closed"]),
     ("civil.v1.CivilRegistry/ListChildren", ["IDENTITY_UNKNOWN", "SUSPENDED", "NOT_GRANTED", "closed"]),
