@@ -5,6 +5,7 @@ mod architecture;
 mod attempts;
 mod bad_input;
 mod bench;
+mod compression;
 mod config;
 mod evidence;
 mod fair;

@@ -1,7 +1,11 @@
 //! Server streaming: an opening record before the first byte, a closing one before the status.
 
-use chapar_tests::Bus;
+use std::time::Duration;
+
+use chapar_evidence::Kind;
 use chapar_tests::people::{OMID, ZAHRA};
+use chapar_tests::{Agency, Ask, Bus, Caller};
+use futures_util::future::join_all;
 
 const LIST_CHILDREN: &str = "civil.v1.CivilRegistry/ListChildren";
 
@@ -64,6 +68,65 @@ async fn a_stream_without_rows_is_ok_and_recorded() {
 
     assert_eq!(none.messages(), 0);
     assert_eq!(bus.records().await.len(), 2);
+}
+
+fn list_children(caller: &Caller) -> Ask {
+    caller.ask(LIST_CHILDREN).purpose("benefit.eligibility").field("national_id", ZAHRA)
+}
+
+#[tokio::test]
+async fn streams_that_take_all_of_the_log_s_slots_are_refused_and_do_not_stop_the_gateway() {
+    let endless = Agency::streaming_without_end(ZAHRA);
+    let bus = Bus::builder().agency(endless).setting("max_calls = 8").evidence("queue = 16").start().await;
+    let welfare = bus.welfare().await;
+    let begun = join_all((0..24).map(|_| list_children(&welfare).open())).await;
+    let begun: Vec<_> = begun.into_iter().map(Result::unwrap).collect();
+    let (running, refused): (Vec<_>, Vec<_>) =
+        begun.into_iter().partition(|answer| !answer.headers().contains_key("grpc-status"));
+    assert!(!running.is_empty() && running.len() <= 8, "{} of 24 run", running.len());
+    assert!(refused.iter().all(|answer| answer.headers()["grpc-status"] == "14"), "the others may come back");
+
+    drop((running, refused));
+    let answered = async {
+        while list_children(&welfare).open().await.unwrap().headers().contains_key("grpc-status") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), answered).await.expect("the slots come back");
+}
+
+#[tokio::test]
+async fn each_stream_ends_exactly_once_whenever_its_caller_leaves() {
+    let bus = Bus::builder()
+        .agency(Agency::streaming_without_end(ZAHRA))
+        .edit("gov/civil-registry.toml", |text| {
+            text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "")
+        })
+        .start()
+        .await;
+    let welfare = bus.welfare().await;
+    let leave_after = |micros: u64| {
+        let asked = list_children(&welfare).open();
+        async move {
+            let answered = tokio::time::timeout(Duration::from_micros(micros), asked).await;
+            drop(answered);
+        }
+    };
+    for round in 0..20 {
+        join_all((0..10).map(|call| leave_after(300 + 100 * call + 37 * round))).await;
+    }
+
+    let is_ended = |records: &[chapar_evidence::Record]| {
+        let of = |kind| records.iter().filter(|record| record.kind() == kind).count();
+        of(Kind::Open) == of(Kind::Close)
+    };
+    let records = bus.records_when(|records| records.len() > 20 && is_ended(records)).await;
+    let mut closed: Vec<u64> =
+        records.iter().filter(|record| record.kind() == Kind::Close).map(|record| record.opening).collect();
+    closed.sort_unstable();
+    closed.dedup();
+    let opened = records.iter().enumerate().filter(|(_, record)| record.kind() == Kind::Open);
+    assert!(opened.map(|(index, _)| index as u64).eq(closed), "each opening has one closing that names it");
 }
 
 #[tokio::test]

@@ -58,19 +58,27 @@ impl Gate {
 #[derive(Clone)]
 enum Behaviour {
     Message(Vec<u8>),
+    /// These bytes as the body, under this `grpc-encoding`.
+    Framed(Bytes, &'static str),
     Endless(Vec<u8>),
     Status(i32, &'static str),
     Hang,
 }
 
-/// The headers of every request that came.
+/// Every request that came.
 #[derive(Clone, Default)]
-pub struct Seen(Arc<Mutex<Vec<(String, HeaderMap)>>>);
+pub struct Seen(Arc<Mutex<Vec<Request<Bytes>>>>);
 
 impl Seen {
     /// Those of the last call.
     pub fn last(&self) -> HeaderMap {
         self.calls().pop().expect("a call came")
+    }
+
+    /// The body of the last call, as it came.
+    pub fn last_body(&self) -> Bytes {
+        let seen = self.0.lock();
+        seen.iter().rev().find(|request| is_call(request)).expect("a call came").body().clone()
     }
 
     /// How many calls came.
@@ -80,7 +88,7 @@ impl Seen {
 
     /// How many requests came of one path.
     pub fn count_of(&self, path: &str) -> usize {
-        self.0.lock().iter().filter(|(called, _)| called == path).count()
+        self.0.lock().iter().filter(|request| request.uri().path() == path).count()
     }
 
     /// Whose calls came, in this order.
@@ -94,9 +102,12 @@ impl Seen {
     /// The gateway also asks for the health, which is no call.
     fn calls(&self) -> Vec<HeaderMap> {
         let seen = self.0.lock();
-        let calls = seen.iter().filter(|(path, _)| !path.starts_with("/grpc.health.v1."));
-        calls.map(|(_, headers)| headers.clone()).collect()
+        seen.iter().filter(|request| is_call(request)).map(|request| request.headers().clone()).collect()
     }
+}
+
+fn is_call(request: &Request<Bytes>) -> bool {
+    !request.uri().path().starts_with("/grpc.health.v1.")
 }
 
 fn encode(message: &str, json: serde_json::Value) -> Vec<u8> {
@@ -118,6 +129,11 @@ impl Agency {
     /// A message with these bytes.
     pub fn answering_bytes(message: &[u8]) -> Self {
         Self::with(Behaviour::Message(message.to_vec()))
+    }
+
+    /// A body of these bytes, framed already, whose messages are said to be in `encoding`.
+    pub fn answering_framed(body: Vec<u8>, encoding: &'static str) -> Self {
+        Self::with(Behaviour::Framed(body.into(), encoding))
     }
 
     /// The same `Child` for as long as anyone listens.
@@ -186,7 +202,9 @@ impl Agency {
             async move {
                 let path = request.uri().path().to_owned();
                 if agency.remembers {
-                    agency.seen.0.lock().push((path.clone(), request.headers().clone()));
+                    let (parts, body) = request.into_parts();
+                    let collected = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                    agency.seen.0.lock().push(Request::from_parts(parts, collected));
                 }
                 if let Some(gate) = agency.gate.as_ref().filter(|_| path.starts_with("/civil.")) {
                     gate.came.cancel();
@@ -203,7 +221,12 @@ impl Agency {
         let mut response = match &self.answer {
             _ if path == WATCH && !self.serving => Response::new(not_serving()),
             Behaviour::Hang => std::future::pending().await,
-            Behaviour::Message(message) => Response::new(messages(vec![message.clone()])),
+            Behaviour::Message(message) => Response::new(messages(vec![frame::encode(message.clone().into())])),
+            Behaviour::Framed(body, encoding) => {
+                let mut response = Response::new(messages(vec![body.clone()]));
+                response.headers_mut().insert("grpc-encoding", HeaderValue::from_static(encoding));
+                response
+            }
             Behaviour::Endless(message) => Response::new(endless(frame::encode(message.clone().into()))),
             Behaviour::Status(code, message) => {
                 let mut response = Response::new(messages(Vec::new()));
@@ -217,8 +240,8 @@ impl Agency {
     }
 }
 
-fn messages(messages: Vec<Vec<u8>>) -> Body {
-    let data = messages.into_iter().map(|message| Ok(Frame::data(frame::encode(message.into()))));
+fn messages(framed: Vec<Bytes>) -> Body {
+    let data = framed.into_iter().map(|framed| Ok(Frame::data(framed)));
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let frames: Vec<Result<Frame<Bytes>, Infallible>> = data.chain([Ok(Frame::trailers(trailers))]).collect();

@@ -39,6 +39,7 @@ pub struct Builder {
     joining: bool,
     contracts: Vec<String>,
     settings: String,
+    evidence_settings: String,
 }
 
 enum Database {
@@ -95,6 +96,7 @@ impl Bus {
             joining: false,
             contracts: vec!["civil".to_owned()],
             settings: String::new(),
+            evidence_settings: String::new(),
         }
     }
 
@@ -380,6 +382,13 @@ impl Builder {
         self
     }
 
+    /// Another line in `[evidence]` of `gateway.toml`.
+    pub fn evidence(mut self, line: &str) -> Self {
+        self.evidence_settings += line;
+        self.evidence_settings.push('\n');
+        self
+    }
+
     /// Starts the bus.
     pub async fn start(self) -> Bus {
         self.try_start().await.unwrap_or_else(|error| panic!("the bus starts: {error}"))
@@ -442,7 +451,13 @@ impl Builder {
         }
         std::fs::write(
             root.join("gateway.toml"),
-            gateway_toml(self.listen, self.evidence.as_deref().unwrap_or("evidence"), &self.contracts, &self.settings),
+            gateway_toml(
+                self.listen,
+                self.evidence.as_deref().unwrap_or("evidence"),
+                &self.contracts,
+                &self.settings,
+                &self.evidence_settings,
+            ),
         )
         .expect("gateway.toml");
         let at = |name: &str| root.join(name);
@@ -551,7 +566,13 @@ url = "sqlite:civil.db"
     )
 }
 
-fn gateway_toml(listen: SocketAddr, evidence: &str, contracts: &[String], settings: &str) -> String {
+fn gateway_toml(
+    listen: SocketAddr,
+    evidence: &str,
+    contracts: &[String],
+    settings: &str,
+    evidence_settings: &str,
+) -> String {
     let folder = |name: &String| format!("\"{}\"", repository().join("proto").join(name).display());
     let contracts: Vec<String> = contracts.iter().map(folder).collect();
     format!(
@@ -569,7 +590,7 @@ origin           = "test.lorestan.example/evidence"
 signing_key      = "evidence.key"
 period_key       = "period.key"
 checkpoint_every = "200ms"
-"#,
+{evidence_settings}"#,
         contracts.join(", ")
     )
 }

@@ -72,6 +72,17 @@ pub enum Error {
     Unavailable(#[from] Unavailable),
 }
 
+/// Why there is no slot for a record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum NoSlot {
+    /// As many records as [`Config::queue`] wait for the disk, or calls hold their slots.
+    #[error("the evidence log's queue is full")]
+    Full,
+    /// The log can no longer be written.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
 /// The log cannot take an entry: a write has failed and will not be retried, or the log is closed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the evidence log cannot be written")]

@@ -23,10 +23,10 @@ mod writer;
 mod tests;
 
 pub use chapar_tlog::{Checkpoint, VerifierKey};
-pub use config::{Config, Error, Unavailable};
+pub use config::{Config, Error, NoSlot, Unavailable};
 pub use draft::Draft;
 pub use keys::{check_keys, create_keys};
-pub use log::{Appended, Entry, Log, Slot};
+pub use log::{Appended, Entry, Log, Opening, Slot};
 pub use receipt::{Receipt, from_directory};
 pub use record::pb::{Kind, Record};
 pub use state::Commit;

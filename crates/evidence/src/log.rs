@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,9 +12,10 @@ use chapar_model::{CallId, Clock};
 use chapar_tlog::{Checkpoint, ProofFile, VerifierKey, inclusion_proof, leaf_hash, verify_inclusion};
 use parking_lot::Mutex;
 use prost::Message as _;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Config, Error, Unavailable};
+use crate::config::{Config, Error, NoSlot, Unavailable};
 use crate::draft::Draft;
 use crate::home::Home;
 use crate::keys::{self, PeriodKey};
@@ -24,7 +25,7 @@ use crate::record::pb::Record;
 use crate::recover;
 use crate::segment::read_entry;
 use crate::state::{Commit, Shared};
-use crate::writer::{Command, Writer};
+use crate::writer::{Command, StreamPart, Writer};
 
 /// Where a record stands in the log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,15 +91,21 @@ impl Log {
         Self { inner: Arc::clone(&self.inner), home: Some(Home::here()) }
     }
 
-    /// Waits for a place in the queue, so that whoever holds it can append without waiting, in `Drop` too.
+    /// Takes a slot in the writer's queue, at once or not at all; who holds it can append without waiting, in `Drop` too.
+    ///
+    /// There is no waiting here on purpose: a call that held one slot and waited for a second would, with enough others that
+    /// do the same, wait for ever.
     ///
     /// # Errors
-    /// [`Unavailable`] if the log can no longer be written.
-    pub async fn reserve(&self) -> Result<Slot, Unavailable> {
-        let permit = self.inner.commands.clone().reserve_owned().await.map_err(|_| Unavailable)?;
-        // Asked after the place is taken: a log that begins to close later waits for it.
+    /// [`NoSlot::Full`] while [`Config::queue`] slots are taken; [`NoSlot::Unavailable`] if the log can no longer be written.
+    pub fn reserve(&self) -> Result<Slot, NoSlot> {
+        let permit = self.inner.commands.clone().try_reserve_owned().map_err(|refused| match refused {
+            TrySendError::Full(_) => NoSlot::Full,
+            TrySendError::Closed(_) => NoSlot::Unavailable(Unavailable),
+        })?;
+        // Asked after the slot is taken: a log that begins to close later waits for it.
         if self.is_poisoned() || self.inner.shared.closing.load(Ordering::SeqCst) {
-            Err(Unavailable)
+            Err(NoSlot::Unavailable(Unavailable))
         } else {
             Ok(Slot { permit, home: self.home.clone() })
         }
@@ -257,7 +264,7 @@ async fn publish_every(log: Weak<Inner>, shared: Arc<Shared>, every: Duration) {
     }
 }
 
-/// A place in the log's queue.
+/// A slot in the writer's queue: room for one record.
 pub struct Slot {
     permit: mpsc::OwnedPermit<Command>,
     home: Option<Home>,
@@ -266,9 +273,47 @@ pub struct Slot {
 impl Slot {
     /// Hands a record over; never waits and never fails. The record is written also if the future is dropped.
     pub fn append<'a>(self, record: impl Into<Draft<'a>>) -> Appended {
+        self.send(record.into().encode(), None)
+    }
+
+    /// The same for the record that opens a stream. Its [`Opening`] names it in the record that closes the stream, also while
+    /// the opening is still on its way to the disk.
+    pub fn open<'a>(self, record: impl Into<Draft<'a>>) -> (Appended, Opening) {
+        let opening = Opening::default();
+        let appended = self.send(record.into().encode(), Some(StreamPart::Opening(opening.clone())));
+        (appended, opening)
+    }
+
+    /// The same for the record that closes the stream of `opening`; sets [`Draft::opening`]. Never written if the opening was
+    /// not.
+    pub fn close<'a>(self, opening: &Opening, record: impl Into<Draft<'a>>) -> Appended {
+        let record = record.into();
+        match opening.index() {
+            Some(index) => self.append(Draft { opening: index, ..record }),
+            None => self.send(record.encode(), Some(StreamPart::Closing(opening.clone()))),
+        }
+    }
+
+    fn send(self, entry: Vec<u8>, part: Option<StreamPart>) -> Appended {
         let (done, written) = oneshot::channel();
-        self.permit.send(Command::Append { entry: record.into().encode(), done, home: self.home });
+        self.permit.send(Command::Append { entry, part, done, home: self.home });
         Appended(written)
+    }
+}
+
+/// The record that opens a stream, by its index in the log once the writer has given it one. Clones are the same record.
+#[derive(Clone, Debug, Default)]
+pub struct Opening(Arc<OnceLock<u64>>);
+
+impl Opening {
+    /// 0-based; none before the writer has taken the record up.
+    pub fn index(&self) -> Option<u64> {
+        self.0.get().copied()
+    }
+
+    pub(crate) fn set(&self, index: u64) {
+        // Set once: an opening is one record.
+        self.0.set(index).ok();
     }
 }
 

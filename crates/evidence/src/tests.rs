@@ -70,14 +70,14 @@ fn record(log: &Log, kind: Kind) -> Record {
 
 async fn append(log: &Log, count: usize) {
     for _ in 0..count {
-        log.reserve().await.unwrap().append(&record(log, Kind::Unary)).await.unwrap();
+        log.reserve().unwrap().append(&record(log, Kind::Unary)).await.unwrap();
     }
 }
 
 async fn append_at_once(log: &Log, count: usize) {
     let mut waiting = Vec::new();
     for _ in 0..count {
-        waiting.push(log.reserve().await.unwrap().append(&record(log, Kind::Unary)));
+        waiting.push(log.reserve().unwrap().append(&record(log, Kind::Unary)));
     }
     for appended in waiting {
         appended.await.unwrap();
@@ -101,7 +101,7 @@ async fn entries_are_numbered_durable_and_read_back() {
     assert_eq!((log.size().await, log.record(2).await.unwrap().caller.as_str()), (3, "gov/welfare/benefits"));
     assert!(matches!(log.record(3).await, Err(Error::NoEntry(3))));
     log.close().await.unwrap();
-    assert!(log.reserve().await.is_err(), "a closed log takes nothing");
+    assert!(log.reserve().is_err(), "a closed log takes nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,9 +149,37 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 async fn a_record_is_written_also_when_no_one_waits_for_it() {
     let folder = Folder::new();
     let log = folder.open();
-    drop(log.reserve().await.unwrap().append(&record(&log, Kind::Unary)));
+    drop(log.reserve().unwrap().append(&record(&log, Kind::Unary)));
     append(&log, 1).await;
     assert_eq!(log.size().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_dropped_before_its_opening_is_on_disk_is_closed_all_the_same() {
+    let folder = Folder::new();
+    let log = folder.open();
+    append(&log, 3).await;
+    for _ in 0..100 {
+        let (slot, end) = (log.reserve().unwrap(), log.reserve().unwrap());
+        let (appended, opening) = slot.open(&record(&log, Kind::Open));
+        drop((appended, end.close(&opening, &record(&log, Kind::Close))));
+    }
+    log.close().await.unwrap();
+    for index in (3..203).step_by(2) {
+        let (opening, closing) = (log.record(index).await.unwrap(), log.record(index + 1).await.unwrap());
+        assert_eq!((opening.kind(), closing.kind(), closing.opening), (Kind::Open, Kind::Close, index));
+    }
+    verify::directory(&folder.log(), &folder.key).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_is_there_at_once_or_not_at_all() {
+    let folder = Folder::new();
+    let log = Log::open(Config { queue: 2, ..folder.config() }, Clock::system()).unwrap();
+    let slots = [log.reserve().unwrap(), log.reserve().unwrap()];
+    assert_eq!(log.reserve().err(), Some(NoSlot::Full));
+    drop(slots);
+    assert!(log.reserve().is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -299,7 +327,7 @@ async fn a_stream_left_open_is_closed_as_unknown_at_the_next_start() {
     let folder = Folder::new();
     let log = folder.open();
     append(&log, 1).await;
-    log.reserve().await.unwrap().append(&record(&log, Kind::Open)).await.unwrap();
+    log.reserve().unwrap().append(&record(&log, Kind::Open)).await.unwrap();
     log.close().await.unwrap();
     drop(log);
 

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Error, Unavailable};
 use crate::home::{Home, News};
-use crate::log::Entry;
+use crate::log::{Entry, Opening};
 use crate::publisher::Publisher;
 use crate::record::pb::{Kind, Record};
 use crate::segment::{Frame, MAX_ENTRY, SEGMENT_BYTES, Segment};
@@ -36,9 +36,17 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// What the writer is asked to do.
 pub(crate) enum Command {
     /// Write a record and tell its caller, by way of `home`.
-    Append { entry: Vec<u8>, done: Told, home: Option<Home> },
+    Append { entry: Vec<u8>, part: Option<StreamPart>, done: Told, home: Option<Home> },
     /// Write what is queued and what can still come, then end.
     Close(oneshot::Sender<()>),
+}
+
+/// A record that is one of a stream's two.
+pub(crate) enum StreamPart {
+    /// The first: its index is made known.
+    Opening(Opening),
+    /// The second, appended before the index of the first was known: it is filled in.
+    Closing(Opening),
 }
 
 /// Where a caller waits for its entry; dropped, it says [`Unavailable`].
@@ -72,7 +80,7 @@ impl Writer {
             gather(commands);
             while let Some(taken) = command {
                 match taken {
-                    Command::Append { entry, done, home } => group.add(entry, done, home),
+                    Command::Append { entry, part, done, home } => group.add(entry, part, done, home),
                     Command::Close(done) => closing = Some((done, Instant::now() + CLOSE_WAIT)),
                 }
                 command = if group.bytes.len() < GROUP_BYTES { commands.try_recv().ok() } else { None };
@@ -142,7 +150,7 @@ impl Writer {
                 latency_us: 0,
                 ..record
             };
-            group.add(close.encode_to_vec(), oneshot::channel().0, None);
+            group.add(close.encode_to_vec(), None, oneshot::channel().0, None);
         }
         self.write(group)
     }
@@ -182,6 +190,13 @@ fn gather(commands: &mpsc::Receiver<Command>) {
     }
 }
 
+/// The closing record with the index of its opening, which came before it through the same queue. Nothing if the opening was
+/// refused: then there is no stream to close.
+fn closing(entry: &[u8], opening: &Opening) -> Option<Vec<u8>> {
+    let record = Record::decode(entry).ok()?;
+    Some(Record { opening: opening.index()?, ..record }.encode_to_vec())
+}
+
 /// Entries that go to disk together.
 struct Group {
     /// Index of the first.
@@ -202,10 +217,17 @@ impl Group {
         Self { first, bytes: Vec::new(), entries: Vec::new() }
     }
 
-    fn add(&mut self, entry: Vec<u8>, done: Told, home: Option<Home>) {
-        if entry.is_empty() || entry.len() > MAX_ENTRY {
+    fn add(&mut self, entry: Vec<u8>, part: Option<StreamPart>, done: Told, home: Option<Home>) {
+        let entry = match &part {
+            Some(StreamPart::Closing(opening)) => closing(&entry, opening),
+            _ => Some(entry),
+        };
+        let Some(entry) = entry.filter(|entry| (1..=MAX_ENTRY).contains(&entry.len())) else {
             done.send(Err(Unavailable)).ok();
             return;
+        };
+        if let Some(StreamPart::Opening(opening)) = part {
+            opening.set(self.first + self.entries.len() as u64);
         }
         let offset = self.bytes.len() as u64;
         Frame { group: self.first, entry: &entry }.put(&mut self.bytes);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use crate::refusal::DEFAULT_HELP;
 
@@ -43,9 +44,9 @@ pub struct Serving {
     /// The largest message, either way: `"512KiB"`. 1 KiB to 16 MiB, default 1 MiB.
     #[serde(default = "default_max_message", deserialize_with = "bytes")]
     pub max_message: usize,
-    /// Calls served at once before more are refused as `OVERLOADED`. Default 4096.
+    /// Calls served at once, streams until their end, before more are refused as `OVERLOADED`. 1 to 1,000,000, default 4096.
     #[serde(default = "default_max_calls")]
-    pub max_calls: usize,
+    pub max_calls: Spanned<usize>,
     /// The most memory that the process should hold, e.g. `"512MiB"`; from 85 % of it on, new calls are refused as `OVERLOADED`.
     /// Default: no ceiling.
     #[serde(default, deserialize_with = "ceiling")]
@@ -76,12 +77,12 @@ pub struct Evidence {
     pub signing_key: PathBuf,
     /// File with the period's key for pseudonyms and salts: 32 bytes in hexadecimal.
     pub period_key: PathBuf,
-    /// Time between checkpoints while the log grows. Default `"1s"`.
-    #[serde(default = "default_checkpoint", with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    /// Time between checkpoints while the log grows: `"10ms"` to `"1h"`, default `"1s"`.
+    #[serde(default = "default_checkpoint", deserialize_with = "checkpoint_every")]
     pub checkpoint_every: Duration,
-    /// Calls that may wait for the disk at once. Default 8192.
-    #[serde(default = "default_queue")]
-    pub queue: usize,
+    /// Records that may wait for the disk at once. A call takes room for one, a stream for two, before anything is sent on its
+    /// behalf, so at least twice `max_calls`. Default: twice `max_calls`.
+    pub queue: Option<Spanned<usize>>,
 }
 
 /// `[telemetry]`: where traces go. The admin listener shows the kept ones and the metrics.
@@ -137,10 +138,13 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let mut config: Self = toml::from_str(&text).map_err(|error| {
-            let (line, column) = error.span().map_or((1, 1), |span| line_and_column(&text, span.start));
-            ConfigError::Parse { path: path.to_owned(), line, column, message: error.message().to_owned() }
-        })?;
+        let wrong = |offset: usize, message: String| {
+            let (line, column) = line_and_column(&text, offset);
+            ConfigError::Parse { path: path.to_owned(), line, column, message }
+        };
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
+        config.check().map_err(|(offset, message)| wrong(offset, message))?;
         let base = path.parent().unwrap_or(Path::new(""));
         let serving = &mut config.gateway;
         serving.identity.resolve(base);
@@ -157,6 +161,42 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+impl Config {
+    /// Settings that cannot work, alone or with one another: where, and why.
+    fn check(&self) -> Result<(), (usize, String)> {
+        let max_calls = &self.gateway.max_calls;
+        if !(1..=MAX_CALLS).contains(max_calls.get_ref()) {
+            return Err((max_calls.span().start, format!("`max_calls` is from 1 to {MAX_CALLS}")));
+        }
+        let needed = 2 * max_calls.get_ref();
+        match &self.evidence.queue {
+            Some(queue) if *queue.get_ref() < needed => {
+                let message = format!(
+                    "`queue` is at least twice `max_calls`, {needed} here: each call takes room for its record, a stream for two"
+                );
+                Err((queue.span().start, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Records that may wait for the disk at once.
+    pub fn evidence_queue(&self) -> usize {
+        let default = 2 * self.gateway.max_calls.get_ref();
+        self.evidence.queue.as_ref().map_or(default, |queue| *queue.get_ref())
+    }
+}
+
+/// The largest `max_calls`: a call takes some 20 KiB, so that this is 20 GiB.
+const MAX_CALLS: usize = 1_000_000;
+
+fn checkpoint_every<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let every = jiff::fmt::serde::unsigned_duration::friendly::compact::required::deserialize(deserializer)?;
+    let bounds = Duration::from_millis(10)..=Duration::from_secs(3600);
+    let wrong = || serde::de::Error::custom("`checkpoint_every` is from 10ms to 1h");
+    bounds.contains(&every).then_some(every).ok_or_else(wrong)
 }
 
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
@@ -201,8 +241,8 @@ fn default_max_message() -> usize {
     1 << 20
 }
 
-fn default_max_calls() -> usize {
-    4096
+fn default_max_calls() -> Spanned<usize> {
+    Spanned::new(0..0, 4096)
 }
 
 fn share<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
@@ -220,10 +260,6 @@ fn default_drain() -> Duration {
 
 fn default_checkpoint() -> Duration {
     Duration::from_secs(1)
-}
-
-fn default_queue() -> usize {
-    8192
 }
 
 fn default_keep() -> usize {
@@ -277,6 +313,32 @@ checkpoint_every = "700ms"
             }
             other => panic!("{other}"),
         }
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_with_their_line() {
+        let at = |after: &str, line: &str| WHOLE.replace(after, &format!("{after}\n{line}"));
+        let drain = "drain = \"2s\"";
+        let period = "period_key = \"period.key\"";
+        let cases = [
+            (at(drain, "max_calls = 0"), 10, "`max_calls` is from 1"),
+            (at(drain, "max_calls = 18446744073709551615"), 10, "max_calls"),
+            (at(period, "queue = 8"), 16, "`queue` is at least twice `max_calls`, 8192 here"),
+            (at(period, "queue = 7").replace(drain, "max_calls = 4"), 16, "8 here"),
+            (WHOLE.replace("700ms", "0s"), 16, "`checkpoint_every` is from 10ms"),
+            (WHOLE.replace("700ms", "2h"), 16, "`checkpoint_every` is from 10ms"),
+        ];
+        for (text, wanted, words) in cases {
+            match load(&text).unwrap_err() {
+                ConfigError::Parse { line, message, .. } => {
+                    assert!(line == wanted && message.contains(words), "{line}: {message}");
+                }
+                other => panic!("{other}"),
+            }
+        }
+        let small = load(&at(period, "queue = 8").replace(drain, "max_calls = 4")).unwrap();
+        assert_eq!(small.evidence_queue(), 8);
+        assert_eq!(load(WHOLE).unwrap().evidence_queue(), 8192);
     }
 
     #[test]

@@ -36,14 +36,12 @@ pub(crate) struct End<'a> {
     pub(crate) outcome: &'a str,
     pub(crate) messages: u64,
     pub(crate) response: Option<&'a Hash>,
-    /// Index of the record that a stream began with.
-    pub(crate) opening: u64,
 }
 
 impl<'a> End<'a> {
     /// The call disclosed nothing.
     pub(crate) fn refusal(outcome: &'a str) -> Self {
-        Self { kind: Kind::Refusal, outcome, messages: 0, response: None, opening: 0 }
+        Self { kind: Kind::Refusal, outcome, messages: 0, response: None }
     }
 }
 
@@ -78,9 +76,10 @@ impl Facts {
             withheld: fields.map_or(&[], |permit| &permit.withheld),
             messages: end.messages,
             outcome: end.outcome,
+            // Of a closing record the log fills it in.
+            opening: 0,
             latency_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             trace_id: &self.trace_id,
-            opening: end.opening,
             salt_hash: &self.salt_hash,
             attempt: self.attempt,
         })

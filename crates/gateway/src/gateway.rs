@@ -133,7 +133,7 @@ impl Gateway {
             observer: Observer { tracer: telemetry.tracer("chapar-gateway"), metrics: Arc::clone(&metrics) },
             help: serving.help.as_str().into(),
             memory: Pressure::default(),
-            overload: Arc::new(Overload::new(Arc::default(), serving.max_calls)),
+            overload: Arc::new(Overload::new(Arc::default(), *serving.max_calls.get_ref())),
             shed: Shed::new(&serving.help.as_str().into()),
             pipeline: Pipeline {
                 log: log.clone(),
@@ -289,6 +289,6 @@ fn evidence_config(config: &Config) -> chapar_evidence::Config {
         signing_key: evidence.signing_key,
         period_key: evidence.period_key,
         checkpoint_every: evidence.checkpoint_every,
-        queue: evidence.queue,
+        queue: config.evidence_queue(),
     }
 }

@@ -58,14 +58,14 @@ impl Overload {
 
     /// Lets in a call that came at `arrived`, now or after a moment, or not. `caller` is who the certificate names; strangers are
     /// one caller.
-    pub(crate) async fn enter(&self, caller: Option<&SubsystemId>, arrived: Instant) -> Option<Place> {
+    pub(crate) async fn enter(&self, caller: Option<&SubsystemId>, arrived: Instant) -> Option<LoadSlot> {
         let number = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let counted = Counted(Arc::clone(&self.in_flight));
         let mut lay = Some(arrived.elapsed());
         for _ in 0..=HOLDS {
             let verdict = self.gate.lock().enter(caller, lay.take(), Instant::now(), Fill::of(number, self.most));
             match verdict {
-                Verdict::Enter(usage) => return Some(Place { usage, _counted: counted }),
+                Verdict::Enter(usage) => return Some(LoadSlot { usage, _counted: counted }),
                 Verdict::Hold => tokio::time::sleep(HOLD.mul_f64(chance::half_to_one() * 4.0 / 3.0)).await,
                 Verdict::Refuse => return None,
             }
@@ -74,13 +74,13 @@ impl Overload {
     }
 }
 
-/// One of the calls in flight, counted until it is dropped.
-pub(crate) struct Place {
+/// One of the calls in flight, counted until it is dropped. A stream keeps it until its end.
+pub(crate) struct LoadSlot {
     usage: Arc<Usage>,
     _counted: Counted,
 }
 
-impl Drop for Place {
+impl Drop for LoadSlot {
     fn drop(&mut self) {
         self.usage.running.fetch_sub(1, Ordering::Relaxed);
         self.usage.all.fetch_sub(1, Ordering::Relaxed);

@@ -14,10 +14,10 @@ mod requests;
 mod route;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chapar_evidence::Log;
-use chapar_model::{CallId, Clock};
+use chapar_model::{CallId, Clock, Reason};
 use chapar_registry::Subsystem;
 use http::{HeaderMap, Response};
 use hyper::body::Incoming;
@@ -26,12 +26,17 @@ use tonic::body::Body;
 
 use crate::attempts::Attempts;
 use crate::observe::CallSpan;
+use crate::overload::LoadSlot;
 use crate::policy::Policy;
 use crate::record::OpenRecord;
 use crate::refusal::{Audience, Refusal};
 
 pub(crate) use forward::RETRY;
 pub(crate) use release::bus_headers;
+
+/// How long a refusal is held back for its record. It discloses nothing, so a slow disk does not keep it from its caller, who
+/// then hears of no entry.
+const REFUSAL_WAIT: Duration = Duration::from_millis(250);
 
 /// A request whose caller is known.
 pub(crate) struct Call {
@@ -44,6 +49,7 @@ pub(crate) struct Call {
     pub(crate) started: Instant,
     pub(crate) span: Arc<CallSpan>,
     pub(crate) audience: Audience,
+    pub(crate) slot: LoadSlot,
 }
 
 /// What the steps need besides the policy, shared by all calls.
@@ -60,12 +66,18 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Answers a call, or refuses it with exactly one reason. Either way the call is recorded before this returns.
     pub(crate) async fn answer(&self, policy: &Policy, call: Call) -> Result<Response<Body>, Refused> {
-        let mut record = OpenRecord::open(&self.log, &self.clock, &call, &policy.registry).await?;
+        let mut record = OpenRecord::open(&self.log, &self.clock, &call, &policy.registry)?;
         match self.run(policy, call, &mut record).await {
-            Ok(minimised) => Ok(release::release(record::record(minimised, record).await?, &self.streams)),
+            Ok(minimised) => {
+                // A disk that is slow is waited for no longer than a provider that is: the record stays, nothing is released.
+                let deadline = minimised.deadline().into();
+                let recorded = tokio::time::timeout_at(deadline, record::record(minimised, record)).await;
+                let recorded = recorded.map_err(|_| Refusal::from(Reason::DeadlineExceeded))?;
+                Ok(release::release(recorded?, &self.streams))
+            }
             Err(refusal) => {
-                let entry = record.refused(refusal.reason()).await;
-                Err(Refused { refusal, entry: entry.map(|entry| self.log.entry_name(entry)) })
+                let recorded = tokio::time::timeout(REFUSAL_WAIT, record.refused(refusal.reason())).await;
+                Err(Refused { refusal, entry: recorded.ok().flatten().map(|entry| self.log.entry_name(entry)) })
             }
         }
     }
@@ -83,7 +95,7 @@ impl Pipeline {
         };
         match tokio::time::timeout_at(deadline.into(), answered).await {
             Ok(result) => result,
-            Err(_) => Err(chapar_model::Reason::DeadlineExceeded.into()),
+            Err(_) => Err(Reason::DeadlineExceeded.into()),
         }
     }
 }

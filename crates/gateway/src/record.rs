@@ -2,21 +2,25 @@
 //! them; however the call ends, also when it is dropped, exactly one record of that end is appended.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use chapar_evidence::{Appended, Entry, Kind, Log, Slot, Unavailable};
+use chapar_evidence::{Appended, Entry, Kind, Log, NoSlot, Opening, Slot, Unavailable};
 use chapar_model::{Clock, Reason};
 use chapar_registry::{MethodEntry, Permit, Registry};
 
 use crate::commitment::{self, Commitment, RequestDigest};
 use crate::facts::{End, Facts};
 use crate::metadata::Metadata;
-use crate::pipeline::Call;
+use crate::pipeline::{Call, RETRY};
 use crate::refusal::Refusal;
 
 /// A call that is not recorded yet.
 pub(crate) struct OpenRecord {
     log: Log,
     slot: Option<Slot>,
+    /// Of a stream, for the record of its end.
+    closing: Option<Slot>,
+    deadline: Option<Instant>,
     facts: Facts,
     /// Of the call's commitments.
     salt: [u8; 32],
@@ -25,9 +29,12 @@ pub(crate) struct OpenRecord {
 }
 
 impl OpenRecord {
-    /// Takes a place in the log's queue, so that whatever happens later can be recorded without waiting.
-    pub(crate) async fn open(log: &Log, clock: &Clock, call: &Call, registry: &Arc<Registry>) -> Result<Self, Refusal> {
-        let slot = reserve(log).await?;
+    /// Takes a slot in the log's queue, so that whatever happens later can be recorded without waiting.
+    ///
+    /// # Errors
+    /// `EVIDENCE_UNAVAILABLE` if there is none.
+    pub(crate) fn open(log: &Log, clock: &Clock, call: &Call, registry: &Arc<Registry>) -> Result<Self, Refusal> {
+        let slot = reserve(log)?;
         let salt = log.salt(&call.id);
         let facts = Facts {
             call: call.id,
@@ -44,7 +51,8 @@ impl OpenRecord {
             subject: None,
             request: None,
         };
-        Ok(Self { log: log.clone(), slot: Some(slot), facts, salt, asked: None })
+        let (closing, deadline, asked) = (None, None, None);
+        Ok(Self { log: log.clone(), slot: Some(slot), closing, deadline, facts, salt, asked })
     }
 
     /// The log that the call is recorded in.
@@ -52,8 +60,21 @@ impl OpenRecord {
         &self.log
     }
 
-    pub(crate) fn method(&mut self, entry: &Arc<MethodEntry>) {
+    /// The call is of this method. For a stream the slot of its second record is taken here, before anything is sent.
+    ///
+    /// # Errors
+    /// `EVIDENCE_UNAVAILABLE` if there is none.
+    pub(crate) fn method(&mut self, entry: &Arc<MethodEntry>) -> Result<(), Refusal> {
         self.facts.entry = Some(Arc::clone(entry));
+        if entry.method.kind().streams_responses() {
+            self.closing = Some(reserve(&self.log)?);
+        }
+        Ok(())
+    }
+
+    /// When the call has to be over.
+    pub(crate) fn deadline(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
     }
 
     pub(crate) fn metadata(&mut self, metadata: &Metadata) {
@@ -91,19 +112,31 @@ impl OpenRecord {
     /// Records a unary disclosure. Once this returns the record is on disk.
     pub(crate) async fn disclosed(mut self, response: &[u8]) -> Result<Entry, Refusal> {
         let response = commitment::of(&self.salt, response);
-        let end = End { kind: Kind::Unary, outcome: "OK", messages: 1, response: Some(&response), opening: 0 };
+        let end = End { kind: Kind::Unary, outcome: "OK", messages: 1, response: Some(&response) };
         written(self.end(&end)).await
     }
 
-    /// Records that a stream is about to begin. Once this returns that record is on disk, and the place for its end is kept.
+    /// Records that a stream is about to begin. Once this returns that record is on disk.
     pub(crate) async fn opened(mut self) -> Result<StreamRecord, Refusal> {
-        let closing = reserve(&self.log).await?;
+        let (Some(slot), Some(closing)) = (self.slot.take(), self.closing.take()) else {
+            return Err(recorded_already());
+        };
         let asked = self.asked.take();
-        let end = End { kind: Kind::Open, outcome: "OK", messages: 0, response: None, opening: 0 };
-        let opening = written(self.end(&end)).await?.index;
-        let facts = Facts { request: None, ..self.facts.clone() };
-        let digest = Commitment::new(&self.salt);
-        Ok(StreamRecord { slot: Some(closing), facts, messages: 0, digest, asked, opening })
+        let end = End { kind: Kind::Open, outcome: "OK", messages: 0, response: None };
+        let (appended, opening) = self.facts.tell(&end, |draft| slot.open(draft));
+        // The opening is on its way to the disk and will be there whatever happens to this call, so what closes it exists
+        // before the wait: dropped in the middle of it, the stream is closed all the same.
+        let stream = StreamRecord {
+            slot: Some(closing),
+            facts: Facts { request: None, ..self.facts.clone() },
+            messages: 0,
+            digest: Commitment::new(&self.salt),
+            asked,
+            opening,
+            deadline: self.deadline,
+        };
+        appended.await.map_err(unavailable)?;
+        Ok(stream)
     }
 
     fn end(&mut self, end: &End<'_>) -> Option<Appended> {
@@ -117,8 +150,8 @@ impl OpenRecord {
 
 impl Drop for OpenRecord {
     fn drop(&mut self) {
-        // The caller went away: nobody waits for the entry, but it is written all the same.
-        drop(self.end(&End::refusal(Reason::Cancelled.as_str())));
+        // Nobody waits for the entry, but it is written all the same.
+        drop(self.end(&End::refusal(abandoned(self.deadline).as_str())));
     }
 }
 
@@ -129,7 +162,8 @@ pub(crate) struct StreamRecord {
     messages: u64,
     digest: Commitment,
     asked: Option<RequestDigest>,
-    opening: u64,
+    opening: Opening,
+    deadline: Option<Instant>,
 }
 
 impl StreamRecord {
@@ -153,25 +187,40 @@ impl StreamRecord {
         let slot = self.slot.take()?;
         self.facts.request = self.asked.as_ref().map(RequestDigest::finish);
         let (messages, response) = (self.messages, self.digest.finish());
-        let end = End { kind: Kind::Close, outcome, messages, response: Some(&response), opening: self.opening };
-        Some(self.facts.tell(&end, |draft| slot.append(draft)))
+        let end = End { kind: Kind::Close, outcome, messages, response: Some(&response) };
+        Some(self.facts.tell(&end, |draft| slot.close(&self.opening, draft)))
     }
 }
 
 impl Drop for StreamRecord {
     fn drop(&mut self) {
-        drop(self.end(Reason::Cancelled.as_str()));
+        drop(self.end(abandoned(self.deadline).as_str()));
     }
 }
 
-async fn reserve(log: &Log) -> Result<Slot, Refusal> {
-    log.reserve().await.map_err(unavailable)
+/// Why a call was dropped before its end: its time was over, or its caller went away.
+fn abandoned(deadline: Option<Instant>) -> Reason {
+    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        Reason::DeadlineExceeded
+    } else {
+        Reason::Cancelled
+    }
+}
+
+fn reserve(log: &Log) -> Result<Slot, Refusal> {
+    log.reserve().map_err(|error| match error {
+        NoSlot::Full => Refusal::from(Reason::EvidenceUnavailable).retry_after(RETRY).because(error.to_string()),
+        NoSlot::Unavailable(error) => unavailable(error),
+    })
 }
 
 /// Waits until what was appended is on disk.
 async fn written(appended: Option<Appended>) -> Result<Entry, Refusal> {
-    let again = || Refusal::from(Reason::EvidenceUnavailable).because("the call is recorded already");
-    appended.ok_or_else(again)?.await.map_err(unavailable)
+    appended.ok_or_else(recorded_already)?.await.map_err(unavailable)
+}
+
+fn recorded_already() -> Refusal {
+    Refusal::from(Reason::EvidenceUnavailable).because("the call is recorded already")
 }
 
 fn unavailable(error: Unavailable) -> Refusal {

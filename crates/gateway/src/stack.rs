@@ -2,10 +2,13 @@
 //! gateway is full, and the caller's identity. One function, in the order in which it happens; what a call of a
 //! registered service means is in `pipeline`.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use chapar_model::{CallId, Identity, MethodPath, Reason, header};
 use chapar_transport::Peer;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header as h};
@@ -17,8 +20,8 @@ use tower::ServiceExt as _;
 use crate::identify::identify;
 use crate::memory::Pressure;
 use crate::metadata::wants_persian;
-use crate::observe::Observer;
-use crate::overload::Overload;
+use crate::observe::{CallSpan, Observer};
+use crate::overload::{LoadSlot, Overload};
 use crate::pipeline::{Call, Pipeline, Refused, bus_headers};
 use crate::policy::Policy;
 use crate::refusal::{Audience, Refusal};
@@ -34,6 +37,15 @@ pub(crate) struct Stack {
     pub(crate) memory: Pressure,
     pub(crate) overload: Arc<Overload>,
     pub(crate) shed: Shed,
+}
+
+/// What is known of a request before its caller is.
+struct Seen {
+    id: CallId,
+    path: String,
+    span: Arc<CallSpan>,
+    audience: Audience,
+    slot: LoadSlot,
 }
 
 /// The services that the gateway answers itself.
@@ -64,8 +76,8 @@ impl Stack {
         }
         let peer = request.extensions().get::<Arc<Peer>>();
         let caller = peer.and_then(|peer| peer.identity.as_ref().ok()).map(Identity::subsystem);
-        let place = if self.memory.is_high() { None } else { self.overload.enter(caller, arrived).await };
-        let Some(_place) = place else {
+        let slot = if self.memory.is_high() { None } else { self.overload.enter(caller, arrived).await };
+        let Some(slot) = slot else {
             self.observer.turned_away(name(&self.policy.load(), request.uri().path()));
             return self.shed.answer(request.headers());
         };
@@ -78,7 +90,8 @@ impl Stack {
         let answered = if too_large(request.headers()) {
             Err(Refused::from(Refusal::from(Reason::HeadersTooLarge)))
         } else {
-            self.answer(&policy, id, path, &span, &audience, request).await
+            let seen = Seen { id, path, span: Arc::clone(&span), audience: audience.clone(), slot };
+            self.answer(&policy, seen, request).await
         };
         answered.unwrap_or_else(|Refused { refusal, entry }| {
             span.finish_refused(&refusal);
@@ -90,16 +103,9 @@ impl Stack {
         })
     }
 
-    async fn answer(
-        &self,
-        policy: &Policy,
-        id: CallId,
-        path: String,
-        span: &Arc<crate::observe::CallSpan>,
-        audience: &Audience,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Refused> {
+    async fn answer(&self, policy: &Policy, seen: Seen, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
         let started = Instant::now();
+        let Seen { id, path, span, audience, slot } = seen;
         let (mut parts, body) = request.into_parts();
         let peer = parts.extensions.remove::<Arc<Peer>>().ok_or_else(|| Refusal::from(Reason::CertificateRequired))?;
         let caller = identify(&policy.registry, &peer)?;
@@ -109,19 +115,34 @@ impl Stack {
             let request = Request::from_parts(parts, Body::new(body));
             let response = policy.own.clone().oneshot(request).await;
             span.finish_ok(0);
-            return response.map_err(|never| match never {});
+            let Ok(response) = response;
+            // A health watch or a reflection stream goes on after this, and counts for as long.
+            return Ok(response.map(|body| Body::new(Slotted { body, _slot: slot })));
         }
-        let call = Call {
-            id,
-            caller,
-            path,
-            headers: parts.headers,
-            body,
-            started,
-            span: Arc::clone(span),
-            audience: audience.clone(),
-        };
+        let call = Call { id, caller, path, headers: parts.headers, body, started, span, audience, slot };
         self.pipeline.answer(policy, call).await
+    }
+}
+
+/// The body of an answer of the gateway's own, which keeps its slot until it has ended.
+struct Slotted {
+    body: Body,
+    _slot: LoadSlot,
+}
+
+impl http_body::Body for Slotted {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, tonic::Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
     }
 }
 

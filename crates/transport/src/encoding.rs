@@ -1,10 +1,11 @@
-//! `grpc-encoding`: the compressions of a message that the bus can look into, each bounded before it is undone, so that a
-//! kilobyte that unpacks to a gigabyte costs no more than the limit (gRPC over HTTP/2, "Message-Encoding").
+//! `grpc-encoding`: compression of single messages (gRPC over HTTP/2, "Message-Encoding"). Decompression is bounded by the
+//! message limit, so that a kilobyte that unpacks to a gigabyte costs no more than the limit, and reads the input to its last
+//! byte, so that no decoder behind the gateway can find data that the gateway did not see.
 
 use std::io::{Read, Write as _};
 
 use bytes::Bytes;
-use flate2::read::GzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
 /// The header that names the encoding of a side's messages.
@@ -72,10 +73,13 @@ impl Encoding {
         }
     }
 
-    /// Unpacks a message of at most `limit` bytes. No more than that is ever held.
+    /// Unpacks a message of at most `limit` bytes; at most `limit` + 1 are ever held.
+    ///
+    /// All members of a gzip file (RFC 1952 §2.2) and all frames of zstd (RFC 8878 §3.1) are read, one after the other, as
+    /// other decoders do. Bytes that are neither are [`Unpacking::Corrupt`].
     pub(crate) fn unpack(self, packed: &[u8], limit: usize) -> Result<Bytes, Unpacking> {
         match self {
-            Self::Gzip => read(GzDecoder::new(packed), limit),
+            Self::Gzip => read(MultiGzDecoder::new(packed), limit),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| Unpacking::Corrupt)?;
                 // A frame may ask for a window that is larger than any message: 8 MiB is what every decoder must grant.
@@ -125,6 +129,34 @@ mod tests {
             assert_eq!(encoding.unpack(b"no such thing", 100), Err(Unpacking::Corrupt), "{encoding:?}");
             let packed = encoding.pack(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
             assert_eq!(encoding.unpack(&packed[..packed.len() - 1], 100), Err(Unpacking::Corrupt), "{encoding:?}");
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_message_in_several_parts_is_read() {
+        // A skippable frame of zstd (RFC 8878 §3.1.2) holds user data that no decoder gives out.
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'x', b'y', b'z'];
+        for encoding in BOTH {
+            let parts = [encoding.pack(b"first ").unwrap(), encoding.pack(b"second").unwrap()].concat();
+            assert_eq!(encoding.unpack(&parts, 100).unwrap(), "first second", "{encoding:?}");
+            assert_eq!(
+                encoding.unpack(&parts, 11),
+                Err(Unpacking::TooLarge),
+                "the limit is of the whole: {encoding:?}"
+            );
+        }
+        let parts = [&skippable[..], &Encoding::Zstd.pack(b"only").unwrap(), &skippable].concat();
+        assert_eq!(Encoding::Zstd.unpack(&parts, 100).unwrap(), "only");
+    }
+
+    #[test]
+    fn bytes_after_the_end_are_corrupt_however_few() {
+        for encoding in BOTH {
+            let packed = encoding.pack(b"message").unwrap();
+            for rest in [&b"x"[..], &[0], &[0; 8], &[0x1f], &[0x1f, 0x8b], b"left over", &[0x28, 0xb5, 0x2f, 0xfd]] {
+                let all = [&packed[..], rest].concat();
+                assert_eq!(encoding.unpack(&all, 100), Err(Unpacking::Corrupt), "{encoding:?} {rest:?}");
+            }
         }
     }
 

@@ -37,10 +37,47 @@ pub enum FrameError {
 pub struct Message {
     /// Its bytes, unpacked.
     pub bytes: Bytes,
-    /// As it came, prefix and all: what to send on if nothing has to change.
-    pub framed: Bytes,
+    came: Came,
+}
+
+/// How a message came. Compressed bytes are dropped once they are unpacked: another decoder may read them otherwise (several
+/// gzip members, skippable frames), so what is sent on is always made of what was read here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Came {
+    /// Uncompressed, with its prefix.
+    Plain(Bytes),
+    Packed,
+}
+
+impl Message {
     /// Whether it came compressed.
-    pub packed: bool,
+    pub fn is_packed(&self) -> bool {
+        self.came == Came::Packed
+    }
+
+    /// The message with its prefix, to send on: as it came if it was not compressed, else compressed again by `encoding`,
+    /// plain without one.
+    ///
+    /// # Errors
+    /// What the compressor says; none is known for a message in memory.
+    pub fn framed(self, encoding: Option<Encoding>) -> std::io::Result<Bytes> {
+        match (self.came, encoding) {
+            (Came::Plain(framed), _) => Ok(framed),
+            (Came::Packed, Some(encoding)) => encoding.pack(&self.bytes).map(encode_packed),
+            (Came::Packed, None) => Ok(encode(self.bytes)),
+        }
+    }
+
+    /// The same for other `bytes` in its place: compressed by `encoding` if this one came compressed.
+    ///
+    /// # Errors
+    /// What the compressor says; none is known for a message in memory.
+    pub fn replaced(&self, bytes: Bytes, encoding: Option<Encoding>) -> std::io::Result<Bytes> {
+        match encoding.filter(|_| self.is_packed()) {
+            Some(encoding) => encoding.pack(&bytes).map(encode_packed),
+            None => Ok(encode(bytes)),
+        }
+    }
 }
 
 /// Reads the messages of a body, then its trailers. A message that came in one piece is not copied.
@@ -108,12 +145,12 @@ where
         }
         let framed = self.pending.split_to(PREFIX + length);
         let bytes = framed.slice(PREFIX..);
-        let Some(encoding) = packing else { return Ok(Some(Message { bytes, framed, packed: false })) };
+        let Some(encoding) = packing else { return Ok(Some(Message { bytes, came: Came::Plain(framed) })) };
         let bytes = encoding.unpack(&bytes, self.limit).map_err(|error| match error {
             Unpacking::TooLarge => FrameError::TooLarge { limit: self.limit },
             Unpacking::Corrupt => FrameError::Corrupt,
         })?;
-        Ok(Some(Message { bytes, framed, packed: true }))
+        Ok(Some(Message { bytes, came: Came::Packed }))
     }
 
     /// The trailers, once [`MessageReader::next`] has come to the end; nothing if there were none.
@@ -196,14 +233,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_compressed_message_is_read_unpacked_and_kept_as_it_came() {
-        let packed = encode_packed(Encoding::Gzip.pack(b"message").unwrap());
+    async fn a_compressed_message_goes_on_as_what_was_read_and_never_as_it_came() {
+        let packed = |text: &[u8]| Encoding::Gzip.pack(text).unwrap();
+        let came = encode_packed([packed(b"first "), packed(b"second")].concat().into());
         let plain = encode(Bytes::from_static(b"plain"));
-        let both = [packed.clone(), plain.clone()].concat();
+        let both = [came.clone(), plain.clone()].concat();
         let mut reader = MessageReader::new(Full::new(both.into()), 100).encoded(Some(Encoding::Gzip));
-        let message = |bytes: &'static [u8], framed, packed| Message { bytes: bytes.into(), framed, packed };
-        assert_eq!(reader.next_message().await.unwrap(), Some(message(b"message", packed, true)));
-        assert_eq!(reader.next_message().await.unwrap(), Some(message(b"plain", plain, false)));
+        let message = reader.next_message().await.unwrap().unwrap();
+        assert_eq!((message.bytes.as_ref(), message.is_packed()), (&b"first second"[..], true));
+        assert_eq!(message.clone().framed(None).unwrap(), encode(Bytes::from_static(b"first second")));
+        let again = message.framed(Some(Encoding::Gzip)).unwrap();
+        assert_ne!(again, came);
+        assert_eq!(again, encode_packed(packed(b"first second")));
+        let message = reader.next_message().await.unwrap().unwrap();
+        assert!(!message.is_packed());
+        assert_eq!(message.framed(Some(Encoding::Gzip)).unwrap(), plain, "what came plain goes on as it came");
     }
 
     #[tokio::test]

@@ -184,7 +184,7 @@ mod tests {
         };
         let log = chapar_evidence::Log::open(config, chapar_model::Clock::system()).unwrap();
         let record = Draft { version: RECORD_VERSION, kind: Kind::Refusal, outcome: "NOT_GRANTED", ..Draft::default() };
-        log.reserve().await.unwrap().append(record).await.unwrap();
+        log.reserve().unwrap().append(record).await.unwrap();
         log.close().await.unwrap();
 
         let receipt = from_folder(&file("evidence"), "bus.example/evidence/0").unwrap();

@@ -113,7 +113,7 @@ async fn a_record_of_a_format_to_come_is_refused_by_name() {
     let folder = Folder::new();
     let log = folder.open();
     let later = Record { version: RECORD_VERSION + 1, ..record(&log, Kind::Unary) };
-    log.reserve().await.unwrap().append(&later).await.unwrap();
+    log.reserve().unwrap().append(&later).await.unwrap();
     let receipt = log.receipt(0).await.unwrap().to_bytes();
     log.close().await.unwrap();
     for invalid in [

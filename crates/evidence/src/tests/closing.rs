@@ -16,13 +16,13 @@ use crate::{keys, recover};
 async fn closing_waits_for_the_places_that_calls_still_hold() {
     let folder = Folder::new();
     let log = folder.open();
-    let slot = log.reserve().await.unwrap();
+    let slot = log.reserve().unwrap();
     let closing = tokio::spawn({
         let log = log.clone();
         async move { log.close().await }
     });
     tokio::time::sleep(Duration::from_millis(30)).await;
-    assert!(log.reserve().await.is_err(), "no new place while closing");
+    assert!(log.reserve().is_err(), "no new place while closing");
     drop(slot.append(&record(&log, Kind::Unary)));
     closing.await.unwrap().unwrap();
     let sentence = verify::directory(&folder.log(), &folder.key).unwrap().sentence().to_owned();
@@ -87,7 +87,7 @@ async fn a_refused_write_poisons_the_log_and_no_one_is_told_of_an_entry() {
     let mut waiting = Vec::new();
     for _ in 0..4 {
         let (done, told) = oneshot::channel();
-        if commands.send(Command::Append { entry: b"entry".to_vec(), done, home: None }).await.is_ok() {
+        if commands.send(Command::Append { entry: b"entry".to_vec(), part: None, done, home: None }).await.is_ok() {
             waiting.push(told);
         }
     }

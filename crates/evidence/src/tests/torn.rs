@@ -69,7 +69,7 @@ async fn every_stream_that_was_open_is_closed_in_one_wait_for_the_disk() {
     let folder = Folder::new();
     let log = folder.open();
     for _ in 0..10 {
-        log.reserve().await.unwrap().append(&record(&log, Kind::Open)).await.unwrap();
+        log.reserve().unwrap().append(&record(&log, Kind::Open)).await.unwrap();
     }
     log.close().await.unwrap();
     let log = folder.open();

@@ -11,8 +11,8 @@ use crate::refusal::{ProviderStatus, Refusal};
 pub(super) struct FromCaller {
     /// How the caller's compressed messages are packed.
     pub(super) encoding: Option<Encoding>,
-    /// Whether messages go on as they came, compressed or not. To an adapter they go plain.
-    pub(super) untouched: bool,
+    /// How those messages are compressed again for the server; an adapter takes them plain.
+    pub(super) encoding_to_server: Option<Encoding>,
     headers: HeaderMap,
 }
 
@@ -24,7 +24,7 @@ impl FromCaller {
     pub(super) fn read(headers: &HeaderMap, server: &Server) -> Result<Self, Unsupported> {
         let encoding = headers.get(encoding::HEADER).map_or(Ok(None), |value| Encoding::parse(value.as_bytes()))?;
         let Server::Grpc(passed) = server else {
-            return Ok(Self { encoding, untouched: false, headers: HeaderMap::new() });
+            return Ok(Self { encoding, encoding_to_server: None, headers: HeaderMap::new() });
         };
         let mut carried = named(headers, &passed.request);
         if let Some(encoding) = encoding {
@@ -33,7 +33,7 @@ impl FromCaller {
         if let Some(accepted) = accepted(headers) {
             carried.insert(encoding::ACCEPT, accepted);
         }
-        Ok(Self { encoding, untouched: true, headers: carried })
+        Ok(Self { encoding, encoding_to_server: encoding, headers: carried })
     }
 
     /// Adds what passes to the headers of the request that goes on.

@@ -1,11 +1,13 @@
 //! Minimise: only what the grant names goes on, copied from the provider's bytes; unknown fields never pass. An answer that
 //! does not fit its contract, or is about someone else, is not released at all.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use chapar_contract::{MethodKind, wire};
 use chapar_model::Reason;
 use chapar_transport::encoding::Encoding;
-use chapar_transport::frame::{self, FrameError, Message, MessageReader};
+use chapar_transport::frame::{FrameError, Message, MessageReader};
 use http::HeaderMap;
 
 use super::carried;
@@ -22,6 +24,13 @@ pub(super) struct Minimised {
     /// What of the provider's metadata goes out with the headers.
     pub(super) metadata: HeaderMap,
     pub(super) answer: Answer,
+}
+
+impl Minimised {
+    /// When the call has to be over.
+    pub(super) fn deadline(&self) -> Instant {
+        self.head.deadline
+    }
 }
 
 pub(super) enum Answer {
@@ -111,16 +120,9 @@ fn cut(head: &Head, message: Message, encoding: Option<Encoding>) -> Result<Cut,
         }
     }
     // Where nothing has to go, `keep` gives the same bytes back, not a copy.
-    let framed = if bytes.len() == message.bytes.len() && bytes.as_ptr() == message.bytes.as_ptr() {
-        message.framed
-    } else {
-        match encoding.filter(|_| message.packed) {
-            Some(encoding) => {
-                frame::encode_packed(encoding.pack(&bytes).map_err(|error| violation(error.to_string()))?)
-            }
-            None => frame::encode(bytes.clone()),
-        }
-    };
+    let is_whole = bytes.len() == message.bytes.len() && bytes.as_ptr() == message.bytes.as_ptr();
+    let framed = if is_whole { message.framed(encoding) } else { message.replaced(bytes.clone(), encoding) };
+    let framed = framed.map_err(|error| violation(error.to_string()))?;
     Ok(Cut { bytes, framed })
 }
 

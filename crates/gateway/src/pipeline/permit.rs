@@ -74,6 +74,7 @@ pub(super) fn permit(
     record.permit(&permit);
     call.span.permit(&permit);
     let deadline = call.started + allowed(&call, entry.method.timeout())?;
+    record.deadline(deadline);
     Ok(Permitted { call, entry, permit, metadata, deadline })
 }
 

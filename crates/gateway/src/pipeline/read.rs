@@ -1,4 +1,4 @@
-//! Read: the request, checked on its wire bytes; the bytes go on unchanged. One message is read whole; of a stream no more than
+//! Read: the request, checked on its wire bytes; the bytes that were checked are the bytes that go on. One message is read whole; of a stream no more than
 //! what names the citizen, and the rest is checked as it passes (`requests`).
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use chapar_contract::{Method, Violation};
 use chapar_limit::Admission;
 use chapar_model::Reason;
 use chapar_registry::{MethodEntry, Permit};
+use chapar_transport::encoding::Encoding;
 use chapar_transport::frame::{FrameError, MessageReader};
 use hyper::body::Incoming;
 
@@ -18,6 +19,7 @@ use super::carried::FromCaller;
 use super::requests::{Requests, Stopped, framed};
 use crate::attempts::Attempt;
 use crate::metadata::Metadata;
+use crate::overload::LoadSlot;
 use crate::record::OpenRecord;
 use crate::refusal::{Audience, Refusal};
 use crate::upstream::Outgoing;
@@ -41,28 +43,30 @@ pub(super) struct Head {
     pub(super) metadata: Metadata,
     pub(super) deadline: Instant,
     pub(super) subject: Option<String>,
-    /// Held until the call ends.
+    /// Held until the call ends, a stream until its last message.
     pub(super) _admission: Admission,
+    pub(super) _slot: LoadSlot,
 }
 
 pub(super) async fn read(admitted: Admitted, limit: usize, record: &mut OpenRecord) -> Result<Read, Refusal> {
     let Admitted { permitted, admission, attempt } = admitted;
     let (call, entry, permit, metadata, deadline) = permitted.into_parts();
-    let Call { id, caller, span, audience, headers, body, .. } = call;
+    let Call { id, caller, span, audience, headers, body, slot, .. } = call;
     let carried =
         FromCaller::read(&headers, &entry.service.server).map_err(|_| Refusal::from(Reason::EncodingUnsupported))?;
     let messages = MessageReader::new(body, limit).encoded(carried.encoding);
     let asked = if entry.method.kind().streams_requests() {
-        let requests = Requests::new(messages, Arc::clone(&entry), record.requests(), carried.untouched);
+        let requests = Requests::new(messages, Arc::clone(&entry), record.requests(), carried.encoding_to_server);
         streamed(requests).await?
     } else {
-        whole(messages, &entry.method, carried.untouched, attempt, record).await?
+        whole(messages, &entry.method, carried.encoding_to_server, attempt, record).await?
     };
     let Asked { subject, body, stopped } = asked;
     if let Some(subject) = &subject {
         record.subject(subject);
     }
-    let head = Head { id, caller, span, audience, entry, permit, metadata, deadline, subject, _admission: admission };
+    let (_admission, _slot) = (admission, slot);
+    let head = Head { id, caller, span, audience, entry, permit, metadata, deadline, subject, _admission, _slot };
     Ok(Read { head, body, carried, stopped })
 }
 
@@ -77,7 +81,7 @@ struct Asked {
 async fn whole(
     mut messages: MessageReader<Incoming>,
     method: &Method,
-    untouched: bool,
+    encoding_to_server: Option<Encoding>,
     attempt: Option<Attempt>,
     record: &mut OpenRecord,
 ) -> Result<Asked, Refusal> {
@@ -90,7 +94,7 @@ async fn whole(
         attempt.read(&message.bytes).map_err(|_| Reason::RequestIdConflict)?;
     }
     let subject = check(method, &message.bytes)?;
-    Ok(Asked { subject, body: Outgoing::Whole(framed(message, untouched)), stopped: Stopped::default() })
+    Ok(Asked { subject, body: Outgoing::Whole(framed(message, encoding_to_server)?), stopped: Stopped::default() })
 }
 
 async fn streamed(mut requests: Requests) -> Result<Asked, Refusal> {

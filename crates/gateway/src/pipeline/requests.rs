@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use chapar_model::Reason;
 use chapar_registry::MethodEntry;
-use chapar_transport::frame::{self, Message, MessageReader};
+use chapar_transport::encoding::Encoding;
+use chapar_transport::frame::{Message, MessageReader};
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -24,7 +25,7 @@ pub(super) struct Requests {
     digest: RequestDigest,
     /// The citizen that the call is about, once a message has named one.
     subject: Option<String>,
-    untouched: bool,
+    encoding_to_server: Option<Encoding>,
     /// A message that was read before the call went on.
     ahead: Option<Message>,
     stopped: Stopped,
@@ -46,9 +47,9 @@ impl Requests {
         reader: MessageReader<Incoming>,
         entry: Arc<MethodEntry>,
         digest: RequestDigest,
-        untouched: bool,
+        encoding_to_server: Option<Encoding>,
     ) -> Self {
-        Self { reader, entry, digest, subject: None, untouched, ahead: None, stopped: Stopped::default() }
+        Self { reader, entry, digest, subject: None, encoding_to_server, ahead: None, stopped: Stopped::default() }
     }
 
     /// The subject of the call, which the first message names: that one is read before anything goes on.
@@ -74,7 +75,9 @@ impl Requests {
                 Some(message) => Some(message),
                 None => requests.next().await.map_err(|refusal| requests.stop(refusal))?,
             };
-            Ok::<_, BoxError>(message.map(|message| (Frame::data(framed(message, requests.untouched)), requests)))
+            let Some(message) = message else { return Ok(None) };
+            let framed = framed(message, requests.encoding_to_server).map_err(|refusal| requests.stop(refusal))?;
+            Ok::<_, BoxError>(Some((Frame::data(framed), requests)))
         });
         Outgoing::Stream(StreamBody::new(frames).boxed_unsync())
     }
@@ -111,7 +114,10 @@ impl Requests {
     }
 }
 
-/// A message as it goes on to the provider: as it came, unless it came compressed and the provider takes none that is.
-pub(super) fn framed(message: Message, untouched: bool) -> Bytes {
-    if message.packed && !untouched { frame::encode(message.bytes) } else { message.framed }
+/// A message as it goes on to the provider: the bytes that were checked here, compressed again if it came compressed and the
+/// server takes that.
+pub(super) fn framed(message: Message, encoding_to_server: Option<Encoding>) -> Result<Bytes, Refusal> {
+    message
+        .framed(encoding_to_server)
+        .map_err(|error| Refusal::from(Reason::DecompressionFailed).because(error.to_string()))
 }

@@ -21,6 +21,6 @@ pub(super) fn route(registry: &Registry, call: Call, record: &mut OpenRecord) ->
     let Some(entry) = found.map(Arc::clone) else {
         return Err(Reason::MethodUnknown.into());
     };
-    record.method(&entry);
+    record.method(&entry)?;
     Ok(Routed { call, entry })
 }
