@@ -8,6 +8,7 @@ Reads a log's folder: checkpoint, segments, tiles and bundles. Reads of a record
 import base64
 import hashlib
 import pathlib
+import re
 import sys
 import zlib
 
@@ -15,7 +16,7 @@ import ed25519
 
 LONGEST = 65535
 WIDTH = 256
-UNARY, OPEN, CLOSE, REFUSAL = 1, 2, 3, 4
+UNARY, OPEN, CLOSE, REFUSAL, LOST = 1, 2, 3, 4, 5
 
 
 class Invalid(Exception):
@@ -94,7 +95,8 @@ def frame(data, at):
 
 def segments(folder, signed):
     """The entries, in order, up to a torn tail."""
-    paths, count, group = sorted(folder.iterdir()), 0, None
+    paths = sorted(path for path in folder.iterdir() if re.fullmatch("[0-9a-f]{16}", path.name))
+    count, group = 0, None
     for number, path in enumerate(paths):
         if path.name != f"{count:016x}":
             raise Invalid(f"{path.name}: a segment is missing before it")
@@ -161,7 +163,7 @@ def records(entries):
     for index, entry in enumerate(entries):
         fields = numbers(entry)
         version, kind, opening = fields.get(1, 0), fields.get(2, 0), fields.get(25, 0)
-        if version != 1 or kind not in (UNARY, OPEN, CLOSE, REFUSAL):
+        if version != 1 or kind not in (UNARY, OPEN, CLOSE, REFUSAL, LOST):
             raise Invalid(f"entry {index} is of an unknown version or kind")
         if kind == OPEN:
             open_streams.add(index)

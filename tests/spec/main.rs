@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 mod compression;
 mod config;
+mod disk;
 mod evidence;
 mod fair;
 mod faults;

@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::agency::Agency;
 use crate::caller::Caller;
 use crate::certificate::{Authorities, Certificate};
+use crate::slow_disk::SlowDisk;
 use crate::{registry, repository};
 
 /// Where the tests' time stands, unless one says otherwise.
@@ -40,6 +41,7 @@ pub struct Builder {
     contracts: Vec<String>,
     settings: String,
     evidence_settings: String,
+    disk: SlowDisk,
 }
 
 enum Database {
@@ -54,8 +56,10 @@ pub struct Bus {
     authorities: Authorities,
     clock: Clock,
     traces: TraceStore,
+    disk: SlowDisk,
     gateway: Option<Part<Result<(), chapar_gateway::Error>>>,
     adapter: Option<Part<()>>,
+    hurry: CancellationToken,
     address: SocketAddr,
     admin: SocketAddr,
     adapter_address: SocketAddr,
@@ -97,6 +101,7 @@ impl Bus {
             contracts: vec!["civil".to_owned()],
             settings: String::new(),
             evidence_settings: String::new(),
+            disk: SlowDisk::default(),
         }
     }
 
@@ -274,9 +279,17 @@ impl Bus {
         if let Some(gateway) = self.gateway.take() {
             gateway.stop().await.expect("the gateway ends in order");
         }
-        let (part, address, admin, log) =
-            start_gateway(self.dir.path(), &self.clock, &self.traces).await.expect("the gateway starts again");
-        (self.gateway, self.address, self.admin, self.log) = (Some(part), address, admin, log);
+        let (part, hurry, address, admin, log) = start_gateway(self.dir.path(), &self.clock, &self.traces, &self.disk)
+            .await
+            .expect("the gateway starts again");
+        (self.gateway, self.hurry, self.address, self.admin, self.log) = (Some(part), hurry, address, admin, log);
+    }
+
+    /// Tells the gateway to stop, and at once to hurry; what it says if that is not an end in order.
+    pub async fn stop_gateway_in_a_hurry(&mut self) -> Result<(), String> {
+        let gateway = self.gateway.take().expect("a gateway that runs");
+        self.hurry.cancel();
+        gateway.stop().await.map_err(|error| error.to_string())
     }
 
     /// Stops everything in order; the folder stays until it is dropped.
@@ -389,6 +402,12 @@ impl Builder {
         self
     }
 
+    /// The disk of the evidence log.
+    pub fn disk(mut self, disk: SlowDisk) -> Self {
+        self.disk = disk;
+        self
+    }
+
     /// Starts the bus.
     pub async fn start(self) -> Bus {
         self.try_start().await.unwrap_or_else(|error| panic!("the bus starts: {error}"))
@@ -468,13 +487,15 @@ impl Builder {
             &at("period.key"),
         )
         .expect("keys");
-        let (gateway, address, admin, log) = start_gateway(root, &clock, &traces).await?;
+        let (gateway, hurry, address, admin, log) = start_gateway(root, &clock, &traces, &self.disk).await?;
         Ok(Bus {
             dir,
             authorities,
             clock,
             traces,
+            disk: self.disk,
             gateway: Some(gateway),
+            hurry,
             adapter,
             address,
             admin,
@@ -540,16 +561,21 @@ async fn run_adapter(adapter: chapar_adapter::Adapter, stop: CancellationToken) 
     adapter.run(stop).await.expect("the adapter ends in order");
 }
 
-type Gateway = (Part<Result<(), chapar_gateway::Error>>, SocketAddr, SocketAddr, Log);
+/// A gateway, what hurries its end, its addresses and its log.
+type Gateway = (Part<Result<(), chapar_gateway::Error>>, CancellationToken, SocketAddr, SocketAddr, Log);
 
-async fn start_gateway(root: &Path, clock: &Clock, traces: &TraceStore) -> Result<Gateway, String> {
+async fn start_gateway(root: &Path, clock: &Clock, traces: &TraceStore, disk: &SlowDisk) -> Result<Gateway, String> {
     let config = chapar_gateway::Config::load(&root.join("gateway.toml")).map_err(|error| error.to_string())?;
-    let parts = chapar_gateway::Parts { clock: clock.clone(), telemetry: telemetry("gateway", traces) };
+    let parts = chapar_gateway::Parts {
+        clock: clock.clone(),
+        telemetry: telemetry("gateway", traces),
+        disk: Arc::new(disk.clone()),
+    };
     let gateway = chapar_gateway::Gateway::bind(config, parts).await.map_err(|error| error.to_string())?;
     let (address, admin, log) = (gateway.local_addr(), gateway.admin_addr(), gateway.log().clone());
-    let stop = CancellationToken::new();
+    let (stop, hurry) = (CancellationToken::new(), gateway.hurry());
     let task = tokio::spawn(gateway.run(stop.clone()));
-    Ok((Part { stop, task }, address, admin, log))
+    Ok((Part { stop, task }, hurry, address, admin, log))
 }
 
 fn adapter_toml(listen: SocketAddr) -> String {

@@ -13,6 +13,8 @@ mod joining;
 pub mod load;
 pub mod people;
 mod registry;
+mod slow_disk;
+pub mod sync_order;
 pub mod wire;
 
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ pub use bus::{Builder, Bus, trust};
 pub use caller::{Answer, Ask, Caller, Failed, Refusal};
 pub use certificate::Certificate;
 pub use joining::{Front, Joiner};
+pub use slow_disk::{SlowDisk, Synced};
 
 /// The root of the repository that the tests belong to.
 pub fn repository() -> PathBuf {

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Config {
     /// The log's folder; made if it does not exist.
     pub path: PathBuf,
+    /// The folder that remembers what was signed last, apart from the log: best on another disk, and not in the log's backup.
+    pub state: PathBuf,
     /// The log's name in checkpoints and receipts; never changes.
     pub origin: String,
     /// File with the C2SP signed-note private key whose name is the origin.
@@ -18,6 +20,8 @@ pub struct Config {
     pub checkpoint_every: Duration,
     /// Entries that may wait for the disk at once; at least 1.
     pub queue: usize,
+    /// Bytes that the disk must have free for records to be taken; what is under way is written into them.
+    pub low_water: u64,
 }
 
 /// Why a log cannot be opened, read or closed. Each names the file.
@@ -32,6 +36,57 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// There is no room on the disk. Nothing is damaged: the log goes on when there is.
+    #[error("evidence: no room for {}: {source}", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The log holds fewer entries than were signed, or others: it was cut, replaced, or is an older copy.
+    #[error(
+        "evidence: {} holds {found} entries{problem}, and {signed} were signed, says {}. If a newer copy of the folder exists, put it back. If not, accept \
+         the loss, which is then on the record: `chapar evidence accept-loss --config FILE --reason TEXT`",
+        path.display(), state.display()
+    )]
+    Lost {
+        /// The log's folder.
+        path: PathBuf,
+        /// The file that remembers what was signed.
+        state: PathBuf,
+        /// Entries in the log.
+        found: u64,
+        /// Entries that were signed.
+        signed: u64,
+        /// How the log differs, if it is not just shorter.
+        problem: &'static str,
+    },
+    /// There is no loss to accept.
+    #[error("evidence: {} holds all that was signed: there is no loss to accept", .0.display())]
+    NothingLost(PathBuf),
+    /// Nothing is known of what was signed last for a log that has entries.
+    #[error(
+        "evidence: {} holds {found} entries, and {} is missing, which says what was signed last. If it was moved, name its folder as `state` in \
+         `[evidence]`. If it is lost, or the log is of a version before it, accept that: `chapar evidence accept-loss --config FILE --reason TEXT`",
+        path.display(), state.display()
+    )]
+    StateMissing {
+        /// The log's folder.
+        path: PathBuf,
+        /// The file that should be there.
+        state: PathBuf,
+        /// Entries in the log.
+        found: u64,
+    },
+    /// The log's folder or its newest segment is not at its path any more, or is shorter than what was written.
+    #[error("evidence: {} was {change} while the log is written", path.display())]
+    Moved {
+        /// The folder or file.
+        path: PathBuf,
+        /// What happened to it.
+        change: &'static str,
     },
     /// Another process holds the log.
     #[error("evidence: {} is in use by another process", .0.display())]
@@ -77,7 +132,10 @@ pub enum Error {
 pub enum NoSlot {
     /// As many records as [`Config::queue`] wait for the disk, or calls hold their slots.
     #[error("the evidence log's queue is full")]
-    Full,
+    QueueFull,
+    /// The disk has less room than [`Config::low_water`].
+    #[error("the evidence log's disk is full")]
+    DiskFull,
     /// The log can no longer be written.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

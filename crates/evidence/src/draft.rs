@@ -34,6 +34,7 @@ pub struct Draft<'a> {
     pub opening: u64,
     pub salt_hash: &'a [u8],
     pub attempt: u32,
+    pub count: u64,
 }
 
 impl Draft<'_> {
@@ -75,6 +76,7 @@ impl Draft<'_> {
         number(&mut out, 25, self.opening);
         bytes(&mut out, 26, self.salt_hash);
         number(&mut out, 27, u64::from(self.attempt));
+        number(&mut out, 28, self.count);
         out
     }
 }
@@ -109,6 +111,7 @@ impl<'a> From<&'a Record> for Draft<'a> {
             opening: record.opening,
             salt_hash: &record.salt_hash,
             attempt: record.attempt,
+            count: record.count,
         }
     }
 }
@@ -156,12 +159,13 @@ mod tests {
             blobs in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 6),
             names in proptest::collection::vec("[a-z_.]{0,20}", 0..6),
             numbers in proptest::collection::vec(prop_oneof![Just(0), any::<u64>()], 4),
-            kind in 0..5i32,
+            kind in 0..6i32,
             attempt in any::<u32>(),
+            count in any::<u64>(),
         ) {
             let (text, blob) = (|at: usize| texts[at].clone(), |at: usize| blobs[at].clone());
             let record = Record {
-                version: attempt ^ 1, kind, attempt,
+                version: attempt ^ 1, kind, attempt, count,
                 call_id: blob(0), time_unix_ms: numbers[0], caller: text(0), on_behalf_of: text(1), clerk: text(2), case: text(3),
                 purpose: text(4), request_id: text(5), method: text(6), contract_digest: text(7), registry_digest: text(8),
                 grant: text(9), delegation: text(10), subject_pseudonym: blob(1), request_commitment: blob(2),

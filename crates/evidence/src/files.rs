@@ -2,24 +2,33 @@
 //! folder that holds the name after it.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Error;
+use crate::disk::{Disk, is_full};
 
 /// A file's path in the log's folder, and its bytes.
 pub(crate) type Named = (String, Arc<Vec<u8>>);
 
 /// Says what was tried on which path, if the system refuses.
-pub(crate) fn io<T>(what: &'static str, path: &Path, result: std::io::Result<T>) -> Result<T, Error> {
+pub(crate) fn io<T>(what: &'static str, path: &Path, result: io::Result<T>) -> Result<T, Error> {
     result.map_err(|source| Error::Io { what, path: path.to_owned(), source })
 }
 
+/// The same for what may need room on the disk. Not for a sync: after one that failed nothing is known of what was written, be it for
+/// want of room or not.
+pub(crate) fn io_with_room<T>(what: &'static str, path: &Path, result: io::Result<T>) -> Result<T, Error> {
+    result.map_err(|source| match is_full(&source) {
+        true => Error::Full { path: path.to_owned(), source },
+        false => Error::Io { what, path: path.to_owned(), source },
+    })
+}
+
 /// Makes the names in a folder durable.
-pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
-    io("cannot sync", path, File::open(path).and_then(|folder| folder.sync_all()))
+pub(crate) fn sync_folder(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    io("cannot sync", path, disk.sync_folder(path))
 }
 
 /// The folder that holds a path's name.
@@ -28,43 +37,49 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// Makes a folder and those above it that do not exist, durably.
-pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
-    if path.is_dir() {
+pub(crate) fn make_folder(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    if disk.is_folder(path) {
         return Ok(());
     }
-    make_folder(parent(path))?;
-    match std::fs::create_dir(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => {}
-        made => io("cannot create", path, made)?,
+    make_folder(disk, parent(path))?;
+    match disk.create_folder(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && disk.is_folder(path) => {}
+        made => io_with_room("cannot create", path, made)?,
     }
-    sync_folder(parent(path))
+    sync_folder(disk, parent(path))
 }
 
 /// Writes a file under a temporary name, syncs it and renames it. The folder is not synced yet.
-fn put(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let temporary = path.with_extension("tmp");
-    let written = File::create(&temporary).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    io("cannot write", &temporary, written)?;
-    io("cannot rename to", path, std::fs::rename(&temporary, path))
+    let file = io_with_room("cannot create", &temporary, disk.create(&temporary))?;
+    let written = io_with_room("cannot write", &temporary, file.write_all_at(bytes, 0));
+    if written.is_err() {
+        // Half a file would take the room that is missing.
+        disk.remove(&temporary).ok();
+    }
+    written?;
+    io("cannot sync", &temporary, file.sync_all())?;
+    io_with_room("cannot rename to", path, disk.rename(&temporary, path))
 }
 
 /// Puts a file in the place of an older one.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    put(path, bytes)?;
-    sync_folder(parent(path))
+pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    put(disk, path, bytes)?;
+    sync_folder(disk, parent(path))
 }
 
 /// Writes files into a log's folder; each folder is synced once, at the end.
-pub(crate) fn put_all(log: &Path, files: &[Named]) -> Result<(), Error> {
+pub(crate) fn put_all(disk: &dyn Disk, log: &Path, files: &[Named]) -> Result<(), Error> {
     let mut folders = BTreeSet::<PathBuf>::new();
     for (name, bytes) in files {
         let path = log.join(name);
         let folder = parent(&path);
         if !folders.contains(folder) {
-            make_folder(folder)?;
+            make_folder(disk, folder)?;
             folders.insert(folder.to_owned());
         }
-        put(&path, bytes)?;
+        put(disk, &path, bytes)?;
     }
-    folders.iter().try_for_each(|folder| sync_folder(folder))
+    folders.iter().try_for_each(|folder| sync_folder(disk, folder))
 }

@@ -33,15 +33,6 @@ fn create(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
     writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)
 }
 
-/// Whether a log could be opened with these keys; opens nothing.
-///
-/// # Errors
-/// [`Error`] naming the key file at fault.
-pub fn check_keys(config: &Config) -> Result<(), Error> {
-    signing_key(config)?;
-    PeriodKey::read(&config.period_key).map(drop)
-}
-
 pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Error> {
     let path = &config.signing_key;
     let problem = |problem| Error::Key { path: path.clone(), problem };

@@ -4,11 +4,14 @@
 //! Deliberately absent: what a call means and who may make it. `verify` reads the same format and calls none of the code that
 //! writes it.
 
+mod accept_loss;
 mod config;
+mod disk;
 mod draft;
 mod files;
 mod home;
 mod keys;
+mod last_signed;
 mod log;
 mod publisher;
 mod receipt;
@@ -22,14 +25,16 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use accept_loss::{Loss, accept_loss};
 pub use chapar_tlog::{Checkpoint, VerifierKey};
 pub use config::{Config, Error, NoSlot, Unavailable};
+pub use disk::{Disk, DiskFile, Identity, OsDisk};
 pub use draft::Draft;
-pub use keys::{check_keys, create_keys};
-pub use log::{Appended, Entry, Log, Opening, Slot};
+pub use keys::create_keys;
+pub use log::{Appended, Entry, Log, Opening, Slot, check};
 pub use receipt::{Receipt, from_directory};
 pub use record::pb::{Kind, Record};
-pub use state::Commit;
+pub use state::{Commit, Condition, SLOW_DISK};
 
 /// The version of [`Record`] that this crate writes.
 pub const RECORD_VERSION: u32 = 1;

@@ -9,22 +9,26 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use chapar_model::{CallId, Clock};
-use chapar_tlog::{Checkpoint, ProofFile, VerifierKey, inclusion_proof, leaf_hash, verify_inclusion};
+use chapar_tlog::{
+    Checkpoint, EMPTY_ROOT, ProofFile, VerifierKey, inclusion_proof, leaf_hash, sign_note, verify_inclusion,
+};
 use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, Error, NoSlot, Unavailable};
+use crate::disk::{Disk, OsDisk};
 use crate::draft::Draft;
 use crate::home::Home;
 use crate::keys::{self, PeriodKey};
+use crate::last_signed;
 use crate::publisher::Publisher;
 use crate::receipt::Receipt;
 use crate::record::pb::Record;
-use crate::recover;
+use crate::recover::{self, Hold};
 use crate::segment::read_entry;
-use crate::state::{Commit, Shared};
+use crate::state::{Commit, Condition, Shared};
 use crate::writer::{Command, StreamPart, Writer};
 
 /// Where a record stands in the log.
@@ -43,6 +47,7 @@ pub struct Log {
 
 struct Inner {
     config: Config,
+    disk: Arc<dyn Disk>,
     period: PeriodKey,
     verifier: VerifierKey,
     commands: mpsc::Sender<Command>,
@@ -59,29 +64,52 @@ impl Log {
     /// # Errors
     /// [`Error`] naming the file: keys, damage, a log in use, or one that does not extend its own last checkpoint.
     pub fn open(config: Config, clock: Clock) -> Result<Self, Error> {
+        Self::open_on(config, clock, Arc::new(OsDisk))
+    }
+
+    /// The same on another [`Disk`]: for tests of what a disk can do to a log.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open_on(config: Config, clock: Clock, disk: Arc<dyn Disk>) -> Result<Self, Error> {
         let key = keys::signing_key(&config)?;
         let period = PeriodKey::read(&config.period_key)?;
         let verifier = key.verifier().clone();
-        let recovered = recover::open(&config, &verifier)?;
+        let recovered = recover::open(&disk, &config, &verifier, Hold::ToState)?;
+        if recovered.signed.is_none() {
+            // From its first moment on a log is held to its state file: without one it would be taken for a new one for ever.
+            let empty = Checkpoint { origin: config.origin.clone(), size: 0, root: EMPTY_ROOT };
+            last_signed::write(&*disk, &config.state, &sign_note(&empty.to_string(), &key))?;
+        }
         let (commands, receiver) = mpsc::channel(config.queue.max(1));
-        let (shared, lock) = (Arc::new(Shared::new(recovered.state)), Arc::new(recovered.lock));
-        let (log, origin) = (config.path.clone(), config.origin.clone());
-        let publisher = Publisher::new(log.clone(), origin, key, Arc::clone(&shared), Arc::clone(&lock));
-        let publisher = Arc::new(Mutex::new(publisher));
+        let shared = Arc::new(Shared::new(recovered.state, recovered.latest_ms));
+        let publisher = Arc::new(Mutex::new(Publisher {
+            disk: Arc::clone(&disk),
+            log: config.path.clone(),
+            state: config.state.clone(),
+            origin: config.origin.clone(),
+            key,
+            shared: Arc::clone(&shared),
+            lock: Some(Arc::clone(&recovered.lock)),
+            completed: Vec::new(),
+        }));
         let mut writer = Writer {
-            log,
+            disk: Arc::clone(&disk),
+            log: config.path.clone(),
             segment: recovered.segment,
+            folder: recovered.folder,
             shared: Arc::clone(&shared),
             publisher: Arc::clone(&publisher),
-            lock,
+            lock: recovered.lock,
         };
         writer.close_streams(recovered.open_streams, clock.now())?;
         publisher.lock().publish()?;
         let failed = |source| Error::Io { what: "cannot start a thread for", path: config.path.clone(), source };
         std::thread::Builder::new().name("evidence".to_owned()).spawn(move || writer.run(receiver)).map_err(failed)?;
         let every = config.checkpoint_every;
-        let inner = Arc::new(Inner { config, period, verifier, commands, shared, publisher });
+        let inner = Arc::new(Inner { config, disk, period, verifier, commands, shared, publisher });
         tokio::spawn(publish_every(Arc::downgrade(&inner), Arc::clone(&inner.shared), every));
+        tokio::spawn(look_after(Arc::downgrade(&inner)));
         Ok(Self { inner, home: None })
     }
 
@@ -97,15 +125,18 @@ impl Log {
     /// do the same, wait for ever.
     ///
     /// # Errors
-    /// [`NoSlot::Full`] while [`Config::queue`] slots are taken; [`NoSlot::Unavailable`] if the log can no longer be written.
+    /// [`NoSlot::QueueFull`] while [`Config::queue`] slots are taken; [`NoSlot::DiskFull`]; [`NoSlot::Unavailable`] if the log can no longer be written.
     pub fn reserve(&self) -> Result<Slot, NoSlot> {
         let permit = self.inner.commands.clone().try_reserve_owned().map_err(|refused| match refused {
-            TrySendError::Full(_) => NoSlot::Full,
+            TrySendError::Full(_) => NoSlot::QueueFull,
             TrySendError::Closed(_) => NoSlot::Unavailable(Unavailable),
         })?;
         // Asked after the slot is taken: a log that begins to close later waits for it.
-        if self.is_poisoned() || self.inner.shared.closing.load(Ordering::SeqCst) {
+        let shared = &self.inner.shared;
+        if shared.is_poisoned() || shared.closing.load(Ordering::SeqCst) {
             Err(NoSlot::Unavailable(Unavailable))
+        } else if shared.is_disk_full() {
+            Err(NoSlot::DiskFull)
         } else {
             Ok(Slot { permit, home: self.home.clone() })
         }
@@ -154,6 +185,17 @@ impl Log {
     /// Tells `observer` of every commit from now on, in the thread that writes: it must not wait. The first observer stays.
     pub fn on_commit(&self, observer: impl Fn(Commit) + Send + Sync + 'static) {
         self.inner.shared.observer.set(Box::new(observer)).ok();
+    }
+
+    /// How the log stands now.
+    pub fn condition(&self) -> Condition {
+        self.inner.shared.condition()
+    }
+
+    /// The time to write into a record: `now`, or that of the record before if the clock was set back since, in milliseconds since the
+    /// Unix epoch. So the times of a log never go back, also over a restart.
+    pub fn time_ms(&self, now: u64) -> u64 {
+        self.inner.shared.time_ms(now)
     }
 
     /// Whether a write has failed; the process should stop, and its next start verify what is on disk.
@@ -210,10 +252,21 @@ impl Log {
     }
 }
 
+/// Whether a log could be opened, with its keys: reads all of it and changes nothing, also while it is written.
+///
+/// # Errors
+/// As [`Log::open`].
+pub fn check(config: &Config) -> Result<(), Error> {
+    let key = keys::signing_key(config)?;
+    PeriodKey::read(&config.period_key)?;
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    recover::check(&disk, config, key.verifier())
+}
+
 impl Inner {
     fn entry(&self, index: u64) -> Result<Vec<u8>, Error> {
         let place = self.shared.state.read().place(index);
-        read_entry(&self.config.path, place.ok_or(Error::NoEntry(index))?)
+        read_entry(&*self.disk, &self.config.path, place.ok_or(Error::NoEntry(index))?)
     }
 
     fn decode(&self, entry: &[u8]) -> Result<Record, Error> {
@@ -258,9 +311,34 @@ async fn publish_every(log: Weak<Inner>, shared: Arc<Shared>, every: Duration) {
         };
         let Some(publisher) = log.upgrade().map(|log| Arc::clone(&log.publisher)) else { return };
         let work = move || if due { publisher.lock().publish().map(drop) } else { publisher.lock().store() };
-        if blocking(work).await.is_err() {
-            return;
+        match blocking(work).await {
+            // Without room the checkpoint waits; what it would sign is durable.
+            Ok(()) | Err(Error::Full { .. }) => {}
+            Err(_) => return,
         }
+    }
+}
+
+/// Time between two looks at the log's folder: half of the second within which a folder that was moved stops the log.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Looks whether the disk has room, and whether the log is still where it was; for as long as anyone holds the log and it can be
+/// written.
+async fn look_after(log: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(log) = log.upgrade().filter(|log| !log.shared.is_poisoned()) else { return };
+        // The writer has the file, and a queue that is full means that it is at work.
+        log.commands.try_send(Command::CheckPlace).ok();
+        let look = move || {
+            // A disk that does not tell is left to the writes to try.
+            if let Ok(free) = log.disk.free(&log.config.path) {
+                let why = format_args!("{} MiB free, less than `low_water`", free >> 20).to_string();
+                log.shared.disk_full(free < log.config.low_water, &why);
+            }
+            Ok(())
+        };
+        blocking(look).await.ok();
     }
 }
 

@@ -1,39 +1,41 @@
-//! Checkpoints behind the durable tail: tiles first, then the signed note that needs them. Nothing is signed that is not on disk:
-//! the state holds durable entries only.
+//! Checkpoints behind the durable tail: tiles first, then the state file that remembers what is signed, then the signed note that
+//! others see. Nothing is signed that is not on disk: the tree holds durable entries only.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use chapar_tlog::{Checkpoint, SigningKey, root, sign_note};
 
 use crate::config::{Error, Unavailable};
+use crate::disk::Disk;
 use crate::files::{Named, put_all, replace};
+use crate::last_signed;
+use crate::recover::Lock;
 use crate::state::Shared;
 
 /// Signs for one log.
 pub(crate) struct Publisher {
-    log: PathBuf,
-    origin: String,
-    key: SigningKey,
-    shared: Arc<Shared>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) log: PathBuf,
+    /// Folder of the state file.
+    pub(crate) state: PathBuf,
+    pub(crate) origin: String,
+    pub(crate) key: SigningKey,
+    pub(crate) shared: Arc<Shared>,
     /// Held until the log is closed.
-    lock: Option<Arc<File>>,
+    pub(crate) lock: Option<Lock>,
     /// Full tiles and bundles written since the last checkpoint; their partial forms go after the next.
-    completed: Vec<String>,
+    pub(crate) completed: Vec<String>,
 }
 
 impl Publisher {
-    pub(crate) fn new(log: PathBuf, origin: String, key: SigningKey, shared: Arc<Shared>, lock: Arc<File>) -> Self {
-        Self { log, origin, key, shared, lock: Some(lock), completed: Vec::new() }
-    }
-
-    /// Signs what is durable and publishes it, if it has grown. A failure poisons the log.
+    /// Signs what is durable and publishes it, if it has grown. A failure poisons the log, but for want of room on the disk:
+    /// all that is written here can be written again.
     pub(crate) fn publish(&mut self) -> Result<Checkpoint, Error> {
         self.guarded(Self::sign)
     }
 
-    /// Writes the full tiles and bundles that wait in memory. A failure poisons the log.
+    /// Writes the full tiles and bundles that wait in memory. A failure poisons the log, but for want of room.
     pub(crate) fn store(&mut self) -> Result<(), Error> {
         self.guarded(|publisher| {
             let full = publisher.shared.state.read().tiles.full();
@@ -52,9 +54,9 @@ impl Publisher {
         if self.lock.is_none() || self.shared.is_poisoned() {
             return Err(Unavailable.into());
         }
-        work(self).inspect_err(|error| {
-            tracing::error!(%error, "the evidence log is poisoned");
-            self.shared.poison();
+        work(self).inspect_err(|error| match error {
+            Error::Full { .. } => self.shared.disk_full(true, error),
+            _ => self.shared.poison(error),
         })
     }
 
@@ -69,19 +71,22 @@ impl Publisher {
             (checkpoint, state.tiles.full(), state.tiles.partial())
         };
         self.put(&full)?;
-        put_all(&self.log, &partial)?;
+        put_all(&*self.disk, &self.log, &partial)?;
+        self.shared.state.write().tiles.partial_written(&partial);
         let note = sign_note(&checkpoint.to_string(), &self.key);
-        replace(&self.log.join("checkpoint"), note.as_bytes())?;
+        // Before anyone sees the note: a start after this holds the log to it, whatever became of the log's folder.
+        last_signed::write(&*self.disk, &self.state, &note)?;
+        replace(&*self.disk, &self.log.join("checkpoint"), note.as_bytes())?;
         self.shared.state.write().published = Some((checkpoint.clone(), note));
         for name in self.completed.drain(..) {
             // Most have no partial form, and one that is left behind is only clutter.
-            std::fs::remove_dir_all(self.log.join(format!("{name}.p"))).ok();
+            self.disk.remove_folder(&self.log.join(format!("{name}.p"))).ok();
         }
         Ok(checkpoint)
     }
 
     fn put(&mut self, full: &[Named]) -> Result<(), Error> {
-        put_all(&self.log, full)?;
+        put_all(&*self.disk, &self.log, full)?;
         self.shared.state.write().tiles.written(full);
         self.completed.extend(full.iter().map(|(name, _)| name.clone()));
         Ok(())

@@ -7,12 +7,11 @@
 //! The segment that is appended to ends in zeros, written before they are needed: overwriting blocks that the file has costs the
 //! disk one wait, where a file that grows costs it the journal's as well. A segment that is full or closed ends with its last frame.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::Error;
-use crate::files::{io, sync_folder};
+use crate::disk::{Disk, DiskFile};
+use crate::files::{io, io_with_room, sync_folder};
 use crate::state::Place;
 
 /// Bytes before an entry.
@@ -33,6 +32,11 @@ pub(crate) fn folder(log: &Path) -> PathBuf {
 /// The path of the segment whose first entry is `first`.
 pub(crate) fn path(log: &Path, first: u64) -> PathBuf {
     folder(log).join(format!("{first:016x}"))
+}
+
+/// Whether a file in the folder is a segment, by its name.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A frame that is whole and sound.
@@ -78,7 +82,7 @@ fn crc(length: &[u8], group: &[u8], entry: &[u8]) -> u32 {
 /// The segment that is appended to.
 pub(crate) struct Segment {
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     /// Bytes of sound frames.
     pub(crate) length: u64,
     /// Bytes of the file that have been written: frames, and zeros after them.
@@ -87,29 +91,36 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// Makes a new segment and its name in the folder durable.
-    pub(crate) fn create(log: &Path, first: u64) -> Result<Self, Error> {
+    pub(crate) fn create(disk: &dyn Disk, log: &Path, first: u64) -> Result<Self, Error> {
         let path = path(log, first);
-        let file = io("cannot create", &path, OpenOptions::new().create_new(true).write(true).open(&path))?;
-        sync_folder(&folder(log))?;
+        let file = io_with_room("cannot create", &path, disk.create_new(&path))?;
+        sync_folder(disk, &folder(log))?;
         Ok(Self { path, file, length: 0, written: 0 })
     }
 
     /// Opens the last segment and cuts what comes after `length` bytes.
-    pub(crate) fn open(path: PathBuf, length: u64) -> Result<Self, Error> {
-        let file = io("cannot open", &path, OpenOptions::new().write(true).open(&path))?;
+    pub(crate) fn open(disk: &dyn Disk, path: PathBuf, length: u64) -> Result<Self, Error> {
+        let file = io("cannot open", &path, disk.open(&path, true))?;
         // Synced also if nothing is cut: what an earlier process wrote may be read back before it is on disk.
         io("cannot cut", &path, file.set_len(length).and_then(|()| file.sync_all()))?;
         Ok(Self { path, file, length, written: length })
     }
 
-    /// Appends and waits for the disk. After an error the segment must not be used again: the kernel may have dropped what it
-    /// could not write, and a second sync would not tell.
+    /// Appends and waits for the disk.
+    ///
+    /// # Errors
+    /// [`Error::Full`] if there is no room: nothing was synced, and the same may be tried again. After any other error the
+    /// segment must not be used again: the kernel may have dropped what it could not write, and a second sync would not tell.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let end = self.length + bytes.len() as u64;
-        io("cannot write", &self.path, self.file.write_all_at(bytes, self.length))?;
+        io_with_room("cannot write", &self.path, self.file.write_all_at(bytes, self.length))?;
         if end > self.written {
-            io("cannot write", &self.path, self.file.write_all_at(AHEAD, end))?;
-            self.written = end + AHEAD.len() as u64;
+            // The zeros are a convenience: where there is no room for them, the entries are appended without.
+            match io_with_room("cannot write", &self.path, self.file.write_all_at(AHEAD, end)) {
+                Ok(()) => self.written = end + AHEAD.len() as u64,
+                Err(Error::Full { .. }) => self.written = end,
+                Err(error) => return Err(error),
+            }
         }
         io("cannot sync", &self.path, self.file.sync_data())?;
         self.length = end;
@@ -122,17 +133,34 @@ impl Segment {
         io("cannot cut", &self.path, self.file.set_len(self.length).and_then(|()| self.file.sync_all()))
     }
 
+    /// Whether the file is still at its path and as long as what was written to it.
+    ///
+    /// # Errors
+    /// [`Error::Moved`] if not.
+    pub(crate) fn check_place(&self, disk: &dyn Disk) -> Result<(), Error> {
+        let moved = |change| Error::Moved { path: self.path.clone(), change };
+        let (own, length) = io("cannot look at", &self.path, self.file.stat())?;
+        match disk.identity(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(moved("removed or renamed")),
+            Err(source) => io("cannot look at", &self.path, Err(source)),
+            Ok(found) if found != own => Err(moved("replaced")),
+            Ok(_) if length < self.length => Err(moved("cut")),
+            Ok(_) => Ok(()),
+        }
+    }
+
     /// A segment on a disk that refuses every write.
     #[cfg(test)]
     pub(crate) fn refusing(path: PathBuf) -> Self {
-        Self { file: File::open(&path).unwrap(), path, length: 0, written: 0 }
+        let file = Box::new(std::fs::File::open(&path).unwrap());
+        Self { file, path, length: 0, written: 0 }
     }
 }
 
 /// Reads one entry back; its frame must be sound.
-pub(crate) fn read_entry(log: &Path, place: Place) -> Result<Vec<u8>, Error> {
+pub(crate) fn read_entry(disk: &dyn Disk, log: &Path, place: Place) -> Result<Vec<u8>, Error> {
     let path = path(log, place.segment);
-    let file = io("cannot open", &path, File::open(&path))?;
+    let file = io("cannot open", &path, disk.open(&path, false))?;
     let (mut offset, mut frame) = (place.offset, vec![0; HEADER]);
     let damaged = |offset| Error::Damaged { path: path.clone(), offset, problem: "the frame is not what was written" };
     for left in (0..=place.after).rev() {

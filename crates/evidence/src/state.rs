@@ -1,8 +1,8 @@
 //! What the writer, the publisher and the readers of one log share. Locked for moments only: no one waits for the disk with it.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use chapar_tlog::Checkpoint;
 use parking_lot::RwLock;
@@ -84,8 +84,30 @@ pub(crate) struct Shared {
     pub(crate) full: Notify,
     /// Whoever wants to know of each commit.
     pub(crate) observer: OnceLock<Observer>,
+    disk_full: AtomicBool,
+    /// When the wait for the disk that is going on began, in milliseconds from `opened` and at least 1; 0 while there is none.
+    syncing_since: AtomicU64,
+    opened: Instant,
+    /// Latest time of any record, in milliseconds since the Unix epoch.
+    latest_ms: AtomicU64,
     poison: watch::Sender<bool>,
 }
+
+/// How an open log stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Condition {
+    /// Takes records.
+    Ready,
+    /// The disk has had no answer to a write for [`SLOW_DISK`].
+    SlowDisk,
+    /// The disk has less room than the low-water mark; records are taken again when it has more.
+    DiskFull,
+    /// A write has failed: no record is taken until the log is opened again.
+    Poisoned,
+}
+
+/// A disk that takes longer than this over one write is slow: a commit takes some milliseconds on a disk that works.
+pub const SLOW_DISK: Duration = Duration::from_secs(2);
 
 /// One commit of the log, as it is observed.
 #[derive(Clone, Copy, Debug)]
@@ -99,8 +121,13 @@ pub struct Commit {
 pub(crate) type Observer = Box<dyn Fn(Commit) + Send + Sync>;
 
 impl Shared {
-    pub(crate) fn new(state: State) -> Self {
+    /// `latest_ms`: the latest time of any record, in milliseconds since the Unix epoch.
+    pub(crate) fn new(state: State, latest_ms: u64) -> Self {
         Self {
+            disk_full: AtomicBool::new(false),
+            syncing_since: AtomicU64::new(0),
+            opened: Instant::now(),
+            latest_ms: AtomicU64::new(latest_ms),
             state: RwLock::new(state),
             closing: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
@@ -110,9 +137,52 @@ impl Shared {
         }
     }
 
-    /// A write has failed: nothing more may be written until the log has been opened anew.
-    pub(crate) fn poison(&self) {
-        self.poison.send_replace(true);
+    /// A write has failed: nothing more may be written until the log has been opened again.
+    pub(crate) fn poison(&self, error: &dyn std::error::Error) {
+        if !self.poison.send_replace(true) {
+            tracing::error!(%error, "the evidence log is poisoned: nothing is written until it is opened again");
+        }
+    }
+
+    /// Takes or refuses records for want of room; `why` is for the log line of a change.
+    pub(crate) fn disk_full(&self, full: bool, why: &dyn std::fmt::Display) {
+        if self.disk_full.swap(full, Ordering::SeqCst) != full {
+            match full {
+                true => tracing::error!(%why, "the evidence log's disk is full: calls are refused until there is room"),
+                false => tracing::info!("the evidence log's disk has room again: calls are taken"),
+            }
+        }
+    }
+
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn sync_begins(&self) {
+        let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        self.syncing_since.store(since, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sync_ended(&self) {
+        self.syncing_since.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn condition(&self) -> Condition {
+        let waits = match self.syncing_since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => self.opened.elapsed().saturating_sub(Duration::from_millis(since)),
+        };
+        match () {
+            () if self.is_poisoned() => Condition::Poisoned,
+            () if self.is_disk_full() => Condition::DiskFull,
+            () if waits > SLOW_DISK => Condition::SlowDisk,
+            () => Condition::Ready,
+        }
+    }
+
+    /// The time of a record: `now`, or the latest time before if the clock was set back. In milliseconds since the Unix epoch.
+    pub(crate) fn time_ms(&self, now: u64) -> u64 {
+        now.max(self.latest_ms.fetch_max(now, Ordering::Relaxed))
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {

@@ -10,6 +10,9 @@ use super::*;
 
 mod altered;
 mod closing;
+mod crash;
+mod loss;
+mod sim_disk;
 mod torn;
 
 struct Folder {
@@ -30,11 +33,13 @@ impl Folder {
         let at = |name: &str| self.dir.path().join(name);
         Config {
             path: at("log"),
+            state: at("state"),
             origin: "bus.example/evidence".to_owned(),
             signing_key: at("key"),
             period_key: at("period"),
             checkpoint_every: Duration::from_secs(3600),
             queue: 1024,
+            low_water: 0,
         }
     }
 
@@ -169,7 +174,7 @@ async fn a_stream_that_is_dropped_before_its_opening_is_on_disk_is_closed_all_th
         let (opening, closing) = (log.record(index).await.unwrap(), log.record(index + 1).await.unwrap());
         assert_eq!((opening.kind(), closing.kind(), closing.opening), (Kind::Open, Kind::Close, index));
     }
-    verify::directory(&folder.log(), &folder.key).unwrap();
+    verify::directory(&folder.log(), &folder.key, None).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +182,7 @@ async fn a_slot_is_there_at_once_or_not_at_all() {
     let folder = Folder::new();
     let log = Log::open(Config { queue: 2, ..folder.config() }, Clock::system()).unwrap();
     let slots = [log.reserve().unwrap(), log.reserve().unwrap()];
-    assert_eq!(log.reserve().err(), Some(NoSlot::Full));
+    assert_eq!(log.reserve().err(), Some(NoSlot::QueueFull));
     drop(slots);
     assert!(log.reserve().is_ok());
 }
@@ -197,7 +202,7 @@ async fn a_restart_goes_on_where_the_log_ended_across_full_tiles() {
         verify::receipt(&receipt, &folder.key).unwrap();
     }
     log.close().await.unwrap();
-    let sentence = verify::directory(&folder.log(), &folder.key).unwrap().sentence().to_owned();
+    let sentence = verify::directory(&folder.log(), &folder.key, None).unwrap().sentence().to_owned();
     assert!(sentence.contains("holds 600 entries"), "{sentence}");
     verify::receipt(&from_directory(&folder.log(), 7).unwrap().to_bytes(), &folder.key).unwrap();
 }
@@ -224,7 +229,7 @@ async fn a_log_of_several_segments_is_read_recovered_and_verified_like_one() {
         verify::receipt(&log.receipt(index).await.unwrap().to_bytes(), &folder.key).unwrap();
     }
     log.close().await.unwrap();
-    verify::directory(&folder.log(), &folder.key).unwrap();
+    verify::directory(&folder.log(), &folder.key, None).unwrap();
 
     let first = std::fs::read(folder.segment()).unwrap();
     std::fs::write(folder.segment(), &first[..first.len() - 9]).unwrap();
@@ -232,7 +237,7 @@ async fn a_log_of_several_segments_is_read_recovered_and_verified_like_one() {
         matches!(Log::open(folder.config(), Clock::system()), Err(Error::Damaged { .. })),
         "only the last may be torn"
     );
-    assert!(matches!(verify::directory(&folder.log(), &folder.key), Err(verify::Invalid::Entry { .. })));
+    assert!(matches!(verify::directory(&folder.log(), &folder.key, None), Err(verify::Invalid::Entry { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,7 +260,7 @@ async fn any_torn_tail_is_cut_and_nothing_before_it_is_lost() {
         assert_eq!(log.size().await, 5, "cut at {cut}");
         append(&log, 1).await;
         log.close().await.unwrap();
-        verify::directory(&torn.log(), &torn.key).unwrap();
+        verify::directory(&torn.log(), &torn.key, None).unwrap();
     }
 }
 
@@ -287,11 +292,11 @@ async fn a_bit_flipped_anywhere_on_disk_is_found() {
             let mut altered = whole.clone();
             altered[at] ^= 0x10;
             std::fs::write(&path, &altered).unwrap();
-            assert!(verify::directory(&folder.log(), &folder.key).is_err(), "{name} at {at}");
+            assert!(verify::directory(&folder.log(), &folder.key, None).is_err(), "{name} at {at}");
         }
         std::fs::write(&path, &whole).unwrap();
     }
-    verify::directory(&folder.log(), &folder.key).unwrap();
+    verify::directory(&folder.log(), &folder.key, None).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

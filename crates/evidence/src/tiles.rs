@@ -1,19 +1,21 @@
 //! The tree over the durable entries: its right edge in memory, full tiles and bundles in memory until they are in their files.
 //! All of it can be made again from the segments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chapar_tlog::{Hash, HashSource, TILE_WIDTH, Tile, entries_path, fold, leaf_hash};
 
 use crate::config::Error;
+use crate::disk::Disk;
 use crate::files::{Named, io};
 
 const WIDTH: usize = TILE_WIDTH as usize;
 
 /// The tree's hashes and the entries of the last bundle.
 pub(crate) struct Tiles {
+    disk: Arc<dyn Disk>,
     log: PathBuf,
     pub(crate) size: u64,
     /// Level → hashes of its unfinished tile, fewer than 256.
@@ -24,17 +26,22 @@ pub(crate) struct Tiles {
     unwritten: BTreeMap<String, Arc<Vec<u8>>>,
     /// Bytes of `unwritten`.
     pub(crate) unwritten_bytes: usize,
+    /// Unfinished tiles and bundles that this process has written. Those of others are not trusted: they may be of entries
+    /// that were lost since.
+    partial_written: BTreeSet<String>,
 }
 
 impl Tiles {
-    pub(crate) fn new(log: &Path) -> Self {
+    pub(crate) fn new(disk: &Arc<dyn Disk>, log: &Path) -> Self {
         Self {
+            disk: Arc::clone(disk),
             log: log.to_owned(),
             size: 0,
             edge: vec![Vec::new()],
             bundle: Vec::new(),
             unwritten: BTreeMap::new(),
             unwritten_bytes: 0,
+            partial_written: BTreeSet::new(),
         }
     }
 
@@ -81,7 +88,7 @@ impl Tiles {
         self.unwritten.iter().map(|(name, bytes)| (name.clone(), Arc::clone(bytes))).collect()
     }
 
-    /// The unfinished tiles and the unfinished bundle of the current size, but for those that are in their files.
+    /// The unfinished tiles and the unfinished bundle of the current size, but for those that were written before.
     pub(crate) fn partial(&self) -> Vec<Named> {
         let levels = self.edge.iter().enumerate().filter(|(_, hashes)| !hashes.is_empty());
         let mut files: Vec<_> = levels
@@ -93,9 +100,21 @@ impl Tiles {
         if width > 0 {
             files.push((entries_path(self.size / TILE_WIDTH, width), Arc::new(self.bundle.clone())));
         }
+        files.retain(|(name, _)| !self.partial_written.contains(name));
         files
-            .retain(|(name, bytes)| !self.log.join(name).metadata().is_ok_and(|file| file.len() == bytes.len() as u64));
-        files
+    }
+
+    /// Forgets bundles that wait to be written: for a reader of the log who needs the hashes only.
+    pub(crate) fn forget_bundles(&mut self) {
+        self.unwritten.retain(|name, _| !name.starts_with("tile/entries/"));
+        self.unwritten_bytes = self.unwritten.values().map(|bytes| bytes.len()).sum();
+    }
+
+    /// Remembers which unfinished tiles and bundles are in their files.
+    pub(crate) fn partial_written(&mut self, files: &[Named]) {
+        let level_is_over = |name: &String| files.iter().any(|(new, _)| folder_of(new) == folder_of(name));
+        self.partial_written.retain(|name| !level_is_over(name));
+        self.partial_written.extend(files.iter().map(|(name, _)| name.clone()));
     }
 
     /// Forgets files that have been written.
@@ -106,6 +125,11 @@ impl Tiles {
             }
         }
     }
+}
+
+/// `tile/0` of `tile/0/000.p/3`.
+fn folder_of(name: &str) -> &str {
+    name.match_indices('/').nth(1).and_then(|(at, _)| name.get(..at)).unwrap_or(name)
 }
 
 impl HashSource for Tiles {
@@ -120,7 +144,7 @@ impl HashSource for Tiles {
             let name = Tile { level: tile_level, index: tile, width: TILE_WIDTH }.to_string();
             let bytes = match self.unwritten.get(&name) {
                 Some(bytes) => bytes.to_vec(),
-                None => io("cannot read", &self.log.join(&name), std::fs::read(self.log.join(&name)))?,
+                None => io("cannot read", &self.log.join(&name), self.disk.read(&self.log.join(&name)))?,
             };
             let (hashes, _) = bytes.as_chunks::<32>();
             hashes.get(start..start + (1 << within)).and_then(fold)

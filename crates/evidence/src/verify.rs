@@ -107,6 +107,16 @@ pub fn receipt(bytes: &[u8], trust: &VerifierKey) -> Result<Verified, Invalid> {
     Ok(Verified { sentence, record: Some(record) })
 }
 
+/// The checkpoint in a signed note, or in a receipt: something to hold a log to later.
+///
+/// # Errors
+/// [`Invalid::Receipt`] if it is neither, or `trust` did not sign it.
+pub fn checkpoint(bytes: &[u8], trust: &VerifierKey) -> Result<Checkpoint, Invalid> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Invalid::Receipt("is not text"))?;
+    let note = ProofFile::parse(text).map_or_else(|_| text.to_owned(), |file| file.checkpoint);
+    signed_checkpoint(&note, trust).map_err(Invalid::Receipt)
+}
+
 /// The checkpoint in a note, which must be what `trust` signed and nothing more: its own log's, and one signature line.
 fn signed_checkpoint(note: &str, trust: &VerifierKey) -> Result<Checkpoint, &'static str> {
     let text = open_note(note, trust).map_err(|_| "has a checkpoint that the trusted key did not sign")?;

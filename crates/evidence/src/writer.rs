@@ -1,7 +1,6 @@
 //! The one thread that writes: everything that is queued goes to disk in one append and one `fdatasync`, then all its callers
 //! are told. A failed write is never tried again: the log is poisoned and the thread ends.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,10 +12,12 @@ use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Error, Unavailable};
+use crate::disk::{Disk, Identity};
 use crate::home::{Home, News};
 use crate::log::{Entry, Opening};
 use crate::publisher::Publisher;
 use crate::record::pb::{Kind, Record};
+use crate::recover::Lock;
 use crate::segment::{Frame, MAX_ENTRY, SEGMENT_BYTES, Segment};
 use crate::state::{Commit, Shared};
 
@@ -30,6 +31,8 @@ const UNWRITTEN_MOST: usize = 4 * UNWRITTEN_BYTES;
 const SIBLINGS: usize = 4;
 /// How long it waits then.
 const GATHER: Duration = Duration::from_micros(150);
+/// Time between two tries to write on a full disk.
+const RETRY_FULL: Duration = Duration::from_millis(100);
 /// How long a log that is being closed waits for the places that were taken before.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
@@ -37,6 +40,8 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 pub(crate) enum Command {
     /// Write a record and tell its caller, by way of `home`.
     Append { entry: Vec<u8>, part: Option<StreamPart>, done: Told, home: Option<Home> },
+    /// Look whether the log is still where it was.
+    CheckPlace,
     /// Write what is queued and what can still come, then end.
     Close(oneshot::Sender<()>),
 }
@@ -53,13 +58,16 @@ pub(crate) enum StreamPart {
 pub(crate) type Told = oneshot::Sender<Result<Entry, Unavailable>>;
 
 pub(crate) struct Writer {
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) log: PathBuf,
     pub(crate) segment: Segment,
+    /// Device and inode of the folder that is locked.
+    pub(crate) folder: Identity,
     pub(crate) shared: Arc<Shared>,
     pub(crate) publisher: Arc<Mutex<Publisher>>,
     /// Held for as long as this thread may write.
     #[expect(dead_code, reason = "the lock is given back when the file is closed")]
-    pub(crate) lock: Arc<File>,
+    pub(crate) lock: Lock,
 }
 
 impl Writer {
@@ -81,26 +89,61 @@ impl Writer {
             while let Some(taken) = command {
                 match taken {
                     Command::Append { entry, part, done, home } => group.add(entry, part, done, home),
+                    Command::CheckPlace => {
+                        if let Err(error) = self.check_place() {
+                            self.shared.poison(&error);
+                        }
+                    }
                     Command::Close(done) => closing = Some((done, Instant::now() + CLOSE_WAIT)),
                 }
                 command = if group.bytes.len() < GROUP_BYTES { commands.try_recv().ok() } else { None };
             }
-            if let Err(error) = self.write(group) {
-                tracing::error!(%error, "the evidence log is poisoned");
-                self.shared.poison();
+            let until = closing.as_ref().map(|(_, until)| *until);
+            if let Err(error) = self.write_when_there_is_room(&group, commands, until) {
+                self.shared.poison(&error);
                 return None;
             }
+            self.tell(group);
         }
         // What a log that was closed ends with, an orderly start ends with too: no zeros to look through.
-        if !self.shared.is_poisoned() && self.segment.finish().is_err() {
-            self.shared.poison();
+        if !self.shared.is_poisoned()
+            && let Err(error) = self.segment.finish()
+        {
+            self.shared.poison(&error);
             return None;
         }
         closing.map(|(done, _)| done)
     }
 
-    /// Writes a group and tells its callers. They hear nothing if it fails: their channel closes, which is `Unavailable`.
-    fn write(&mut self, group: Group) -> Result<(), Error> {
+    /// Writes a group, and on a full disk again and again: what is in it happened, and must be recorded. Its callers wait no longer than
+    /// their deadlines, and no new ones come while the disk is full, so that the queue bounds what waits. A log that is being closed
+    /// waits until then.
+    fn write_when_there_is_room(
+        &mut self,
+        group: &Group,
+        commands: &mpsc::Receiver<Command>,
+        mut until: Option<Instant>,
+    ) -> Result<(), Error> {
+        loop {
+            match self.write(group) {
+                Err(Error::Full { path, source }) => {
+                    self.shared.disk_full(true, &source);
+                    // Whether the command to close waits in the queue cannot be seen from here; the flag is set before it.
+                    if self.shared.closing.load(Ordering::SeqCst) || commands.is_closed() {
+                        let until = *until.get_or_insert_with(|| Instant::now() + CLOSE_WAIT);
+                        if Instant::now() >= until {
+                            return Err(Error::Full { path, source });
+                        }
+                    }
+                    std::thread::sleep(RETRY_FULL);
+                }
+                written => return written,
+            }
+        }
+    }
+
+    /// Writes a group and waits for the disk. Its callers hear nothing if that fails: their channel closes, which is `Unavailable`.
+    fn write(&mut self, group: &Group) -> Result<(), Error> {
         if group.entries.is_empty() {
             return Ok(());
         }
@@ -109,13 +152,24 @@ impl Writer {
         }
         if self.segment.length >= SEGMENT_BYTES {
             self.segment.finish()?;
-            self.segment = Segment::create(&self.log, group.first)?;
+            self.segment = Segment::create(&*self.disk, &self.log, group.first)?;
             self.shared.state.write().segments.push(group.first);
         }
-        let (start, began, records) = (self.segment.length, Instant::now(), group.entries.len());
-        self.segment.append(&group.bytes)?;
-        let commit = Commit { records, took: began.elapsed() };
+        let (began, records) = (Instant::now(), group.entries.len());
+        self.shared.sync_begins();
+        let appended = self.segment.append(&group.bytes);
+        self.shared.sync_ended();
+        appended?;
         self.shared.syncs.fetch_add(1, Ordering::Relaxed);
+        if let Some(observer) = self.shared.observer.get() {
+            observer(Commit { records, took: began.elapsed() });
+        }
+        Ok(())
+    }
+
+    /// Takes a group that is on disk into the tree, and tells its callers.
+    fn tell(&mut self, group: Group) {
+        let start = self.segment.length - group.bytes.len() as u64;
         let mut news = News::default();
         let unwritten = {
             let mut state = self.shared.state.write();
@@ -126,40 +180,60 @@ impl Writer {
             state.tiles.unwritten_bytes
         };
         news.tell();
-        if let Some(observer) = self.shared.observer.get() {
-            observer(commit);
-        }
         if unwritten > UNWRITTEN_MOST {
-            return self.publisher.lock().store();
-        }
-        if unwritten > UNWRITTEN_BYTES {
+            // Its failure poisons the log, which the next group then finds.
+            self.publisher.lock().store().ok();
+        } else if unwritten > UNWRITTEN_BYTES {
             self.shared.full.notify_one();
         }
-        Ok(())
+    }
+
+    /// Whether the log's folder and its newest segment are still where they were.
+    ///
+    /// # Errors
+    /// [`Error::Moved`] if not.
+    pub(crate) fn check_place(&self) -> Result<(), Error> {
+        let moved = |change| Error::Moved { path: self.log.clone(), change };
+        match self.disk.identity(&self.log) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(moved("removed or renamed")),
+            Err(source) => return Err(Error::Io { what: "cannot look at", path: self.log.clone(), source }),
+            Ok(found) if found != self.folder => return Err(moved("replaced")),
+            Ok(_) => {}
+        }
+        self.segment.check_place(&*self.disk)
     }
 
     /// Closes the streams that were open when the last process ended. Called before the log is used.
     pub(crate) fn close_streams(&mut self, open: Vec<(u64, Record)>, now: Timestamp) -> Result<(), Error> {
-        let mut group = Group::new(self.shared.state.read().tiles.size);
-        for (opening, record) in open {
+        let now = self.shared.time_ms(now.as_millisecond().unsigned_abs());
+        let close = |(opening, record): (u64, Record)| {
             let close = Record {
                 kind: Kind::Close as i32,
                 opening,
                 outcome: crate::UNKNOWN_OUTCOME.to_owned(),
-                time_unix_ms: now.as_millisecond().unsigned_abs(),
+                time_unix_ms: now,
                 latency_us: 0,
                 ..record
             };
-            group.add(close.encode_to_vec(), None, oneshot::channel().0, None);
-        }
-        self.write(group)
+            close.encode_to_vec()
+        };
+        self.write_now(open.into_iter().map(close).collect())
+    }
+
+    /// Writes entries that no one waits for. Called where the log is not used otherwise.
+    pub(crate) fn write_now(&mut self, entries: Vec<Vec<u8>>) -> Result<(), Error> {
+        let mut group = Group::new(self.shared.state.read().tiles.size);
+        entries.into_iter().for_each(|entry| group.add(entry, None, oneshot::channel().0, None));
+        self.write(&group)?;
+        self.tell(group);
+        Ok(())
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.shared.poison();
+            self.shared.poison(&Unavailable);
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use chapar_evidence::Log;
+use chapar_evidence::{Condition, Log};
 use chapar_telemetry::{CONTENT_TYPE, Metrics, Telemetry};
 use chapar_transport::serve::Places;
 use tokio_util::sync::CancellationToken;
@@ -45,12 +45,13 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {
-    if admin.log.is_poisoned() {
-        (StatusCode::SERVICE_UNAVAILABLE, "the evidence log cannot be written\n").into_response()
-    } else if admin.stopping.is_cancelled() {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response()
-    } else {
-        "ready\n".into_response()
+    let not_ready = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
+    match admin.log.condition() {
+        Condition::Poisoned => not_ready("the evidence log cannot be written\n"),
+        Condition::DiskFull => not_ready("the evidence log's disk is full\n"),
+        Condition::SlowDisk => not_ready("the evidence log's disk does not answer\n"),
+        Condition::Ready if admin.stopping.is_cancelled() => not_ready("stopping\n"),
+        Condition::Ready => "ready\n".into_response(),
     }
 }
 

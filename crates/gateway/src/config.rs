@@ -71,6 +71,13 @@ pub struct Serving {
 pub struct Evidence {
     /// The log's folder.
     pub path: PathBuf,
+    /// The folder that remembers what was signed last, apart from the log's: best on another disk, and not in the log's backup. Default:
+    /// `path` with `.state` at its end.
+    pub state: Option<PathBuf>,
+    /// The room that the disk must have for calls to be taken, `"1MiB"` or more; below it they are refused as
+    /// `EVIDENCE_UNAVAILABLE`, and those under way are recorded in it. Default `"64MiB"`.
+    #[serde(default = "default_low_water", deserialize_with = "low_water")]
+    pub low_water: u64,
     /// The log's name in checkpoints and receipts, e.g. `bus.lorestan.example/evidence`.
     pub origin: String,
     /// File with the Ed25519 key that signs checkpoints (C2SP signed-note private key).
@@ -156,6 +163,15 @@ impl Config {
         ] {
             *relative = base.join(&relative);
         }
+        let state = config.evidence.state.take().map_or_else(
+            || {
+                let mut beside = config.evidence.path.clone().into_os_string();
+                beside.push(".state");
+                PathBuf::from(beside)
+            },
+            |state| base.join(state),
+        );
+        config.evidence.state = Some(state);
         for folder in &mut serving.contracts {
             *folder = base.join(&folder);
         }
@@ -214,6 +230,11 @@ fn ceiling<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u
     size(deserializer, 64 << 20..=usize::MAX, "a ceiling of memory is 64MiB or more").map(Some)
 }
 
+fn low_water<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let size = size(deserializer, 1 << 20..=usize::MAX, "`low_water` is 1MiB or more")?;
+    u64::try_from(size).map_err(serde::de::Error::custom)
+}
+
 fn size<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
     bounds: std::ops::RangeInclusive<usize>,
@@ -260,6 +281,10 @@ fn default_drain() -> Duration {
 
 fn default_checkpoint() -> Duration {
     Duration::from_secs(1)
+}
+
+fn default_low_water() -> u64 {
+    64 << 20
 }
 
 fn default_keep() -> usize {

@@ -82,6 +82,7 @@ impl Facts {
             trace_id: &self.trace_id,
             salt_hash: &self.salt_hash,
             attempt: self.attempt,
+            count: 0,
         })
     }
 }

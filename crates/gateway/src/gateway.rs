@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chapar_evidence::Log;
+use chapar_evidence::{Disk, Log, OsDisk};
 use chapar_model::Clock;
 use chapar_telemetry::{Metrics, Telemetry};
 use chapar_transport::serve::{Bound, Server, Settings};
@@ -42,6 +42,15 @@ pub struct Parts {
     pub clock: Clock,
     /// Where spans and metrics go.
     pub telemetry: Arc<Telemetry>,
+    /// Where the evidence log lies.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Parts {
+    /// Those of a process that serves: the operating system's clock and disk.
+    pub fn production(telemetry: Arc<Telemetry>) -> Self {
+        Self { clock: Clock::system(), telemetry, disk: Arc::new(OsDisk) }
+    }
 }
 
 /// A gateway that holds its ports and files, and does not serve yet.
@@ -63,7 +72,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Loads everything that the configuration names, and ends: what `--check` does. Opens no port and no log.
+    /// Loads everything that the configuration names, and ends: what `--check` does. Reads the evidence log, and opens no port.
     ///
     /// # Errors
     /// [`Error`], as [`Gateway::bind`].
@@ -71,7 +80,7 @@ impl Gateway {
         let registry = policy::load(&config.gateway.contracts, &config.gateway.registry)?;
         tls::server(&config.gateway.identity)?;
         Upstreams::new(&registry, &config.gateway.identity)?;
-        chapar_evidence::check_keys(&evidence_config(config))?;
+        chapar_evidence::check(&evidence_config(config))?;
         Ok(())
     }
 
@@ -89,7 +98,7 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::bind`].
     pub async fn bind_on(config: Config, parts: Parts, listener: Option<std::net::TcpListener>) -> Result<Self, Error> {
-        let Parts { clock, telemetry } = parts;
+        let Parts { clock, telemetry, disk } = parts;
         let serving = config.gateway.clone();
         let watches = Watches::new(&serving);
         let registry = policy::load(&serving.contracts, &serving.registry)?;
@@ -112,7 +121,7 @@ impl Gateway {
         let unavailable = |source| Error::Admin { address: serving.admin, source };
         let admin = TcpListener::bind(serving.admin).await.map_err(unavailable)?;
         let admin_address = admin.local_addr().map_err(unavailable)?;
-        let log = Log::open(evidence_config(&config), clock.clone())?;
+        let log = Log::open_on(evidence_config(&config), clock.clone(), disk)?;
 
         let health = HealthReporter::new();
         let health_server = HealthServer::new(HealthService::from_health_reporter(health.clone()));
@@ -213,7 +222,7 @@ impl Gateway {
         let _ended = ended.clone().drop_guard();
         // Whoever drops this future ends the threads too.
         let _hurry = ends.hurry.clone().drop_guard();
-        let health = tokio::spawn(health::watch(Arc::clone(&stack.policy), health, stopping.clone()));
+        let health = tokio::spawn(health::watch(Arc::clone(&stack.policy), log.clone(), health, stopping.clone()));
         let pressure = stack.memory.clone();
         tokio::spawn(pressure.watch(reloader.serving.memory, ended.clone()));
         let reloading = tokio::spawn(reloader.watch(watches, stopping.clone()));
@@ -248,12 +257,27 @@ impl Gateway {
         if failed {
             return Err(Error::EvidenceFailed);
         }
-        Ok(log.close().await?)
+        // A disk that does not answer keeps no one waiting for ever: what it has not acknowledged no caller was told of.
+        let patience = async {
+            tokio::select! {
+                () = tokio::time::sleep(CLOSE_WAIT) => {}
+                () = async { ends.hurry.cancelled().await; tokio::time::sleep(HURRIED_CLOSE_WAIT).await } => {}
+            }
+        };
+        tokio::select! {
+            closed = log.close() => Ok(closed?),
+            () = patience => Err(Error::EvidenceSlow),
+        }
     }
 }
 
 /// How long calls may still be refused in good order once the evidence log cannot be written.
 const FAILED: Duration = Duration::from_millis(500);
+
+/// How long a stop waits for the evidence log's disk: longer than any disk that works takes for what can be in the queue.
+const CLOSE_WAIT: Duration = Duration::from_secs(20);
+/// The same once it was told to hurry.
+const HURRIED_CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// Loads certificates, contracts and registry anew.
 #[derive(Clone)]
@@ -281,9 +305,12 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-fn evidence_config(config: &Config) -> chapar_evidence::Config {
+/// The evidence log's part of a gateway's configuration.
+pub fn evidence_config(config: &Config) -> chapar_evidence::Config {
     let evidence = config.evidence.clone();
     chapar_evidence::Config {
+        state: evidence.state.unwrap_or_else(|| evidence.path.with_extension("state")),
+        low_water: evidence.low_water,
         path: evidence.path,
         origin: evidence.origin,
         signing_key: evidence.signing_key,

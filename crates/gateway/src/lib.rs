@@ -31,6 +31,6 @@ mod workers;
 
 pub use config::{Config, ConfigError, Evidence, Serving, Telemetry as TelemetryConfig};
 pub use error::Error;
-pub use gateway::{Gateway, Parts, Reload};
+pub use gateway::{Gateway, Parts, Reload, evidence_config};
 pub use reflection::BadDescriptors;
 pub use refusal::{DEFAULT_HELP, DOMAIN, Refusal};

@@ -38,7 +38,7 @@ impl OpenRecord {
         let salt = log.salt(&call.id);
         let facts = Facts {
             call: call.id,
-            time_unix_ms: clock.now().as_millisecond().unsigned_abs(),
+            time_unix_ms: log.time_ms(clock.now().as_millisecond().unsigned_abs()),
             started: call.started,
             caller: Arc::clone(&call.caller),
             salt_hash: commitment::of(&salt, &[]),
@@ -209,7 +209,9 @@ fn abandoned(deadline: Option<Instant>) -> Reason {
 
 fn reserve(log: &Log) -> Result<Slot, Refusal> {
     log.reserve().map_err(|error| match error {
-        NoSlot::Full => Refusal::from(Reason::EvidenceUnavailable).retry_after(RETRY).because(error.to_string()),
+        NoSlot::QueueFull | NoSlot::DiskFull => {
+            Refusal::from(Reason::EvidenceUnavailable).retry_after(RETRY).because(error.to_string())
+        }
         NoSlot::Unavailable(error) => unavailable(error),
     })
 }

@@ -115,11 +115,13 @@ async fn settle(folder: &Path, ledger: &[(CallId, u64)]) -> (usize, usize, u64) 
     let at = |name: &str| folder.join(name);
     let config = chapar_evidence::Config {
         path: at("evidence"),
+        state: at("evidence.state"),
         origin: ORIGIN.to_owned(),
         signing_key: at("evidence.key"),
         period_key: at("period.key"),
         checkpoint_every: Duration::from_secs(60),
         queue: 16,
+        low_water: 0,
     };
     let log = Log::open(config, Clock::system()).expect("the log opens");
     let (mut lost, mut receipts) = (0, 0);

@@ -151,11 +151,13 @@ impl Gateway {
         let at = |name: &str| self.folder.join(name);
         let config = chapar_evidence::Config {
             path: at("evidence"),
+            state: at("evidence.state"),
             origin: super::ORIGIN.to_owned(),
             signing_key: at("evidence.key"),
             period_key: at("period.key"),
             checkpoint_every: Duration::from_secs(1),
             queue: 16,
+            low_water: 0,
         };
         let log = chapar_evidence::Log::open(config, chapar_model::Clock::system()).expect("the log opens");
         let newest = log.size().await.checked_sub(1).expect("a record");

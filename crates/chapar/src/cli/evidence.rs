@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use chapar_evidence::VerifierKey;
 use chapar_evidence::verify::{self, Invalid};
+use chapar_model::{ClerkId, Clock};
 
 use super::connect::ConnectArgs;
 use super::session::Session;
@@ -13,6 +14,7 @@ use super::{Exit, Failure, Outcome, out};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Verify(Verify),
+    AcceptLoss(AcceptLoss),
     Receipt(Box<Receipt>),
 }
 
@@ -31,6 +33,31 @@ pub(super) struct Verify {
     /// The log's public key (C2SP vkey), or a file with it; default: `evidence.pub` beside FILE or DIR
     #[arg(long, value_name = "KEY|FILE")]
     trust: Option<String>,
+    /// A checkpoint or receipt of the same log that was kept elsewhere: a log that does not extend it was cut, forked, or put back from
+    /// an older copy
+    #[arg(long, value_name = "FILE")]
+    since: Option<PathBuf>,
+}
+
+/// Accept that a log has lost entries, so that its gateway can start again
+///
+/// A gateway does not start on a log that holds less than was signed, or something else. If no newer copy of the folder exists, this takes the
+/// log as it is. For each entry that was lost, one is written that says so, with who accepted it and why, under a new signed checkpoint;
+/// whoever kept an older checkpoint or receipt will see that the log does not extend it. Stop the gateway first.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  chapar evidence accept-loss --config gateway.toml --who m.rezaei --reason 'disk 2 failed, no copy after 14:10'"
+)]
+pub(super) struct AcceptLoss {
+    /// The settings of the gateway, `gateway.toml`
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+    /// Who accepts it: 1 to 64 of A-Z, a-z, 0-9, `.`, `_`, `@`, `-`
+    #[arg(long, value_name = "NAME")]
+    who: ClerkId,
+    /// Why, for those who read the log: 1 to 200 characters; name no citizen
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
 }
 
 /// Fetch the receipt of an entry
@@ -58,6 +85,7 @@ pub(super) struct Receipt {
 pub(super) async fn run(command: Command) -> Outcome {
     match command {
         Command::Verify(args) => verify_file(&args),
+        Command::AcceptLoss(args) => accept_loss(&args),
         Command::Receipt(receipt) => {
             let bytes = match &receipt.dir {
                 Some(dir) => from_folder(dir, &receipt.entry)?.into(),
@@ -87,14 +115,37 @@ fn from_folder(dir: &Path, entry: &str) -> Result<Vec<u8>, Failure> {
     }
 }
 
+fn accept_loss(args: &AcceptLoss) -> Outcome {
+    if !(1..=200).contains(&args.reason.chars().count()) || args.reason.chars().any(char::is_control) {
+        return Err(Failure::usage("a reason is 1 to 200 characters, on one line"));
+    }
+    let config = chapar_gateway::Config::load(&args.config).map_err(|error| Failure::error(Exit::Finding, error))?;
+    let config = chapar_gateway::evidence_config(&config);
+    let loss = chapar_evidence::accept_loss(&config, &Clock::system(), args.who.as_str(), &args.reason);
+    let loss = loss.map_err(|error| Failure::error(Exit::Finding, error))?;
+    let signed = loss.signed.map_or_else(|| "an unknown number".to_owned(), |signed| signed.to_string());
+    out::data(format_args!(
+        "accepted: the log held {} entries, {signed} were signed; {} entries from index {} on say so, under a new checkpoint",
+        loss.found, loss.written, loss.found
+    ));
+    Ok(Exit::Ok)
+}
+
 fn verify_file(args: &Verify) -> Outcome {
     let trust = trust(args)?;
-    let what = args.what.display();
+    let read = |file: &Path| {
+        let unreadable = |error| Failure::new(Exit::Finding, format_args!("cannot read {}: {error}", file.display()));
+        std::fs::read(file).map_err(unreadable)
+    };
+    let since = args.since.as_deref().map(read).transpose()?;
+    let since = since.map(|bytes| verify::checkpoint(&bytes, &trust)).transpose();
+    let since = since.map_err(|error| Failure::usage(format_args!("--since: {error}")))?;
     let verified = if args.what.is_dir() {
-        verify::directory(&args.what, &trust)
+        verify::directory(&args.what, &trust, since.as_ref())
+    } else if since.is_some() {
+        return Err(Failure::usage("--since holds a whole log to a checkpoint: give the log's folder"));
     } else {
-        let unreadable = |error| Failure::new(Exit::Finding, format_args!("cannot read {what}: {error}"));
-        verify::receipt(&std::fs::read(&args.what).map_err(unreadable)?, &trust)
+        verify::receipt(&read(&args.what)?, &trust)
     };
     match verified {
         Ok(verified) => {
@@ -150,7 +201,7 @@ mod tests {
     const KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
 
     fn args(what: &Path, trust: Option<&str>) -> Verify {
-        Verify { what: what.to_owned(), trust: trust.map(str::to_owned) }
+        Verify { what: what.to_owned(), trust: trust.map(str::to_owned), since: None }
     }
 
     #[test]
@@ -176,11 +227,13 @@ mod tests {
         .unwrap();
         let config = chapar_evidence::Config {
             path: file("evidence"),
+            state: file("evidence.state"),
             origin: "bus.example/evidence".to_owned(),
             signing_key: file("evidence.key"),
             period_key: file("period.key"),
             checkpoint_every: std::time::Duration::from_secs(60),
             queue: 1,
+            low_water: 0,
         };
         let log = chapar_evidence::Log::open(config, chapar_model::Clock::system()).unwrap();
         let record = Draft { version: RECORD_VERSION, kind: Kind::Refusal, outcome: "NOT_GRANTED", ..Draft::default() };

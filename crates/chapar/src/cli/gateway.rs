@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use chapar_gateway::{Config, Gateway, Parts};
-use chapar_model::Clock;
 
 use super::serve::{self, LogArgs};
 use super::{Exit, Failure, Outcome, out};
@@ -41,7 +40,7 @@ pub(super) async fn run(args: Args) -> Outcome {
         keep_traces: config.telemetry.keep_traces,
         ..Default::default()
     })?;
-    let parts = Parts { clock: Clock::system(), telemetry: telemetry.clone() };
+    let parts = Parts::production(telemetry.clone());
     let inherited = chapar_transport::serve::inherited();
     let gateway = Gateway::bind_on(config, parts, inherited).await.map_err(Failure::finding)?;
     tracing::info!(address = %gateway.local_addr(), admin = %gateway.admin_addr(), "serving");

@@ -184,7 +184,8 @@ async fn gateway(dir: &Path, number: Numbered, at: At, clock: &Clock, traces: &T
     let config = config.map_err(|error| Failure::error(Exit::Finding, error))?;
     let name = number.name("gateway", "");
     let telemetry = telemetry(&name, traces)?;
-    let parts = chapar_gateway::Parts { clock: clock.clone(), telemetry: Arc::clone(&telemetry) };
+    let parts =
+        chapar_gateway::Parts { clock: clock.clone(), ..chapar_gateway::Parts::production(Arc::clone(&telemetry)) };
     let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
     let (at, log) = (At { gateway: gateway.local_addr(), admin: gateway.admin_addr() }, gateway.log().clone());
     files::gateway(dir, number, at.gateway, at.admin).map_err(Failure::finding)?;

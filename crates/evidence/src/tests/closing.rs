@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::publisher::Publisher;
+use crate::recover::Hold;
 use crate::segment::Segment;
 use crate::state::Shared;
 use crate::writer::{Command, Writer};
@@ -25,7 +26,7 @@ async fn closing_waits_for_the_places_that_calls_still_hold() {
     assert!(log.reserve().is_err(), "no new place while closing");
     drop(slot.append(&record(&log, Kind::Unary)));
     closing.await.unwrap().unwrap();
-    let sentence = verify::directory(&folder.log(), &folder.key).unwrap().sentence().to_owned();
+    let sentence = verify::directory(&folder.log(), &folder.key, None).unwrap().sentence().to_owned();
     assert!(sentence.contains("the first 1 are signed"), "{sentence}");
 }
 
@@ -52,7 +53,7 @@ async fn partial_tiles_go_when_the_full_one_is_published() {
     append(&log, 160).await;
     log.checkpoint().await.unwrap();
     assert!(partial.iter().all(|folder| !folder.exists()));
-    verify::directory(&folder.log(), &folder.key).unwrap();
+    verify::directory(&folder.log(), &folder.key, None).unwrap();
 }
 
 /// A writer whose disk refuses every write, behind two sound entries.
@@ -62,18 +63,28 @@ async fn refusing(folder: &Folder) -> (Arc<Shared>, Arc<Mutex<Publisher>>, mpsc:
     log.close().await.unwrap();
     drop(log);
     let config = folder.config();
-    let recovered = recover::open(&config, &folder.key).unwrap();
-    let shared = Arc::new(Shared::new(recovered.state));
-    let lock = Arc::new(recovered.lock);
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let recovered = recover::open(&disk, &config, &folder.key, Hold::ToState).unwrap();
+    let shared = Arc::new(Shared::new(recovered.state, 0));
     let key = keys::signing_key(&config).unwrap();
-    let publisher = Publisher::new(folder.log(), config.origin, key, Arc::clone(&shared), Arc::clone(&lock));
-    let publisher = Arc::new(Mutex::new(publisher));
+    let publisher = Arc::new(Mutex::new(Publisher {
+        disk: Arc::clone(&disk),
+        log: config.path,
+        state: config.state,
+        origin: config.origin,
+        key,
+        shared: Arc::clone(&shared),
+        lock: Some(Arc::clone(&recovered.lock)),
+        completed: Vec::new(),
+    }));
     let writer = Writer {
+        disk,
         log: folder.log(),
         segment: Segment::refusing(folder.segment()),
+        folder: recovered.folder,
         shared: Arc::clone(&shared),
         publisher: Arc::clone(&publisher),
-        lock,
+        lock: recovered.lock,
     };
     let (commands, receiver) = mpsc::channel(8);
     std::thread::spawn(move || writer.run(receiver));

@@ -10,28 +10,35 @@ use chapar_tlog::{Checkpoint, EMPTY_ROOT, Hash, VerifierKey, leaf_hash, node_has
 use super::{Invalid, Verified, known_record, signed_checkpoint};
 use crate::record::pb::Kind;
 
-/// Verifies a log's folder against the key that signs it; also while the log is written.
+/// Verifies a log's folder against the key that signs it; also while the log is written. With a checkpoint of `since`, which the same
+/// key signed `earlier`, the log must extend it: that finds a log that was put back from an older copy, or forked.
 ///
 /// # Errors
 /// [`Invalid`] naming the first file, place and entry that fails.
-pub fn directory(path: &Path, trust: &VerifierKey) -> Result<Verified, Invalid> {
+pub fn directory(path: &Path, trust: &VerifierKey, since: Option<&Checkpoint>) -> Result<Verified, Invalid> {
     // Read before the segments: a log that is being written only grows past it.
     let note = path.join("checkpoint");
     let text = String::from_utf8(read(&note)?).unwrap_or_default();
     let checkpoint = signed_checkpoint(&text, trust)
         .map_err(|_| wrong(&note, 0, "it is not a checkpoint that the trusted key signed for its log"))?;
-    let mut walk = Walk::new(path, checkpoint);
+    let mut walk = Walk::new(path, checkpoint, since);
     walk.check_end()?;
     let segments = segments(path)?;
     for (number, segment) in segments.iter().enumerate() {
         walk.segment(segment, number + 1 == segments.len())?;
     }
-    let Walk { checkpoint, index, files, .. } = walk;
+    let Walk { checkpoint, index, files, since, lost, .. } = walk;
+    if let Some(since) = since {
+        let problem =
+            format!("{} entries were signed before, the log holds {index}: it was cut or is an older copy", since.size);
+        return Err(Invalid::Log(problem));
+    }
     let Some(tail) = index.checked_sub(checkpoint.size) else {
         return Err(Invalid::Log(format!("the checkpoint signs {} entries, the log holds {index}", checkpoint.size)));
     };
+    let lost = if lost == 0 { String::new() } else { format!("; {lost} stand where signed entries were lost") };
     let sentence = format!(
-        "VALID: log {} holds {index} entries; the first {} are signed by its checkpoint, {tail} are durable and not signed yet; {files} tiles and bundles agree. Checked offline.",
+        "VALID: log {} holds {index} entries; the first {} are signed by its checkpoint, {tail} are durable and not signed yet{lost}; {files} tiles and bundles agree. Checked offline.",
         checkpoint.origin, checkpoint.size,
     );
     Ok(Verified { sentence, record: None })
@@ -43,6 +50,11 @@ fn segments(log: &Path) -> Result<Vec<PathBuf>, Invalid> {
     let entries = std::fs::read_dir(&folder).map_err(unreadable)?;
     let mut paths =
         entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    // Other files may lie there (a file manager's, an editor's, NFS's): a segment that is missing is found by its number.
+    let is_segment = |name: &str| {
+        name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    paths.retain(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_segment));
     paths.sort();
     Ok(paths)
 }
@@ -51,6 +63,10 @@ fn segments(log: &Path) -> Result<Vec<PathBuf>, Invalid> {
 struct Walk<'a> {
     log: &'a Path,
     checkpoint: Checkpoint,
+    /// An earlier checkpoint that the log must extend, until it is known to.
+    since: Option<Checkpoint>,
+    /// Entries that stand for lost ones.
+    lost: u64,
     /// The next entry.
     index: u64,
     /// The group of the entry before it.
@@ -90,10 +106,12 @@ fn frame_at(bytes: &[u8], at: usize) -> Option<Frame<'_>> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(log: &'a Path, checkpoint: Checkpoint) -> Self {
+    fn new(log: &'a Path, checkpoint: Checkpoint, since: Option<&Checkpoint>) -> Self {
         Self {
             log,
             checkpoint,
+            since: since.cloned(),
+            lost: 0,
             index: 0,
             group: 0,
             streams: BTreeSet::new(),
@@ -140,11 +158,17 @@ impl<'a> Walk<'a> {
             Kind::Close if !self.streams.remove(&record.opening) => {
                 return Err(place.wrong("it closes a stream that is not open"));
             }
+            Kind::Lost => self.lost += 1,
             _ => {}
         }
         self.index += 1;
-        if self.index > self.checkpoint.size {
+        if self.index > self.checkpoint.size && self.since.is_none() {
             return Ok(());
+        }
+        if self.index > self.checkpoint.size {
+            // Not signed yet in this folder, but perhaps by the checkpoint that it is held to.
+            self.grow(leaf_hash(bytes));
+            return self.check_since();
         }
         self.bundle.extend_from_slice(&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes());
         self.bundle.extend_from_slice(bytes);
@@ -154,6 +178,32 @@ impl<'a> Walk<'a> {
             self.compare("entries", self.index / 256 - 1, 256, &bundle)?;
         }
         self.check_end()
+    }
+
+    /// The tree alone, without its tiles.
+    fn grow(&mut self, leaf: Hash) {
+        let mut top = (0, leaf);
+        while let Some((height, left)) = self.subtrees.pop_if(|(height, _)| *height == top.0) {
+            top = (height + 1, node_hash(&left, &top.1));
+        }
+        self.subtrees.push(top);
+    }
+
+    fn root(&self) -> Hash {
+        let subtrees = self.subtrees.iter().rev().map(|(_, hash)| *hash);
+        subtrees.reduce(|right, left| node_hash(&left, &right)).unwrap_or(EMPTY_ROOT)
+    }
+
+    /// At the size of the earlier checkpoint the root is its root.
+    fn check_since(&mut self) -> Result<(), Invalid> {
+        match self.since.take_if(|since| since.size == self.index) {
+            Some(since) if since.root != self.root() => {
+                let problem =
+                    format!("the first {} entries are others than were signed before: it was forked", since.size);
+                Err(Invalid::Log(problem))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// RFC 6962 §2.1, by merging equal subtrees from the left as leaves come; the tiles hold every eighth level of it.
@@ -185,12 +235,11 @@ impl<'a> Walk<'a> {
 
     /// At the checkpoint's size: the root, the partial tiles and the partial bundle.
     fn check_end(&mut self) -> Result<(), Invalid> {
+        self.check_since()?;
         if self.index != self.checkpoint.size {
             return Ok(());
         }
-        let subtrees = self.subtrees.iter().rev().map(|(_, hash)| *hash);
-        let root = subtrees.reduce(|right, left| node_hash(&left, &right)).unwrap_or(EMPTY_ROOT);
-        if root != self.checkpoint.root {
+        if self.root() != self.checkpoint.root {
             let problem = format!("the first {} entries are not those that the checkpoint signs", self.index);
             return Err(Invalid::Log(problem));
         }

@@ -22,7 +22,13 @@ pub(super) fn tell(record: &Record) -> String {
     let fields = count(record.disclosed.len() as u64, "field");
     let outcome = &record.outcome;
     match record.kind() {
+        Kind::Refusal | Kind::Unspecified if record.count > 1 => {
+            format!("on {when} {caller} was refused {} times {method}{why}: {outcome}.", record.count)
+        }
         Kind::Refusal | Kind::Unspecified => format!("on {when} {caller} was refused {method}{why}: {outcome}."),
+        Kind::Lost => {
+            format!("on {when} {} accepted that the entry that stood here was lost: {}.", record.clerk, record.case)
+        }
         Kind::Unary => format!("on {when} {caller} received {fields} of {method}{why}."),
         Kind::Open => format!("on {when} {caller} began to receive {fields} of {method}{why}."),
         Kind::Close => {

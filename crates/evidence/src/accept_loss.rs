@@ -1,0 +1,107 @@
+//! `accept-loss`: an operator accepts that a log has lost entries which were signed, so that it can go on. The act is on the record,
+//! signed like every other, and each entry that was lost keeps its index: one that says so stands there. So no coordinates
+//! ever name two records, and no size is signed twice with two roots.
+//!
+//! Entries that were acknowledged after the last checkpoint and lost with it are not known here: at most those of one
+//! `checkpoint_every`.
+
+use std::sync::Arc;
+
+use chapar_model::{CallId, Clock};
+use chapar_tlog::Checkpoint;
+use parking_lot::Mutex;
+
+use crate::RECORD_VERSION;
+use crate::config::{Config, Error};
+use crate::disk::{Disk, OsDisk};
+use crate::draft::Draft;
+use crate::keys::{self, PeriodKey};
+use crate::publisher::Publisher;
+use crate::record::pb::Kind;
+use crate::recover::{self, Hold};
+use crate::state::Shared;
+use crate::writer::Writer;
+
+/// The outcome of an entry that stands for a lost one.
+const OUTCOME: &str = "LOSS_ACCEPTED";
+
+/// Entries that are written at once.
+const AT_ONCE: u64 = 4096;
+
+/// What was accepted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Loss {
+    /// Entries that the log held.
+    pub found: u64,
+    /// Entries that were signed; none if nothing was known of that.
+    pub signed: Option<u64>,
+    /// Entries that stand for lost ones now, from index `found` on; at least one, which is the record of the act.
+    pub written: u64,
+}
+
+/// Takes a log as it is, though more or other entries were signed, and writes that down. `who` and `why` are 1 to 200 characters; they
+/// stand in the record, so they name no citizen. The gateway must not run.
+///
+/// # Errors
+/// [`Error::NothingLost`] if the log is what was signed; else as [`crate::Log::open`].
+pub fn accept_loss(config: &Config, clock: &Clock, who: &str, why: &str) -> Result<Loss, Error> {
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let key = keys::signing_key(config)?;
+    let verifier = key.verifier().clone();
+    let period = PeriodKey::read(&config.period_key)?;
+    match recover::open(&disk, config, &verifier, Hold::ToState).map(drop) {
+        Ok(()) => return Err(Error::NothingLost(config.path.clone())),
+        Err(Error::Lost { .. } | Error::StateMissing { .. } | Error::Checkpoint { .. }) => {}
+        Err(other) => return Err(other),
+    }
+    let recovered = recover::open(&disk, config, &verifier, Hold::ToNothing)?;
+    let found = recovered.state.tiles.size;
+    let sizes = [recovered.signed.as_ref(), recovered.published.as_ref()];
+    let signed = sizes.into_iter().flatten().map(|checkpoint: &Checkpoint| checkpoint.size).max();
+    let shared = Arc::new(Shared::new(recovered.state, recovered.latest_ms));
+    let publisher = Arc::new(Mutex::new(Publisher {
+        disk: Arc::clone(&disk),
+        log: config.path.clone(),
+        state: config.state.clone(),
+        origin: config.origin.clone(),
+        key,
+        shared: Arc::clone(&shared),
+        lock: Some(Arc::clone(&recovered.lock)),
+        completed: Vec::new(),
+    }));
+    let mut writer = Writer {
+        disk,
+        log: config.path.clone(),
+        segment: recovered.segment,
+        folder: recovered.folder,
+        shared: Arc::clone(&shared),
+        publisher: Arc::clone(&publisher),
+        lock: recovered.lock,
+    };
+    // One more than was signed: a size that was signed gets no second root.
+    let until = signed.map_or(found + 1, |signed| signed.max(found) + 1);
+    let now = shared.time_ms(clock.now().as_millisecond().unsigned_abs());
+    let mut next = found;
+    while next < until {
+        let count = (until - next).min(AT_ONCE);
+        let entries = (0..count).map(|_| {
+            let call = CallId::now();
+            let draft = Draft {
+                version: RECORD_VERSION,
+                kind: Kind::Lost,
+                call_id: call.as_bytes(),
+                time_unix_ms: now,
+                clerk: who,
+                case: why,
+                outcome: OUTCOME,
+                salt_hash: &period.commit(&call, &[]),
+                ..Draft::default()
+            };
+            draft.encode()
+        });
+        writer.write_now(entries.collect())?;
+        next += count;
+    }
+    publisher.lock().close()?;
+    Ok(Loss { found, signed, written: until - found })
+}

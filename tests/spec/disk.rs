@@ -1,0 +1,90 @@
+//! What a disk may do to a gateway: be late, be full, be moved away. No answer leaves before its record is on it; no one waits for it
+//! past the deadline; and when it works again, so does the gateway.
+
+use std::time::{Duration, Instant};
+
+use chapar_tests::people::ZAHRA;
+use chapar_tests::{Bus, SlowDisk, sync_order};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_begins_before_the_sync_of_its_record_is_done() {
+    let report = sync_order::run(600, 60, Duration::from_millis(20)).await;
+    assert_eq!((report.answered, report.early), (600, 0), "{report:?}");
+    assert!(report.streams > 0 && report.syncs > 5, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_disk_is_waited_for_until_the_deadline_and_no_longer() {
+    let disk = SlowDisk::default();
+    let bus = Bus::builder().disk(disk.clone()).start().await;
+    let welfare = bus.welfare().await;
+    welfare.get_person(ZAHRA).send().await.unwrap();
+    disk.set_delay(Duration::from_secs(2));
+
+    let began = Instant::now();
+    let late = welfare.get_person(ZAHRA).header("grpc-timeout", "500m").send().await.unwrap_err();
+
+    assert_eq!(late.reason, "DEADLINE_EXCEEDED");
+    assert!(began.elapsed() < Duration::from_millis(1500), "it took {:?}", began.elapsed());
+    let refused = welfare.get_person(ZAHRA).without_purpose().send().await.unwrap_err();
+    assert_eq!((refused.reason.as_str(), refused.entry), ("PURPOSE_REQUIRED", None), "answered before its record");
+    disk.set_delay(Duration::ZERO);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(bus.outcomes().await, ["OK", "OK", "PURPOSE_REQUIRED"], "all of it is on the record");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_does_not_answer_shows_in_readiness_and_health_and_keeps_no_stop_waiting() {
+    let disk = SlowDisk::default();
+    let mut bus = Bus::builder().disk(disk.clone()).start().await;
+    let welfare = bus.welfare().await;
+    welfare.get_person(ZAHRA).send().await.unwrap();
+    assert_eq!(bus.admin("/readyz").await, "ready\n");
+    disk.set_delay(Duration::from_secs(30));
+
+    welfare.get_person(ZAHRA).header("grpc-timeout", "100m").send().await.unwrap_err();
+
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(bus.admin("/readyz").await, "the evidence log's disk does not answer\n");
+    welfare.health_becomes("", false).await;
+    let began = Instant::now();
+    let ended = bus.stop_gateway_in_a_hurry().await.unwrap_err();
+    assert!(ended.contains("does not answer") && began.elapsed() < Duration::from_secs(8), "{ended}");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_calls_in_words_and_takes_them_again_without_a_restart() {
+    let disk = SlowDisk::default();
+    let bus = Bus::builder().disk(disk.clone()).start().await;
+    let welfare = bus.welfare().await;
+    welfare.get_person(ZAHRA).send().await.unwrap();
+    for _ in 0..3 {
+        disk.pretend_free(Some(10 << 20));
+        let refused = until_refused(&welfare).await;
+        assert_eq!((refused.code, refused.reason.as_str()), (14, "EVIDENCE_UNAVAILABLE"));
+        assert!(refused.retry_after.is_some(), "it may come back");
+        assert_eq!(bus.admin("/readyz").await, "the evidence log's disk is full\n");
+        disk.pretend_free(None);
+        until_answered(&welfare).await;
+    }
+}
+
+async fn until_refused(caller: &chapar_tests::Caller) -> chapar_tests::Refusal {
+    for _ in 0..200 {
+        match caller.get_person(ZAHRA).send().await {
+            Err(refused) if refused.reason != "RATE_LIMITED" => return refused,
+            _ => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    panic!("every call is answered");
+}
+
+async fn until_answered(caller: &chapar_tests::Caller) {
+    for _ in 0..200 {
+        if caller.get_person(ZAHRA).send().await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no call is answered");
+}
