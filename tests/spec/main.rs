@@ -28,6 +28,7 @@ mod reload;
 mod request;
 mod reverse;
 mod rights;
+mod rows;
 mod services;
 mod side_doors;
 mod story;

@@ -58,6 +58,7 @@ impl Gate {
 #[derive(Clone)]
 enum Behaviour {
     Message(Vec<u8>),
+    Messages(Vec<Vec<u8>>),
     /// These bytes as the body, under this `grpc-encoding`.
     Framed(Bytes, &'static str),
     Endless(Vec<u8>),
@@ -129,6 +130,12 @@ impl Agency {
     /// A message with these bytes.
     pub fn answering_bytes(message: &[u8]) -> Self {
         Self::with(Behaviour::Message(message.to_vec()))
+    }
+
+    /// A stream of `Child`.
+    pub fn streaming(children: &[serde_json::Value]) -> Self {
+        let encoded = children.iter().map(|child| encode("civil.v1.Child", child.clone()));
+        Self::with(Behaviour::Messages(encoded.collect()))
     }
 
     /// A body of these bytes, framed already, whose messages are said to be in `encoding`.
@@ -222,6 +229,9 @@ impl Agency {
             _ if path == WATCH && !self.serving => Response::new(not_serving()),
             Behaviour::Hang => std::future::pending().await,
             Behaviour::Message(message) => Response::new(messages(vec![frame::encode(message.clone().into())])),
+            Behaviour::Messages(all) => {
+                Response::new(messages(all.iter().map(|message| frame::encode(message.clone().into())).collect()))
+            }
             Behaviour::Framed(body, encoding) => {
                 let mut response = Response::new(messages(vec![body.clone()]));
                 response.headers_mut().insert("grpc-encoding", HeaderValue::from_static(encoding));

@@ -81,9 +81,9 @@ where
     let terms = terms(offer, headers)?;
     let late = || Failure::new(terms.late, "the deadline passed");
     let message = tokio::time::timeout_at(terms.deadline.into(), read).await.map_err(|_| late())??;
-    let (mut parameters, subject) = offer.binder.bind(&message)?;
+    let (parameters, subject) = offer.binder.bind(&message)?;
     let plan = offer.plans.plan(&terms.fields, &terms.rows)?;
-    parameters.extend_from_slice(&plan.scopes);
+    let parameters = plan.bind(&parameters);
     let database = tracer.database(offer.source.system(), offer.path.as_str(), Origin::Child(spans.server.context()));
     spans.database = Some(database);
     let query = Query {

@@ -51,13 +51,43 @@ pub(crate) fn compare(method: &Method, shape: &Shape, statement: &Statement, des
         let help = format!("the statement gives {}; add `… AS \"{}\"`", found.join(", "), leaf.column);
         findings.push(statement.finding_about("", text).with_help(help));
     }
-    for scope in scopes.iter().filter(|scope| missing(scope)) {
-        findings.push(statement.finding_about("", format!("the row scope `{scope}` is no column of the statement")));
-    }
+    findings.extend(scope_findings(scopes, statement, missing));
     let parsed: Vec<&str> = statement.parameters().iter().map(|name| name.text.as_str()).collect();
     if parsed != described.parameters {
         let text = "the database reads the statement's placeholders in another way than the parser does";
         findings.push(statement.finding_about("", text));
+    }
+    findings
+}
+
+/// Row scopes that a grant could not narrow this statement by.
+fn scope_findings(scopes: &[String], statement: &Statement, missing: impl Fn(&str) -> bool) -> Vec<Finding> {
+    let scoping = statement.scoping();
+    let mut findings = Vec::new();
+    for placed in scoping.placed.iter().filter(|placed| !scopes.contains(&placed.scope)) {
+        let text = format!("`chapar_rows({}, …)`: the contract has no such row scope", placed.scope);
+        let finding = statement.finding_about("chapar_rows", text);
+        findings.push(match did_you_mean(&placed.scope, scopes.iter().map(String::as_str)) {
+            Some(help) => finding.with_help(help),
+            None => finding,
+        });
+    }
+    let unplaced = scopes.iter().filter(|scope| !scoping.placed.iter().any(|placed| placed.scope == **scope));
+    for scope in unplaced {
+        match &scoping.not_outside {
+            Some(why) => {
+                let text = format!("rows by `{scope}` cannot be told from outside of this statement: {why}");
+                let help =
+                    format!("place the scope where the rows are read: `WHERE … AND chapar_rows({scope}, COLUMN)`");
+                findings.push(statement.finding_about("", text).with_help(help));
+            }
+            None if missing(scope) => {
+                let text = format!("the row scope `{scope}` is no column of the statement");
+                let help = format!("select it, or place it: `WHERE … AND chapar_rows({scope}, COLUMN)`");
+                findings.push(statement.finding_about("", text).with_help(help));
+            }
+            None => {}
+        }
     }
     findings
 }

@@ -19,6 +19,7 @@ mod finding;
 mod offer;
 mod plan;
 mod refusal;
+mod scope;
 mod service;
 mod shape;
 mod source;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapar_contract::{Contract, Method};
-use chapar_model::{MethodPath, Reason};
+use chapar_model::{MethodPath, Reason, RowScopes};
 
 use crate::bind::Binder;
 use crate::check;
@@ -77,7 +77,7 @@ fn offer(
     let about = |fault: String| statement.finding_about("", fault);
     let shape = Shape::new(method).map_err(|faults| faults.into_iter().map(about).collect::<Vec<_>>())?;
     let described = source
-        .describe(statement.sql())
+        .describe(&statement.sql(&RowScopes::default()).0)
         .map_err(|failure| vec![about(format!("the database does not take this statement: {}", failure.detail))]);
     let mut findings = match &described {
         Ok(described) => check::compare(method, &shape, &statement, described),
@@ -91,6 +91,14 @@ fn offer(
             return Err(findings);
         }
     };
+    if statement.scoping().placed.iter().next().is_some() {
+        let every = method.row_scopes().iter().map(|scope| (scope.clone(), vec!["0".to_owned()])).collect();
+        let scoped = RowScopes::new(every).map(|every| statement.sql(&every).0).unwrap_or_default();
+        if let Err(failure) = source.describe(&scoped) {
+            let text = format!("the database does not take this statement with its row scopes: {}", failure.detail);
+            return Err(vec![about(text)]);
+        }
+    }
     let (most, excess) = match shape.cardinality {
         Cardinality::One => (1, Reason::RecordNotUnique),
         Cardinality::List(_) | Cardinality::Stream => (method.max_rows().into(), Reason::TooManyRows),
@@ -98,7 +106,7 @@ fn offer(
     Ok(Offer {
         path: method.path().clone(),
         binder,
-        plans: Plans::new(statement.sql(), most + 1, method.row_scopes(), shape),
+        plans: Plans::new(statement, most + 1, method.row_scopes(), shape),
         source: Arc::clone(source),
         timeout: method.timeout().min(statement_timeout),
         most,

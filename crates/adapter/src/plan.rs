@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use crate::encode::Encoder;
 use crate::shape::{Leaf, Shape};
 use crate::source::{Failure, Parameter};
+use crate::statement::{Binding, Statement, condition};
 
 /// Plans kept per method; a bus has fewer grants on a method than this.
 const KEPT: usize = 1_024;
@@ -21,14 +22,25 @@ pub(crate) struct Plan {
     pub(crate) sql: Arc<str>,
     /// Its rows' way to bytes.
     pub(crate) encoder: Arc<Encoder>,
-    /// The scopes' values, bound after the request's.
-    pub(crate) scopes: Vec<Parameter>,
+    /// What is bound, in order.
+    bindings: Vec<Binding>,
+}
+
+impl Plan {
+    /// The values to bind for a request's, in the order of the statement's parameters.
+    pub(crate) fn bind(&self, request: &[Parameter]) -> Vec<Parameter> {
+        let value = |binding: &Binding| match binding {
+            Binding::Request(number) => request.get(*number).cloned().unwrap_or(Parameter::Null),
+            Binding::Scope(value) => Parameter::Text(value.clone()),
+        };
+        self.bindings.iter().map(value).collect()
+    }
 }
 
 /// All plans of one method.
 #[derive(Debug)]
 pub(crate) struct Plans {
-    inner: String,
+    inner: Statement,
     limit: u64,
     row_scopes: Vec<String>,
     shape: Shape,
@@ -37,8 +49,8 @@ pub(crate) struct Plans {
 
 impl Plans {
     /// Plans around the statement `inner`, of which at most `limit` rows are ever read.
-    pub(crate) fn new(inner: &str, limit: u64, row_scopes: &[String], shape: Shape) -> Self {
-        Self { inner: inner.to_owned(), limit, row_scopes: row_scopes.to_vec(), shape, made: RwLock::default() }
+    pub(crate) fn new(inner: Statement, limit: u64, row_scopes: &[String], shape: Shape) -> Self {
+        Self { inner, limit, row_scopes: row_scopes.to_vec(), shape, made: RwLock::default() }
     }
 
     /// The response's columns.
@@ -84,21 +96,29 @@ impl Plans {
         if selected().next().is_none() {
             sql.push('1');
         }
+        let (inner, mut bindings) = self.inner.sql(&rows);
         // The line's end keeps a closing comment of the statement from swallowing the bracket.
-        sql.push_str(&format!("\nFROM (\n{}\n) AS q", self.inner));
-        let mut scopes = Vec::new();
-        for (index, (column, values)) in rows.iter().enumerate() {
+        sql.push_str(&format!("\nFROM (\n{inner}\n) AS q"));
+        let mut word = "WHERE";
+        for (column, values) in rows.iter() {
             if !self.row_scopes.iter().any(|known| known == column) {
                 return Err(drift("chapar-rows names a scope that this contract does not have".to_owned()));
             }
-            let marks = vec!["?"; values.len()].join(", ");
-            let word = if index == 0 { "WHERE" } else { "AND" };
-            sql.push_str(&format!("\n{word} q.{} IN ({marks})", quoted(column)));
-            scopes.extend(values.iter().map(|value| Parameter::Text(value.clone())));
+            let scoping = self.inner.scoping();
+            if scoping.placed.iter().any(|placed| placed.scope == column) {
+                continue;
+            }
+            if scoping.not_outside.is_some() {
+                // The check at start refuses such a statement.
+                return Err(drift("chapar-rows names a scope that the statement does not place".to_owned()));
+            }
+            sql.push_str(&format!("\n{word} {}", condition(&format!("q.{}", quoted(column)), values.len())));
+            bindings.extend(values.iter().cloned().map(Binding::Scope));
+            word = "AND";
         }
         sql.push_str(&format!("\nLIMIT {}", self.limit));
         let encoder = Arc::new(Encoder::new(self.shape.cardinality, selected()));
-        Ok(Plan { sql: sql.into(), encoder, scopes })
+        Ok(Plan { sql: sql.into(), encoder, bindings })
     }
 }
 
@@ -130,7 +150,9 @@ mod tests {
         };
         let leaves = (1..).zip(["national_id", "given_name", "address.city", "life_status"]).map(leaf).collect();
         let shape = Shape { cardinality: Cardinality::One, leaves };
-        Plans::new("SELECT * FROM person WHERE national_id = :national_id", 2, &["province".to_owned()], shape)
+        let text = "SELECT * FROM person WHERE national_id = :national_id".to_owned();
+        let statement = Statement::parse(std::path::Path::new("m.sql"), text).unwrap();
+        Plans::new(statement, 2, &["province".to_owned()], shape)
     }
 
     #[test]
@@ -141,14 +163,15 @@ mod tests {
             "SELECT q.\"national_id\", q.\"given_name\", q.\"address.city\"\nFROM (\nSELECT * FROM person WHERE \
              national_id = :national_id\n) AS q\nLIMIT 2"
         );
-        assert!(plan.scopes.is_empty());
+        assert_eq!(plan.bind(&[Parameter::Integer(7)]), [Parameter::Integer(7)]);
     }
 
     #[test]
     fn row_scopes_are_bound_and_never_written_into_the_statement() {
         let plan = plans().plan("given_name", "province=15,16").unwrap();
-        assert!(plan.sql.ends_with("AS q\nWHERE q.\"province\" IN (?, ?)\nLIMIT 2"), "{}", plan.sql);
-        assert_eq!(plan.scopes, [Parameter::Text("15".into()), Parameter::Text("16".into())]);
+        assert!(plan.sql.ends_with("AS q\nWHERE CAST(q.\"province\" AS TEXT) IN (?, ?)\nLIMIT 2"), "{}", plan.sql);
+        let text = |text: &str| Parameter::Text(text.to_owned());
+        assert_eq!(plan.bind(&[text("id")]), [text("id"), text("15"), text("16")]);
     }
 
     #[test]

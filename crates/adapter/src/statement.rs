@@ -3,12 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
+use chapar_model::RowScopes;
 use sqlparser::ast::{Query, Select, SetExpr, Statement as Ast};
 use sqlparser::dialect::SQLiteDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use crate::finding::Finding;
+use crate::scope::{self, Scoping};
 
 /// The longest statement file that is read, in bytes.
 const LONGEST_FILE: u64 = 256 * 1024;
@@ -24,6 +26,16 @@ pub(crate) struct Statement {
     parameters: Vec<Name>,
     unused: Vec<Name>,
     words: Vec<Name>,
+    scoping: Scoping,
+}
+
+/// What is bound at one placeholder of a statement, in the order in which the database numbers them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Binding {
+    /// The request field of this number in [`Statement::parameters`].
+    Request(usize),
+    /// A value of a row scope.
+    Scope(String),
 }
 
 /// A name with its place in the file, in bytes.
@@ -81,12 +93,41 @@ impl Statement {
         let words = words(&lines, &tokens);
         let end = tokens.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon));
         let end = end.map_or(text.len(), |token| lines.offset(token.span.end));
-        Ok(Self { file: file.to_owned(), end, parameters, unused, words, text })
+        let scoping = scope::read(&scope::placed_tokens(&tokens, |location| lines.offset(location)))
+            .map_err(|(place, message)| Finding::new(file, &text, place.start, place.len(), message))?;
+        Ok(Self { file: file.to_owned(), end, parameters, unused, words, scoping, text })
     }
 
-    /// The statement without a closing semicolon or comment, as the agency wrote it.
-    pub(crate) fn sql(&self) -> &str {
-        self.text.get(..self.end).unwrap_or_default()
+    /// The statement without a closing semicolon or comment, and what is bound in it in order: as the agency wrote it, but for each
+    /// `chapar_rows`, which becomes the condition of the scope that it names, or true where `rows` leaves that open. Values are
+    /// bound, never written.
+    pub(crate) fn sql(&self, rows: &RowScopes) -> (String, Vec<Binding>) {
+        let mut sql = String::with_capacity(self.end + 64);
+        let mut bindings: Vec<(usize, Binding)> =
+            self.parameters.iter().enumerate().map(|(number, name)| (name.offset, Binding::Request(number))).collect();
+        let mut from = 0;
+        for placed in &self.scoping.placed {
+            sql.push_str(self.text.get(from..placed.whole.start).unwrap_or_default());
+            match rows.iter().find(|(scope, _)| *scope == placed.scope) {
+                Some((_, values)) => {
+                    let expression = self.text.get(placed.expression.clone()).unwrap_or_default();
+                    sql.push_str(&condition(expression, values.len()));
+                    let values = values.iter().map(|value| (placed.whole.start, Binding::Scope(value.clone())));
+                    bindings.extend(values);
+                }
+                None => sql.push_str("(1 = 1)"),
+            }
+            from = placed.whole.end;
+        }
+        sql.push_str(self.text.get(from..self.end).unwrap_or_default());
+        // Stable, so that the values of one scope keep their order.
+        bindings.sort_by_key(|(offset, _)| *offset);
+        (sql, bindings.into_iter().map(|(_, binding)| binding).collect())
+    }
+
+    /// Where the statement places row scopes, and whether they can be held outside of it.
+    pub(crate) fn scoping(&self) -> &Scoping {
+        &self.scoping
     }
 
     /// Every placeholder once, in order of first appearance: the order in which SQLite numbers them.
@@ -111,6 +152,12 @@ impl Statement {
             None => Finding::new(&self.file, &self.text, self.words.first().map_or(0, |word| word.offset), 1, message),
         }
     }
+}
+
+/// That an expression is one of so many bound values, compared as text whatever its type: a grant writes its values as text, and an
+/// integer would be no text's equal.
+pub(crate) fn condition(expression: &str, values: usize) -> String {
+    format!("CAST({expression} AS TEXT) IN ({})", vec!["?"; values].join(", "))
 }
 
 /// Turns the parser's line and column (both from 1, in characters) into bytes.
@@ -247,7 +294,9 @@ mod tests {
     fn placeholders_are_found_once_and_in_order() {
         let statement = parse("SELECT a, :city AS c FROM t\nWHERE id = :id AND :city <> '' -- :no\n;\n").unwrap();
         assert_eq!(names(statement.parameters()), ["city", "id"]);
-        assert!(statement.sql().ends_with("<> ''"), "{}", statement.sql());
+        let (sql, bindings) = statement.sql(&RowScopes::default());
+        assert!(sql.ends_with("<> ''"), "{sql}");
+        assert_eq!(bindings, [Binding::Request(0), Binding::Request(1)]);
     }
 
     #[test]
@@ -288,6 +337,63 @@ mod tests {
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.starts_with(finding), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_scope_that_the_statement_places_is_bound_where_it_stands() {
+        let text = "SELECT count(*) AS n FROM t WHERE a = :a AND chapar_rows(province, coalesce(p.prov, 0)) AND b = :b";
+        let statement = parse(text).unwrap();
+        let rows = RowScopes::from_header("province=15,16").unwrap();
+        let (sql, bindings) = statement.sql(&rows);
+        assert!(sql.contains("a = :a AND CAST(coalesce(p.prov, 0) AS TEXT) IN (?, ?) AND b = :b"), "{sql}");
+        let scope = |value: &str| Binding::Scope(value.to_owned());
+        assert_eq!(bindings, [Binding::Request(0), scope("15"), scope("16"), Binding::Request(1)]);
+        let (sql, bindings) = statement.sql(&RowScopes::default());
+        assert!(sql.contains("a = :a AND (1 = 1) AND b = :b"), "{sql}");
+        assert_eq!(bindings, [Binding::Request(0), Binding::Request(1)]);
+    }
+
+    #[test]
+    fn a_filter_outside_is_the_same_as_inside_for_a_plain_select_only() {
+        let why = |text: &str| parse(text).unwrap().scoping().not_outside.clone();
+        for plain in [
+            "SELECT a, province FROM t JOIN u USING (id) WHERE x = :x ORDER BY day DESC",
+            "SELECT lower(a) AS a, \"limit\" AS province FROM t -- GROUP BY\n",
+            "SELECT 'LIMIT 1' AS a, province FROM t",
+        ] {
+            assert_eq!(why(plain), None, "{plain}");
+        }
+        for (text, named) in [
+            ("SELECT a, province FROM t ORDER BY day DESC LIMIT 2", "LIMIT"),
+            ("SELECT a, province FROM t LIMIT 2 OFFSET 1", "LIMIT"),
+            ("SELECT count(*) AS n, province FROM t", "`count`"),
+            ("SELECT max(day) AS day, province FROM t", "`max`"),
+            ("SELECT a, province FROM t GROUP BY a", "GROUP"),
+            ("SELECT DISTINCT a, province FROM t", "DISTINCT"),
+            ("SELECT a, row_number() OVER (ORDER BY a) AS n, province FROM t", "OVER"),
+            ("SELECT a, province FROM t UNION SELECT b, province FROM u", "UNION"),
+            ("SELECT a, (SELECT b FROM u) AS b, province FROM t", "more than one SELECT"),
+            ("SELECT a, province FROM (SELECT a, province FROM t)", "more than one SELECT"),
+            ("WITH x AS (SELECT a, province FROM t) SELECT a, province FROM x", "WITH"),
+            ("SELECT a, province FROM t WHERE EXISTS (SELECT 1 FROM u)", "more than one SELECT"),
+        ] {
+            assert!(why(text).is_some_and(|why| why.contains(named)), "{text}: {:?}", why(text));
+        }
+    }
+
+    #[test]
+    fn a_scope_that_is_placed_in_another_form_is_a_finding() {
+        for text in [
+            "SELECT a FROM t WHERE chapar_rows(province)",
+            "SELECT a FROM t WHERE chapar_rows(province, )",
+            "SELECT a FROM t WHERE chapar_rows('province', p)",
+            "SELECT a FROM t WHERE chapar_rows(province, p, q)",
+            "SELECT a FROM t WHERE chapar_rows(province, :p)",
+            "SELECT a FROM t WHERE chapar_rows()",
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.starts_with("m.sql:1:"), "{text}: {error}");
         }
     }
 

@@ -127,6 +127,7 @@ pub struct Method {
     pub(crate) purposes: Vec<Purpose>,
     pub(crate) timeout: Duration,
     pub(crate) row_scopes: Vec<String>,
+    /// As the contract says; 0 if it says nothing.
     pub(crate) max_rows: u32,
     pub(crate) fields: Vec<ResponseField>,
     pub(crate) formats: Vec<RequestFormat>,
@@ -197,9 +198,14 @@ impl Method {
         &self.row_scopes
     }
 
-    /// The most rows of an answer: 1 to 100,000.
+    /// The most rows of an adapter's answer: 1 to 100,000, default 1,000.
     pub fn max_rows(&self) -> u32 {
-        self.max_rows
+        self.declared_max_rows().unwrap_or(1_000)
+    }
+
+    /// The most rows of any answer, if the contract says so.
+    pub fn declared_max_rows(&self) -> Option<u32> {
+        (self.max_rows > 0).then_some(self.max_rows)
     }
 
     /// Every leaf of the response, in the order of the declaration.

@@ -132,7 +132,7 @@ impl Checker<'_> {
             purposes,
             timeout,
             row_scopes: rules.row_scopes,
-            max_rows: if rules.max_rows == 0 { 1000 } else { rules.max_rows },
+            max_rows: rules.max_rows,
             fields,
             formats,
             rules: checks,

@@ -12,6 +12,7 @@ mod record;
 mod release;
 mod requests;
 mod route;
+mod rows;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chapar_contract::RowField;
 use chapar_contract::wire::FieldMask;
 use chapar_model::{
     CaseNumber, ClerkId, GrantId, Limits, MemberId, MethodPath, Purpose, Reason, RowScopes, SubsystemId,
@@ -31,6 +32,8 @@ pub struct Grant {
     pub fields: Arc<[String]>,
     /// Which rows.
     pub rows: Arc<RowScopes>,
+    /// The same on the wire, for an agency's own gRPC server; empty for an adapter, which narrows them in its database.
+    pub row_checks: Vec<RowCheck>,
     /// On which days.
     pub valid: Validity,
     /// At which hours of them; at all if absent.
@@ -50,6 +53,15 @@ impl Grant {
     pub fn limits(&self) -> Limits {
         self.limit
     }
+}
+
+/// A row scope as it is held on the wire.
+#[derive(Clone, Debug)]
+pub struct RowCheck {
+    /// The field of the response.
+    pub field: RowField,
+    /// What it may be.
+    pub values: Vec<String>,
 }
 
 /// Whom a grant is for.

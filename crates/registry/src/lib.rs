@@ -28,7 +28,7 @@ pub use decide::{Question, Refused};
 pub use entry::{MethodEntry, Name, PassedMetadata, Server, ServiceEntry, Subsystem};
 pub use explain::{Explanation, Gate};
 pub use finding::{Finding, Kind, LoadErrors};
-pub use grant::{Citizen, Grant, Grantee, Hours, Permit, Requires, Validity};
+pub use grant::{Citizen, Grant, Grantee, Hours, Permit, Requires, RowCheck, Validity};
 pub use plan::{Change, Effect, Plan, Seen, Verb};
 pub use registry::{Ending, Registry, Right};
 pub use schema::schema;

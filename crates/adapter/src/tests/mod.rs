@@ -5,4 +5,5 @@ mod bench;
 mod calls;
 mod load;
 mod outcomes;
+mod scopes;
 mod types;

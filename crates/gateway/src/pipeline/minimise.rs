@@ -13,6 +13,7 @@ use http::HeaderMap;
 use super::carried;
 use super::forward::{Exchange, Forwarded};
 use super::read::Head;
+use super::rows::Rows;
 use crate::refusal::Refusal;
 use crate::upstream::Incoming;
 
@@ -50,7 +51,7 @@ pub(super) struct Cut {
 
 pub(super) async fn minimise(forwarded: Forwarded) -> Result<Minimised, Refusal> {
     let Forwarded { head, answer, encoding, metadata, exchange } = forwarded;
-    let mut messages = Messages { reader: answer, encoding, exchange, ahead: None };
+    let mut messages = Messages { reader: answer, encoding, exchange, rows: Rows::default(), ahead: None };
     let answer = match head.entry.method.kind() {
         MethodKind::Unary | MethodKind::ClientStreaming => {
             let only = messages.next(&head).await?;
@@ -76,6 +77,7 @@ pub(super) struct Messages {
     reader: MessageReader<Incoming>,
     encoding: Option<Encoding>,
     exchange: Exchange,
+    rows: Rows,
     /// What [`Messages::next`] gives next, if that is known already.
     ahead: Option<Option<Cut>>,
 }
@@ -86,15 +88,25 @@ impl Messages {
         if let Some(ahead) = self.ahead.take() {
             return Ok(ahead);
         }
-        match self.reader.next_message().await {
-            Ok(Some(message)) => cut(head, message, self.encoding).map(Some),
-            Ok(None) => match self.reader.trailers() {
-                Some(trailers) => self.exchange.end(trailers, &head.entry.service.server).map(|()| None),
-                None => Err(self.exchange.broken(
-                    Refusal::from(Reason::AdapterUnavailable).because("adapter's answer ended without a status"),
-                )),
-            },
-            Err(error) => Err(self.exchange.broken(broken(error))),
+        loop {
+            match self.reader.next_message().await {
+                Ok(Some(message)) if self.rows.may_pass(head, &message.bytes)? => {
+                    return cut(head, message, self.encoding).map(Some);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return self.end(head),
+                Err(error) => return Err(self.exchange.broken(broken(error))),
+            }
+        }
+    }
+
+    /// The end of the answer, which must be an OK status.
+    fn end(&mut self, head: &Head) -> Result<Option<Cut>, Refusal> {
+        match self.reader.trailers() {
+            Some(trailers) => self.exchange.end(trailers, &head.entry.service.server).map(|()| None),
+            None => Err(self
+                .exchange
+                .broken(Refusal::from(Reason::AdapterUnavailable).because("adapter's answer ended without a status"))),
         }
     }
 

@@ -9,9 +9,9 @@ use toml::Spanned;
 use super::value::at;
 use super::{Draft, File};
 use crate::decide::Term;
-use crate::entry::MethodEntry;
+use crate::entry::{MethodEntry, Server};
 use crate::finding::Kind;
-use crate::grant::{Citizen, Grant, Hours, Permit, Requires, WEEK};
+use crate::grant::{Citizen, Grant, Hours, Permit, Requires, RowCheck, WEEK};
 use crate::raw;
 use crate::source::Source;
 
@@ -49,6 +49,7 @@ impl Draft<'_> {
             self.malformed(source, raw.fields.span(), "a grant names at least one field of the response");
         }
         let rows = self.rows(source, raw, &entry);
+        let row_checks = self.row_checks(source, raw, &entry);
         let (to, callers) = to?;
         let disclosure = match self.shared.disclosure(&entry, fields) {
             Ok(disclosure) => disclosure,
@@ -66,6 +67,7 @@ impl Draft<'_> {
             purposes: purposes?,
             fields: Arc::clone(&disclosure.fields),
             rows,
+            row_checks,
             valid: valid?,
             hours: hours.map_or(Some(None), |hours| hours.map(Some))?,
             limit: limit?,
@@ -127,6 +129,27 @@ impl Draft<'_> {
             scopes.insert(name.get_ref().clone(), values.get_ref().clone());
         }
         RowScopes::new(scopes).ok()
+    }
+
+    /// Row scopes of a service whose server the gateway only tells of them: each needs a field of the answer that it can be held to.
+    fn row_checks(&mut self, source: &Arc<Source>, raw: &raw::Grant, entry: &MethodEntry) -> Vec<RowCheck> {
+        if entry.service.server == Server::Adapter {
+            return Vec::new();
+        }
+        let mut checks = Vec::new();
+        for (name, values) in &raw.rows {
+            if let Some(field) = entry.method.row_field(name.get_ref()) {
+                checks.push(RowCheck { field, values: values.get_ref().clone() });
+                continue;
+            }
+            let message = format!(
+                "rows by `{}` cannot be held: the answer of the agency's own server has no text or integer of that name at its top",
+                name.get_ref()
+            );
+            let finding = self.findings.at(source, name.span(), Kind::NotEnforced, message);
+            finding.advise("add the field to the response (it need not be granted), or serve the method by an adapter");
+        }
+        checks
     }
 
     fn limits(&mut self, source: &Arc<Source>, raw: &raw::GrantLimit) -> Option<Limits> {

@@ -141,6 +141,20 @@ fn an_own_grpc_server_passes_only_metadata_that_is_named_and_tells_no_identity()
 }
 
 #[test]
+fn rows_that_an_own_grpc_server_could_not_be_held_to_do_not_load() {
+    let own = |lines: &str| {
+        Files::default()
+            .replace("gov/desk.toml", "[[service]]", "[[service]]\nserver = \"grpc\"")
+            .with("gov/desk.toml", &grant("g", WELFARE, lines))
+    };
+    check(&own("rows = { province = [\"15\"] }").errors(), &["rows by `province` cannot be held"]);
+    assert!(own("").load().is_ok());
+    assert!(
+        Files::default().with("gov/desk.toml", &grant("g", WELFARE, "rows = { province = [\"15\"] }")).load().is_ok()
+    );
+}
+
+#[test]
 fn a_service_is_held_to_its_digest_and_its_adapters() {
     let service = |from: &str, to: &str| Files::default().replace("gov/desk.toml", from, to).errors();
     let right = format!("digest = \"{}\"", CONTRACT.digest());

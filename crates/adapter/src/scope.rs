@@ -1,0 +1,167 @@
+//! Row scopes in a statement. Around a plain SELECT a grant's rows are a condition outside: it filters what the statement gives. Where that is
+//! not the same as a condition inside (LIMIT counts rows before it, an aggregate counts rows that it would drop, a subquery reads them), the
+//! statement places the scope itself, as `chapar_rows(SCOPE, COLUMN)`; one that does not is refused.
+//!
+//! Decided by the statement's tokens. What a view or a table function hides is not seen: it is the agency's own.
+
+use std::ops::Range;
+
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+/// The macro's name.
+const MACRO: &str = "chapar_rows";
+
+/// Functions that make one value of many rows: SQLite's, PostgreSQL's and MariaDB's.
+const AGGREGATES: &[&str] = &[
+    "any_value",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "count",
+    "every",
+    "group_concat",
+    "json_agg",
+    "json_arrayagg",
+    "json_group_array",
+    "json_group_object",
+    "json_object_agg",
+    "json_objectagg",
+    "jsonb_agg",
+    "jsonb_group_array",
+    "jsonb_group_object",
+    "jsonb_object_agg",
+    "max",
+    "median",
+    "min",
+    "mode",
+    "percentile",
+    "percentile_cont",
+    "percentile_disc",
+    "range_agg",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "total",
+    "var_pop",
+    "var_samp",
+    "variance",
+    "xmlagg",
+];
+
+/// One use of the macro; places are bytes of the statement's text.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    /// The scope that it names.
+    pub(crate) scope: String,
+    /// From the macro's name to its closing bracket.
+    pub(crate) whole: Range<usize>,
+    /// The expression that must be one of the grant's values.
+    pub(crate) expression: Range<usize>,
+}
+
+/// What a statement says of row scopes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scoping {
+    pub(crate) placed: Vec<Placed>,
+    /// Why a condition outside would not be the same as one inside; nothing if it would.
+    pub(crate) not_outside: Option<String>,
+}
+
+/// Reads them from tokens with their places in bytes.
+///
+/// # Errors
+/// Where a use of the macro is not in its form, and how it is.
+pub(crate) fn read(tokens: &[(Token, Range<usize>)]) -> Result<Scoping, (Range<usize>, String)> {
+    let mut placed = Vec::new();
+    let mut rest: Vec<&(Token, Range<usize>)> = Vec::new();
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        match (word(&token.0), tokens.get(at + 1)) {
+            (Some(name), Some((Token::LParen, _))) if name.eq_ignore_ascii_case(MACRO) => {
+                let (one, after) = placement(tokens, at)?;
+                placed.push(one);
+                at = after;
+            }
+            _ => {
+                rest.push(token);
+                at += 1;
+            }
+        }
+    }
+    Ok(Scoping { placed, not_outside: not_outside(&rest) })
+}
+
+/// `chapar_rows ( SCOPE , EXPRESSION )` at a token, and the token after it.
+fn placement(tokens: &[(Token, Range<usize>)], at: usize) -> Result<(Placed, usize), (Range<usize>, String)> {
+    let start = tokens.get(at).map_or(0..0, |(_, place)| place.clone());
+    let wrong = |message: &str| (start.clone(), message.to_owned());
+    let form = || {
+        wrong("write `chapar_rows(SCOPE, COLUMN)`: the row scope's name, and what must be one of the grant's values")
+    };
+    let [(scope, _), (Token::Comma, _), (_, first)] = tokens.get(at + 2..at + 5).ok_or_else(form)? else {
+        return Err(form());
+    };
+    let scope = word(scope).ok_or_else(form)?.to_owned();
+    let mut depth = 1usize;
+    for (number, (token, place)) in tokens.iter().enumerate().skip(at + 4) {
+        match token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            Token::Comma if depth == 1 => return Err(form()),
+            Token::Colon | Token::Placeholder(_) => {
+                return Err(wrong(
+                    "no placeholder may stand in `chapar_rows`: a grant without the scope leaves the condition out",
+                ));
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            let placed = Placed { scope, whole: start.start..place.end, expression: first.start..place.start };
+            return if placed.expression.is_empty() { Err(form()) } else { Ok((placed, number + 1)) };
+        }
+    }
+    Err(form())
+}
+
+fn not_outside(tokens: &[&(Token, Range<usize>)]) -> Option<String> {
+    let mut selects = 0;
+    for (at, (token, _)) in tokens.iter().enumerate() {
+        let Some(name) = word(token) else { continue };
+        let upper = name.to_ascii_uppercase();
+        let is_call = matches!(tokens.get(at + 1), Some((Token::LParen, _)));
+        match upper.as_str() {
+            "SELECT" if selects == 1 => return Some("it has more than one SELECT".to_owned()),
+            "SELECT" => selects += 1,
+            "WITH" | "UNION" | "INTERSECT" | "EXCEPT" | "VALUES" | "DISTINCT" | "GROUP" | "HAVING" | "LIMIT"
+            | "OFFSET" | "FETCH" | "OVER" | "WINDOW" => return Some(format!("it has {upper}")),
+            _ if is_call && AGGREGATES.contains(&name.to_ascii_lowercase().as_str()) => {
+                return Some(format!("`{name}` makes one value of many rows"));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A word that is not quoted.
+fn word(token: &Token) -> Option<&str> {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => Some(&word.value),
+        _ => None,
+    }
+}
+
+/// Tokens that are neither space nor comment, with their places in bytes.
+pub(crate) fn placed_tokens(
+    tokens: &[TokenWithSpan],
+    offset: impl Fn(sqlparser::tokenizer::Location) -> usize,
+) -> Vec<(Token, Range<usize>)> {
+    let told = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_)));
+    told.map(|token| (token.token.clone(), offset(token.span.start)..offset(token.span.end))).collect()
+}

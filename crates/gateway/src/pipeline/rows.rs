@@ -1,0 +1,47 @@
+//! Rows of an agency's own gRPC server, held to the grant's row scopes and the contract's `max_rows`. An adapter narrows its rows in the
+//! database; a server of the agency's own is only told, so nothing but this keeps another row back.
+
+use chapar_contract::MethodKind;
+use chapar_model::Reason;
+use chapar_registry::Server;
+
+use super::read::Head;
+use crate::refusal::Refusal;
+
+/// The rows of one answer so far.
+#[derive(Default)]
+pub(super) struct Rows {
+    released: u64,
+}
+
+impl Rows {
+    /// Whether a message of the answer may go on. One of a stream that may not is passed over, as if it were not there.
+    ///
+    /// # Errors
+    /// `RECORD_NOT_FOUND` for the only message of an answer, as for a record that does not exist; `TOO_MANY_ROWS`;
+    /// `CONTRACT_VIOLATION` for a message whose rows cannot be told.
+    pub(super) fn may_pass(&mut self, head: &Head, message: &[u8]) -> Result<bool, Refusal> {
+        let method = &head.entry.method;
+        if head.entry.service.server == Server::Adapter {
+            return Ok(true);
+        }
+        let unreadable = |error: chapar_contract::wire::WireError| {
+            Refusal::from(Reason::ContractViolation).because(format!("rows of the answer: {error}"))
+        };
+        for check in &head.permit.grant.row_checks {
+            if !check.field.has_one_of(message, &check.values).map_err(unreadable)? {
+                return match method.kind() {
+                    MethodKind::Unary => Err(Reason::RecordNotFound.into()),
+                    _ => Ok(false),
+                };
+            }
+        }
+        if let Some(most) = method.declared_max_rows() {
+            self.released += method.rows_in(message).map_err(unreadable)?;
+            if self.released > u64::from(most) {
+                return Err(Reason::TooManyRows.into());
+            }
+        }
+        Ok(true)
+    }
+}
