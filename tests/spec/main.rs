@@ -23,6 +23,7 @@ mod policy;
 #[path = "../../crates/transport/tests/spec/raw.rs"]
 mod raw;
 mod readme;
+mod refusal_floods;
 mod registry_change;
 mod reload;
 mod request;

@@ -91,7 +91,7 @@ fn offer(
             return Err(findings);
         }
     };
-    if statement.scoping().placed.iter().next().is_some() {
+    if !statement.scoping().placed.is_empty() {
         let every = method.row_scopes().iter().map(|scope| (scope.clone(), vec!["0".to_owned()])).collect();
         let scoped = RowScopes::new(every).map(|every| statement.sql(&every).0).unwrap_or_default();
         if let Err(failure) = source.describe(&scoped) {

@@ -68,6 +68,7 @@ pub fn accept_loss(config: &Config, clock: &Clock, who: &str, why: &str) -> Resu
         shared: Arc::clone(&shared),
         lock: Some(Arc::clone(&recovered.lock)),
         completed: Vec::new(),
+        last: None,
     }));
     let mut writer = Writer {
         disk,

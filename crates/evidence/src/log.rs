@@ -92,6 +92,7 @@ impl Log {
             shared: Arc::clone(&shared),
             lock: Some(Arc::clone(&recovered.lock)),
             completed: Vec::new(),
+            last: None,
         }));
         let mut writer = Writer {
             disk: Arc::clone(&disk),
@@ -277,7 +278,7 @@ impl Inner {
         let entry = self.entry(index)?;
         let salt = self.period.salt(&self.decode(&entry)?.call_id);
         if self.shared.state.read().covered() <= index {
-            self.publisher.lock().publish()?;
+            self.publisher.lock().publish_for_receipt(index)?;
         }
         let state = self.shared.state.read();
         let (checkpoint, note) = state.published.as_ref().ok_or(Error::NoEntry(index))?;

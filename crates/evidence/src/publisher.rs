@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chapar_tlog::{Checkpoint, SigningKey, root, sign_note};
 
@@ -26,13 +27,30 @@ pub(crate) struct Publisher {
     pub(crate) lock: Option<Lock>,
     /// Full tiles and bundles written since the last checkpoint; their partial forms go after the next.
     pub(crate) completed: Vec<String>,
+    /// When a checkpoint was published last.
+    pub(crate) last: Option<Instant>,
 }
+
+/// Between two checkpoints that receipts ask for: each costs some ten syncs.
+const RECEIPT_GAP: Duration = Duration::from_millis(100);
 
 impl Publisher {
     /// Signs what is durable and publishes it, if it has grown. A failure poisons the log, but for want of room on the disk:
     /// all that is written here can be written again.
     pub(crate) fn publish(&mut self) -> Result<Checkpoint, Error> {
         self.guarded(Self::sign)
+    }
+
+    /// Signs what is durable for a receipt of entry `index`, unless that is covered already. A caller who asks for one receipt after the
+    /// other gets [`RECEIPT_GAP`] between two checkpoints, however fast it asks; those who ask meanwhile share the next.
+    pub(crate) fn publish_for_receipt(&mut self, index: u64) -> Result<(), Error> {
+        if self.shared.state.read().covered() > index {
+            return Ok(());
+        }
+        if let Some(wait) = self.last.and_then(|last| RECEIPT_GAP.checked_sub(last.elapsed())) {
+            std::thread::sleep(wait);
+        }
+        self.publish().map(drop)
     }
 
     /// Writes the full tiles and bundles that wait in memory. A failure poisons the log, but for want of room.
@@ -78,6 +96,7 @@ impl Publisher {
         last_signed::write(&*self.disk, &self.state, &note)?;
         replace(&*self.disk, &self.log.join("checkpoint"), note.as_bytes())?;
         self.shared.state.write().published = Some((checkpoint.clone(), note));
+        self.last = Some(Instant::now());
         for name in self.completed.drain(..) {
             // Most have no partial form, and one that is left behind is only clutter.
             self.disk.remove_folder(&self.log.join(format!("{name}.p"))).ok();

@@ -36,16 +36,23 @@ pub(crate) struct End<'a> {
     pub(crate) outcome: &'a str,
     pub(crate) messages: u64,
     pub(crate) response: Option<&'a Hash>,
+    /// Refusals that the record stands for, if it is more than one call's.
+    pub(crate) count: u64,
 }
 
 impl<'a> End<'a> {
     /// The call disclosed nothing.
     pub(crate) fn refusal(outcome: &'a str) -> Self {
-        Self { kind: Kind::Refusal, outcome, messages: 0, response: None }
+        Self { kind: Kind::Refusal, outcome, messages: 0, response: None, count: 0 }
     }
 }
 
 impl Facts {
+    /// The method, if the call named one that is registered.
+    pub(crate) fn method(&self) -> Option<&str> {
+        self.entry.as_deref().map(|entry| entry.method.path().as_str())
+    }
+
     /// Hands the record of an end to whoever writes it.
     pub(crate) fn tell<T>(&self, end: &End<'_>, write: impl FnOnce(Draft<'_>) -> T) -> T {
         let (metadata, disclosing) = (&self.metadata, end.kind != Kind::Refusal);
@@ -82,7 +89,7 @@ impl Facts {
             trace_id: &self.trace_id,
             salt_hash: &self.salt_hash,
             attempt: self.attempt,
-            count: 0,
+            count: end.count,
         })
     }
 }

@@ -29,6 +29,7 @@ use crate::observe::Observer;
 use crate::overload::Overload;
 use crate::pipeline::Pipeline;
 use crate::policy::{self, Own, Policy};
+use crate::refusals::Refusals;
 use crate::reload::{Reloader, Watches};
 use crate::shed::Shed;
 use crate::stack::Stack;
@@ -129,7 +130,7 @@ impl Gateway {
         let policy = Policy::first(&serving, registry, own.clone())?;
         // Set before the first connection is taken, by `run`.
         acceptor.set(policy.upstreams.reverse_acceptor()).ok();
-        let mut metrics = Metrics::new(&telemetry, policy.methods().into_iter().chain(crate::stack::OWN));
+        let mut metrics = Metrics::new(&telemetry, policy.methods().into_iter().chain(crate::own::methods()));
         metrics.add_upstreams(policy.upstreams.metrics());
         let metrics = Arc::new(metrics);
         log.on_commit({
@@ -149,6 +150,7 @@ impl Gateway {
                 clock,
                 max_message: serving.max_message,
                 attempts: Attempts::new(&secret()?),
+                refusals: Refusals::new(),
                 streams: TaskTracker::new(),
             },
         };
@@ -229,6 +231,9 @@ impl Gateway {
         let pages =
             axum::serve(admin, admin::router(admin_pages)).with_graceful_shutdown(ended.clone().cancelled_owned());
         let pages = tokio::spawn(pages.into_future());
+        let calls_ended = CancellationToken::new();
+        let refusals = stack.pipeline.refusals.clone();
+        let refusals = tokio::spawn(refusals.run(log.clone(), calls_ended.clone()));
         let workers = Workers::start(bound.split(workers)?, &stack, &ends).map_err(Error::Threads)?;
         let failed = tokio::select! {
             () = stop.cancelled() => false,
@@ -250,7 +255,12 @@ impl Gateway {
             () = workers.ended() => {}
             () = hurrying => {}
         }
+        calls_ended.cancel();
         ended.cancel();
+        if !failed {
+            // Bounded: on a disk that does not answer, the log below is not waited for either.
+            tokio::time::timeout(FAILED, refusals).await.ok();
+        }
         health.await.ok();
         reloading.await.ok();
         pages.await.ok();

@@ -111,6 +111,14 @@ impl CallSpan {
         self.end_refused(reason);
     }
 
+    /// A call of the gateway's own ended so.
+    pub(crate) fn finish_own(&self, outcome: Option<Reason>) {
+        match outcome {
+            None => self.finish_ok(1),
+            Some(reason) => self.end_refused(reason),
+        }
+    }
+
     fn end_refused(&self, reason: Reason) {
         if let Some(Open { mut span, timer }) = self.open.lock().take() {
             span.refused(reason);

@@ -31,6 +31,7 @@ use crate::overload::LoadSlot;
 use crate::policy::Policy;
 use crate::record::OpenRecord;
 use crate::refusal::{Audience, Refusal};
+use crate::refusals::Refusals;
 
 pub(crate) use forward::RETRY;
 pub(crate) use release::bus_headers;
@@ -60,6 +61,7 @@ pub(crate) struct Pipeline {
     pub(crate) clock: Clock,
     pub(crate) max_message: usize,
     pub(crate) attempts: Attempts,
+    pub(crate) refusals: Refusals,
     /// Streams in flight: each is a task that outlives the function that began it.
     pub(crate) streams: TaskTracker,
 }
@@ -67,7 +69,7 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Answers a call, or refuses it with exactly one reason. Either way the call is recorded before this returns.
     pub(crate) async fn answer(&self, policy: &Policy, call: Call) -> Result<Response<Body>, Refused> {
-        let mut record = OpenRecord::open(&self.log, &self.clock, &call, &policy.registry)?;
+        let mut record = OpenRecord::open(self, &call, &policy.registry)?;
         match self.run(policy, call, &mut record).await {
             Ok(minimised) => {
                 // A disk that is slow is waited for no longer than a provider that is: the record stays, nothing is released.
@@ -91,6 +93,7 @@ impl Pipeline {
         let answered = async {
             let admitted = admit::admit(&policy.limiter, &self.attempts, permitted, record)?;
             let read = read::read(admitted, self.max_message, record).await?;
+            record.forwarding();
             let forwarded = forward::forward(&policy.upstreams, read, self.max_message).await?;
             minimise::minimise(forwarded).await
         };

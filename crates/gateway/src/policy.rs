@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chapar_contract::Contract;
 use chapar_evidence::Log;
 use chapar_limit::Limiter;
-use chapar_model::Clock;
+use chapar_model::{Clock, SubsystemId};
 use chapar_registry::Registry;
 use chapar_transport::dial;
 use tonic::service::Routes;
@@ -17,6 +17,7 @@ use tonic_health::server::HealthService;
 use crate::config::Serving;
 use crate::error::Error;
 use crate::meta::{self, Meta};
+use crate::own;
 use crate::reflection::{Directory, Reflection};
 use crate::upstream::Upstreams;
 
@@ -27,6 +28,8 @@ pub(crate) struct Policy {
     pub(crate) upstreams: Upstreams,
     /// The gateway's own services: health, reflection, meta.
     pub(crate) own: Routes,
+    /// What each caller may ask of those.
+    pub(crate) own_limiter: Limiter<SubsystemId>,
 }
 
 /// What the gateway's own services need besides the registry.
@@ -47,20 +50,28 @@ impl Policy {
         };
         let upstreams = Upstreams::configured(&registry, &serving.identity, connecting)?;
         let limiter = Limiter::new(limits(&registry));
-        Self::new(registry, limiter, upstreams, own)
+        let own_limiter = Limiter::new(own::limits(&registry));
+        Self::new(registry, limiter, own_limiter, upstreams, own)
     }
 
     /// The policy after this one: what stays the same keeps its connections, and what it has spent.
     pub(crate) fn next(&self, serving: &Serving, registry: Registry, own: Own) -> Result<Self, Error> {
         let upstreams = self.upstreams.next(&registry, &serving.identity)?;
         let limiter = self.limiter.next(limits(&registry));
-        Self::new(registry, limiter, upstreams, own)
+        let own_limiter = self.own_limiter.next(own::limits(&registry));
+        Self::new(registry, limiter, own_limiter, upstreams, own)
     }
 
-    fn new(registry: Registry, limiter: Limiter, upstreams: Upstreams, own: Own) -> Result<Self, Error> {
+    fn new(
+        registry: Registry,
+        limiter: Limiter,
+        own_limiter: Limiter<SubsystemId>,
+        upstreams: Upstreams,
+        own: Own,
+    ) -> Result<Self, Error> {
         let (registry, limiter) = (Arc::new(registry), Arc::new(limiter));
         let own = own_services(&registry, &limiter, own)?;
-        Ok(Self { registry, limiter, upstreams, own })
+        Ok(Self { registry, limiter, upstreams, own, own_limiter })
     }
 
     /// The paths of all methods, for the labels of metrics.
@@ -85,8 +96,12 @@ fn own_services(registry: &Arc<Registry>, limiter: &Arc<Limiter>, own: Own) -> R
     let Own { clock, log, health } = own;
     let directory = Arc::new(Directory::new(Arc::clone(registry), clock.clone(), meta::DESCRIPTORS)?);
     let meta = Meta { registry: Arc::clone(registry), limiter: Arc::clone(limiter), log, clock };
-    Ok(Routes::new(meta::pb::meta_server::MetaServer::new(meta))
-        .add_service(v1::server_reflection_server::ServerReflectionServer::new(Reflection(Arc::clone(&directory))))
-        .add_service(v1alpha::server_reflection_server::ServerReflectionServer::new(Reflection(directory)))
-        .add_service(health))
+    let reflection = Reflection(directory);
+    let v1 = v1::server_reflection_server::ServerReflectionServer::new(reflection.clone());
+    let v1alpha = v1alpha::server_reflection_server::ServerReflectionServer::new(reflection);
+    let meta = meta::pb::meta_server::MetaServer::new(meta);
+    Ok(Routes::new(meta.max_decoding_message_size(own::MAX_REQUEST))
+        .add_service(v1.max_decoding_message_size(own::MAX_REQUEST))
+        .add_service(v1alpha.max_decoding_message_size(own::MAX_REQUEST))
+        .add_service(health.max_decoding_message_size(own::MAX_REQUEST)))
 }

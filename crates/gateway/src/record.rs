@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chapar_evidence::{Appended, Entry, Kind, Log, NoSlot, Opening, Slot, Unavailable};
-use chapar_model::{Clock, Reason};
+use chapar_model::Reason;
 use chapar_registry::{MethodEntry, Permit, Registry};
 
 use crate::commitment::{self, Commitment, RequestDigest};
 use crate::facts::{End, Facts};
 use crate::metadata::Metadata;
-use crate::pipeline::{Call, RETRY};
+use crate::pipeline::{Call, Pipeline, RETRY};
 use crate::refusal::Refusal;
+use crate::refusals::Refusals;
 
 /// A call that is not recorded yet.
 pub(crate) struct OpenRecord {
@@ -21,6 +22,9 @@ pub(crate) struct OpenRecord {
     /// Of a stream, for the record of its end.
     closing: Option<Slot>,
     deadline: Option<Instant>,
+    refusals: Refusals,
+    /// Whether a provider may have been asked: then the call has a record of its own, however it ends.
+    is_forwarded: bool,
     facts: Facts,
     /// Of the call's commitments.
     salt: [u8; 32],
@@ -33,7 +37,8 @@ impl OpenRecord {
     ///
     /// # Errors
     /// `EVIDENCE_UNAVAILABLE` if there is none.
-    pub(crate) fn open(log: &Log, clock: &Clock, call: &Call, registry: &Arc<Registry>) -> Result<Self, Refusal> {
+    pub(crate) fn open(pipeline: &Pipeline, call: &Call, registry: &Arc<Registry>) -> Result<Self, Refusal> {
+        let Pipeline { log, clock, refusals, .. } = pipeline;
         let slot = reserve(log)?;
         let salt = log.salt(&call.id);
         let facts = Facts {
@@ -52,7 +57,8 @@ impl OpenRecord {
             request: None,
         };
         let (closing, deadline, asked) = (None, None, None);
-        Ok(Self { log: log.clone(), slot: Some(slot), closing, deadline, facts, salt, asked })
+        let (log, refusals, slot) = (log.clone(), refusals.clone(), Some(slot));
+        Ok(Self { log, slot, closing, deadline, refusals, is_forwarded: false, facts, salt, asked })
     }
 
     /// The log that the call is recorded in.
@@ -70,6 +76,11 @@ impl OpenRecord {
             self.closing = Some(reserve(&self.log)?);
         }
         Ok(())
+    }
+
+    /// From here on a provider may be asked.
+    pub(crate) fn forwarding(&mut self) {
+        self.is_forwarded = true;
     }
 
     /// When the call has to be over.
@@ -104,15 +115,26 @@ impl OpenRecord {
         self.asked.insert(RequestDigest::new(commitment)).clone()
     }
 
-    /// Records a refusal, durably if the log can; a refusal discloses nothing, so it is answered either way.
+    /// Records a refusal, durably if the log can; a refusal discloses nothing, so it is answered either way. No entry is given for
+    /// one that is counted into a later record.
     pub(crate) async fn refused(mut self, reason: Reason) -> Option<Entry> {
-        self.end(&End::refusal(reason.as_str()))?.await.ok()
+        self.end_refused(reason)?.await.ok()
+    }
+
+    fn end_refused(&mut self, reason: Reason) -> Option<Appended> {
+        // Nothing to do if the call is recorded already.
+        self.slot.as_ref()?;
+        if !self.is_forwarded && !self.refusals.is_recorded_now(&self.facts, reason) {
+            self.slot = None;
+            return None;
+        }
+        self.end(&End::refusal(reason.as_str()))
     }
 
     /// Records a unary disclosure. Once this returns the record is on disk.
     pub(crate) async fn disclosed(mut self, response: &[u8]) -> Result<Entry, Refusal> {
         let response = commitment::of(&self.salt, response);
-        let end = End { kind: Kind::Unary, outcome: "OK", messages: 1, response: Some(&response) };
+        let end = End { kind: Kind::Unary, outcome: "OK", messages: 1, response: Some(&response), count: 0 };
         written(self.end(&end)).await
     }
 
@@ -122,7 +144,7 @@ impl OpenRecord {
             return Err(recorded_already());
         };
         let asked = self.asked.take();
-        let end = End { kind: Kind::Open, outcome: "OK", messages: 0, response: None };
+        let end = End { kind: Kind::Open, outcome: "OK", messages: 0, response: None, count: 0 };
         let (appended, opening) = self.facts.tell(&end, |draft| slot.open(draft));
         // The opening is on its way to the disk and will be there whatever happens to this call, so what closes it exists
         // before the wait: dropped in the middle of it, the stream is closed all the same.
@@ -151,7 +173,7 @@ impl OpenRecord {
 impl Drop for OpenRecord {
     fn drop(&mut self) {
         // Nobody waits for the entry, but it is written all the same.
-        drop(self.end(&End::refusal(abandoned(self.deadline).as_str())));
+        drop(self.end_refused(abandoned(self.deadline)));
     }
 }
 
@@ -187,7 +209,7 @@ impl StreamRecord {
         let slot = self.slot.take()?;
         self.facts.request = self.asked.as_ref().map(RequestDigest::finish);
         let (messages, response) = (self.messages, self.digest.finish());
-        let end = End { kind: Kind::Close, outcome, messages, response: Some(&response) };
+        let end = End { kind: Kind::Close, outcome, messages, response: Some(&response), count: 0 };
         Some(self.facts.tell(&end, |draft| slot.close(&self.opening, draft)))
     }
 }

@@ -2,26 +2,23 @@
 //! gateway is full, and the caller's identity. One function, in the order in which it happens; what a call of a
 //! registered service means is in `pipeline`.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use chapar_model::{CallId, Identity, MethodPath, Reason, header};
 use chapar_transport::Peer;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header as h};
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
-use tower::ServiceExt as _;
 
 use crate::identify::identify;
 use crate::memory::Pressure;
 use crate::metadata::wants_persian;
 use crate::observe::{CallSpan, Observer};
 use crate::overload::{LoadSlot, Overload};
+use crate::own::{self, OwnCall};
 use crate::pipeline::{Call, Pipeline, Refused, bus_headers};
 use crate::policy::Policy;
 use crate::refusal::{Audience, Refusal};
@@ -47,14 +44,6 @@ struct Seen {
     audience: Audience,
     slot: LoadSlot,
 }
-
-/// The services that the gateway answers itself.
-pub(crate) const OWN: [&str; 4] = [
-    "grpc.health.v1.Health",
-    "grpc.reflection.v1.ServerReflection",
-    "grpc.reflection.v1alpha.ServerReflection",
-    "chapar.meta.v1.Meta",
-];
 
 impl Stack {
     /// The same for the thread that this is called in: what it waits for wakes it there, and its streams are its own.
@@ -110,51 +99,21 @@ impl Stack {
         let peer = parts.extensions.remove::<Arc<Peer>>().ok_or_else(|| Refusal::from(Reason::CertificateRequired))?;
         let caller = identify(&policy.registry, &peer)?;
         span.caller(&caller.id);
-        if own_service(&path) {
-            parts.extensions.insert(caller);
-            let request = Request::from_parts(parts, Body::new(body));
-            let response = policy.own.clone().oneshot(request).await;
-            span.finish_ok(0);
-            let Ok(response) = response;
-            // A health watch or a reflection stream goes on after this, and counts for as long.
-            return Ok(response.map(|body| Body::new(Slotted { body, _slot: slot })));
+        if own::is_own(&path) {
+            let call = OwnCall { span, audience, _slot: slot };
+            let request = Request::from_parts(parts, body);
+            return Ok(own::answer(&policy.own, &policy.own_limiter, caller, request, call).await?);
         }
         let call = Call { id, caller, path, headers: parts.headers, body, started, span, audience, slot };
         self.pipeline.answer(policy, call).await
     }
 }
 
-/// The body of an answer of the gateway's own, which keeps its slot until it has ended.
-struct Slotted {
-    body: Body,
-    _slot: LoadSlot,
-}
-
-impl http_body::Body for Slotted {
-    type Data = Bytes;
-    type Error = tonic::Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, tonic::Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-}
-
-/// What the call is called in traces and metrics: a registered method, or none; foreign text never gets there.
+/// What the call is called in traces and metrics: a method that is registered or the gateway's own, or none; foreign text never gets
+/// there.
 fn name<'a>(policy: &'a Policy, path: &str) -> Option<&'a MethodPath> {
-    let entry = path.strip_prefix('/').and_then(|path| policy.registry.method(path))?;
-    Some(entry.method.path())
-}
-
-fn own_service(path: &str) -> bool {
-    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
-    service.is_some_and(|service| OWN.contains(&service))
+    let entry = path.strip_prefix('/').and_then(|path| policy.registry.method(path));
+    entry.map(|entry| entry.method.path()).or_else(|| own::method(path))
 }
 
 /// The most metadata of a request, in names and values; gRPC over HTTP/2 suggests it. HTTP/2 itself refuses twice as much.

@@ -2,6 +2,7 @@
 //! counting where it was.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -17,9 +18,9 @@ use governor::{Quota, RateLimiter};
 
 use crate::usage::{Kind, Standing, Usage};
 
-/// The limits of every grant. `C` is the monotonic clock; tests bring their own.
-pub struct Limiter<C: Clock = DefaultClock> {
-    gates: HashMap<GrantId, Arc<Gate<C>>>,
+/// The limits of every grant, or of whatever else `K` names. `C` is the monotonic clock; tests bring their own.
+pub struct Limiter<K = GrantId, C: Clock = DefaultClock> {
+    gates: HashMap<K, Arc<Gate<C>>>,
     clock: C,
 }
 
@@ -86,24 +87,24 @@ pub enum Denied {
     },
 }
 
-impl Limiter<DefaultClock> {
+impl<K: Eq + Hash> Limiter<K> {
     /// Limits for `grants`, every bucket full. A grant without limits is unlimited; one that is not listed is denied.
-    pub fn new(grants: impl IntoIterator<Item = (GrantId, Limits)>) -> Self {
+    pub fn new(grants: impl IntoIterator<Item = (K, Limits)>) -> Self {
         Self::with_clock(grants, DefaultClock::default())
     }
 }
 
-impl<C: Clock + Clone> Limiter<C> {
+impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// The same with another clock.
-    pub fn with_clock(grants: impl IntoIterator<Item = (GrantId, Limits)>, clock: C) -> Self {
+    pub fn with_clock(grants: impl IntoIterator<Item = (K, Limits)>, clock: C) -> Self {
         let gates = grants.into_iter().map(|(grant, limits)| (grant, Arc::new(Gate::new(limits, &clock)))).collect();
         Self { gates, clock }
     }
 
     /// Limits for the grants of a new registry. A grant whose limits are the same keeps what it has spent and what is running;
     /// one whose limits have changed begins anew.
-    pub fn next(&self, grants: impl IntoIterator<Item = (GrantId, Limits)>) -> Self {
-        let gate = |(grant, limits): (GrantId, Limits)| {
+    pub fn next(&self, grants: impl IntoIterator<Item = (K, Limits)>) -> Self {
+        let gate = |(grant, limits): (K, Limits)| {
             let same = self.gates.get(&grant).filter(|gate| gate.limits == limits);
             let gate = same.map_or_else(|| Arc::new(Gate::new(limits, &self.clock)), Arc::clone);
             (grant, gate)
@@ -116,7 +117,7 @@ impl<C: Clock + Clone> Limiter<C> {
     /// # Errors
     /// [`Denied`], with the limit that the call is over. A grant that the limiter does not know is denied: it can only come of
     /// a mistake, and a mistake must not lift a limit.
-    pub fn admit(&self, grant: &GrantId) -> Result<Admission, Denied> {
+    pub fn admit(&self, grant: &K) -> Result<Admission, Denied> {
         let gate = self.gates.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
         // The place first: it can be given back if the rate says no, a token cannot.
         let period = gate.period.load();
@@ -130,19 +131,19 @@ impl<C: Clock + Clone> Limiter<C> {
     }
 }
 
-impl<C: Clock + Clone> Limiter<C> {
+impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// Admits another attempt of a call that was counted: it takes a place among the concurrent calls, and counts for nothing
     /// else.
     ///
     /// # Errors
     /// As [`Limiter::admit`], but never for the rate.
-    pub fn admit_again(&self, grant: &GrantId) -> Result<Admission, Denied> {
+    pub fn admit_again(&self, grant: &K) -> Result<Admission, Denied> {
         let gate = self.gates.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
         gate.place(&gate.period.load())
     }
 
     /// How `grant` stands now. Nothing of one that the limiter does not know.
-    pub fn usage(&self, grant: &GrantId) -> Option<Usage> {
+    pub fn usage(&self, grant: &K) -> Option<Usage> {
         let gate = self.gates.get(grant)?;
         let period = gate.period.load();
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -162,7 +163,7 @@ impl<C: Clock + Clone> Limiter<C> {
 
     /// Begins `grant` anew: nothing is used of its rate, and nothing counted. Calls that run keep their places. Whether the limiter
     /// knows it.
-    pub fn reset(&self, grant: &GrantId) -> bool {
+    pub fn reset(&self, grant: &K) -> bool {
         let gate = self.gates.get(grant);
         gate.inspect(|gate| gate.period.store(Arc::new(Period::new(&gate.limits, &self.clock)))).is_some()
     }
@@ -254,7 +255,7 @@ mod tests {
         "welfare-getperson".parse().unwrap()
     }
 
-    fn limiter(limits: Limits) -> (Limiter<FakeRelativeClock>, FakeRelativeClock) {
+    fn limiter(limits: Limits) -> (Limiter<GrantId, FakeRelativeClock>, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
         (Limiter::with_clock([(grant(), limits)], clock.clone()), clock)
     }
@@ -354,7 +355,7 @@ mod tests {
         drop(held);
         drop(limiter.admit(&grant()).unwrap());
         assert!(limiter.admit(&grant()).is_err(), "over the rate");
-        let told = |limiter: &Limiter<FakeRelativeClock>| {
+        let told = |limiter: &Limiter<GrantId, FakeRelativeClock>| {
             let usage = limiter.usage(&grant()).unwrap();
             let of = |limit: &Standing| (limit.kind.as_str(), limit.most, limit.used, limit.left, limit.refused);
             (usage.admitted, usage.limits.iter().map(of).collect::<Vec<_>>())

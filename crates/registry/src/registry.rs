@@ -88,6 +88,11 @@ impl Registry {
         &self.trust_domain
     }
 
+    /// Every registered subsystem.
+    pub fn subsystems(&self) -> impl Iterator<Item = &Arc<Subsystem>> {
+        self.subsystems.values()
+    }
+
     /// The registered subsystem that a certificate speaks for.
     ///
     /// `issuer_spki_sha256`: SHA-256 of the issuing authority's SubjectPublicKeyInfo (DER).

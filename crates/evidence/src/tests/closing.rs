@@ -76,6 +76,7 @@ async fn refusing(folder: &Folder) -> (Arc<Shared>, Arc<Mutex<Publisher>>, mpsc:
         shared: Arc::clone(&shared),
         lock: Some(Arc::clone(&recovered.lock)),
         completed: Vec::new(),
+        last: None,
     }));
     let writer = Writer {
         disk,

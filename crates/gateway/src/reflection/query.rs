@@ -137,7 +137,7 @@ impl View {
     fn services(&self) -> Vec<String> {
         let visible =
             self.methods.iter().filter_map(|method| method.split_once('/').map(|(service, _)| service.to_owned()));
-        let own = crate::stack::OWN.iter().map(|&name| name.to_owned());
+        let own = crate::own::SERVICES.iter().map(|&name| name.to_owned());
         visible.chain(own).collect::<BTreeSet<_>>().into_iter().collect()
     }
 

@@ -1,0 +1,147 @@
+//! Records of refusals that cost their caller nothing: a caller that is refused again and again must not fill the log. Of one caller and
+//! one reason at most one record is written a second, and of all together at most [`PER_SECOND`]; what comes faster is counted, and
+//! the next record stands for all of it, exactly.
+//!
+//! Only calls that were never sent to a provider are folded. Whoever asked an agency about a citizen has a record of each asking.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chapar_evidence::{Appended, Kind, Log};
+use chapar_model::{Reason, SubsystemId};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::facts::{End, Facts};
+use crate::metadata::Metadata;
+
+/// One record of a caller and reason is written in this time.
+const WINDOW: Duration = Duration::from_secs(1);
+/// Records of refusals that are written in a second, of all callers: some 300 KB.
+const PER_SECOND: f64 = 500.0;
+/// How often windows that are over are looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The refusals of one gateway. Clones are the same ones.
+#[derive(Clone)]
+pub(crate) struct Refusals(Arc<Mutex<State>>);
+
+struct State {
+    windows: HashMap<(SubsystemId, Reason), Window>,
+    /// Token bucket of [`PER_SECOND`], as large as a second of it.
+    tokens: f64,
+    refilled: Instant,
+}
+
+struct Window {
+    /// When the last record of these was written.
+    since: Instant,
+    /// Refusals after it.
+    folded: u64,
+    /// What the first of those was.
+    first: Option<Facts>,
+}
+
+impl Refusals {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        Self(Arc::new(Mutex::new(State { windows: HashMap::new(), tokens: PER_SECOND, refilled: now })))
+    }
+
+    /// Takes in a refusal. True if it gets a record of its own now; else it is counted into a later one.
+    pub(crate) fn is_recorded_now(&self, facts: &Facts, reason: Reason) -> bool {
+        self.0.lock().take(facts, reason, Instant::now())
+    }
+
+    /// Writes what was counted, as its windows end, until `stop`, and then the rest.
+    pub(crate) async fn run(self, log: Log, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            self.flush(&log, Some(Instant::now()));
+        }
+        // The calls have ended: nothing comes any more, and all of it is handed over before the log is closed.
+        for appended in self.flush(&log, None) {
+            appended.await.ok();
+        }
+    }
+
+    /// Writes the windows that are over at `now`, or all.
+    fn flush(&self, log: &Log, now: Option<Instant>) -> Vec<Appended> {
+        let due = self.0.lock().due(now);
+        let mut written = Vec::with_capacity(due.len());
+        for (key, count, facts) in due {
+            let Ok(slot) = log.reserve() else {
+                // No room now: the count stays, and is written with what comes until then.
+                self.0.lock().put_back(key, count, facts);
+                continue;
+            };
+            let end = End { count, ..End::refusal(key.1.as_str()) };
+            debug_assert_eq!(end.kind, Kind::Refusal);
+            written.push(facts.tell(&end, |draft| slot.append(draft)));
+        }
+        written
+    }
+}
+
+impl State {
+    fn take(&mut self, facts: &Facts, reason: Reason, now: Instant) -> bool {
+        let has_token = self.refill(now) >= 1.0;
+        let window = self.windows.entry((facts.caller.id.clone(), reason)).or_insert_with(|| Window {
+            since: now.checked_sub(WINDOW).unwrap_or(now),
+            folded: 0,
+            first: None,
+        });
+        if has_token && window.folded == 0 && now.duration_since(window.since) >= WINDOW {
+            window.since = now;
+            self.tokens -= 1.0;
+            return true;
+        }
+        window.folded += 1;
+        match &mut window.first {
+            None => window.first = Some(Facts { metadata: Metadata::default(), permit: None, ..facts.clone() }),
+            // The record names a method only if all that it stands for asked for that one.
+            Some(first) if first.method() != facts.method() => first.entry = None,
+            Some(_) => {}
+        }
+        false
+    }
+
+    fn due(&mut self, now: Option<Instant>) -> Vec<((SubsystemId, Reason), u64, Facts)> {
+        let mut tokens = now.map_or(f64::INFINITY, |now| self.refill(now));
+        let mut due = Vec::new();
+        self.windows.retain(|key, window| {
+            if now.is_some_and(|now| now.duration_since(window.since) < WINDOW) {
+                return true;
+            }
+            if window.folded == 0 {
+                return false;
+            }
+            if tokens >= 1.0
+                && let Some(first) = window.first.take()
+            {
+                tokens -= 1.0;
+                due.push((key.clone(), std::mem::take(&mut window.folded), first));
+                window.since = now.unwrap_or(window.since);
+            }
+            true
+        });
+        if now.is_some() {
+            self.tokens = tokens;
+        }
+        due
+    }
+
+    fn put_back(&mut self, key: (SubsystemId, Reason), count: u64, facts: Facts) {
+        let since = facts.started;
+        let window = self.windows.entry(key).or_insert_with(|| Window { since, folded: 0, first: None });
+        window.folded += count;
+        window.first = Some(facts);
+    }
+
+    fn refill(&mut self, now: Instant) -> f64 {
+        let earned = now.saturating_duration_since(self.refilled).as_secs_f64() * PER_SECOND;
+        self.refilled = now;
+        self.tokens = (self.tokens + earned).min(PER_SECOND);
+        self.tokens
+    }
+}

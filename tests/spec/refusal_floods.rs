@@ -1,0 +1,86 @@
+//! What a caller cannot do by being refused: fill the evidence log, or wear out the gateway's own services.
+
+use bytes::Bytes;
+use chapar_evidence::{Kind, Record};
+use chapar_tests::people::ZAHRA;
+use chapar_tests::{Bus, Caller};
+use futures_util::future::join_all;
+
+/// Refusals that the records stand for.
+fn refused(records: &[Record], outcome: &str) -> u64 {
+    let of = records.iter().filter(|record| record.kind() == Kind::Refusal && record.outcome == outcome);
+    of.map(|record| record.count.max(1)).sum()
+}
+
+async fn flood(caller: &Caller, calls: usize) {
+    for _ in 0..calls / 50 {
+        let asked = (0..50).map(|_| caller.get_person(ZAHRA).send());
+        assert!(join_all(asked).await.into_iter().all(|answer| answer.unwrap_err().reason == "NOT_GRANTED"));
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_one_record_a_second_and_counted_exactly() {
+    let bus = Bus::start().await;
+    let stranger_to_the_grant = bus.caller("office/khorramabad-12/guest").await;
+    let began = std::time::Instant::now();
+
+    flood(&stranger_to_the_grant, 1000).await;
+
+    let records = bus.records_when(|records| refused(records, "NOT_GRANTED") == 1000).await;
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
+    assert!(records.len() <= 2 + seconds, "{} records in {seconds} s", records.len());
+    assert!(records.iter().all(|record| record.caller == "office/khorramabad-12/guest"));
+}
+
+#[tokio::test]
+async fn what_is_counted_is_written_when_the_gateway_stops() {
+    let mut bus = Bus::start().await;
+    flood(&bus.caller("office/khorramabad-12/guest").await, 200).await;
+    bus.restart_gateway().await;
+    let records = bus.records().await;
+    assert_eq!((refused(&records, "NOT_GRANTED"), records.len()), (200, 2));
+}
+
+#[tokio::test]
+async fn a_call_that_reached_the_agency_always_has_a_record_of_its_own() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    let asked = (0..10).map(|_| welfare.get_person(chapar_tests::people::NOBODY).send());
+    assert!(join_all(asked).await.into_iter().all(|answer| answer.unwrap_err().reason == "RECORD_NOT_FOUND"));
+    let records = bus.records().await;
+    assert_eq!(records.len(), 10);
+    assert!(records.iter().all(|record| record.count == 0 && !record.subject_pseudonym.is_empty()));
+}
+
+#[tokio::test]
+async fn the_gateways_own_services_take_small_requests_within_a_rate() {
+    let bus = Bus::start().await;
+    let guest = bus.caller("office/khorramabad-12/guest").await;
+    let ask = |body: Vec<u8>| guest.ask("chapar.meta.v1.Meta/WhoAmI").raw(Bytes::from(body)).send();
+    let too_large = ask([&[0x0a, 0x80, 0x80, 0x04][..], &vec![b'x'; 64 << 10]].concat()).await.unwrap_err();
+    assert!([8, 11].contains(&too_large.code), "{too_large:?}");
+
+    let answers = join_all((0..300).map(|_| ask(Vec::new()))).await;
+    let limited = answers.iter().filter_map(|answer| answer.as_ref().err());
+    let reasons: std::collections::BTreeSet<_> = limited.map(|refusal| refusal.reason.as_str()).collect();
+    assert!(reasons.contains("RATE_LIMITED"), "{reasons:?}");
+    let welfare = bus.welfare().await;
+    assert!(!welfare.who_am_i().await.is_empty(), "another caller is not concerned");
+}
+
+#[tokio::test]
+async fn calls_of_the_own_services_are_counted_by_their_name_and_as_they_ended() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    welfare.who_am_i().await;
+    let unknown = welfare.receipt("test.lorestan.example/evidence/7").await.unwrap_err();
+    assert_eq!(unknown.code, 5);
+    let page = bus.admin("/metrics").await;
+    for line in [
+        "chapar_calls_total{method=\"chapar.meta.v1.Meta/WhoAmI\",outcome=\"OK\"} 1",
+        "chapar_calls_total{method=\"chapar.meta.v1.Meta/GetReceipt\",outcome=\"RECORD_NOT_FOUND\"} 1",
+    ] {
+        assert!(page.contains(line), "{line} in\n{page}");
+    }
+}
