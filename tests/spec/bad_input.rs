@@ -25,7 +25,7 @@ fn tls_of_welfare(bus: &Bus) -> Arc<ClientConfig> {
     let files =
         Files { cert: pki.join("by-hand.crt"), key: pki.join("by-hand.key"), trust: pki.join("ca.crt"), crl: None };
     let gateway = "spiffe://lorestan.example/bus/lorestan/gateway".parse().unwrap();
-    tls::client(&files, Expect::Identities(vec![gateway])).unwrap()
+    tls::client(&files, Expect::identities(vec![gateway])).unwrap()
 }
 
 /// What the gateway says to something on stream 1.

@@ -68,3 +68,26 @@ async fn an_authority_speaks_only_for_the_members_that_name_it() {
     assert_eq!((refused.code, refused.reason.as_str()), (16, "ISSUER_NOT_ALLOWED"));
     assert!(own.get_person(ZAHRA).send().await.is_ok());
 }
+
+#[tokio::test]
+async fn an_authority_speaks_for_an_agencys_server_only_if_its_member_names_it() {
+    let bus = Bus::builder().adapter_of_the_second_authority().start().await;
+
+    let refused = bus.welfare().await.get_person(ZAHRA).send().await.unwrap_err();
+
+    assert_eq!((refused.code, refused.reason.as_str()), (14, "ADAPTER_UNAVAILABLE"));
+}
+
+#[tokio::test]
+async fn an_adapter_serves_only_a_gateway_whose_issuer_it_names() {
+    let bus = Bus::builder().trusting_a_second_authority().start().await;
+    let ask = async |certificate: Certificate| {
+        let caller = bus.caller_of_adapter_with(certificate).await;
+        caller.get_person(ZAHRA).header("chapar-fields", "given_name").send().await
+    };
+    let gateway = Certificate::of("bus/lorestan/gateway");
+
+    ask(gateway.clone()).await.expect("the gateway's own certificate");
+    let refused = ask(gateway.signed_by_the_second_authority()).await.unwrap_err();
+    assert_eq!(refused.code, 16, "{refused:?}");
+}

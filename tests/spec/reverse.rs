@@ -108,7 +108,7 @@ async fn knock(bus: &Bus, name: &str) -> std::io::Result<Vec<u8>> {
     let file = |kind| bus.folder().join(format!("pki/{name}.{kind}"));
     let files = tls::Files { cert: file("crt"), key: file("key"), trust: bus.folder().join("pki/ca.crt"), crl: None };
     let gateway = "spiffe://lorestan.example/bus/lorestan/gateway".parse().unwrap();
-    let mut config = (*tls::client(&files, tls::Expect::Identities(vec![gateway])).unwrap()).clone();
+    let mut config = (*tls::client(&files, tls::Expect::identities(vec![gateway])).unwrap()).clone();
     config.alpn_protocols = vec![reverse::PROTOCOL.to_vec()];
     let stream = TcpStream::connect(bus.address()).await?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));

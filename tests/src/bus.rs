@@ -37,6 +37,7 @@ pub struct Builder {
     listen: SocketAddr,
     now: String,
     second_authority: bool,
+    foreign_adapter: bool,
     joining: bool,
     contracts: Vec<String>,
     settings: String,
@@ -97,6 +98,7 @@ impl Bus {
             listen: ([127, 0, 0, 1], 0).into(),
             now: NOW.to_owned(),
             second_authority: false,
+            foreign_adapter: false,
             joining: false,
             contracts: vec!["civil".to_owned()],
             settings: String::new(),
@@ -128,6 +130,11 @@ impl Bus {
     /// Someone who calls the adapter and not the gateway.
     pub async fn caller_of_adapter(&self, subsystem: &str) -> Caller {
         Caller::new(self.adapter_address, &self.files(&Certificate::of(subsystem)))
+    }
+
+    /// The same with that certificate.
+    pub async fn caller_of_adapter_with(&self, certificate: Certificate) -> Caller {
+        Caller::new(self.adapter_address, &self.files(&certificate))
     }
 
     fn files(&self, certificate: &Certificate) -> tls::Files {
@@ -267,7 +274,7 @@ impl Bus {
 
     /// Starts it again at the same address.
     pub async fn start_adapter(&mut self) {
-        let text = adapter_toml(self.adapter_address);
+        let text = adapter_toml(self.adapter_address, &self.authorities);
         std::fs::write(self.dir.path().join("adapter.toml"), text).expect("adapter.toml");
         let (part, _) =
             start_adapter(self.dir.path(), &self.clock, &self.traces).await.expect("the adapter starts again");
@@ -376,6 +383,12 @@ impl Builder {
         self
     }
 
+    /// The adapter's certificate is of an authority that the gateway trusts and that the agency's member does not name.
+    pub fn adapter_of_the_second_authority(mut self) -> Self {
+        (self.second_authority, self.foreign_adapter) = (true, true);
+        self
+    }
+
     /// No adapter and no endpoint: those that the test starts join by themselves ([`crate::Joiner`]).
     pub fn joining(mut self) -> Self {
         self.joining = true;
@@ -435,7 +448,7 @@ impl Builder {
                     let text = std::fs::read_to_string(&path).expect("a statement");
                     std::fs::write(&path, edit(text)).expect("a statement");
                 }
-                std::fs::write(root.join("adapter.toml"), adapter_toml(([127, 0, 0, 1], 0).into()))
+                std::fs::write(root.join("adapter.toml"), adapter_toml(([127, 0, 0, 1], 0).into(), &authorities))
                     .expect("adapter.toml");
                 let none = (None, ([127, 0, 0, 1], 0).into());
                 if self.joining {
@@ -512,7 +525,9 @@ impl Builder {
         std::fs::write(pki.join("ca.crt"), authorities.own.pem()).expect("ca.crt");
         std::fs::write(pki.join("trust.crt"), authorities.own.pem() + &second).expect("trust.crt");
         Certificate::of("bus/lorestan/gateway").write(authorities, &pki, "gateway");
-        Certificate::of(&self.adapter_identity).write(authorities, &pki, "adapter");
+        let adapter = Certificate::of(&self.adapter_identity);
+        let adapter = if self.foreign_adapter { adapter.signed_by_the_second_authority() } else { adapter };
+        adapter.write(authorities, &pki, "adapter");
     }
 
     fn write_agency(&self, root: &Path) {
@@ -578,13 +593,15 @@ async fn start_gateway(root: &Path, clock: &Clock, traces: &TraceStore, disk: &S
     Ok((Part { stop, task }, hurry, address, admin, log))
 }
 
-fn adapter_toml(listen: SocketAddr) -> String {
+fn adapter_toml(listen: SocketAddr, authorities: &Authorities) -> String {
+    let issuer = authorities.issuer();
     format!(
         r#"[adapter]
-identity  = {{ cert = "pki/adapter.crt", key = "pki/adapter.key", trust = "pki/ca.crt" }}
+identity  = {{ cert = "pki/adapter.crt", key = "pki/adapter.key", trust = "pki/trust.crt" }}
 contracts = ["agency/civil"]
 listen    = "{listen}"
 gateways  = ["spiffe://lorestan.example/bus/lorestan/gateway"]
+gateway_issuers = ["{issuer}"]
 
 [source.civil]
 url = "sqlite:civil.db"

@@ -109,7 +109,7 @@ impl fmt::Display for Failed {
 impl Caller {
     pub(crate) fn new(address: SocketAddr, files: &tls::Files) -> Self {
         let identity = |name: &str| format!("spiffe://lorestan.example/{name}").parse().expect("an identity");
-        let expect = Expect::Identities(vec![identity("bus/lorestan/gateway"), identity("gov/civil-registry/adapter")]);
+        let expect = Expect::identities(vec![identity("bus/lorestan/gateway"), identity("gov/civil-registry/adapter")]);
         let tls = tls::client(files, expect).expect("TLS files");
         let pool = Pool::new(&format!("https://{address}"), tls, Settings { connections: 1, ..Settings::default() })
             .expect("a pool");

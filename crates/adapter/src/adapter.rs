@@ -91,7 +91,7 @@ impl Adapter {
         };
         let ready = match &config.way {
             Way::Dial { gateways, connections } => {
-                let tls = tls::client(&config.identity, Expect::Identities(config.gateways.clone()))?;
+                let tls = tls::client(&config.identity, Expect::Parties(config.gateways.clone()))?;
                 let dialling = reverse::Settings { connections: *connections, ..reverse::Settings::default() };
                 Ready::Dials(Dialler::new(gateways, &tls, dialling, settings)?)
             }

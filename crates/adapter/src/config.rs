@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chapar_model::Identity;
-use chapar_transport::tls;
+use chapar_transport::tls::{self, Party};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -30,7 +30,7 @@ pub struct Config {
     /// How gateways reach it.
     pub way: Way,
     /// Who may call: the bus's gateways, at least one.
-    pub gateways: Vec<Identity>,
+    pub gateways: Vec<Party>,
     /// One source per contract folder, by the folder's name.
     pub sources: BTreeMap<String, SourceConfig>,
     /// Where to send spans by OTLP/gRPC.
@@ -71,6 +71,7 @@ struct AdapterTable {
     connections: Option<Spanned<usize>>,
     listen: Option<Spanned<String>>,
     gateways: Spanned<Vec<Spanned<String>>>,
+    gateway_issuers: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +126,8 @@ impl Config {
             .iter()
             .filter_map(|text| reader.parsed(text, "an identity `spiffe://TRUST_DOMAIN/CLASS/CODE/SUBSYSTEM`"))
             .collect();
+        let issuers = reader.issuers(&raw.adapter, folder);
+        let gateways = gateways.into_iter().map(|identity| Party { identity, issuers: issuers.clone() }).collect();
         if raw.adapter.gateways.get_ref().is_empty() {
             reader.report(raw.adapter.gateways.span(), "name at least one gateway: nobody else may call");
         }
@@ -169,6 +172,32 @@ impl Reader<'_> {
             self.report(text.span(), format!("must be {shape}"));
         }
         value
+    }
+
+    /// The CAs whose signature makes a certificate the gateway's own. Where only one CA is trusted, that is the one.
+    fn issuers(&mut self, adapter: &AdapterTable, folder: &Path) -> Vec<[u8; 32]> {
+        let Some(named) = &adapter.gateway_issuers else {
+            let mut files = adapter.identity.clone();
+            files.resolve(folder);
+            // A file that cannot be read is named when it is used.
+            if tls::count_authorities(&files).is_ok_and(|count| count > 1) {
+                let message = "`trust` holds several CAs, and any of them could speak for the gateway: name those that may, \
+                               `gateway_issuers = [\"sha256:…\"]` (`chapar pki inspect` prints it)";
+                self.report(adapter.gateways.span(), message);
+            }
+            return Vec::new();
+        };
+        if named.get_ref().is_empty() {
+            self.report(named.span(), "name at least one CA, or leave the key out where only one is trusted");
+        }
+        let read = |text: &Spanned<String>| {
+            let issuer = chapar_model::parse_sha256(text.get_ref());
+            if issuer.is_none() {
+                self.report(text.span(), "must be `sha256:` and the 64 hexadecimal digits of a CA's public key");
+            }
+            issuer
+        };
+        named.get_ref().iter().filter_map(read).collect()
     }
 
     fn sources(&mut self, folder: &Path, raw: &File) -> BTreeMap<String, SourceConfig> {

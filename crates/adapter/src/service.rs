@@ -11,6 +11,7 @@ use bytes::Bytes;
 use chapar_model::{Identity, Reason};
 use chapar_telemetry::Tracer;
 use chapar_transport::frame::{FrameError, MessageReader};
+use chapar_transport::tls::Party;
 use chapar_transport::{Peer, reverse, timeout};
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
@@ -36,14 +37,14 @@ pub(crate) struct Calls {
 }
 
 struct Desk {
-    gateways: Vec<Identity>,
+    gateways: Vec<Party>,
     offers: HashMap<String, Offer>,
     tracer: Tracer,
 }
 
 impl Calls {
     pub(crate) fn new(
-        gateways: Vec<Identity>,
+        gateways: Vec<Party>,
         offers: Vec<Offer>,
         tracer: Tracer,
         health: HealthServer<HealthService>,
@@ -82,12 +83,24 @@ impl Calls {
 }
 
 impl Desk {
+    /// On a connection that the adapter made, the handshake has held the gateway to its issuers already.
+    fn is_gateway(&self, identity: &Identity, peer: &Peer) -> bool {
+        let is = |party: &Party| match peer.was_dialled() {
+            true => party.identity == *identity,
+            false => party.is(identity, &peer.issuer_spki_sha256),
+        };
+        self.gateways.iter().any(is)
+    }
+
     fn identify<B>(&self, request: &Request<B>) -> Result<(), Failure> {
         let peer = request.extensions().get::<Arc<Peer>>();
         let peer = peer.ok_or_else(|| Failure::new(Reason::CertificateRequired, "no peer"))?;
         match &peer.identity {
-            Ok(identity) if self.gateways.contains(identity) => Ok(()),
-            Ok(_) => Err(Failure::new(Reason::IdentityUnknown, "the caller is not one of `gateways` in the settings")),
+            Ok(identity) if self.is_gateway(identity, peer) => Ok(()),
+            Ok(_) => Err(Failure::new(
+                Reason::IdentityUnknown,
+                "the caller is not one of `gateways`, or not signed by one of `gateway_issuers`, in the settings",
+            )),
             Err(_) => Err(Failure::new(Reason::IdentityAmbiguous, "the caller's certificate names no identity")),
         }
     }

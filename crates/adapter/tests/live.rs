@@ -61,7 +61,7 @@ struct Caller(dial::Pool);
 
 impl Caller {
     fn new(folder: &Path, name: &str, port: u16) -> Self {
-        let expect = tls::Expect::Identities(vec![ADAPTER.parse().unwrap()]);
+        let expect = tls::Expect::identities(vec![ADAPTER.parse().unwrap()]);
         let tls = tls::client(&files(folder, name), expect).unwrap();
         Self(dial::Pool::new(&format!("https://127.0.0.1:{port}"), tls, dial::Settings::default()).unwrap())
     }

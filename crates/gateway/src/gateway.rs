@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -103,7 +104,7 @@ impl Gateway {
         let serving = config.gateway.clone();
         let watches = Watches::new(&serving);
         let registry = policy::load(&serving.contracts, &serving.registry)?;
-        let tls = tls::server(&serving.identity)?;
+        let tls = tls::server_remembering(&serving.identity, &revocation_memory(&config))?;
         let acceptor = Arc::new(OnceLock::<Acceptor>::new());
         let reverse = Arc::clone(&acceptor);
         let reverse: Acceptor = Arc::new(move |reversed| {
@@ -301,6 +302,12 @@ impl Reload {
     pub fn now(&self) -> Result<(), Error> {
         self.0.reload()
     }
+}
+
+/// What is known of revocation lists, beside the state of the evidence log.
+fn revocation_memory(config: &Config) -> PathBuf {
+    let state = config.evidence.state.clone();
+    state.unwrap_or_else(|| config.evidence.path.with_extension("state")).join("revocation.toml")
 }
 
 /// 32 bytes that no one else has.

@@ -18,12 +18,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chapar_model::Reason;
+use chapar_model::{Identity, Reason};
 use chapar_registry::{Registry, ServiceEntry};
 use chapar_telemetry::UpstreamMetrics;
 use chapar_transport::dial::{self, DialError, Pool, chance};
 use chapar_transport::serve::Reversed;
-use chapar_transport::tls::{self, Expect};
+use chapar_transport::tls::{self, Expect, Party};
 use http::{HeaderMap, Method, Request, Response};
 
 use crate::pipeline::RETRY;
@@ -81,7 +81,7 @@ impl Upstreams {
         let identity = Fingerprint::of(files)?;
         let same = identity == self.identity;
         let service = |entry: &Arc<ServiceEntry>| {
-            let service = self.service(entry, files, same)?;
+            let service = self.service(registry, entry, files, same)?;
             Ok((entry.name.clone(), service))
         };
         Ok(Self {
@@ -94,12 +94,22 @@ impl Upstreams {
         })
     }
 
-    fn service(&self, entry: &ServiceEntry, files: &tls::Files, same: bool) -> Result<Service, dial::Error> {
+    fn service(
+        &self,
+        registry: &Registry,
+        entry: &ServiceEntry,
+        files: &tls::Files,
+        same: bool,
+    ) -> Result<Service, dial::Error> {
         let before = self.services.get(&entry.name);
         let figures = Arc::new(self.metrics.service(&entry.name));
-        let tls = tls::client(files, Expect::Identities(entry.adapters.clone()))?;
+        // Whoever is dialled is held to what those who dial are: an identity, and the CAs that may speak for its member.
+        let issuers = |identity: &Identity| registry.issuers(identity).to_vec();
+        let party = |identity: &Identity| Party { identity: identity.clone(), issuers: issuers(identity) };
+        let parties: Vec<Party> = entry.adapters.iter().map(party).collect();
+        let tls = tls::client(files, Expect::Parties(parties.clone()))?;
         let dialled = entry.endpoints.iter().map(|url| {
-            let kept = before.filter(|_| same).and_then(|before| before.dialled(url, &entry.adapters));
+            let kept = before.filter(|_| same).and_then(|before| before.dialled(url, &parties));
             let endpoint = match kept {
                 Some(endpoint) => endpoint,
                 None => {
@@ -110,7 +120,7 @@ impl Upstreams {
             Ok((url.clone(), endpoint))
         });
         let dialled = dialled.collect::<Result<_, dial::Error>>()?;
-        Ok(Service::new(entry, dialled, &self.joined, figures, before))
+        Ok(Service::new(entry, parties, dialled, &self.joined, figures, before))
     }
 
     /// Figures of all generations, to be shown.

@@ -11,6 +11,7 @@ mod limits;
 mod method;
 mod reason;
 mod rows;
+mod sha256;
 
 pub use call::{CallId, CaseNumber, ClerkId, GrantId, Purpose, RequestId};
 pub use clock::Clock;
@@ -19,3 +20,4 @@ pub use limits::{Limits, MAX_CALLS, Rate};
 pub use method::MethodPath;
 pub use reason::{Code, Reason};
 pub use rows::{InvalidRows, RowScopes};
+pub use sha256::parse_sha256;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rustls::CertificateError;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio_util::sync::CancellationToken;
+use webpki::KeyUsage;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -74,7 +75,7 @@ impl Peer {
     ) -> Option<Self> {
         let (leaf, intermediates) = chain.split_first()?;
         let state = tls.state();
-        let issuer_spki_sha256 = state.trust.verify(leaf, intermediates, time(clock)).ok()?;
+        let issuer_spki_sha256 = state.trust.verify(leaf, intermediates, time(clock), KeyUsage::client_auth()).ok()?;
         let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
         let judge = Judge::new(tls.clone(), chain, &state, clock)?;
         Some(Self {
@@ -117,6 +118,11 @@ impl Peer {
             judge: None,
             leave: CancellationToken::new(),
         }
+    }
+
+    /// Whether the connection was made by this side: then the handshake has held the peer to the CAs that may speak for it.
+    pub fn was_dialled(&self) -> bool {
+        self.judge.is_none()
     }
 
     /// Whether the certificate still holds: asked for every call, so cheap unless the listener's TLS was loaded anew since,
@@ -193,17 +199,19 @@ impl Judge {
         }
         let standing = match self.chain.split_first() {
             None => Err(Standing::Untrusted),
-            Some((leaf, intermediates)) => match state.trust.verify(leaf, intermediates, unix(now)) {
-                Ok(_) => Ok(()),
-                Err(CertificateError::Revoked) => Err(Standing::Revoked),
-                Err(
-                    CertificateError::Expired
-                    | CertificateError::ExpiredContext { .. }
-                    | CertificateError::NotValidYet
-                    | CertificateError::NotValidYetContext { .. },
-                ) => Err(Standing::Expired),
-                Err(_) => Err(Standing::Untrusted),
-            },
+            Some((leaf, intermediates)) => {
+                match state.trust.verify(leaf, intermediates, unix(now), KeyUsage::client_auth()) {
+                    Ok(_) => Ok(()),
+                    Err(CertificateError::Revoked) => Err(Standing::Revoked),
+                    Err(
+                        CertificateError::Expired
+                        | CertificateError::ExpiredContext { .. }
+                        | CertificateError::NotValidYet
+                        | CertificateError::NotValidYetContext { .. },
+                    ) => Err(Standing::Expired),
+                    Err(_) => Err(Standing::Untrusted),
+                }
+            }
         };
         let until = until(&self.ends, &state.trust, now);
         self.last.store(Arc::new(Verdict { generation: state.generation, until, standing }));

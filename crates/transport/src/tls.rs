@@ -21,9 +21,12 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use by_identity::ByIdentity;
+use revocation::Known;
+use server::LIST_GRACE;
 
+pub use by_identity::Party;
 pub(crate) use server::State;
-pub use server::{ServerTls, server, server_with_grace};
+pub use server::{ServerTls, server, server_remembering, server_with_grace};
 pub(crate) use trust::Trust;
 
 /// The application protocol of calls.
@@ -59,8 +62,15 @@ impl Files {
 pub enum Expect {
     /// Whoever holds a certificate with the DNS name that was dialled.
     DnsName,
-    /// One of these identities, whatever the address.
-    Identities(Vec<Identity>),
+    /// One of these, whatever the address.
+    Parties(Vec<Party>),
+}
+
+impl Expect {
+    /// One of these identities, whichever trusted CA signed for it.
+    pub fn identities(identities: Vec<Identity>) -> Self {
+        Self::Parties(identities.into_iter().map(Party::from).collect())
+    }
 }
 
 /// TLS of a caller that shows its own certificate.
@@ -69,17 +79,23 @@ pub enum Expect {
 /// [`Error`] naming the file that cannot be read or used.
 pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let roots = Arc::new(roots(files)?);
-    let crls = files.crl.as_deref().map_or(Ok(Vec::new()), revocation::read)?;
     let verifier: Arc<dyn ServerCertVerifier> = match expect {
         Expect::DnsName => {
-            let mut verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
+            let mut roots = RootCertStore::empty();
+            for certificate in chain(&files.trust)? {
+                roots.add(certificate).map_err(|error| unusable(&files.trust, error))?;
+            }
+            let crls = files.crl.as_deref().map_or(Ok(Vec::new()), revocation::read)?;
+            let mut verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
             if !crls.is_empty() {
                 verifier = verifier.with_crls(crls).enforce_revocation_expiration();
             }
             verifier.build().map_err(|error| unusable(&files.trust, error))?
         }
-        Expect::Identities(identities) => Arc::new(ByIdentity::new(identities, roots, &crls, &provider)),
+        Expect::Parties(parties) => {
+            let (trust, _) = Trust::load(files, &Known::default(), LIST_GRACE)?;
+            Arc::new(ByIdentity { parties, trust })
+        }
     };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -106,6 +122,14 @@ fn unfit(files: &Files, error: &rustls::Error) -> Error {
     }
 }
 
+/// How many CAs a side trusts.
+///
+/// # Errors
+/// [`Error`] naming the file that cannot be read or used.
+pub fn count_authorities(files: &Files) -> Result<usize, Error> {
+    chain(&files.trust).map(|authorities| authorities.len())
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
@@ -121,14 +145,6 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| unusable(path, "holds no PEM private key"))
-}
-
-fn roots(files: &Files) -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    for certificate in chain(&files.trust)? {
-        roots.add(certificate).map_err(|error| unusable(&files.trust, error))?;
-    }
-    Ok(roots)
 }
 
 /// Makes aws-lc-rs the process's provider of cryptography, for libraries that ask for a default. Harmless when repeated.

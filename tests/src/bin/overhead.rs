@@ -181,7 +181,7 @@ impl Target {
         let path = |key: &str| identity[key].as_str().map(|path| dir.join(path)).ok_or("demo.json lacks the identity");
         let gateway = demo["gateway"].as_str().ok_or("demo.json lacks the gateway")?;
         let expect = "spiffe://lorestan.example/bus/lorestan/gateway".parse()?;
-        let tls = tls::client(&files(dir, path("cert")?, path("key")?), Expect::Identities(vec![expect]))?;
+        let tls = tls::client(&files(dir, path("cert")?, path("key")?), Expect::identities(vec![expect]))?;
         Self::new(gateway, tls, &[("chapar-purpose", "benefit.eligibility")], ids)
     }
 
@@ -192,7 +192,7 @@ impl Target {
         let expect = "spiffe://lorestan.example/gov/civil-registry/adapter".parse()?;
         let tls = tls::client(
             &files(dir, dir.join("pki/gateway.crt"), dir.join("pki/gateway.key")),
-            Expect::Identities(vec![expect]),
+            Expect::identities(vec![expect]),
         )?;
         let headers = [
             ("chapar-call-id", "01900000-0000-7000-8000-000000000000"),

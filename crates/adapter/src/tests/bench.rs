@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chapar_contract::Contract;
-use chapar_model::{Clock, MethodPath};
+use chapar_model::{Clock, Identity, MethodPath};
 use chapar_telemetry::{Telemetry, TraceStore};
 use chapar_transport::Peer;
+use chapar_transport::tls::Party;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
@@ -156,7 +157,12 @@ impl Bench {
         let config = chapar_telemetry::Config { service_name: "adapter reg".into(), ..Default::default() };
         let telemetry = Telemetry::with_store(config, traces.clone()).unwrap();
         let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
-        let calls = Calls::new(vec![GATEWAY.parse().unwrap()], offers, telemetry.tracer("adapter"), health);
+        let calls = Calls::new(
+            vec![Party::from(GATEWAY.parse::<Identity>().unwrap())],
+            offers,
+            telemetry.tracer("adapter"),
+            health,
+        );
         Ok(Self { folder, contract: compiled, calls, traces })
     }
 

@@ -11,6 +11,7 @@ use chapar_model::{Identity, SubsystemId};
 use chapar_registry::ServiceEntry;
 use chapar_telemetry::ServiceFigures;
 use chapar_transport::dial::{Reading, chance};
+use chapar_transport::tls::Party;
 use http::uri::PathAndQuery;
 use parking_lot::Mutex;
 
@@ -26,6 +27,8 @@ use crate::refusal::Refusal;
 pub(super) struct Service {
     pub(super) name: String,
     adapters: Vec<Identity>,
+    /// Those with the CAs that may speak for them, as the endpoints are dialled.
+    parties: Vec<Party>,
     methods: HashMap<String, Route>,
     /// By what the registry calls them.
     dialled: Vec<(String, Arc<Endpoint>)>,
@@ -49,6 +52,7 @@ impl Service {
     /// `before` is the same service as it was, whose state goes on.
     pub(super) fn new(
         entry: &ServiceEntry,
+        parties: Vec<Party>,
         dialled: Vec<(String, Arc<Endpoint>)>,
         joined: &Arc<Joined>,
         figures: Arc<ServiceFigures>,
@@ -68,6 +72,7 @@ impl Service {
         Self {
             name: entry.name.clone(),
             adapters: entry.adapters.clone(),
+            parties,
             methods: methods.collect(),
             dialled,
             joined: Arc::clone(joined),
@@ -84,9 +89,9 @@ impl Service {
         self.methods.get(method)
     }
 
-    /// The endpoint that the registry calls so, if it may be used under the same identities.
-    pub(super) fn dialled(&self, url: &str, adapters: &[Identity]) -> Option<Arc<Endpoint>> {
-        let found = self.dialled.iter().find(|(own, _)| own == url).filter(|_| self.adapters == adapters);
+    /// The endpoint that the registry calls so, if it may be used under the same identities and issuers.
+    pub(super) fn dialled(&self, url: &str, parties: &[Party]) -> Option<Arc<Endpoint>> {
+        let found = self.dialled.iter().find(|(own, _)| own == url).filter(|_| self.parties == parties);
         found.map(|(_, endpoint)| Arc::clone(endpoint))
     }
 

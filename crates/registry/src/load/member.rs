@@ -21,7 +21,7 @@ impl Draft<'_> {
                 }
                 let mut hashes = Vec::new();
                 for issuer in issuers.get_ref() {
-                    match sha256(issuer.get_ref()) {
+                    match chapar_model::parse_sha256(issuer.get_ref()) {
                         Some(hash) => hashes.push(hash),
                         None => {
                             let message =
@@ -69,27 +69,5 @@ impl Draft<'_> {
         if let Some(valid) = self.validity(&file.source, &licence.get_ref().valid) {
             self.suspended.licences.insert(file.member.clone(), valid);
         }
-    }
-}
-
-/// `sha256:` and 64 lower-case hexadecimal digits.
-fn sha256(text: &str) -> Option<[u8; 32]> {
-    let hex = text.strip_prefix("sha256:")?.as_bytes();
-    let mut hash = [0; 32];
-    let (pairs, []) = hex.as_chunks::<2>() else { return None };
-    if pairs.len() != hash.len() {
-        return None;
-    }
-    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
-        *byte = nibble(*high)? << 4 | nibble(*low)?;
-    }
-    Some(hash)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
     }
 }

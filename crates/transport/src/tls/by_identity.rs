@@ -1,69 +1,44 @@
-//! Knows a server by its SPIFFE ID: the chain must verify, and the certificate's one URI name must be among those expected.
-//! The address that was dialled plays no part.
-
-use std::sync::Arc;
+//! Knows a server by its SPIFFE ID: the chain must verify as a caller's does ([`Trust`]), the certificate's one URI name must be among
+//! those expected, and a CA that may speak for it must have signed it. The address that was dialled plays no part.
 
 use chapar_model::Identity;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
-use webpki::{
-    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList, RevocationOptionsBuilder,
-};
+use rustls::crypto::verify_tls13_signature;
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::KeyUsage;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::Trust;
 use crate::peer;
+
+/// Someone by its identity and by the CAs that may speak for it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Party {
+    /// The SPIFFE ID.
+    pub identity: Identity,
+    /// SHA-256 of the SubjectPublicKeyInfo (DER) of each CA whose signature counts; empty: of any that is trusted.
+    pub issuers: Vec<[u8; 32]>,
+}
+
+impl Party {
+    /// Whether a verified certificate with this identity, signed by the CA with this SubjectPublicKeyInfo (SHA-256), is its own.
+    pub fn is(&self, identity: &Identity, issuer_spki_sha256: &[u8; 32]) -> bool {
+        self.identity == *identity && (self.issuers.is_empty() || self.issuers.contains(issuer_spki_sha256))
+    }
+}
+
+impl From<Identity> for Party {
+    /// The identity, whichever trusted CA signed for it.
+    fn from(identity: Identity) -> Self {
+        Self { identity, issuers: Vec::new() }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct ByIdentity {
-    identities: Vec<Identity>,
-    roots: Arc<RootCertStore>,
-    crls: Vec<CertRevocationList<'static>>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ByIdentity {
-    /// `crls` have been read once already; none: revocation is not checked.
-    pub(super) fn new(
-        identities: Vec<Identity>,
-        roots: Arc<RootCertStore>,
-        crls: &[CertificateRevocationListDer<'_>],
-        provider: &CryptoProvider,
-    ) -> Self {
-        let crls = crls.iter().filter_map(|list| OwnedCertRevocationList::from_der(list).ok()).map(Into::into);
-        let (crls, algorithms) = (crls.collect(), provider.signature_verification_algorithms);
-        Self { identities, roots, crls, algorithms }
-    }
-
-    /// Refuses a certificate that a list names, that no list speaks of, or whose list is out of date.
-    fn not_revoked(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<(), CertificateError> {
-        let lists: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
-        let Ok(options) = RevocationOptionsBuilder::new(&lists) else { return Ok(()) };
-        let options = options.with_expiration_policy(ExpirationPolicy::Enforce).build();
-        let leaf = EndEntityCert::try_from(leaf).map_err(|_| CertificateError::BadEncoding)?;
-        leaf.verify_for_usage(
-            self.algorithms.all,
-            &self.roots.roots,
-            intermediates,
-            now,
-            KeyUsage::server_auth(),
-            Some(options),
-            None,
-        )
-        .map(drop)
-        .map_err(|error| match error {
-            webpki::Error::CertRevoked => CertificateError::Revoked,
-            webpki::Error::CrlExpired { .. } => CertificateError::ExpiredRevocationList,
-            _ => CertificateError::UnknownRevocationStatus,
-        })
-    }
+    pub(super) parties: Vec<Party>,
+    pub(super) trust: Trust,
 }
 
 impl ServerCertVerifier for ByIdentity {
@@ -75,18 +50,12 @@ impl ServerCertVerifier for ByIdentity {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let parsed = ParsedCertificate::try_from(leaf)?;
-        rustls::client::verify_server_cert_signed_by_trust_anchor(
-            &parsed,
-            &self.roots,
-            intermediates,
-            now,
-            self.algorithms.all,
-        )?;
-        self.not_revoked(leaf, intermediates, now)?;
+        let issuer = self.trust.verify(leaf, intermediates, now, KeyUsage::server_auth())?;
         let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::BadEncoding)?;
         match peer::identity(&certificate) {
-            Ok(identity) if self.identities.contains(&identity) => Ok(ServerCertVerified::assertion()),
+            Ok(identity) if self.parties.iter().any(|party| party.is(&identity, &issuer)) => {
+                Ok(ServerCertVerified::assertion())
+            }
             _ => Err(CertificateError::NotValidForName.into()),
         }
     }
@@ -106,10 +75,10 @@ impl ServerCertVerifier for ByIdentity {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+        verify_tls13_signature(message, certificate, signature, &self.trust.algorithms())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.trust.algorithms().supported_schemes()
     }
 }

@@ -1,13 +1,16 @@
 //! Revocation lists: read from a bounded file, checked before they are used as far as the trusted CAs allow, and never older
 //! than those that were used before. A list whose `nextUpdate` has passed is used for a while longer, then no more.
 
-use std::collections::HashMap;
-use std::io::Read as _;
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use chapar_model::Clock;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use serde::{Deserialize, Serialize};
 use webpki::{BorrowedCertRevocationList, CertRevocationList, OwnedCertRevocationList};
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
@@ -18,14 +21,68 @@ use crate::error::Error;
 const MAX_FILE: u64 = 16 << 20;
 const ISSUING_DISTRIBUTION_POINT: x509_parser::der_parser::Oid<'static> = x509_parser::der_parser::oid!(2.5.29.28);
 
-/// What a list is about: its issuer's name and, where an issuer has several, the part that it covers.
-type Scope = (Vec<u8>, Vec<u8>);
+/// What is remembered of lists that were used, so that revocation never goes back: the last one of each scope. It is written to a file, so
+/// that it outlives the process.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Known {
+    /// By SHA-256 of the scope, in hexadecimal.
+    #[serde(default)]
+    list: BTreeMap<String, Last>,
+}
 
-/// The CRLNumber of the last list of each scope.
-pub(super) type Numbers = HashMap<Scope, Number>;
+/// The last list of a scope.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct Last {
+    /// The issuer's name, for people.
+    issuer: String,
+    /// CRLNumber (RFC 5280 §5.2.3), in hexadecimal without leading zeros.
+    number: String,
+    /// SHA-256 of the list, in hexadecimal.
+    sha256: String,
+    /// Until when it may be used, in seconds since 1970.
+    usable_until: i64,
+}
 
-/// A CRLNumber: its length and its bytes without leading zeros, which compare as the numbers do.
-type Number = (usize, Vec<u8>);
+impl Last {
+    /// As the numbers compare.
+    fn order(&self) -> (usize, &str) {
+        (self.number.len(), &self.number)
+    }
+}
+
+impl Known {
+    /// Reads what an earlier process remembered; nothing if the file does not exist.
+    ///
+    /// # Errors
+    /// [`Error`] if the file cannot be read, or is not what was written.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text).map_err(|error| unusable(path, error.message())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(Error::Read { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Writes it, whole and durably.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file.
+    pub(super) fn write(&self, path: &Path) -> Result<(), Error> {
+        let failed = |error: std::io::Error| unusable(path, format_args!("cannot be written: {error}"));
+        let text = toml::to_string(self).map_err(|error| unusable(path, error))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let temporary = path.with_extension("tmp");
+        let mut file = std::fs::File::create(&temporary).map_err(failed)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        std::fs::rename(&temporary, path).map_err(failed)?;
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
 
 /// The lists of a listener.
 #[derive(Debug)]
@@ -38,10 +95,10 @@ impl Lists {
     pub(super) fn load(
         path: &Path,
         roots: &[CertificateDer<'_>],
-        known: &Numbers,
+        known: &Known,
         grace: Duration,
-    ) -> Result<(Self, Numbers), Error> {
-        let (mut lists, mut numbers, mut here) = (Vec::new(), known.clone(), Numbers::new());
+    ) -> Result<(Self, Known), Error> {
+        let (mut lists, mut here) = (Vec::new(), Known::default());
         for der in read(path)? {
             let (_, parsed) =
                 CertificateRevocationList::from_der(&der).map_err(|error| unusable(path, format_args!("{error}")))?;
@@ -53,19 +110,28 @@ impl Lists {
             let ends = parsed
                 .next_update()
                 .ok_or_else(|| unusable(path, format_args!("the list of `{issuer}` has no nextUpdate")))?;
+            let usable_until = ends.timestamp().saturating_add(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX));
+            let last = Last { issuer: issuer.to_string(), number, sha256: hex(&sha256(&der)), usable_until };
             let scope = scope(&parsed);
-            if known.get(&scope).is_some_and(|last| *last > number) {
-                return Err(unusable(path, format_args!("the list of `{issuer}` is older than the last one")));
+            match known.list.get(&scope) {
+                Some(before) if before.order() > last.order() => {
+                    return Err(unusable(path, format_args!("the list of `{issuer}` is older than the last one")));
+                }
+                Some(before) if before.number == last.number && before.sha256 != last.sha256 => {
+                    let problem =
+                        format_args!("the list of `{issuer}` has the number of the last one, and other content");
+                    return Err(unusable(path, problem));
+                }
+                _ => {}
             }
-            if here.insert(scope.clone(), number.clone()).is_some() {
+            if here.list.insert(scope, last).is_some() {
                 return Err(unusable(path, format_args!("holds two lists of `{issuer}`")));
             }
-            numbers.insert(scope, number);
-            let usable_until = ends.timestamp().saturating_add(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX));
             let list = OwnedCertRevocationList::from_der(&der).map_err(|error| unusable(path, error))?;
             lists.push((list.into(), usable_until));
         }
-        Ok((Self { lists }, numbers))
+        here.keep_of(known, roots, path)?;
+        Ok((Self { lists }, here))
     }
 
     /// Those that may still be used at a time, in seconds since 1970.
@@ -116,12 +182,48 @@ fn check_signature(list: &CertificateRevocationList<'_>, roots: &[CertificateDer
     }
 }
 
-fn number(list: &CertificateRevocationList<'_>) -> Option<Number> {
-    let bytes = list.crl_number()?.to_bytes_be();
-    Some((bytes.len(), bytes))
+impl Known {
+    /// Holds the lists of a file to those before: one that may still be used may not go away, nor make room for one of another part
+    /// (RFC 5280 §5.2.5), unless its issuer is no longer trusted.
+    fn keep_of(&mut self, before: &Self, roots: &[CertificateDer<'_>], path: &Path) -> Result<(), Error> {
+        let now = Clock::system().now().as_second();
+        let parsed = || roots.iter().filter_map(|root| X509Certificate::from_der(root).ok());
+        for (scope, last) in &before.list {
+            if self.list.contains_key(scope) {
+                continue;
+            }
+            let is_trusted = parsed().any(|(_, root)| root.subject().to_string() == last.issuer);
+            if is_trusted && last.usable_until >= now {
+                let problem = format_args!(
+                    "holds no list of `{}` of the same scope as the last one, which is still in force",
+                    last.issuer
+                );
+                return Err(unusable(path, problem));
+            }
+            if is_trusted {
+                self.list.insert(scope.clone(), last.clone());
+            }
+        }
+        Ok(())
+    }
 }
 
-fn scope(list: &CertificateRevocationList<'_>) -> Scope {
+fn number(list: &CertificateRevocationList<'_>) -> Option<String> {
+    Some(list.crl_number()?.to_str_radix(16))
+}
+
+/// What a list is about: its issuer's name and, where an issuer has several, the part that it covers.
+fn scope(list: &CertificateRevocationList<'_>) -> String {
     let part = list.extensions().iter().find(|extension| extension.oid == ISSUING_DISTRIBUTION_POINT);
-    (list.issuer().as_raw().to_vec(), part.map(|part| part.value.to_vec()).unwrap_or_default())
+    let issuer = list.issuer().as_raw();
+    let length = (issuer.len() as u64).to_be_bytes();
+    hex(&sha256(&[&length[..], issuer, part.map_or(&[][..], |part| part.value)].concat()))
+}
+
+fn sha256(bytes: &[u8]) -> Vec<u8> {
+    digest(&SHA256, bytes).as_ref().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,22 +1,23 @@
 //! TLS of a listener as a handle that can be loaded anew while it is in use: whole, or not at all.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::NoServerSessionStorage;
-use rustls::{RootCertStore, ServerConfig};
 use tokio::sync::watch;
 
-use super::revocation::{Lists, Numbers};
+use super::revocation::Known;
 use super::{CALLS, Files, REVERSE, Trust, chain, key, unfit, unusable};
 use crate::error::Error;
 
 /// How long a revocation list is still used after its `nextUpdate`, unless one says otherwise: long enough for a CA's own
 /// outage, so that it does not become everyone's.
-const LIST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const LIST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// TLS of a listener. Clones are the same handle.
 #[derive(Clone)]
@@ -25,8 +26,10 @@ pub struct ServerTls(Arc<Shared>);
 struct Shared {
     state: ArcSwap<State>,
     changed: watch::Sender<u64>,
-    /// Held while loading, so that of two reloads the later one wins whole.
-    numbers: Mutex<Numbers>,
+    /// What is remembered of revocation lists. Held while loading, so that of two reloads the later one wins whole.
+    known: Mutex<Known>,
+    /// The file that remembers it over restarts.
+    memory: Option<PathBuf>,
     list_grace: Duration,
 }
 
@@ -47,18 +50,52 @@ pub(crate) struct State {
 /// # Errors
 /// [`Error`] naming the file that cannot be read or used.
 pub fn server(files: &Files) -> Result<ServerTls, Error> {
-    server_with_grace(files, LIST_GRACE)
+    load(files, None, LIST_GRACE)
+}
+
+/// As [`server`], and what is known of revocation lists outlives the process in the file `memory`: a list older than the last one that was
+/// used is refused at a start too.
+///
+/// # Errors
+/// As [`server`], and where the file can be neither read nor written.
+pub fn server_remembering(files: &Files, memory: &Path) -> Result<ServerTls, Error> {
+    load(files, Some(memory), LIST_GRACE)
 }
 
 /// As [`server`], with the time for which a revocation list is used after its `nextUpdate`.
 ///
 /// # Errors
-/// [`Error`] naming the file that cannot be read or used.
+/// As [`server`].
 pub fn server_with_grace(files: &Files, list_grace: Duration) -> Result<ServerTls, Error> {
-    let (state, numbers) = State::load(files, 0, &Numbers::new(), list_grace)?;
+    load(files, None, list_grace)
+}
+
+fn load(files: &Files, memory: Option<&Path>, list_grace: Duration) -> Result<ServerTls, Error> {
+    let before = memory.map_or(Ok(Known::default()), Known::read)?;
+    check_lists(files, &before, memory)?;
+    let (state, known) = State::load(files, 0, &before, list_grace)?;
+    remember(&before, &known, memory)?;
     let (changed, _) = watch::channel(0);
-    let (state, numbers) = (ArcSwap::from_pointee(state), Mutex::new(numbers));
-    Ok(ServerTls(Arc::new(Shared { state, changed, numbers, list_grace })))
+    let (state, known, memory) = (ArcSwap::from_pointee(state), Mutex::new(known), memory.map(Path::to_owned));
+    Ok(ServerTls(Arc::new(Shared { state, changed, known, memory, list_grace })))
+}
+
+/// Refuses to go on without lists where there were some.
+fn check_lists(files: &Files, known: &Known, memory: Option<&Path>) -> Result<(), Error> {
+    if known.is_empty() || files.crl.is_some() {
+        return Ok(());
+    }
+    let way_out = memory.map(|memory| format!("; to do without on purpose, remove {}", memory.display()));
+    let problem = format!("comes without the revocation lists that there were before{}", way_out.unwrap_or_default());
+    Err(unusable(&files.trust, problem))
+}
+
+/// Written before the lists are used: a crash in between makes the next start stricter, never laxer.
+fn remember(before: &Known, known: &Known, memory: Option<&Path>) -> Result<(), Error> {
+    match memory {
+        Some(memory) if before != known => known.write(memory),
+        _ => Ok(()),
+    }
 }
 
 impl ServerTls {
@@ -69,13 +106,13 @@ impl ServerTls {
     /// [`Error`] naming the file that cannot be read or used, also if a revocation list is older than the last one of its
     /// issuer, or there was one and now there is none. What was loaded before stays as it was.
     pub fn reload(&self, files: &Files) -> Result<(), Error> {
-        let mut numbers = self.0.numbers.lock();
+        let mut known = self.0.known.lock();
         let last = self.state();
-        if last.trust.checks_revocation() && files.crl.is_none() {
-            return Err(unusable(&files.trust, "comes without the revocation lists that there were before"));
-        }
-        let (state, now_known) = State::load(files, last.generation + 1, &numbers, self.0.list_grace)?;
-        *numbers = now_known;
+        let memory = self.0.memory.as_deref();
+        check_lists(files, &known, memory)?;
+        let (state, now_known) = State::load(files, last.generation + 1, &known, self.0.list_grace)?;
+        remember(&known, &now_known, memory)?;
+        *known = now_known;
         let generation = state.generation;
         self.0.state.store(Arc::new(state));
         self.0.changed.send_replace(generation);
@@ -100,21 +137,10 @@ impl std::fmt::Debug for ServerTls {
 }
 
 impl State {
-    fn load(files: &Files, generation: u64, known: &Numbers, grace: Duration) -> Result<(Self, Numbers), Error> {
+    fn load(files: &Files, generation: u64, known: &Known, grace: Duration) -> Result<(Self, Known), Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let authorities = chain(&files.trust)?;
-        let mut roots = RootCertStore::empty();
-        for authority in &authorities {
-            roots.add(authority.clone()).map_err(|error| unusable(&files.trust, error))?;
-        }
-        let (lists, numbers) = match &files.crl {
-            None => (None, known.clone()),
-            Some(path) => {
-                let (lists, numbers) = Lists::load(path, &authorities, known, grace)?;
-                (Some(lists), numbers)
-            }
-        };
-        let trust = Arc::new(Trust::new(roots, lists, provider.signature_verification_algorithms));
+        let (trust, known) = Trust::load(files, known, grace)?;
+        let trust = Arc::new(trust);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(Arc::clone(&trust) as _)
@@ -127,6 +153,6 @@ impl State {
         let mut both = config.clone();
         both.alpn_protocols.push(REVERSE.to_vec());
         let (calls, calls_and_reverse) = (Arc::new(config), Arc::new(both));
-        Ok((Self { generation, trust, calls, calls_and_reverse }, numbers))
+        Ok((Self { generation, trust, calls, calls_and_reverse }, known))
     }
 }

@@ -1,15 +1,19 @@
-//! Whom a listener believes: the one place where a caller's chain is verified, in the handshake and whenever its standing is
-//! asked for again. Which identity the certificate names is read in `peer`.
+//! Trusted CAs and revocation lists: the one place where a chain is verified, of callers and of servers that are dialled, in the handshake
+//! and whenever a peer's standing is asked for again. Which identity the certificate names is read in `peer`.
 
-use aws_lc_rs::digest::{SHA256, digest};
+use std::time::Duration;
+
+use ::aws_lc_rs::digest::{SHA256, digest};
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder};
 
-use super::revocation::Lists;
+use super::revocation::{Known, Lists};
+use super::{Files, chain, unusable};
+use crate::error::Error;
 
 /// The most certificates in a chain, and the most bytes.
 const MAX_CHAIN: (usize, usize) = (5, 16 << 10);
@@ -24,18 +28,40 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// `lists`: absent, revocation is not checked.
-    pub(super) fn new(roots: RootCertStore, lists: Option<Lists>, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { names: roots.subjects(), roots, lists, algorithms }
+    /// Reads the CAs and lists of `files`. `known` is what is remembered of the lists before; with this result comes what is to be
+    /// remembered from now on.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file that cannot be read or used.
+    pub(super) fn load(files: &Files, known: &Known, grace: Duration) -> Result<(Self, Known), Error> {
+        let authorities = chain(&files.trust)?;
+        let mut roots = RootCertStore::empty();
+        for authority in &authorities {
+            roots.add(authority.clone()).map_err(|error| unusable(&files.trust, error))?;
+        }
+        let (lists, known) = match &files.crl {
+            None => (None, known.clone()),
+            Some(path) => {
+                let (lists, known) = Lists::load(path, &authorities, known, grace)?;
+                (Some(lists), known)
+            }
+        };
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        Ok((Self { names: roots.subjects(), roots, lists, algorithms }, known))
     }
 
-    /// Verifies a caller's chain and gives SHA-256 of the SubjectPublicKeyInfo of the CA that signed the leaf, as path
+    pub(super) fn algorithms(&self) -> WebPkiSupportedAlgorithms {
+        self.algorithms
+    }
+
+    /// Verifies a chain for `usage` and gives SHA-256 of the SubjectPublicKeyInfo of the CA that signed the leaf, as path
     /// validation found it: a peer chooses the certificates that it sends along.
     pub(crate) fn verify(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
+        usage: KeyUsage,
     ) -> Result<[u8; 32], CertificateError> {
         let bytes = intermediates.iter().map(|certificate| certificate.len()).sum::<usize>() + leaf.len();
         if intermediates.len() >= MAX_CHAIN.0 || bytes > MAX_CHAIN.1 {
@@ -44,8 +70,9 @@ impl Trust {
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let usable = self.lists.as_ref().map(|lists| lists.usable(seconds));
         let revocation = match &usable {
+            // No list is configured: revocation is not checked.
             None => None,
-            // Those that may be used may be used, whatever their date says.
+            // webpki's own check of nextUpdate is off because `usable` has applied it, with the grace that it lacks.
             Some(usable) => Some(
                 RevocationOptionsBuilder::new(usable)
                     .map_err(|_| CertificateError::ExpiredRevocationList)?
@@ -55,15 +82,7 @@ impl Trust {
         };
         let certificate = EndEntityCert::try_from(leaf).map_err(in_tls)?;
         let path = certificate
-            .verify_for_usage(
-                self.algorithms.all,
-                &self.roots.roots,
-                intermediates,
-                now,
-                KeyUsage::client_auth(),
-                revocation,
-                None,
-            )
+            .verify_for_usage(self.algorithms.all, &self.roots.roots, intermediates, now, usage, revocation, None)
             .map_err(in_tls)
             .map_err(|error| match error {
                 CertificateError::UnknownRevocationStatus
@@ -80,10 +99,6 @@ impl Trust {
     /// When next a verdict may change by time alone, in seconds since 1970.
     pub(crate) fn next_change(&self, now: i64) -> i64 {
         self.lists.as_ref().map_or(i64::MAX, |lists| lists.next_change(now))
-    }
-
-    pub(super) fn checks_revocation(&self) -> bool {
-        self.lists.is_some()
     }
 }
 
@@ -118,7 +133,7 @@ impl ClientCertVerifier for Trust {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.verify(leaf, intermediates, now)?;
+        self.verify(leaf, intermediates, now, KeyUsage::client_auth())?;
         Ok(ClientCertVerified::assertion())
     }
 

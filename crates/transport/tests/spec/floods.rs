@@ -34,7 +34,7 @@ impl Attacked {
     async fn with(settings: Settings) -> Self {
         let pki = Pki::new();
         let server = Running::start(free(), &pki.issue("adapter", &named(&[ADAPTER])), settings).await;
-        let expect = Expect::Identities(vec![ADAPTER.parse().unwrap()]);
+        let expect = Expect::identities(vec![ADAPTER.parse().unwrap()]);
         let tls = tls::client(&pki.issue("attacker", &named(&[GATEWAY])), expect).unwrap();
         let innocent = server.gateway(&pki);
         assert_eq!(get(&innocent, "/hello").await.unwrap(), "hello");

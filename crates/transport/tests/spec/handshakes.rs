@@ -198,7 +198,7 @@ async fn no_session_is_ever_resumed() {
     let pki = Pki::new();
     let server = Running::adapter(&pki).await;
     let files = pki.issue("gateway", &named(&[GATEWAY]));
-    let config = tls::client(&files, Expect::Identities(vec![ADAPTER.parse().unwrap()])).unwrap();
+    let config = tls::client(&files, Expect::identities(vec![ADAPTER.parse().unwrap()])).unwrap();
     let mut config = config.as_ref().clone();
     config.resumption = rustls::client::Resumption::in_memory_sessions(8);
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));

@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_millis(120);
 async fn start(settings: Settings) -> (Pki, Running, Arc<ClientConfig>) {
     let pki = Pki::new();
     let server = Running::start(free(), &pki.issue("adapter", &named(&[ADAPTER])), settings).await;
-    let expect = Expect::Identities(vec![ADAPTER.parse().unwrap()]);
+    let expect = Expect::identities(vec![ADAPTER.parse().unwrap()]);
     let tls = tls::client(&pki.issue("gateway", &named(&[GATEWAY])), expect).unwrap();
     (pki, server, tls)
 }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use chapar_transport::tls::Files;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
-    KeyPair, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CrlDistributionPoint,
+    CrlIssuingDistributionPoint, CrlScope, DnType, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType,
+    SerialNumber, date_time_ymd,
 };
 
 pub(crate) const GATEWAY: &str = "spiffe://lorestan.example/bus/lorestan/gateway";
@@ -100,7 +101,16 @@ impl Pki {
         self.list(serials, true, number)
     }
 
+    /// One that covers certificates of users only.
+    pub(crate) fn revoke_of_users(&self, serials: &[u8], number: u16) -> PathBuf {
+        self.list_of(serials, true, number, Some(CrlScope::UserCertsOnly))
+    }
+
     fn list(&self, serials: &[u8], fresh: bool, number: u16) -> PathBuf {
+        self.list_of(serials, fresh, number, None)
+    }
+
+    fn list_of(&self, serials: &[u8], fresh: bool, number: u16, part: Option<CrlScope>) -> PathBuf {
         let revoked = |serial: &u8| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&[*serial]),
             revocation_time: date_time_ymd(2026, 1, 1),
@@ -111,7 +121,10 @@ impl Pki {
             this_update: date_time_ymd(2026, 1, 1),
             next_update: if fresh { date_time_ymd(4000, 1, 1) } else { date_time_ymd(2026, 1, 2) },
             crl_number: SerialNumber::from_slice(&number.to_be_bytes()),
-            issuing_distribution_point: None,
+            issuing_distribution_point: part.map(|scope| CrlIssuingDistributionPoint {
+                distribution_point: CrlDistributionPoint { uris: vec!["http://ca.example/users.crl".to_owned()] },
+                scope: Some(scope),
+            }),
             revoked_certs: serials.iter().map(revoked).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };

@@ -64,7 +64,7 @@ async fn call(link: &Link, path: &'static str) -> Result<Bytes, String> {
 /// An adapter that answers each call with its path; ends with the guard.
 fn adapter(pki: &Pki, gateway: SocketAddr, connections: usize) -> (DropGuard, tokio::task::JoinHandle<()>) {
     let files = pki.issue("adapter", &named(&[ADAPTER]));
-    let tls = tls::client(&files, Expect::Identities(vec![GATEWAY.parse().unwrap()])).unwrap();
+    let tls = tls::client(&files, Expect::identities(vec![GATEWAY.parse().unwrap()])).unwrap();
     let settings = reverse::Settings { connections, ..reverse::Settings::default() };
     let dialler = Dialler::new(&[gateway.to_string()], &tls, settings, Settings::default()).unwrap();
     let echo = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| async move {

@@ -112,7 +112,7 @@ async fn the_same_callers_do_break_another_call_where_windows_are_ordinary() {
     let pki = Pki::new();
     let server = Running::adapter(&pki).await;
     let files = pki.issue("gateway", &named(&[GATEWAY]));
-    let expect = tls::Expect::Identities(vec![ADAPTER.parse().unwrap()]);
+    let expect = tls::Expect::identities(vec![ADAPTER.parse().unwrap()]);
     let connector = tokio_rustls::TlsConnector::from(tls::client(&files, expect).unwrap());
     let stream = TcpStream::connect(server.address).await.unwrap();
     let stream = connector.connect("127.0.0.1".try_into().unwrap(), stream).await.unwrap();

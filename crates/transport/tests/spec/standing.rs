@@ -192,3 +192,24 @@ async fn a_list_that_ends_while_a_caller_is_connected_ends_its_good_standing() {
 
     assert_eq!(peer.standing(), Err(Standing::Untrusted));
 }
+
+#[test]
+fn revocation_does_not_go_back_over_a_restart_under_the_same_number_or_by_a_list_of_another_scope() {
+    let pki = Pki::new();
+    let memory = pki.folder().join("state/revocation.toml");
+    let files = Files { crl: Some(pki.revoke_numbered(&[11], 7)), ..pki.issue("adapter", &named(&[ADAPTER])) };
+    let started = |files: &Files| tls::server_remembering(files, &memory).map(drop).map_err(|error| error.to_string());
+    started(&files).unwrap();
+    started(&files).expect("the same list again");
+
+    pki.revoke_numbered(&[], 6);
+    assert!(started(&files).unwrap_err().contains("is older than the last one"));
+    pki.revoke_numbered(&[], 7);
+    assert!(started(&files).unwrap_err().contains("has the number of the last one, and other content"));
+    pki.revoke_of_users(&[], 8);
+    assert!(started(&files).unwrap_err().contains("of the same scope as the last one, which is still in force"));
+    let without = started(&Files { crl: None, ..files.clone() }).unwrap_err();
+    assert!(without.contains("comes without the revocation lists") && without.contains("revocation.toml"), "{without}");
+    pki.revoke_numbered(&[11, 12], 256);
+    started(&files).expect("a newer list, whose number is longer");
+}

@@ -72,7 +72,7 @@ pub(crate) fn free() -> SocketAddr {
 
 /// Calls that expect the adapter at an address.
 pub(crate) fn pool(address: SocketAddr, files: &Files, settings: dial::Settings) -> Calls {
-    let expect = Expect::Identities(vec![ADAPTER.parse().unwrap()]);
+    let expect = Expect::identities(vec![ADAPTER.parse().unwrap()]);
     Pool::new(&format!("https://{address}"), tls::client(files, expect).unwrap(), settings).unwrap()
 }
 

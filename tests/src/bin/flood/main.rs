@@ -90,7 +90,7 @@ async fn run(options: &Options) -> bool {
         trust: folder.join("ca.crt"),
         crl: None,
     };
-    let expect = Expect::Identities(vec!["spiffe://lorestan.example/bus/lorestan/gateway".parse().unwrap()]);
+    let expect = Expect::identities(vec!["spiffe://lorestan.example/bus/lorestan/gateway".parse().unwrap()]);
     let attacker =
         Arc::new(Attacker { address: fleet.address(), tls: tls::client(&files, expect).unwrap(), connections });
     let length = Duration::from_secs(options.seconds);
