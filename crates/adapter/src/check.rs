@@ -72,6 +72,13 @@ fn scope_findings(scopes: &[String], statement: &Statement, missing: impl Fn(&st
             None => finding,
         });
     }
+    for scope in scoping.open.iter().filter(|scope| scopes.contains(scope)) {
+        let text = format!("`chapar_rows({scope}, …)` does not narrow every SELECT that reads a table");
+        let help = format!(
+            "in the WHERE of each, `chapar_rows({scope}, COLUMN)` is a condition of its own, joined by AND; look other things up by JOIN"
+        );
+        findings.push(statement.finding_about("chapar_rows", text).with_help(help));
+    }
     let unplaced = scopes.iter().filter(|scope| !scoping.placed.iter().any(|placed| placed.scope == **scope));
     for scope in unplaced {
         match &scoping.not_outside {

@@ -4,6 +4,8 @@
 //!
 //! Decided by the statement's tokens. What a view or a table function hides is not seen: it is the agency's own.
 
+mod selects;
+
 use std::ops::Range;
 
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -71,6 +73,16 @@ pub(crate) struct Scoping {
     pub(crate) placed: Vec<Placed>,
     /// Why a condition outside would not be the same as one inside; nothing if it would.
     pub(crate) not_outside: Option<String>,
+    /// Scopes that are placed, but not in every SELECT that reads a table.
+    pub(crate) open: Vec<String>,
+}
+
+/// A statement's tokens with each use of the macro as one.
+#[derive(Clone, Debug)]
+enum Piece {
+    Token(Token),
+    /// `chapar_rows` of the scope of this name.
+    Rows(String),
 }
 
 /// Reads them from tokens with their places in bytes.
@@ -78,23 +90,26 @@ pub(crate) struct Scoping {
 /// # Errors
 /// Where a use of the macro is not in its form, and how it is.
 pub(crate) fn read(tokens: &[(Token, Range<usize>)]) -> Result<Scoping, (Range<usize>, String)> {
-    let mut placed = Vec::new();
-    let mut rest: Vec<&(Token, Range<usize>)> = Vec::new();
+    let (mut placed, mut pieces) = (Vec::<Placed>::new(), Vec::with_capacity(tokens.len()));
     let mut at = 0;
-    while let Some(token) = tokens.get(at) {
-        match (word(&token.0), tokens.get(at + 1)) {
+    while let Some((token, _)) = tokens.get(at) {
+        match (word(token), tokens.get(at + 1)) {
             (Some(name), Some((Token::LParen, _))) if name.eq_ignore_ascii_case(MACRO) => {
                 let (one, after) = placement(tokens, at)?;
+                pieces.push(Piece::Rows(one.scope.clone()));
                 placed.push(one);
                 at = after;
             }
             _ => {
-                rest.push(token);
+                pieces.push(Piece::Token(token.clone()));
                 at += 1;
             }
         }
     }
-    Ok(Scoping { placed, not_outside: not_outside(&rest) })
+    let scopes: std::collections::BTreeSet<&str> = placed.iter().map(|placed| placed.scope.as_str()).collect();
+    let open = scopes.into_iter().filter(|scope| selects::not_narrowed(&pieces, scope).is_some());
+    let open = open.map(str::to_owned).collect();
+    Ok(Scoping { not_outside: not_outside(&pieces), open, placed })
 }
 
 /// `chapar_rows ( SCOPE , EXPRESSION )` at a token, and the token after it.
@@ -129,20 +144,23 @@ fn placement(tokens: &[(Token, Range<usize>)], at: usize) -> Result<(Placed, usi
     Err(form())
 }
 
-fn not_outside(tokens: &[&(Token, Range<usize>)]) -> Option<String> {
+fn not_outside(pieces: &[Piece]) -> Option<String> {
     let mut selects = 0;
-    for (at, (token, _)) in tokens.iter().enumerate() {
+    for (at, piece) in pieces.iter().enumerate() {
+        let Piece::Token(token) = piece else { continue };
+        // A function's name may be quoted, a keyword may not.
+        if let (Token::Word(called), Some(Piece::Token(Token::LParen))) = (token, pieces.get(at + 1))
+            && AGGREGATES.contains(&called.value.to_ascii_lowercase().as_str())
+        {
+            return Some(format!("`{}` makes one value of many rows", called.value));
+        }
         let Some(name) = word(token) else { continue };
         let upper = name.to_ascii_uppercase();
-        let is_call = matches!(tokens.get(at + 1), Some((Token::LParen, _)));
         match upper.as_str() {
             "SELECT" if selects == 1 => return Some("it has more than one SELECT".to_owned()),
             "SELECT" => selects += 1,
             "WITH" | "UNION" | "INTERSECT" | "EXCEPT" | "VALUES" | "DISTINCT" | "GROUP" | "HAVING" | "LIMIT"
             | "OFFSET" | "FETCH" | "OVER" | "WINDOW" => return Some(format!("it has {upper}")),
-            _ if is_call && AGGREGATES.contains(&name.to_ascii_lowercase().as_str()) => {
-                return Some(format!("`{name}` makes one value of many rows"));
-            }
             _ => {}
         }
     }

@@ -157,7 +157,7 @@ impl Statement {
 /// That an expression is one of so many bound values, compared as text whatever its type: a grant writes its values as text, and an
 /// integer would be no text's equal.
 pub(crate) fn condition(expression: &str, values: usize) -> String {
-    format!("CAST({expression} AS TEXT) IN ({})", vec!["?"; values].join(", "))
+    format!("(CAST({expression} AS TEXT) IN ({}))", vec!["?"; values].join(", "))
 }
 
 /// Turns the parser's line and column (both from 1, in characters) into bytes.
@@ -346,7 +346,7 @@ mod tests {
         let statement = parse(text).unwrap();
         let rows = RowScopes::from_header("province=15,16").unwrap();
         let (sql, bindings) = statement.sql(&rows);
-        assert!(sql.contains("a = :a AND CAST(coalesce(p.prov, 0) AS TEXT) IN (?, ?) AND b = :b"), "{sql}");
+        assert!(sql.contains("a = :a AND (CAST(coalesce(p.prov, 0) AS TEXT) IN (?, ?)) AND b = :b"), "{sql}");
         let scope = |value: &str| Binding::Scope(value.to_owned());
         assert_eq!(bindings, [Binding::Request(0), scope("15"), scope("16"), Binding::Request(1)]);
         let (sql, bindings) = statement.sql(&RowScopes::default());
@@ -369,6 +369,8 @@ mod tests {
             ("SELECT a, province FROM t LIMIT 2 OFFSET 1", "LIMIT"),
             ("SELECT count(*) AS n, province FROM t", "`count`"),
             ("SELECT max(day) AS day, province FROM t", "`max`"),
+            ("SELECT \"count\"(*) AS n, province FROM t", "`count`"),
+            ("SELECT [max](day) AS day, province FROM t", "`max`"),
             ("SELECT a, province FROM t GROUP BY a", "GROUP"),
             ("SELECT DISTINCT a, province FROM t", "DISTINCT"),
             ("SELECT a, row_number() OVER (ORDER BY a) AS n, province FROM t", "OVER"),
@@ -379,6 +381,40 @@ mod tests {
             ("SELECT a, province FROM t WHERE EXISTS (SELECT 1 FROM u)", "more than one SELECT"),
         ] {
             assert!(why(text).is_some_and(|why| why.contains(named)), "{text}: {:?}", why(text));
+        }
+    }
+
+    #[test]
+    fn a_scope_narrows_only_where_it_is_a_condition_of_its_own_in_every_select_that_reads_a_table() {
+        let open = |text: &str| parse(text).unwrap().scoping().open.clone();
+        for narrowed in [
+            "SELECT count(*) FROM t WHERE chapar_rows(p, q)",
+            "SELECT a FROM t WHERE a BETWEEN 1 AND 2 AND chapar_rows(p, q) AND (b OR c) ORDER BY a LIMIT 1",
+            "SELECT a FROM (SELECT a FROM t WHERE chapar_rows(p, q)) AS x WHERE a > 1",
+            "WITH x AS (SELECT a FROM t WHERE chapar_rows(p, q)), y(a) AS (SELECT a FROM x) SELECT a FROM y JOIN x USING (a)",
+            "SELECT a FROM t WHERE chapar_rows(p, q) UNION SELECT a FROM u WHERE chapar_rows(p, r)",
+            "SELECT a FROM t JOIN u USING (b) WHERE chapar_rows(p, q) UNION SELECT 1",
+        ] {
+            assert!(open(narrowed).is_empty(), "{narrowed}");
+        }
+        for text in [
+            "SELECT a FROM t WHERE chapar_rows(p, q) UNION ALL SELECT a FROM u",
+            "SELECT a, chapar_rows(p, q) AS n FROM t",
+            "SELECT a FROM t WHERE a = 1 OR chapar_rows(p, q)",
+            "SELECT a FROM t WHERE NOT chapar_rows(p, q)",
+            "SELECT a FROM t WHERE a BETWEEN 1 AND chapar_rows(p, q)",
+            "SELECT a FROM t WHERE 1 = chapar_rows(p, q)",
+            "SELECT a FROM t WHERE chapar_rows(p, q) = 0",
+            "SELECT a FROM t WHERE CASE WHEN b AND chapar_rows(p, q) THEN 1 END",
+            "SELECT a FROM t WHERE (chapar_rows(p, q) OR 1 = 1)",
+            "SELECT a FROM t LEFT JOIN u ON chapar_rows(p, q)",
+            "SELECT a FROM t ORDER BY chapar_rows(p, q)",
+            "WITH x AS (SELECT a FROM t WHERE chapar_rows(p, q)), y AS (SELECT a FROM u) SELECT a FROM x, y",
+            "SELECT (SELECT count(*) FROM u) AS n FROM t WHERE chapar_rows(p, q)",
+            "SELECT a FROM (SELECT a FROM t) WHERE chapar_rows(p, q)",
+            "SELECT a FROM x, (t JOIN u) WHERE 1 = 1 UNION SELECT a FROM t WHERE chapar_rows(p, q)",
+        ] {
+            assert_eq!(open(text), ["p"], "{text}");
         }
     }
 

@@ -28,7 +28,7 @@ use crate::receipt::Receipt;
 use crate::record::pb::Record;
 use crate::recover::{self, Hold};
 use crate::segment::read_entry;
-use crate::state::{Commit, Condition, Shared};
+use crate::state::{Commit, Condition, Shared, Write};
 use crate::writer::{Command, StreamPart, Writer};
 
 /// Where a record stands in the log.
@@ -76,10 +76,12 @@ impl Log {
         let period = PeriodKey::read(&config.period_key)?;
         let verifier = key.verifier().clone();
         let recovered = recover::open(&disk, &config, &verifier, Hold::ToState)?;
-        if recovered.signed.is_none() {
-            // From its first moment on a log is held to its state file: without one it would be taken for a new one for ever.
-            let empty = Checkpoint { origin: config.origin.clone(), size: 0, root: EMPTY_ROOT };
-            last_signed::write(&*disk, &config.state, &sign_note(&empty.to_string(), &key))?;
+        // From its first moment on a log is held to its state file, and a file that was put back from an older copy is brought up to what
+        // others were shown.
+        let empty = Checkpoint { origin: config.origin.clone(), size: 0, root: EMPTY_ROOT };
+        let shown = recovered.published.clone().unwrap_or(empty);
+        if recovered.signed.as_ref().is_none_or(|signed| signed.size < shown.size) {
+            last_signed::write(&*disk, &config.state, &sign_note(&shown.to_string(), &key))?;
         }
         let (commands, receiver) = mpsc::channel(config.queue.max(1));
         let shared = Arc::new(Shared::new(recovered.state, recovered.latest_ms));
@@ -334,8 +336,12 @@ async fn look_after(log: Weak<Inner>) {
         let look = move || {
             // A disk that does not tell is left to the writes to try.
             if let Ok(free) = log.disk.free(&log.config.path) {
-                let why = format_args!("{} MiB free, less than `low_water`", free >> 20).to_string();
-                log.shared.disk_full(free < log.config.low_water, &why);
+                let why = format!("{} MiB free, less than `low_water`", free >> 20);
+                log.shared.below_low_water(free < log.config.low_water, &why);
+            }
+            if log.shared.lacks_room(Write::Published) {
+                // Not left to the timer of checkpoints, which may be an hour away.
+                log.publisher.lock().publish().ok();
             }
             Ok(())
         };

@@ -12,7 +12,7 @@ use crate::disk::Disk;
 use crate::files::{Named, put_all, replace};
 use crate::last_signed;
 use crate::recover::Lock;
-use crate::state::Shared;
+use crate::state::{Shared, Write};
 
 /// Signs for one log.
 pub(crate) struct Publisher {
@@ -72,10 +72,13 @@ impl Publisher {
         if self.lock.is_none() || self.shared.is_poisoned() {
             return Err(Unavailable.into());
         }
-        work(self).inspect_err(|error| match error {
-            Error::Full { .. } => self.shared.disk_full(true, error),
-            _ => self.shared.poison(error),
-        })
+        let done = work(self);
+        match &done {
+            Ok(_) => self.shared.no_room(Write::Published, false, &""),
+            Err(error @ Error::Full { .. }) => self.shared.no_room(Write::Published, true, error),
+            Err(error) => self.shared.poison(error),
+        }
+        done
     }
 
     fn sign(&mut self) -> Result<Checkpoint, Error> {

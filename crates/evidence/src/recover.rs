@@ -65,6 +65,10 @@ pub(crate) fn open(disk: &Arc<dyn Disk>, config: &Config, key: &VerifierKey, hol
         hold_to_state(config, signed.as_ref(), scan.state.tiles.size, scan.is_as_signed)?;
     }
     let Scan { mut state, open, latest_ms, .. } = scan;
+    if hold == Hold::ToNothing {
+        // Tiles and bundles of the entries that were lost may lie there, as long as those of today's.
+        disk.remove_folder(&log.join("tile")).ok();
+    }
     settle(&**disk, log, &mut state.tiles, true)?;
     let segment = match last {
         Some((path, length)) => Segment::open(&**disk, path, length)?,
@@ -85,7 +89,7 @@ pub(crate) fn check(disk: &Arc<dyn Disk>, config: &Config, key: &VerifierKey) ->
     }
     // Read before the segments, which only grow past them.
     let signed = last_signed::read(&**disk, &config.state, key)?;
-    let state = State::new(Tiles::new(disk, &config.path), published(&**disk, config, key)?);
+    let state = State::new(Tiles::without_bundles(disk, &config.path), published(&**disk, config, key)?);
     let mut scan = Scan::new(&**disk, config, state, signed.clone(), false);
     scan.all()?;
     hold_to_state(config, signed.as_ref(), scan.state.tiles.size, scan.is_as_signed)
@@ -213,12 +217,8 @@ impl<'a> Scan<'a> {
                 _ => None,
             };
         }
-        if self.state.tiles.unwritten_bytes > UNSETTLED_BYTES {
-            if self.repairs {
-                settle(self.disk, self.log, &mut self.state.tiles, false)?;
-            } else {
-                self.state.tiles.forget_bundles();
-            }
+        if self.state.tiles.unwritten_bytes > UNSETTLED_BYTES && self.repairs {
+            settle(self.disk, self.log, &mut self.state.tiles, false)?;
         }
         self.check()
     }

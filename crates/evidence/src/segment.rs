@@ -103,6 +103,8 @@ impl Segment {
         let file = io("cannot open", &path, disk.open(&path, true))?;
         // Synced also if nothing is cut: what an earlier process wrote may be read back before it is on disk.
         io("cannot cut", &path, file.set_len(length).and_then(|()| file.sync_all()))?;
+        // A process that was killed may have made the file and not come to sync its name.
+        sync_folder(disk, path.parent().unwrap_or(Path::new(".")))?;
         Ok(Self { path, file, length, written: length })
     }
 

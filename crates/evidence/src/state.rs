@@ -10,6 +10,9 @@ use tokio::sync::{Notify, watch};
 
 use crate::tiles::Tiles;
 
+/// A clock that was set back by less is waited for, as NTP's steps are; by more, it is believed.
+const CLOCK_STEP_MS: u64 = 5 * 60 * 1000;
+
 /// Entries from one whose place is kept to the next.
 const APART: u64 = 256;
 
@@ -84,7 +87,10 @@ pub(crate) struct Shared {
     pub(crate) full: Notify,
     /// Whoever wants to know of each commit.
     pub(crate) observer: OnceLock<Observer>,
-    disk_full: AtomicBool,
+    /// There is less room than the low-water mark.
+    below_low_water: AtomicBool,
+    /// The last write of a record, or of what is published, found no room.
+    no_room: [AtomicBool; 2],
     /// When the wait for the disk that is going on began, in milliseconds from `opened` and at least 1; 0 while there is none.
     syncing_since: AtomicU64,
     opened: Instant,
@@ -106,6 +112,15 @@ pub enum Condition {
     Poisoned,
 }
 
+/// What is written to the log's disks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Write {
+    /// Records.
+    Records,
+    /// Tiles, the state file and the checkpoint.
+    Published,
+}
+
 /// A disk that takes longer than this over one write is slow: a commit takes some milliseconds on a disk that works.
 pub const SLOW_DISK: Duration = Duration::from_secs(2);
 
@@ -124,7 +139,8 @@ impl Shared {
     /// `latest_ms`: the latest time of any record, in milliseconds since the Unix epoch.
     pub(crate) fn new(state: State, latest_ms: u64) -> Self {
         Self {
-            disk_full: AtomicBool::new(false),
+            below_low_water: AtomicBool::new(false),
+            no_room: [AtomicBool::new(false), AtomicBool::new(false)],
             syncing_since: AtomicU64::new(0),
             opened: Instant::now(),
             latest_ms: AtomicU64::new(latest_ms),
@@ -144,10 +160,25 @@ impl Shared {
         }
     }
 
-    /// Takes or refuses records for want of room; `why` is for the log line of a change.
-    pub(crate) fn disk_full(&self, full: bool, why: &dyn std::fmt::Display) {
-        if self.disk_full.swap(full, Ordering::SeqCst) != full {
-            match full {
+    /// Whether there is less room than the low-water mark; `why` is for the log line of a change.
+    pub(crate) fn below_low_water(&self, below: bool, why: &dyn std::fmt::Display) {
+        self.room_changes(&self.below_low_water, below, why);
+    }
+
+    /// Whether the last write of this kind found no room. Free bytes alone do not tell: a quota, the inodes, or the disk of the state file
+    /// may be what is spent, so only a write that succeeds says that there is room again.
+    pub(crate) fn no_room(&self, write: Write, is_full: bool, why: &dyn std::fmt::Display) {
+        self.room_changes(&self.no_room[write as usize], is_full, why);
+    }
+
+    pub(crate) fn lacks_room(&self, write: Write) -> bool {
+        self.no_room[write as usize].load(Ordering::SeqCst)
+    }
+
+    fn room_changes(&self, flag: &AtomicBool, is_full: bool, why: &dyn std::fmt::Display) {
+        let was_full = self.is_disk_full();
+        if flag.swap(is_full, Ordering::SeqCst) != is_full && was_full != self.is_disk_full() {
+            match is_full {
                 true => tracing::error!(%why, "the evidence log's disk is full: calls are refused until there is room"),
                 false => tracing::info!("the evidence log's disk has room again: calls are taken"),
             }
@@ -155,7 +186,8 @@ impl Shared {
     }
 
     pub(crate) fn is_disk_full(&self) -> bool {
-        self.disk_full.load(Ordering::SeqCst)
+        let is_set = |flag: &AtomicBool| flag.load(Ordering::SeqCst);
+        is_set(&self.below_low_water) || self.no_room.iter().any(is_set)
     }
 
     pub(crate) fn sync_begins(&self) {
@@ -180,9 +212,23 @@ impl Shared {
         }
     }
 
-    /// The time of a record: `now`, or the latest time before if the clock was set back. In milliseconds since the Unix epoch.
+    /// The time of a record: `now`, or the latest time before if the clock was set back by less than [`CLOCK_STEP_MS`]. In milliseconds
+    /// since the Unix epoch.
     pub(crate) fn time_ms(&self, now: u64) -> u64 {
-        now.max(self.latest_ms.fetch_max(now, Ordering::Relaxed))
+        let latest = self.latest_ms.fetch_max(now, Ordering::Relaxed);
+        if latest <= now {
+            return now;
+        }
+        if latest - now < CLOCK_STEP_MS {
+            return latest;
+        }
+        // One record under a clock that was years ahead must not date all that follow.
+        self.latest_ms.store(now, Ordering::Relaxed);
+        tracing::warn!(
+            back_ms = latest - now,
+            "the clock is far behind the evidence log's last record: was one of the two wrong?"
+        );
+        now
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {

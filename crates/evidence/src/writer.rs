@@ -19,7 +19,7 @@ use crate::publisher::Publisher;
 use crate::record::pb::{Kind, Record};
 use crate::recover::Lock;
 use crate::segment::{Frame, MAX_ENTRY, SEGMENT_BYTES, Segment};
-use crate::state::{Commit, Shared};
+use crate::state::{Commit, Shared, Write};
 
 /// Bytes that one group may gather.
 const GROUP_BYTES: usize = 4 << 20;
@@ -115,9 +115,8 @@ impl Writer {
         closing.map(|(done, _)| done)
     }
 
-    /// Writes a group, and on a full disk again and again: what is in it happened, and must be recorded. Its callers wait no longer than
-    /// their deadlines, and no new ones come while the disk is full, so that the queue bounds what waits. A log that is being closed
-    /// waits until then.
+    /// Writes a group, and on a full disk again and again: what is in it happened, and must be recorded. No new calls come while the disk is
+    /// full, so that the queue bounds what waits. A log that is being closed waits until then.
     fn write_when_there_is_room(
         &mut self,
         group: &Group,
@@ -127,7 +126,7 @@ impl Writer {
         loop {
             match self.write(group) {
                 Err(Error::Full { path, source }) => {
-                    self.shared.disk_full(true, &source);
+                    self.shared.no_room(Write::Records, true, &source);
                     // Whether the command to close waits in the queue cannot be seen from here; the flag is set before it.
                     if self.shared.closing.load(Ordering::SeqCst) || commands.is_closed() {
                         let until = *until.get_or_insert_with(|| Instant::now() + CLOSE_WAIT);
@@ -137,7 +136,10 @@ impl Writer {
                     }
                     std::thread::sleep(RETRY_FULL);
                 }
-                written => return written,
+                written => {
+                    self.shared.no_room(Write::Records, false, &"");
+                    return written;
+                }
             }
         }
     }

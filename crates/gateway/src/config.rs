@@ -163,17 +163,15 @@ impl Config {
         ] {
             *relative = base.join(&relative);
         }
-        let state = config.evidence.state.take().map_or_else(
-            || {
-                let mut beside = config.evidence.path.clone().into_os_string();
-                beside.push(".state");
-                PathBuf::from(beside)
-            },
-            |state| base.join(state),
-        );
-        config.evidence.state = Some(state);
+        if let Some(state) = &mut config.evidence.state {
+            *state = base.join(&state);
+        }
         for folder in &mut serving.contracts {
             *folder = base.join(&folder);
+        }
+        if config.evidence_state().starts_with(&config.evidence.path) {
+            let message = "`state` lies in `path`: what is put back with the log says nothing about it".to_owned();
+            return Err(wrong(text.find("state").unwrap_or(0), message));
         }
         Ok(config)
     }
@@ -196,6 +194,15 @@ impl Config {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The folder that remembers what was signed last.
+    pub fn evidence_state(&self) -> PathBuf {
+        self.evidence.state.clone().unwrap_or_else(|| {
+            let mut beside = self.evidence.path.clone().into_os_string();
+            beside.push(".state");
+            beside.into()
+        })
     }
 
     /// Records that may wait for the disk at once.

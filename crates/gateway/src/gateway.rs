@@ -306,8 +306,7 @@ impl Reload {
 
 /// What is known of revocation lists, beside the state of the evidence log.
 fn revocation_memory(config: &Config) -> PathBuf {
-    let state = config.evidence.state.clone();
-    state.unwrap_or_else(|| config.evidence.path.with_extension("state")).join("revocation.toml")
+    config.evidence_state().join("revocation.toml")
 }
 
 /// 32 bytes that no one else has.
@@ -326,7 +325,7 @@ fn cores() -> usize {
 pub fn evidence_config(config: &Config) -> chapar_evidence::Config {
     let evidence = config.evidence.clone();
     chapar_evidence::Config {
-        state: evidence.state.unwrap_or_else(|| evidence.path.with_extension("state")),
+        state: config.evidence_state(),
         low_water: evidence.low_water,
         path: evidence.path,
         origin: evidence.origin,

@@ -199,13 +199,20 @@ async fn below_the_low_water_mark_no_slot_is_given_until_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_times_of_records_never_go_back() {
+async fn the_times_of_records_do_not_go_back_with_a_clock_that_was_corrected() {
     let folder = Folder::new();
     let log = folder.open();
-    let day = 8_000_000_000_000;
+    let day = Clock::system().now().as_millisecond().unsigned_abs() + 100_000;
     assert_eq!([log.time_ms(day), log.time_ms(day - 600), log.time_ms(day + 1)], [day, day, day + 1]);
-    let late = Record { time_unix_ms: 9_000_000_000_000, ..record(&log, Kind::Unary) };
+    let ahead = day + 60_000;
+    let late = Record { time_unix_ms: ahead, ..record(&log, Kind::Unary) };
     log.reserve().unwrap().append(&late).await.unwrap();
     log.close().await.unwrap();
-    assert_eq!(folder.open().time_ms(5), 9_000_000_000_000, "over a restart too");
+    let log = folder.open();
+    assert_eq!(log.time_ms(ahead - 1000), ahead, "over a restart too");
+    assert_eq!(
+        [log.time_ms(5), log.time_ms(6)],
+        [5, 6],
+        "a clock that was years ahead once does not date what follows"
+    );
 }

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use chapar_evidence::{Entry, Log};
@@ -127,7 +128,11 @@ impl Pump {
         drop(messages); // the exchange with the provider ends here, also when it was cut short
         let count = record.messages();
         let outcome = end.as_ref().err().map(Refusal::reason);
-        let closed = record.closed(outcome.map_or("OK", Reason::as_str)).await;
+        // Written in any case; the caller is kept from its end no longer than a refusal is, or than its deadline.
+        let patience = head.deadline.max(Instant::now() + super::REFUSAL_WAIT);
+        let closing = record.closed(outcome.map_or("OK", Reason::as_str));
+        let closed = tokio::time::timeout_at(patience.into(), closing).await;
+        let closed = closed.unwrap_or_else(|_| Err(Reason::EvidenceUnavailable.into()));
         let trailers = match (end, closed) {
             (Ok(()), Ok(entry)) => {
                 head.span.finish_ok(count);
