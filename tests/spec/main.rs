@@ -30,6 +30,7 @@ mod request;
 mod reverse;
 mod rights;
 mod rows;
+mod running_streams;
 mod services;
 mod side_doors;
 mod story;

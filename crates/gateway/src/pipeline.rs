@@ -5,6 +5,7 @@
 mod admit;
 mod carried;
 mod forward;
+mod judge;
 mod minimise;
 mod permit;
 mod read;
@@ -34,6 +35,7 @@ use crate::refusal::{Audience, Refusal};
 use crate::refusals::Refusals;
 
 pub(crate) use forward::RETRY;
+pub(crate) use judge::Grounds;
 pub(crate) use release::bus_headers;
 
 /// How long a refusal is held back for its record. It discloses nothing, so a slow disk does not keep it from its caller, who
@@ -52,6 +54,7 @@ pub(crate) struct Call {
     pub(crate) span: Arc<CallSpan>,
     pub(crate) audience: Audience,
     pub(crate) slot: LoadSlot,
+    pub(crate) grounds: Grounds,
 }
 
 /// What the steps need besides the policy, shared by all calls.
@@ -92,7 +95,7 @@ impl Pipeline {
         let deadline = permitted.deadline();
         let answered = async {
             let admitted = admit::admit(&policy.limiter, &self.attempts, permitted, record)?;
-            let read = read::read(admitted, self.max_message, record).await?;
+            let read = read::read(admitted, self.max_message, &self.clock, record).await?;
             record.forwarding();
             let forwarded = forward::forward(&policy.upstreams, read, self.max_message).await?;
             minimise::minimise(forwarded).await

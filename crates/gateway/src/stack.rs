@@ -19,7 +19,7 @@ use crate::metadata::wants_persian;
 use crate::observe::{CallSpan, Observer};
 use crate::overload::{LoadSlot, Overload};
 use crate::own::{self, OwnCall};
-use crate::pipeline::{Call, Pipeline, Refused, bus_headers};
+use crate::pipeline::{Call, Grounds, Pipeline, Refused, bus_headers};
 use crate::policy::Policy;
 use crate::refusal::{Audience, Refusal};
 use crate::shed::Shed;
@@ -104,7 +104,8 @@ impl Stack {
             let request = Request::from_parts(parts, body);
             return Ok(own::answer(&policy.own, &policy.own_limiter, caller, request, call).await?);
         }
-        let call = Call { id, caller, path, headers: parts.headers, body, started, span, audience, slot };
+        let grounds = Grounds { peer, policy: Arc::clone(&self.policy) };
+        let call = Call { id, caller, path, headers: parts.headers, body, started, span, audience, slot, grounds };
         self.pipeline.answer(policy, call).await
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use chapar_contract::wire::{self, WireError};
 use chapar_contract::{Method, Violation};
 use chapar_limit::Admission;
-use chapar_model::Reason;
+use chapar_model::{Clock, Reason};
 use chapar_registry::{MethodEntry, Permit};
 use chapar_transport::encoding::Encoding;
 use chapar_transport::frame::{FrameError, MessageReader};
@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use super::Call;
 use super::admit::Admitted;
 use super::carried::FromCaller;
+use super::judge::Judge;
 use super::requests::{Requests, Stopped, framed};
 use crate::attempts::Attempt;
 use crate::metadata::Metadata;
@@ -43,20 +44,41 @@ pub(super) struct Head {
     pub(super) metadata: Metadata,
     pub(super) deadline: Instant,
     pub(super) subject: Option<String>,
+    /// Asked for each message of a stream.
+    pub(super) judge: Arc<Judge>,
     /// Held until the call ends, a stream until its last message.
     pub(super) _admission: Admission,
     pub(super) _slot: LoadSlot,
 }
 
-pub(super) async fn read(admitted: Admitted, limit: usize, record: &mut OpenRecord) -> Result<Read, Refusal> {
+pub(super) async fn read(
+    admitted: Admitted,
+    limit: usize,
+    clock: &Clock,
+    record: &mut OpenRecord,
+) -> Result<Read, Refusal> {
     let Admitted { permitted, admission, attempt } = admitted;
     let (call, entry, permit, metadata, deadline) = permitted.into_parts();
-    let Call { id, caller, span, audience, headers, body, slot, .. } = call;
+    let Call { id, caller, span, audience, headers, body, slot, grounds, .. } = call;
+    let judge = Arc::new(Judge {
+        grounds,
+        clock: clock.clone(),
+        caller: Arc::clone(&caller),
+        entry: Arc::clone(&entry),
+        metadata: metadata.clone(),
+        permit: Arc::clone(&permit),
+    });
     let carried =
         FromCaller::read(&headers, &entry.service.server).map_err(|_| Refusal::from(Reason::EncodingUnsupported))?;
     let messages = MessageReader::new(body, limit).encoded(carried.encoding);
     let asked = if entry.method.kind().streams_requests() {
-        let requests = Requests::new(messages, Arc::clone(&entry), record.requests(), carried.encoding_to_server);
+        let requests = Requests::new(
+            messages,
+            Arc::clone(&entry),
+            record.requests(),
+            carried.encoding_to_server,
+            Arc::clone(&judge),
+        );
         streamed(requests).await?
     } else {
         whole(messages, &entry.method, carried.encoding_to_server, attempt, record).await?
@@ -66,7 +88,8 @@ pub(super) async fn read(admitted: Admitted, limit: usize, record: &mut OpenReco
         record.subject(subject);
     }
     let (_admission, _slot) = (admission, slot);
-    let head = Head { id, caller, span, audience, entry, permit, metadata, deadline, subject, _admission, _slot };
+    let head =
+        Head { id, caller, span, audience, entry, permit, metadata, deadline, subject, judge, _admission, _slot };
     Ok(Read { head, body, carried, stopped })
 }
 

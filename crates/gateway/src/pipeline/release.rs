@@ -24,8 +24,8 @@ use super::record::{Recorded, RecordedAnswer};
 use crate::record::StreamRecord;
 use crate::refusal::Refusal;
 
-/// Messages of a stream that wait for the caller, at most.
-const AHEAD: usize = 4;
+/// Messages of a stream that wait for the caller, at most: what waits was judged before and goes out whatever happens to its right.
+const AHEAD: usize = 1;
 
 pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Body> {
     let Recorded { head, log, encoding, metadata, answer } = recorded;
@@ -153,8 +153,11 @@ async fn relay(
     frames: &Frames,
 ) -> Result<(), Refusal> {
     while let Some(message) = messages.next(head).await? {
+        let room = frames.reserve().await.map_err(|_| Reason::Cancelled)?;
+        // Asked once there is room: a caller that reads slowly must not get by what it was allowed when it read last.
+        head.judge.still_holds()?;
         record.message(&message.bytes);
-        frames.send(Ok(Frame::data(message.framed))).await.map_err(|_| Reason::Cancelled)?;
+        room.send(Ok(Frame::data(message.framed)));
     }
     Ok(())
 }

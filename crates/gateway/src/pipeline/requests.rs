@@ -13,6 +13,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
 
+use super::judge::Judge;
 use super::read;
 use crate::commitment::RequestDigest;
 use crate::refusal::Refusal;
@@ -28,6 +29,7 @@ pub(super) struct Requests {
     encoding_to_server: Option<Encoding>,
     /// A message that was read before the call went on.
     ahead: Option<Message>,
+    judge: Arc<Judge>,
     stopped: Stopped,
 }
 
@@ -48,8 +50,18 @@ impl Requests {
         entry: Arc<MethodEntry>,
         digest: RequestDigest,
         encoding_to_server: Option<Encoding>,
+        judge: Arc<Judge>,
     ) -> Self {
-        Self { reader, entry, digest, subject: None, encoding_to_server, ahead: None, stopped: Stopped::default() }
+        Self {
+            reader,
+            entry,
+            digest,
+            subject: None,
+            encoding_to_server,
+            ahead: None,
+            judge,
+            stopped: Stopped::default(),
+        }
     }
 
     /// The subject of the call, which the first message names: that one is read before anything goes on.
@@ -84,6 +96,7 @@ impl Requests {
 
     async fn next(&mut self) -> Result<Option<Message>, Refusal> {
         let Some(message) = self.reader.next_message().await.map_err(read::malformed)? else { return Ok(None) };
+        self.judge.still_holds()?;
         let subject = read::check(&self.entry.method, &message.bytes)?;
         self.same_subject(subject)?;
         self.digest.message(&message.bytes);

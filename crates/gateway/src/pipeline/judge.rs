@@ -1,0 +1,62 @@
+//! Whether what a stream began under still holds: asked for each of its messages, either way, so that a revocation, a withdrawn grant or
+//! field, a suspension, or the end of a grant's day ends it at the next message and not with the stream.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use chapar_model::{Clock, Reason};
+use chapar_registry::{MethodEntry, Permit, Question, Subsystem};
+use chapar_transport::Peer;
+
+use crate::identify::identify;
+use crate::metadata::Metadata;
+use crate::policy::Policy;
+use crate::refusal::Refusal;
+
+/// What a call's right rests on, besides what it asks.
+#[derive(Clone)]
+pub(crate) struct Grounds {
+    pub(crate) peer: Arc<Peer>,
+    /// The policy in force, whichever that is.
+    pub(crate) policy: Arc<ArcSwap<Policy>>,
+}
+
+/// Judges the messages of one stream.
+pub(super) struct Judge {
+    pub(super) grounds: Grounds,
+    pub(super) clock: Clock,
+    pub(super) caller: Arc<Subsystem>,
+    pub(super) entry: Arc<MethodEntry>,
+    pub(super) metadata: Metadata,
+    pub(super) permit: Arc<Permit>,
+}
+
+impl Judge {
+    /// Whether one more message may pass now.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` or `PERMISSION_DENIED`, with the reason that a new call would be refused with; `NOT_GRANTED` where a new call would
+    /// be allowed less than this one.
+    pub(super) fn still_holds(&self) -> Result<(), Refusal> {
+        let registry = &self.grounds.policy.load().registry;
+        let caller = identify(registry, &self.grounds.peer)?;
+        let entry = registry.method_for(&caller.id, self.entry.method.path().as_str()).ok_or(Reason::MethodUnknown)?;
+        let question = Question {
+            caller: &self.caller.id,
+            method: entry,
+            purpose: self.metadata.purpose.as_ref(),
+            case: self.metadata.case.as_ref(),
+            clerk: self.metadata.clerk.as_ref(),
+            on_behalf_of: self.metadata.on_behalf_of.as_ref(),
+            now: self.clock.now(),
+        };
+        let now = registry.decide(&question).map_err(|refused| Refusal::from(refused.reason).because(refused.gate))?;
+        let allows_as_much = Arc::ptr_eq(&now, &self.permit)
+            || now.rows_header == self.permit.rows_header
+                && self.permit.disclosed.iter().all(|field| now.disclosed.contains(field));
+        match allows_as_much {
+            true => Ok(()),
+            false => Err(Refusal::from(Reason::NotGranted).because("the grant allows less than when the stream began")),
+        }
+    }
+}
