@@ -5,6 +5,7 @@ mod architecture;
 mod attempts;
 mod bad_input;
 mod bench;
+mod blame;
 mod compression;
 mod config;
 mod disk;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chapar_model::{Identity, Reason};
+use chapar_model::{Identity, MAX_ADAPTER_REQUEST, Reason};
 use chapar_telemetry::Tracer;
 use chapar_transport::frame::{FrameError, MessageReader};
 use chapar_transport::tls::Party;
@@ -25,8 +25,6 @@ use crate::offer::Offer;
 use crate::source::Failure;
 use crate::{call, refusal};
 
-/// The largest request message, in bytes. A request names a record; it carries no documents.
-const LARGEST_REQUEST: usize = 64 * 1024;
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// Everything that the adapter answers. Cheap to clone.
@@ -121,7 +119,7 @@ where
         };
         Failure::new(reason, "the request could not be read")
     };
-    let mut messages = MessageReader::new(body, LARGEST_REQUEST);
+    let mut messages = MessageReader::new(body, MAX_ADAPTER_REQUEST);
     let first = messages.next().await.map_err(broken)?;
     match (first, messages.next().await.map_err(broken)?) {
         (Some(message), None) => Ok(message),

@@ -39,7 +39,7 @@ pub struct Refusal {
 }
 
 /// The status of an agency's own server, which passes as it is. Its text is the agency's to answer for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ProviderStatus {
     /// 1 to 16.
     pub(crate) code: u8,
@@ -70,6 +70,11 @@ impl From<Reason> for Refusal {
 }
 
 impl Refusal {
+    /// The status code of the provider's own server, if its status passes.
+    pub(crate) fn provider_code(&self) -> Option<u8> {
+        self.provider.as_ref().map(|status| status.code)
+    }
+
     /// The provider's own server ended the call: its status passes.
     pub(crate) fn provider(status: ProviderStatus) -> Self {
         let gate = format!("the server ended with status {}", status.code);

@@ -3,6 +3,7 @@
 //! tried again where that can do no harm. What one agency's endpoints suffer touches no other's: connections, breakers, budgets
 //! and caps are all of one service.
 
+mod blame;
 mod breaker;
 mod budget;
 mod endpoint;
@@ -34,9 +35,10 @@ use joined::{Joined, Known};
 use place::Attempt;
 use service::Service;
 
+pub(crate) use blame::Blame;
 pub(crate) use chapar_transport::dial::Incoming;
 pub(crate) use outgoing::{BoxError, Outbound, Outgoing};
-pub(crate) use place::{Outcome, Place};
+pub(crate) use place::Place;
 
 /// How often a call is sent, the first time included.
 const ATTEMPTS: usize = 3;
@@ -114,7 +116,7 @@ impl Upstreams {
                 Some(endpoint) => endpoint,
                 None => {
                     let pool = Pool::new(url, Arc::clone(&tls), self.settings.clone())?;
-                    Arc::new(Endpoint::new(Way::Dialled(pool), Arc::clone(&figures)))
+                    Arc::new(Endpoint::new(Way::Dialled(pool), &entry.name, Arc::clone(&figures)))
                 }
             };
             Ok((url.clone(), endpoint))
@@ -140,12 +142,14 @@ impl Upstreams {
     /// It is sent again if no endpoint has touched it, or if it may run twice and no answer began, as long as the service's
     /// budget lasts; a body that is produced as it goes, only while nothing of it has left.
     pub(crate) async fn call(&self, outbound: Outbound<'_>) -> Result<(Response<Incoming>, Place), Refusal> {
-        let Outbound { service, path, caller, deadline, idempotent, headers, mut body } = outbound;
+        let Outbound { service, path, caller, deadline, full_time, idempotent, headers, stopped, mut body } = outbound;
         let nowhere = || down("the registry names no endpoint");
         let service = self.services.get(service).ok_or_else(nowhere)?;
         let route = service.route(path.as_str()).ok_or_else(nowhere)?;
         let place = service.place(caller, deadline).await?;
         service.budget.earn();
+        // A provider that said nothing until then is late, unless the caller gave it less time than the contract does.
+        let due = full_time.then_some(deadline);
         let mut passed: Vec<Arc<Endpoint>> = Vec::new();
         let mut refusal = None;
         if service.endpoints().is_empty() {
@@ -158,7 +162,8 @@ impl Upstreams {
                 Err(none) => return Err(refusal.unwrap_or(none)),
             };
             let whole = body.whole();
-            let mut trying = Attempt::new(Arc::clone(&endpoint), leave, whole.is_some().then_some(deadline));
+            let mut trying =
+                Attempt::new(Arc::clone(&endpoint), caller.clone(), leave, due.filter(|_| whole.is_some()));
             let ticket = match endpoint.way.ticket(caller).await {
                 Ok(ticket) => ticket,
                 Err(error) => {
@@ -174,7 +179,9 @@ impl Upstreams {
                 }
                 Err((error, unsent)) => {
                     let touched = error.may_have_been_processed();
-                    trying.ended(touched.then_some(Outcome::Failed));
+                    // A body that this side broke off takes the stream with it.
+                    let is_to_blame = touched && !(stopped)();
+                    trying.ended(if is_to_blame { Blame::Provider } else { Blame::Caller });
                     let again = match (unsent, whole) {
                         (Some(unsent), _) => Some(unsent),
                         (None, Some(whole)) if !touched || idempotent => Some(Outgoing::Whole(whole)),

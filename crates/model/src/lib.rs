@@ -16,7 +16,7 @@ mod sha256;
 pub use call::{CallId, CaseNumber, ClerkId, GrantId, Purpose, RequestId};
 pub use clock::Clock;
 pub use id::{Class, Identity, InvalidId, MemberId, SubsystemId, TrustDomain};
-pub use limits::{Limits, MAX_CALLS, Rate};
+pub use limits::{Limits, MAX_ADAPTER_REQUEST, MAX_CALLS, Rate};
 pub use method::MethodPath;
 pub use reason::{Code, Reason};
 pub use rows::{InvalidRows, RowScopes};

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::InvalidId;
 
+/// The largest request that an adapter takes, in bytes: some fields to search by.
+pub const MAX_ADAPTER_REQUEST: usize = 64 << 10;
+
 /// The highest number of calls in a [`Rate`], and the largest burst.
 pub const MAX_CALLS: u32 = 1_000_000;
 

@@ -45,6 +45,11 @@ impl Pool {
         Ok(Self(Arc::new(Connections::new(endpoint, settings))))
     }
 
+    /// Where it connects: `HOST:PORT`.
+    pub fn authority(&self) -> &http::uri::Authority {
+        self.0.endpoint.authority()
+    }
+
     /// Whether a connection is open.
     pub fn is_up(&self) -> bool {
         self.0.is_up()

@@ -16,7 +16,7 @@ use super::release::once;
 use super::requests::Stopped;
 use crate::observe::Stage;
 use crate::refusal::Refusal;
-use crate::upstream::{Incoming, Outbound, Outcome, Place, Upstreams};
+use crate::upstream::{Blame, Incoming, Outbound, Place, Upstreams};
 
 /// Kept back from the deadline for the way home.
 const MARGIN: std::time::Duration = std::time::Duration::from_millis(2);
@@ -44,7 +44,7 @@ impl Exchange {
     /// The provider broke off, or gave an end that is none. Unless the request was ended here: then that is why.
     pub(super) fn broken(&mut self, otherwise: Refusal) -> Refusal {
         self.stopped.refusal().unwrap_or_else(|| {
-            self.place.outcome(Outcome::Failed);
+            self.place.ended(Blame::of(&otherwise));
             otherwise
         })
     }
@@ -52,10 +52,7 @@ impl Exchange {
     /// The end of an answer, from its trailers: OK, or why not.
     pub(super) fn end(&mut self, trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
         let ended = status(trailers, server);
-        match &ended {
-            Err(refusal) if is_trouble(refusal.reason()) => self.place.outcome(Outcome::Failed),
-            _ => self.place.outcome(Outcome::Ok),
-        }
+        self.place.ended(ended.as_ref().err().map_or(Blame::Nobody, Blame::of));
         ended
     }
 }
@@ -70,13 +67,16 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
         stage.inject(&mut headers);
         Ok(headers)
     };
+    let was_stopped = || stopped.refusal().is_some();
     let outbound = Outbound {
         service: &head.entry.service.name,
         path: head.entry.method.path(),
         caller: &head.caller.id,
         deadline: head.deadline,
+        full_time: head.full_time,
         idempotent: head.entry.method.is_idempotent(),
         headers: &headers,
+        stopped: &was_stopped,
         body,
     };
     let (response, place) = upstreams.call(outbound).await.map_err(|refusal| stopped.refusal().unwrap_or(refusal))?;
@@ -93,6 +93,7 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
         exchange.end(&parts.headers, server)?;
         return Err(exchange.broken(misbehaved("adapter answered OK without a message")));
     }
+    exchange.place.head_came();
     let encoding = parts.headers.get(encoding::HEADER).map_or(Ok(None), |value| Encoding::parse(value.as_bytes()));
     let encoding =
         encoding.map_err(|_| exchange.broken(misbehaved("adapter chose an encoding that was not offered")))?;
@@ -132,7 +133,10 @@ fn set_headers(headers: &mut HeaderMap, head: &Head) -> Result<(), Refusal> {
 }
 
 /// What an adapter may say of its own data; any other word, or none, means that the adapter is in trouble.
-const FROM_ADAPTER: [Reason; 13] = [
+const FROM_ADAPTER: [Reason; 16] = [
+    Reason::MessageTooLarge,
+    Reason::FrameMalformed,
+    Reason::Cardinality,
     Reason::RecordNotFound,
     Reason::RecordNotUnique,
     Reason::TooManyRows,
@@ -165,11 +169,6 @@ fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
         None => misbehaved(format!("adapter ended with status {status:.3}")),
     };
     Err(if refusal.reason().is_transient() { refusal.retry_after(RETRY) } else { refusal })
-}
-
-/// Whether a reason says that the provider itself is in trouble, and not that it has no answer to this question.
-fn is_trouble(reason: Reason) -> bool {
-    matches!(reason, Reason::AdapterUnavailable | Reason::SourceDown | Reason::SourceBusy | Reason::SourceTimeout)
 }
 
 /// When a caller may try again while a provider is in trouble.

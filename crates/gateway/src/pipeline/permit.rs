@@ -21,9 +21,15 @@ pub(super) struct Permitted {
     permit: Arc<Permit>,
     metadata: Metadata,
     deadline: Instant,
+    /// The caller leaves the provider all the time that the contract gives it.
+    full_time: bool,
 }
 
 impl Permitted {
+    pub(super) fn full_time(&self) -> bool {
+        self.full_time
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -73,9 +79,11 @@ pub(super) fn permit(
     let permit = registry.decide(&question).map_err(|refused| Refusal::from(refused.reason).because(refused.gate))?;
     record.permit(&permit);
     call.span.permit(&permit);
-    let deadline = call.started + allowed(&call, entry.method.timeout())?;
+    let allowed = allowed(&call, entry.method.timeout())?;
+    let full_time = allowed >= entry.method.timeout();
+    let deadline = call.started + allowed;
     record.deadline(deadline);
-    Ok(Permitted { call, entry, permit, metadata, deadline })
+    Ok(Permitted { call, entry, permit, metadata, deadline, full_time })
 }
 
 /// How long the call may take: an absent timeout is the contract's, a longer one is capped by it.

@@ -7,8 +7,8 @@ use std::time::Instant;
 use chapar_contract::wire::{self, WireError};
 use chapar_contract::{Method, Violation};
 use chapar_limit::Admission;
-use chapar_model::{Clock, Reason};
-use chapar_registry::{MethodEntry, Permit};
+use chapar_model::{Clock, MAX_ADAPTER_REQUEST, Reason};
+use chapar_registry::{MethodEntry, Permit, Server};
 use chapar_transport::encoding::Encoding;
 use chapar_transport::frame::{FrameError, MessageReader};
 use hyper::body::Incoming;
@@ -43,6 +43,8 @@ pub(super) struct Head {
     pub(super) audience: Audience,
     pub(super) metadata: Metadata,
     pub(super) deadline: Instant,
+    /// The caller leaves the provider all the time that the contract gives it.
+    pub(super) full_time: bool,
     pub(super) subject: Option<String>,
     /// Asked for each message of a stream.
     pub(super) judge: Arc<Judge>,
@@ -58,6 +60,7 @@ pub(super) async fn read(
     record: &mut OpenRecord,
 ) -> Result<Read, Refusal> {
     let Admitted { permitted, admission, attempt } = admitted;
+    let full_time = permitted.full_time();
     let (call, entry, permit, metadata, deadline) = permitted.into_parts();
     let Call { id, caller, span, audience, headers, body, slot, grounds, .. } = call;
     let judge = Arc::new(Judge {
@@ -70,6 +73,8 @@ pub(super) async fn read(
     });
     let carried =
         FromCaller::read(&headers, &entry.service.server).map_err(|_| Refusal::from(Reason::EncodingUnsupported))?;
+    // An adapter takes less than the gateway may: what is over that is the caller's to hear, and not the adapter's to refuse.
+    let limit = if entry.service.server == Server::Adapter { limit.min(MAX_ADAPTER_REQUEST) } else { limit };
     let messages = MessageReader::new(body, limit).encoded(carried.encoding);
     let asked = if entry.method.kind().streams_requests() {
         let requests = Requests::new(
@@ -88,8 +93,21 @@ pub(super) async fn read(
         record.subject(subject);
     }
     let (_admission, _slot) = (admission, slot);
-    let head =
-        Head { id, caller, span, audience, entry, permit, metadata, deadline, subject, judge, _admission, _slot };
+    let head = Head {
+        id,
+        caller,
+        span,
+        audience,
+        entry,
+        permit,
+        metadata,
+        deadline,
+        full_time,
+        subject,
+        judge,
+        _admission,
+        _slot,
+    };
     Ok(Read { head, body, carried, stopped })
 }
 

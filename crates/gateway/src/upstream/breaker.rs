@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
+use chapar_model::SubsystemId;
 use chapar_transport::dial::chance;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::place::Outcome;
+use super::blame::Blame;
 
 /// Failures in a row after which an endpoint is left alone.
 const IN_A_ROW: u32 = 5;
@@ -34,10 +35,32 @@ struct State {
     times: u32,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Count {
     all: u32,
     failed: u32,
+    callers: Callers,
+    failing: Callers,
+}
+
+/// The first two different callers: enough to know whether there are several.
+#[derive(Clone, Default)]
+struct Callers([Option<SubsystemId>; 2]);
+
+impl Callers {
+    fn add(&mut self, caller: &SubsystemId) {
+        let [first, second] = &mut self.0;
+        if first.is_none() {
+            *first = Some(caller.clone());
+        } else if second.is_none() && first.as_ref() != Some(caller) {
+            *second = Some(caller.clone());
+        }
+    }
+
+    fn are_several_with(&self, other: &Self) -> bool {
+        let mut all = self.0.iter().chain(&other.0).flatten();
+        all.next().is_some_and(|first| all.any(|caller| caller != first))
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -81,21 +104,22 @@ impl Breaker {
         }
     }
 
-    /// Takes in how a call ended; nothing, if that says nothing of the endpoint. True if it is ejected by that.
-    pub(super) fn leave(&self, leave: Leave, outcome: Option<Outcome>) -> bool {
+    /// Takes in whose fault the end of a call was. True if the endpoint is ejected by that.
+    pub(super) fn leave(&self, leave: Leave, caller: &SubsystemId, blame: Blame) -> bool {
         let mut state = self.0.lock();
-        match (outcome, state.phase, leave) {
-            (Some(Outcome::Ok), Phase::Trying, Leave::Trial) => {
+        match (blame, state.phase, leave) {
+            (Blame::Nobody, Phase::Trying, Leave::Trial) => {
                 *state = State { times: state.times, ..State::default() };
                 false
             }
-            (Some(Outcome::Failed), Phase::Trying, Leave::Trial) => state.eject(),
-            (None, Phase::Trying, Leave::Trial) => {
+            (Blame::Provider, Phase::Trying, Leave::Trial) => state.eject(),
+            (Blame::Caller, Phase::Trying, Leave::Trial) => {
                 // The next may try.
                 state.phase = Phase::Open(Instant::now());
                 false
             }
-            (Some(outcome), Phase::Closed, _) => state.count(outcome),
+            (Blame::Caller, Phase::Closed, _) => false,
+            (blame, Phase::Closed, _) => state.count(caller, blame == Blame::Provider),
             // What was begun before the ejection is known already.
             _ => false,
         }
@@ -103,16 +127,18 @@ impl Breaker {
 }
 
 impl State {
-    fn count(&mut self, outcome: Outcome) -> bool {
+    fn count(&mut self, caller: &SubsystemId, failed: bool) -> bool {
         let now = Instant::now();
         let since = *self.since.get_or_insert(now);
         if now.duration_since(since) >= HALF {
             let stale = now.duration_since(since) >= 2 * HALF;
-            self.halves = [if stale { Count::default() } else { self.halves[1] }, Count::default()];
+            let last = std::mem::take(&mut self.halves[1]);
+            self.halves = [if stale { Count::default() } else { last }, Count::default()];
             self.since = Some(now);
         }
         self.halves[1].all = self.halves[1].all.saturating_add(1);
-        if outcome == Outcome::Ok {
+        self.halves[1].callers.add(caller);
+        if !failed {
             self.in_a_row = 0;
             if self.times > 0 && self.failed() == 0 && self.all() >= ENOUGH {
                 self.times = 0;
@@ -121,8 +147,16 @@ impl State {
         }
         self.in_a_row += 1;
         self.halves[1].failed += 1;
+        self.halves[1].failing.add(caller);
         let mostly = self.all() >= ENOUGH && self.failed() * 2 > self.all();
-        if self.in_a_row >= IN_A_ROW || mostly { self.eject() } else { false }
+        if (self.in_a_row >= IN_A_ROW || mostly) && self.concerns_all() { self.eject() } else { false }
+    }
+
+    /// Whether the failures are not one caller's alone, where there are others: its requests may be what fails, and no caller takes a
+    /// provider away from the rest.
+    fn concerns_all(&self) -> bool {
+        let several = |of: fn(&Count) -> &Callers| of(&self.halves[0]).are_several_with(of(&self.halves[1]));
+        several(|count| &count.failing) || !several(|count| &count.callers)
     }
 
     fn all(&self) -> u32 {
@@ -145,17 +179,49 @@ impl State {
 mod tests {
     use super::*;
 
-    fn call(breaker: &Breaker, outcome: Outcome) -> bool {
+    fn caller(name: &str) -> SubsystemId {
+        format!("gov/{name}/system").parse().unwrap()
+    }
+
+    fn call(breaker: &Breaker, blame: Blame) -> bool {
+        call_of(breaker, "welfare", blame)
+    }
+
+    fn call_of(breaker: &Breaker, name: &str, blame: Blame) -> bool {
         let leave = breaker.enter().expect("the endpoint is in use");
-        breaker.leave(leave, Some(outcome))
+        breaker.leave(leave, &caller(name), blame)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_callers_failures_take_the_endpoint_from_no_other() {
+        let breaker = Breaker::default();
+        for _ in 0..200 {
+            assert!(!call_of(&breaker, "welfare", Blame::Nobody));
+            for _ in 0..IN_A_ROW {
+                assert!(!call_of(&breaker, "abuser", Blame::Provider), "it has nobody to blame but itself");
+            }
+        }
+        for _ in 0..IN_A_ROW {
+            call_of(&breaker, "abuser", Blame::Provider);
+        }
+        assert!(call_of(&breaker, "welfare", Blame::Provider), "when others fail too, it is the endpoint");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_caller_brought_about_counts_for_nothing() {
+        let breaker = Breaker::default();
+        for _ in 0..100 {
+            assert!(!call(&breaker, Blame::Caller));
+        }
+        assert!(!breaker.is_open());
     }
 
     fn ejected() -> Breaker {
         let breaker = Breaker::default();
         for _ in 1..IN_A_ROW {
-            assert!(!call(&breaker, Outcome::Failed));
+            assert!(!call(&breaker, Blame::Provider));
         }
-        assert!(call(&breaker, Outcome::Failed), "the last one ejects it");
+        assert!(call(&breaker, Blame::Provider), "the last one ejects it");
         breaker
     }
 
@@ -164,10 +230,10 @@ mod tests {
         let breaker = Breaker::default();
         for _ in 0..10 {
             for _ in 1..IN_A_ROW {
-                assert!(!call(&breaker, Outcome::Failed));
+                assert!(!call(&breaker, Blame::Provider));
             }
             for _ in 0..2 * IN_A_ROW {
-                assert!(!call(&breaker, Outcome::Ok));
+                assert!(!call(&breaker, Blame::Nobody));
             }
         }
         assert!(!breaker.is_open());
@@ -180,7 +246,7 @@ mod tests {
         let mut calls = 0;
         while !breaker.is_open() {
             assert!(calls < 2 * ENOUGH, "never");
-            call(&breaker, if calls % 3 == 0 { Outcome::Ok } else { Outcome::Failed });
+            call(&breaker, if calls % 3 == 0 { Blame::Nobody } else { Blame::Provider });
             calls += 1;
         }
         assert!(calls >= ENOUGH, "not before there were enough: {calls}");
@@ -190,12 +256,12 @@ mod tests {
     async fn what_is_long_past_does_not_count() {
         let breaker = Breaker::default();
         for call_number in 0..ENOUGH - 1 {
-            call(&breaker, if call_number % 3 == 0 { Outcome::Ok } else { Outcome::Failed });
+            call(&breaker, if call_number % 3 == 0 { Blame::Nobody } else { Blame::Provider });
         }
         tokio::time::advance(2 * HALF).await;
-        call(&breaker, Outcome::Ok);
+        call(&breaker, Blame::Nobody);
         for _ in 1..IN_A_ROW {
-            call(&breaker, Outcome::Failed);
+            call(&breaker, Blame::Provider);
         }
         assert!(!breaker.is_open());
     }
@@ -207,9 +273,9 @@ mod tests {
         tokio::time::advance(PAUSE * 3 / 2).await;
         assert_eq!(breaker.enter(), Some(Leave::Trial));
         assert_eq!(breaker.enter(), None, "one at a time");
-        assert!(!breaker.leave(Leave::Ordinary, Some(Outcome::Ok)), "an old call's success is no news");
+        assert!(!breaker.leave(Leave::Ordinary, &caller("welfare"), Blame::Nobody), "an old call's success is no news");
         assert_eq!(breaker.enter(), None);
-        breaker.leave(Leave::Trial, Some(Outcome::Ok));
+        breaker.leave(Leave::Trial, &caller("welfare"), Blame::Nobody);
         assert_eq!(breaker.enter(), Some(Leave::Ordinary));
         assert_eq!(breaker.enter(), Some(Leave::Ordinary));
     }
@@ -219,7 +285,7 @@ mod tests {
         let breaker = ejected();
         tokio::time::advance(PAUSE * 3 / 2).await;
         assert_eq!(breaker.enter(), Some(Leave::Trial));
-        breaker.leave(Leave::Trial, None);
+        breaker.leave(Leave::Trial, &caller("welfare"), Blame::Caller);
         assert_eq!(breaker.enter(), Some(Leave::Trial));
     }
 
@@ -233,7 +299,7 @@ mod tests {
                 tokio::time::advance(Duration::from_millis(10)).await;
             }
             pauses.push(began.elapsed());
-            assert!(breaker.leave(Leave::Trial, Some(Outcome::Failed)));
+            assert!(breaker.leave(Leave::Trial, &caller("welfare"), Blame::Provider));
         }
         assert!(pauses[0] >= PAUSE && pauses[0] <= PAUSE * 3 / 2 + Duration::from_millis(10), "{pauses:?}");
         assert!(pauses[2] >= PAUSE * 4, "{pauses:?}");

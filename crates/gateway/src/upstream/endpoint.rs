@@ -9,12 +9,14 @@ use chapar_telemetry::ServiceFigures;
 use chapar_transport::dial::{DialError, Full, Link, Pool, Ticket};
 use tokio_util::sync::CancellationToken;
 
+use super::blame::Blame;
 use super::breaker::{Breaker, Leave};
-use super::place::Outcome;
 
 /// An endpoint of one service.
 pub(super) struct Endpoint {
     pub(super) way: Way,
+    /// The service's name, for the log.
+    service: String,
     breaker: Breaker,
     /// What `grpc.health.v1` said last; true where nothing was said.
     serving: AtomicBool,
@@ -32,9 +34,16 @@ pub(super) enum Way {
 }
 
 impl Endpoint {
-    pub(super) fn new(way: Way, figures: Arc<ServiceFigures>) -> Self {
-        let (breaker, watched, gone) = (Breaker::default(), AtomicBool::new(false), CancellationToken::new());
-        Self { way, breaker, serving: AtomicBool::new(true), watched, gone, figures }
+    pub(super) fn new(way: Way, service: &str, figures: Arc<ServiceFigures>) -> Self {
+        Self {
+            way,
+            service: service.to_owned(),
+            breaker: Breaker::default(),
+            serving: AtomicBool::new(true),
+            watched: AtomicBool::new(false),
+            gone: CancellationToken::new(),
+            figures,
+        }
     }
 
     /// Whether a call may be sent there now.
@@ -57,7 +66,8 @@ impl Endpoint {
 
     pub(super) fn says(&self, serving: bool) {
         if self.serving.swap(serving, Ordering::Relaxed) != serving {
-            tracing::info!(serving, "an endpoint's health changed");
+            let (service, endpoint) = (&self.service, self.way.name());
+            tracing::info!(service, endpoint, serving, "an endpoint's health changed");
         }
     }
 
@@ -70,10 +80,11 @@ impl Endpoint {
         self.breaker.enter()
     }
 
-    pub(super) fn left(&self, leave: Leave, outcome: Option<Outcome>) {
-        if self.breaker.leave(leave, outcome) {
+    pub(super) fn left(&self, leave: Leave, caller: &SubsystemId, blame: Blame) {
+        if self.breaker.leave(leave, caller, blame) {
             self.figures.ejections.inc();
-            tracing::warn!("an endpoint is left alone for a while: it fails");
+            let (service, endpoint) = (&self.service, self.way.name());
+            tracing::warn!(service, endpoint, "circuit breaker open: the endpoint fails and gets no calls for a while");
         }
     }
 }
@@ -85,6 +96,14 @@ impl Drop for Endpoint {
 }
 
 impl Way {
+    /// `HOST:PORT`.
+    fn name(&self) -> String {
+        match self {
+            Self::Dialled(pool) => pool.authority().to_string(),
+            Self::Joined(link) => link.endpoint().to_string(),
+        }
+    }
+
     fn is_ready(&self) -> bool {
         match self {
             Self::Dialled(pool) => !pool.is_resting(),

@@ -32,10 +32,14 @@ pub(crate) struct Outbound<'a> {
     pub(crate) caller: &'a SubsystemId,
     /// Nothing is tried again after it.
     pub(crate) deadline: Instant,
+    /// The caller leaves the provider all the time that the contract gives it.
+    pub(crate) full_time: bool,
     /// The method may be run twice for one call.
     pub(crate) idempotent: bool,
     /// Makes the headers, anew for every time that it is sent.
     pub(crate) headers: &'a (dyn Fn() -> Result<HeaderMap, Refusal> + Send + Sync),
+    /// Whether the body was broken off on this side.
+    pub(crate) stopped: &'a (dyn Fn() -> bool + Send + Sync),
     pub(crate) body: Outgoing,
 }
 

@@ -3,18 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use chapar_model::SubsystemId;
+
+use super::blame::Blame;
 use super::breaker::Leave;
 use super::endpoint::Endpoint;
 use super::places::Taken;
-
-/// How an exchange ended, as far as the provider is to blame.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Outcome {
-    /// The provider answered, be it with a refusal: it works.
-    Ok,
-    /// It broke off, or said that it is in trouble.
-    Failed,
-}
 
 /// A call's place at a provider: one of the calls that the service serves at once. Held until the response's body has ended.
 pub(crate) struct Place {
@@ -29,14 +23,22 @@ impl Place {
 
     /// Tells how the exchange ended; the first word counts. A place that is dropped without a word tells nothing: the caller
     /// went away.
-    pub(crate) fn outcome(&mut self, outcome: Outcome) {
-        self.attempt.ended(Some(outcome));
+    pub(crate) fn ended(&mut self, blame: Blame) {
+        self.attempt.ended(blame);
+    }
+
+    /// The head of an answer that is no refusal has come: that ends the trial of an endpoint, whose stream may last for hours.
+    pub(crate) fn head_came(&mut self) {
+        if self.attempt.leave == Some(Leave::Trial) {
+            self.attempt.ended(Blame::Nobody);
+        }
     }
 }
 
 /// One try of an endpoint, which its breaker hears of in any case.
 pub(super) struct Attempt {
     endpoint: Arc<Endpoint>,
+    caller: SubsystemId,
     leave: Option<Leave>,
     /// While the head of the answer is waited for: when the endpoint is late.
     due: Option<Instant>,
@@ -44,8 +46,8 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// `due` is when the endpoint is to blame for having said nothing; nothing where it may rightly wait for the caller.
-    pub(super) fn new(endpoint: Arc<Endpoint>, leave: Leave, due: Option<Instant>) -> Self {
-        Self { endpoint, leave: Some(leave), due }
+    pub(super) fn new(endpoint: Arc<Endpoint>, caller: SubsystemId, leave: Leave, due: Option<Instant>) -> Self {
+        Self { endpoint, caller, leave: Some(leave), due }
     }
 
     /// The head of the answer has come.
@@ -53,9 +55,9 @@ impl Attempt {
         self.due = None;
     }
 
-    pub(super) fn ended(&mut self, outcome: Option<Outcome>) {
+    pub(super) fn ended(&mut self, blame: Blame) {
         if let Some(leave) = self.leave.take() {
-            self.endpoint.left(leave, outcome);
+            self.endpoint.left(leave, &self.caller, blame);
         }
     }
 }
@@ -63,6 +65,6 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         let late = self.due.is_some_and(|due| Instant::now() >= due);
-        self.ended(late.then_some(Outcome::Failed));
+        self.ended(if late { Blame::Provider } else { Blame::Caller });
     }
 }

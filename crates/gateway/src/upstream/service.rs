@@ -119,7 +119,7 @@ impl Service {
             let same = |endpoint: &&Arc<Endpoint>| matches!(&endpoint.way, Way::Joined(own) if own.is(&link));
             let known = before.iter().find(same).map(Arc::clone);
             known.unwrap_or_else(|| {
-                let endpoint = Arc::new(Endpoint::new(Way::Joined(link), Arc::clone(&self.figures)));
+                let endpoint = Arc::new(Endpoint::new(Way::Joined(link), &self.name, Arc::clone(&self.figures)));
                 watch::start(&endpoint, &self.name);
                 endpoint
             })
