@@ -221,6 +221,21 @@ impl Bus {
         self.records().await.into_iter().map(|record| record.outcome).collect()
     }
 
+    /// The gateway's state folder.
+    fn state(&self) -> std::path::PathBuf {
+        self.dir.path().join("evidence.state")
+    }
+
+    /// Where the admin listener is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Any request to the admin listener, with these header lines; the body of the answer.
+    pub async fn admin_request(&self, method: &str, path: &str, headers: &str) -> String {
+        crate::caller::plain(method, self.admin, path, headers).await
+    }
+
     /// A page of the admin listener.
     pub async fn admin(&self, path: &str) -> String {
         crate::caller::get(self.admin, path).await
@@ -242,12 +257,12 @@ impl Bus {
 
     /// Has the gateway take up its files now; what it says to that.
     pub async fn reload(&self) -> String {
-        crate::caller::post(self.admin, "/reload").await
+        crate::caller::post(self.admin, "/reload", &self.state()).await
     }
 
     /// Begins a grant's limits anew, by the admin page; what it says.
     pub async fn reset_limits(&self, grant: &str) -> String {
-        crate::caller::post(self.admin, &format!("/limits/{grant}/reset")).await
+        crate::caller::post(self.admin, &format!("/limits/{grant}/reset"), &self.state()).await
     }
 
     /// The trace of a call, once it has so many spans; at most five seconds later.

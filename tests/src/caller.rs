@@ -528,18 +528,19 @@ impl Refusal {
 
 /// A page over plain HTTP/1.1.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
-    plain("GET", address, path).await
+    plain("GET", address, path, &format!("host: {address}\r\n")).await
 }
 
-/// Has something done at an admin page.
-pub(crate) async fn post(address: SocketAddr, path: &str) -> String {
-    plain("POST", address, path).await
+/// Has something done at an admin page, with the token of a gateway's state folder.
+pub(crate) async fn post(address: SocketAddr, path: &str, state: &Path) -> String {
+    let token = std::fs::read_to_string(state.join("admin.token")).expect("the token");
+    plain("POST", address, path, &format!("host: {address}\r\nauthorization: Bearer {}\r\n", token.trim())).await
 }
 
-async fn plain(method: &str, address: SocketAddr, path: &str) -> String {
+/// Any request with any headers, each with its line end; the body of the answer.
+pub(crate) async fn plain(method: &str, address: SocketAddr, path: &str, headers: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("the admin listener");
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\n{headers}content-length: 0\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("a request");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.expect("an answer");

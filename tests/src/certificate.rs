@@ -121,6 +121,15 @@ impl Certificate {
         };
         let certificate = params.signed_by(&key, signer).expect("a certificate");
         std::fs::write(folder.join(format!("{name}.crt")), certificate.pem()).expect("a certificate file");
-        std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).expect("a key file");
+        write_key(&folder.join(format!("{name}.key")), &key.serialize_pem());
     }
+}
+
+/// Writes a private key for its owner alone, as a key must lie.
+pub(crate) fn write_key(path: &Path, pem: &str) {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(pem.as_bytes())).expect("a key file");
 }

@@ -30,7 +30,7 @@ fn pki(folder: &Path) {
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::URI(identity.try_into().unwrap())];
         std::fs::write(folder.join(format!("{name}.crt")), params.signed_by(&key, &ca).unwrap().pem()).unwrap();
-        std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+        write_key(&folder.join(format!("{name}.key")), &key.serialize_pem());
     }
 }
 
@@ -118,4 +118,12 @@ async fn the_gateway_is_answered_over_mutual_tls_and_a_stranger_is_not() {
     stop.cancel();
     drop((gateway, stranger));
     tokio::time::timeout(std::time::Duration::from_secs(5), running).await.unwrap().unwrap().unwrap();
+}
+
+/// Writes a private key for its owner alone, as a key must lie.
+fn write_key(path: &Path, pem: &str) {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap().write_all(pem.as_bytes()).unwrap();
 }

@@ -2,7 +2,7 @@
 //! nobody can test a guessed id or payload against the log.
 
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -41,8 +41,17 @@ pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Error> {
 }
 
 fn read(path: &Path) -> Result<String, Error> {
+    let metadata = std::fs::metadata(path);
+    let metadata = metadata.map_err(|source| Error::Io { what: "cannot read", path: path.to_owned(), source })?;
+    if metadata.permissions().mode() & OTHERS != 0 {
+        let problem = "is a secret key that everyone on this machine may read: `chmod o= FILE`";
+        return Err(Error::Key { path: path.to_owned(), problem });
+    }
     std::fs::read_to_string(path).map_err(|source| Error::Io { what: "cannot read", path: path.to_owned(), source })
 }
+
+/// Rights of those who are neither a file's owner nor in its group.
+const OTHERS: u32 = 0o007;
 
 /// The key of a period.
 pub(crate) struct PeriodKey(hmac::Key);

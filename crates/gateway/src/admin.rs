@@ -1,6 +1,9 @@
 //! The admin listener: plain HTTP for the operator's own machine. Metrics, liveness, readiness, and the kept traces. Shows no
 //! payload, because the gateway keeps none.
 
+mod guard;
+mod listener;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -26,7 +29,10 @@ pub(crate) struct Admin {
     pub(crate) stopping: CancellationToken,
 }
 
-pub(crate) fn router(admin: Admin) -> Router {
+pub(crate) use guard::Token;
+pub(crate) use listener::serve;
+
+pub(crate) fn router(admin: Admin, token: Token) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "ok\n" }))
@@ -36,6 +42,7 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/traces", get(traces))
         .route("/traces/{id}", get(trace))
         .with_state(admin)
+        .layer(axum::middleware::from_fn_with_state(token, guard::guard))
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -30,8 +30,11 @@ pub struct Config {
 pub struct Serving {
     /// Address of the mutual-TLS listener, e.g. `0.0.0.0:7443`. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Address of the admin listener (plain HTTP; keep it on loopback).
-    pub admin: SocketAddr,
+    /// Address of the admin listener, plain HTTP: on loopback, unless `admin_beyond_loopback`.
+    pub admin: Spanned<SocketAddr>,
+    /// The admin listener may be on another address than loopback: then whoever reaches it reads metrics and traces. Default false.
+    #[serde(default)]
+    pub admin_beyond_loopback: bool,
     /// The gateway's certificate and key, and the CAs that it trusts.
     pub identity: chapar_transport::tls::Files,
     /// The registry's folder.
@@ -180,6 +183,12 @@ impl Config {
 impl Config {
     /// Settings that cannot work, alone or with one another: where, and why.
     fn check(&self) -> Result<(), (usize, String)> {
+        let admin = &self.gateway.admin;
+        if !admin.get_ref().ip().is_loopback() && !self.gateway.admin_beyond_loopback {
+            let message = "`admin` is plain HTTP and not on loopback: whoever reaches it reads metrics and traces. If that is meant, \
+                           write `admin_beyond_loopback = true`";
+            return Err((admin.span().start, message.to_owned()));
+        }
         let max_calls = &self.gateway.max_calls;
         if !(1..=MAX_CALLS).contains(max_calls.get_ref()) {
             return Err((max_calls.span().start, format!("`max_calls` is from 1 to {MAX_CALLS}")));
@@ -353,6 +362,7 @@ checkpoint_every = "700ms"
         let drain = "drain = \"2s\"";
         let period = "period_key = \"period.key\"";
         let cases = [
+            (WHOLE.replace("127.0.0.1:7480", "0.0.0.0:7480"), 4, "`admin_beyond_loopback = true`"),
             (at(drain, "max_calls = 0"), 10, "`max_calls` is from 1"),
             (at(drain, "max_calls = 18446744073709551615"), 10, "max_calls"),
             (at(period, "queue = 8"), 16, "`queue` is at least twice `max_calls`, 8192 here"),

@@ -24,6 +24,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The token of the admin pages cannot be read or made.
+    #[error("`admin.token` in the gateway's state folder cannot be used")]
+    AdminToken(#[source] std::io::Error),
     /// The system gives no more threads.
     #[error("cannot start the threads that serve")]
     Threads(#[source] std::io::Error),

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Token};
 use crate::attempts::Attempts;
 use crate::config::Config;
 use crate::error::Error;
@@ -62,6 +62,7 @@ pub struct Gateway {
     admin: TcpListener,
     admin_address: SocketAddr,
     admin_pages: Admin,
+    admin_token: Token,
     stack: Stack,
     health: HealthReporter,
     reloader: Arc<Reloader>,
@@ -120,10 +121,11 @@ impl Gateway {
             None => Server::bind(serving.listen, tls.clone(), settings).await?,
         };
         let address = bound.local_addr();
-        let unavailable = |source| Error::Admin { address: serving.admin, source };
-        let admin = TcpListener::bind(serving.admin).await.map_err(unavailable)?;
+        let unavailable = |source| Error::Admin { address: *serving.admin.get_ref(), source };
+        let admin = TcpListener::bind(serving.admin.get_ref()).await.map_err(unavailable)?;
         let admin_address = admin.local_addr().map_err(unavailable)?;
         let log = Log::open_on(evidence_config(&config), clock.clone(), disk)?;
+        let admin_token = Token::of(&config.evidence_state()).map_err(Error::AdminToken)?;
 
         let health = HealthReporter::new();
         let health_server = HealthServer::new(HealthService::from_health_reporter(health.clone()));
@@ -175,6 +177,7 @@ impl Gateway {
             admin,
             admin_address,
             admin_pages,
+            admin_token,
             stack,
             health,
             reloader,
@@ -219,7 +222,7 @@ impl Gateway {
     /// # Errors
     /// [`Error::EvidenceFailed`] at once when the log can no longer be written; no record, no data.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { bound, admin, admin_pages, stack, health, reloader, watches, log, workers, .. } = self;
+        let Self { bound, admin, admin_pages, admin_token, stack, health, reloader, watches, log, workers, .. } = self;
         let (shutdown_delay, stopping, ends) = (self.shutdown_delay, self.stopping, self.ends);
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
@@ -229,9 +232,7 @@ impl Gateway {
         let pressure = stack.memory.clone();
         tokio::spawn(pressure.watch(reloader.serving.memory, ended.clone()));
         let reloading = tokio::spawn(reloader.watch(watches, stopping.clone()));
-        let pages =
-            axum::serve(admin, admin::router(admin_pages)).with_graceful_shutdown(ended.clone().cancelled_owned());
-        let pages = tokio::spawn(pages.into_future());
+        let pages = tokio::spawn(admin::serve(admin, admin::router(admin_pages, admin_token), ended.clone()));
         let calls_ended = CancellationToken::new();
         let refusals = stack.pipeline.refusals.clone();
         let refusals = tokio::spawn(refusals.run(log.clone(), calls_ended.clone()));

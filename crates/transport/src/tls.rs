@@ -7,6 +7,7 @@ mod revocation;
 mod server;
 mod trust;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,6 +109,9 @@ pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error>
     Ok(Arc::new(config))
 }
 
+/// Rights of those who are neither a file's owner nor in its group.
+const OTHERS: u32 = 0o007;
+
 fn unusable(path: &Path, problem: impl std::fmt::Display) -> Error {
     Error::Unusable { path: path.to_owned(), problem: problem.to_string() }
 }
@@ -130,9 +134,17 @@ pub fn count_authorities(files: &Files) -> Result<usize, Error> {
     chain(&files.trust).map(|authorities| authorities.len())
 }
 
+/// A file's bytes, without the byte order mark that some editors put before text.
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+    let mut bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(bytes)
 }
+
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let pem = read(path)?;
@@ -144,7 +156,24 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 }
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| unusable(path, "holds no PEM private key"))
+    let pem = read(path)?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| unusable(path, no_key(&pem)))?;
+    let metadata = std::fs::metadata(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    if metadata.permissions().mode() & OTHERS != 0 {
+        return Err(unusable(path, "is a private key that everyone on this machine may read: `chmod o= FILE`"));
+    }
+    Ok(key)
+}
+
+/// Why a file gives no private key.
+fn no_key(pem: &[u8]) -> &'static str {
+    // RFC 7468 §11, and RFC 1421's header as OpenSSL's older tools write it.
+    let signs = ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"];
+    let text = String::from_utf8_lossy(pem);
+    match signs.iter().any(|sign| text.contains(sign)) {
+        true => "holds an encrypted private key: decrypt it, `openssl pkey -in FILE -out NEW`",
+        false => "holds no PEM private key",
+    }
 }
 
 /// Makes aws-lc-rs the process's provider of cryptography, for libraries that ask for a default. Harmless when repeated.

@@ -108,6 +108,8 @@ class Gateway:
         key = base64.b64encode(b"\x01" + seed).decode()
         (self.folder / "evidence.key").write_text(f"PRIVATE+KEY+{ORIGIN}+{hash}+{key}\n")
         (self.folder / "period.key").write_text(secrets.token_hex(32) + "\n")
+        for name in ("evidence.key", "period.key"):
+            (self.folder / name).chmod(0o600)
 
     def _wait_until_it_serves(self):
         deadline = time.monotonic() + READY_WITHIN

@@ -70,7 +70,9 @@ impl Pki {
         params.serial_number = Some(SerialNumber::from(serial));
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.authorities.own).expect("a certificate");
-        replace(&self.folder.join(format!("{name}.key")), &key.serialize_pem());
+        let beside = self.folder.join(format!("{name}.key.next"));
+        crate::certificate::write_key(&beside, &key.serialize_pem());
+        std::fs::rename(beside, self.folder.join(format!("{name}.key"))).expect("a key file");
         replace(&self.folder.join(format!("{name}.crt")), &certificate.pem());
         certificate.der().to_vec()
     }

@@ -80,7 +80,7 @@ fn issue(folder: &Path, ca: &CertifiedIssuer<'_, KeyPair>, uri: &str, name: &str
         vec![SanType::URI(uri.try_into().unwrap()), SanType::DnsName(dns.as_str().try_into().unwrap())];
     let paths = (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")));
     std::fs::write(&paths.0, params.signed_by(&key, ca).unwrap().pem()).unwrap();
-    std::fs::write(&paths.1, key.serialize_pem()).unwrap();
+    write_key(&paths.1, &key.serialize_pem());
     paths
 }
 
@@ -166,4 +166,12 @@ async fn reflect(request: Request<Incoming>) -> Response<Body> {
         .include_reflection_service(false)
         .build_v1();
     service.unwrap().oneshot(request.map(Body::new)).await.unwrap_or_else(|never: Infallible| match never {})
+}
+
+/// Writes a private key for its owner alone, as a key must lie.
+fn write_key(path: &Path, pem: &str) {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap().write_all(pem.as_bytes()).unwrap();
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use webpki::{BorrowedCertRevocationList, CertRevocationList, OwnedCertRevocationList};
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
-use super::unusable;
+use super::{BYTE_ORDER_MARK, unusable};
 use crate::error::Error;
 
 /// The largest file of lists.
@@ -35,6 +35,8 @@ pub(super) struct Known {
 struct Last {
     /// The issuer's name, for people.
     issuer: String,
+    /// SHA-256 of the trusted CA's public key that signed it; empty for an intermediate's.
+    signer: String,
     /// CRLNumber (RFC 5280 §5.2.3), in hexadecimal without leading zeros.
     number: String,
     /// SHA-256 of the list, in hexadecimal.
@@ -103,7 +105,7 @@ impl Lists {
             let (_, parsed) =
                 CertificateRevocationList::from_der(&der).map_err(|error| unusable(path, format_args!("{error}")))?;
             let issuer = parsed.issuer();
-            check_signature(&parsed, roots)
+            let signer = signer(&parsed, roots)
                 .map_err(|()| unusable(path, format_args!("the list of `{issuer}` is not signed by it")))?;
             let number = number(&parsed)
                 .ok_or_else(|| unusable(path, format_args!("the list of `{issuer}` has no CRLNumber")))?;
@@ -111,8 +113,8 @@ impl Lists {
                 .next_update()
                 .ok_or_else(|| unusable(path, format_args!("the list of `{issuer}` has no nextUpdate")))?;
             let usable_until = ends.timestamp().saturating_add(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX));
-            let last = Last { issuer: issuer.to_string(), number, sha256: hex(&sha256(&der)), usable_until };
-            let scope = scope(&parsed);
+            let last = Last { issuer: issuer.to_string(), signer, number, sha256: hex(&sha256(&der)), usable_until };
+            let scope = scope(&parsed, &last.signer);
             match known.list.get(&scope) {
                 Some(before) if before.order() > last.order() => {
                     return Err(unusable(path, format_args!("the list of `{issuer}` is older than the last one")));
@@ -158,7 +160,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<CertificateRevocationListDer<'stat
     if pem.len() as u64 > MAX_FILE {
         return Err(unusable(path, "is larger than 16 MiB"));
     }
-    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
+    let pem = pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&pem);
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
     let found = found.ok().filter(|found| !found.is_empty());
     let found: Vec<_> = found.ok_or_else(|| unusable(path, "holds no PEM revocation list"))?;
     for list in &found {
@@ -167,19 +170,19 @@ pub(super) fn read(path: &Path) -> Result<Vec<CertificateRevocationListDer<'stat
     Ok(found)
 }
 
-/// Checks a list's signature with the trusted CA that bears its issuer's name. Where that is an intermediate, only a chain
-/// shows its key: then the signature is checked when a certificate is.
-fn check_signature(list: &CertificateRevocationList<'_>, roots: &[CertificateDer<'_>]) -> Result<(), ()> {
+/// The trusted CA that bears a list's issuer's name and signed it, by SHA-256 of its public key. Where the issuer is an intermediate, only a
+/// chain shows its key: then the signature is checked when a certificate is, and the text is empty.
+fn signer(list: &CertificateRevocationList<'_>, roots: &[CertificateDer<'_>]) -> Result<String, ()> {
     let mut bearers = roots
         .iter()
         .filter_map(|root| X509Certificate::from_der(root).ok())
         .filter(|(_, root)| root.subject().as_raw() == list.issuer().as_raw())
         .peekable();
-    if bearers.peek().is_none() || bearers.any(|(_, root)| list.verify_signature(root.public_key()).is_ok()) {
-        Ok(())
-    } else {
-        Err(())
+    if bearers.peek().is_none() {
+        return Ok(String::new());
     }
+    let signed = bearers.find(|(_, root)| list.verify_signature(root.public_key()).is_ok());
+    signed.map(|(_, root)| hex(&sha256(root.public_key().raw))).ok_or(())
 }
 
 impl Known {
@@ -187,12 +190,17 @@ impl Known {
     /// (RFC 5280 §5.2.5), unless its issuer is no longer trusted.
     fn keep_of(&mut self, before: &Self, roots: &[CertificateDer<'_>], path: &Path) -> Result<(), Error> {
         let now = Clock::system().now().as_second();
-        let parsed = || roots.iter().filter_map(|root| X509Certificate::from_der(root).ok());
+        let signers: Vec<String> = roots
+            .iter()
+            .filter_map(|root| X509Certificate::from_der(root).ok())
+            .map(|(_, root)| hex(&sha256(root.public_key().raw)))
+            .collect();
         for (scope, last) in &before.list {
             if self.list.contains_key(scope) {
                 continue;
             }
-            let is_trusted = parsed().any(|(_, root)| root.subject().to_string() == last.issuer);
+            // Of an intermediate without a list no certificate is believed, so nothing is lost with its list.
+            let is_trusted = signers.contains(&last.signer);
             if is_trusted && last.usable_until >= now {
                 let problem = format_args!(
                     "holds no list of `{}` of the same scope as the last one, which is still in force",
@@ -212,12 +220,12 @@ fn number(list: &CertificateRevocationList<'_>) -> Option<String> {
     Some(list.crl_number()?.to_str_radix(16))
 }
 
-/// What a list is about: its issuer's name and, where an issuer has several, the part that it covers.
-fn scope(list: &CertificateRevocationList<'_>) -> String {
+/// What a list is about: its issuer's name and key and, where an issuer has several, the part that it covers.
+fn scope(list: &CertificateRevocationList<'_>, signer: &str) -> String {
     let part = list.extensions().iter().find(|extension| extension.oid == ISSUING_DISTRIBUTION_POINT);
     let issuer = list.issuer().as_raw();
     let length = (issuer.len() as u64).to_be_bytes();
-    hex(&sha256(&[&length[..], issuer, part.map_or(&[][..], |part| part.value)].concat()))
+    hex(&sha256(&[&length[..], issuer, signer.as_bytes(), part.map_or(&[][..], |part| part.value)].concat()))
 }
 
 fn sha256(bytes: &[u8]) -> Vec<u8> {

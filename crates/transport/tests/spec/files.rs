@@ -52,3 +52,36 @@ async fn a_port_in_use_is_named() {
     let told = Server::bind(address, tls, Settings::default()).await.err().unwrap().to_string();
     assert!(told.contains(&address.to_string()) && told.contains("in use"), "{told}");
 }
+
+#[test]
+fn a_private_key_that_everyone_may_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let pki = Pki::new();
+    let files = pki.issue("adapter", &named(&[ADAPTER]));
+    for (mode, is_good) in [(0o600, true), (0o640, true), (0o644, false), (0o604, false)] {
+        std::fs::set_permissions(&files.key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let server = tls::server(&files).map(drop).map_err(|error| error.to_string());
+        assert_eq!(server.is_ok(), is_good, "{mode:o}");
+        assert!(server.is_ok() || server.unwrap_err().contains("everyone on this machine may read"));
+    }
+}
+
+#[test]
+fn files_with_a_byte_order_mark_are_read_and_an_encrypted_key_is_named_as_such() {
+    let pki = Pki::new();
+    let mut files = pki.issue("adapter", &named(&[ADAPTER]));
+    files.crl = Some(pki.revoke(&[], true));
+    for path in [&files.cert, &files.key, &files.trust, files.crl.as_ref().unwrap()] {
+        let text = std::fs::read_to_string(path).unwrap();
+        std::fs::write(path, format!("\u{feff}{text}")).unwrap();
+    }
+    tls::server(&files).map(drop).unwrap();
+    for key in [
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n",
+    ] {
+        std::fs::write(&files.key, key).unwrap();
+        let told = tls::server(&files).map(drop).unwrap_err().to_string();
+        assert!(told.contains("encrypted private key"), "{told}");
+    }
+}

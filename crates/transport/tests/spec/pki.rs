@@ -55,6 +55,14 @@ impl Pki {
         path
     }
 
+    /// A private key, for its owner alone.
+    pub(crate) fn write_key(&self, name: &str, pem: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.write(name, pem);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
     /// SHA-256 of the CA's SubjectPublicKeyInfo.
     pub(crate) fn spki_sha256(&self) -> [u8; 32] {
         let spki = rcgen::PublicKeyData::subject_public_key_info(self.ca.key());
@@ -72,7 +80,7 @@ impl Pki {
         let pem = params.signed_by(&key, &self.ca).unwrap().pem();
         Files {
             cert: self.write(&format!("{name}.crt"), &format!("{pem}{more}")),
-            key: self.write(&format!("{name}.key"), &key.serialize_pem()),
+            key: self.write_key(&format!("{name}.key"), &key.serialize_pem()),
             trust: self.folder.path().join("ca.crt"),
             crl: None,
         }
@@ -87,7 +95,7 @@ impl Pki {
         let key = KeyPair::generate().unwrap();
         let pem = params.signed_by(&key, &between).unwrap().pem() + &between.pem();
         let cert = self.write(&format!("{name}.crt"), &pem);
-        let key = self.write(&format!("{name}.key"), &key.serialize_pem());
+        let key = self.write_key(&format!("{name}.key"), &key.serialize_pem());
         (Files { cert, key, trust: self.folder.path().join("ca.crt"), crl: None }, hash)
     }
 

@@ -48,7 +48,9 @@ pub(crate) fn write(folder: &Path) -> Result<String, Error> {
         let (certificate, key) = (params.signed_by(&key, &authority)?.pem(), key.serialize_pem());
         std::fs::write(folder.join(format!("{name}.pem")), format!("{certificate}{key}"))?;
         std::fs::write(folder.join(format!("{name}.crt")), certificate)?;
-        std::fs::write(folder.join(format!("{name}.key")), key)?;
+        let path = folder.join(format!("{name}.key"));
+        std::fs::write(&path, key)?;
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     }
     let spki = authority.key().subject_public_key_info();
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &spki);

@@ -1,0 +1,107 @@
+//! Who may ask the admin pages. They are plain HTTP on the operator's own machine, where a browser may be led to them by a page of
+//! someone else: a foreign `Host` (DNS rebinding) or `Origin` is refused, and what changes anything needs a token from a file that only
+//! the gateway's user can read.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use subtle::ConstantTimeEq as _;
+
+/// The token's file in the gateway's state folder.
+pub(crate) const FILE: &str = "admin.token";
+
+/// What a POST must carry: `authorization: Bearer TOKEN`.
+#[derive(Clone)]
+pub(crate) struct Token(Arc<str>);
+
+impl Token {
+    /// Reads the token of a state folder; makes it, of 32 random bytes and for its owner alone (mode 0600), if there is none.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(crate) fn of(folder: &Path) -> std::io::Result<Self> {
+        let path = folder.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) if text.trim().len() >= 32 => return Ok(Self(text.trim().into())),
+            Ok(_) => return Err(std::io::Error::other("the admin token is shorter than 32 characters")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let mut secret = [0; 32];
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| std::io::Error::other("the system gives no randomness"))?;
+        let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::create_dir_all(folder)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        writeln!(file, "{token}")?;
+        Ok(Self(token.into()))
+    }
+}
+
+/// Refuses what no operator's tool sends.
+pub(crate) async fn guard(State(token): State<Token>, request: Request, next: Next) -> Response {
+    match refusal(request.method(), request.headers(), &token) {
+        Some((status, why)) => (status, why).into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn refusal(method: &Method, headers: &HeaderMap, token: &Token) -> Option<(StatusCode, &'static str)> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(header::HOST);
+    if !host.is_some_and(is_own) || headers.get_all(header::HOST).iter().count() != 1 {
+        return Some((StatusCode::FORBIDDEN, "ask by the listener's address, or by `localhost`\n"));
+    }
+    if text(header::ORIGIN).is_some_and(|origin| origin.strip_prefix("http://") != host) {
+        return Some((StatusCode::FORBIDDEN, "asked by a page of another origin\n"));
+    }
+    let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    let only_reads = matches!(*method, Method::GET | Method::HEAD);
+    let is_allowed = only_reads || bool::from(given.as_bytes().ct_eq(token.0.as_bytes()));
+    let how = "send `authorization: Bearer TOKEN`, with the token in `admin.token` in the gateway's state folder\n";
+    (!is_allowed).then_some((StatusCode::UNAUTHORIZED, how))
+}
+
+/// Whether a `Host` names this machine without asking a name server: an address, or `localhost`.
+fn is_own(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(address, _)| address),
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    name == "localhost" || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_an_address_or_localhost() {
+        for own in ["127.0.0.1:7480", "127.0.0.1", "[::1]:7480", "localhost:7480", "10.0.0.5:7480"] {
+            assert!(is_own(own), "{own}");
+        }
+        for foreign in
+            ["", "evil.example", "evil.example:7480", "127.0.0.1.evil.example", "localhost.evil.example:1", "[::1"]
+        {
+            assert!(!is_own(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_made_once_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let first = Token::of(&state).unwrap();
+        assert_eq!(Token::of(&state).unwrap().0, first.0);
+        let mode = std::fs::metadata(state.join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

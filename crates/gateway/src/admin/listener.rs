@@ -1,0 +1,61 @@
+//! The admin listener's connections: few, each with a bound on how long a request's head may take, and none that keeps a stopping gateway
+//! alive. Leaves out what the pages say (`admin`) and who may ask (`guard`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections at once: an operator, a collector of metrics and some probes have a handful.
+const CONNECTIONS: usize = 32;
+/// How long a request's head may take, and a connection be idle between two.
+const HEAD: Duration = Duration::from_secs(5);
+/// How long answers may still take once the gateway has ended.
+const LAST: Duration = Duration::from_secs(1);
+/// Before the next try where the system gives no connection (no descriptors, say).
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop`, and at most [`LAST`] longer.
+pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+    let (room, connections, cut) =
+        (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new(), CancellationToken::new());
+    let accepting = async {
+        loop {
+            // Taken before a connection is: those beyond the bound wait in the kernel's queue and hold no descriptor here.
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let (router, stop, cut) = (router.clone(), stop.clone(), cut.clone());
+                    connections.spawn(async move {
+                        cut.run_until_cancelled(connection(stream, router, stop)).await;
+                        drop(permit);
+                    });
+                }
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    };
+    stop.run_until_cancelled(accepting).await;
+    connections.close();
+    tokio::time::timeout(LAST, connections.wait()).await.ok();
+    cut.cancel();
+}
+
+async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        // A client that breaks off has itself to tell.
+        ended = serving.as_mut() => return drop(ended),
+        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+    }
+    serving.await.ok();
+}
