@@ -198,3 +198,33 @@ async fn a_refusal_is_told_in_persian_when_asked() {
     assert_eq!(english.localized, None);
     assert!(english.help.as_deref().is_some_and(|link| link.ends_with("PURPOSE_REQUIRED")), "{:?}", english.help);
 }
+
+#[tokio::test]
+async fn headers_that_two_readers_could_take_differently_are_refused_and_parameters_of_the_type_are_not() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    let status = async |name: &'static str, value: &str| {
+        welfare.get_person(ZAHRA).also_header(name, value).open().await.unwrap().status().as_u16()
+    };
+    assert_eq!(status("host", "other.example").await, 400);
+    assert_eq!(status("content-type", "application/grpc").await, 400, "a second one, though the same");
+    assert_eq!(
+        welfare.get_person(ZAHRA).content_type("application/grpc;charset=utf-8").open().await.unwrap().status(),
+        200
+    );
+    assert_eq!(welfare.get_person(ZAHRA).content_type("application/grpcx").open().await.unwrap().status(), 415);
+}
+
+#[tokio::test]
+async fn a_purpose_that_the_contract_does_not_know_is_told_nowhere() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    let purpose = format!("p{ZAHRA}");
+    let refused = welfare.ask(GET_PERSON).purpose(&purpose).field("national_id", ZAHRA).send().await.unwrap_err();
+    assert_eq!(refused.reason, "PURPOSE_UNKNOWN");
+    let records = bus.records().await;
+    assert_eq!((records[0].outcome.as_str(), records[0].purpose.as_str()), ("PURPOSE_UNKNOWN", ""));
+    let traces = bus.admin("/traces").await;
+    assert!(traces.contains("PURPOSE_UNKNOWN") && !traces.contains(&purpose), "{traces}");
+    assert!(!traces.contains("fields.disclosed"), "a refusal discloses nothing: {traces}");
+}

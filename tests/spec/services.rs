@@ -71,3 +71,30 @@ async fn the_trace_of_a_call_runs_from_the_gateway_to_the_statement() {
         page["spans"].as_array().unwrap().iter().find(|span| span["attributes"]["db.system.name"] == "sqlite");
     assert!(statement.is_some(), "{page:#}");
 }
+
+#[tokio::test]
+async fn a_hidden_service_is_to_health_and_reflection_as_one_that_does_not_exist() {
+    let hidden = |text: String| text.replace("[[service]]", "[[service]]\nhidden = true");
+    let bus = Bus::builder().edit("gov/civil-registry.toml", hidden).start().await;
+    let guest = bus.caller("office/khorramabad-12/guest").await;
+    bus.welfare().await.health_becomes("civil.v1.CivilRegistry", true).await;
+    let asked = async |method: &str, service: &str| {
+        let request = [&[0x0a, u8::try_from(service.len()).unwrap()][..], service.as_bytes()].concat();
+        let response = guest.ask(method).raw(request).open().await.unwrap();
+        let status = tonic::Status::from_header_map(response.headers())
+            .map(|status| (status.code(), status.message().to_owned()));
+        status.unwrap_or((tonic::Code::Ok, String::new()))
+    };
+    for method in ["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch"] {
+        let unknown = asked(method, "civil.v1.NoSuchThing").await;
+        assert_eq!(unknown.0, tonic::Code::NotFound);
+        assert_eq!(asked(method, "civil.v1.CivilRegistry").await, unknown, "{method}");
+    }
+    for symbol in ["civil.v1.CivilRegistry", "civil.v1.CivilRegistry.GetPerson"] {
+        assert_eq!(
+            guest.reflect(symbol).await.unwrap_err(),
+            guest.reflect("civil.v1.NoSuchThing").await.unwrap_err().replace("civil.v1.NoSuchThing", symbol),
+            "{symbol}"
+        );
+    }
+}

@@ -38,6 +38,8 @@ pub struct Ask {
     fields: Vec<(String, String)>,
     raw: Option<Bytes>,
     body: Option<Bytes>,
+    added: Vec<(HeaderName, HeaderValue)>,
+    content_type: &'static str,
 }
 
 /// An answer, with what the bus says about it.
@@ -129,6 +131,8 @@ impl Caller {
             fields: Vec::new(),
             raw: None,
             body: None,
+            added: Vec::new(),
+            content_type: "application/grpc",
         }
     }
 
@@ -393,6 +397,18 @@ impl Ask {
         self
     }
 
+    /// Adds another value of a header, beside those that the call has by itself.
+    pub fn also_header(mut self, name: &'static str, value: &str) -> Self {
+        self.added.push((HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value")));
+        self
+    }
+
+    /// Another `content-type` than gRPC's.
+    pub fn content_type(mut self, value: &'static str) -> Self {
+        self.content_type = value;
+        self
+    }
+
     /// Makes the call.
     pub async fn send(self) -> Result<Answer, Refusal> {
         match self.try_send().await {
@@ -444,7 +460,10 @@ impl Ask {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
         *request.headers_mut() = self.headers;
-        request.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+        request.headers_mut().insert("content-type", HeaderValue::from_static(self.content_type));
+        for (name, value) in self.added {
+            request.headers_mut().append(name, value);
+        }
         request.headers_mut().insert("te", HeaderValue::from_static("trailers"));
         let path = self.path.parse().expect("a path");
         self.caller.pool.send(path, request).await.map_err(|error| Failed::Unreachable(error.to_string()))

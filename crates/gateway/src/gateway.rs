@@ -17,8 +17,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
+use tonic_health::server::HealthReporter;
 
 use crate::admin::{self, Admin, Token};
 use crate::attempts::Attempts;
@@ -128,8 +127,7 @@ impl Gateway {
         let admin_token = Token::of(&config.evidence_state()).map_err(Error::AdminToken)?;
 
         let health = HealthReporter::new();
-        let health_server = HealthServer::new(HealthService::from_health_reporter(health.clone()));
-        let own = Own { clock: clock.clone(), log: log.clone(), health: health_server };
+        let own = Own { clock: clock.clone(), log: log.clone(), health: health.clone() };
         let policy = Policy::first(&serving, registry, own.clone())?;
         // Set before the first connection is taken, by `run`.
         acceptor.set(policy.upstreams.reverse_acceptor()).ok();

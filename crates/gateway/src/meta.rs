@@ -11,7 +11,7 @@ use chapar_model::{Clock, GrantId};
 use chapar_registry::{Registry, Subsystem};
 use tonic::{Request, Response, Status};
 
-use crate::reflection::caller;
+use crate::reflection::{caller, visible_descriptors};
 
 /// Generated from `proto/chapar/meta/v1/meta.proto`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]
@@ -82,10 +82,11 @@ impl pb::meta_server::Meta for Meta {
         let wanted = &request.get_ref().service;
         let service = self.registry.services_for(&caller.id).find(|service| service.name == *wanted);
         let contract = &service.ok_or_else(|| Status::not_found("no such service"))?.contract;
-        Ok(Response::new(pb::GetContractResponse {
-            digest: contract.digest().to_owned(),
-            descriptors: contract.descriptor_bytes().to_vec(),
-        }))
+        // A contract may have services beside the one that was asked for, and some may be hidden from this caller.
+        let visible: Vec<&str> = self.registry.services_for(&caller.id).map(|service| service.name.as_str()).collect();
+        let descriptors = visible_descriptors(contract.descriptor_bytes(), |service| visible.contains(&service));
+        let descriptors = descriptors.ok_or_else(|| Status::internal("the contract's descriptors cannot be read"))?;
+        Ok(Response::new(pb::GetContractResponse { digest: contract.digest().to_owned(), descriptors }))
     }
 
     async fn my_limits(&self, request: Request<pb::MyLimitsRequest>) -> Result<Response<pb::MyLimitsResponse>, Status> {

@@ -76,6 +76,10 @@ impl CallSpan {
 
     pub(crate) fn permit(&self, permit: &Permit) {
         self.set(names::GRANT, || permit.grant.id.to_string());
+    }
+
+    /// What an answer discloses and what it withholds: said of answers only, since a refusal does neither.
+    pub(crate) fn disclosed(&self, permit: &Permit) {
         self.set(names::FIELDS_DISCLOSED, || count(permit.disclosed.len()));
         self.set(names::FIELDS_WITHHELD, || count(permit.withheld.len()));
     }

@@ -12,10 +12,11 @@ use chapar_registry::Registry;
 use chapar_transport::dial;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::HealthService;
+use tonic_health::server::HealthReporter;
 
 use crate::config::Serving;
 use crate::error::Error;
+use crate::health::VisibleHealth;
 use crate::meta::{self, Meta};
 use crate::own;
 use crate::reflection::{Directory, Reflection};
@@ -37,7 +38,7 @@ pub(crate) struct Policy {
 pub(crate) struct Own {
     pub(crate) clock: Clock,
     pub(crate) log: Log,
-    pub(crate) health: HealthServer<HealthService>,
+    pub(crate) health: HealthReporter,
 }
 
 impl Policy {
@@ -96,6 +97,7 @@ fn own_services(registry: &Arc<Registry>, limiter: &Arc<Limiter>, own: Own) -> R
     let Own { clock, log, health } = own;
     let directory = Arc::new(Directory::new(Arc::clone(registry), clock.clone(), meta::DESCRIPTORS)?);
     let meta = Meta { registry: Arc::clone(registry), limiter: Arc::clone(limiter), log, clock };
+    let health = HealthServer::new(VisibleHealth::new(&health, registry));
     let reflection = Reflection(directory);
     let v1 = v1::server_reflection_server::ServerReflectionServer::new(reflection.clone());
     let v1alpha = v1alpha::server_reflection_server::ServerReflectionServer::new(reflection);

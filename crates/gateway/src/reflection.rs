@@ -12,8 +12,8 @@ use futures_util::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
 pub use query::BadDescriptors;
-pub(crate) use query::Directory;
 use query::{Answer, Query};
+pub(crate) use query::{Directory, visible_descriptors};
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 

@@ -127,10 +127,22 @@ fn too_large(headers: &HeaderMap) -> bool {
     headers.len() > MAX_PIECES || bytes() > MAX_METADATA
 }
 
+/// A media type without its parameters (RFC 9110 §8.3.1), such as `charset=utf-8`.
+fn media_type(value: &[u8]) -> &[u8] {
+    value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
 /// gRPC is POST with `application/grpc`; anything else is answered in HTTP's own words (gRPC over HTTP/2, "Requests").
 fn not_grpc(request: &Request<Incoming>) -> Option<Response<Body>> {
-    let content_type = request.headers().get(h::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let mut content_types = request.headers().get_all(h::CONTENT_TYPE).iter();
+    let content_type = content_types.next().map(HeaderValue::as_bytes).map(media_type);
+    // RFC 9113 §8.3.1: `host` and `:authority` name one place. Two of a kind, and two readers may take one each.
+    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let mut hosts = request.headers().get_all(h::HOST).iter();
+    let is_ambiguous = content_types.next().is_some()
+        || hosts.any(|host| authority.is_some_and(|authority| !host.as_bytes().eq_ignore_ascii_case(authority)));
     let status = match (request.method(), content_type) {
+        (&Method::POST, _) if is_ambiguous => StatusCode::BAD_REQUEST,
         (&Method::POST, Some(b"application/grpc" | b"application/grpc+proto")) => return None,
         (&Method::POST, _) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         _ => StatusCode::METHOD_NOT_ALLOWED,

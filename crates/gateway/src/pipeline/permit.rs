@@ -63,10 +63,13 @@ pub(super) fn permit(
 ) -> Result<Permitted, Refusal> {
     let Routed { call, entry } = routed;
     let metadata = Metadata::parse(&call.headers)?;
-    record.metadata(&metadata);
-    if let Some(purpose) = &metadata.purpose {
+    // A purpose that the contract does not know may be any text, a citizen's id too: it is told nowhere.
+    let is_known = metadata.purpose.as_ref().is_some_and(|purpose| entry.method.purposes().contains(purpose));
+    let purpose = metadata.purpose.clone().filter(|_| is_known);
+    if let Some(purpose) = &purpose {
         call.span.purpose(purpose);
     }
+    record.metadata(&Metadata { purpose, ..metadata.clone() });
     let question = Question {
         caller: &call.caller.id,
         method: &entry,

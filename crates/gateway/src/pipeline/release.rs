@@ -32,6 +32,7 @@ pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Bod
     let id = head.id;
     let body = match answer {
         RecordedAnswer::Unary { message, trailers, entry } => {
+            head.span.disclosed(&head.permit);
             head.span.finish_ok(1);
             let trailers = closing_trailers(trailers, &head, &log, entry);
             Body::new(Whole { message: Some(message.framed), trailers: Some(trailers) })
@@ -135,6 +136,7 @@ impl Pump {
         let closed = closed.unwrap_or_else(|_| Err(Reason::EvidenceUnavailable.into()));
         let trailers = match (end, closed) {
             (Ok(()), Ok(entry)) => {
+                head.span.disclosed(&head.permit);
                 head.span.finish_ok(count);
                 closing_trailers(passed, &head, &log, entry)
             }

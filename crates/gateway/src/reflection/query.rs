@@ -85,6 +85,13 @@ impl Set {
     }
 }
 
+/// A `FileDescriptorSet` without the services that `is_visible` does not let through; nothing if the bytes are none.
+pub(crate) fn visible_descriptors(set: &[u8], is_visible: impl Fn(&str) -> bool) -> Option<Vec<u8>> {
+    let files = RawSet::decode(set).ok()?.file;
+    let kept = files.iter().map(|file| filter::keep_methods(file, |service, _| is_visible(service)));
+    Some(RawSet { file: kept.collect::<Option<_>>()? }.encode_to_vec())
+}
+
 impl Directory {
     /// Reads the descriptors of the registry's contracts and of the gateway's own services, `meta` among them.
     pub(crate) fn new(registry: Arc<Registry>, clock: Clock, meta: &[u8]) -> Result<Self, BadDescriptors> {
@@ -126,7 +133,7 @@ impl View {
                 self.file(name).map_or(Answer::Unknown(Code::NotFound), |file| Answer::Files(vec![file]))
             }
             Query::Symbol(symbol) => {
-                let file = self.sets().find_map(|set| set.file_of(symbol)).filter(|_| !self.is_hidden_method(symbol));
+                let file = self.sets().find_map(|set| set.file_of(symbol)).filter(|_| !self.is_hidden(symbol));
                 let file = file.and_then(|name| self.file(&name));
                 file.map_or(Answer::Unknown(Code::NotFound), |file| Answer::Files(vec![file]))
             }
@@ -155,6 +162,13 @@ impl View {
             return Some(file.clone());
         }
         filter::keep_methods(file, |service, method| self.methods.contains(&format!("{service}/{method}")))
+    }
+
+    /// Whether a symbol is a service of which the caller may call nothing, or a method that it may not call.
+    fn is_hidden(&self, symbol: &str) -> bool {
+        let prefix = format!("{symbol}/");
+        self.directory.contracts.contains_key(symbol) && !self.methods.iter().any(|method| method.starts_with(&prefix))
+            || self.is_hidden_method(symbol)
     }
 
     fn is_hidden_method(&self, symbol: &str) -> bool {
