@@ -61,3 +61,22 @@ async fn only_a_gateway_may_call_an_adapter() {
 
     assert_eq!(refused.code, 16, "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_database_that_is_replaced_or_removed_under_the_adapter_is_noticed_at_the_next_call() {
+    let unlimited = |text: String| text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
+    let bus = Bus::builder().edit("gov/civil-registry.toml", unlimited).start().await;
+    let welfare = bus.welfare().await;
+    welfare.get_person(ZAHRA).send().await.unwrap();
+    let (database, away) = (bus.folder().join("civil.db"), bus.folder().join("away.db"));
+
+    std::fs::copy(&database, &away).unwrap();
+    rusqlite::Connection::open(&away).unwrap().execute("UPDATE person SET given_name = 'نو'", []).unwrap();
+    std::fs::rename(&away, &database).unwrap();
+    assert_eq!(welfare.get_person(ZAHRA).send().await.unwrap().json()["givenName"], "نو");
+
+    std::fs::rename(&database, &away).unwrap();
+    assert_eq!(welfare.get_person(ZAHRA).send().await.unwrap_err().reason, "SOURCE_DOWN");
+    std::fs::rename(&away, &database).unwrap();
+    assert_eq!(welfare.get_person(ZAHRA).send().await.unwrap().json()["givenName"], "نو");
+}

@@ -114,3 +114,58 @@ fn each_revocation_list_has_the_next_number() {
     let (_, said) = run(folder, Path::new("openssl"), &["crl", "-in", "pki/ca.crl", "-noout", "-crlnumber"]);
     assert!(said.contains("0x02") || said.contains("crlNumber=02"), "{said}");
 }
+
+#[test]
+fn a_private_key_is_overwritten_only_when_that_is_said() {
+    let authority = authority();
+    let folder = authority.path();
+    pki(folder, &["issue", "pki", WELFARE, "--out", "welfare"]);
+    let key = std::fs::read(folder.join("welfare.key")).unwrap();
+    for command in [&["issue", "pki", WELFARE, "--out", "welfare"][..], &["csr", WELFARE, "--out", "welfare"]] {
+        assert!(refused(folder, command).contains("welfare.key exists"));
+        assert_eq!(std::fs::read(folder.join("welfare.key")).unwrap(), key);
+    }
+    pki(folder, &["csr", WELFARE, "--out", "welfare", "--force"]);
+    assert_ne!(std::fs::read(folder.join("welfare.key")).unwrap(), key);
+}
+
+#[test]
+fn a_certificate_has_the_key_of_its_request_or_is_not_written() {
+    let authority = authority();
+    let folder = authority.path();
+    let openssl = |arguments: &[&str]| assert!(run(folder, Path::new("openssl"), arguments).0, "{arguments:?}");
+    for curve in ["prime256v1", "secp384r1"] {
+        openssl(&["ecparam", "-name", curve, "-genkey", "-noout", "-out", "asked.key"]);
+        openssl(&["req", "-new", "-key", "asked.key", "-subj", "/CN=asked", "-out", "asked.csr"]);
+        let (signed, said) = run(folder, &chapar(), &["pki", "sign", "pki", "asked.csr", WELFARE, "--out", curve]);
+        if !signed {
+            assert!(
+                said.contains("would not have the key of the request") && !folder.join(format!("{curve}.crt")).exists(),
+                "{said}"
+            );
+            continue;
+        }
+        let public = |arguments: &[&str]| run(folder, Path::new("openssl"), arguments).1;
+        let certificate = format!("{curve}.crt");
+        assert_eq!(
+            public(&["x509", "-in", &certificate, "-pubkey", "-noout"]),
+            public(&["req", "-in", "asked.csr", "-pubkey", "-noout"]),
+            "{curve}"
+        );
+    }
+}
+
+#[test]
+fn what_no_certificate_can_say_is_refused() {
+    let authority = authority();
+    let folder = authority.path();
+    for (arguments, problem) in [
+        (&["--days", "0"][..], "at least one day"),
+        (&["--days", "100000"], "the authority itself ends before that"),
+        (&["--dns", "127.0.0.1"], "is an address and no DNS name"),
+    ] {
+        let said = refused(folder, &[&["issue", "pki", WELFARE, "--out", "x"], arguments].concat());
+        assert!(said.contains(problem), "{said}");
+        assert!(!folder.join("x.key").exists());
+    }
+}

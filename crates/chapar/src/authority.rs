@@ -15,7 +15,10 @@ use rcgen::{
     CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
     RevocationReason, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
+use rustls_pki_types::CertificateSigningRequestDer;
+use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
+use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -46,6 +49,17 @@ pub enum Error {
         /// What was to be signed.
         said: String,
     },
+    /// No request at all.
+    #[error("holds no PEM certificate signing request")]
+    NoRequest,
+    /// How long, or for which name, a certificate cannot be made.
+    #[error("{0}")]
+    Unfit(String),
+    /// The certificate that was made is not what was asked for; nothing was written.
+    #[error(
+        "the certificate would not have the key of the request: use a P-256 key (`openssl ecparam -name prime256v1 -genkey`)"
+    )]
+    Unfaithful,
     /// A certificate that this authority did not issue.
     #[error("this authority has issued no such certificate")]
     Stranger,
@@ -104,6 +118,8 @@ pub struct Authority {
     cert: String,
     issuer: Issuer<'static, KeyPair>,
     spki: Vec<u8>,
+    /// When its own certificate ends, in seconds since 1970.
+    not_after: i64,
     clock: Clock,
 }
 
@@ -148,7 +164,10 @@ impl Authority {
         let (cert, key) = (read("ca.crt")?, KeyPair::from_pem(&read("ca.key")?)?);
         let spki = key.subject_public_key_info();
         let issuer = Issuer::from_ca_cert_pem(&cert, key)?;
-        Ok(Self { dir: dir.to_owned(), cert, issuer, spki, clock: clock.clone() })
+        let der = leaf(&cert)?;
+        let (_, own) = X509Certificate::from_der(&der).map_err(|error| file(dir, &error.to_string()))?;
+        let not_after = own.validity().not_after.timestamp();
+        Ok(Self { dir: dir.to_owned(), cert, issuer, spki, not_after, clock: clock.clone() })
     }
 
     /// `sha256:…` of its public key: what a member's `issuers` holds.
@@ -162,7 +181,7 @@ impl Authority {
     /// [`Error`].
     pub fn issue(&self, identity: &Identity, dns: &[String], days: u32) -> Result<(Chain, String), Error> {
         let key = KeyPair::generate()?;
-        Ok((self.certify(identity, dns, days, &key)?, key.serialize_pem()))
+        Ok((self.certify(identity, dns, days, &key, &key.subject_public_key_info())?, key.serialize_pem()))
     }
 
     /// Signs a request (PEM) for `identity`. Of the request only the key counts, and that it asks for this identity, if it asks for any.
@@ -170,6 +189,9 @@ impl Authority {
     /// # Errors
     /// [`Error::Request`] if it is not signed by its own key, [`Error::Other`] if it asks for another identity.
     pub fn sign(&self, request: &str, identity: &Identity, dns: &[String], days: u32) -> Result<Chain, Error> {
+        let der = CertificateSigningRequestDer::from_pem_slice(request.as_bytes()).map_err(|_| Error::NoRequest)?;
+        let (_, parsed) = X509CertificationRequest::from_der(&der).map_err(|_| Error::NoRequest)?;
+        let spki = parsed.certification_request_info.subject_pki.raw.to_vec();
         let request = CertificateSigningRequestParams::from_pem(request).map_err(Error::Request)?;
         let said = identity.to_string();
         for name in &request.params.subject_alt_names {
@@ -179,7 +201,7 @@ impl Authority {
                 return Err(Error::Other { asked: uri.as_str().to_owned(), said });
             }
         }
-        self.certify(identity, dns, days, &request.public_key)
+        self.certify(identity, dns, days, &request.public_key, &spki)
     }
 
     /// Another certificate for the same key, identity and names; the old one stays valid until its end.
@@ -201,7 +223,7 @@ impl Authority {
         let dns: Vec<String> = dns.collect();
         let identity: Identity = entry.identity.parse().map_err(|_| Error::Stranger)?;
         let key = SubjectPublicKeyInfo::from_der(cert.public_key().raw)?;
-        self.certify(&identity, &dns, days, &key)
+        self.certify(&identity, &dns, days, &key, cert.public_key().raw)
     }
 
     /// Revokes what it has issued, by certificate (PEM) or serial number, and writes a new revocation list.
@@ -276,14 +298,31 @@ impl Authority {
         dns: &[String],
         days: u32,
         key: &impl PublicKeyData,
+        spki: &[u8],
     ) -> Result<Chain, Error> {
+        if days == 0 {
+            return Err(Error::Unfit("a certificate is valid for at least one day".to_owned()));
+        }
+        if let Some(name) = dns.iter().find(|name| name.parse::<std::net::IpAddr>().is_ok()) {
+            return Err(Error::Unfit(format!("`{name}` is an address and no DNS name: peers are known by identity")));
+        }
         let mut params = leaf_params(identity, dns, today(&self.clock), days)?;
+        let until = params.not_after.unix_timestamp();
+        if until > self.not_after {
+            let left = (self.not_after - self.clock.now().as_second()) / (24 * 60 * 60);
+            return Err(Error::Unfit(format!("the authority itself ends before that: at most {} days", left - 1)));
+        }
         let mut serial = [0; 16];
         aws_lc_rs::rand::fill(&mut serial).map_err(|_| Error::Random)?;
         // Positive, and of one length.
         serial[0] = serial[0] & 0x7f | 0x40;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let made = params.signed_by(key, &self.issuer)?;
+        // What the library wrote is read back: it knows fewer kinds of keys than requests may have.
+        let (_, read) = X509Certificate::from_der(made.der()).map_err(|_| Error::Unfaithful)?;
+        if read.public_key().raw != spki || read.raw_serial() != serial {
+            return Err(Error::Unfaithful);
+        }
         let entry = Entry {
             serial: hex(&serial),
             identity: identity.to_string(),
@@ -388,7 +427,6 @@ fn leaf_params(identity: &Identity, dns: &[String], today: civil::Date, days: u3
 /// The first certificate of a PEM text, DER.
 fn leaf(pem: &str) -> Result<Vec<u8>, Error> {
     use rustls_pki_types::CertificateDer;
-    use rustls_pki_types::pem::PemObject as _;
     CertificateDer::from_pem_slice(pem.as_bytes()).map(|der| der.to_vec()).map_err(|_| Error::Stranger)
 }
 

@@ -36,6 +36,9 @@ pub(super) enum Command {
         names: Names,
         #[command(flatten)]
         made: Made,
+        /// Overwrite OUT.key, if there is one: what it opens is then lost
+        #[arg(long)]
+        force: bool,
     },
     /// Make a key and a request: OUT.key, which never leaves this machine, and OUT.csr
     #[command(after_help = "Example:\n  chapar pki csr spiffe://lorestan.example/gov/welfare/benefits --out welfare")]
@@ -45,6 +48,9 @@ pub(super) enum Command {
         /// Name of the files
         #[arg(long, short, value_name = "OUT")]
         out: PathBuf,
+        /// Overwrite OUT.key, if there is one: what it opens is then lost
+        #[arg(long)]
+        force: bool,
     },
     /// Sign a request for an identity: OUT.crt. Of the request only its key counts
     #[command(
@@ -132,12 +138,14 @@ pub(super) fn run(command: Command) -> Outcome {
         Command::Init { dir, name, days } => {
             out::data(Authority::create(&dir, &name, days, &clock).map_err(failed)?.spki_sha256());
         }
-        Command::Issue { dir, names, made } => {
+        Command::Issue { dir, names, made, force } => {
+            spare_key(&made.out, force)?;
             let (chain, key) = open(&dir)?.issue(&names.identity, &names.dns, made.days).map_err(failed)?;
             write(&made.out, "key", &key, 0o600)?;
             issued(&chain, &made.out)?;
         }
-        Command::Csr { names, out } => {
+        Command::Csr { names, out, force } => {
+            spare_key(&out, force)?;
             let (request, key) = authority::request(&names.identity, &names.dns, &clock).map_err(failed)?;
             write(&out, "key", &key, 0o600)?;
             write(&out, "csr", &request, 0o644)?;
@@ -163,6 +171,18 @@ pub(super) fn run(command: Command) -> Outcome {
     Ok(Exit::Ok)
 }
 
+/// A private key that is overwritten cannot be made again.
+fn spare_key(out: &Path, force: bool) -> Result<(), Failure> {
+    let key = named(out, "key");
+    if force || !key.exists() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Finding,
+        format_args!("{} exists: name another `--out`, or `--force` to lose it", key.display()),
+    ))
+}
+
 fn failed(error: authority::Error) -> Failure {
     Failure::error(Exit::Finding, error)
 }
@@ -173,10 +193,15 @@ fn issued(chain: &Chain, out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write(out: &Path, extension: &str, text: &str, mode: u32) -> Result<(), Failure> {
+/// `OUT.EXTENSION`, whatever dots OUT has.
+fn named(out: &Path, extension: &str) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(format!(".{extension}"));
-    write_file(Path::new(&name), text.as_bytes(), mode).map_err(|error| Failure::error(Exit::Finding, error))
+    name.into()
+}
+
+fn write(out: &Path, extension: &str, text: &str, mode: u32) -> Result<(), Failure> {
+    write_file(&named(out, extension), text.as_bytes(), mode).map_err(|error| Failure::error(Exit::Finding, error))
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

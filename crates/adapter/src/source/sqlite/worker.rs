@@ -1,6 +1,7 @@
 //! The thread of one connection: runs one query at a time, sends its rows in batches, and is interrupted by the deadline or
 //! by the reader's leaving. Opens its connection when first needed, and again after the file failed.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -43,11 +44,22 @@ pub(super) fn start(number: usize, file: PathBuf) -> std::io::Result<SyncSender<
 fn serve(file: &Path, inbox: &Receiver<Job>) {
     let watch = Watch::default();
     let mut connection = None;
+    // Which file the connection is on: SQLite goes on reading one that was replaced or removed.
+    let mut on = None;
     while let Ok(Job { query, batches, runtime, give_back }) = inbox.recv() {
+        let now = identity(file);
+        if on != now {
+            connection = None;
+        }
+        on = now;
         *watch.lock() = Some((query.deadline, batches.clone()));
         let mut output = Output { batches, runtime, query: &query };
         let result = match &mut connection {
             Some(connection) => run(connection, &mut output),
+            none if now.is_none() => {
+                *none = None;
+                Err(Failure::new(Reason::SourceDown, "the database file is not there"))
+            }
             none => connect(file, &watch).and_then(|opened| run(none.insert(opened), &mut output)),
         };
         *watch.lock() = None;
@@ -59,6 +71,12 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
             output.send(Err(failure));
         }
     }
+}
+
+/// Device and inode of the file at a path, if there is one.
+fn identity(file: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 fn connect(file: &Path, watch: &Watch) -> Result<Connection, Failure> {
