@@ -59,7 +59,7 @@ impl Drop for Joiner {
     }
 }
 
-fn toml(name: &str, gateway: SocketAddr) -> String {
+pub(crate) fn toml(name: &str, gateway: SocketAddr) -> String {
     format!(
         r#"[adapter]
 identity  = {{ cert = "{name}.crt", key = "{name}.key", trust = "pki/ca.crt" }}

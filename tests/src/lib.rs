@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "a harness that cannot set a test up ends the test")]
 
+mod adapter_process;
 mod agency;
 pub mod binary;
 mod bus;
@@ -19,6 +20,7 @@ pub mod wire;
 
 use std::path::PathBuf;
 
+pub use adapter_process::AdapterProcess;
 pub use agency::{Agency, Gate, Seen};
 pub use bus::{Builder, Bus, trust};
 pub use caller::{Answer, Ask, Caller, Failed, Refusal};

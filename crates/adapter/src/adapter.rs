@@ -13,14 +13,13 @@ use chapar_transport::reverse::{self, Dialler};
 use chapar_transport::tls::Expect;
 use chapar_transport::{serve, tls};
 use tokio_util::sync::CancellationToken;
-use tonic_health::ServingStatus;
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::config::{Config, Way};
 use crate::finding::Findings;
+use crate::health::Health;
 use crate::offer::{self, Offer};
-use crate::service::Calls;
+use crate::reload::{self, Certificates, Reload};
+use crate::service::{Calls, Desk};
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
 
@@ -63,7 +62,8 @@ pub enum Error {
 pub struct Adapter {
     ready: Ready,
     calls: Calls,
-    reporter: HealthReporter,
+    health: Arc<Health>,
+    reload: Reload,
     services: Vec<String>,
 }
 
@@ -89,24 +89,33 @@ impl Adapter {
             cancelled: u32::MAX,
             ..serve::Settings::default()
         };
-        let ready = match &config.way {
+        let (ready, tls) = match &config.way {
             Way::Dial { gateways, connections } => {
                 let tls = tls::client(&config.identity, Expect::Parties(config.gateways.clone()))?;
                 let dialling = reverse::Settings { connections: *connections, ..reverse::Settings::default() };
-                Ready::Dials(Dialler::new(gateways, &tls, dialling, settings)?)
+                let dialler = Dialler::new(gateways, &tls, dialling, settings)?;
+                let renewal = dialler.renewal();
+                (Ready::Dials(dialler), Certificates::Dials(renewal))
             }
             Way::Listen(address) => {
-                let bound = serve::Server::bind(*address, tls::server(&config.identity)?, settings).await?;
-                Ready::Listens(Box::new(bound))
+                let tls = tls::server(&config.identity)?;
+                let bound = serve::Server::bind(*address, tls.clone(), settings).await?;
+                (Ready::Listens(Box::new(bound)), Certificates::Listens(tls))
             }
         };
-        let reporter = HealthReporter::new();
-        for service in &services {
-            reporter.set_service_status(service, ServingStatus::Serving).await;
-        }
-        let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
-        let calls = Calls::new(config.gateways, offers, parts.telemetry.tracer("adapter"), health);
-        let adapter = Self { ready, calls, reporter, services };
+        let health = Arc::new(Health::new());
+        health.serves(&services).await;
+        let desk = Desk::new(config.gateways, offers);
+        let calls = Calls::new(desk, parts.telemetry.tracer("adapter"), health.server());
+        let reload = Reload::new(reload::Parts {
+            file: config.file,
+            way: config.way,
+            tls,
+            calls: calls.clone(),
+            health: Arc::clone(&health),
+            one_at_a_time: tokio::sync::Mutex::default(),
+        });
+        let adapter = Self { ready, calls, health, reload, services };
         match adapter.local_addr() {
             Some(address) => tracing::info!(%address, services = adapter.services.join(", "), "adapter ready"),
             None => tracing::info!(services = adapter.services.join(", "), "adapter ready to join its gateways"),
@@ -145,7 +154,12 @@ impl Adapter {
         }
     }
 
-    /// Full names of the services that it answers.
+    /// By which the files are read anew while it runs.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
+    /// Full names of the services that it answered at first.
     pub fn services(&self) -> &[String] {
         &self.services
     }
@@ -155,13 +169,11 @@ impl Adapter {
     /// # Errors
     /// None so far: a listener that fails to accept tries again, and so does one who dials.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { ready, calls, reporter, services } = self;
+        let Self { ready, calls, health, .. } = self;
         let leaving = stop.clone();
         let farewell = async move {
             leaving.cancelled().await;
-            for service in &services {
-                reporter.set_service_status(service, ServingStatus::NotServing).await;
-            }
+            health.end().await;
         };
         let serving = async {
             match ready {
@@ -174,7 +186,8 @@ impl Adapter {
     }
 }
 
-fn load(config: &Config) -> Result<(Vec<String>, Vec<Offer>), Error> {
+/// Everything that `config` names, proven to fit: the services' names, and what is answered.
+pub(crate) fn load(config: &Config) -> Result<(Vec<String>, Vec<Offer>), Error> {
     let mut findings = Vec::new();
     let mut services = Vec::new();
     let mut offers = Vec::new();

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use chapar_model::{Identity, MAX_ADAPTER_REQUEST, Reason};
 use chapar_telemetry::Tracer;
@@ -30,25 +31,25 @@ const HEALTH: &str = "/grpc.health.v1.Health/";
 /// Everything that the adapter answers. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Calls {
-    desk: Arc<Desk>,
+    desk: Arc<ArcSwap<Desk>>,
+    tracer: Tracer,
     health: HealthServer<HealthService>,
 }
 
-struct Desk {
+/// Who may call and what is answered: replaced as one.
+pub(crate) struct Desk {
     gateways: Vec<Party>,
     offers: HashMap<String, Offer>,
-    tracer: Tracer,
 }
 
 impl Calls {
-    pub(crate) fn new(
-        gateways: Vec<Party>,
-        offers: Vec<Offer>,
-        tracer: Tracer,
-        health: HealthServer<HealthService>,
-    ) -> Self {
-        let offers = offers.into_iter().map(|offer| (format!("/{}", offer.path), offer)).collect();
-        Self { desk: Arc::new(Desk { gateways, offers, tracer }), health }
+    pub(crate) fn new(desk: Desk, tracer: Tracer, health: HealthServer<HealthService>) -> Self {
+        Self { desk: Arc::new(ArcSwap::from_pointee(desk)), tracer, health }
+    }
+
+    /// Answers the next calls from another desk; calls that run end at theirs.
+    pub(crate) fn replace(&self, desk: Desk) {
+        self.desk.store(Arc::new(desk));
     }
 
     /// Answers one request. The peer is taken from its extensions; without one, nobody is let in.
@@ -57,7 +58,8 @@ impl Calls {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
     {
-        if let Err(failure) = self.desk.identify(&request) {
+        let desk = self.desk.load_full();
+        if let Err(failure) = desk.identify(&request) {
             refusal::log(None, "", &failure);
             return refusal::status(&failure).into_http();
         }
@@ -67,20 +69,24 @@ impl Calls {
                 Err(never) => match never {},
             };
         }
-        if request.uri().path() == reverse::LEAVING {
+        if reverse::is_word(request.uri().path()) {
             return tonic::Status::ok("").into_http();
         }
-        let Some(offer) = self.desk.offers.get(request.uri().path()) else {
+        let Some(offer) = desk.offers.get(request.uri().path()) else {
             let failure = Failure::new(Reason::MethodUnknown, "no such method");
             refusal::log(None, "", &failure);
             return refusal::status(&failure).into_http();
         };
         let (head, body) = request.into_parts();
-        call::answer(offer, &self.desk.tracer, &head.headers, read(body)).await
+        call::answer(offer, &self.tracer, &head.headers, read(body)).await
     }
 }
 
 impl Desk {
+    pub(crate) fn new(gateways: Vec<Party>, offers: Vec<Offer>) -> Self {
+        Self { gateways, offers: offers.into_iter().map(|offer| (format!("/{}", offer.path), offer)).collect() }
+    }
+
     /// On a connection that the adapter made, the handshake has held the gateway to its issuers already.
     fn is_gateway(&self, identity: &Identity, peer: &Peer) -> bool {
         let is = |party: &Party| match peer.was_dialled() {

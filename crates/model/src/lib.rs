@@ -20,4 +20,4 @@ pub use limits::{Limits, MAX_ADAPTER_REQUEST, MAX_CALLS, Rate};
 pub use method::MethodPath;
 pub use reason::{Code, Reason};
 pub use rows::{InvalidRows, RowScopes};
-pub use sha256::parse_sha256;
+pub use sha256::{parse_sha256, show_sha256};

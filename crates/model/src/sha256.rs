@@ -14,6 +14,12 @@ pub fn parse_sha256(text: &str) -> Option<[u8; 32]> {
     Some(hash)
 }
 
+/// Writes a SHA-256 as [`parse_sha256`] reads it.
+pub fn show_sha256(hash: &[u8; 32]) -> String {
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
 fn nibble(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -29,6 +35,7 @@ mod tests {
     #[test]
     fn only_the_whole_hash_in_lower_case_is_read() {
         let hash = parse_sha256(&format!("sha256:{}", "0f".repeat(32)));
+        assert_eq!(hash.as_ref().map(show_sha256), Some(format!("sha256:{}", "0f".repeat(32))));
         assert_eq!(hash, Some([0x0f; 32]));
         for text in [
             "",

@@ -21,7 +21,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::finding::Findings;
 use crate::offer;
-use crate::service::Calls;
+use crate::service::{Calls, Desk};
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
 
@@ -157,12 +157,8 @@ impl Bench {
         let config = chapar_telemetry::Config { service_name: "adapter reg".into(), ..Default::default() };
         let telemetry = Telemetry::with_store(config, traces.clone()).unwrap();
         let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
-        let calls = Calls::new(
-            vec![Party::from(GATEWAY.parse::<Identity>().unwrap())],
-            offers,
-            telemetry.tracer("adapter"),
-            health,
-        );
+        let desk = Desk::new(vec![Party::from(GATEWAY.parse::<Identity>().unwrap())], offers);
+        let calls = Calls::new(desk, telemetry.tracer("adapter"), health);
         Ok(Self { folder, contract: compiled, calls, traces })
     }
 

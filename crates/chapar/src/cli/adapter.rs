@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use chapar_adapter::{Adapter, Config, Parts};
 use chapar_model::Clock;
 
-use super::serve::{self, LogArgs};
+use super::serve::{self, HangUps, LogArgs};
 use super::{Exit, Failure, Outcome, out};
 
 /// Serve an agency's database
 ///
-/// Checks every statement against contract and database, then serves until SIGINT or SIGTERM.
+/// Checks every statement against contract and database, then serves until SIGINT or SIGTERM. At SIGHUP the settings, the
+/// certificates, the contracts and the statements are read anew, and taken up if all of it is good.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar adapter --config adapter.toml --check")]
 pub(super) struct Args {
@@ -32,6 +33,7 @@ pub(super) async fn run(args: Args) -> Outcome {
         return Ok(Exit::Ok);
     }
     args.log.start()?;
+    let hang_ups = HangUps::listen()?;
     let stop = serve::stop()?;
     let telemetry = serve::telemetry(chapar_telemetry::Config {
         service_name: "adapter".to_owned(),
@@ -42,6 +44,12 @@ pub(super) async fn run(args: Args) -> Outcome {
     })?;
     let parts = Parts { clock: Clock::system(), telemetry: telemetry.clone() };
     let adapter = Adapter::bind(config, parts).await.map_err(Failure::finding)?;
+    let reload = adapter.reload();
+    hang_ups.each(move || {
+        let reload = reload.clone();
+        // What is wrong is in the log; what was in force stays.
+        async move { drop(reload.now().await) }
+    });
     let ended = adapter.run(stop).await;
     telemetry.shutdown().await;
     ended.map_err(Failure::finding)?;

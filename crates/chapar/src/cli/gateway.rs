@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chapar_gateway::{Config, Gateway, Parts};
 
-use super::serve::{self, LogArgs};
+use super::serve::{self, HangUps, LogArgs};
 use super::{Exit, Failure, Outcome, out};
 
 /// Serve the gateway
@@ -33,6 +33,7 @@ pub(super) async fn run(args: Args) -> Outcome {
         return Ok(Exit::Ok);
     }
     args.log.start()?;
+    let hang_ups = HangUps::listen()?;
     let telemetry = serve::telemetry(chapar_telemetry::Config {
         service_name: "gateway".to_owned(),
         otlp_endpoint: config.telemetry.otlp.clone(),
@@ -45,8 +46,11 @@ pub(super) async fn run(args: Args) -> Outcome {
     let gateway = Gateway::bind_on(config, parts, inherited).await.map_err(Failure::finding)?;
     tracing::info!(address = %gateway.local_addr(), admin = %gateway.admin_addr(), "serving");
     let reload = gateway.reload();
-    // What is wrong is in the log; what was in force stays.
-    serve::on_hang_up(move || drop(reload.now()))?;
+    hang_ups.each(move || {
+        let reload = reload.clone();
+        // What is wrong is in the log; what was in force stays.
+        async move { drop(tokio::task::spawn_blocking(move || reload.now()).await) }
+    });
     let stop = serve::stop_in_order(gateway.hurry())?;
     let ended = gateway.run(stop).await;
     telemetry.shutdown().await;

@@ -1,9 +1,9 @@
-//! What the serving commands share: logs, spans, and stopping by a signal.
+//! What the serving commands share: logs, spans, and stopping and reloading by a signal.
 
 use std::sync::Arc;
 
 use chapar_telemetry::{Telemetry, logs};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure};
@@ -78,15 +78,25 @@ pub(super) fn stop_in_order(hurry: CancellationToken) -> Result<CancellationToke
     Ok(stop)
 }
 
-/// Calls `reload` at each SIGHUP, where it may read files.
-pub(super) fn on_hang_up(reload: impl Fn() + Clone + Send + 'static) -> Result<(), Failure> {
-    let mut hang_up = signal(SignalKind::hangup()).map_err(|error| Failure::error(Exit::Finding, error))?;
-    tokio::spawn(async move {
-        while hang_up.recv().await.is_some() {
-            tokio::task::spawn_blocking(reload.clone()).await.ok();
-        }
-    });
-    Ok(())
+/// SIGHUPs from now on: one that comes while the server starts does not end it, but is taken up afterwards.
+pub(super) struct HangUps(Signal);
+
+impl HangUps {
+    pub(super) fn listen() -> Result<Self, Failure> {
+        signal(SignalKind::hangup()).map(Self).map_err(|error| Failure::error(Exit::Finding, error))
+    }
+
+    /// Calls `reload` at each, one after the other.
+    pub(super) fn each<F>(mut self, reload: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        tokio::spawn(async move {
+            while self.0.recv().await.is_some() {
+                reload().await;
+            }
+        });
+    }
 }
 
 /// [`stop_on_signal`] for a command.

@@ -13,7 +13,7 @@ use chapar_model::Identity;
 use chapar_registry::Registry;
 use chapar_transport::Peer;
 use chapar_transport::dial::{self, Link, Reading, Ticket};
-use chapar_transport::reverse::LEAVING as LEAVING_PATH;
+use chapar_transport::reverse;
 use chapar_transport::serve::Reversed;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Request, header};
@@ -135,7 +135,12 @@ impl Joined {
         let Reversed { io, peer, stop, place: _place } = reversed;
         let remote = peer.remote;
         let Some(identity) = admits(&self.known.load(), &peer) else {
-            return tracing::warn!(%remote, "a connection to serve on was turned away: the registry names no such adapter");
+            let identity = peer.identity.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+            let issuer = chapar_model::show_sha256(&peer.issuer_spki_sha256);
+            return tracing::warn!(
+                %remote, identity, issuer,
+                "a connection to serve on was turned away: the registry names no such adapter"
+            );
         };
         let name = remote.to_string().parse().unwrap_or_else(|_| Authority::from_static("adapter"));
         let starting = Link::start(io, name, &self.settings, Arc::default());
@@ -149,6 +154,7 @@ impl Joined {
         let member = Member { identity, peer, link: link.clone(), gone: gone.clone() };
         self.members.lock().push(member);
         self.change();
+        tokio::spawn(say(reverse::JOINED, link.watcher()));
         let mut driven = std::pin::pin!(driven);
         let ended = tokio::select! {
             ended = driven.as_mut() => Some(ended),
@@ -180,7 +186,7 @@ fn admits(known: &Known, peer: &Peer) -> Option<Identity> {
 /// it has taken on already. The adapter is told at once, so that it finds another gateway meanwhile.
 async fn at_leisure(link: &Link, stop: CancellationToken) {
     stop.cancelled().await;
-    tokio::spawn(say_leaving(link.watcher()));
+    tokio::spawn(say(reverse::LEAVING, link.watcher()));
     let end = Instant::now() + LEAVING;
     let mut idle = Instant::now();
     while Instant::now() < end && idle.elapsed() < IDLE {
@@ -191,11 +197,11 @@ async fn at_leisure(link: &Link, stop: CancellationToken) {
     }
 }
 
-async fn say_leaving(ticket: Ticket) {
+/// Says one of the words of a reverse connection. An adapter that does not hear it dials again when the connection ends.
+async fn say(word: &'static str, ticket: Ticket) {
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     let body = Full::new(Bytes::new());
-    // An adapter that does not hear it dials again when the connection ends.
-    ticket.send(PathAndQuery::from_static(LEAVING_PATH), head, body, Reading::AtOnce).await.ok();
+    ticket.send(PathAndQuery::from_static(word), head, body, Reading::AtOnce).await.ok();
 }

@@ -33,6 +33,11 @@ impl Endpoint {
         Ok(Self { authority, name, tls })
     }
 
+    /// The same place, with other TLS.
+    pub(crate) fn renewed(&self, tls: Arc<ClientConfig>) -> Self {
+        Self { authority: self.authority.clone(), name: self.name.clone(), tls }
+    }
+
     /// `HOST:PORT`.
     pub(crate) fn authority(&self) -> &Authority {
         &self.authority

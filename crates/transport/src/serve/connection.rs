@@ -31,14 +31,15 @@ const LONGEST_TURN: Duration = Duration::from_secs(5);
 
 /// Serves HTTP/2 on a connection whose peer is known; every request carries the peer in its extensions. Ends when the peer
 /// hangs up, when it misbehaves, and some time after `stop`, after [`Peer::leave`] and after the connection has grown old or
-/// idle: then the peer is told (GOAWAY) and calls that run may finish.
+/// idle: then the peer is told (GOAWAY) and calls that run may finish. Says why it ended, if not in order.
 pub async fn serve_connection<I, S, B>(
     io: I,
     peer: Arc<Peer>,
     service: S,
     settings: Arc<Settings>,
     stop: CancellationToken,
-) where
+) -> Option<String>
+where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
     S::Future: Send + 'static,
@@ -96,9 +97,10 @@ pub async fn serve_connection<I, S, B>(
         ends = ends.min(Instant::now() + grace);
         connection.as_mut().graceful_shutdown();
     };
-    if let Some(why) = why {
+    if let Some(why) = &why {
         tracing::debug!(%remote, why, "connection ended");
     }
+    why
 }
 
 /// Of what the peer has been told that its connection is to end.

@@ -236,7 +236,7 @@ impl Arrival {
         let reversed = stream.get_ref().1.alpn_protocol() == Some(REVERSE);
         match settings.reverse.as_ref().filter(|_| reversed) {
             Some(take) => take(Reversed { io: stream, peer, stop, place }),
-            None => Box::pin(serve_connection(stream, peer, service, settings, stop)).await,
+            None => drop(Box::pin(serve_connection(stream, peer, service, settings, stop)).await),
         }
     }
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chapar_transport::dial::{self, Link, Reading};
-use chapar_transport::reverse::{self, Dialler};
+use chapar_transport::reverse::{self, Dialler, Renewal};
 use chapar_transport::serve::{Reversed, Server, Settings};
 use chapar_transport::tls::{self, Expect};
 use http::uri::PathAndQuery;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::pki::{ADAPTER, GATEWAY, Pki, named};
@@ -63,8 +64,19 @@ async fn call(link: &Link, path: &'static str) -> Result<Bytes, String> {
 
 /// An adapter that answers each call with its path; ends with the guard.
 fn adapter(pki: &Pki, gateway: SocketAddr, connections: usize) -> (DropGuard, tokio::task::JoinHandle<()>) {
+    let (stop, task, _) = renewable(pki, gateway, connections);
+    (stop, task)
+}
+
+/// What an adapter shows, signed by the authority of `pki`.
+fn shown(pki: &Pki) -> Arc<rustls::ClientConfig> {
     let files = pki.issue("adapter", &named(&[ADAPTER]));
-    let tls = tls::client(&files, Expect::identities(vec![GATEWAY.parse().unwrap()])).unwrap();
+    tls::client(&files, Expect::identities(vec![GATEWAY.parse().unwrap()])).unwrap()
+}
+
+/// [`adapter`], with what renews its certificate.
+fn renewable(pki: &Pki, gateway: SocketAddr, connections: usize) -> (DropGuard, JoinHandle<()>, Renewal) {
+    let tls = shown(pki);
     let settings = reverse::Settings { connections, ..reverse::Settings::default() };
     let dialler = Dialler::new(&[gateway.to_string()], &tls, settings, Settings::default()).unwrap();
     let echo = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| async move {
@@ -74,9 +86,9 @@ fn adapter(pki: &Pki, gateway: SocketAddr, connections: usize) -> (DropGuard, to
         }
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(path))))
     });
-    let stop = CancellationToken::new();
+    let (stop, renewal) = (CancellationToken::new(), dialler.renewal());
     let task = tokio::spawn(dialler.run(echo, stop.clone()));
-    (stop.drop_guard(), task)
+    (stop.drop_guard(), task, renewal)
 }
 
 #[tokio::test]
@@ -127,6 +139,53 @@ async fn who_is_told_that_the_gateway_leaves_dials_anew_while_calls_on_the_old_c
     assert_eq!(call(&new, "/a").await.unwrap(), "/a");
     assert_eq!(running.await.unwrap().unwrap(), "/slow");
     assert_eq!(call(&old, "/b").await.unwrap(), "/b", "the old one is the gateway's to close");
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_on_a_new_connection_and_the_old_one_then_ends_after_its_calls() {
+    let pki = Pki::new();
+    let mut gateway = Gateway::start(&pki, free()).await;
+    let (_stop, _task, renewal) = renewable(&pki, gateway.address, 1);
+    let (old, driven) = gateway.link().await;
+    let running = tokio::spawn({
+        let old = old.clone();
+        async move { call(&old, "/slow").await }
+    });
+    while old.load() == 0 {
+        tokio::task::yield_now().await;
+    }
+
+    renewal.renew(&shown(&pki));
+
+    let (new, _driven) = gateway.link().await;
+    assert_eq!(call(&old, "/b").await.unwrap(), "/b", "as long as the new one is not in use");
+    call(&new, reverse::JOINED).await.unwrap();
+    assert_eq!(running.await.unwrap().unwrap(), "/slow");
+    tokio::time::timeout(Duration::from_secs(5), driven).await.expect("the adapter ends the old one").unwrap();
+    assert!(call(&old, "/b").await.is_err());
+    assert_eq!(call(&new, "/a").await.unwrap(), "/a");
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_that_the_gateway_does_not_take_leaves_the_old_connection_in_use() {
+    let pki = Pki::new();
+    let mut gateway = Gateway::start(&pki, free()).await;
+    let (_stop, _task, renewal) = renewable(&pki, gateway.address, 1);
+    let (old, _driven) = gateway.link().await;
+    call(&old, reverse::JOINED).await.unwrap();
+
+    let stranger = Pki::new();
+    let files = tls::Files { trust: pki.folder().join("ca.crt"), ..stranger.issue("adapter", &named(&[ADAPTER])) };
+    let strange = tls::client(&files, Expect::identities(vec![GATEWAY.parse().unwrap()])).unwrap();
+    renewal.renew(&strange);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    assert!(gateway.arrivals.try_recv().is_err(), "nobody else came in");
+    assert_eq!(call(&old, "/a").await.unwrap(), "/a");
+
+    renewal.renew(&shown(&pki));
+    let (new, _driven) = gateway.link().await;
+    assert_eq!(call(&new, "/a").await.unwrap(), "/a");
 }
 
 #[tokio::test]

@@ -1,0 +1,54 @@
+//! What the adapter says of its services by `grpc.health.v1`.
+
+use tokio::sync::Mutex;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+/// The services that there are, and whether they are served.
+pub(crate) struct Health {
+    reporter: HealthReporter,
+    said: Mutex<Said>,
+}
+
+#[derive(Default)]
+struct Said {
+    services: Vec<String>,
+    /// Nothing is served any more, whatever is loaded.
+    ended: bool,
+}
+
+impl Health {
+    pub(crate) fn new() -> Self {
+        Self { reporter: HealthReporter::new(), said: Mutex::default() }
+    }
+
+    /// What answers those who ask.
+    pub(crate) fn server(&self) -> HealthServer<HealthService> {
+        HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
+    }
+
+    /// These are served, and of those before no others.
+    pub(crate) async fn serves(&self, services: &[String]) {
+        let mut said = self.said.lock().await;
+        if said.ended {
+            return;
+        }
+        for gone in said.services.iter().filter(|service| !services.contains(service)) {
+            self.reporter.set_service_status(gone, ServingStatus::NotServing).await;
+        }
+        for service in services {
+            self.reporter.set_service_status(service, ServingStatus::Serving).await;
+        }
+        said.services = services.to_vec();
+    }
+
+    /// Nothing is served from now on.
+    pub(crate) async fn end(&self) {
+        let mut said = self.said.lock().await;
+        said.ended = true;
+        for service in &said.services {
+            self.reporter.set_service_status(service, ServingStatus::NotServing).await;
+        }
+    }
+}

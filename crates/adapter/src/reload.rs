@@ -1,0 +1,81 @@
+//! What changes while the adapter runs: `adapter.toml` and all that it names, read anew and checked as at a start, then put in force
+//! as one; files that are bad leave everything as it was.
+//!
+//! Left out: `dial`, `listen`, `connections` and `[telemetry]`, which are for a restart.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chapar_transport::reverse::Renewal;
+use chapar_transport::tls::{self, Expect, ServerTls};
+
+use crate::adapter::{Error, load};
+use crate::config::{Config, Way};
+use crate::health::Health;
+use crate::service::{Calls, Desk};
+
+/// Loads everything anew. Clones are the same handle.
+#[derive(Clone)]
+pub struct Reload(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) file: PathBuf,
+    pub(crate) way: Way,
+    pub(crate) tls: Certificates,
+    pub(crate) calls: Calls,
+    pub(crate) health: Arc<Health>,
+    /// Reloads are one after the other.
+    pub(crate) one_at_a_time: tokio::sync::Mutex<()>,
+}
+
+/// Where a new certificate goes.
+pub(crate) enum Certificates {
+    Dials(Renewal),
+    Listens(ServerTls),
+}
+
+impl Reload {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Reads the settings, certificates, contracts and statements, opens the databases anew and tries every statement. Calls that
+    /// run end as they began; with `dial` every connection is made anew. Tells in the log what came of it.
+    ///
+    /// # Errors
+    /// As [`crate::Adapter::bind`]; everything is then as it was.
+    pub async fn now(&self) -> Result<(), Error> {
+        let parts = &self.0;
+        let _alone = parts.one_at_a_time.lock().await;
+        let reading = Arc::clone(parts);
+        let read = tokio::task::spawn_blocking(move || reading.read()).await;
+        let reloaded = read.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()));
+        match &reloaded {
+            Ok(services) => {
+                parts.health.serves(services).await;
+                tracing::info!(services = services.join(", "), "reloaded");
+            }
+            Err(error) => tracing::error!(%error, "not reloaded; what was in force stays"),
+        }
+        reloaded.map(drop)
+    }
+}
+
+impl Parts {
+    /// Puts what the files say in force. The services that are now answered.
+    fn read(&self) -> Result<Vec<String>, Error> {
+        let config = Config::load(&self.file)?;
+        let (services, offers) = load(&config)?;
+        match &self.tls {
+            Certificates::Dials(renewal) => {
+                renewal.renew(&*tls::client(&config.identity, Expect::Parties(config.gateways.clone()))?);
+            }
+            Certificates::Listens(tls) => tls.reload(&config.identity)?,
+        }
+        self.calls.replace(Desk::new(config.gateways, offers));
+        if config.way != self.way {
+            tracing::warn!("`dial`, `listen` and `connections` have changed, and are taken up at a restart only");
+        }
+        Ok(services)
+    }
+}

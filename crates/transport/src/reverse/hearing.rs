@@ -1,0 +1,43 @@
+//! Hears what a gateway says of a connection, beside the calls that it makes there.
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::LEAVING;
+
+/// What has been said on one connection so far. Clones hear the same.
+#[derive(Clone, Default)]
+pub(super) struct Heard {
+    /// The gateway has taken the connection: it has asked something.
+    pub(super) joined: CancellationToken,
+    /// It will let go of it soon.
+    pub(super) leaving: CancellationToken,
+}
+
+/// A service that hears before it answers.
+pub(super) struct Hearing<S> {
+    pub(super) service: S,
+    pub(super) here: Heard,
+    /// Of all connections.
+    pub(super) anywhere: watch::Sender<bool>,
+}
+
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Hearing<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.here.joined.cancel();
+        if request.uri().path() == LEAVING {
+            self.here.leaving.cancel();
+        }
+        if !*self.anywhere.borrow() {
+            self.anywhere.send_replace(true);
+        }
+        self.service.call(request)
+    }
+}

@@ -1,0 +1,194 @@
+//! One connection to a gateway, and those that follow it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chapar_model::Clock;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use rustls::ClientConfig;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::hearing::{Heard, Hearing};
+use super::{PROTOCOL, Settings};
+use crate::dial::chance;
+use crate::dial::connect::Endpoint;
+use crate::peer::Peer;
+use crate::serve::{self, serve_connection};
+
+/// A connection that lasted as long was a good one: the next pause is the first again.
+const GOOD: Duration = Duration::from_secs(5);
+/// What a gateway means that closes a connection without a word: it says no more than that to whom it does not know.
+const NOT_TAKEN: &str = "it closed the connection at once: its registry names no adapter with the identity and the issuer of \
+                         this certificate, or it is stopping";
+/// By this rustls reports what the other side holds against a certificate (RFC 8446 §6.2).
+const ALERT: &str = "received fatal alert";
+
+/// Where one connection goes, and what it shares with the others.
+pub(super) struct Line<'a> {
+    pub(super) gateway: &'a Endpoint,
+    pub(super) settings: &'a Settings,
+    pub(super) serving: &'a Arc<serve::Settings>,
+    pub(super) tls: watch::Receiver<Arc<ClientConfig>>,
+    pub(super) heard: &'a watch::Sender<bool>,
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl Line<'_> {
+    /// Connects, serves, and comes back, until the stop.
+    pub(super) async fn keep<S, B>(mut self, service: &S, serving: &TaskTracker, cut: &CancellationToken)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mut pauses = Pauses::default();
+        // Ends the connection of an earlier certificate, which serves until its successor is taken.
+        let mut old: Option<CancellationToken> = None;
+        while !self.stop.is_cancelled() {
+            let began = Instant::now();
+            let (heard, end) = (Heard::default(), self.stop.child_token());
+            let hearing = Hearing { service: service.clone(), here: heard.clone(), anywhere: self.heard.clone() };
+            let mut good = false;
+            match self.stop.clone().run_until_cancelled(self.open(hearing, end.clone())).await {
+                None => return,
+                Some(Ok(connection)) => {
+                    let cut = cut.clone();
+                    let connection = serving.spawn(async move { cut.run_until_cancelled(connection).await.flatten() });
+                    match self.attend(connection, &heard, &mut old).await {
+                        Next::Ended(why) if !heard.joined.is_cancelled() && !self.stop.is_cancelled() => {
+                            let alert = why.filter(|why| why.contains(ALERT));
+                            let (gateway, problem) = (self.gateway.authority(), alert.as_deref().unwrap_or(NOT_TAKEN));
+                            tracing::warn!(%gateway, problem, "the gateway did not take this adapter");
+                        }
+                        Next::Ended(_) => good = began.elapsed() >= GOOD,
+                        Next::Leaving => good = true,
+                        Next::Renewed => {
+                            good = true;
+                            match heard.joined.is_cancelled() {
+                                true => old = Some(end),
+                                false => end.cancel(),
+                            }
+                        }
+                    }
+                }
+                Some(Err(problem)) => self.failed(&problem, pauses.failures),
+            }
+            let pause = pauses.next(self.settings, good);
+            self.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        }
+    }
+
+    /// Waits for the reason to make another connection.
+    async fn attend(
+        &mut self,
+        mut connection: tokio::task::JoinHandle<Option<String>>,
+        heard: &Heard,
+        old: &mut Option<CancellationToken>,
+    ) -> Next {
+        let mut joined = false;
+        loop {
+            tokio::select! {
+                ended = &mut connection => return Next::Ended(ended.unwrap_or_default()),
+                () = heard.joined.cancelled(), if !joined => {
+                    joined = true;
+                    tracing::info!(gateway = %self.gateway.authority(), "joined the gateway");
+                    if let Some(old) = old.take() {
+                        old.cancel();
+                    }
+                }
+                () = heard.leaving.cancelled() => return Next::Leaving,
+                Ok(()) = self.tls.changed() => return Next::Renewed,
+            }
+        }
+    }
+
+    fn failed(&self, problem: &str, before: u32) {
+        let gateway = self.gateway.authority();
+        // A gateway that is being started is no news.
+        match before < 3 {
+            true => tracing::info!(%gateway, problem, "cannot join the gateway yet"),
+            false => tracing::warn!(%gateway, problem, "cannot join the gateway"),
+        }
+    }
+
+    /// Connects; what comes back serves until the connection ends, and says why it did, if not in order.
+    async fn open<S, B>(
+        &mut self,
+        service: S,
+        end: CancellationToken,
+    ) -> Result<impl Future<Output = Option<String>> + Send + 'static, String>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let tls = Arc::clone(&self.tls.borrow_and_update());
+        let gateway = self.gateway.renewed(tls);
+        let opening = tokio::time::timeout(self.settings.connect, gateway.open(PROTOCOL));
+        let io = opening.await.map_err(|_| "timed out".to_owned())??;
+        let peer = peer(&io, &self.serving.clock).ok_or("the gateway's certificate cannot be read")?;
+        Ok(serve_connection(io, Arc::new(peer), service, Arc::clone(self.serving), end))
+    }
+}
+
+/// Why another connection is to be made.
+enum Next {
+    /// This one has ended, in order or for the reason given.
+    Ended(Option<String>),
+    /// The gateway will let go of it.
+    Leaving,
+    /// There is another certificate to show, or another gateway to expect.
+    Renewed,
+}
+
+fn peer(io: &tokio_rustls::client::TlsStream<tokio::net::TcpStream>, clock: &Clock) -> Option<Peer> {
+    let (stream, session) = io.get_ref();
+    Peer::dialled(session.peer_certificates()?.first()?, clock, stream.peer_addr().ok()?)
+}
+
+/// The pauses between connections.
+#[derive(Default)]
+struct Pauses {
+    failures: u32,
+}
+
+impl Pauses {
+    /// After a connection that was good, or one that was not or never came to be.
+    fn next(&mut self, settings: &Settings, good: bool) -> Duration {
+        if good {
+            self.failures = 0;
+        }
+        let doubled = settings.back_off.saturating_mul(1 << self.failures.min(16));
+        self.failures = self.failures.saturating_add(1);
+        doubled.min(settings.back_off_most).mul_f64(chance::half_to_one())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_a_good_connection_ends_them() {
+        let settings = Settings::default();
+        let mut pauses = Pauses::default();
+        let first = pauses.next(&settings, false);
+        assert!(first <= settings.back_off && first >= settings.back_off / 2);
+        let later: Vec<_> = (0..20).map(|_| pauses.next(&settings, false)).collect();
+        assert!(later[2] >= settings.back_off * 4, "{later:?}");
+        assert!(later[19] >= settings.back_off_most / 2 && later[19] <= settings.back_off_most, "{later:?}");
+        assert!(later[15] != later[16] && later[16] != later[17], "each by chance: {later:?}");
+        assert!(pauses.next(&settings, true) <= settings.back_off);
+    }
+}

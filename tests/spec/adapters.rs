@@ -1,0 +1,71 @@
+//! `chapar adapter` while it runs: it says whether a gateway took it, and takes up changed files when it is told to hang up.
+
+use chapar_tests::people::ZAHRA;
+use chapar_tests::{AdapterProcess, Bus, Certificate};
+
+const STATEMENT: &str = "agency/civil/v1/CivilRegistry/GetPerson.sql";
+const JOINED: &str = "joined the gateway";
+
+/// A bus with an adapter on both its connections.
+async fn joined() -> (Bus, AdapterProcess) {
+    let bus = Bus::builder().joining().start().await;
+    let mut adapter = AdapterProcess::start(&bus, "pki/adapter");
+    adapter.logs(JOINED, 2).await;
+    (bus, adapter)
+}
+
+fn rewrite(bus: &Bus, change: impl Fn(String) -> String) {
+    let file = bus.folder().join(STATEMENT);
+    std::fs::write(&file, change(std::fs::read_to_string(&file).unwrap())).unwrap();
+}
+
+async fn given_name(bus: &Bus) -> String {
+    let person = bus.welfare().await.get_person(ZAHRA).send().await.unwrap();
+    person.json()["givenName"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_changed_statement_and_a_renewed_certificate_are_taken_up_at_a_hang_up() {
+    let (bus, mut adapter) = joined().await;
+    let before = given_name(&bus).await;
+
+    rewrite(&bus, |text| text.replace("given_name,", "'X' || given_name AS given_name,"));
+    bus.issue(&Certificate::of("gov/civil-registry/adapter"), "adapter");
+    adapter.hang_up();
+
+    adapter.logs("reloaded", 1).await;
+    adapter.logs(JOINED, 4).await;
+    assert_eq!(given_name(&bus).await, format!("X{before}"));
+}
+
+#[tokio::test]
+async fn files_that_are_bad_at_a_hang_up_are_told_and_change_nothing() {
+    let (bus, mut adapter) = joined().await;
+    let before = given_name(&bus).await;
+
+    rewrite(&bus, |text| text.replace("given_name,", "no_such_column AS given_name,"));
+    bus.issue(&Certificate::of("gov/civil-registry/adapter").signed_by_a_stranger(), "adapter");
+    adapter.hang_up();
+
+    adapter.logs("not reloaded; what was in force stays", 1).await;
+    assert!(adapter.log().contains("GetPerson.sql"), "the file at fault is named: {}", adapter.log());
+    assert_eq!(given_name(&bus).await, before);
+    assert_eq!(adapter.log().matches(JOINED).count(), 2, "the connections are the same");
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_gateway_refuses_is_a_warning_with_its_reason_and_never_a_joining() {
+    let bus = Bus::builder().joining().start().await;
+    bus.issue(&Certificate::of("gov/welfare/benefits"), "agency");
+    bus.issue(&Certificate::of("gov/civil-registry/adapter").signed_by_a_stranger(), "stranger");
+
+    let reasons =
+        [("pki/agency", "its registry names no adapter"), ("pki/stranger", "received fatal alert: UnknownCA")];
+    for (name, reason) in reasons {
+        let mut adapter = AdapterProcess::start(&bus, name);
+        adapter.logs(reason, 1).await;
+        let log = adapter.log();
+        assert!(log.lines().any(|line| line.contains("WARN") && line.contains(reason)), "{log}");
+        assert!(!log.contains(JOINED), "{log}");
+    }
+}
