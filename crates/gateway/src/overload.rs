@@ -206,8 +206,13 @@ impl Gate {
     fn look(&mut self, lay: Duration, now: Instant) {
         if now >= self.window.ends {
             let last = std::mem::replace(&mut self.window, Window::starting(now));
-            self.is_standing = last.late > 0 || last.calls >= ENOUGH && last.least > TARGET;
-            self.forget();
+            // Windows without a call: a queue that was has drained.
+            let empty = now.duration_since(last.ends).as_millis() / WINDOW.as_millis();
+            let stands = last.late > 0 || last.least > TARGET;
+            self.is_standing = empty == 0 && last.calls >= ENOUGH && stands;
+            for _ in 0..=empty.min(u32::BITS.into()) {
+                self.forget();
+            }
         }
         self.window.calls += 1;
         self.window.least = self.window.least.min(lay);

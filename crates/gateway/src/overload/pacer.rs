@@ -10,6 +10,8 @@ const BUSY: Duration = Duration::from_micros(700);
 const PACES: (f64, f64) = (1.0, 2_000.0);
 /// Fewer calls in a tick tell nothing.
 const ENOUGH: u32 = 8;
+/// After so long without a tick that tells anything the pace is over: what it was set against is no more.
+const CALM: Duration = Duration::from_millis(200);
 
 /// At what rate calls of callers that have far more than their share are let in.
 pub(super) struct Pacer {
@@ -18,6 +20,8 @@ pub(super) struct Pacer {
     saved: f64,
     since: Instant,
     ends: Instant,
+    /// When a tick last told something.
+    told: Instant,
     passed: u32,
     calls: u32,
     lay: Duration,
@@ -25,7 +29,16 @@ pub(super) struct Pacer {
 
 impl Pacer {
     pub(super) fn new(now: Instant) -> Self {
-        Self { pace: None, saved: 0.0, since: now, ends: now + TICK, passed: 0, calls: 0, lay: Duration::ZERO }
+        Self {
+            pace: None,
+            saved: 0.0,
+            since: now,
+            ends: now + TICK,
+            told: now,
+            passed: 0,
+            calls: 0,
+            lay: Duration::ZERO,
+        }
     }
 
     /// A call has come, after lying for `lay`, of whomever it is.
@@ -33,6 +46,10 @@ impl Pacer {
         if now >= self.ends {
             if self.calls >= ENOUGH {
                 self.judge(now);
+                self.told = self.ends;
+            }
+            if now.saturating_duration_since(self.told) > CALM {
+                self.pace = None;
             }
             (self.ends, self.passed, self.calls, self.lay) = (now + TICK, 0, 0, Duration::ZERO);
         }
@@ -45,7 +62,7 @@ impl Pacer {
         self.pace = match self.pace {
             None if is_busy => {
                 (self.saved, self.since) = (0.0, now);
-                Some(f64::from(self.passed) * 0.7)
+                Some((f64::from(self.passed) * 0.7).max(PACES.0))
             }
             None => None,
             Some(pace) if is_busy => Some((pace.min(f64::from(self.passed)) * 0.95).max(PACES.0)),

@@ -100,6 +100,33 @@ impl Thread {
 }
 
 #[test]
+fn once_a_flood_is_over_its_caller_is_let_in_however_slow_the_machine_is() {
+    let (bank, police) = (caller("bank"), caller("police"));
+    let mut thread = Thread::new();
+    let slow = Some(20 * 1000 * US);
+    for _ in 0..20 {
+        for caller in std::iter::repeat_n(&bank, 20).chain([&police]) {
+            thread.ask(caller.clone(), slow, 0);
+        }
+        thread.now += Duration::from_millis(10);
+    }
+    assert!(thread.refused(&bank) > 100, "there was a flood: {}", thread.refused(&bank));
+
+    // A call now and then, each of which lay there for long: no queue, but a machine that is busy with other things.
+    thread.forget();
+    thread.held.clear();
+    thread.now += Duration::from_secs(1);
+    for _ in 0..50 {
+        for caller in [&bank, &bank, &police] {
+            thread.ask(caller.clone(), slow, 0);
+        }
+        thread.now += Duration::from_millis(60);
+    }
+    assert_eq!((thread.refused(&bank), thread.refused(&police)), (0, 0));
+    assert!(thread.held.is_empty(), "nor is it held back");
+}
+
+#[test]
 fn a_thread_that_keeps_up_refuses_no_one_whatever_the_bursts() {
     let mut thread = Thread::new();
     for _ in 0..5 {
