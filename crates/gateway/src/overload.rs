@@ -28,10 +28,14 @@ use pacer::Pacer;
 const WINDOW: Duration = Duration::from_millis(100);
 /// Fewer calls in a window tell nothing.
 const ENOUGH: u32 = 8;
-/// While there is a queue: the longest that a call may lie there whose caller has had its share.
-const TARGET: Duration = Duration::from_millis(5);
+/// A queue of this length that lasts for a window is one that does not drain: a tenth of the window (RFC 8289 §4.4). Then it is also
+/// the longest that a call may lie there whose caller has had its share.
+const TARGET: Duration = Duration::from_millis(10);
 /// The same for any other caller.
-const LIMIT: Duration = Duration::from_millis(15);
+const LIMIT: Duration = Duration::from_millis(30);
+/// Calls of less time than this tell nothing: a thread that the system held up finds all that came meanwhile at once, and that
+/// is no queue.
+const SPAN: Duration = Duration::from_millis(50);
 
 /// How often a paced call asks again, and how long it waits in between, give or take a third.
 const HOLDS: u32 = 3;
@@ -158,6 +162,9 @@ struct Gate {
 
 struct Window {
     ends: Instant,
+    /// When its first and its last call were looked at.
+    first: Instant,
+    last: Instant,
     calls: u32,
     /// Calls that lay there too long.
     late: u32,
@@ -208,12 +215,13 @@ impl Gate {
             let last = std::mem::replace(&mut self.window, Window::starting(now));
             // Windows without a call: a queue that was has drained.
             let empty = now.duration_since(last.ends).as_millis() / WINDOW.as_millis();
-            let stands = last.late > 0 || last.least > TARGET;
-            self.is_standing = empty == 0 && last.calls >= ENOUGH && stands;
+            let lasted = last.calls >= ENOUGH && last.last.duration_since(last.first) >= SPAN;
+            self.is_standing = empty == 0 && lasted && (last.late > 0 || last.least > TARGET);
             for _ in 0..=empty.min(u32::BITS.into()) {
                 self.forget();
             }
         }
+        self.window.last = now;
         self.window.calls += 1;
         self.window.least = self.window.least.min(lay);
     }
@@ -255,7 +263,7 @@ impl Gate {
 
 impl Window {
     fn starting(now: Instant) -> Self {
-        Self { ends: now + WINDOW, calls: 0, late: 0, least: Duration::MAX }
+        Self { ends: now + WINDOW, first: now, last: now, calls: 0, late: 0, least: Duration::MAX }
     }
 }
 

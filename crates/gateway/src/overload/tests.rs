@@ -100,6 +100,21 @@ impl Thread {
 }
 
 #[test]
+fn a_thread_that_the_system_holds_up_again_and_again_refuses_no_one() {
+    let (bank, police) = (caller("bank"), caller("police"));
+    let mut thread = Thread::new();
+    // Each time it finds what came in the 120 ms before.
+    for _ in 0..20 {
+        thread.now += Duration::from_millis(120);
+        for number in 0..40 {
+            let caller = if number % 2 == 0 { &bank } else { &police };
+            thread.ask(caller.clone(), Some(Duration::from_millis(118) - number * Duration::from_millis(2)), 0);
+        }
+    }
+    assert_eq!((thread.refused(&bank), thread.refused(&police)), (0, 0));
+}
+
+#[test]
 fn once_a_flood_is_over_its_caller_is_let_in_however_slow_the_machine_is() {
     let (bank, police) = (caller("bank"), caller("police"));
     let mut thread = Thread::new();
