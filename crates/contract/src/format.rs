@@ -121,12 +121,24 @@ fn jalali(text: &str) -> bool {
         (text.len() == width && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u16>().ok()).flatten()
     };
     match (number(year, 4), number(month, 2), number(day, 2)) {
-        (Some(year @ 1200..=1599), Some(month), Some(day)) => {
+        (Some(year), Some(month), Some(day)) => {
             let (Ok(month), Ok(day)) = (u8::try_from(month), u8::try_from(day)) else { return false };
-            Date::try_new_persian(i32::from(year), month, day).is_ok()
+            gregorian_of_jalali(i32::from(year), month, day).is_some()
         }
         _ => false,
     }
+}
+
+/// Years that a date of our time can only have in the Jalali calendar.
+const JALALI_YEARS: std::ops::RangeInclusive<i32> = 1200..=1599;
+
+/// The Gregorian day, `YYYY-MM-DD`, of one that was most likely meant in the Jalali calendar, by its year 1200 to 1599. Nothing for
+/// other years, and for a day that the Jalali calendar does not have.
+pub fn gregorian_of_jalali(year: i32, month: u8, day: u8) -> Option<String> {
+    let jalali = JALALI_YEARS.contains(&year).then(|| Date::try_new_persian(year, month, day).ok()).flatten()?;
+    let gregorian = jalali.to_calendar(icu_calendar::Gregorian);
+    let (year, month, day) = (gregorian.era_year().year, gregorian.month().ordinal, gregorian.day_of_month().0);
+    Some(format!("{year:04}-{month:02}-{day:02}"))
 }
 
 #[cfg(test)]
@@ -251,6 +263,7 @@ mod tests {
             let jalali = Date::try_new_persian(year, month, day).unwrap();
             let expected = Date::try_new_gregorian(gregorian, m, d).unwrap();
             assert_eq!(jalali.to_calendar(icu_calendar::Gregorian), expected, "{year}/{month}/{day}");
+            assert_eq!(gregorian_of_jalali(year, month, day), Some(format!("{gregorian}-{m:02}-{d:02}")));
         }
         let leap =
             [1370, 1375, 1379, 1383, 1387, 1391, 1395, 1399, 1403, 1408, 1412, 1416, 1420, 1424, 1428, 1432, 1436];

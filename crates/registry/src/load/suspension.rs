@@ -82,6 +82,6 @@ impl Draft<'_> {
         if moment.is_none() {
             self.malformed(source, written.span(), "this must be a moment, e.g. 2026-11-24T10:00:00+03:30");
         }
-        moment
+        self.is_of_our_calendar(source, written).then_some(moment).flatten()
     }
 }

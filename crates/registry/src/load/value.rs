@@ -144,15 +144,32 @@ impl Draft<'_> {
         if day.is_none() {
             self.malformed(source, written.span(), "this must be a day, e.g. 2026-11-01, without a time");
         }
-        day
+        self.is_of_our_calendar(source, written).then_some(day).flatten()
+    }
+
+    /// Whether a date is not one of the Jalali calendar, which is a finding: as a Gregorian one it would be 621 years ago.
+    pub(super) fn is_of_our_calendar(&mut self, source: &Arc<Source>, written: &Spanned<Datetime>) -> bool {
+        let Some(date) = written.get_ref().date else { return true };
+        let gregorian = chapar_contract::gregorian_of_jalali(date.year.into(), date.month, date.day);
+        if let Some(gregorian) = &gregorian {
+            let text =
+                format!("this looks like a day of the Jalali calendar; a registry has Gregorian days: {gregorian}");
+            self.malformed(source, written.span(), text);
+        }
+        gregorian.is_none()
     }
 
     pub(super) fn validity(&mut self, source: &Arc<Source>, valid: &Spanned<Valid>) -> Option<Validity> {
         let from = self.day(source, &valid.get_ref().from);
         let until = self.day(source, &valid.get_ref().until);
-        let valid_days = Validity::new(from?, until?);
+        let (from, until) = (from?, until?);
+        let valid_days = Validity::new(from, until);
         if valid_days.is_none() {
-            self.malformed(source, valid.span(), "`until` is before `from`");
+            let message = match from <= until {
+                true => "the calendar ends with 9999-12-31: `until` is at most 9999-12-30",
+                false => "`until` is before `from`",
+            };
+            self.malformed(source, valid.span(), message);
         }
         valid_days
     }
