@@ -1,6 +1,6 @@
 //! Spans of a call, without a thread-local context: a span is a value that its owner passes on, and it ends when dropped.
 
-use chapar_model::{MethodPath, Reason};
+use chapar_model::{Code, MethodPath, Reason};
 use opentelemetry::trace::{Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _};
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::SdkTracer;
@@ -87,11 +87,12 @@ impl Tracer {
         let context = match origin {
             // A part of a call that was not chosen in this process: no one will see it, and the call's own ids are as good.
             Origin::Child(parent) if !parent.is_sampled() && !parent.is_remote() => {
-                return Span(Seen::Never(parent.clone()));
+                return Span { seen: Seen::Never(parent.clone()), answers: false };
             }
             Origin::Child(parent) => Context::new().with_remote_span_context(parent.clone()),
             Origin::Root | Origin::Linked(_) => Context::new(),
         };
+        let answers = kind == SpanKind::Server;
         let mut span = self.0.build_with_context(SpanBuilder::from_name(name).with_kind(kind), &context);
         if span.is_recording() {
             span.set_attributes(known.iter().map(|(name, value)| KeyValue::new(*name, *value)));
@@ -99,13 +100,17 @@ impl Tracer {
                 span.add_link(caller.clone(), Vec::new());
             }
         }
-        Span(Seen::Perhaps(Box::new(span)))
+        Span { seen: Seen::Perhaps(Box::new(span)), answers }
     }
 }
 
 /// A running span. It ends when dropped, with whatever outcome was set until then.
 #[derive(Debug)]
-pub struct Span(Seen);
+pub struct Span {
+    seen: Seen,
+    /// Of kind `SERVER`.
+    answers: bool,
+}
 
 #[derive(Debug)]
 enum Seen {
@@ -118,7 +123,7 @@ enum Seen {
 impl Span {
     /// The ids to hand on: as a parent in this process, or over the wire by [`crate::propagate::inject`].
     pub fn context(&self) -> &SpanContext {
-        match &self.0 {
+        match &self.seen {
             Seen::Perhaps(span) => span.span_context(),
             Seen::Never(context) => context,
         }
@@ -126,7 +131,7 @@ impl Span {
 
     /// Whether anyone will see it; dear attributes can be left out if not.
     pub fn is_recording(&self) -> bool {
-        matches!(&self.0, Seen::Perhaps(span) if span.is_recording())
+        matches!(&self.seen, Seen::Perhaps(span) if span.is_recording())
     }
 
     /// Sets an attribute. `name` is a constant of [`crate::names`]; the value an id, a count or a word of a catalogue, never
@@ -144,19 +149,22 @@ impl Span {
         self.end_with(Status::Ok);
     }
 
-    /// The call was refused. The status is an error in every case, so that refusals stand out in a list of traces.
+    /// The call was refused. Whether that is an error is as OpenTelemetry's conventions for gRPC have it: to whoever calls, always;
+    /// to whoever answers, only where the fault may be its own. A record that is not there is no error of the server's.
     pub fn refused(&mut self, reason: Reason) {
         self.set(names::OUTCOME, reason.as_str());
-        self.set(names::ERROR_TYPE, reason.as_str());
         self.set(names::RPC_STATUS, names::code(reason.code()));
-        self.end_with(Status::error(reason.as_str()));
+        if !self.answers || is_servers_own(reason.code()) {
+            self.set(names::ERROR_TYPE, reason.as_str());
+            self.end_with(Status::error(reason.as_str()));
+        }
     }
 
     /// Ends it now; the same as dropping it.
     pub fn end(self) {}
 
     fn recording(&mut self) -> Option<&mut opentelemetry_sdk::trace::Span> {
-        match &mut self.0 {
+        match &mut self.seen {
             Seen::Perhaps(span) if span.is_recording() => Some(span),
             _ => None,
         }
@@ -181,4 +189,17 @@ impl Span {
             span.set_status(status);
         }
     }
+}
+
+/// The codes that are errors of a server (OpenTelemetry semantic conventions 1.45, gRPC, "Server").
+fn is_servers_own(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
 }

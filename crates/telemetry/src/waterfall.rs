@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{SpanRecord, Trace};
+use crate::{SpanRecord, Trace, names};
 
 /// Draws one trace. See [`render_all`].
 pub fn render(trace: &Trace, width: usize) -> String {
@@ -26,7 +26,9 @@ pub fn render_all(traces: &[Trace], width: usize) -> String {
     for row in &rows {
         let span = row.span;
         let offset = span.start_unix_us.saturating_sub(start);
-        let failed = if span.status == "error" { " !" } else { "" };
+        // What was refused stands out, whether or not it is an error of whoever answered.
+        let failed =
+            if span.attributes.get(names::OUTCOME).is_some_and(|outcome| outcome != names::OK) { " !" } else { "" };
         // Writing to a String does not fail.
         let _ = writeln!(
             text,
@@ -92,6 +94,7 @@ mod tests {
     use super::*;
 
     fn span(id: &str, parent: Option<&str>, service: &str, start_unix_us: u64, duration_us: u64) -> SpanRecord {
+        let outcome = if id == "c" { "NOT_GRANTED" } else { names::OK };
         SpanRecord {
             span_id: id.to_owned(),
             parent: parent.map(str::to_owned),
@@ -100,8 +103,8 @@ mod tests {
             kind: "internal",
             start_unix_us,
             duration_us,
-            attributes: BTreeMap::new(),
-            status: if id == "c" { "error" } else { "ok" },
+            attributes: BTreeMap::from([(names::OUTCOME.to_owned(), outcome.into())]),
+            status: "unset",
             links: Vec::new(),
         }
     }

@@ -215,9 +215,35 @@ fn a_callers_trace_is_linked_and_neither_joined_nor_trusted_for_sampling() {
     assert_ne!(trace.trace_id, "0af7651916cd43dd8448eb211c80319c");
     let span = &trace.spans[0];
     assert_eq!(span.links, ["0af7651916cd43dd8448eb211c80319c"]);
-    assert_eq!((span.parent.as_ref(), span.status), (None, "error"));
+    assert_eq!(span.parent.as_ref(), None);
     assert_eq!(span.attributes[names::OUTCOME], "NOT_GRANTED");
     assert_eq!(span.attributes[names::RPC_STATUS], "PERMISSION_DENIED");
+}
+
+#[test]
+fn a_refusal_is_an_error_to_whoever_called_and_to_whoever_answered_only_if_the_fault_may_be_its_own() {
+    let telemetry = Telemetry::new(config("gateway", None)).unwrap();
+    let tracer = telemetry.tracer("gateway");
+    let own = [Reason::SourceDown, Reason::SourceTimeout, Reason::ValueUnreadable, Reason::SourceRefused];
+    let callers = [Reason::RecordNotFound, Reason::NotGranted, Reason::FieldInvalid, Reason::RateLimited];
+    for (reasons, answering) in [(own, "error"), (callers, "unset")] {
+        for reason in reasons {
+            let mut answers = tracer.server(&method(), Origin::Root);
+            let mut calls = tracer.client(&method(), Origin::child(Some(answers.context())));
+            calls.refused(reason);
+            calls.end();
+            answers.refused(reason);
+            answers.end();
+
+            let trace = telemetry.traces().recent(1).remove(0);
+            for span in &trace.spans {
+                let wanted = if span.kind == "server" { answering } else { "error" };
+                assert_eq!(span.status, wanted, "{reason:?}, {}", span.kind);
+                assert_eq!(span.attributes.contains_key(names::ERROR_TYPE), wanted == "error", "{reason:?}");
+            }
+            assert_eq!(trace.spans.len(), 2);
+        }
+    }
 }
 
 #[test]
