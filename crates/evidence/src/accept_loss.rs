@@ -9,17 +9,14 @@ use std::sync::Arc;
 
 use chapar_model::{CallId, Clock};
 use chapar_tlog::Checkpoint;
-use parking_lot::Mutex;
 
 use crate::RECORD_VERSION;
 use crate::config::{Config, Error};
 use crate::disk::{Disk, OsDisk};
 use crate::draft::Draft;
 use crate::keys::{self, PeriodKey};
-use crate::publisher::Publisher;
 use crate::record::pb::Kind;
 use crate::recover::{self, Hold};
-use crate::state::Shared;
 use crate::writer::Writer;
 
 /// The outcome of an entry that stands for a lost one.
@@ -58,30 +55,10 @@ pub fn accept_loss(config: &Config, clock: &Clock, who: &str, why: &str) -> Resu
     let found = recovered.state.tiles.size;
     let sizes = [recovered.signed.as_ref(), recovered.published.as_ref()];
     let signed = sizes.into_iter().flatten().map(|checkpoint: &Checkpoint| checkpoint.size).max();
-    let shared = Arc::new(Shared::new(recovered.state, recovered.latest_ms));
-    let publisher = Arc::new(Mutex::new(Publisher {
-        disk: Arc::clone(&disk),
-        log: config.path.clone(),
-        state: config.state.clone(),
-        origin: config.origin.clone(),
-        key,
-        shared: Arc::clone(&shared),
-        lock: Some(Arc::clone(&recovered.lock)),
-        completed: Vec::new(),
-        last: None,
-    }));
-    let mut writer = Writer {
-        disk,
-        log: config.path.clone(),
-        segment: recovered.segment,
-        folder: recovered.folder,
-        shared: Arc::clone(&shared),
-        publisher: Arc::clone(&publisher),
-        lock: recovered.lock,
-    };
+    let mut writer = Writer::new(config, disk, key, recovered);
     // One more than was signed: a size that was signed gets no second root.
     let until = signed.map_or(found + 1, |signed| signed.max(found) + 1);
-    let now = shared.time_ms(clock.now().as_millisecond().unsigned_abs());
+    let now = writer.shared.time_ms(clock.now().as_millisecond().unsigned_abs());
     let mut next = found;
     while next < until {
         let count = (until - next).min(AT_ONCE);
@@ -103,6 +80,6 @@ pub fn accept_loss(config: &Config, clock: &Clock, who: &str, why: &str) -> Resu
         writer.write_now(entries.collect())?;
         next += count;
     }
-    publisher.lock().close()?;
+    writer.publisher.lock().close()?;
     Ok(Loss { found, signed, written: until - found })
 }

@@ -75,7 +75,7 @@ impl Log {
         let key = keys::signing_key(&config)?;
         let period = PeriodKey::read(&config.period_key)?;
         let verifier = key.verifier().clone();
-        let recovered = recover::open(&disk, &config, &verifier, Hold::ToState)?;
+        let mut recovered = recover::open(&disk, &config, &verifier, Hold::ToState)?;
         // From its first moment on a log is held to its state file, and a file that was put back from an older copy is brought up to what
         // others were shown.
         let empty = Checkpoint { origin: config.origin.clone(), size: 0, root: EMPTY_ROOT };
@@ -84,28 +84,10 @@ impl Log {
             last_signed::write(&*disk, &config.state, &sign_note(&shown.to_string(), &key))?;
         }
         let (commands, receiver) = mpsc::channel(config.queue.max(1));
-        let shared = Arc::new(Shared::new(recovered.state, recovered.latest_ms));
-        let publisher = Arc::new(Mutex::new(Publisher {
-            disk: Arc::clone(&disk),
-            log: config.path.clone(),
-            state: config.state.clone(),
-            origin: config.origin.clone(),
-            key,
-            shared: Arc::clone(&shared),
-            lock: Some(Arc::clone(&recovered.lock)),
-            completed: Vec::new(),
-            last: None,
-        }));
-        let mut writer = Writer {
-            disk: Arc::clone(&disk),
-            log: config.path.clone(),
-            segment: recovered.segment,
-            folder: recovered.folder,
-            shared: Arc::clone(&shared),
-            publisher: Arc::clone(&publisher),
-            lock: recovered.lock,
-        };
-        writer.close_streams(recovered.open_streams, clock.now())?;
+        let open_streams = std::mem::take(&mut recovered.open_streams);
+        let mut writer = Writer::new(&config, Arc::clone(&disk), key, recovered);
+        let (shared, publisher) = (Arc::clone(&writer.shared), Arc::clone(&writer.publisher));
+        writer.close_streams(open_streams, clock.now())?;
         publisher.lock().publish()?;
         let failed = |source| Error::Io { what: "cannot start a thread for", path: config.path.clone(), source };
         std::thread::Builder::new().name("evidence".to_owned()).spawn(move || writer.run(receiver)).map_err(failed)?;

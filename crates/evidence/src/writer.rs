@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use chapar_tlog::SigningKey;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Error, Unavailable};
+use crate::config::{Config, Error, Unavailable};
 use crate::disk::{Disk, Identity};
 use crate::home::{Home, News};
 use crate::log::{Entry, Opening};
 use crate::publisher::Publisher;
 use crate::record::pb::{Kind, Record};
-use crate::recover::Lock;
+use crate::recover::{Lock, Recovered};
 use crate::segment::{Frame, MAX_ENTRY, SEGMENT_BYTES, Segment};
 use crate::state::{Commit, Shared, Write};
 
@@ -71,6 +72,31 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// Of a log that was opened, with the publisher that signs behind it. Nothing is written yet.
+    pub(crate) fn new(config: &Config, disk: Arc<dyn Disk>, key: SigningKey, recovered: Recovered) -> Self {
+        let shared = Arc::new(Shared::new(recovered.state, recovered.latest_ms));
+        let publisher = Arc::new(Mutex::new(Publisher {
+            disk: Arc::clone(&disk),
+            log: config.path.clone(),
+            state: config.state.clone(),
+            origin: config.origin.clone(),
+            key,
+            shared: Arc::clone(&shared),
+            lock: Some(Arc::clone(&recovered.lock)),
+            completed: Vec::new(),
+            last: None,
+        }));
+        Self {
+            disk,
+            log: config.path.clone(),
+            segment: recovered.segment,
+            folder: recovered.folder,
+            shared,
+            publisher,
+            lock: recovered.lock,
+        }
+    }
+
     /// Serves until it is told to close, everyone has gone, or a write fails.
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let closed = self.serve(&mut commands);

@@ -62,6 +62,18 @@ async fn call(link: &Link, path: &'static str) -> Result<Bytes, String> {
     Ok(response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes())
 }
 
+/// A slow call that is under way on `link`.
+async fn slow_call(link: &Link) -> JoinHandle<Result<Bytes, String>> {
+    let running = tokio::spawn({
+        let link = link.clone();
+        async move { call(&link, "/slow").await }
+    });
+    while link.load() == 0 {
+        tokio::task::yield_now().await;
+    }
+    running
+}
+
 /// An adapter that answers each call with its path; ends with the guard.
 fn adapter(pki: &Pki, gateway: SocketAddr, connections: usize) -> (DropGuard, tokio::task::JoinHandle<()>) {
     let (stop, task, _) = renewable(pki, gateway, connections);
@@ -147,13 +159,7 @@ async fn a_renewed_certificate_is_shown_on_a_new_connection_and_the_old_one_then
     let mut gateway = Gateway::start(&pki, free()).await;
     let (_stop, _task, renewal) = renewable(&pki, gateway.address, 1);
     let (old, driven) = gateway.link().await;
-    let running = tokio::spawn({
-        let old = old.clone();
-        async move { call(&old, "/slow").await }
-    });
-    while old.load() == 0 {
-        tokio::task::yield_now().await;
-    }
+    let running = slow_call(&old).await;
 
     renewal.renew(&shown(&pki));
 
@@ -194,13 +200,7 @@ async fn who_stops_lets_a_running_call_end_and_does_not_come_back() {
     let mut gateway = Gateway::start(&pki, free()).await;
     let (stop, ended) = adapter(&pki, gateway.address, 1);
     let (link, _driven) = gateway.link().await;
-    let running = tokio::spawn({
-        let link = link.clone();
-        async move { call(&link, "/slow").await }
-    });
-    while link.load() == 0 {
-        tokio::task::yield_now().await;
-    }
+    let running = slow_call(&link).await;
     // The call is on its way before the stop is.
     tokio::time::sleep(Duration::from_millis(100)).await;
     drop(stop);
