@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Way};
 use crate::finding::Findings;
 use crate::health::Health;
-use crate::offer::{self, Offer};
+use crate::offer::{self, Look, Offer};
 use crate::reload::{self, Certificates, Reload};
+use crate::scan::Remark;
 use crate::service::{Calls, Desk};
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
@@ -81,7 +82,7 @@ impl Adapter {
     /// # Errors
     /// [`Error`]: of the statements all findings of all contracts at once.
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
-        let (services, offers) = load(&config)?;
+        let (services, offers) = load(&config, Look::AtStatements)?;
         let settings = serve::Settings {
             clock: parts.clock,
             streams: STREAMS,
@@ -123,13 +124,14 @@ impl Adapter {
         Ok(adapter)
     }
 
-    /// All that [`Adapter::bind`] checks, without taking a port.
+    /// All that [`Adapter::bind`] checks, without taking a port, and a bounded look at what the tables hold.
     ///
     /// # Errors
     /// As [`Adapter::bind`].
-    pub fn check(config: &Config) -> Result<(), Error> {
-        load(config)?;
-        Ok(tls::server(&config.identity).map(drop)?)
+    pub fn check(config: &Config) -> Result<Vec<Remark>, Error> {
+        let (_, offers) = load(config, Look::AtValues)?;
+        tls::server(&config.identity)?;
+        Ok(offers.into_iter().flat_map(|offer| offer.remarks).collect())
     }
 
     /// Where it listens; nowhere, if it dials.
@@ -187,7 +189,7 @@ impl Adapter {
 }
 
 /// Everything that `config` names, proven to fit: the services' names, and what is answered.
-pub(crate) fn load(config: &Config) -> Result<(Vec<String>, Vec<Offer>), Error> {
+pub(crate) fn load(config: &Config, look: Look) -> Result<(Vec<String>, Vec<Offer>), Error> {
     let mut findings = Vec::new();
     let mut services = Vec::new();
     let mut offers = Vec::new();
@@ -199,7 +201,7 @@ pub(crate) fn load(config: &Config) -> Result<(Vec<String>, Vec<Offer>), Error> 
         let source = Sqlite::open(&settings.file, settings.max_connections, settings.acquire_timeout);
         let source: Arc<dyn Source> = Arc::new(source.map_err(database)?);
         services.extend(contract.services().map(|service| service.name().to_owned()));
-        offers.extend(offer::load(folder, &contract, &source, settings.statement_timeout, &mut findings));
+        offers.extend(offer::load(folder, &contract, &source, settings.statement_timeout, look, &mut findings));
     }
     Findings::check(findings)?;
     Ok((services, offers))

@@ -12,7 +12,7 @@ use crate::encode::date;
 use crate::finding::{Finding, did_you_mean};
 use crate::shape::{Form, form, resolve};
 use crate::source::{Failure, Parameter};
-use crate::statement::Statement;
+use crate::statement::{BoundForm, Statement};
 
 /// How one method's requests are bound.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ struct Field {
     steps: Vec<FieldDescriptor>,
     format: Option<Format>,
     required: bool,
+    bound: BoundForm,
 }
 
 impl Binder {
@@ -41,10 +42,11 @@ impl Binder {
             let path: Arc<str> = names.join(".").into();
             let rule = method.formats().iter().find(|rule| *rule.path.as_str() == *path);
             Field {
-                path,
                 steps,
                 format: rule.map(|rule| rule.format),
                 required: rule.is_some_and(|rule| rule.required),
+                bound: bound_form(statement, &path),
+                path,
             }
         };
         let known = leaves(&input, "");
@@ -83,10 +85,22 @@ impl Binder {
                 findings.push(statement.finding_at(name, message));
             }
         }
+        findings.extend(bound_form_findings(method, statement));
         let steps = |path: &FieldPath| resolve(&input, path.as_str().split('.'));
         let checked = method.formats().iter().filter_map(|rule| steps(&rule.path)).map(field).collect();
         let subject = method.subject().and_then(steps).map(field);
         if findings.is_empty() { Ok(Self { input, parameters, checked, subject }) } else { Err(findings) }
+    }
+
+    /// Values of the right types for every placeholder, that no record is likely to have, for trying a statement out.
+    pub(crate) fn samples(&self) -> Vec<Parameter> {
+        self.parameters.iter().map(Field::sample).collect()
+    }
+
+    /// The request field behind each placeholder that is bound as text, by the placeholder's place in the statement.
+    pub(crate) fn bound_as_text(&self) -> impl Iterator<Item = usize> {
+        let is_text = |field: &Field| matches!(field.sample(), Parameter::Text(_));
+        self.parameters.iter().enumerate().filter(move |(_, field)| is_text(field)).map(|(number, _)| number)
     }
 
     /// Reads `request` and gives the bound values in order, with the subject.
@@ -123,6 +137,19 @@ impl Binder {
 }
 
 impl Field {
+    fn sample(&self) -> Parameter {
+        match self.steps.last().map(FieldDescriptor::kind) {
+            Some(Kind::String) => Parameter::Text("chapar0check".to_owned()),
+            Some(Kind::Bytes) => Parameter::Blob(b"chapar0check".to_vec()),
+            Some(Kind::Double | Kind::Float) => Parameter::Real(-1.5),
+            Some(Kind::Message(message)) if message.full_name() == "google.type.Date" => {
+                Parameter::Text("0001-01-01".to_owned())
+            }
+            Some(Kind::Message(_)) => Parameter::Text("0001-01-01T00:00:00Z".to_owned()),
+            _ => Parameter::Integer(-1),
+        }
+    }
+
     fn is_optional(&self) -> bool {
         self.steps.last().is_some_and(FieldDescriptor::supports_presence)
     }
@@ -160,9 +187,10 @@ impl Field {
             },
             Value::F32(value) => self.real((*value).into())?,
             Value::F64(value) => self.real(*value)?,
-            Value::String(value) => Parameter::Text(match self.format {
-                Some(format) => format.normalise(value),
-                None => value.clone(),
+            Value::String(value) => Parameter::Text(match (self.format, self.bound) {
+                (Some(format), BoundForm::Canonical) => format.normalise(value),
+                (Some(format), BoundForm::National) => format.national(value).unwrap_or_else(|| value.clone()),
+                (Some(_), BoundForm::Given) | (None, _) => value.clone(),
             }),
             Value::Bytes(value) => Parameter::Blob(value.to_vec()),
             Value::Message(message) => self.time(message)?,
@@ -194,6 +222,31 @@ impl Field {
         };
         text.map(Parameter::Text).ok_or_else(|| self.invalid("no such date or time"))
     }
+}
+
+/// The form that the statement declares for a field, else the canonical one.
+fn bound_form(statement: &Statement, path: &str) -> BoundForm {
+    let own = |name: &str| name == path || name.replace("__", ".") == path;
+    let declared = statement.bound_forms().iter().find(|declared| own(&declared.name.text));
+    declared.map_or(BoundForm::Canonical, |declared| declared.value)
+}
+
+/// Declared forms of fields without a format, or whose format has no such form.
+fn bound_form_findings(method: &Method, statement: &Statement) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for declared in statement.bound_forms() {
+        let name = &declared.name;
+        let own = |path: &FieldPath| path.as_str() == name.text || path.as_str() == name.text.replace("__", ".");
+        let text = match method.formats().iter().find(|rule| own(&rule.path)) {
+            None => format!("`bind {}` is no request field with a format", name.text),
+            Some(rule) if declared.value == BoundForm::National && rule.format != Format::IrMobile => {
+                format!("`bind {}: national`: only mobile numbers have a national form", name.text)
+            }
+            Some(_) => continue,
+        };
+        findings.push(statement.finding_at(name, text));
+    }
+    findings
 }
 
 /// A top-level field of that name, else `a__b` as the path `a.b`.

@@ -10,13 +10,11 @@ use chapar_telemetry::{Origin, Tracer, names, propagate};
 use http::{HeaderMap, Response};
 
 use crate::body::{Answer, Spans, Streaming};
+use crate::encode::LARGEST_MESSAGE;
 use crate::offer::Offer;
 use crate::refusal;
 use crate::shape::Cardinality;
 use crate::source::{Batch, Failure, Query, Rows};
-
-/// The largest unary answer, in bytes: gRPC clients take 4 MiB unless told otherwise.
-const LARGEST_ANSWER: usize = 4 * 1024 * 1024 - 1024;
 
 /// What a call's metadata says, checked.
 struct Terms {
@@ -123,7 +121,7 @@ async fn collect(first: Batch, mut rows: Rows, spans: &mut Spans) -> Result<Vec<
     loop {
         spans.rows += i64::from(batch.rows);
         length += batch.bytes.len();
-        if length > LARGEST_ANSWER {
+        if length > LARGEST_MESSAGE {
             return Err(Failure::new(Reason::TooManyRows, "the answer is larger than a message may be"));
         }
         parts.push(batch.bytes);

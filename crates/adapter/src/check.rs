@@ -4,7 +4,7 @@
 use chapar_contract::Method;
 
 use crate::finding::{Finding, did_you_mean};
-use crate::shape::{Form, Shape};
+use crate::shape::{Form, Leaf, Shape};
 use crate::source::{Column, Described, Family};
 use crate::statement::Statement;
 
@@ -20,10 +20,10 @@ pub(crate) fn compare(method: &Method, shape: &Shape, statement: &Statement, des
         }
         match shape.leaf(name) {
             Some(leaf) => {
-                if let Some(expected) = misfit(&leaf.form, column) {
+                if let Some((expected, help)) = misfit(leaf, column) {
                     let declared = column.declared.as_deref().unwrap_or_default();
                     let message = format!("column `{name}` is declared {declared}, the field needs {expected}");
-                    findings.push(statement.finding_about(name, message).with_help("CAST it in the statement"));
+                    findings.push(statement.finding_about(name, message).with_help(help));
                 }
                 if column.nullable == Some(true) && !leaf.presence {
                     tracing::info!(
@@ -51,6 +51,7 @@ pub(crate) fn compare(method: &Method, shape: &Shape, statement: &Statement, des
         let help = format!("the statement gives {}; add `… AS \"{}\"`", found.join(", "), leaf.column);
         findings.push(statement.finding_about("", text).with_help(help));
     }
+    findings.extend(conversion_findings(shape, statement));
     findings.extend(scope_findings(scopes, statement, missing));
     let parsed: Vec<&str> = statement.parameters().iter().map(|name| name.text.as_str()).collect();
     if parsed != described.parameters {
@@ -99,8 +100,40 @@ fn scope_findings(scopes: &[String], statement: &Statement, missing: impl Fn(&st
     findings
 }
 
-/// What the field needs, if values of this column can never be it.
-fn misfit(form: &Form, column: &Column) -> Option<&'static str> {
+/// Declared conversions of columns that the method does not have, or whose field they cannot make.
+fn conversion_findings(shape: &Shape, statement: &Statement) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for declared in statement.conversions() {
+        let name = &declared.name;
+        let leaf = shape.leaf(&name.text);
+        if leaf.is_some_and(|leaf| declared.value.makes(&leaf.form)) {
+            continue;
+        }
+        let text = match leaf {
+            Some(leaf) => {
+                format!("`column {}`: the field `{}` cannot be made by this conversion", name.text, leaf.path)
+            }
+            None => format!("`column {}` is no column that fills a field", name.text),
+        };
+        let finding = statement.finding_at(name, text);
+        findings.push(match did_you_mean(&name.text, shape.leaves.iter().map(|leaf| leaf.column.as_str())) {
+            Some(help) if leaf.is_none() => finding.with_help(help),
+            _ => finding,
+        });
+    }
+    findings
+}
+
+/// What the field needs, if values of this column can never be it, and what can be done.
+fn misfit(leaf: &Leaf, column: &Column) -> Option<(&'static str, String)> {
+    if column.family == Family::Unknown {
+        return None;
+    }
+    if let Some(conversion) = &leaf.conversion {
+        let fits = conversion.families().contains(&column.family);
+        return (!fits).then(|| ("text that the declared conversion reads", "leave the conversion out".to_owned()));
+    }
+    let form = &leaf.form;
     let (families, expected): (&[Family], _) = match form {
         Form::String => (&[Family::Text], "text"),
         Form::Bytes => (&[Family::Blob], "a blob"),
@@ -110,6 +143,19 @@ fn misfit(form: &Form, column: &Column) -> Option<&'static str> {
         Form::Enum(_) => (&[Family::Integer, Family::Text, Family::Numeric], "a name or number of the enum"),
         _ => (&[Family::Integer, Family::Numeric], "an integer"),
     };
-    let fits = column.family == Family::Unknown || families.contains(&column.family);
-    (!fits).then_some(expected)
+    let conversion = match form {
+        Form::Double | Form::Float => "number",
+        Form::Bool | Form::Bytes | Form::Date | Form::Enum(_) | Form::String | Form::Timestamp => "",
+        _ => "integer",
+    };
+    let help = match (column.family, form) {
+        (Family::Text, _) if !conversion.is_empty() => format!(
+            "begin the file with `-- column {}: {conversion}`, which fails for a text that is not wholly a number; CAST would make another number of it",
+            leaf.column
+        ),
+        (Family::Text, Form::Bool) => "say which texts are true and which are false: `CASE column WHEN 'T' THEN 1 WHEN 'F' THEN 0 ELSE column END`; what is neither then fails for its row".to_owned(),
+        (Family::Integer | Family::Numeric, Form::String) => "an integer as text loses leading zeros: `printf('%010d', column)` gives ten digits".to_owned(),
+        _ => "give the field the column's type in the contract, or select an expression that is exact for every value".to_owned(),
+    };
+    (!families.contains(&column.family)).then_some((expected, help))
 }

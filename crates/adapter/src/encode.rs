@@ -4,14 +4,18 @@
 use std::sync::Arc;
 
 use bytes::BufMut;
+use chapar_contract::JALALI_YEARS;
 use chapar_model::Reason;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
+use crate::conversion::Conversion;
 use crate::shape::{Cardinality, Form, Leaf};
 use crate::source::{Cell, Failure, Row};
 
 /// Bytes of a gRPC frame before its message: a flag and the length.
 const FRAME_HEAD: usize = 5;
+/// The largest message of an answer, in bytes: gRPC's clients take 4 MiB unless told otherwise.
+pub(crate) const LARGEST_MESSAGE: usize = 4 * 1024 * 1024 - 1024;
 
 /// Turns rows with a fixed list of columns into bytes.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ struct Node {
 #[derive(Debug)]
 enum Content {
     Message(Vec<Node>),
-    Value { column: usize, form: Form, presence: bool, path: Arc<str> },
+    Value { column: usize, form: Form, conversion: Option<Conversion>, presence: bool, path: Arc<str> },
 }
 
 impl Encoder {
@@ -60,6 +64,9 @@ impl Encoder {
         }
         scratch.clear();
         fields(&self.nodes, row, scratch)?;
+        if scratch.len() > LARGEST_MESSAGE {
+            return Err(Failure::new(Reason::MessageTooLarge, "one row is larger than a message may be"));
+        }
         match self.cardinality {
             Cardinality::One => {}
             Cardinality::List(number) => {
@@ -67,10 +74,9 @@ impl Encoder {
                 encode_varint(scratch.len() as u64, out);
             }
             Cardinality::Stream => {
-                let length = u32::try_from(scratch.len());
                 out.reserve(FRAME_HEAD + scratch.len());
                 out.put_u8(0);
-                out.put_u32(length.map_err(|_| Failure::new(Reason::ValueUnreadable, "a row of more than 4 GiB"))?);
+                out.put_u32(u32::try_from(scratch.len()).unwrap_or(u32::MAX));
             }
         }
         out.extend_from_slice(scratch);
@@ -98,8 +104,14 @@ impl Encoder {
 fn insert(nodes: &mut Vec<Node>, numbers: &[u32], column: usize, leaf: &Leaf) {
     let Some((number, rest)) = numbers.split_first() else { return };
     if rest.is_empty() {
-        let (form, path) = (leaf.form.clone(), Arc::clone(&leaf.path));
-        nodes.push(Node { number: *number, content: Content::Value { column, form, presence: leaf.presence, path } });
+        let content = Content::Value {
+            column,
+            form: leaf.form.clone(),
+            conversion: leaf.conversion.clone(),
+            presence: leaf.presence,
+            path: Arc::clone(&leaf.path),
+        };
+        nodes.push(Node { number: *number, content });
         return;
     }
     let same = nodes.iter_mut().find(|node| node.number == *number);
@@ -122,8 +134,8 @@ fn fields(nodes: &[Node], row: &dyn Row, out: &mut Vec<u8>) -> Result<(), Failur
                 fields(inner, row, &mut message)?;
                 delimited(node.number, &message, out);
             }
-            Content::Value { column, form, presence, path } => {
-                value(node.number, form, *presence, row.cell(*column), out)
+            Content::Value { column, form, conversion, presence, path } => {
+                converted(node.number, form, conversion.as_ref(), *presence, row.cell(*column), out)
                     .map_err(|(reason, detail)| Failure::of_field(reason, Arc::clone(path), detail))?;
             }
         }
@@ -145,7 +157,34 @@ const fn unreadable(detail: &'static str) -> Fault {
     (Reason::ValueUnreadable, detail)
 }
 
-fn value(number: u32, form: &Form, presence: bool, cell: Cell<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+/// Why a column's value could not fill the field of `leaf`, if it could not; for a look at what a table holds.
+pub(crate) fn fault(leaf: &Leaf, cell: Cell<'_>, scratch: &mut Vec<u8>) -> Option<&'static str> {
+    scratch.clear();
+    converted(1, &leaf.form, leaf.conversion.as_ref(), leaf.presence, cell, scratch).err().map(|(_, detail)| detail)
+}
+
+fn converted(
+    number: u32,
+    form: &Form,
+    conversion: Option<&Conversion>,
+    presence: bool,
+    cell: Cell<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let Some(conversion) = conversion else { return value(number, form, true, presence, cell, out) };
+    let converted = conversion.apply(cell).map_err(unreadable)?;
+    value(number, form, false, presence, converted.cell(), out)
+}
+
+/// `doubts`: whether a year that a date of our time has in the Jalali calendar only is taken for one.
+fn value(
+    number: u32,
+    form: &Form,
+    doubts: bool,
+    presence: bool,
+    cell: Cell<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
     if matches!(cell, Cell::Null) {
         return if presence { Ok(()) } else { Err((Reason::NullInRequired, "NULL in a field without presence")) };
     }
@@ -164,6 +203,10 @@ fn value(number: u32, form: &Form, presence: bool, cell: Cell<'_>, out: &mut Vec
         },
         Form::Date => {
             let date = date(text(cell)?).ok_or(unreadable("not a date `YYYY-MM-DD`, `YYYY-MM` or `YYYY`"))?;
+            let [year, ..] = date;
+            if doubts && is_jalali_year(i64::try_from(year).unwrap_or_default()) {
+                return Err(unreadable(LOOKS_JALALI));
+            }
             let mut message = Vec::new();
             for (number, part) in (1..).zip(date) {
                 varint(number, part, false, &mut message);
@@ -177,9 +220,8 @@ fn value(number: u32, form: &Form, presence: bool, cell: Cell<'_>, out: &mut Vec
                 out.put_f64_le(value);
             }
         }
-        #[expect(clippy::cast_possible_truncation, reason = "a float column of the contract has a float's precision")]
         Form::Float => {
-            let value = real(cell)? as f32;
+            let value = float(cell)?;
             if presence || value.to_bits() != 0 {
                 encode_key(number, WireType::ThirtyTwoBit, out);
                 out.put_f32_le(value);
@@ -210,6 +252,13 @@ fn value(number: u32, form: &Form, presence: bool, cell: Cell<'_>, out: &mut Vec
                 _ => text(cell)?.parse::<jiff::Timestamp>().ok(),
             };
             let time = time.ok_or(unreadable("not RFC 3339, nor seconds since 1970"))?;
+            if !TIMESTAMPS.contains(&time.as_second()) {
+                return Err(unreadable("outside the years 1 to 9999"));
+            }
+            let year = jiff::tz::Offset::UTC.to_datetime(time).year();
+            if doubts && matches!(cell, Cell::Text(_)) && is_jalali_year(year.into()) {
+                return Err(unreadable(LOOKS_JALALI));
+            }
             // protobuf's nanoseconds count forward, also before 1970
             let (seconds, nanos) = match (time.as_second(), time.subsec_nanosecond()) {
                 (seconds, nanos) if nanos < 0 => (seconds - 1, nanos + 1_000_000_000),
@@ -231,13 +280,34 @@ fn integer<T: TryFrom<i64>>(cell: Cell<'_>) -> Result<T, Fault> {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "an integer column may fill a double; the reference page says so")]
+/// Seconds of the years that `google.protobuf.Timestamp` has: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z (timestamp.proto).
+const TIMESTAMPS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+/// Every integer up to here is a double (IEEE 754: 53 bits).
+const LARGEST_IN_DOUBLE: u64 = 1 << 53;
+const LOOKS_JALALI: &str =
+    "a year of the Jalali calendar in a Gregorian date: declare `-- column NAME: jalali` or `gregorian`";
+
+fn is_jalali_year(year: i64) -> bool {
+    i32::try_from(year).is_ok_and(|year| JALALI_YEARS.contains(&year))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the range of integers that are doubles is looked at first")]
 fn real(cell: Cell<'_>) -> Result<f64, Fault> {
     match cell {
         Cell::Real(value) => Ok(value),
-        Cell::Integer(value) => Ok(value as f64),
+        Cell::Integer(value) if value.unsigned_abs() <= LARGEST_IN_DOUBLE => Ok(value as f64),
+        Cell::Integer(_) => Err(unreadable("an integer that no double is equal to")),
         _ => Err(unreadable("not a number")),
     }
+}
+
+/// The float that is written with the same digits as the value: 0.1 is one, 16777217 and 1e300 are not.
+fn float(cell: Cell<'_>) -> Result<f32, Fault> {
+    let value = real(cell)?;
+    #[expect(clippy::cast_possible_truncation, reason = "what is lost is compared on the next line")]
+    let float = value as f32;
+    let same = f64::from(float) == value || float.to_string().parse() == Ok(value);
+    if same { Ok(float) } else { Err(unreadable("a number of more digits or range than a float has")) }
 }
 
 fn text<'a>(cell: Cell<'a>) -> Result<&'a str, Fault> {

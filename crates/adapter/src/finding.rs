@@ -46,6 +46,12 @@ impl Finding {
         Self::new(file, "", 0, 0, message)
     }
 
+    /// The same place with a second sentence.
+    pub(crate) fn followed_by(mut self, sentence: &str) -> Self {
+        self.0.message = format!("{}; {sentence}", self.0.message);
+        self
+    }
+
     /// Adds what to do about it.
     pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.0.help = Some(help.into());

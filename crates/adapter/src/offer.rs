@@ -12,8 +12,9 @@ use crate::bind::Binder;
 use crate::check;
 use crate::finding::{Finding, did_you_mean};
 use crate::plan::Plans;
+use crate::scan::{self, Remark};
 use crate::shape::{Cardinality, Shape};
-use crate::source::Source;
+use crate::source::{Failure, Source, Tried};
 use crate::statement::Statement;
 
 /// A method that is ready to be called.
@@ -24,9 +25,20 @@ pub(crate) struct Offer {
     pub(crate) source: Arc<dyn Source>,
     /// The longest that its statement may run: the contract's timeout or the source's, whichever is shorter.
     pub(crate) timeout: Duration,
+    /// What a look at the tables showed, if one was asked for.
+    pub(crate) remarks: Vec<Remark>,
     /// The most rows of an answer, and the word for more.
     pub(crate) most: u64,
     pub(crate) excess: Reason,
+}
+
+/// What is looked at beside contract and statements.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Look {
+    /// Nothing: a start.
+    AtStatements,
+    /// Values of the tables' columns too: the check.
+    AtValues,
 }
 
 /// Makes an offer of every method of the contract in `folder`.
@@ -35,6 +47,7 @@ pub(crate) fn load(
     contract: &Contract,
     source: &Arc<dyn Source>,
     statement_timeout: Duration,
+    look: Look,
     findings: &mut Vec<Finding>,
 ) -> Vec<Offer> {
     let mut offers = Vec::new();
@@ -42,7 +55,7 @@ pub(crate) fn load(
         let statements = statement_folder(folder, service.name());
         for method in service.methods() {
             let file = statements.join(format!("{}.sql", method.path().method()));
-            match offer(method, &file, source, statement_timeout) {
+            match offer(method, &file, source, statement_timeout, look) {
                 Ok(offer) => offers.push(offer),
                 Err(mut faults) => findings.append(&mut faults),
             }
@@ -69,16 +82,17 @@ fn offer(
     file: &Path,
     source: &Arc<dyn Source>,
     statement_timeout: Duration,
+    look: Look,
 ) -> Result<Offer, Vec<Finding>> {
     if !file.is_file() {
         return Err(vec![Finding::of_file(file, format!("there is no statement for {}", method.path()))]);
     }
     let statement = Statement::load(file).map_err(|finding| vec![finding])?;
     let about = |fault: String| statement.finding_about("", fault);
-    let shape = Shape::new(method).map_err(|faults| faults.into_iter().map(about).collect::<Vec<_>>())?;
-    let described = source
-        .describe(&statement.sql(&RowScopes::default()).0)
-        .map_err(|failure| vec![about(format!("the database does not take this statement: {}", failure.detail))]);
+    let mut shape = Shape::new(method).map_err(|faults| faults.into_iter().map(about).collect::<Vec<_>>())?;
+    shape.convert(statement.conversions());
+    let described =
+        source.describe(&statement.sql(&RowScopes::default()).0).map_err(|failure| vec![refused(&statement, &failure)]);
     let mut findings = match &described {
         Ok(described) => check::compare(method, &shape, &statement, described),
         Err(findings) => findings.clone(),
@@ -91,27 +105,67 @@ fn offer(
             return Err(findings);
         }
     };
-    if !statement.scoping().placed.is_empty() {
-        let every = method.row_scopes().iter().map(|scope| (scope.clone(), vec!["0".to_owned()])).collect();
-        let scoped = RowScopes::new(every).map(|every| statement.sql(&every).0).unwrap_or_default();
-        if let Err(failure) = source.describe(&scoped) {
-            let text = format!("the database does not take this statement with its row scopes: {}", failure.detail);
-            return Err(vec![about(text)]);
-        }
-    }
     let (most, excess) = match shape.cardinality {
         Cardinality::One => (1, Reason::RecordNotUnique),
         Cardinality::List(_) | Cardinality::Stream => (method.max_rows().into(), Reason::TooManyRows),
     };
+    if let Some(unknown) = statement.unknown_to_parser() {
+        tracing::info!(%unknown, "the SQL parser does not know this statement; the database takes it, and that it only reads");
+    }
+    let remarks = match (&described, look) {
+        (Ok(described), Look::AtValues) => {
+            let (path, text) = (method.path(), binder.bound_as_text());
+            let seen = scan::scan(path, &shape.leaves, &statement, text, described, &**source);
+            seen.map_err(|failure| vec![refused(&statement, &failure)])?
+        }
+        _ => Vec::new(),
+    };
+    let plans = Plans::new(statement.clone(), most + 1, method.row_scopes(), shape);
+    try_out(method, &statement, &plans, &binder, source)?;
     Ok(Offer {
         path: method.path().clone(),
         binder,
-        plans: Plans::new(statement, most + 1, method.row_scopes(), shape),
+        plans,
+        remarks,
         source: Arc::clone(source),
         timeout: method.timeout().min(statement_timeout),
         most,
         excess,
     })
+}
+
+/// Runs the statement as calls will run it, under the widest grants that there can be.
+fn try_out(
+    method: &Method,
+    statement: &Statement,
+    plans: &Plans,
+    binder: &Binder,
+    source: &Arc<dyn Source>,
+) -> Result<(), Vec<Finding>> {
+    let refused = |failure: Failure| vec![refused(statement, &failure)];
+    for plan in plans.widest().map_err(refused)? {
+        match source.try_out(&plan.sql, &plan.bind(&binder.samples())).map_err(refused)? {
+            Tried::Ran => {}
+            Tried::Slow => tracing::warn!(
+                method = %method.path(),
+                "the statement runs for seconds for a value that no record has: it reads whole tables; is an index missing?"
+            ),
+            Tried::RefusesTheSample(words) => tracing::info!(
+                method = %method.path(), %words,
+                "the statement fails for a made-up value of its parameters' types, and runs with NULL"
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// What the database says, and what the parser said before it if it did not know the statement.
+fn refused(statement: &Statement, failure: &Failure) -> Finding {
+    let text = format!("the database does not take this statement: {}", failure.detail);
+    match statement.unknown_to_parser() {
+        None => statement.finding_about("", text),
+        Some(unknown) => unknown.clone().followed_by(&text),
+    }
 }
 
 /// Statements of no method: most likely a slip in a file's name.

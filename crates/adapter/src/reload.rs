@@ -12,6 +12,7 @@ use chapar_transport::tls::{self, Expect, ServerTls};
 use crate::adapter::{Error, load};
 use crate::config::{Config, Way};
 use crate::health::Health;
+use crate::offer::Look;
 use crate::service::{Calls, Desk};
 
 /// Loads everything anew. Clones are the same handle.
@@ -65,7 +66,7 @@ impl Parts {
     /// Puts what the files say in force. The services that are now answered.
     fn read(&self) -> Result<Vec<String>, Error> {
         let config = Config::load(&self.file)?;
-        let (services, offers) = load(&config)?;
+        let (services, offers) = load(&config, Look::AtStatements)?;
         match &self.tls {
             Certificates::Dials(renewal) => {
                 renewal.renew(&*tls::client(&config.identity, Expect::Parties(config.gateways.clone()))?);

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use chapar_contract::{Method, MethodKind};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
+use crate::conversion::Conversion;
+use crate::statement::Declared;
+
 /// How many rows make an answer, and how.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Cardinality {
@@ -40,6 +43,8 @@ pub(crate) struct Leaf {
     pub(crate) presence: bool,
     /// Whether the field repeats the request's subject. Always selected.
     pub(crate) key: bool,
+    /// What the statement declares about the column, if anything.
+    pub(crate) conversion: Option<Conversion>,
 }
 
 /// What a column's value becomes.
@@ -97,11 +102,20 @@ impl Shape {
                     form,
                     presence,
                     key: field.key,
+                    conversion: None,
                 }),
                 Err(fault) => faults.push(format!("field `{}` {fault}", field.path)),
             }
         }
         if faults.is_empty() { Ok(Self { cardinality, leaves }) } else { Err(faults) }
+    }
+
+    /// Takes the conversions that a statement declares for its columns.
+    pub(crate) fn convert(&mut self, declared: &[Declared<Conversion>]) {
+        for leaf in &mut self.leaves {
+            let own = declared.iter().find(|declared| declared.name.text == leaf.column);
+            leaf.conversion = own.map(|declared| declared.value.clone());
+        }
     }
 
     /// The leaf that a column of this name fills.
@@ -160,7 +174,7 @@ pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
         Kind::Bool => Form::Bool,
         Kind::Bytes => Form::Bytes,
         Kind::Double => Form::Double,
-        Kind::Enum(names) => Form::Enum(Arc::new(names_of(&names))),
+        Kind::Enum(names) => Form::Enum(Arc::new(names_of(&names)?)),
         Kind::Fixed32 => Form::Fixed32,
         Kind::Fixed64 => Form::Fixed64,
         Kind::Float => Form::Float,
@@ -181,8 +195,9 @@ pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
     })
 }
 
-/// `LIFE_STATUS_ALIVE` of `LifeStatus` is known by that name and as `ALIVE`.
-fn names_of(descriptor: &EnumDescriptor) -> HashMap<String, i32> {
+/// `LIFE_STATUS_ALIVE` of `LifeStatus` is known by that name and as `ALIVE`. A short name that is another value's whole name would
+/// be read as either.
+fn names_of(descriptor: &EnumDescriptor) -> Result<HashMap<String, i32>, &'static str> {
     let mut prefix = String::new();
     for (index, letter) in descriptor.name().chars().enumerate() {
         if letter.is_ascii_uppercase() && index > 0 {
@@ -191,12 +206,13 @@ fn names_of(descriptor: &EnumDescriptor) -> HashMap<String, i32> {
         prefix.push(letter.to_ascii_uppercase());
     }
     prefix.push('_');
-    let mut names = HashMap::new();
+    let mut names: HashMap<String, i32> =
+        descriptor.values().map(|value| (value.name().to_owned(), value.number())).collect();
     for value in descriptor.values() {
-        names.insert(value.name().to_owned(), value.number());
-        if let Some(short) = value.name().strip_prefix(&prefix) {
-            names.insert(short.to_owned(), value.number());
+        let Some(short) = value.name().strip_prefix(&prefix) else { continue };
+        if names.insert(short.to_owned(), value.number()).is_some_and(|other| other != value.number()) {
+            return Err("is an enum in which one name stands for two values, with its prefix and without");
         }
     }
-    names
+    Ok(names)
 }

@@ -1,14 +1,20 @@
-//! One `.sql` file: exactly one reading statement, its `:name` placeholders and its declared unused fields, found by a real
-//! SQL parser. Leaves out what the names mean (`bind`, `shape`) and whether the database agrees (`check`).
+//! One `.sql` file: exactly one reading statement, its `:name` placeholders and the declarations of its leading comment, found by
+//! a real SQL parser. A statement that the parser does not know is left to the database's own judgement (decision 0014). Leaves
+//! out what the names mean (`bind`, `shape`) and whether the database agrees (`check`).
+
+mod header;
 
 use std::path::{Path, PathBuf};
 
 use chapar_model::RowScopes;
 use sqlparser::ast::{Query, Select, SetExpr, Statement as Ast};
 use sqlparser::dialect::SQLiteDialect;
-use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+use self::header::Header;
+pub(crate) use self::header::{BoundForm, Declared};
+use crate::conversion::Conversion;
 use crate::finding::Finding;
 use crate::scope::{self, Scoping};
 
@@ -24,9 +30,11 @@ pub(crate) struct Statement {
     text: String,
     end: usize,
     parameters: Vec<Name>,
-    unused: Vec<Name>,
+    header: Header,
     words: Vec<Name>,
     scoping: Scoping,
+    compared: Vec<(String, String)>,
+    unknown_to_parser: Option<Finding>,
 }
 
 /// What is bound at one placeholder of a statement, in the order in which the database numbers them.
@@ -73,29 +81,37 @@ impl Statement {
         let tokens = Tokenizer::new(&SQLiteDialect {}, &text)
             .tokenize_with_location()
             .map_err(|error| syntax(error.to_string()))?;
-        let mut parsed = Parser::new(&SQLiteDialect {})
-            .with_recursion_limit(DEEPEST)
-            .with_tokens_with_locations(tokens.clone())
-            .parse_statements()
-            .map_err(|error| syntax(error.to_string().trim_start_matches("sql parser error: ").to_owned()))?;
         let whole = |message: &str| Finding::new(file, &text, first_offset(&lines, &tokens), 1, message);
-        let statement = match (parsed.pop(), parsed.is_empty()) {
-            (None, _) => return Err(whole("holds no statement")),
-            (Some(statement), true) => statement,
-            (Some(_), false) => return Err(second_statement(file, &text, &lines, &tokens)),
+        let writes = || whole("only a SELECT is allowed").with_help("a method reads; it never writes");
+        let parser = Parser::new(&SQLiteDialect {}).with_recursion_limit(DEEPEST);
+        let parsed = parser.with_tokens_with_locations(tokens.clone()).parse_statements();
+        let unknown_to_parser = match parsed {
+            Ok(statements) => match statements.as_slice() {
+                [] => return Err(whole("holds no statement")),
+                [Ast::Query(query)] if reads_only(query) => None,
+                [_] => return Err(writes()),
+                [_, _, ..] => return Err(second_statement(file, &text, &lines, &tokens)),
+            },
+            Err(ParserError::RecursionLimitExceeded) => {
+                return Err(whole(&format!("nests deeper than {DEEPEST} levels")));
+            }
+            // The database knows its own language better: it judges, and this is told only if it refuses too.
+            Err(error) if begins_as_a_query(&tokens) && !has_second_statement(&tokens) => {
+                Some(syntax(error.to_string().trim_start_matches("sql parser error: ").to_owned()))
+            }
+            Err(_) if !begins_as_a_query(&tokens) => return Err(writes()),
+            Err(_) => return Err(second_statement(file, &text, &lines, &tokens)),
         };
-        match &statement {
-            Ast::Query(query) if reads_only(query) => {}
-            _ => return Err(whole("only a SELECT is allowed").with_help("a method reads; it never writes")),
-        }
         let parameters = placeholders(file, &text, &lines, &tokens)?;
-        let unused = declared_unused(&lines, &tokens);
+        let header = Header::read(&lines, &tokens)
+            .map_err(|(name, message)| Finding::new(file, &text, name.offset, name.length, message))?;
         let words = words(&lines, &tokens);
+        let compared = comparisons(&tokens);
         let end = tokens.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon));
         let end = end.map_or(text.len(), |token| lines.offset(token.span.end));
         let scoping = scope::read(&scope::placed_tokens(&tokens, |location| lines.offset(location)))
             .map_err(|(place, message)| Finding::new(file, &text, place.start, place.len(), message))?;
-        Ok(Self { file: file.to_owned(), end, parameters, unused, words, scoping, text })
+        Ok(Self { file: file.to_owned(), end, parameters, header, words, scoping, compared, unknown_to_parser, text })
     }
 
     /// The statement without a closing semicolon or comment, and what is bound in it in order: as the agency wrote it, but for each
@@ -135,9 +151,30 @@ impl Statement {
         &self.parameters
     }
 
+    /// What the parser could not read, if it could not; the database has then to say that it is one statement that only reads.
+    pub(crate) fn unknown_to_parser(&self) -> Option<&Finding> {
+        self.unknown_to_parser.as_ref()
+    }
+
     /// Request fields that the leading comment declares unused.
     pub(crate) fn unused(&self) -> &[Name] {
-        &self.unused
+        &self.header.unused
+    }
+
+    /// Conversions of result columns that the leading comment declares.
+    pub(crate) fn conversions(&self) -> &[Declared<Conversion>] {
+        &self.header.columns
+    }
+
+    /// Forms in which the leading comment wants request fields bound.
+    pub(crate) fn bound_forms(&self) -> &[Declared<BoundForm>] {
+        &self.header.bound
+    }
+
+    /// Names of columns that stand on the other side of `=` from the placeholder `name`, without their tables.
+    pub(crate) fn compared_with(&self, name: &str) -> Vec<&str> {
+        let compared = self.compared.iter().filter(|(_, placeholder)| placeholder == name);
+        compared.map(|(column, _)| column.as_str()).collect()
     }
 
     /// A finding at a name's place.
@@ -189,6 +226,18 @@ impl<'a> Lines<'a> {
 fn first_offset(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> usize {
     let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
     first.map_or(0, |token| lines.offset(token.span.start))
+}
+
+fn begins_as_a_query(tokens: &[TokenWithSpan]) -> bool {
+    let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
+    let is = |word: &str| ["SELECT", "WITH", "VALUES"].iter().any(|query| word.eq_ignore_ascii_case(query));
+    first
+        .is_some_and(|token| matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && is(&word.value)))
+}
+
+fn has_second_statement(tokens: &[TokenWithSpan]) -> bool {
+    let mut rest = tokens.iter().skip_while(|token| token.token != Token::SemiColon);
+    rest.any(|token| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon))
 }
 
 fn second_statement(file: &Path, text: &str, lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Finding {
@@ -255,19 +304,24 @@ fn placeholders(file: &Path, text: &str, lines: &Lines<'_>, tokens: &[TokenWithS
     Ok(found)
 }
 
-/// The names of `-- unused: a, b` lines before the first word of the statement.
-fn declared_unused(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Vec<Name> {
-    let leading = tokens.iter().take_while(|token| matches!(token.token, Token::Whitespace(_)));
-    let comments = leading.filter_map(|token| match &token.token {
-        Token::Whitespace(Whitespace::SingleLineComment { comment, .. }) => {
-            comment.trim().strip_prefix("unused:").map(|names| (token, names))
+/// Each `COLUMN = :name` and `:name = COLUMN`, as the column's own name and the placeholder's.
+fn comparisons(tokens: &[TokenWithSpan]) -> Vec<(String, String)> {
+    let told: Vec<&Token> =
+        tokens.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+    let equal = |token: &Token| matches!(token, Token::Eq | Token::DoubleEq);
+    let mut found = Vec::new();
+    for window in told.windows(4) {
+        match window {
+            [Token::Word(column), eq, Token::Colon, Token::Word(name)] if equal(eq) => {
+                found.push((column.value.clone(), name.value.clone()));
+            }
+            [Token::Colon, Token::Word(name), eq, Token::Word(column)] if equal(eq) => {
+                found.push((column.value.clone(), name.value.clone()));
+            }
+            _ => {}
         }
-        _ => None,
-    });
-    let split = |(token, names): (&TokenWithSpan, &str)| -> Vec<Name> {
-        names.split(',').map(|name| lines.name(name.trim(), token)).filter(|name| !name.text.is_empty()).collect()
-    };
-    comments.flat_map(split).collect()
+    }
+    found
 }
 
 fn words(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Vec<Name> {
@@ -332,8 +386,35 @@ mod tests {
             ("SELECT a FROM t WHERE id = $id", "m.sql:1:28: `$id` is no placeholder"),
             ("SELECT a FROM t WHERE id = @id", "m.sql:1:28:"),
             ("SELECT a FROM t WHERE id = :1", "m.sql:1:28:"),
-            ("SELECT a\nFROM t WHERE (", "m.sql:2:15: Expected: an expression, found: EOF"),
             ("SELECT 'open", "m.sql:1:8: Unterminated string literal"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.starts_with(finding), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_the_parser_does_not_know_is_left_to_the_database() {
+        let doubt = |text: &str| parse(text).unwrap().unknown_to_parser().map(ToString::to_string);
+        let told = doubt("SELECT a\nFROM t WHERE (").unwrap();
+        assert_eq!(told, "m.sql:2:15: Expected: an expression, found: EOF");
+        assert!(doubt("SELECT a FROM t WHERE a = :a").is_none());
+        // A second statement and a write stay refused, whatever the parser knows of the rest.
+        assert!(parse("SELECT a FROM t WHERE ( ; DROP TABLE t").unwrap_err().contains("a second statement"));
+        assert!(parse("UPSERT t SET (").unwrap_err().contains("only a SELECT"));
+    }
+
+    #[test]
+    fn the_leading_comment_declares_conversions_and_bound_forms() {
+        let text = "-- Fines of a driver.\n-- column amount: integer\n-- bind mobile: national\n-- column of prose: x\nSELECT 1";
+        let statement = parse(text).unwrap();
+        let [amount] = statement.conversions() else { panic!("{statement:?}") };
+        assert_eq!((amount.name.text.as_str(), &amount.value), ("amount", &Conversion::Integer));
+        let [mobile] = statement.bound_forms() else { panic!("{statement:?}") };
+        assert_eq!((mobile.name.text.as_str(), mobile.value), ("mobile", BoundForm::National));
+        for (text, finding) in [
+            ("-- column amount: int\nSELECT 1", "m.sql:1:1: `int` is no conversion"),
+            ("\n-- bind mobile: local\nSELECT 1", "m.sql:2:1: `local` is no form of a bound value"),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.starts_with(finding), "{text:?}: {error}");

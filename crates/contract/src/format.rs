@@ -75,6 +75,16 @@ impl Format {
     }
 }
 
+impl Format {
+    /// A checked `text` as it is written inside the country: a mobile number as `09…`. `None` for formats that have no such form.
+    pub fn national(&self, text: &str) -> Option<String> {
+        match self {
+            Self::IrMobile => self.normalise(text).strip_prefix("+98").map(|number| format!("0{number}")),
+            _ => None,
+        }
+    }
+}
+
 fn digits<const N: usize>(text: &str) -> Option<[u32; N]> {
     let values: Vec<u32> = text.chars().map(|c| c.to_digit(10)).collect::<Option<_>>()?;
     values.try_into().ok()
@@ -130,7 +140,7 @@ fn jalali(text: &str) -> bool {
 }
 
 /// Years that a date of our time can only have in the Jalali calendar.
-const JALALI_YEARS: std::ops::RangeInclusive<i32> = 1200..=1599;
+pub const JALALI_YEARS: std::ops::RangeInclusive<i32> = 1200..=1599;
 
 /// The Gregorian day, `YYYY-MM-DD`, of one that was most likely meant in the Jalali calendar, by its year 1200 to 1599. Nothing for
 /// other years, and for a day that the Jalali calendar does not have.

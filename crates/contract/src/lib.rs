@@ -19,7 +19,7 @@ pub mod wire;
 pub use breaking::{Break, Breaking, breaking};
 pub use contract::{Contract, Service, merge_descriptor_sets};
 pub use finding::{Error, Finding};
-pub use format::{Format, gregorian_of_jalali};
+pub use format::{Format, JALALI_YEARS, gregorian_of_jalali};
 pub use method::{Class, FieldPath, Method, MethodKind, ResponseField};
 pub use options::BUILT_IN;
 pub use request::{RequestFormat, Violation};

@@ -82,6 +82,28 @@ pub(crate) struct Described {
     pub(crate) columns: Vec<Column>,
     /// Names of the placeholders, without the colon, in binding order.
     pub(crate) parameters: Vec<String>,
+    /// Columns of tables that it reads anywhere.
+    pub(crate) reads: Vec<TableColumn>,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct TableColumn {
+    pub(crate) table: String,
+    pub(crate) column: String,
+    /// What its declared type stores.
+    pub(crate) family: Family,
+}
+
+/// How a statement that was tried out behaved.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Tried {
+    /// It ran.
+    Ran,
+    /// It ran until it was interrupted: it reads much, even for a value that no record has.
+    Slow,
+    /// It runs with NULL, and fails with the made-up value in these words; a real value may do.
+    RefusesTheSample(String),
 }
 
 /// One column of a result.
@@ -95,6 +117,8 @@ pub(crate) struct Column {
     pub(crate) family: Family,
     /// Whether the table column behind it takes NULL; `None` for an expression.
     pub(crate) nullable: Option<bool>,
+    /// The table column behind it, if it is one.
+    pub(crate) origin: Option<TableColumn>,
 }
 
 /// What a column stores, as far as its declaration says.
@@ -180,6 +204,12 @@ pub(crate) trait Source: Send + Sync {
 
     /// Prepares `sql` on the live database. Blocks; used at start.
     fn describe(&self, sql: &str) -> Result<Described, Failure>;
+
+    /// Runs `sql` once with made-up values, under the same restrictions as a call's. Blocks, for a bounded time.
+    fn try_out(&self, sql: &str, values: &[Parameter]) -> Result<Tried, Failure>;
+
+    /// Shows `look` at most `most` values of one column. Blocks, for a bounded time.
+    fn sample(&self, column: &TableColumn, most: u64, look: &mut dyn FnMut(Cell<'_>)) -> Result<(), Failure>;
 
     /// Takes a connection and starts the query on it.
     fn run(&self, query: Query) -> Pin<Box<dyn Future<Output = Result<Rows, Failure>> + Send + '_>>;

@@ -20,7 +20,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::finding::Findings;
-use crate::offer;
+use crate::offer::{self, Look};
 use crate::service::{Calls, Desk};
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
@@ -151,7 +151,8 @@ impl Bench {
         let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_millis(100)).unwrap());
         let compiled = Contract::load(&contract).unwrap();
         let mut findings = Vec::new();
-        let offers = offer::load(&contract, &compiled, &source, Duration::from_secs(10), &mut findings);
+        let offers =
+            offer::load(&contract, &compiled, &source, Duration::from_secs(10), Look::AtStatements, &mut findings);
         Findings::check(findings)?;
         let traces = TraceStore::new(16);
         let config = chapar_telemetry::Config { service_name: "adapter reg".into(), ..Default::default() };

@@ -7,9 +7,10 @@ use std::time::Duration;
 use chapar_contract::Contract;
 
 use super::bench::{Bench, PROTO, SCHEMA, STATEMENTS};
+use crate::offer::{self, Look};
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
-use crate::{Adapter, Config, offer};
+use crate::{Adapter, Config};
 
 /// The findings after `changed` replaced the statements of the same name.
 fn findings(changed: &[(&'static str, &'static str)]) -> Vec<String> {
@@ -87,6 +88,70 @@ fn a_statement_that_is_missing_is_named() {
 }
 
 #[test]
+fn sql_that_only_the_database_knows_is_taken_and_what_fails_at_the_call_is_not() {
+    for statement in [
+        "SELECT title, mark FROM degree WHERE title NOT GLOB 'x*' AND person = :id",
+        "SELECT title, mark FROM degree WHERE person = :id AND mark ISNULL",
+        "WITH x AS MATERIALIZED (SELECT * FROM degree) SELECT title, mark FROM x WHERE person = :id",
+        "SELECT title, mark FROM degree CROSS JOIN child ON parent = person WHERE person = :id",
+        "SELECT title, sqrt(mark) AS mark FROM degree WHERE person = :id",
+    ] {
+        assert!(
+            findings(&[("ListDegrees", statement)]).is_empty(),
+            "{statement}: {:#?}",
+            findings(&[("ListDegrees", statement)])
+        );
+    }
+    for (statement, told) in [
+        (
+            "SELECT title, mark FROM degree WHERE (person = :id",
+            "the database does not take this statement: incomplete input",
+        ),
+        (
+            "SELECT title, mark FROM degree WHERE person = :id) AS q --",
+            "the database does not take this statement: near \")\"",
+        ),
+        (
+            "SELECT name AS title, 1.0 AS mark FROM pragma_table_info('degree') WHERE name <> :id",
+            "the database does not take this statement: not authorized",
+        ),
+    ] {
+        let found = findings(&[("ListDegrees", statement)]);
+        assert_eq!(found.len(), 1, "{statement}: {found:#?}");
+        assert!(found[0].contains(told), "{found:#?}");
+    }
+}
+
+#[test]
+fn a_look_at_the_tables_counts_what_callers_would_not_expect() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reg.db");
+    let change = "UPDATE person SET birth_date = '1370-05-12' WHERE id = '1';
+        CREATE TABLE untyped (person, title TEXT, mark REAL); INSERT INTO untyped VALUES (1, '۱۲', 1.0), ('2', 'a', NULL);";
+    rusqlite::Connection::open(&file).unwrap().execute_batch(&format!("{SCHEMA}{change}")).unwrap();
+    let contract = folder.path().join("reg");
+    std::fs::create_dir_all(contract.join("v1/Register")).unwrap();
+    std::fs::write(contract.join("v1/reg.proto"), PROTO).unwrap();
+    for (method, statement) in STATEMENTS {
+        let statement = statement.replace("degree", "untyped");
+        std::fs::write(contract.join(format!("v1/Register/{method}.sql")), statement).unwrap();
+    }
+    let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
+    let compiled = Contract::load(&contract).unwrap();
+    let mut findings = Vec::new();
+    let offers = offer::load(&contract, &compiled, &source, Duration::from_secs(1), Look::AtValues, &mut findings);
+    assert!(findings.is_empty(), "{findings:#?}");
+    let told: Vec<String> = offers.iter().flat_map(|offer| &offer.remarks).map(ToString::to_string).collect();
+    for expected in [
+        "reg.v1.Register/GetPerson: person.birth_date: 1 of 2 values: a year of the Jalali calendar",
+        "reg.v1.Register/ListDegrees: untyped.title: 1 of 2 values: digits that are not ASCII",
+        "reg.v1.Register/ListDegrees: untyped.person: 1 of 2 values: numbers, and `:id` is text: they are never equal",
+    ] {
+        assert!(told.iter().any(|told| told.starts_with(expected)), "{expected}: {told:#?}");
+    }
+}
+
+#[test]
 fn what_sqlite_would_refuse_while_reading_is_refused_at_load() {
     let found = findings(&[("ListDegrees", "SELECT name AS title, 1.0 AS mark FROM sqlite_schema WHERE name = :id")]);
     assert!(found[0].contains("the database does not take this statement"), "{found:#?}");
@@ -121,7 +186,7 @@ fn the_reference_contracts_fit_their_own_schemas() {
         let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
         let compiled = Contract::load(&contract).unwrap();
         let mut findings = Vec::new();
-        let offers = offer::load(&contract, &compiled, &source, Duration::from_secs(1), &mut findings);
+        let offers = offer::load(&contract, &compiled, &source, Duration::from_secs(1), Look::AtValues, &mut findings);
         assert!(findings.is_empty(), "{findings:#?}");
         assert!(offers.len() >= 2, "{name}");
     }

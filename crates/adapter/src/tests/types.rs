@@ -65,6 +65,10 @@ async fn values_of_the_database_become_fields() {
         ("google.protobuf.Timestamp", "'2026-11-23T12:00:00.5+03:30'", json!("2026-11-23T08:30:00.500Z")),
         ("google.protobuf.Timestamp", "'1969-12-31T23:59:59.5Z'", json!("1969-12-31T23:59:59.500Z")),
         ("google.protobuf.Timestamp", "0", json!("1970-01-01T00:00:00Z")),
+        ("float", "0.1", json!(f64::from(0.1_f32))),
+        ("float", "16777216", json!(16_777_216.0)),
+        ("double", "9007199254740992", json!(9_007_199_254_740_992.0)),
+        ("google.protobuf.Timestamp", "-62135596800", json!("0001-01-01T00:00:00Z")),
     ] {
         assert_eq!(told(field, value).await, Ok(expected), "{value} as {field}");
     }
@@ -93,10 +97,89 @@ async fn values_that_do_not_fit_are_unreadable_and_never_changed_to_fit() {
         ("google.type.Date", "'0000'"),
         ("google.type.Date", "19910803"),
         ("google.protobuf.Timestamp", "'yesterday'"),
+        ("google.protobuf.Timestamp", "'0000-12-31T23:59:59Z'"),
+        ("google.protobuf.Timestamp", "253402300800"),
+        ("google.protobuf.Timestamp", "'1392-04-02T00:00:00Z'"),
+        ("google.type.Date", "'1392-04-02'"),
+        ("google.type.Date", "'1392'"),
+        ("float", "16777217"),
+        ("float", "1e300"),
+        ("float", "0.123456789012"),
+        ("double", "9007199254740993"),
     ] {
         assert_eq!(told(field, value).await, Err("VALUE_UNREADABLE".to_owned()), "{value} as {field}");
     }
     assert_eq!(told("string", "NULL").await, Err("NULL_IN_REQUIRED".to_owned()));
+}
+
+#[tokio::test]
+async fn a_declared_conversion_is_exact_and_fails_by_row() {
+    for (field, declared, value, expected) in [
+        ("int64", "integer", "'1,500,000'", Ok(json!("1500000"))),
+        ("int32", "integer", "'۱۲'", Ok(json!(12))),
+        ("int32", "integer", "'12a'", Err("VALUE_UNREADABLE")),
+        ("int32", "integer", "'3,000,000,000'", Err("VALUE_UNREADABLE")),
+        ("double", "number", "'۱۷٫۵'", Ok(json!(17.5))),
+        ("google.type.Date", "jalali", "'1392/04/02'", Ok(json!({"year": 2013, "month": 6, "day": 23}))),
+        ("google.type.Date", "jalali", "'1392/07/31'", Err("VALUE_UNREADABLE")),
+        ("google.type.Date", "gregorian", "'1392-04-02'", Ok(json!({"year": 1392, "month": 4, "day": 2}))),
+    ] {
+        let statement = format!("-- unused: v\n-- column v: {declared}\nSELECT {value} AS v");
+        let bench = Bench::with(&proto("string", field), &[("Get", &statement)], "CREATE TABLE t (a)", "").unwrap();
+        let answered = bench.call("Get", "v", "", "{}").await;
+        let told = answered.messages.first().map(|message| message["v"].clone());
+        assert_eq!(told.ok_or(answered.reason()), expected, "{value} by {declared} as {field}");
+    }
+}
+
+#[test]
+fn a_conversion_of_no_column_or_of_another_field_is_a_finding() {
+    for (field, declared, finding) in [
+        ("string", "column w: integer", "`column w` is no column that fills a field"),
+        ("string", "column v: integer", "the field `v` cannot be made by this conversion"),
+        ("int32", "column v: jalali", "the field `v` cannot be made by this conversion"),
+        ("string", "bind v: national", "`bind v` is no request field with a format"),
+    ] {
+        let statement = format!("-- unused: v\n-- {declared}\nSELECT 1 AS v");
+        let error = Bench::with(&proto("string", field), &[("Get", &statement)], "CREATE TABLE t (a)", "").err();
+        assert!(error.unwrap().to_string().contains(finding), "{declared}");
+    }
+}
+
+#[tokio::test]
+async fn the_form_in_which_an_identifier_is_bound_can_be_chosen() {
+    let validate = "string v = 1 [(chapar.contract.v1.field).format = FORMAT_IR_MOBILE]; string w";
+    let proto = proto(validate, "string").replace("w v = 1;", "w = 2;");
+    for (declared, expected) in [
+        ("", "+989021234567"),
+        ("-- bind v: canonical\n", "+989021234567"),
+        ("-- bind v: national\n", "09021234567"),
+        ("-- bind v: given\n", "۰۹۰۲-123 4567"),
+    ] {
+        let statement = format!("-- unused: w\n{declared}SELECT :v AS v");
+        let bench = Bench::with(&proto, &[("Get", &statement)], "CREATE TABLE t (a)", "").unwrap();
+        let answered = bench.call("Get", "v", "", r#"{"v": "۰۹۰۲-123 4567"}"#).await;
+        assert_eq!(answered.messages[0]["v"], expected, "{declared}");
+    }
+}
+
+#[test]
+fn one_name_for_two_values_of_an_enum_is_a_finding() {
+    let proto = proto("string", "Kind").replace("KIND_ONE = 1;", "KIND_ONE = 1; ONE = 2;");
+    let error = Bench::with(&proto, &[("Get", "-- unused: v\nSELECT 1 AS v")], "CREATE TABLE t (a)", "").err();
+    assert!(error.unwrap().to_string().contains("one name stands for two values"));
+}
+
+#[tokio::test]
+async fn one_value_that_no_message_can_hold_is_too_large_and_not_too_many() {
+    for field in ["bytes", "string"] {
+        let value = if field == "bytes" {
+            "zeroblob(5000000)"
+        } else {
+            "CAST(replace(hex(zeroblob(2500000)), '00', 'ab') AS TEXT)"
+        };
+        assert_eq!(told(field, value).await, Err("MESSAGE_TOO_LARGE".to_owned()));
+    }
 }
 
 #[tokio::test]

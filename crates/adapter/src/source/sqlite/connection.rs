@@ -1,6 +1,6 @@
 //! A connection that can only read: the file opened read-only, `query_only`, an authorizer that allows reads and nothing
-//! else, and no extensions, attached files or writable schema. Also what SQLite says about a statement, and what its errors
-//! mean on the bus.
+//! else, and no extensions, attached files or writable schema. Also what SQLite's errors mean on the bus. Leaves out what a
+//! statement would give (`inspect`).
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
-use crate::source::{Column, Described, Failure, Family};
+use crate::source::Failure;
 
 /// Prepared statements kept per connection; one per method and grant in use.
 const PREPARED: usize = 256;
@@ -28,6 +28,8 @@ pub(super) fn open(file: &Path) -> Result<Connection, Error> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.pragma_update(None, "query_only", true)?;
+    // The adapter's root file system may be read-only: a large sort must not need a file there.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     // Reading the schema proves that the file is a database, and which kind of fault it has if it is not.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     connection.authorizer(Some(authorize))?;
@@ -35,13 +37,16 @@ pub(super) fn open(file: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-fn authorize(context: AuthContext<'_>) -> Authorization {
+/// Allows reading and nothing else.
+pub(super) fn authorize(context: AuthContext<'_>) -> Authorization {
     match context.action {
         AuthAction::Select | AuthAction::Recursive => Authorization::Allow,
         AuthAction::Read { table_name, .. } if !table_name.starts_with("sqlite_") => Authorization::Allow,
         AuthAction::Function { function_name } if !matches!(function_name, "load_extension" | "fts3_tokenizer") => {
             Authorization::Allow
         }
+        // FTS5 asks for this counter before it searches: it says whether another connection has written.
+        AuthAction::Pragma { pragma_name: "data_version", pragma_value: None } => Authorization::Allow,
         _ => Authorization::Deny,
     }
 }
@@ -58,43 +63,8 @@ pub(super) fn probe(file: &Path) -> Result<(), String> {
     open(file).map(drop).map_err(|error| match code(&error) {
         Some(ErrorCode::NotADatabase) => format!("`{name}` is not an SQLite database"),
         Some(ErrorCode::DatabaseCorrupt) => format!("database `{name}` is corrupt: {error}"),
-        _ => format!("database `{name}` cannot be opened: {error}"),
+        _ => format!("database `{name}` cannot be opened: {}", failure_at_start(&error).detail),
     })
-}
-
-/// Prepares `sql` and says what it would give.
-pub(super) fn describe(file: &Path, sql: &str) -> Result<Described, Failure> {
-    let connection = open(file).map_err(|error| failure_at_start(&error))?;
-    let statement = connection.prepare(sql).map_err(|error| failure_at_start(&error))?;
-    if !statement.readonly() {
-        return Err(Failure::new(Reason::SourceRefused, "the statement writes"));
-    }
-    let columns = statement.columns().enumerate().map(|(index, column)| {
-        let metadata = statement.column_metadata(index).ok().flatten();
-        Column {
-            name: column.name().to_owned(),
-            declared: column.decl_type().map(str::to_owned),
-            family: column.decl_type().map_or(Family::Unknown, family),
-            nullable: metadata.map(|(.., not_null, primary_key, _)| !not_null && !primary_key),
-        }
-    });
-    let columns = columns.collect();
-    let name = |index| statement.parameter_name(index).unwrap_or("?").trim_start_matches(':').to_owned();
-    let parameters = (1..=statement.parameter_count()).map(name).collect();
-    Ok(Described { columns, parameters })
-}
-
-/// The affinity of a declared type (<https://sqlite.org/datatype3.html> §3.1).
-fn family(declared: &str) -> Family {
-    let declared = declared.to_ascii_uppercase();
-    let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
-    match () {
-        () if has(&["INT"]) => Family::Integer,
-        () if has(&["CHAR", "CLOB", "TEXT"]) => Family::Text,
-        () if has(&["BLOB"]) || declared.is_empty() => Family::Blob,
-        () if has(&["REAL", "FLOA", "DOUB"]) => Family::Real,
-        () => Family::Numeric,
-    }
 }
 
 fn code(error: &Error) -> Option<ErrorCode> {
@@ -104,6 +74,7 @@ fn code(error: &Error) -> Option<ErrorCode> {
 /// Nothing is bound while a statement is prepared, so SQLite's own words can be shown to the operator.
 pub(super) fn failure_at_start(error: &Error) -> Failure {
     let message = match error {
+        Error::SqliteFailure(code, _) if code.code == ErrorCode::ReadOnly => described(code),
         Error::SqliteFailure(_, Some(message)) => message.clone(),
         Error::SqlInputError { msg, .. } => msg.clone(),
         other => other.to_string(),
@@ -111,21 +82,44 @@ pub(super) fn failure_at_start(error: &Error) -> Failure {
     Failure::new(reason(error, Reason::SchemaDrift), message)
 }
 
-/// While a statement runs, SQLite's words may quote a value: only its code is kept.
+/// While a statement runs, SQLite's words may quote a value. Kept are its code, what the code means, and, of what the authorizer
+/// denied, the words: they name parts of the schema.
 pub(super) fn failure_of_run(error: &Error) -> Failure {
-    let code = match error {
-        Error::SqliteFailure(code, _) => code.extended_code,
-        _ => 0,
-    };
-    Failure::new(reason(error, Reason::SourceRefused), format!("SQLite result code {code}"))
+    let reason = reason(error, Reason::SourceRefused);
+    match error {
+        Error::SqliteFailure(code, Some(words)) if code.code == ErrorCode::AuthorizationForStatementDenied => {
+            Failure::new(reason, words.clone())
+        }
+        Error::SqliteFailure(code, _) => Failure::new(reason, described(code)),
+        _ => Failure::new(reason, "the driver could not run the statement"),
+    }
 }
+
+fn described(code: &rusqlite::ffi::Error) -> String {
+    let meaning = match code.extended_code {
+        rusqlite::ffi::SQLITE_READONLY_ROLLBACK => UNFINISHED,
+        rusqlite::ffi::SQLITE_READONLY_RECOVERY
+        | rusqlite::ffi::SQLITE_READONLY_CANTINIT
+        | rusqlite::ffi::SQLITE_READONLY_DIRECTORY => WAL_IN_THE_WAY,
+        _ => return format!("SQLite result code {}: {code}", code.extended_code),
+    };
+    meaning.to_owned()
+}
+
+/// A hot journal (<https://sqlite.org/lockingv3.html> §5.1).
+const UNFINISHED: &str = "a program that wrote ended in the middle of a transaction and left its `-journal` file; it is rolled back \
+                          when a program that may write opens the database";
+/// A write-ahead log whose index cannot be made (<https://sqlite.org/wal.html> §5).
+const WAL_IN_THE_WAY: &str = "the database is in WAL mode and its `-wal` and `-shm` files cannot be made or recovered here: the \
+                              adapter's user needs to be able to write in the folder, or the agency switches the database with \
+                              `PRAGMA journal_mode = DELETE`";
 
 fn reason(error: &Error, otherwise: Reason) -> Reason {
     match code(error) {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
             Reason::SourceBusy
         }
-        Some(ErrorCode::AuthorizationForStatementDenied | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
+        Some(ErrorCode::AuthorizationForStatementDenied | ErrorCode::PermissionDenied) => {
             Reason::SourceRefused
         }
         Some(
@@ -134,6 +128,8 @@ fn reason(error: &Error, otherwise: Reason) -> Reason {
             | ErrorCode::NotADatabase
             | ErrorCode::NotFound
             | ErrorCode::OutOfMemory
+            // Nothing is ever written: what cannot be written is a journal that has to be rolled back, or a WAL index.
+            | ErrorCode::ReadOnly
             | ErrorCode::SystemIoFailure,
         ) => Reason::SourceDown,
         Some(ErrorCode::SchemaChanged) => Reason::SchemaDrift,
@@ -177,23 +173,6 @@ mod tests {
             assert!(connection.prepare(sql).and_then(|mut s| s.raw_execute()).is_err(), "{sql}");
         }
         assert!(connection.prepare("SELECT id FROM person").is_ok());
-    }
-
-    #[test]
-    fn a_description_names_columns_types_nullability_and_parameters() {
-        let (_folder, file) = database("CREATE TABLE p (id TEXT PRIMARY KEY, a INTEGER NOT NULL, b DATE)");
-        let described = describe(&file, "SELECT id, a, b, a + 1 AS c FROM p WHERE id = :id AND a > :least").unwrap();
-        let columns: Vec<_> = described.columns.iter().map(|c| (c.name.as_str(), c.family, c.nullable)).collect();
-        assert_eq!(
-            columns,
-            [
-                ("id", Family::Text, Some(false)),
-                ("a", Family::Integer, Some(false)),
-                ("b", Family::Numeric, Some(true)),
-                ("c", Family::Unknown, None)
-            ]
-        );
-        assert_eq!(described.parameters, ["id", "least"]);
     }
 
     #[test]

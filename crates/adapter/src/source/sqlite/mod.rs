@@ -1,7 +1,8 @@
 //! SQLite: a bounded pool of read-only connections, each with its own thread and its own prepared statements. Leaves out
-//! how a connection is made safe (`connection`) and how one query runs on it (`worker`).
+//! how a connection is made safe (`connection`), what a statement would give (`inspect`) and how one query runs on it (`worker`).
 
 mod connection;
+mod inspect;
 mod worker;
 
 use std::future::Future;
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use self::worker::Job;
-use super::{Described, Failure, Query, Rows, Source};
+use super::{Cell, Described, Failure, Parameter, Query, Rows, Source, TableColumn, Tried};
 
 /// Batches that may wait for a slow reader; with the batch size it bounds the memory of a stream.
 pub(crate) const WAITING_BATCHES: usize = 2;
@@ -80,7 +81,15 @@ impl Source for Sqlite {
     }
 
     fn describe(&self, sql: &str) -> Result<Described, Failure> {
-        connection::describe(&self.file, sql)
+        inspect::describe(&self.file, sql)
+    }
+
+    fn try_out(&self, sql: &str, values: &[Parameter]) -> Result<Tried, Failure> {
+        inspect::try_out(&self.file, sql, values)
+    }
+
+    fn sample(&self, column: &TableColumn, most: u64, look: &mut dyn FnMut(Cell<'_>)) -> Result<(), Failure> {
+        inspect::sample(&self.file, column, most, look)
     }
 
     fn run(&self, query: Query) -> Pin<Box<dyn Future<Output = Result<Rows, Failure>> + Send + '_>> {

@@ -68,7 +68,7 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
         }
         give_back();
         if let Err(failure) = result {
-            output.send(Err(failure));
+            output.fail(failure);
         }
     }
 }
@@ -157,6 +157,14 @@ impl Output<'_> {
         }
     }
 
+    /// Ends the result. The connection is already another query's: a slow reader is waited for elsewhere.
+    fn fail(self, failure: Failure) {
+        let Err(mpsc::error::TrySendError::Full(failure)) = self.batches.try_send(Err(failure)) else { return };
+        let deadline = self.query.deadline.into();
+        let sent = async move { tokio::time::timeout_at(deadline, self.batches.send(failure)).await };
+        self.runtime.spawn(async move { drop(sent.await) });
+    }
+
     /// An interrupted statement is late, or nobody waits for it.
     fn explain(&self, error: &rusqlite::Error, otherwise: fn(&rusqlite::Error) -> Failure) -> Failure {
         match error.sqlite_error_code() {
@@ -166,7 +174,7 @@ impl Output<'_> {
     }
 }
 
-struct SqliteRow<'a, 'b>(&'a rusqlite::Row<'b>);
+pub(super) struct SqliteRow<'a, 'b>(pub(super) &'a rusqlite::Row<'b>);
 
 impl Row for SqliteRow<'_, '_> {
     fn cell(&self, index: usize) -> Cell<'_> {

@@ -1,0 +1,217 @@
+//! Conversions of a column that the leading comment of a statement declares, `-- column NAME: CONVERSION`: text that an old database
+//! holds in place of a number or a date. Each is exact: a value that is not wholly understood is `VALUE_UNREADABLE` for its
+//! row, where SQL's `CAST` would answer with another value (`CAST('1,500,000' AS INTEGER)` is 1).
+
+use chapar_contract::{gregorian_of_jalali, text::ascii_digits};
+
+use crate::shape::Form;
+use crate::source::{Cell, Family};
+
+/// A declared conversion.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Conversion {
+    /// `integer`: digits of any script, an optional sign, thousands in groups of three by `,` or `٬`.
+    Integer,
+    /// `number`: as `integer`, with an optional fraction after `.` or `٫`; at most 15 digits, which a double holds exactly
+    /// enough to give them back (IEEE 754, `DBL_DIG`).
+    Number,
+    /// `jalali "YYYY/MM/DD"`: a day of the Jalali calendar, to be given out as its Gregorian day.
+    Jalali(String),
+    /// `gregorian`: years 1200 to 1599 are meant as they stand.
+    Gregorian,
+}
+
+/// Digits that a double keeps (C11 §5.2.4.2.2, `DBL_DIG`).
+const DOUBLE_DIGITS: usize = 15;
+
+impl Conversion {
+    /// Reads what stands after the colon.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "integer" => Ok(Self::Integer),
+            "number" => Ok(Self::Number),
+            "gregorian" => Ok(Self::Gregorian),
+            _ => match text.strip_prefix("jalali").map(str::trim) {
+                Some("") => Ok(Self::Jalali("YYYY/MM/DD".to_owned())),
+                Some(pattern) => {
+                    let pattern = pattern.trim_matches('"');
+                    let once = |part: &str| pattern.matches(part).count() == 1;
+                    let is_whole = once("YYYY") && once("MM") && once("DD");
+                    is_whole.then(|| Self::Jalali(pattern.to_owned())).ok_or_else(|| {
+                        "a Jalali pattern has YYYY, MM and DD once each, e.g. `jalali \"YYYY/MM/DD\"`".to_owned()
+                    })
+                }
+                None => {
+                    Err(format!("`{text}` is no conversion: `integer`, `number`, `jalali \"YYYY/MM/DD\"`, `gregorian`"))
+                }
+            },
+        }
+    }
+
+    /// Whether a field of this form can be made by the conversion.
+    pub(crate) fn makes(&self, form: &Form) -> bool {
+        match self {
+            Self::Integer => !matches!(
+                form,
+                Form::Bytes | Form::Date | Form::Double | Form::Enum(_) | Form::Float | Form::String | Form::Timestamp
+            ),
+            Self::Number => matches!(form, Form::Double | Form::Float),
+            Self::Jalali(_) => matches!(form, Form::Date),
+            Self::Gregorian => matches!(form, Form::Date | Form::Timestamp),
+        }
+    }
+
+    /// Declared column types that it reads.
+    pub(crate) fn families(&self) -> &'static [Family] {
+        match self {
+            Self::Integer => &[Family::Text, Family::Integer, Family::Numeric],
+            Self::Number => &[Family::Text, Family::Integer, Family::Numeric, Family::Real],
+            Self::Jalali(_) => &[Family::Text, Family::Numeric, Family::Integer],
+            Self::Gregorian => &[Family::Text, Family::Numeric],
+        }
+    }
+
+    /// The value after the conversion; what is already of the wanted type stays.
+    ///
+    /// # Errors
+    /// Why it could not be read, without the value.
+    pub(crate) fn apply<'a>(&self, cell: Cell<'a>) -> Result<Converted<'a>, &'static str> {
+        match (self, cell) {
+            (_, Cell::Null) | (Self::Gregorian, _) => Ok(Converted::Cell(cell)),
+            (Self::Integer, Cell::Integer(_)) | (Self::Number, Cell::Integer(_) | Cell::Real(_)) => {
+                Ok(Converted::Cell(cell))
+            }
+            (Self::Integer, Cell::Text(text)) => {
+                let number = plain_number(text)?;
+                number.parse().map(|number| Converted::Cell(Cell::Integer(number))).map_err(|_| "not a whole number")
+            }
+            (Self::Number, Cell::Text(text)) => {
+                let number = plain_number(text)?;
+                if number.bytes().filter(u8::is_ascii_digit).count() > DOUBLE_DIGITS {
+                    return Err("a number of more than 15 digits");
+                }
+                number.parse().map(|number| Converted::Cell(Cell::Real(number))).map_err(|_| "not a number")
+            }
+            (Self::Jalali(pattern), Cell::Text(text)) => {
+                let text = ascii_digits(std::str::from_utf8(text).map_err(|_| "not UTF-8")?);
+                jalali(pattern, text.trim())
+                    .map(Converted::Text)
+                    .ok_or("not a day of the Jalali calendar in this pattern")
+            }
+            (Self::Jalali(pattern), Cell::Integer(number)) => {
+                let date = jalali(pattern, &number.to_string());
+                date.map(Converted::Text).ok_or("not a day of the Jalali calendar in this pattern")
+            }
+            _ => Err("not text"),
+        }
+    }
+}
+
+/// A value after its conversion.
+pub(crate) enum Converted<'a> {
+    Cell(Cell<'a>),
+    Text(String),
+}
+
+impl Converted<'_> {
+    /// The value as a cell.
+    pub(crate) fn cell(&self) -> Cell<'_> {
+        match self {
+            Self::Cell(cell) => *cell,
+            Self::Text(text) => Cell::Text(text.as_bytes()),
+        }
+    }
+}
+
+/// Sign, digits and `.`: groups of thousands are taken out where every one of them has three digits.
+fn plain_number(text: &[u8]) -> Result<String, &'static str> {
+    let text = ascii_digits(std::str::from_utf8(text).map_err(|_| "not UTF-8")?);
+    let text = text.trim().replace('٬', ",").replace('٫', ".");
+    let (sign, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let (whole, fraction) = match unsigned.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (unsigned, None),
+    };
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut groups = whole.split(',');
+    let first = groups.next().unwrap_or_default();
+    let is_grouped = whole.contains(',');
+    let fits = is_digits(first)
+        && (!is_grouped || first.len() <= 3)
+        && groups.all(|group| group.len() == 3 && is_digits(group))
+        && fraction.is_none_or(is_digits);
+    if !fits {
+        return Err("not a number, or with separators that are not thousands");
+    }
+    let whole = whole.replace(',', "");
+    Ok(match fraction {
+        Some(fraction) => format!("{sign}{whole}.{fraction}"),
+        None => format!("{sign}{whole}"),
+    })
+}
+
+/// The Gregorian day of a text in a pattern of `YYYY`, `MM`, `DD` and separators.
+fn jalali(pattern: &str, text: &str) -> Option<String> {
+    let part = |name: &str| {
+        let at = pattern.find(name)?;
+        let digits = text.get(at..at + name.len())?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(digits)
+    };
+    let (year, month, day) = (part("YYYY")?, part("MM")?, part("DD")?);
+    let same = pattern.replace("YYYY", year).replace("MM", month).replace("DD", day) == text;
+    same.then(|| gregorian_of_jalali(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn converted(conversion: &str, text: &str) -> Option<String> {
+        let conversion = Conversion::parse(conversion).unwrap();
+        let converted = conversion.apply(Cell::Text(text.as_bytes())).ok()?;
+        Some(match converted.cell() {
+            Cell::Integer(number) => number.to_string(),
+            Cell::Real(number) => number.to_string(),
+            Cell::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+            other => format!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_conversion_is_exact_or_fails() {
+        for (conversion, text, value) in [
+            ("integer", "1,500,000", Some("1500000")),
+            ("integer", "۱٬۵۰۰٬۰۰۰", Some("1500000")),
+            ("integer", " -42 ", Some("-42")),
+            ("integer", "1,50", None),
+            ("integer", "1500,000", None),
+            ("integer", "12 ریال", None),
+            ("integer", "1.5", None),
+            ("integer", "", None),
+            ("integer", "9223372036854775808", None),
+            ("number", "۱۷٫۲۵", Some("17.25")),
+            ("number", "1,234.5", Some("1234.5")),
+            ("number", "1e5", None),
+            ("number", "0.1234567890123456", None),
+            ("jalali", "1392/04/02", Some("2013-06-23")),
+            ("jalali", "۱۳۹۲/۰۴/۰۲", Some("2013-06-23")),
+            ("jalali", "1392-04-02", None),
+            ("jalali", "1392/13/02", None),
+            ("jalali", "2013/06/23", None),
+            ("jalali \"YYYYMMDD\"", "13920402", Some("2013-06-23")),
+            ("jalali \"DD-MM-YYYY\"", "02-04-1392", Some("2013-06-23")),
+        ] {
+            assert_eq!(converted(conversion, text).as_deref(), value, "{conversion} {text}");
+        }
+    }
+
+    #[test]
+    fn a_conversion_that_does_not_exist_is_told() {
+        for text in ["", "int", "jalali \"YYYY/MM\"", "jalali \"YYYY/MM/DD/DD\"", "cast"] {
+            assert!(Conversion::parse(text).is_err(), "{text}");
+        }
+    }
+}

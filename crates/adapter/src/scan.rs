@@ -1,0 +1,116 @@
+//! A bounded look at what the tables hold, for `chapar adapter check`: of each column that fills a field, how many values could not
+//! be read, or look like another calendar or number form; of each parameter, whether the column that it is compared with holds
+//! another type. Only counts leave it, never a value. Calls are not affected.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chapar_model::MethodPath;
+
+use crate::encode;
+use crate::shape::{Form, Leaf};
+use crate::source::{Cell, Described, Failure, Family, Source};
+use crate::statement::Statement;
+
+/// The most values of one column that are looked at.
+pub(crate) const MOST_VALUES: u64 = 10_000;
+
+/// What was seen in one column, for the operator.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Remark {
+    /// The method that reads it.
+    pub method: MethodPath,
+    /// `TABLE.COLUMN`.
+    pub column: String,
+    /// How many values were looked at.
+    pub looked_at: u64,
+    /// How many of them it is about.
+    pub count: u64,
+    /// What is the matter with those.
+    pub what: String,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, column, looked_at, count, what } = self;
+        write!(f, "{method}: {column}: {count} of {looked_at} values: {what}")
+    }
+}
+
+/// Looks at the columns behind one method's statement.
+///
+/// # Errors
+/// If a column cannot be read at all.
+pub(crate) fn scan(
+    method: &MethodPath,
+    leaves: &[Leaf],
+    statement: &Statement,
+    bound_as_text: impl Iterator<Item = usize>,
+    described: &Described,
+    source: &dyn Source,
+) -> Result<Vec<Remark>, Failure> {
+    let mut remarks = Vec::new();
+    for column in &described.columns {
+        let (Some(origin), Some(leaf)) = (&column.origin, leaves.iter().find(|leaf| leaf.column == column.name)) else {
+            continue;
+        };
+        let (mut looked_at, mut counts) = (0, BTreeMap::<&'static str, u64>::new());
+        let mut scratch = Vec::new();
+        source.sample(origin, MOST_VALUES, &mut |cell| {
+            looked_at += 1;
+            let seen = encode::fault(leaf, cell, &mut scratch).or_else(|| oddity(leaf, cell));
+            if let Some(seen) = seen {
+                *counts.entry(seen).or_default() += 1;
+            }
+        })?;
+        remarks.extend(counts.into_iter().map(|(what, count)| Remark {
+            method: method.clone(),
+            column: format!("{}.{}", origin.table, origin.column),
+            looked_at,
+            count,
+            what: what.to_owned(),
+        }));
+    }
+    for number in bound_as_text {
+        let Some(parameter) = statement.parameters().get(number) else { continue };
+        for name in statement.compared_with(&parameter.text) {
+            let compared = described.reads.iter().filter(|read| read.column.eq_ignore_ascii_case(name));
+            for column in compared {
+                // SQLite turns a bound text into a number for a column that stores numbers, and for no other
+                // (<https://sqlite.org/datatype3.html> §4.2).
+                let turned = matches!(column.family, Family::Integer | Family::Real | Family::Numeric);
+                let (mut looked_at, mut count) = (0, 0);
+                source.sample(column, MOST_VALUES, &mut |cell| {
+                    looked_at += 1;
+                    count += u64::from(matches!(cell, Cell::Integer(_) | Cell::Real(_)));
+                })?;
+                if count == 0 {
+                    continue;
+                }
+                let what = if turned {
+                    format!("numbers, and `:{}` is text: leading zeros do not count in the comparison", parameter.text)
+                } else {
+                    format!(
+                        "numbers, and `:{}` is text: they are never equal, and their records are not found",
+                        parameter.text
+                    )
+                };
+                let column = format!("{}.{}", column.table, column.column);
+                remarks.push(Remark { method: method.clone(), column, looked_at, count, what });
+            }
+        }
+    }
+    Ok(remarks)
+}
+
+/// What is readable, and most likely not what callers expect.
+fn oddity(leaf: &Leaf, cell: Cell<'_>) -> Option<&'static str> {
+    let (Form::String, Cell::Text(text)) = (&leaf.form, cell) else { return None };
+    let text = std::str::from_utf8(text).ok()?;
+    let has = |odd: fn(char) -> bool| text.chars().any(odd);
+    if has(|c| matches!(c, '\u{06F0}'..='\u{06F9}' | '\u{0660}'..='\u{0669}')) {
+        return Some("digits that are not ASCII; callers get them as they stand");
+    }
+    has(|c| matches!(c, '\u{064A}' | '\u{0643}'))
+        .then_some("Arabic ي or ك in place of ی or ک; callers get them as they stand")
+}

@@ -1,0 +1,82 @@
+//! The comment that a statement file may begin with, as far as it declares something: `-- unused: a, b`, `-- column NAME: CONVERSION`
+//! and `-- bind NAME: FORM`. Leaves out whether the names exist (`check`, `bind`).
+
+use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
+
+use super::{Lines, Name};
+use crate::conversion::Conversion;
+
+/// What the leading comment declares.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Header {
+    /// Request fields that the statement does not use.
+    pub(super) unused: Vec<Name>,
+    /// How columns become values of the contract.
+    pub(super) columns: Vec<Declared<Conversion>>,
+    /// In which form request fields are bound.
+    pub(super) bound: Vec<Declared<BoundForm>>,
+}
+
+/// One declaration about one name.
+#[derive(Clone, Debug)]
+pub(crate) struct Declared<T> {
+    pub(crate) name: Name,
+    pub(crate) value: T,
+}
+
+/// The form in which a request field with a format is bound. Whatever the form, the field is checked first.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum BoundForm {
+    /// As [`chapar_contract::Format::normalise`] gives it.
+    #[default]
+    Canonical,
+    /// As the caller wrote it.
+    Given,
+    /// A mobile number as it is dialled inside the country: `09…`.
+    National,
+}
+
+impl Header {
+    /// Reads the comments before the statement's first word.
+    ///
+    /// # Errors
+    /// The name that a declaration is about, and what is wrong with it.
+    pub(super) fn read(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Result<Self, (Name, String)> {
+        let mut header = Self::default();
+        for token in tokens.iter().take_while(|token| matches!(token.token, Token::Whitespace(_))) {
+            let Token::Whitespace(Whitespace::SingleLineComment { comment, .. }) = &token.token else { continue };
+            let comment = comment.trim();
+            let name = |text: &str| lines.name(text.trim(), token);
+            if let Some(names) = comment.strip_prefix("unused:") {
+                header.unused.extend(names.split(',').map(name).filter(|name| !name.text.is_empty()));
+            } else if let Some((column, conversion)) = declaration(comment, "column ") {
+                let name = name(column);
+                let value = Conversion::parse(conversion).map_err(|message| (name.clone(), message))?;
+                header.columns.push(Declared { name, value });
+            } else if let Some((field, form)) = declaration(comment, "bind ") {
+                let name = name(field);
+                let value = BoundForm::parse(form).map_err(|message| (name.clone(), message))?;
+                header.bound.push(Declared { name, value });
+            }
+        }
+        Ok(header)
+    }
+}
+
+impl BoundForm {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "canonical" => Ok(Self::Canonical),
+            "given" => Ok(Self::Given),
+            "national" => Ok(Self::National),
+            other => Err(format!("`{other}` is no form of a bound value: `canonical`, `given` or `national`")),
+        }
+    }
+}
+
+/// `NAME: REST` after `word`; a name is one word, so that prose in a comment is no declaration.
+fn declaration<'a>(comment: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
+    let (name, rest) = comment.strip_prefix(word)?.split_once(':')?;
+    let is_name = !name.trim().is_empty() && !name.trim().contains(char::is_whitespace);
+    is_name.then(|| (name.trim(), rest.trim()))
+}
