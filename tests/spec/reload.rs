@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Bus, Caller};
+use chapar_tests::{Bus, Caller, repository};
 
 const CIVIL: &str = "gov/civil-registry.toml";
 
@@ -93,4 +93,34 @@ async fn every_record_names_the_policy_that_its_call_was_decided_by() {
 
     let records = bus.records().await;
     assert_ne!(records[0].registry_digest, records[1].registry_digest);
+}
+
+#[tokio::test]
+async fn a_new_contract_folder_and_a_new_service_need_no_restart() {
+    let contracts = tempfile::tempdir().unwrap();
+    let copy = |name: &str| {
+        let (from, to) = (repository().join("proto").join(name).join("v1"), contracts.path().join(name).join("v1"));
+        std::fs::create_dir_all(&to).unwrap();
+        std::fs::copy(from.join(format!("{name}.proto")), to.join(format!("{name}.proto"))).unwrap();
+    };
+    copy("health");
+    let bus = Bus::builder().contract(contracts.path().to_str().unwrap()).start().await;
+    let welfare = bus.welfare().await;
+    let enrolment = || welfare.get_person(ZAHRA).path("/education.v1.EducationRegistry/GetEnrolment").send();
+    assert_eq!(enrolment().await.unwrap_err().reason, "METHOD_UNKNOWN");
+
+    copy("education");
+    let digest = chapar_contract::Contract::load(&contracts.path().join("education")).unwrap().digest().to_owned();
+    let adapter = "spiffe://lorestan.example/gov/civil-registry/adapter";
+    bus.change(CIVIL, |text| {
+        format!(
+            "{text}\n[[service]]\ncontract = \"education.v1.EducationRegistry\"\ndigest = \"{digest}\"\nadapters = [\"{adapter}\"]\n\n\
+             [[grant]]\nid = \"welfare-enrolment\"\nto = \"gov/welfare/benefits\"\nmethod = \"education.v1.EducationRegistry/GetEnrolment\"\n\
+             purposes = [\"benefit.eligibility\"]\nfields = [\"national_id\"]\nvalid = {{ from = 2026-01-01, until = 2027-12-31 }}\nbasis = \"Test\"\n"
+        )
+    });
+    assert_eq!(bus.reload().await, "reloaded\n");
+
+    // The new service is known and granted; none of its adapters has joined.
+    assert_eq!(enrolment().await.unwrap_err().reason, "ADAPTER_UNAVAILABLE");
 }

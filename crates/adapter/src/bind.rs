@@ -49,7 +49,7 @@ impl Binder {
                 path,
             }
         };
-        let known = leaves(&input, "");
+        let known = leaves(&input, "", &mut Vec::new());
         let mut findings = Vec::new();
         let mut parameters = Vec::new();
         for name in statement.parameters() {
@@ -262,18 +262,20 @@ fn bindable(steps: &[FieldDescriptor]) -> Result<(), &'static str> {
     form(last).map(drop).map_err(|_| "is a message: name one of its fields as `:message__field`")
 }
 
-/// Every request field that can hold a value, dotted.
-fn leaves(message: &MessageDescriptor, prefix: &str) -> Vec<String> {
+/// Every request field that can hold a value, dotted. A message inside itself is one field: its paths would have no end.
+fn leaves(message: &MessageDescriptor, prefix: &str, inside: &mut Vec<String>) -> Vec<String> {
     let mut paths = Vec::new();
+    inside.push(message.full_name().to_owned());
     for field in message.fields() {
         let path = format!("{prefix}{}", field.name());
         let is_leaf = field.is_list() || field.is_map() || matches!(form(&field), Ok(Form::Date | Form::Timestamp));
         match field.kind() {
-            Kind::Message(inner) if !is_leaf && prefix.matches('.').count() < 8 => {
-                paths.extend(leaves(&inner, &format!("{path}.")));
+            Kind::Message(inner) if !is_leaf && !inside.iter().any(|name| name == inner.full_name()) => {
+                paths.extend(leaves(&inner, &format!("{path}."), inside));
             }
             _ => paths.push(path),
         }
     }
+    inside.pop();
     paths
 }

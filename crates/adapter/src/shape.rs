@@ -190,6 +190,18 @@ pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
         Kind::Message(message) => match message.full_name() {
             "google.type.Date" => Form::Date,
             "google.protobuf.Timestamp" => Form::Timestamp,
+            "google.protobuf.Duration" => {
+                return Err("is a Duration, which no column fills: use an integer, and name its unit");
+            }
+            "google.type.Money" | "google.type.Decimal" => {
+                return Err(
+                    "is an amount that no column fills: use an `int64` of the smallest unit, and a `string` for the currency",
+                );
+            }
+            name if name.starts_with("google.protobuf.") && name.ends_with("Value") => {
+                return Err("is a wrapper, which no column fills: use `optional` and the plain type");
+            }
+            name if name.starts_with("google.") => return Err("is a message that no column fills in this version"),
             _ => return Err("is a message that no column fills: name its fields with dotted aliases"),
         },
     })

@@ -66,6 +66,11 @@ impl Statement {
         }
         let text = std::fs::read_to_string(file)
             .map_err(|error| Finding::of_file(file, format!("cannot be read: {error}")))?;
+        // A byte order mark, which some editors write.
+        let text = match text.strip_prefix('\u{FEFF}') {
+            Some(rest) => rest.to_owned(),
+            None => text,
+        };
         Self::parse(file, text)
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use miette::Diagnostic as _;
 use protox::Compiler;
-use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
 use crate::finding::{Error, Finding, line_and_column};
 use crate::options::BUILT_IN;
@@ -16,7 +16,7 @@ pub(crate) fn folder(folder: &Path) -> Result<(Bytes, Vec<String>), Error> {
     let root = folder.canonicalize().map_err(|source| Error::Read { path: folder.to_owned(), source })?;
     let include = root.parent().unwrap_or(&root).to_owned();
     let mut names = Vec::new();
-    collect(&root, &include, &mut names)?;
+    collect(&root, &root, &include, &mut names)?;
     names.sort();
     if names.is_empty() {
         return Err(Error::Empty(folder.to_owned()));
@@ -24,7 +24,8 @@ pub(crate) fn folder(folder: &Path) -> Result<(Bytes, Vec<String>), Error> {
     let mut resolver = ChainFileResolver::new();
     resolver.add(BuiltIn);
     resolver.add(GoogleFileResolver::new());
-    resolver.add(IncludeFileResolver::new(include));
+    resolver.add(Include(include));
+    resolver.add(Include(root));
     let mut compiler = Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).include_source_info(true);
     let mut findings = Vec::new();
@@ -56,7 +57,10 @@ pub(crate) fn built_in(names: &[&str]) -> Result<Bytes, protox::Error> {
     Ok(compiler.encode_file_descriptor_set().into())
 }
 
-fn collect(folder: &Path, include: &Path, names: &mut Vec<String>) -> Result<(), Error> {
+/// Folders in which shared imports lie, as every `.proto` knows them. A contract that carries them with it does not declare them.
+const SHARED: [&str; 3] = ["buf", "chapar", "google"];
+
+fn collect(folder: &Path, root: &Path, include: &Path, names: &mut Vec<String>) -> Result<(), Error> {
     let unreadable = |source| Error::Read { path: folder.to_owned(), source };
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
@@ -66,7 +70,10 @@ fn collect(folder: &Path, include: &Path, names: &mut Vec<String>) -> Result<(),
         }
         let path: PathBuf = entry.path();
         if path.is_dir() {
-            collect(&path, include, names)?;
+            let is_shared = folder == root && SHARED.iter().any(|name| entry.file_name() == *name);
+            if !is_shared {
+                collect(&path, root, include, names)?;
+            }
         } else if path.extension().is_some_and(|extension| extension == "proto") {
             let name = path.strip_prefix(include).unwrap_or(&path);
             let parts: Vec<_> = name.components().map(|part| part.as_os_str().to_string_lossy()).collect();
@@ -96,6 +103,23 @@ fn finding(file: &str, error: &dyn miette::Diagnostic, code: Option<&dyn miette:
         _ => (0, 0),
     };
     Finding { file: file.to_owned(), line, column, message: error.to_string() }
+}
+
+/// Files below a folder, by their path from it. A byte order mark, which some editors write, is passed over.
+struct Include(PathBuf);
+
+impl FileResolver for Include {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        let is_inside = Path::new(name).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        if !is_inside {
+            return Err(protox::Error::file_not_found(name));
+        }
+        match std::fs::read_to_string(self.0.join(name)) {
+            Ok(text) => File::from_source(name, text.strip_prefix('\u{FEFF}').unwrap_or(&text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(protox::Error::file_not_found(name)),
+            Err(error) => Err(protox::Error::new(error)),
+        }
+    }
 }
 
 struct BuiltIn;

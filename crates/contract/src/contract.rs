@@ -73,12 +73,13 @@ struct Head {
 }
 
 impl Contract {
-    /// Compiles every `.proto` below `dir`, hidden files and folders left out. Imports are looked up beside the folder; Chapar's options, `google/type/date.proto`
-    /// and `google/protobuf/*` are built in.
+    /// Compiles every `.proto` below `dir`, hidden files and folders and carried imports (`google`, `chapar`, `buf`) left out. Imports are
+    /// looked up beside the folder and in it; Chapar's options, `google/type/date.proto` and `google/protobuf/*` are built in.
     ///
     /// # Errors
     /// [`Error`] with all findings, each with file, line and column.
     pub fn load(dir: &Path) -> Result<Self, Error> {
+        Self::is_one(dir)?;
         let (bytes, names) = compile::folder(dir)?;
         Self::read(bytes, &|file| names.iter().any(|name| name == file))
     }
@@ -131,6 +132,11 @@ impl Contract {
     pub(crate) fn files(&self) -> impl Iterator<Item = String> {
         let services = self.services().filter_map(|service| self.0.pool.get_service_by_name(service.name()));
         services.map(|service| service.parent_file().name().to_owned())
+    }
+
+    /// Every file by name, imports included, without comments and positions.
+    pub(crate) fn bare_files(&self) -> Result<impl Iterator<Item = (String, Vec<u8>)>, Error> {
+        digest::bare(&self.0.bytes)
     }
 
     /// The descriptors.

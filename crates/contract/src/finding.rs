@@ -52,6 +52,14 @@ pub enum Error {
     /// The folder holds no `.proto` file.
     #[error("{} holds no .proto file", .0.display())]
     Empty(PathBuf),
+    /// The folder holds contract folders and is none itself.
+    #[error("{} holds contracts of its own ({}): name each of them", path.display(), names.join(", "))]
+    Several {
+        /// The folder.
+        path: PathBuf,
+        /// The names of the contract folders in it.
+        names: Vec<String>,
+    },
     /// The files break a rule of protobuf or of Chapar.
     #[error("{}", list(.0))]
     #[diagnostic(code(chapar::contract::invalid))]

@@ -7,6 +7,7 @@ mod breaking;
 mod compile;
 mod contract;
 mod finding;
+mod folders;
 mod format;
 mod method;
 mod options;

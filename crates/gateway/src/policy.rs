@@ -84,7 +84,8 @@ impl Policy {
 
 /// Reads contracts and registry.
 pub(crate) fn load(contracts: &[PathBuf], registry: &Path) -> Result<Registry, Error> {
-    let contracts = contracts.iter().map(|folder| Contract::load(folder)).collect::<Result<Vec<_>, _>>()?;
+    let contracts = contracts.iter().map(|folder| Contract::load_all(folder)).collect::<Result<Vec<_>, _>>()?.concat();
+    Contract::agree(&contracts)?;
     Ok(Registry::load(registry, &contracts)?)
 }
 

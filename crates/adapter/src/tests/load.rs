@@ -158,6 +158,28 @@ fn what_sqlite_would_refuse_while_reading_is_refused_at_load() {
 }
 
 #[test]
+fn a_request_that_contains_itself_has_findings_with_an_end() {
+    let proto =
+        PROTO.replace("message Ask { string id = 1; }", "message Ask { string id = 1; Ask left = 2; Ask right = 3; }");
+    let error = Bench::with(&proto, &STATEMENTS, SCHEMA, "").err().unwrap().to_string();
+    assert!(error.contains("the request field `left` is not used") && error.len() < 4_000, "{error}");
+}
+
+#[test]
+fn a_folder_of_contracts_is_no_contract_of_an_adapter() {
+    let folder = tempfile::tempdir().unwrap();
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    let text = format!(
+        "[adapter]\nidentity = {{ cert = 'c', key = 'k', trust = 't' }}\ncontracts = ['{}']\nlisten = '127.0.0.1:0'\n\
+         gateways = ['spiffe://lorestan.example/bus/lorestan/gateway']\n[source.proto]\nurl = 'sqlite:civil.db'\n",
+        proto.display()
+    );
+    let config = Config::parse(&folder.path().join("adapter.toml"), &text).unwrap();
+    let error = Adapter::check(&config).unwrap_err().to_string();
+    assert!(error.contains("holds contracts of its own (agriculture, banking, civil"), "{error}");
+}
+
+#[test]
 fn a_database_that_cannot_be_used_is_named_with_its_place_in_the_settings() {
     let folder = tempfile::tempdir().unwrap();
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/civil");

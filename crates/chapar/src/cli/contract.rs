@@ -20,7 +20,7 @@ pub(super) enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar contract check proto/civil proto/health")]
 pub(super) struct Check {
-    /// The folders, each holding `v1/….proto`
+    /// Contract folders, each holding `v1/….proto`, or folders of them
     #[arg(required = true, value_name = "DIR")]
     folders: Vec<PathBuf>,
 }
@@ -33,7 +33,7 @@ pub(super) struct Check {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar contract breaking published/civil proto/civil")]
 pub(super) struct Breaking {
-    /// The folder of the version in use
+    /// The folder of the version in use, or a folder of contract folders
     #[arg(value_name = "OLD")]
     old: PathBuf,
     /// The folder of the new version
@@ -50,10 +50,13 @@ pub(super) fn run(command: Command) -> Outcome {
 
 fn check(args: &Check) -> Outcome {
     let mut exit = Exit::Ok;
-    for folder in &args.folders {
-        match Contract::load(folder) {
+    let folders: Result<Vec<_>, _> = args.folders.iter().map(|folder| Contract::folders(folder)).collect();
+    let mut contracts = Vec::new();
+    for folder in folders.map_err(Failure::finding)?.concat() {
+        match Contract::load(&folder) {
             Ok(contract) => {
                 out::data(format_args!("{}  {}", contract.digest(), folder.display()));
+                contracts.push(contract.clone());
                 for service in contract.services() {
                     out::say(format_args!("  {}: {} methods", service.name(), service.methods().len()));
                 }
@@ -64,16 +67,32 @@ fn check(args: &Check) -> Outcome {
             }
         }
     }
+    Contract::agree(&contracts).map_err(Failure::finding)?;
     Ok(exit)
 }
 
 fn compare(args: &Breaking) -> Outcome {
-    let old = Contract::load(&args.old).map_err(Failure::finding)?;
-    let new = Contract::load(&args.new).map_err(Failure::finding)?;
-    let found = breaking(&old, &new);
-    for change in &found {
-        out::data(change);
+    let old = Contract::load_all(&args.old).map_err(Failure::finding)?;
+    let new = Contract::load_all(&args.new).map_err(Failure::finding)?;
+    let mut count = 0;
+    for contract in &old {
+        let has_service_of = |new: &&Contract| contract.services().any(|it| new.service(it.name()).is_some());
+        let changes = match new.iter().find(has_service_of) {
+            Some(new) => breaking(contract, new).iter().map(ToString::to_string).collect(),
+            // One contract each: the same folder in two versions, of which the new one may have renamed all.
+            None if old.len() == 1 && new.len() == 1 => {
+                new.iter().flat_map(|new| breaking(contract, new)).map(|change| change.to_string()).collect()
+            }
+            None => {
+                let gone = |service: &chapar_contract::Service| format!("the service {} is gone", service.name());
+                contract.services().map(gone).collect::<Vec<_>>()
+            }
+        };
+        count += changes.len();
+        for change in changes {
+            out::data(change);
+        }
     }
-    out::say(format_args!("{} breaking changes from {} to {}", found.len(), args.old.display(), args.new.display()));
-    Ok(if found.is_empty() { Exit::Ok } else { Exit::Finding })
+    out::say(format_args!("{count} breaking changes from {} to {}", args.old.display(), args.new.display()));
+    Ok(if count == 0 { Exit::Ok } else { Exit::Finding })
 }

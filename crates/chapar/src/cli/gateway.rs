@@ -27,20 +27,22 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Outcome {
     let config = Config::load(&args.config).map_err(|error| Failure::error(Exit::Finding, error))?;
+    let telemetry = chapar_telemetry::Config {
+        service_name: "gateway".to_owned(),
+        otlp_endpoint: config.telemetry.otlp.clone(),
+        otlp_ca: config.telemetry.otlp_ca.clone(),
+        sample: config.telemetry.sample,
+        keep_traces: config.telemetry.keep_traces,
+    };
     if args.check {
         Gateway::check(&config).map_err(Failure::finding)?;
+        serve::telemetry(telemetry)?;
         out::say(format_args!("{}: good", args.config.display()));
         return Ok(Exit::Ok);
     }
     args.log.start()?;
     let hang_ups = HangUps::listen()?;
-    let telemetry = serve::telemetry(chapar_telemetry::Config {
-        service_name: "gateway".to_owned(),
-        otlp_endpoint: config.telemetry.otlp.clone(),
-        sample: config.telemetry.sample,
-        keep_traces: config.telemetry.keep_traces,
-        ..Default::default()
-    })?;
+    let telemetry = serve::telemetry(telemetry)?;
     let parts = Parts::production(telemetry.clone());
     let inherited = chapar_transport::serve::inherited();
     let gateway = Gateway::bind_on(config, parts, inherited).await.map_err(Failure::finding)?;

@@ -48,6 +48,11 @@ pub(super) fn digest(bytes: &Bytes) -> Result<String, Error> {
     Ok(format!("sha256:{hex}"))
 }
 
+/// Every file by name, without comments and positions.
+pub(super) fn bare(bytes: &Bytes) -> Result<impl Iterator<Item = (String, Vec<u8>)>, Error> {
+    Ok(files(bytes)?.into_iter().map(|(name, file)| (name, file.bare)))
+}
+
 fn is_google(name: &str) -> bool {
     name.starts_with("google/protobuf/")
 }

@@ -34,6 +34,12 @@ impl Checker<'_> {
             let path = format!("{prefix}{}", field.name());
             let rules = self.field_rules(&field);
             self.not_in_a_response(&field);
+            if field.cardinality() == Cardinality::Required {
+                self.find_field(
+                    &field,
+                    "a required field cannot be withheld, and a response without it cannot be read",
+                );
+            }
             let comparable = field.cardinality() != Cardinality::Repeated
                 && matches!(field.kind(), Kind::String | Kind::Int64 | Kind::Uint64);
             if rules.key && (!comparable || path.contains('.')) {

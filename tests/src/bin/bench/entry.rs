@@ -123,7 +123,7 @@ impl Place<'_> {
     }
 
     fn write_bus(&self, dir: &Path, address: SocketAddr, evidence: &Path) -> Result<(), Error> {
-        let contract = chapar_tests::repository().join("tests/bench/contract").canonicalize()?;
+        let contract = chapar_tests::repository().join("tests/bench/contract/bench").canonicalize()?;
         let digest = chapar_contract::Contract::load(&contract)
             .map_err(|error| format!("the benchmark's contract: {error:?}"))?
             .digest()
