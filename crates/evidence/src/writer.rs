@@ -1,5 +1,6 @@
 //! The one thread that writes: everything that is queued goes to disk in one append and one `fdatasync`, then all its callers
-//! are told. A failed write is never tried again: the log is poisoned and the thread ends.
+//! are told. A full disk is waited for; any other failed write is never tried again: the log is poisoned and
+//! the thread ends.
 
 use std::path::PathBuf;
 use std::sync::Arc;

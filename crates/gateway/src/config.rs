@@ -101,6 +101,8 @@ pub struct Evidence {
 pub struct Telemetry {
     /// OTLP/gRPC endpoint of a collector, e.g. `http://127.0.0.1:4317`. Absent: none.
     pub otlp: Option<String>,
+    /// CA certificates (PEM) for a collector at `https://`; required there.
+    pub otlp_ca: Option<PathBuf>,
     /// The share of calls whose traces are recorded, 0 to 1. Default 1, all.
     #[serde(default, deserialize_with = "share")]
     pub sample: Option<f64>,
@@ -111,7 +113,7 @@ pub struct Telemetry {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { otlp: None, sample: None, keep_traces: default_keep() }
+        Self { otlp: None, otlp_ca: None, sample: None, keep_traces: default_keep() }
     }
 }
 
@@ -171,6 +173,9 @@ impl Config {
         }
         for folder in &mut serving.contracts {
             *folder = base.join(&folder);
+        }
+        if let Some(ca) = &mut config.telemetry.otlp_ca {
+            *ca = base.join(&ca);
         }
         if config.evidence_state().starts_with(&config.evidence.path) {
             let message = "`state` lies in `path`: what is put back with the log says nothing about it".to_owned();

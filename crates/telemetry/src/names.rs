@@ -13,10 +13,6 @@ pub const RPC_METHOD: &str = "rpc.method";
 pub const RPC_STATUS: &str = "rpc.response.status_code";
 /// What went wrong: the reason's word. Absent when the call was answered.
 pub const ERROR_TYPE: &str = "error.type";
-/// Where a client span's request goes: host of the upstream.
-pub const SERVER_ADDRESS: &str = "server.address";
-/// Port beside [`SERVER_ADDRESS`].
-pub const SERVER_PORT: &str = "server.port";
 
 /// The database system, e.g. `sqlite`.
 pub const DB_SYSTEM: &str = "db.system.name";
@@ -31,12 +27,8 @@ pub const DB_ROWS: &str = "db.response.returned_rows";
 pub const CALL_ID: &str = "chapar.call.id";
 /// The caller's subsystem.
 pub const CALLER: &str = "chapar.caller";
-/// The member whose right is used, on delegated calls.
-pub const ON_BEHALF_OF: &str = "chapar.on_behalf_of";
 /// The grant that allowed the call.
 pub const GRANT: &str = "chapar.grant";
-/// The delegation that allowed the call.
-pub const DELEGATION: &str = "chapar.delegation";
 /// The purpose code.
 pub const PURPOSE: &str = "chapar.purpose";
 /// `OK` or the reason's word.
@@ -47,10 +39,6 @@ pub const FIELDS_DISCLOSED: &str = "chapar.fields.disclosed.count";
 pub const FIELDS_WITHHELD: &str = "chapar.fields.withheld.count";
 /// Messages released to the caller.
 pub const MESSAGES: &str = "chapar.messages.count";
-/// The record's index in the evidence log.
-pub const EVIDENCE_INDEX: &str = "chapar.evidence.index";
-/// Microseconds spent waiting until the record was on disk.
-pub const EVIDENCE_WAIT_US: &str = "chapar.evidence.wait_us";
 
 /// The label of a call that was answered, where a refusal carries its reason.
 pub const OK: &str = "OK";

@@ -174,6 +174,7 @@ fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
 /// When a caller may try again while a provider is in trouble.
 pub(crate) const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
-fn misbehaved(gate: impl Into<String>) -> Refusal {
-    Refusal::from(Reason::AdapterUnavailable).because(gate)
+/// The provider broke off, or ended in a way that no provider may.
+pub(super) fn misbehaved(gate: impl Into<String>) -> Refusal {
+    Refusal::from(Reason::AdapterUnavailable).retry_after(RETRY).because(gate)
 }

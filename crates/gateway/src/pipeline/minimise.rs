@@ -11,7 +11,7 @@ use chapar_transport::frame::{FrameError, Message, MessageReader};
 use http::HeaderMap;
 
 use super::carried;
-use super::forward::{Exchange, Forwarded};
+use super::forward::{Exchange, Forwarded, misbehaved};
 use super::read::Head;
 use super::rows::Rows;
 use crate::refusal::Refusal;
@@ -104,9 +104,7 @@ impl Messages {
     fn end(&mut self, head: &Head) -> Result<Option<Cut>, Refusal> {
         match self.reader.trailers() {
             Some(trailers) => self.exchange.end(trailers, &head.entry.service.server).map(|()| None),
-            None => Err(self
-                .exchange
-                .broken(Refusal::from(Reason::AdapterUnavailable).because("adapter's answer ended without a status"))),
+            None => Err(self.exchange.broken(misbehaved("adapter's answer ended without a status"))),
         }
     }
 
@@ -143,10 +141,9 @@ fn violation(gate: impl Into<String>) -> Refusal {
 }
 
 fn broken(error: FrameError) -> Refusal {
-    let reason = match error {
-        FrameError::Body(_) => Reason::AdapterUnavailable,
-        FrameError::TooLarge { .. } => Reason::MessageTooLarge,
-        FrameError::Corrupt | FrameError::Compressed | FrameError::Truncated => Reason::ContractViolation,
-    };
-    Refusal::from(reason).because(error.to_string())
+    match error {
+        FrameError::Body(_) => misbehaved(error.to_string()),
+        FrameError::TooLarge { .. } => Refusal::from(Reason::MessageTooLarge).because(error.to_string()),
+        FrameError::Corrupt | FrameError::Compressed | FrameError::Truncated => violation(error.to_string()),
+    }
 }
