@@ -10,7 +10,7 @@ use chapar_contract::Contract;
 use chapar_model::Clock;
 use chapar_telemetry::Telemetry;
 use chapar_transport::reverse::{self, Dialler};
-use chapar_transport::tls::Expect;
+use chapar_transport::tls::{Expect, ListsSeen, Revocation};
 use chapar_transport::{serve, tls};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,15 @@ pub struct Parts {
     pub clock: Clock,
     /// Where spans go.
     pub telemetry: Arc<Telemetry>,
+}
+
+/// What a check that found nothing wrong has to tell.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What a look at the tables showed.
+    pub remarks: Vec<Remark>,
+    /// What is known of revocation.
+    pub revocation: Vec<Revocation>,
 }
 
 /// Why an adapter does not start, or stopped.
@@ -92,14 +101,17 @@ impl Adapter {
         };
         let (ready, tls) = match &config.way {
             Way::Dial { gateways, connections } => {
-                let tls = tls::client(&config.identity, Expect::Parties(config.gateways.clone()))?;
+                let (expect, lists) = (Expect::Parties(config.gateways.clone()), ListsSeen::default());
+                let (tls, revocation) = tls::client_remembering(&config.identity, expect, &lists)?;
+                reload::tell_revocation(&revocation);
                 let dialling = reverse::Settings { connections: *connections, ..reverse::Settings::default() };
                 let dialler = Dialler::new(gateways, &tls, dialling, settings)?;
                 let renewal = dialler.renewal();
-                (Ready::Dials(dialler), Certificates::Dials(renewal))
+                (Ready::Dials(dialler), Certificates::Dials(renewal, lists))
             }
             Way::Listen(address) => {
                 let tls = tls::server(&config.identity)?;
+                reload::tell_revocation(&tls.revocation());
                 let bound = serve::Server::bind(*address, tls.clone(), settings).await?;
                 (Ready::Listens(Box::new(bound)), Certificates::Listens(tls))
             }
@@ -128,10 +140,10 @@ impl Adapter {
     ///
     /// # Errors
     /// As [`Adapter::bind`].
-    pub fn check(config: &Config) -> Result<Vec<Remark>, Error> {
+    pub fn check(config: &Config) -> Result<Checked, Error> {
         let (_, offers) = load(config, Look::AtValues)?;
-        tls::server(&config.identity)?;
-        Ok(offers.into_iter().flat_map(|offer| offer.remarks).collect())
+        let revocation = tls::server(&config.identity)?.revocation();
+        Ok(Checked { remarks: offers.into_iter().flat_map(|offer| offer.remarks).collect(), revocation })
     }
 
     /// Where it listens; nowhere, if it dials.

@@ -31,7 +31,7 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use adapter::{Adapter, Error, Parts};
+pub use adapter::{Adapter, Checked, Error, Parts};
 pub use config::{Config, SourceConfig, Way};
 pub use finding::{Finding, Findings};
 pub use reload::Reload;

@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chapar_model::Clock;
 use chapar_transport::reverse::Renewal;
-use chapar_transport::tls::{self, Expect, ServerTls};
+use chapar_transport::tls::{self, Expect, ListsSeen, Revocation, ServerTls};
 
 use crate::adapter::{Error, load};
 use crate::config::{Config, Way};
@@ -31,7 +32,7 @@ pub(crate) struct Parts {
 
 /// Where a new certificate goes.
 pub(crate) enum Certificates {
-    Dials(Renewal),
+    Dials(Renewal, ListsSeen),
     Listens(ServerTls),
 }
 
@@ -68,10 +69,16 @@ impl Parts {
         let config = Config::load(&self.file)?;
         let (services, offers) = load(&config, Look::AtStatements)?;
         match &self.tls {
-            Certificates::Dials(renewal) => {
-                renewal.renew(&*tls::client(&config.identity, Expect::Parties(config.gateways.clone()))?);
+            Certificates::Dials(renewal, lists) => {
+                let expect = Expect::Parties(config.gateways.clone());
+                let (tls, revocation) = tls::client_remembering(&config.identity, expect, lists)?;
+                tell_revocation(&revocation);
+                renewal.renew(&tls);
             }
-            Certificates::Listens(tls) => tls.reload(&config.identity)?,
+            Certificates::Listens(tls) => {
+                tls.reload(&config.identity)?;
+                tell_revocation(&tls.revocation());
+            }
         }
         self.calls.replace(Desk::new(config.gateways, offers));
         if config.way != self.way {
@@ -79,4 +86,9 @@ impl Parts {
         }
         Ok(services)
     }
+}
+
+/// Tells in the log what is known of revocation.
+pub(crate) fn tell_revocation(known: &[Revocation]) {
+    tls::log_revocation(known, Clock::system().now().as_second());
 }

@@ -1,5 +1,5 @@
 //! A throw-away certificate authority for demos and tests: P-256 keys, one URI SAN per certificate, PEM files. Keys stay on
-//! this machine and nothing is revoked; an agency brings its own CA.
+//! this machine and its one revocation list is empty; an agency brings its own CA.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,8 +9,8 @@ use chapar_model::{Clock, Identity};
 use jiff::tz::TimeZone;
 use jiff::{Span, civil};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber,
 };
 
 /// A certificate that cannot be made or written.
@@ -76,6 +76,23 @@ impl Authority {
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
         Ok(Issued { cert: format!("{}{}", cert.pem(), self.pem()), key: key.serialize_pem() })
+    }
+
+    /// A revocation list that revokes nothing, valid from yesterday for `days` days, PEM.
+    ///
+    /// # Errors
+    /// [`Error::Validity`] for too many days.
+    pub fn empty_list(&self, days: u32) -> Result<String, Error> {
+        let valid = params("", self.today, days)?;
+        let list = CertificateRevocationListParams {
+            this_update: valid.not_before,
+            next_update: valid.not_after,
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
     }
 
     /// The authority's own certificate, PEM.

@@ -12,7 +12,7 @@ use chapar_evidence::{Disk, Log, OsDisk};
 use chapar_model::Clock;
 use chapar_telemetry::{Metrics, Telemetry};
 use chapar_transport::serve::{Bound, Server, Settings};
-use chapar_transport::tls;
+use chapar_transport::tls::{self, Revocation};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -75,15 +75,16 @@ pub struct Gateway {
 
 impl Gateway {
     /// Loads everything that the configuration names, and ends: what `--check` does. Reads the evidence log, and opens no port.
+    /// Gives what is known of revocation.
     ///
     /// # Errors
     /// [`Error`], as [`Gateway::bind`].
-    pub fn check(config: &Config) -> Result<(), Error> {
+    pub fn check(config: &Config) -> Result<Vec<Revocation>, Error> {
         let registry = policy::load(&config.gateway.contracts, &config.gateway.registry)?;
-        tls::server(&config.gateway.identity)?;
+        let tls = tls::server(&config.gateway.identity)?;
         Upstreams::new(&registry, &config.gateway.identity)?;
         chapar_evidence::check(&evidence_config(config))?;
-        Ok(())
+        Ok(tls.revocation())
     }
 
     /// Opens everything: contracts, registry, ports, and the evidence log, which recovers here.
@@ -160,6 +161,7 @@ impl Gateway {
         let workers = serving.workers.map_or_else(cores, NonZeroUsize::get);
         let reloader =
             Reloader { serving, tls, policy, own, metrics: Arc::clone(&metrics), one_at_a_time: Mutex::default() };
+        reloader.tell_revocation();
         let reloader = Arc::new(reloader);
         let admin_pages = Admin {
             telemetry,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chapar_telemetry::Metrics;
-use chapar_transport::tls::{self, ServerTls};
+use chapar_transport::tls::{self, Revocation, ServerTls};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,9 @@ fn files(identity: &tls::Files) -> impl Iterator<Item = &PathBuf> {
 
 /// How often files are looked at, at most.
 const EVERY: Duration = Duration::from_millis(250);
+
+/// How often a revocation list that is over is told again.
+const REMINDER: Duration = Duration::from_secs(60 * 60);
 
 /// The files as they were before they were read for the first time.
 pub(crate) struct Watches {
@@ -68,7 +71,22 @@ impl Reloader {
         let _alone = self.one_at_a_time.lock();
         let reloaded = self.tls.reload(&self.serving.identity).map_err(Error::from);
         self.tell("identity", &reloaded);
+        if reloaded.is_ok() {
+            self.tell_revocation();
+        }
         reloaded
+    }
+
+    /// Tells what is known of revocation, in the log and as metrics.
+    pub(crate) fn tell_revocation(&self) {
+        let known = self.tls.revocation();
+        tls::log_revocation(&known, self.own.clock.now().as_second());
+        let ends = known.iter().filter_map(|known| match known {
+            Revocation::List { issuer, next_update, .. } => Some((issuer.as_str(), *next_update)),
+            Revocation::NoList { .. } | Revocation::NotChecked => None,
+        });
+        let unlisted = known.iter().filter(|known| matches!(known, Revocation::NoList { .. })).count();
+        self.metrics.revocation(ends, unlisted);
     }
 
     /// Contracts and registry; and the ways to the adapters, which show the gateway's certificate.
@@ -102,8 +120,19 @@ impl Reloader {
         // A new certificate is shown to the adapters too, so the ways to them are made anew.
         let both = |this: &Self| this.identity().and_then(|()| this.policy());
         let policy_alone = |this: &Self| this.policy();
-        let this = Arc::clone(&self);
-        tokio::join!(this.follow(identity, both, ended.clone()), self.follow(policy, policy_alone, ended));
+        let of_both = Arc::clone(&self).follow(identity, both, ended.clone());
+        let of_policy = Arc::clone(&self).follow(policy, policy_alone, ended.clone());
+        tokio::join!(of_both, of_policy, self.remind(ended));
+    }
+
+    /// Tells again and again of lists that are over: time alone ends them.
+    async fn remind(&self, ended: CancellationToken) {
+        while ended.run_until_cancelled(tokio::time::sleep(REMINDER)).await.is_some() {
+            let now = self.own.clock.now().as_second();
+            let over = |known: &Revocation| matches!(known, Revocation::List { .. }) && !known.is_sound(now);
+            let over: Vec<Revocation> = self.tls.revocation().into_iter().filter(over).collect();
+            tls::log_revocation(&over, now);
+        }
     }
 
     async fn follow(

@@ -24,7 +24,7 @@ use chapar_registry::{Registry, ServiceEntry};
 use chapar_telemetry::UpstreamMetrics;
 use chapar_transport::dial::{self, DialError, Pool, chance};
 use chapar_transport::serve::Reversed;
-use chapar_transport::tls::{self, Expect, Party};
+use chapar_transport::tls::{self, Expect, ListsSeen, Party};
 use http::{HeaderMap, Method, Request, Response};
 
 use crate::pipeline::RETRY;
@@ -55,6 +55,8 @@ pub(crate) struct Upstreams {
     known: Arc<Known>,
     settings: dial::Settings,
     identity: Fingerprint,
+    /// So that no endpoint is held to older revocation lists than before.
+    lists: ListsSeen,
     metrics: UpstreamMetrics,
 }
 
@@ -73,8 +75,15 @@ impl Upstreams {
         let known = Arc::new(joined::known(registry));
         let joined = Arc::new(Joined::new(Arc::clone(&known), settings.clone()));
         let identity = Fingerprint::of(files)?;
-        let empty =
-            Self { services: HashMap::new(), joined, known, settings, identity, metrics: UpstreamMetrics::default() };
+        let empty = Self {
+            services: HashMap::new(),
+            joined,
+            known,
+            settings,
+            identity,
+            lists: ListsSeen::default(),
+            metrics: UpstreamMetrics::default(),
+        };
         empty.next(registry, files)
     }
 
@@ -92,6 +101,7 @@ impl Upstreams {
             known: Arc::new(joined::known(registry)),
             settings: self.settings.clone(),
             identity,
+            lists: self.lists.clone(),
             metrics: self.metrics.clone(),
         })
     }
@@ -109,7 +119,7 @@ impl Upstreams {
         let issuers = |identity: &Identity| registry.issuers(identity).to_vec();
         let party = |identity: &Identity| Party { identity: identity.clone(), issuers: issuers(identity) };
         let parties: Vec<Party> = entry.adapters.iter().map(party).collect();
-        let tls = tls::client(files, Expect::Parties(parties.clone()))?;
+        let tls = tls::client_remembering(files, Expect::Parties(parties.clone()), &self.lists)?.0;
         let dialled = entry.endpoints.iter().map(|url| {
             let kept = before.filter(|_| same).and_then(|before| before.dialled(url, &parties));
             let endpoint = match kept {

@@ -44,6 +44,11 @@ struct ReloadLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct IssuerLabels {
+    issuer: String,
+}
+
 type Durations = Family<MethodLabels, Histogram, fn() -> Histogram>;
 
 /// All metrics of one role. Built once; recording takes no allocation and no look-up but the outcome's.
@@ -57,6 +62,8 @@ pub struct Metrics {
     reloads: Family<ReloadLabels, Counter>,
     /// Calls under way.
     pub in_flight: Gauge,
+    revocation_lists: Family<IssuerLabels, Gauge>,
+    authorities_unlisted: Gauge,
     connections: Gauge,
     handshakes_failed: Counter,
     evidence_records: Counter,
@@ -91,6 +98,18 @@ impl Metrics {
         registry.register("calls", "Calls by method and outcome (OK or the reason)", calls.clone());
         registry.register("call_duration_seconds", "From the request's headers to the status", durations.clone());
         registry.register("reloads", "Files taken up while serving, or refused", reloads.clone());
+        let revocation_lists = Family::<IssuerLabels, Gauge>::default();
+        let authorities_unlisted = Gauge::default();
+        registry.register(
+            "revocation_list_next_update_timestamp_seconds",
+            "When the revocation list of a trusted CA is over",
+            revocation_lists.clone(),
+        );
+        registry.register(
+            "authorities_without_revocation_list",
+            "Trusted CAs of which no certificate is taken, since they have no revocation list",
+            authorities_unlisted.clone(),
+        );
         registry.register("calls_in_flight", "Calls under way", in_flight.clone());
         registry.register("connections", "Open connections of callers", connections.clone());
         registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
@@ -106,6 +125,8 @@ impl Metrics {
             methods: RwLock::default(),
             unknown,
             reloads,
+            revocation_lists,
+            authorities_unlisted,
             in_flight,
             connections,
             handshakes_failed,
@@ -150,6 +171,16 @@ impl Metrics {
     pub fn reloaded(&self, what: &'static str, taken_up: bool) {
         let result = if taken_up { "ok" } else { "refused" };
         self.reloads.get_or_create(&ReloadLabels { what, result }).inc();
+    }
+
+    /// Revocation lists in use, by their issuers and `nextUpdate` (seconds since 1970), and how many trusted CAs have none. Replaces what was
+    /// told before.
+    pub fn revocation<'a>(&self, lists: impl Iterator<Item = (&'a str, i64)>, unlisted: usize) {
+        self.revocation_lists.clear();
+        for (issuer, next_update) in lists {
+            self.revocation_lists.get_or_create(&IssuerLabels { issuer: issuer.to_owned() }).set(next_update);
+        }
+        self.authorities_unlisted.set(i64::try_from(unlisted).unwrap_or(i64::MAX));
     }
 
     /// Registers a gauge of another crate's own, e.g. free slots; `name` without the `chapar_` prefix.

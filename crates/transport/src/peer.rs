@@ -82,7 +82,7 @@ impl Peer {
             identity: identity(&certificate),
             issuer_spki_sha256,
             serial: certificate.raw_serial().to_vec(),
-            not_after: Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?,
+            not_after: end_of(&certificate),
             remote,
             clock: clock.clone(),
             judge: Some(Arc::new(judge)),
@@ -95,8 +95,7 @@ impl Peer {
     /// certificate cannot be read.
     pub fn dialled(leaf: &CertificateDer<'_>, clock: &Clock, remote: SocketAddr) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
-        let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?;
-        let mut peer = Self::known(identity(&certificate), not_after, clock, remote);
+        let mut peer = Self::known(identity(&certificate), end_of(&certificate), clock, remote);
         peer.serial = certificate.raw_serial().to_vec();
         Some(peer)
     }
@@ -236,6 +235,12 @@ fn time(clock: &Clock) -> UnixTime {
 
 fn unix(seconds: i64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(seconds.unsigned_abs()))
+}
+
+/// When a certificate ends. One without an end (`99991231235959Z`, RFC 5280 §4.1.2.5) ends some hours after the last moment that the
+/// library of times has; then that moment is taken.
+fn end_of(certificate: &X509Certificate<'_>) -> Timestamp {
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).unwrap_or(Timestamp::MAX)
 }
 
 /// The one identity that a certificate names.

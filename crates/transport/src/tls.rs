@@ -5,6 +5,7 @@
 mod by_identity;
 mod revocation;
 mod server;
+mod status;
 mod trust;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chapar_model::Identity;
+use parking_lot::Mutex;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -19,6 +21,8 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
 use crate::error::Error;
 use by_identity::ByIdentity;
@@ -28,6 +32,7 @@ use server::LIST_GRACE;
 pub use by_identity::Party;
 pub(crate) use server::State;
 pub use server::{ServerTls, server, server_remembering, server_with_grace};
+pub use status::{Revocation, log_revocation};
 pub(crate) use trust::Trust;
 
 /// The application protocol of calls.
@@ -74,11 +79,30 @@ impl Expect {
     }
 }
 
+/// What a client remembers of the revocation lists that it has used, so that a reload does not go back to an older one. Clones are the
+/// same memory.
+#[derive(Clone, Default)]
+pub struct ListsSeen(Arc<Mutex<Known>>);
+
 /// TLS of a caller that shows its own certificate.
 ///
 /// # Errors
 /// [`Error`] naming the file that cannot be read or used.
 pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error> {
+    client_remembering(files, expect, &ListsSeen::default()).map(|(config, _)| config)
+}
+
+/// As [`client`], for one whose files are read again and again. With it comes what is known of revocation.
+///
+/// # Errors
+/// As [`client`], also if a revocation list is older than the last one of its issuer.
+pub fn client_remembering(
+    files: &Files,
+    expect: Expect,
+    seen: &ListsSeen,
+) -> Result<(Arc<ClientConfig>, Vec<Revocation>), Error> {
+    let mut seen = seen.0.lock();
+    let mut told = vec![Revocation::NotChecked];
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match expect {
         Expect::DnsName => {
@@ -94,7 +118,9 @@ pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error>
             verifier.build().map_err(|error| unusable(&files.trust, error))?
         }
         Expect::Parties(parties) => {
-            let (trust, _) = Trust::load(files, &Known::default(), LIST_GRACE)?;
+            let (trust, known) = Trust::load(files, &seen, LIST_GRACE)?;
+            *seen = known;
+            told = trust.told();
             Arc::new(ByIdentity { parties, trust })
         }
     };
@@ -106,7 +132,7 @@ pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error>
         .map_err(|error| unfit(files, &error))?;
     config.alpn_protocols = vec![CALLS.to_vec()];
     config.resumption = Resumption::disabled();
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), told))
 }
 
 /// Rights of those who are neither a file's owner nor in its group.
@@ -118,6 +144,9 @@ fn unusable(path: &Path, problem: impl std::fmt::Display) -> Error {
 
 /// A certificate and a key that each can be read, but do not go together.
 fn unfit(files: &Files, error: &rustls::Error) -> Error {
+    if let Some(problem) = chain(&files.cert).ok().and_then(|chain| misplaced(&chain)) {
+        return unusable(&files.cert, problem);
+    }
     match error {
         rustls::Error::InconsistentKeys(_) => {
             unusable(&files.key, format_args!("is not the key of the certificate in {}", files.cert.display()))
@@ -148,10 +177,32 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let pem = read(path)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(unusable(path, "holds no PEM certificate")),
+    let mut found = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let damaged = || unusable(path, format_args!("its certificate number {} is damaged", found.len() + 1));
+        let certificate = certificate.map_err(|_| damaged())?;
+        X509Certificate::from_der(&certificate).map_err(|_| damaged())?;
+        found.push(certificate);
+    }
+    if found.is_empty() { Err(unusable(path, "holds no PEM certificate")) } else { Ok(found) }
+}
+
+/// The smallest RSA key whose signatures TLS takes, in bits.
+const SMALLEST_RSA: usize = 2048;
+
+/// What is wrong with the first certificate of a chain that its key does not fit, if that is what is wrong.
+fn misplaced(chain: &[CertificateDer<'_>]) -> Option<String> {
+    let (_, first) = X509Certificate::from_der(chain.first()?).ok()?;
+    if first.is_ca() {
+        return Some(
+            "begins with a CA's certificate: the own certificate comes first, its issuers after it".to_owned(),
+        );
+    }
+    match first.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) if key.key_size() < SMALLEST_RSA => {
+            Some(format!("has an RSA key of {} bits: {SMALLEST_RSA} or more are needed, or P-256", key.key_size()))
+        }
+        _ => None,
     }
 }
 

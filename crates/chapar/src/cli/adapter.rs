@@ -46,9 +46,10 @@ enum Command {
 
 fn check(file: &Path) -> Outcome {
     let config = Config::load(file).map_err(Failure::finding)?;
-    for remark in Adapter::check(&config).map_err(Failure::finding)? {
-        out::say(remark);
-    }
+    let checked = Adapter::check(&config).map_err(Failure::finding)?;
+    checked.remarks.iter().for_each(out::say);
+    let now = Clock::system().now().as_second();
+    checked.revocation.iter().for_each(|known| out::say(known.at(now)));
     out::say(format_args!("{}: good", file.display()));
     Ok(Exit::Ok)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use chapar_gateway::{Config, Gateway, Parts};
+use chapar_model::Clock;
 
 use super::serve::{self, HangUps, LogArgs};
 use super::{Exit, Failure, Outcome, out};
@@ -35,8 +36,10 @@ pub(super) async fn run(args: Args) -> Outcome {
         keep_traces: config.telemetry.keep_traces,
     };
     if args.check {
-        Gateway::check(&config).map_err(Failure::finding)?;
+        let revocation = Gateway::check(&config).map_err(Failure::finding)?;
         serve::telemetry(telemetry)?;
+        let now = Clock::system().now().as_second();
+        revocation.iter().for_each(|known| out::say(known.at(now)));
         out::say(format_args!("{}: good", args.config.display()));
         return Ok(Exit::Ok);
     }

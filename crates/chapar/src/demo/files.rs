@@ -90,7 +90,7 @@ pub(super) fn adapter(dir: &Path, register: &str, addresses: &[SocketAddr]) -> R
     let text = format!(
         r#"# The adapter of the {register} register: its contract, its SQL, its database.
 [adapter]
-identity  = {{ cert = "../pki/{register}.crt", key = "../pki/{register}.key", trust = "../pki/ca.crt" }}
+identity  = {{ cert = "../pki/{register}.crt", key = "../pki/{register}.key", trust = "../pki/ca.crt", crl = "../pki/ca.crl" }}
 contracts = ["contracts/{register}"]
 dial      = {dial}
 gateways  = ["{gateway}"]
@@ -137,7 +137,7 @@ pub(super) fn gateway(dir: &Path, number: Numbered, listen: SocketAddr, admin: S
 [gateway]
 listen    = "{listen}"
 admin     = "{admin}"
-identity  = {{ cert = "pki/gateway.crt", key = "pki/gateway.key", trust = "pki/ca.crt" }}
+identity  = {{ cert = "pki/gateway.crt", key = "pki/gateway.key", trust = "pki/ca.crt", crl = "pki/ca.crl" }}
 registry  = "registry"
 contracts = [{contracts}]
 

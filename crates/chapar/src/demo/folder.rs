@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use super::data;
+use super::{data, made};
 
 /// A folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,12 @@ pub(super) enum Error {
     Io { path: PathBuf, source: std::io::Error },
     #[error("{} is not empty and holds no demo; give an empty or new folder", .0.display())]
     Foreign(PathBuf),
+    #[error(
+        "{} was edited since the last demo wrote it: {}. `chapar gateway --config {}` serves it as it is; `--force` writes \
+         these files anew",
+        path.display(), files.join(", "), path.join("gateway.toml").display()
+    )]
+    Edited { path: PathBuf, files: Vec<String> },
     #[error("another demo runs in {}", .0.display())]
     Busy(PathBuf),
     #[error("{} holds a demo of {there} people, not {wanted}; give `--people {there}` or another folder", path.display())]
@@ -56,8 +62,8 @@ impl Folder {
         Self { path, people: None, remove: Remove::Folder, lock: None }.locked()
     }
 
-    /// The user's folder: made if it is not there.
-    pub(super) fn at(path: &Path) -> Result<Self, Error> {
+    /// The user's folder: made if it is not there. One from an earlier demo of which files were edited is refused, unless by `force`.
+    pub(super) fn at(path: &Path, force: bool) -> Result<Self, Error> {
         let failed = |source| Error::Io { path: path.to_owned(), source };
         let entries = match std::fs::read_dir(path) {
             Ok(entries) => Some(entries.filter_map(Result::ok).filter(|entry| entry.file_name() != LOCK).count()),
@@ -71,6 +77,12 @@ impl Folder {
             (Some(_), Some(_)) => Remove::Nothing,
             (Some(_), None) => return Err(Error::Foreign(path.to_owned())),
         };
+        if remove == Remove::Nothing && !force {
+            let files = made::edited(path).map_err(failed)?;
+            if !files.is_empty() {
+                return Err(Error::Edited { path: path.to_owned(), files });
+            }
+        }
         std::fs::create_dir_all(path).map_err(failed)?;
         let path = path.canonicalize().map_err(failed)?;
         Self { path, people, remove, lock: None }.locked()
@@ -123,10 +135,15 @@ impl Folder {
     }
 
     /// The bus is up: from now on the user's folder stays, and a temporary one goes at the end unless it is kept.
-    pub(super) fn ready(&mut self, is_temporary: bool, keep: bool) {
+    ///
+    /// # Errors
+    /// If what was written cannot be noted.
+    pub(super) fn ready(&mut self, is_temporary: bool, keep: bool) -> Result<(), Error> {
         if !is_temporary || keep {
             self.remove = Remove::Nothing;
+            made::remember(&self.path).map_err(|source| Error::Io { path: self.path.clone(), source })?;
         }
+        Ok(())
     }
 }
 
@@ -174,9 +191,9 @@ mod tests {
     fn a_start_that_fails_leaves_a_new_folder_away_and_an_empty_one_empty() {
         let outer = tempfile::tempdir().unwrap();
         let new = outer.path().join("new");
-        drop(Folder::at(&new).unwrap());
+        drop(Folder::at(&new, false).unwrap());
         assert!(!new.exists());
-        drop(Folder::at(outer.path()).unwrap());
+        drop(Folder::at(outer.path(), false).unwrap());
         assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 0);
     }
 
@@ -184,18 +201,18 @@ mod tests {
     fn a_folder_with_other_things_in_it_is_refused_and_untouched() {
         let outer = tempfile::tempdir().unwrap();
         std::fs::write(outer.path().join("thesis.txt"), "years of work").unwrap();
-        assert!(matches!(Folder::at(outer.path()), Err(Error::Foreign(_))));
+        assert!(matches!(Folder::at(outer.path(), false), Err(Error::Foreign(_))));
         assert_eq!(std::fs::read_dir(outer.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn an_earlier_demo_is_taken_up_with_its_people_or_refused_for_others() {
         let outer = tempfile::tempdir().unwrap();
-        let mut first = Folder::at(outer.path()).unwrap();
+        let mut first = Folder::at(outer.path(), false).unwrap();
         assert!(first.databases(Some(100), &CancellationToken::new()).unwrap().is_new);
-        first.ready(false, false);
+        first.ready(false, false).unwrap();
         drop(first);
-        let second = Folder::at(outer.path()).unwrap();
+        let second = Folder::at(outer.path(), false).unwrap();
         let taken = second.databases(None, &CancellationToken::new()).unwrap();
         assert_eq!((taken.people, taken.is_new), (100, false));
         let error = second.databases(Some(200), &CancellationToken::new()).unwrap_err();
@@ -207,9 +224,9 @@ mod tests {
     #[test]
     fn two_demos_do_not_share_a_folder() {
         let outer = tempfile::tempdir().unwrap();
-        let first = Folder::at(outer.path()).unwrap();
+        let first = Folder::at(outer.path(), false).unwrap();
         first.databases(Some(100), &CancellationToken::new()).unwrap();
-        let error = Folder::at(outer.path()).unwrap_err();
+        let error = Folder::at(outer.path(), false).unwrap_err();
         assert!(matches!(error, Error::Busy(_)), "{error}");
     }
 }

@@ -19,6 +19,8 @@ pub(super) fn write(dir: &Path, gateways: u16, clock: &Clock) -> Result<String, 
     let pki = dir.join("pki");
     let authority = Authority::new("Chapar demo", DAYS, clock).map_err(failed)?;
     write_file(&pki.join("ca.crt"), authority.pem().as_bytes(), 0o644).map_err(failed)?;
+    let list = authority.empty_list(DAYS).map_err(failed)?;
+    write_file(&pki.join("ca.crl"), list.as_bytes(), 0o644).map_err(failed)?;
     let adapters = AGENCIES.iter().map(|agency| (format!("{}/adapter", agency.member), agency.register.to_owned()));
     let callers = CALLERS.iter().map(|caller| ((*caller).to_owned(), key_name(caller)));
     let all = std::iter::once((GATEWAY.to_owned(), "gateway".to_owned())).chain(adapters).chain(callers);

@@ -6,6 +6,7 @@ pub mod data;
 mod files;
 mod folder;
 mod keys;
+mod made;
 mod people;
 mod registry;
 mod report;
@@ -37,6 +38,9 @@ pub struct Args {
     /// Keep everything in this folder: a new or empty one, or one of an earlier demo
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Write the files of DIR anew that were edited since an earlier demo wrote them
+    #[arg(long, requires = "dir")]
+    force: bool,
     /// Do not remove the temporary folder at the end
     #[arg(long)]
     keep: bool,
@@ -68,7 +72,7 @@ pub async fn run(args: Args) -> Outcome {
     let failed = |error| Failure::error(Exit::Finding, error);
     let started = Instant::now();
     let folder = match &args.dir {
-        Some(dir) => Folder::at(dir),
+        Some(dir) => Folder::at(dir, args.force),
         None => Folder::temporary(),
     }
     .map_err(failed)?;
@@ -84,7 +88,7 @@ pub async fn run(args: Args) -> Outcome {
         made => made.map_err(failed)?,
     };
     let mut bus = Bus::start(folder.path(), args.gateways, args.port, &made.sample).await?;
-    folder.ready(args.dir.is_none(), args.keep);
+    folder.ready(args.dir.is_none(), args.keep).map_err(failed)?;
     let mut report = Report::new(args.json);
     report.ready(&bus, &made, started.elapsed());
 

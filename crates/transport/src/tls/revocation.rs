@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use webpki::{BorrowedCertRevocationList, CertRevocationList, OwnedCertRevocationList};
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
+use super::status::Revocation;
 use super::{BYTE_ORDER_MARK, unusable};
 use crate::error::Error;
 
@@ -90,6 +91,7 @@ impl Known {
 #[derive(Debug)]
 pub(super) struct Lists {
     lists: Vec<(CertRevocationList<'static>, i64)>,
+    told: Vec<Revocation>,
 }
 
 impl Lists {
@@ -100,7 +102,7 @@ impl Lists {
         known: &Known,
         grace: Duration,
     ) -> Result<(Self, Known), Error> {
-        let (mut lists, mut here) = (Vec::new(), Known::default());
+        let (mut lists, mut told, mut here) = (Vec::new(), Vec::new(), Known::default());
         for der in read(path)? {
             let (_, parsed) =
                 CertificateRevocationList::from_der(&der).map_err(|error| unusable(path, format_args!("{error}")))?;
@@ -113,6 +115,12 @@ impl Lists {
                 .next_update()
                 .ok_or_else(|| unusable(path, format_args!("the list of `{issuer}` has no nextUpdate")))?;
             let usable_until = ends.timestamp().saturating_add(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX));
+            told.push(Revocation::List {
+                issuer: issuer.to_string(),
+                number: number.clone(),
+                next_update: ends.timestamp(),
+                usable_until,
+            });
             let last = Last { issuer: issuer.to_string(), signer, number, sha256: hex(&sha256(&der)), usable_until };
             let scope = scope(&parsed, &last.signer);
             match known.list.get(&scope) {
@@ -129,11 +137,21 @@ impl Lists {
             if here.list.insert(scope, last).is_some() {
                 return Err(unusable(path, format_args!("holds two lists of `{issuer}`")));
             }
-            let list = OwnedCertRevocationList::from_der(&der).map_err(|error| unusable(path, error))?;
+            let list = OwnedCertRevocationList::from_der(&der).map_err(|error| unusable(path, in_words(&error)))?;
             lists.push((list.into(), usable_until));
         }
+        let has_list =
+            |name: &str| told.iter().any(|told| matches!(told, Revocation::List { issuer, .. } if issuer == name));
+        let without: Vec<Revocation> =
+            names(roots).filter(|name| !has_list(name)).map(|issuer| Revocation::NoList { issuer }).collect();
+        told.extend(without);
         here.keep_of(known, roots, path)?;
-        Ok((Self { lists }, here))
+        Ok((Self { lists, told }, here))
+    }
+
+    /// What is known, for operators.
+    pub(super) fn told(&self) -> &[Revocation] {
+        &self.told
     }
 
     /// Those that may still be used at a time, in seconds since 1970.
@@ -165,9 +183,38 @@ pub(super) fn read(path: &Path) -> Result<Vec<CertificateRevocationListDer<'stat
     let found = found.ok().filter(|found| !found.is_empty());
     let found: Vec<_> = found.ok_or_else(|| unusable(path, "holds no PEM revocation list"))?;
     for list in &found {
-        BorrowedCertRevocationList::from_der(list).map_err(|error| unusable(path, error))?;
+        BorrowedCertRevocationList::from_der(list).map_err(|error| unusable(path, in_words(&error)))?;
     }
     Ok(found)
+}
+
+/// Why a list cannot be used, for someone who knows `openssl` and not webpki.
+fn in_words(error: &webpki::Error) -> String {
+    use webpki::Error as E;
+    let words = match error {
+        E::UnsupportedCrlVersion => {
+            "is a revocation list of version 1: version 2 is needed, with a CRLNumber (RFC 5280 §5.1.2.1)"
+        }
+        E::UnsupportedDeltaCrl => "is a delta list: the complete one is needed (RFC 5280 §5.2.4)",
+        E::UnsupportedIndirectCrl => {
+            "is an indirect list, signed by another than the issuer of the certificates: not supported (RFC 5280 §5.2.5)"
+        }
+        E::UnsupportedCrlIssuingDistributionPoint => {
+            "covers a part of the certificates in a way that is not supported (RFC 5280 §5.2.5)"
+        }
+        E::UnsupportedRevocationReasonsPartitioning => {
+            "covers some reasons of revocation only: not supported (RFC 5280 §5.2.5)"
+        }
+        E::InvalidCrlNumber => "has a CRLNumber that is not one (RFC 5280 §5.2.3)",
+        E::UnsupportedCriticalExtension => "has a critical extension that is not known",
+        E::BadDer | E::BadDerTime | E::TrailingData(_) => "is damaged, or is no revocation list",
+        other => return format!("cannot be used: {other}"),
+    };
+    words.to_owned()
+}
+
+fn names(roots: &[CertificateDer<'_>]) -> impl Iterator<Item = String> {
+    roots.iter().filter_map(|root| X509Certificate::from_der(root).ok().map(|(_, root)| root.subject().to_string()))
 }
 
 /// The trusted CA that bears a list's issuer's name and signed it, by SHA-256 of its public key. Where the issuer is an intermediate, only a

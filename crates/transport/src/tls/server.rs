@@ -12,6 +12,7 @@ use rustls::server::NoServerSessionStorage;
 use tokio::sync::watch;
 
 use super::revocation::Known;
+use super::status::Revocation;
 use super::{CALLS, Files, REVERSE, Trust, chain, key, unfit, unusable};
 use crate::error::Error;
 
@@ -117,6 +118,11 @@ impl ServerTls {
         self.0.state.store(Arc::new(state));
         self.0.changed.send_replace(generation);
         Ok(())
+    }
+
+    /// What is known of revocation: one entry for each list and for each trusted CA without one, at least one.
+    pub fn revocation(&self) -> Vec<Revocation> {
+        self.state().trust.told()
     }
 
     /// What is in use now.

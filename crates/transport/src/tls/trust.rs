@@ -12,6 +12,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder};
 
 use super::revocation::{Known, Lists};
+use super::status::Revocation;
 use super::{Files, chain, unusable};
 use crate::error::Error;
 
@@ -48,6 +49,11 @@ impl Trust {
         };
         let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
         Ok((Self { names: roots.subjects(), roots, lists, algorithms }, known))
+    }
+
+    /// What is known of revocation, for operators.
+    pub(super) fn told(&self) -> Vec<Revocation> {
+        self.lists.as_ref().map_or_else(|| vec![Revocation::NotChecked], |lists| lists.told().to_vec())
     }
 
     pub(super) fn algorithms(&self) -> WebPkiSupportedAlgorithms {

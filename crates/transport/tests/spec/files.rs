@@ -29,7 +29,7 @@ fn each_bad_file_is_named_with_its_problem() {
         (Files { trust: empty.clone(), ..good.clone() }, "empty.pem", "holds no PEM certificate"),
         (Files { crl: Some(empty), ..good.clone() }, "empty.pem", "holds no PEM revocation list"),
         (Files { key: good.cert.clone(), ..good.clone() }, "adapter.crt", "holds no PEM private key"),
-        (Files { trust: noise, ..good.clone() }, "noise.pem", "invalid peer certificate"),
+        (Files { trust: noise, ..good.clone() }, "noise.pem", "its certificate number 1 is damaged"),
         (Files { key: other.key, ..good.clone() }, "welfare.key", "is not the key of the certificate in"),
     ];
     for (files, name, problem) in cases {
@@ -39,7 +39,67 @@ fn each_bad_file_is_named_with_its_problem() {
     }
     let crl = pki.write("noise.crl", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n");
     let files = Files { crl: Some(crl), ..good };
-    assert!(both(&files).iter().all(|told| told.contains("noise.crl")));
+    assert!(both(&files).iter().all(|told| told.contains("noise.crl: is damaged, or is no revocation list")));
+}
+
+#[test]
+fn what_is_wrong_with_a_chain_is_named() {
+    let pki = Pki::new();
+    let good = pki.issue("adapter", &named(&[ADAPTER]));
+    let (own, ca) = (std::fs::read_to_string(&good.cert).unwrap(), pki.ca().pem());
+    let damaged = ca.replacen("MII", "AAA", 1);
+    for (pem, problem) in [
+        (format!("{ca}{own}"), "begins with a CA's certificate: the own certificate comes first"),
+        (format!("{own}{damaged}"), "its certificate number 2 is damaged"),
+    ] {
+        let files = Files { cert: pki.write("chain.crt", &pem), ..good.clone() };
+        for told in both(&files) {
+            assert!(told.contains("chain.crt") && told.contains(problem), "{told}");
+        }
+    }
+    let weak = Files {
+        cert: pki.write("weak.crt", include_str!("../data/rsa_1024.crt")),
+        key: pki.write_key("weak.key", include_str!("../data/rsa_1024.key")),
+        ..good
+    };
+    assert!(both(&weak).iter().all(|told| told.contains("weak.crt: has an RSA key of 1024 bits: 2048 or more")));
+}
+
+#[test]
+fn what_is_known_of_revocation_is_told_for_each_authority() {
+    let pki = Pki::new();
+    let mut files = pki.issue("adapter", &named(&[ADAPTER]));
+    let told = |files: &Files| -> Vec<(String, bool)> {
+        let now = 1_795_000_000;
+        let known = tls::server(files).unwrap().revocation();
+        known.iter().map(|known| (known.at(now).to_string(), known.is_sound(now))).collect()
+    };
+    assert!(told(&files)[0].0.starts_with("revocation is not checked") && !told(&files)[0].1);
+    files.crl = Some(pki.revoke(&[], true));
+    let [(list, true)] = &told(&files)[..] else { panic!("{:?}", told(&files)) };
+    assert!(list.starts_with("revocation: list 1 of CN=throw-away CA is in force for another"), "{list}");
+    files.trust = pki.write("two.crt", &format!("{}{}", pki.ca().pem(), Pki::new().ca().pem()));
+    assert_eq!(told(&files).len(), 1, "two authorities of one name are told once");
+    files.crl = Some(pki.revoke(&[], false));
+    let [(list, false)] = &told(&files)[..] else { panic!("{:?}", told(&files)) };
+    assert!(list.contains("has been over for") && list.contains("none of this CA's certificates is taken"), "{list}");
+}
+
+#[test]
+fn a_client_does_not_go_back_to_an_older_list() {
+    let pki = Pki::new();
+    let mut files = pki.issue("adapter", &named(&[ADAPTER]));
+    let seen = tls::ListsSeen::default();
+    let again = |files: &Files| {
+        let expect = Expect::identities(vec![WELFARE.parse().unwrap()]);
+        tls::client_remembering(files, expect, &seen).map(drop).map_err(|error| error.to_string())
+    };
+    files.crl = Some(pki.revoke_numbered(&[11], 2));
+    again(&files).unwrap();
+    pki.revoke_numbered(&[], 1);
+    assert!(again(&files).unwrap_err().contains("is older than the last one"));
+    pki.revoke_numbered(&[11], 3);
+    again(&files).unwrap();
 }
 
 #[tokio::test]

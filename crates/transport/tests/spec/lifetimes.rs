@@ -36,6 +36,16 @@ async fn a_connection_on_which_no_http2_is_spoken_is_ended() {
 }
 
 #[tokio::test]
+async fn a_certificate_without_an_end_is_taken() {
+    let (pki, server, _) = start(Settings::default()).await;
+    let mut params = named(&[GATEWAY]);
+    // RFC 5280 §4.1.2.5: "no well-defined expiration date".
+    params.not_after = rcgen::date_time_ymd(9999, 12, 31) + Duration::from_secs(86_399);
+    let calls = server.pool(&pki.issue("endless", &params), dial::Settings::default());
+    assert_eq!(get(&calls, "/hello").await.unwrap(), "hello");
+}
+
+#[tokio::test]
 async fn a_connection_without_calls_is_told_to_go_and_one_with_a_call_is_not() {
     let (_pki, server, tls) =
         start(Settings { idle: SOON, write_stall: Duration::from_secs(30), ..Settings::default() }).await;

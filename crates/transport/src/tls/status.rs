@@ -1,0 +1,117 @@
+//! What is known of revocation, in words for operators: for each trusted CA its list, how long it can be used, or that there is none.
+
+use std::fmt;
+
+/// One CA's revocation list, or the lack of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Revocation {
+    /// No `crl` is configured: a revoked certificate is taken like any other.
+    NotChecked,
+    /// A trusted CA without a list: none of its certificates is taken.
+    NoList {
+        /// The CA's name.
+        issuer: String,
+    },
+    /// A list.
+    List {
+        /// The name of the CA that issued it.
+        issuer: String,
+        /// CRLNumber (RFC 5280 §5.2.3), in hexadecimal.
+        number: String,
+        /// `nextUpdate`, in seconds since 1970.
+        next_update: i64,
+        /// Until when it is used, in seconds since 1970: some time after `next_update`.
+        usable_until: i64,
+    },
+}
+
+impl Revocation {
+    /// Whether an operator has nothing to do about it.
+    pub fn is_sound(&self, now: i64) -> bool {
+        matches!(self, Self::List { next_update, .. } if now <= *next_update)
+    }
+
+    /// The same as a sentence.
+    pub fn at(&self, now: i64) -> impl fmt::Display + '_ {
+        Sentence { revocation: self, now }
+    }
+}
+
+/// Tells operators in the log, each in a line: a warning if there is something to do.
+pub fn log_revocation(known: &[Revocation], now: i64) {
+    for known in known {
+        if known.is_sound(now) {
+            tracing::info!("{}", known.at(now));
+        } else {
+            tracing::warn!("{}", known.at(now));
+        }
+    }
+}
+
+struct Sentence<'a> {
+    revocation: &'a Revocation,
+    now: i64,
+}
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.revocation {
+            Revocation::NotChecked => f.write_str(
+                "revocation is not checked: no `crl` is configured, and a revoked certificate is taken like any other",
+            ),
+            Revocation::NoList { issuer } => {
+                write!(f, "revocation: no list of {issuer}: none of its certificates is taken until there is one")
+            }
+            Revocation::List { issuer, number, next_update, usable_until } => {
+                write!(f, "revocation: list {number} of {issuer} ")?;
+                if self.now <= *next_update {
+                    write!(f, "is in force for another {}", Span(next_update - self.now))
+                } else if self.now <= *usable_until {
+                    let (over, left) = (Span(self.now - next_update), Span(usable_until - self.now));
+                    write!(f, "has been over for {over}, and is used for another {left}: sign it anew")
+                } else {
+                    let over = Span(self.now - next_update);
+                    write!(f, "has been over for {over}: none of this CA's certificates is taken; sign it anew")
+                }
+            }
+        }
+    }
+}
+
+/// Seconds in the two largest units that they fill.
+struct Span(i64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (minutes, hours, days) = (self.0 / 60, self.0 / 3_600, self.0 / 86_400);
+        match (days, hours, minutes) {
+            (0, 0, minutes) => write!(f, "{minutes} min"),
+            (0, hours, minutes) => write!(f, "{hours} h {} min", minutes - hours * 60),
+            (days, hours, _) => write!(f, "{days} d {} h", hours - days * 24),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_a_list_is_told_with_the_time_left() {
+        let list = Revocation::List {
+            issuer: "CN=Lorestan".to_owned(),
+            number: "1f".to_owned(),
+            next_update: 1_000_000,
+            usable_until: 1_000_000 + 86_400,
+        };
+        let at = |now| (list.at(now).to_string(), list.is_sound(now));
+        let told = |text: &str| format!("revocation: list 1f of CN=Lorestan {text}");
+        assert_eq!(at(1_000_000 - 90_000), (told("is in force for another 1 d 1 h"), true));
+        assert_eq!(at(1_000_000 - 59), (told("is in force for another 0 min"), true));
+        let grace = "has been over for 1 h 1 min, and is used for another 22 h 59 min: sign it anew";
+        assert_eq!(at(1_000_000 + 3_660), (told(grace), false));
+        let over = "has been over for 2 d 0 h: none of this CA's certificates is taken; sign it anew";
+        assert_eq!(at(1_000_000 + 172_800), (told(over), false));
+        assert!(!Revocation::NotChecked.is_sound(0));
+    }
+}
