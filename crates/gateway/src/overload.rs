@@ -1,9 +1,9 @@
-//! When one of the threads that serve has more to do than it can, and whose calls are then refused before anything of them is read.
+//! Load shedding per worker thread: decides, before a request is read, whether to refuse it.
 //!
-//! The sign is the time that a call lies there between being read from its connection and being looked at: where even the
-//! shortest of a tenth of a second is long, there is a queue that does not drain (CoDel, RFC 8289; as a server uses it: Maurer,
-//! "Fail at Scale", ACM Queue 13/8). Until it does, calls that lay there too long are refused: first those of callers that
-//! have had no less than others of late, and only when that does not help those of all.
+//! The sign is the queue delay, the time between a call being read from its connection and being looked at. If for half a second no
+//! call found the queue empty, and every one of them was delayed, the queue does not drain (CoDel, RFC 8289; as a server uses it:
+//! Maurer, "Fail at Scale", ACM Queue 13/8). Until it does, calls that were delayed too long are refused: first those of callers
+//! that have had no less than others of late, and only when that does not help those of all.
 //!
 //! Long before that, a caller that has far more than its share is paced: its calls are let in at a rate that keeps the time that
 //! calls lie short, held back for a moment otherwise, and refused if that does not help. So what it brings too much waits
@@ -24,21 +24,18 @@ use parking_lot::Mutex;
 
 use pacer::Pacer;
 
-/// How long it takes to tell a queue from a burst.
-const WINDOW: Duration = Duration::from_millis(100);
-/// Fewer calls in a window tell nothing.
-const ENOUGH: u32 = 8;
-/// A queue of this length that lasts for a window is one that does not drain: a tenth of the window (RFC 8289 §4.4). Then it is also
-/// the longest that a call may lie there whose caller has had its share.
+/// How long it takes to tell a queue from a burst: half of the second that a contract gives a call unless it says otherwise, so that a burst
+/// which can still be answered in time is not refused, however slow the machine is.
+const WINDOW: Duration = Duration::from_millis(500);
+/// A queue of this length that lasts for a window is one that does not drain: a fiftieth of the window, less than the tenth of RFC 8289 §4.3,
+/// since a thread that serves loses nothing by a short queue. Then it is also the longest that a call may lie there whose caller has had its share.
 const TARGET: Duration = Duration::from_millis(10);
 /// The same for any other caller.
 const LIMIT: Duration = Duration::from_millis(30);
-/// Calls of less time than this tell nothing: a thread that the system held up finds all that came meanwhile at once, and that
-/// is no queue.
-const SPAN: Duration = Duration::from_millis(50);
 
-/// How often a paced call asks again, and how long it waits in between, give or take a third.
+/// How often a paced call asks again before it is refused: what is paced for a moment only is not refused at all.
 const HOLDS: u32 = 3;
+/// How long it waits in between, give or take a third: shorter than a tick of the pace.
 const HOLD: Duration = Duration::from_millis(4);
 
 /// What one thread knows of its load.
@@ -155,6 +152,8 @@ struct Gate {
     running: Arc<AtomicU32>,
     recent: u32,
     window: Window,
+    /// When a call was last looked at.
+    looked_at: Instant,
     /// The last window had a queue that did not drain, or that only drained because calls were refused.
     is_standing: bool,
     pacer: Pacer,
@@ -162,13 +161,15 @@ struct Gate {
 
 struct Window {
     ends: Instant,
-    /// When its first and its last call were looked at.
-    first: Instant,
-    last: Instant,
-    calls: u32,
+    /// A call came after the one before it had been looked at: the queue was empty then. So it is after each time that the system held the
+    /// thread up, which finds all that came meanwhile at once.
+    was_empty: bool,
+    /// For how long it was, in sum.
+    idle: Duration,
     /// Calls that lay there too long.
     late: u32,
-    least: Duration,
+    /// The shortest delay of a call; nothing if there was none.
+    least: Option<Duration>,
 }
 
 impl Gate {
@@ -176,7 +177,7 @@ impl Gate {
         let running = Arc::default();
         let (callers, strangers) = (HashMap::new(), Usage::new(&running));
         let (window, pacer) = (Window::starting(now), Pacer::new(now));
-        Self { callers, strangers, running, recent: 0, window, is_standing: false, pacer }
+        Self { callers, strangers, running, recent: 0, window, looked_at: now, is_standing: false, pacer }
     }
 
     /// `lay`: how long the call has been lying there; nothing of one that was held back and asks again.
@@ -215,15 +216,19 @@ impl Gate {
             let last = std::mem::replace(&mut self.window, Window::starting(now));
             // Windows without a call: a queue that was has drained.
             let empty = now.duration_since(last.ends).as_millis() / WINDOW.as_millis();
-            let lasted = last.calls >= ENOUGH && last.last.duration_since(last.first) >= SPAN;
-            self.is_standing = empty == 0 && lasted && (last.late > 0 || last.least > TARGET);
+            // A queue that drains because calls are refused stands on, unless the thread has time for twice as much.
+            let stands = !last.was_empty && last.least.is_some_and(|least| least > TARGET);
+            let is_held_down = self.is_standing && last.late > 0 && last.idle < WINDOW / 2;
+            self.is_standing = empty == 0 && (stands || is_held_down);
             for _ in 0..=empty.min(u32::BITS.into()) {
                 self.forget();
             }
         }
-        self.window.last = now;
-        self.window.calls += 1;
-        self.window.least = self.window.least.min(lay);
+        let idle = now.checked_sub(lay).map_or(Duration::ZERO, |came| came.saturating_duration_since(self.looked_at));
+        self.looked_at = now;
+        self.window.was_empty |= !idle.is_zero();
+        self.window.idle += idle;
+        self.window.least = Some(self.window.least.map_or(lay, |least| least.min(lay)));
     }
 
     /// Halves what is remembered, and lets go of callers of whom nothing is.
@@ -263,7 +268,7 @@ impl Gate {
 
 impl Window {
     fn starting(now: Instant) -> Self {
-        Self { ends: now + WINDOW, first: now, last: now, calls: 0, late: 0, least: Duration::MAX }
+        Self { ends: now + WINDOW, was_empty: false, idle: Duration::ZERO, late: 0, least: None }
     }
 }
 

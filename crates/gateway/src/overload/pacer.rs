@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-/// How often the pace is judged.
+/// How often the pace is judged: often enough that what a caller brings too much is held back before the others' calls have waited for
+/// some milliseconds.
 const TICK: Duration = Duration::from_millis(10);
-/// While calls lie this long, the pace falls.
+/// While the mean queue delay is longer, the pace falls: a little more than what a thread that keeps up has.
 const BUSY: Duration = Duration::from_micros(700);
-/// Calls per tick: below the one the pace does not fall, at the other it is none any more.
-const PACES: (f64, f64) = (1.0, 2_000.0);
-/// Fewer calls in a tick tell nothing.
+/// The lowest pace, in calls per tick: no one is shut out.
+const SLOWEST: f64 = 1.0;
+/// Fewer calls in a tick tell nothing: the delay of one or two may be the system's doing.
 const ENOUGH: u32 = 8;
 /// After so long without a tick that tells anything the pace is over: what it was set against is no more.
 const CALM: Duration = Duration::from_millis(200);
@@ -62,11 +63,11 @@ impl Pacer {
         self.pace = match self.pace {
             None if is_busy => {
                 (self.saved, self.since) = (0.0, now);
-                Some((f64::from(self.passed) * 0.7).max(PACES.0))
+                Some((f64::from(self.passed) * 0.7).max(SLOWEST))
             }
             None => None,
-            Some(pace) if is_busy => Some((pace.min(f64::from(self.passed)) * 0.95).max(PACES.0)),
-            Some(pace) => Some(pace * 1.05 + 0.2).filter(|pace| *pace < PACES.1),
+            Some(pace) if is_busy => Some((pace.min(f64::from(self.passed)) * 0.95).max(SLOWEST)),
+            Some(pace) => Some(pace * 1.05 + 0.2),
         };
     }
 
