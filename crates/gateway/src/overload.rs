@@ -34,9 +34,14 @@ const TARGET: Duration = Duration::from_millis(10);
 const LIMIT: Duration = Duration::from_millis(30);
 
 /// How often a paced call asks again before it is refused: what is paced for a moment only is not refused at all.
-const HOLDS: u32 = 3;
-/// How long it waits in between, give or take a third: shorter than a tick of the pace.
+const HOLDS: u32 = 5;
+/// How long it waits before it asks again for the first time, less than a tick of the pace; twice as long each time after that, so some
+/// 120 ms in all, give or take a third.
 const HOLD: Duration = Duration::from_millis(4);
+
+fn hold(asked: u32) -> Duration {
+    HOLD * (1 << asked.min(HOLDS))
+}
 
 /// What one thread knows of its load.
 pub(crate) struct Overload {
@@ -63,11 +68,11 @@ impl Overload {
         let number = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let counted = Counted(Arc::clone(&self.in_flight));
         let mut lay = Some(arrived.elapsed());
-        for _ in 0..=HOLDS {
+        for asked in 0..=HOLDS {
             let verdict = self.gate.lock().enter(caller, lay.take(), Instant::now(), Fill::of(number, self.most));
             match verdict {
                 Verdict::Enter(usage) => return Some(LoadSlot { usage, _counted: counted }),
-                Verdict::Hold => tokio::time::sleep(HOLD.mul_f64(chance::half_to_one() * 4.0 / 3.0)).await,
+                Verdict::Hold => tokio::time::sleep(hold(asked).mul_f64(chance::half_to_one() * 4.0 / 3.0)).await,
                 Verdict::Refuse => return None,
             }
         }

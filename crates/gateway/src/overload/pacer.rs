@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(10);
 /// While the mean queue delay is longer, the pace falls: a little more than what a thread that keeps up has.
 const BUSY: Duration = Duration::from_micros(700);
+/// While fewer calls wait in the mean, the pace does not fall.
+const WAITING: u32 = 2;
 /// The lowest pace, in calls per tick: no one is shut out.
 const SLOWEST: f64 = 1.0;
 /// Fewer calls in a tick tell nothing: the delay of one or two may be the system's doing.
@@ -59,7 +61,10 @@ impl Pacer {
     }
 
     fn judge(&mut self, now: Instant) {
-        let is_busy = self.lay / self.calls > BUSY;
+        // How many calls wait is their rate times their delay (Little's law). Where that is hardly one, it is not calls that keep the
+        // thread, and holding them back would not make it faster.
+        let wait = self.lay > TICK * WAITING;
+        let is_busy = wait && self.lay / self.calls > BUSY;
         self.pace = match self.pace {
             None if is_busy => {
                 (self.saved, self.since) = (0.0, now);
