@@ -26,13 +26,14 @@ impl Office {
         let registry = office.path("registry");
         let digest = office.run(&["contract", "check", repository().join("proto/civil").to_str().unwrap()]).1;
         let digest = digest.split_whitespace().next().unwrap().to_owned();
-        let keys =
-            ["ali", "bahar"].map(|name| office.does(&["registry", "key", name, "--out", &format!("{name}.key")]));
-        let [ali, bahar] = keys.each_ref().map(|key| key.trim());
+        let keys = ["ali", "bahar", "dara"]
+            .map(|name| office.does(&["registry", "key", name, "--out", &format!("{name}.key")]));
+        let [ali, bahar, dara] = keys.each_ref().map(|key| key.trim());
         let bus = format!(
             "[bus]\ntrust_domain = \"lorestan.example\"\n\
              [[approver]]\nid = \"ali\"\nkey = \"{ali}\"\nroles = [\"steward of gov/civil-registry\"]\n\
              [[approver]]\nid = \"bahar\"\nkey = \"{bahar}\"\nroles = [\"security\"]\n\
+             [[approver]]\nid = \"dara\"\nkey = \"{dara}\"\nroles = [\"author\"]\n\
              [[approval]]\nof = [\"grant\"]\nneeds = [\"steward\", \"security\"]\n\
              [[approval]]\nof = [\"approver\", \"approval\"]\nneeds = [\"security\"]\n"
         );
@@ -84,7 +85,7 @@ impl Office {
     }
 
     fn plan(&self) {
-        self.does(&["registry", "plan", "store", "draft", "--author", "dara", "--out", "plan"]);
+        self.does(&["registry", "plan", "store", "draft", "--key", "dara.key", "--out", "plan"]);
     }
 
     fn approve(&self, name: &str) {
@@ -118,7 +119,7 @@ fn a_change_comes_through_when_both_have_approved_it() {
     let (succeeded, said) = office.apply();
     assert!(succeeded && said.contains("generation 2 is in force, approved by ali, bahar"), "{said}");
     let kept = std::fs::read_to_string(office.path("store/generations/000002/plan.txt")).unwrap();
-    assert_eq!(kept.matches("\n— ").count(), 2, "the approvals are kept beside the files");
+    assert_eq!(kept.matches("\n— ").count(), 3, "the author's signature and the approvals are kept beside the files");
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn a_signed_plan_that_is_altered_afterwards_is_refused() {
     let office = Office::new();
     office.both_approve();
     office.edit("plan", |text| text.replace("author: dara", "author: someone"));
-    office.refuses("the approval of ali: the signature does not verify");
+    office.refuses("the signature of ali: the signature does not verify");
 }
 
 #[test]
@@ -177,9 +178,55 @@ fn a_strangers_approval_and_one_with_an_approvers_name_count_for_nothing() {
 #[test]
 fn no_one_approves_a_change_of_their_own() {
     let office = Office::new();
-    office.does(&["registry", "plan", "store", "draft", "--author", "ali", "--out", "plan"]);
+    office.does(&["registry", "plan", "store", "draft", "--key", "ali.key", "--out", "plan"]);
     let (succeeded, said) = office.run(&["registry", "approve", "plan", "--key", "ali.key"]);
     assert!(!succeeded && said.contains("no one approves a change of their own"), "{said}");
+}
+
+#[test]
+fn an_author_that_no_registered_key_stands_for_is_refused() {
+    let office = Office::new();
+    // Ali plans as someone else, and approves his own change.
+    office.does(&["registry", "key", "someone", "--out", "someone.key"]);
+    office.does(&["registry", "plan", "store", "draft", "--key", "someone.key", "--out", "plan"]);
+    office.both_approve();
+    office.refuses("the author `someone` is not known");
+    // Or with a key of his own that bears a registered name.
+    std::fs::create_dir(office.path("ali")).unwrap();
+    office.does(&["registry", "key", "dara", "--out", "ali/dara.key"]);
+    office.does(&["registry", "plan", "store", "draft", "--key", "ali/dara.key", "--out", "plan"]);
+    office.both_approve();
+    office.refuses("the author `dara` is not known");
+}
+
+#[test]
+fn a_rollback_needs_the_same_approvals() {
+    let office = Office::new();
+    office.both_approve();
+    assert!(office.apply().0);
+    let back = |more: &[&str]| {
+        let command = ["registry", "rollback", "store", "1", "--by", "eve", "--reason", "a wish"];
+        office.run(&[&command[..], more].concat())
+    };
+    let (succeeded, said) = back(&[]);
+    assert!(!succeeded && said.contains("not approved: it needs steward of gov/civil-registry AND security"), "{said}");
+    office.does(&[
+        "registry",
+        "plan",
+        "store",
+        "store/generations/000001/registry",
+        "--key",
+        "dara.key",
+        "--out",
+        "plan",
+    ]);
+    office.approve("ali");
+    assert!(!back(&["--plan", "plan"]).0, "one approval is not two");
+    office.approve("bahar");
+    let (succeeded, said) = back(&["--plan", "plan"]);
+    assert!(succeeded && said.contains("generation 3 is in force, as 1 was"), "{said}");
+    let kept = std::fs::read_to_string(office.path("store/generations/000003/plan.txt")).unwrap();
+    assert!(kept.contains("reason: a wish") && kept.matches("\n— ").count() == 3, "{kept}");
 }
 
 #[test]

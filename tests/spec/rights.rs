@@ -141,7 +141,9 @@ async fn a_gateway_that_reads_a_store_follows_its_generations() {
     let file = draft.join(CIVIL);
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replacen("\"benefit.eligibility\"", "\"counter.identity_check\"", 1)).unwrap();
-    registry(root, &["plan", "store", "draft", "--author", "dara", "--out", "plan"]);
+    let key = Command::new(chapar()).current_dir(root).args(["registry", "key", "dara", "--out", "dara.key"]).output();
+    assert!(key.unwrap().status.success());
+    registry(root, &["plan", "store", "draft", "--key", "dara.key", "--out", "plan"]);
     registry(root, &["apply", "plan", "--store", "store", "--new", "draft", "--by", "dara"]);
 
     // By itself: the link has another file behind it now.

@@ -1,9 +1,10 @@
 //! `chapar registry apply`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use chapar_contract::Contract;
 use chapar_model::Clock;
-use chapar_registry::store::{Directory, Files, Store as _};
+use chapar_registry::store::{Directory, Files, Generation, Store as _};
 use chapar_registry::{Approvals, Need, Plan, Registry};
 use jiff::{SignedDuration, Timestamp};
 
@@ -63,43 +64,77 @@ fn first(args: &Args, store: &Directory, now: Timestamp) -> Result<String, Failu
 }
 
 fn planned(args: &Args, store: &Directory, note: &Note, now: Timestamp) -> Result<String, Failure> {
-    let refused = |sentence: &str| Failure::new(Exit::Finding, sentence);
-    let base = store.current().map_err(failed)?.ok_or_else(|| refused("nothing is in force that could be changed"))?;
     let new = args.contracts.load()?;
     let old = if args.base_contracts.is_empty() { new.clone() } else { contracts(&args.base_contracts)? };
-    let plan = Plan::between((&base.folder, &old), (&args.new, &new), note.made).map_err(Failure::finding)?;
-    let named = |key: &str| note.body().lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-    if named("base:") != Some(plan.base.as_str()) {
-        return Err(refused(
-            "the base has moved: another registry is in force than the one that was planned against; plan again",
-        ));
-    }
-    if named("new:") != Some(plan.new.as_str()) {
-        return Err(refused("the new registry is not the one that was planned; plan again"));
-    }
-    let age = now.duration_since(note.made);
-    if age.is_negative() || age > LONGEST {
-        return Err(refused(
-            "the plan was made too long ago, or is of tomorrow: what it tells of effects is of that day; plan again",
-        ));
-    }
-    if !note.is_of(&plan) {
-        return Err(refused("the plan does not say what the change does; plan again"));
-    }
-    let approvals = Registry::load(&base.folder, &old).map_err(Failure::finding)?.approvals().clone();
-    let approved = approved(note, &approvals, &plan.needs)?;
-    let files = Files { folder: &args.new, digest: &plan.new, note: note.text() };
-    let generation = store.put(Some(&plan.base), &files, now).map_err(failed)?;
+    let base = store.current().map_err(failed)?;
+    let base = base.ok_or_else(|| Failure::new(Exit::Finding, "nothing is in force that could be changed"))?;
+    let change = Change { base: &base, old: &old, folder: &args.new, new: &new };
+    let (digest, approved) = change.approved(note, now)?;
+    let files = Files { folder: &args.new, digest: &digest, note: note.text() };
+    let generation = store.put(Some(&base.digest), &files, now).map_err(failed)?;
     let by = if approved.is_empty() { "no one".to_owned() } else { approved.join(", ") };
     Ok(format!("generation {} is in force, approved by {by}: {}", generation.number, generation.digest))
 }
 
-/// Who has approved, if that is enough.
+/// From what is in force to the files of a folder, each with its contracts.
+pub(super) struct Change<'a> {
+    pub(super) base: &'a Generation,
+    pub(super) old: &'a [Contract],
+    pub(super) folder: &'a Path,
+    pub(super) new: &'a [Contract],
+}
+
+impl Change<'_> {
+    /// What it does, and whose approval that needs.
+    pub(super) fn plan(&self, at: Timestamp) -> Result<Plan, Failure> {
+        Plan::between((&self.base.folder, self.old), (self.folder, self.new), at).map_err(Failure::finding)
+    }
+
+    /// The digest of the new registry and who has approved it, if `note` is the plan of this change and is approved as the registry in force
+    /// wants it.
+    pub(super) fn approved(&self, note: &Note, now: Timestamp) -> Result<(String, Vec<String>), Failure> {
+        let refused = |sentence: &str| Failure::new(Exit::Finding, sentence);
+        let plan = self.plan(note.made)?;
+        let named = |key: &str| note.body().lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        if named("base:") != Some(plan.base.as_str()) {
+            return Err(refused(
+                "the base has moved: another registry is in force than the one that was planned against; plan again",
+            ));
+        }
+        if named("new:") != Some(plan.new.as_str()) {
+            return Err(refused("the new registry is not the one that was planned; plan again"));
+        }
+        let age = now.duration_since(note.made);
+        if age.is_negative() || age > LONGEST {
+            return Err(refused(
+                "the plan was made too long ago, or is of tomorrow: what it tells of effects is of that day; plan again",
+            ));
+        }
+        if !note.is_of(&plan) {
+            return Err(refused("the plan does not say what the change does; plan again"));
+        }
+        let approvals = Registry::load(&self.base.folder, self.old).map_err(Failure::finding)?.approvals().clone();
+        let approved = approved(note, &approvals, &plan.needs)?;
+        Ok((plan.new, approved))
+    }
+}
+
+/// Who has approved, if that is enough. An approval says that another than the author has looked at the change, so who the author is must
+/// be known by a key: a name alone could be anyone's.
 fn approved(note: &Note, approvals: &Approvals, needs: &[Need]) -> Result<Vec<String>, Failure> {
-    let approved = note.approved(approvals)?;
-    let unmet = approvals.unmet(needs, &note.author, &approved);
+    let signed = note.signed(approvals)?;
+    if !needs.is_empty() && !signed.contains(&note.author) {
+        let author = &note.author;
+        return Err(Failure::new(
+            Exit::Finding,
+            format_args!(
+                "the author `{author}` is not known: the key that signs a plan is registered as an [[approver]] of bus.toml, with any role"
+            ),
+        ));
+    }
+    let unmet = approvals.unmet(needs, &note.author, &signed);
     if unmet.is_empty() {
-        return Ok(approved);
+        return Ok(signed.into_iter().filter(|one| *one != note.author).collect());
     }
     let lines: Vec<String> = unmet.iter().map(|need| need.to_string()).collect();
     Err(Failure::new(Exit::Finding, format_args!("not approved: it needs {}", lines.join("; and "))))

@@ -48,9 +48,7 @@ pub(super) fn key(args: &KeyArgs) -> Outcome {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let key = read(&args.key)?;
-    let key: SigningKey =
-        key.parse().map_err(|error| Failure::new(Exit::Usage, format_args!("{}: {error}", args.key.display())))?;
+    let key = secret(&args.key)?;
     let mut note = Note::parse(&read(&args.plan)?)?;
     out::data(note.body().trim_end());
     if key.verifier().name() == note.author {
@@ -63,6 +61,11 @@ pub(super) fn run(args: &Args) -> Outcome {
         .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", args.plan.display())))?;
     out::say(format_args!("approved by {}", key.verifier().name()));
     Ok(Exit::Ok)
+}
+
+/// The private key in a file.
+pub(super) fn secret(file: &Path) -> Result<SigningKey, Failure> {
+    read(file)?.parse().map_err(|error| Failure::new(Exit::Usage, format_args!("{}: {error}", file.display())))
 }
 
 pub(super) fn read(file: &Path) -> Result<String, Failure> {

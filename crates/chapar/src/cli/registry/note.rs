@@ -19,9 +19,12 @@ pub(super) struct Note {
 }
 
 impl Note {
-    /// A plan that no one has approved yet.
-    pub(super) fn new(plan: &Plan, author: &str, made: Timestamp) -> Self {
-        Self { text: body(plan, author, made), author: author.to_owned(), made }
+    /// A plan that no one has approved yet, signed by its author.
+    pub(super) fn new(plan: &Plan, author: &SigningKey, made: Timestamp) -> Self {
+        let name = author.verifier().name().to_owned();
+        let mut note = Self { text: body(plan, &name, made), author: name, made };
+        note.sign(author);
+        note
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
@@ -51,7 +54,7 @@ impl Note {
         self.body() == body(plan, &self.author, self.made)
     }
 
-    /// Adds an approval.
+    /// Adds a signature: the author's, or an approval.
     pub(super) fn sign(&mut self, key: &SigningKey) {
         let signed = sign_note(self.body(), key);
         let line = &signed[self.body().len()..];
@@ -59,17 +62,17 @@ impl Note {
         self.text = format!("{}{line}{others}", self.body());
     }
 
-    /// The approvers whose signatures verify. One that is there and does not verify is an error.
-    pub(super) fn approved(&self, approvals: &Approvals) -> Result<Vec<String>, Failure> {
-        let mut approved = Vec::new();
+    /// Those with a registered key whose signatures verify. One that is there and does not verify is an error.
+    pub(super) fn signed(&self, approvals: &Approvals) -> Result<Vec<String>, Failure> {
+        let mut signed = Vec::new();
         for (id, key) in keys(approvals)? {
             match open_note(&self.text, &key) {
-                Ok(text) if text == self.body() => approved.push(id),
+                Ok(text) if text == self.body() => signed.push(id),
                 Ok(_) | Err(chapar_tlog::NoteError::Unsigned | chapar_tlog::NoteError::Malformed) => {}
-                Err(error) => return Err(Failure::new(Exit::Finding, format_args!("the approval of {id}: {error}"))),
+                Err(error) => return Err(Failure::new(Exit::Finding, format_args!("the signature of {id}: {error}"))),
             }
         }
-        Ok(approved)
+        Ok(signed)
     }
 }
 

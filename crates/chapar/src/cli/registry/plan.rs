@@ -7,7 +7,7 @@ use chapar_registry::Plan;
 
 use super::load::{Contracts, contracts, in_force};
 use super::note::Note;
-use super::usage;
+use super::{approve, usage};
 use crate::cli::{Exit, Failure, Outcome, out};
 
 /// Tell what a change of the registry does, before it is done
@@ -16,7 +16,7 @@ use crate::cli::{Exit, Failure, Outcome, out};
 /// by it, whose approval it needs, and a summary last. With `--out`, writes the plan for `approve` and `apply`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  chapar registry plan /var/lib/chapar/registry draft --contracts contracts --author dara --out change.plan"
+    after_help = "Example:\n  chapar registry plan /var/lib/chapar/registry draft --contracts contracts --key dara.key --out change.plan"
 )]
 pub(in crate::cli) struct Args {
     /// The registry in force: a store, or a folder
@@ -33,11 +33,11 @@ pub(in crate::cli) struct Args {
     /// The folder of an evidence log: tells when what is changed or removed was last used
     #[arg(long, value_name = "DIR")]
     evidence: Option<PathBuf>,
-    /// Whose change it is: who may not approve it
-    #[arg(long, value_name = "NAME")]
-    author: Option<String>,
+    /// The private key of the author, who may not approve it: signs the plan. Needed with `--out`
+    #[arg(long, requires = "out", value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Where the plan is written
-    #[arg(long, short, requires = "author", value_name = "FILE")]
+    #[arg(long, short, requires = "key", value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
@@ -57,8 +57,8 @@ pub(super) fn run(args: &Args) -> Outcome {
         out::data("Used:");
         lines.into_iter().for_each(out::data);
     }
-    if let (Some(file), Some(author)) = (&args.out, &args.author) {
-        let note = Note::new(&plan, author, now);
+    if let (Some(file), Some(key)) = (&args.out, &args.key) {
+        let note = Note::new(&plan, &approve::secret(key)?, now);
         std::fs::write(file, note.text())
             .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", file.display())))?;
         out::say(format_args!("written to {}", file.display()));

@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
+use chapar_contract::Contract;
 use chapar_model::Clock;
 use chapar_registry::Registry;
-use chapar_registry::store::{Directory, Files, Store as _, StoreError};
+use chapar_registry::store::{Directory, Files, Generation, Store as _, StoreError};
+use jiff::Timestamp;
 
-use super::journal;
+use super::apply::Change;
 use super::load::{Contracts, failed};
+use super::note::Note;
+use super::{approve, journal};
 use crate::cli::rights::table;
 use crate::cli::{Exit, Failure, Outcome, out};
 
@@ -22,7 +26,9 @@ pub(in crate::cli) struct HistoryArgs {
 
 /// Put an old generation in force again, as a new one
 ///
-/// For one person, at once; it must still load with the contracts of today. Who did it and why is kept.
+/// It must still load with the contracts of today, and needs the same approvals as any other way to these files: where the registry in force asks
+/// for some, plan it (`registry plan STORE STORE/generations/NUMBER/registry`), have the plan approved and give it. To stop something at once,
+/// `suspend` it. Who did it and why is kept.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar registry rollback /var/lib/chapar/registry 11 --contracts contracts --by bahar --reason \"wrong county\""
@@ -36,6 +42,9 @@ pub(in crate::cli) struct Args {
     number: u64,
     #[command(flatten)]
     contracts: Contracts,
+    /// The plan with its approvals
+    #[arg(long, value_name = "PLAN")]
+    plan: Option<PathBuf>,
     /// Who does it
     #[arg(long, value_name = "NAME")]
     by: String,
@@ -63,11 +72,46 @@ pub(super) fn run(args: &Args) -> Outcome {
         let generations = store.generations().map_err(failed)?;
         let old = generations.into_iter().find(|generation| generation.number == args.number);
         let old = old.ok_or(StoreError::Unknown(args.number)).map_err(failed)?;
-        Registry::load(&old.folder, &args.contracts.load()?).map_err(Failure::finding)?;
-        let current = store.current().map_err(failed)?.map(|generation| generation.digest);
-        let note = format!("rollback to generation {}\nby: {}\nreason: {}\n", args.number, args.by, args.reason);
+        let contracts = args.contracts.load()?;
+        Registry::load(&old.folder, &contracts).map_err(Failure::finding)?;
+        let current = store.current().map_err(failed)?;
+        let plan = match &current {
+            Some(base) => approved(args, base, &old, &contracts, now)?,
+            None => String::new(),
+        };
+        let current = current.map(|generation| generation.digest);
+        let note = format!("rollback to generation {}\nby: {}\nreason: {}\n{plan}", args.number, args.by, args.reason);
         let files = Files { folder: &old.folder, digest: &old.digest, note: &note };
         let generation = store.put(current.as_deref(), &files, now).map_err(failed)?;
         Ok(format!("generation {} is in force, as {} was: {}", generation.number, args.number, generation.digest))
     }))
+}
+
+/// The text of the approved plan, or nothing where what changes needs no approval.
+fn approved(
+    args: &Args,
+    base: &Generation,
+    old: &Generation,
+    contracts: &[Contract],
+    now: Timestamp,
+) -> Result<String, Failure> {
+    let change = Change { base, old: contracts, folder: &old.folder, new: contracts };
+    if let Some(plan) = &args.plan {
+        let note = Note::parse(&approve::read(plan)?)?;
+        return change.approved(&note, now).map(|_| format!("\n{}", note.text()));
+    }
+    let needs = change.plan(now)?.needs;
+    if needs.is_empty() {
+        return Ok(String::new());
+    }
+    let lines: Vec<String> = needs.iter().map(|need| need.to_string()).collect();
+    Err(Failure::new(
+        Exit::Finding,
+        format_args!(
+            "not approved: it needs {}. Plan it: `chapar registry plan {} {} --key FILE --out PLAN`",
+            lines.join("; and "),
+            args.store.display(),
+            old.folder.display()
+        ),
+    ))
 }
