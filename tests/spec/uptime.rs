@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use chapar_tests::Agency;
 use chapar_tests::fleet::soak::{Plan, run};
 use chapar_tests::fleet::{Client, Fleet, Load, drill};
 use chapar_tests::people::ZAHRA;
+use chapar_tests::{Agency, Joiner};
 
 async fn under_load<T>(fleet: &Fleet, act: impl AsyncFnOnce(&Load) -> T) -> T {
     let clients: Vec<Client> = (0..6).map(|number| fleet.client(&format!("caller-{number}"))).collect();
@@ -29,6 +29,46 @@ async fn gateways_that_share_a_socket_follow_each_other_and_end_in_order() {
     let last = drill::restarts(&fleet, first, 3, &load).await;
     load.stop().await;
     last.stop().await;
+}
+
+/// An address that was free a moment ago: adapters must know it before the process that takes it.
+fn free() -> std::net::SocketAddr {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_takes_callers_once_the_adapters_that_dial_have_joined_it_too() {
+    let fleet = Fleet::new().await.without_endpoints();
+    let addresses = [free(), free()];
+    let _adapter = Joiner::of_fleet(&fleet, &addresses).await;
+    let mut old = fleet.start_with_adapters_at(addresses[0]).await;
+    let clients: Vec<Client> = (0..6).map(|number| fleet.client(&format!("caller-{number}"))).collect();
+    let load = Load::start(&clients, 6, Duration::from_millis(2));
+    for number in 1..=4 {
+        let new = fleet.start_with_adapters_at(addresses[number % 2]).await;
+        load.more(50).await;
+        old.stop().await;
+        load.more(50).await;
+        old = new;
+    }
+    let tally = load.stop().await;
+    let unavailable = tally.failed.iter().filter(|(_, status)| status.message().contains("adapter cannot be reached"));
+    let logs = (0..=4).map(|number| fleet.folder().join(format!("gateway-{number}/gateway.log")));
+    let logs: Vec<String> = logs.map(|log| std::fs::read_to_string(log).unwrap()).collect();
+    assert_eq!(unavailable.count(), 0, "{:?}\n{}", tally.failed, logs.join("\n"));
+    old.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_is_not_ready_for_ever_because_an_agency_is_away() {
+    let fleet = Fleet::new().await.without_endpoints();
+    // Ready when this returns: after ten seconds without any adapter.
+    let gateway = fleet.start().await;
+    assert!(
+        gateway.log().contains("ready, although some services have no adapter that has joined"),
+        "{}",
+        gateway.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

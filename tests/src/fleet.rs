@@ -128,12 +128,38 @@ impl Fleet {
         &self.pki
     }
 
+    /// Leaves out the address of the agency's server: adapters dial.
+    ///
+    /// # Panics
+    /// If the registry's file cannot be written.
+    pub fn without_endpoints(self) -> Self {
+        let path = self.dir.path().join("registry/gov/civil-registry.toml");
+        let text = std::fs::read_to_string(&path).expect("a registry file");
+        let kept = text.lines().filter(|line| !line.starts_with("endpoints"));
+        std::fs::write(&path, kept.collect::<Vec<_>>().join("\n") + "\n").expect("a registry file");
+        self
+    }
+
+    /// The folder of everything.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// As [`Fleet::start`], with an address for adapters that is this process's own.
+    pub async fn start_with_adapters_at(&self, address: SocketAddr) -> Gateway {
+        self.start_with(&format!("adapters = \"{address}\"\n")).await
+    }
+
     /// Another process with an evidence log of its own; ready when this returns.
     pub async fn start(&self) -> Gateway {
+        self.start_with("").await
+    }
+
+    async fn start_with(&self, setting: &str) -> Gateway {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let folder = self.dir.path().join(format!("gateway-{number}"));
         std::fs::create_dir(&folder).expect("a folder");
-        std::fs::write(folder.join("gateway.toml"), self.settings()).expect("gateway.toml");
+        std::fs::write(folder.join("gateway.toml"), self.settings(setting)).expect("gateway.toml");
         let at = |name: &str| folder.join(name);
         chapar_evidence::create_keys(ORIGIN, &at("evidence.key"), &at("evidence.pub"), &at("period.key"))
             .expect("keys");
@@ -145,7 +171,7 @@ impl Fleet {
         Gateway::start(folder, &self.socket).await
     }
 
-    fn settings(&self) -> String {
+    fn settings(&self, more: &str) -> String {
         format!(
             r#"[gateway]
 listen    = "{address}"
@@ -155,7 +181,7 @@ registry  = "../registry"
 contracts = ["../contracts/civil"]
 drain     = "{drain}ms"
 shutdown_delay = "{delay}ms"
-{settings}
+{settings}{more}
 [evidence]
 path        = "evidence"
 origin      = "{ORIGIN}"

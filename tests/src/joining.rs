@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::Bus;
+use crate::fleet::Fleet;
+use crate::{Bus, repository};
 
 /// Resolves once a gateway took an adapter in.
 type Joined = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -37,6 +38,28 @@ impl Joiner {
     /// taken in.
     pub async fn knocking(bus: &Bus, name: &str, gateway: SocketAddr) -> (Self, Joined) {
         let config = Config::parse(&bus.folder().join("joiner.toml"), &toml(name, gateway)).expect("settings");
+        Self::run(config).await
+    }
+
+    /// Starts one of a fleet, whose folder gets its statements and its database, that dials each of these gateways, there or not.
+    pub async fn of_fleet(fleet: &Fleet, gateways: &[SocketAddr]) -> Self {
+        let (root, from) = (fleet.folder(), repository().join("proto/civil/v1"));
+        let statements = root.join("contracts/civil/v1/CivilRegistry");
+        std::fs::create_dir_all(&statements).expect("a folder");
+        for method in ["GetPerson", "ListChildren", "VerifyIdentity"] {
+            let name = format!("{method}.sql");
+            std::fs::copy(from.join("CivilRegistry").join(&name), statements.join(&name)).expect("a statement");
+        }
+        crate::people::register(&root.join("civil.db"), &from.join("schema.sql"));
+        let dial: Vec<String> = gateways.iter().map(|gateway| format!("\"{gateway}\"")).collect();
+        let text = toml("pki/adapter", *gateways.first().expect("a gateway"))
+            .replace("agency/civil", "contracts/civil")
+            .replace(dial.first().map_or("", String::as_str), &format!("[{}]", dial.join(", ")));
+        let config = Config::parse(&root.join("joiner.toml"), &text).expect("settings");
+        Self::run(config).await.0
+    }
+
+    async fn run(config: Config) -> (Self, Joined) {
         let telemetry = Telemetry::new(chapar_telemetry::Config::default()).expect("telemetry");
         let parts = Parts { clock: Clock::system(), telemetry: Arc::new(telemetry) };
         let adapter = Adapter::bind(config, parts).await.expect("the adapter is ready");

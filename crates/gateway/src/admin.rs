@@ -27,6 +27,8 @@ pub(crate) struct Admin {
     pub(crate) log: Log,
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) stopping: CancellationToken,
+    /// Cancelled once the adapters that dial have come, or were waited for.
+    pub(crate) joined: CancellationToken,
 }
 
 pub(crate) use guard::Token;
@@ -58,6 +60,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
         Condition::DiskFull => not_ready("the evidence log's disk is full\n"),
         Condition::SlowDisk => not_ready("the evidence log's disk does not answer\n"),
         Condition::Ready if admin.stopping.is_cancelled() => not_ready("stopping\n"),
+        Condition::Ready if !admin.joined.is_cancelled() => not_ready("adapters that dial are awaited\n"),
         Condition::Ready => "ready\n".into_response(),
     }
 }

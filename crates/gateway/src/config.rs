@@ -30,6 +30,9 @@ pub struct Config {
 pub struct Serving {
     /// Address of the mutual-TLS listener, e.g. `0.0.0.0:7443`. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// An address of this process alone, besides a port that it shares with another process: what adapters that dial are told, so that each
+    /// process is joined before it takes callers. Absent: none.
+    pub adapters: Option<SocketAddr>,
     /// Address of the admin listener, plain HTTP: on loopback, unless `admin_beyond_loopback`.
     pub admin: Spanned<SocketAddr>,
     /// The admin listener may be on another address than loopback: then whoever reaches it reads metrics and traces. Default false.

@@ -34,7 +34,7 @@ use crate::reload::{Reloader, Watches};
 use crate::shed::Shed;
 use crate::stack::Stack;
 use crate::upstream::{Acceptor, Upstreams};
-use crate::workers::{Ends, Workers};
+use crate::workers::{self, Ends, Workers};
 
 /// What a gateway is given besides its configuration.
 #[derive(Clone)]
@@ -57,6 +57,8 @@ impl Parts {
 /// A gateway that holds its ports and files, and does not serve yet.
 pub struct Gateway {
     bound: Bound,
+    adapters: Option<Bound>,
+    joining: Joining,
     address: SocketAddr,
     admin: TcpListener,
     admin_address: SocketAddr,
@@ -116,6 +118,12 @@ impl Gateway {
         let settings =
             Settings { drain: serving.drain, reverse: Some(reverse), clock: clock.clone(), ..Settings::default() };
         let places = settings.places.clone();
+        let adapters = match serving.adapters {
+            Some(address) => Some(Server::bind(address, tls.clone(), settings.clone()).await?),
+            None => None,
+        };
+        // Callers of a shared port can be served by another process until adapters have come here, by the address of this one alone.
+        let opens_late = listener.is_some() && adapters.is_some();
         let bound = match listener {
             Some(listener) => Server::adopt(listener, tls.clone(), settings)?,
             None => Server::bind(serving.listen, tls.clone(), settings).await?,
@@ -163,7 +171,9 @@ impl Gateway {
             Reloader { serving, tls, policy, own, metrics: Arc::clone(&metrics), one_at_a_time: Mutex::default() };
         reloader.tell_revocation();
         let reloader = Arc::new(reloader);
+        let joining = Joining { done: CancellationToken::new(), opens_late };
         let admin_pages = Admin {
+            joined: joining.done.clone(),
             telemetry,
             metrics,
             places,
@@ -173,6 +183,8 @@ impl Gateway {
         };
         Ok(Self {
             bound,
+            adapters,
+            joining,
             address,
             admin,
             admin_address,
@@ -193,6 +205,11 @@ impl Gateway {
     /// Where calls are taken; the real port if port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of this process alone, if there is one.
+    pub fn adapters_addr(&self) -> Option<SocketAddr> {
+        self.adapters.as_ref().map(Bound::local_addr)
     }
 
     /// Where the admin pages are.
@@ -222,13 +239,29 @@ impl Gateway {
     /// # Errors
     /// [`Error::EvidenceFailed`] at once when the log can no longer be written; no record, no data.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { bound, admin, admin_pages, admin_token, stack, health, reloader, watches, log, workers, .. } = self;
+        let Self {
+            bound,
+            adapters,
+            joining,
+            admin,
+            admin_pages,
+            admin_token,
+            stack,
+            health,
+            reloader,
+            watches,
+            log,
+            workers,
+            ..
+        } = self;
         let (shutdown_delay, stopping, ends) = (self.shutdown_delay, self.stopping, self.ends);
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
         // Whoever drops this future ends the threads too.
         let _hurry = ends.hurry.clone().drop_guard();
-        let health = tokio::spawn(health::watch(Arc::clone(&stack.policy), log.clone(), health, stopping.clone()));
+        let health =
+            health::watch(Arc::clone(&stack.policy), log.clone(), health, joining.done.clone(), stopping.clone());
+        let health = tokio::spawn(health);
         let pressure = stack.memory.clone();
         tokio::spawn(pressure.watch(reloader.serving.memory, ended.clone()));
         let reloading = tokio::spawn(reloader.watch(watches, stopping.clone()));
@@ -236,7 +269,10 @@ impl Gateway {
         let calls_ended = CancellationToken::new();
         let refusals = stack.pipeline.refusals.clone();
         let refusals = tokio::spawn(refusals.run(log.clone(), calls_ended.clone()));
-        let workers = Workers::start(bound.split(workers)?, &stack, &ends).map_err(Error::Threads)?;
+        let awaiting = Arc::clone(&stack.policy);
+        tokio::spawn(joining.clone().wait(awaiting, ended.clone()));
+        let workers =
+            Workers::start(parts(bound, adapters, workers, &joining)?, &stack, &ends).map_err(Error::Threads)?;
         let failed = tokio::select! {
             () = stop.cancelled() => false,
             () = log.poisoned() => true,
@@ -281,6 +317,50 @@ impl Gateway {
             () = patience => Err(Error::EvidenceSlow),
         }
     }
+}
+
+/// The longest that a gateway says that it is not ready because adapters are still on their way.
+const ADAPTERS_WAIT: Duration = Duration::from_secs(10);
+/// How often it is looked whether they are there.
+const ADAPTERS_LOOK: Duration = Duration::from_millis(20);
+
+/// Whether the adapters that dial have come.
+#[derive(Clone)]
+struct Joining {
+    done: CancellationToken,
+    /// Callers are not taken before.
+    opens_late: bool,
+}
+
+impl Joining {
+    /// Waits for an adapter of each service that only adapters who dial can answer, for a bounded time: an agency whose adapter is away must
+    /// not hold up the others.
+    async fn wait(self, policy: Arc<ArcSwap<Policy>>, ended: CancellationToken) {
+        let all_there = async {
+            while policy.load().upstreams.waits_for_adapters() {
+                tokio::time::sleep(ADAPTERS_LOOK).await;
+            }
+        };
+        if let Some(Err(_)) = ended.run_until_cancelled(tokio::time::timeout(ADAPTERS_WAIT, all_there)).await {
+            tracing::warn!("ready, although some services have no adapter that has joined");
+        }
+        self.done.cancel();
+    }
+}
+
+/// Each thread's share in the listeners.
+fn parts(bound: Bound, own: Option<Bound>, workers: usize, joining: &Joining) -> Result<Vec<workers::Parts>, Error> {
+    let open = if joining.opens_late { joining.done.clone() } else { CancellationToken::new() };
+    if !joining.opens_late {
+        open.cancel();
+    }
+    let mut own = own.map(|own| own.split(workers)).transpose()?.map(Vec::into_iter);
+    let shares = bound.split(workers)?.into_iter().map(|calls| workers::Parts {
+        calls,
+        open: open.clone(),
+        own: own.as_mut().and_then(Iterator::next),
+    });
+    Ok(shares.collect())
 }
 
 /// How long calls may still be refused in good order once the evidence log cannot be written.

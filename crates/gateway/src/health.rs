@@ -54,8 +54,14 @@ impl Health for VisibleHealth {
 }
 
 /// Keeps the health up to date until `stop`, and then says that the gateway takes no more.
-/// While the evidence log takes no records, no call can be answered, and the gateway says so.
-pub(crate) async fn watch(policy: Arc<ArcSwap<Policy>>, log: Log, health: HealthReporter, stop: CancellationToken) {
+/// While the evidence log takes no records, or adapters that dial are awaited (until `joined`), no call can be answered, and the gateway says so.
+pub(crate) async fn watch(
+    policy: Arc<ArcSwap<Policy>>,
+    log: Log,
+    health: HealthReporter,
+    joined: CancellationToken,
+    stop: CancellationToken,
+) {
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     let mut told = HashSet::new();
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
@@ -69,7 +75,7 @@ pub(crate) async fn watch(policy: Arc<ArcSwap<Policy>>, log: Log, health: Health
             health.clone().clear_service_status(gone).await;
         }
         told = registered;
-        let takes_calls = log.condition() == Condition::Ready;
+        let takes_calls = log.condition() == Condition::Ready && joined.is_cancelled();
         health.set_service_status("", if takes_calls { Serving } else { NotServing }).await;
     }
     for service in &told {

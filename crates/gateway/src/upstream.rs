@@ -135,6 +135,11 @@ impl Upstreams {
         Ok(Service::new(entry, parties, dialled, &self.joined, figures, before))
     }
 
+    /// Whether a service that only adapters who dial can answer has none yet.
+    pub(crate) fn waits_for_adapters(&self) -> bool {
+        self.services.values().any(Service::waits_for_adapters)
+    }
+
     /// Figures of all generations, to be shown.
     pub(crate) fn metrics(&self) -> &UpstreamMetrics {
         &self.metrics

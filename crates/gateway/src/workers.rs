@@ -32,13 +32,23 @@ impl Workers {
     ///
     /// # Errors
     /// What the system says to another thread.
-    pub(crate) fn start(parts: Vec<Part>, stack: &Stack, ends: &Ends) -> std::io::Result<Self> {
-        let start = |(number, part): (usize, Part)| {
+    pub(crate) fn start(parts: Vec<Parts>, stack: &Stack, ends: &Ends) -> std::io::Result<Self> {
+        let all_served = CancellationToken::new();
+        let last = Arc::new(all_served.clone().drop_guard());
+        let start = |(number, part): (usize, Parts)| {
+            let (all_served, serving) = (all_served.clone(), Arc::clone(&last));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let (ended, end) = oneshot::channel();
             let (stack, ends) = (stack.clone(), ends.clone());
             let work = move || {
-                runtime.block_on(work(part, stack, ends));
+                let hurry = ends.hurry.clone();
+                let work = async {
+                    work(part, stack, ends).await;
+                    drop(serving);
+                    // Connections that adapters made live in the runtime that accepted them, and carry calls of the other threads too.
+                    all_served.cancelled().await;
+                };
+                runtime.block_on(hurry.run_until_cancelled(work));
                 // Tasks that are left are dropped before the end is told.
                 drop(runtime);
                 ended.send(()).ok();
@@ -58,7 +68,17 @@ impl Workers {
     }
 }
 
-async fn work(part: Part, stack: Stack, ends: Ends) {
+/// One thread's share in the listeners.
+pub(crate) struct Parts {
+    /// The port of callers.
+    pub(crate) calls: Part,
+    /// Nothing is accepted on it before.
+    pub(crate) open: CancellationToken,
+    /// An address of this process alone.
+    pub(crate) own: Option<Part>,
+}
+
+async fn work(parts: Parts, stack: Stack, ends: Ends) {
     let stack = Arc::new(stack.at_home());
     let streams = stack.streams();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -67,8 +87,25 @@ async fn work(part: Part, stack: Stack, ends: Ends) {
         async move { Ok::<_, Infallible>(stack.serve(request, arrived).await) }
     });
     let served = async {
-        if let Err(error) = part.run(service, ends.closing).await {
-            tracing::error!(%error, "a worker cannot take connections");
+        let Parts { calls, open, own } = parts;
+        let calls = async {
+            // Neither is missed: a gateway that is told to stop before it was ready ends.
+            tokio::select! {
+                () = open.cancelled() => {}
+                () = ends.closing.cancelled() => {}
+            }
+            calls.run(service.clone(), ends.closing.clone()).await
+        };
+        let own = async {
+            match own {
+                Some(own) => own.run(service.clone(), ends.closing.clone()).await,
+                None => Ok(()),
+            }
+        };
+        for served in <[_; 2]>::from(tokio::join!(calls, own)) {
+            if let Err(error) = served {
+                tracing::error!(%error, "a worker cannot take connections");
+            }
         }
         streams.close();
         tokio::time::timeout(ends.drain, streams.wait()).await.ok();

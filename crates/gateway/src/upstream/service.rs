@@ -129,6 +129,11 @@ impl Service {
         self.seen.store(version, Ordering::Release);
     }
 
+    /// Whether it is answered by adapters who dial only, and none has joined and says that it serves.
+    pub(super) fn waits_for_adapters(&self) -> bool {
+        self.dialled.is_empty() && !self.endpoints().iter().any(|endpoint| endpoint.is_ready())
+    }
+
     /// Whether any endpoint works, as far as is known. Shows the figures of it.
     pub(super) fn is_up(&self) -> bool {
         let endpoints = self.endpoints();
