@@ -32,6 +32,27 @@ async fn requests_that_are_too_large_for_the_adapter_are_their_callers_to_hear_a
 }
 
 #[tokio::test]
+async fn only_what_a_provider_says_of_trouble_of_its_own_takes_it_away_whoever_calls() {
+    for (code, reason, is_trouble) in [
+        (14, "SOURCE_DOWN", true),
+        (4, "SOURCE_TIMEOUT", true),
+        (14, "SOURCE_BUSY", false),
+        (8, "MESSAGE_TOO_LARGE", false),
+        (4, "DEADLINE_EXCEEDED", false),
+        (5, "RECORD_NOT_FOUND", false),
+        (3, "FIELD_INVALID", false),
+    ] {
+        let bus = Bus::builder().agency(Agency::refusing_as(code, reason)).edit(CIVIL, unlimited).start().await;
+        let (welfare, bank) = (bus.welfare().await, bus.caller("com/agri-bank/loans").await);
+        for _ in 0..8 {
+            welfare.get_person(ZAHRA).send().await.unwrap_err();
+            bank.get_person(ZAHRA).without_purpose().purpose("loan.farm").send().await.unwrap_err();
+        }
+        assert_eq!(ejections(&bus).await > 0, is_trouble, "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn a_caller_that_gives_its_calls_no_time_is_not_held_against_a_slow_provider() {
     let (agency, gate) = Agency::answering(serde_json::json!({"nationalId": ZAHRA})).gated();
     let bus = Bus::builder().agency(agency).edit(CIVIL, unlimited).start().await;

@@ -32,6 +32,21 @@ async fn a_record_outside_the_granted_rows_does_not_pass_from_an_agencys_own_ser
 }
 
 #[tokio::test]
+async fn a_record_that_is_not_there_and_one_outside_the_rows_are_answered_in_the_same_words() {
+    let bus = Bus::builder()
+        .agency(Agency::refusing(5, "no such person"))
+        .edit("gov/civil-registry.toml", own_server)
+        .start()
+        .await;
+    let school = bus.caller("gov/school/admission").await;
+    let ask = school.ask("civil.v1.CivilRegistry/GetPerson").purpose("school.admission").field("national_id", ZAHRA);
+    let absent = ask.case("1404-1").clerk("z.karimi").send().await.unwrap_err();
+    let hidden = self::ask(Some("99")).await.unwrap_err();
+    assert_eq!((absent.code, &absent.reason, &absent.message), (hidden.code, &hidden.reason, &hidden.message));
+    assert_eq!(absent.reason, "RECORD_NOT_FOUND");
+}
+
+#[tokio::test]
 async fn of_a_stream_only_the_granted_rows_pass_and_no_more_than_the_contract_says() {
     let by_province = |text: String| {
         own_server(text).replace(

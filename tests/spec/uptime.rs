@@ -72,6 +72,28 @@ async fn a_gateway_is_not_ready_for_ever_because_an_agency_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_may_open_few_files_goes_on_recording_while_connections_take_them_all() {
+    let fleet = Fleet::new().await.files(64);
+    let gateway = fleet.start().await;
+    let client = fleet.client("welfare");
+    client.get_person().await.unwrap();
+    // Callers take three quarters of the files, and pages of the admin listener what is left.
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        idle.extend(tokio::net::TcpStream::connect(fleet.address()).await);
+        idle.extend(tokio::net::TcpStream::connect(gateway.admin_address()).await);
+    }
+    // Longer than it is between two checkpoints, each of which makes files and syncs folders.
+    let until = std::time::Instant::now() + Duration::from_millis(2500);
+    while std::time::Instant::now() < until {
+        client.get_person().await.unwrap();
+    }
+    drop(idle);
+    gateway.until("it is ready", async |gateway| gateway.page("/readyz").await.contains("200 OK")).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_certificate_is_shown_without_a_failed_call() {
     let fleet = Fleet::new().await;
     let gateway = fleet.start().await;

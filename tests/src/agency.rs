@@ -63,6 +63,7 @@ enum Behaviour {
     Framed(Bytes, &'static str),
     Endless(Vec<u8>),
     Status(i32, &'static str),
+    Reason(i32, &'static str),
     Hang,
 }
 
@@ -154,6 +155,11 @@ impl Agency {
         Self::with(Behaviour::Status(code, message))
     }
 
+    /// An adapter's refusal: a status with the word of its reason.
+    pub fn refusing_as(code: i32, reason: &'static str) -> Self {
+        Self::with(Behaviour::Reason(code, reason))
+    }
+
     /// Never anything.
     pub fn hanging() -> Self {
         Self::with(Behaviour::Hang)
@@ -242,6 +248,12 @@ impl Agency {
                 let mut response = Response::new(messages(Vec::new()));
                 response.headers_mut().insert("grpc-status", HeaderValue::from(*code));
                 response.headers_mut().insert("grpc-message", HeaderValue::from_static(message));
+                response
+            }
+            Behaviour::Reason(code, reason) => {
+                let mut response = Response::new(messages(Vec::new()));
+                response.headers_mut().insert("grpc-status", HeaderValue::from(*code));
+                response.headers_mut().insert("chapar-reason", HeaderValue::from_static(reason));
                 response
             }
         };

@@ -37,6 +37,7 @@ pub struct Fleet {
     shutdown_delay: Duration,
     drain: Duration,
     settings: String,
+    files: Option<u64>,
     _agency: DropGuard,
 }
 
@@ -68,6 +69,7 @@ impl Fleet {
             shutdown_delay: Duration::ZERO,
             drain: Duration::from_secs(10),
             settings: String::new(),
+            files: None,
             _agency: stop.drop_guard(),
         }
     }
@@ -81,6 +83,12 @@ impl Fleet {
     /// How long running calls may go on after that.
     pub fn drain(mut self, drain: Duration) -> Self {
         self.drain = drain;
+        self
+    }
+
+    /// How many files a process may open.
+    pub fn files(mut self, files: u64) -> Self {
+        self.files = Some(files);
         self
     }
 
@@ -168,7 +176,7 @@ impl Fleet {
 
     /// A process in the folder of one that has ended, on what that left.
     pub async fn start_in(&self, folder: PathBuf) -> Gateway {
-        Gateway::start(folder, &self.socket).await
+        Gateway::start(folder, &self.socket, self.files).await
     }
 
     fn settings(&self, more: &str) -> String {

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chapar_contract::Contract;
 use chapar_model::Clock;
@@ -82,6 +83,8 @@ enum Ready {
     Listens(Box<serve::Bound>),
 }
 
+/// The wait for a ping's answer: with the 20 s between pings a dead line is found within 40 s, as at the gateway.
+const PING_ANSWER: Duration = Duration::from_secs(20);
 /// Calls at once on one connection: a gateway has many callers, and few connections.
 const STREAMS: u32 = 256;
 
@@ -95,6 +98,7 @@ impl Adapter {
         let settings = serve::Settings {
             clock: parts.clock,
             streams: STREAMS,
+            keepalive_timeout: PING_ANSWER,
             // A gateway cancels what its callers cancel: one of them must not end the connection of all.
             cancelled: u32::MAX,
             ..serve::Settings::default()

@@ -1,6 +1,8 @@
 //! The file system as the log uses it: a narrow trait, so that the real writer can be run over a disk that loses, tears, reorders
 //! and refuses writes (`tests/crash`). Owns no policy: what is synced when, and what an error means, is decided by the callers.
 
+pub(crate) mod reserve;
+
 use std::any::Any;
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -98,19 +100,19 @@ pub struct OsDisk;
 
 impl Disk for OsDisk {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        boxed(OpenOptions::new().create_new(true).read(true).write(true).open(path))
+        boxed(reserve::open(|| OpenOptions::new().create_new(true).read(true).write(true).open(path)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        boxed(OpenOptions::new().create(true).truncate(true).read(true).write(true).open(path))
+        boxed(reserve::open(|| OpenOptions::new().create(true).truncate(true).read(true).write(true).open(path)))
     }
 
     fn open(&self, path: &Path, write: bool) -> io::Result<Box<dyn DiskFile>> {
-        boxed(OpenOptions::new().read(true).write(write).open(path))
+        boxed(reserve::open(|| OpenOptions::new().read(true).write(write).open(path)))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        reserve::open(|| std::fs::read(path))
     }
 
     fn len(&self, path: &Path) -> io::Result<u64> {
@@ -119,7 +121,8 @@ impl Disk for OsDisk {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let name = |entry: io::Result<std::fs::DirEntry>| entry.map(|entry| entry.file_name().to_string_lossy().into());
-        let mut names: Vec<String> = std::fs::read_dir(folder)?.map(name).collect::<io::Result<_>>()?;
+        let mut names: Vec<String> =
+            reserve::open(|| std::fs::read_dir(folder))?.map(name).collect::<io::Result<_>>()?;
         names.sort_unstable();
         Ok(names)
     }
@@ -145,7 +148,7 @@ impl Disk for OsDisk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        File::open(folder)?.sync_all()
+        reserve::open(|| File::open(folder))?.sync_all()
     }
 
     fn identity(&self, path: &Path) -> io::Result<Identity> {
@@ -159,7 +162,7 @@ impl Disk for OsDisk {
 
     /// The folder itself is locked (`flock(2)`), not a file in it, which could be removed and made again under the lock.
     fn lock(&self, folder: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
-        let folder = File::open(folder)?;
+        let folder = reserve::open(|| File::open(folder))?;
         match folder.try_lock() {
             Ok(()) => Ok(Some(Box::new(folder))),
             Err(TryLockError::WouldBlock) => Ok(None),

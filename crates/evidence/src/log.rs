@@ -72,6 +72,7 @@ impl Log {
     /// # Errors
     /// As [`Log::open`].
     pub fn open_on(config: Config, clock: Clock, disk: Arc<dyn Disk>) -> Result<Self, Error> {
+        crate::disk::reserve::fill();
         let key = keys::signing_key(&config)?;
         let period = PeriodKey::read(&config.period_key)?;
         let verifier = key.verifier().clone();

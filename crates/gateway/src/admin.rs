@@ -49,7 +49,9 @@ pub(crate) fn router(admin: Admin, token: Token) -> Router {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
-    admin.metrics.listener(admin.places.connections(), admin.places.handshakes_failed());
+    let adapters = admin.reloader.policy.load().upstreams.joined();
+    let callers = admin.places.connections().saturating_sub(adapters);
+    admin.metrics.listener(callers, adapters, admin.places.handshakes_failed());
     (kind, admin.metrics.encode()).into_response()
 }
 

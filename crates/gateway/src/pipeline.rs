@@ -2,6 +2,7 @@
 //! cannot be skipped or moved and still compile. What is the same for every request (span, metrics, shedding, identity)
 //! is in `stack`; what a call *means* is here.
 
+mod absent;
 mod admit;
 mod carried;
 mod forward;
@@ -93,6 +94,7 @@ impl Pipeline {
         let routed = route::route(&policy.registry, call, record)?;
         let permitted = permit::permit(&policy.registry, &self.clock, routed, record)?;
         let deadline = permitted.deadline();
+        let is_narrowed = !permitted.permit().rows.is_empty();
         let answered = async {
             let admitted = admit::admit(&policy.limiter, &self.attempts, permitted, record)?;
             let read = read::read(admitted, self.max_message, &self.clock, record).await?;
@@ -101,6 +103,7 @@ impl Pipeline {
             minimise::minimise(forwarded).await
         };
         match tokio::time::timeout_at(deadline.into(), answered).await {
+            Ok(result) if is_narrowed => absent::cover(result, deadline).await,
             Ok(result) => result,
             Err(_) => Err(Reason::DeadlineExceeded.into()),
         }

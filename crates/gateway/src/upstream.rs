@@ -135,6 +135,11 @@ impl Upstreams {
         Ok(Service::new(entry, parties, dialled, &self.joined, figures, before))
     }
 
+    /// Connections that adapters made.
+    pub(crate) fn joined(&self) -> usize {
+        self.joined.count()
+    }
+
     /// Whether a service that only adapters who dial can answer has none yet.
     pub(crate) fn waits_for_adapters(&self) -> bool {
         self.services.values().any(Service::waits_for_adapters)

@@ -65,6 +65,7 @@ pub struct Metrics {
     revocation_lists: Family<IssuerLabels, Gauge>,
     authorities_unlisted: Gauge,
     connections: Gauge,
+    adapter_connections: Gauge,
     handshakes_failed: Counter,
     evidence_records: Counter,
     evidence_sync: Histogram,
@@ -90,6 +91,7 @@ impl Metrics {
         let reloads = Family::<ReloadLabels, Counter>::default();
         let in_flight = Gauge::default();
         let connections = Gauge::default();
+        let adapter_connections = Gauge::default();
         let handshakes_failed = Counter::default();
         let evidence_records = Counter::default();
         let evidence_sync = Histogram::new(SYNC_BUCKETS);
@@ -112,6 +114,8 @@ impl Metrics {
         );
         registry.register("calls_in_flight", "Calls under way", in_flight.clone());
         registry.register("connections", "Open connections of callers", connections.clone());
+        let of_adapters = "Open connections that adapters made";
+        registry.register("adapter_connections", of_adapters, adapter_connections.clone());
         registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
         registry.register("evidence_records", "Evidence records made durable", evidence_records.clone());
         registry.register("evidence_sync_seconds", "One fdatasync of the evidence log", evidence_sync.clone());
@@ -129,6 +133,7 @@ impl Metrics {
             authorities_unlisted,
             in_flight,
             connections,
+            adapter_connections,
             handshakes_failed,
             evidence_records,
             evidence_sync,
@@ -145,9 +150,10 @@ impl Metrics {
         self.evidence_sync.observe(took.as_secs_f64());
     }
 
-    /// What a listener counts by itself: connections now, and handshakes that have failed so far.
-    pub fn listener(&self, connections: usize, handshakes_failed: u64) {
-        self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    /// What a listener counts by itself: connections of callers and of adapters now, and handshakes that have failed so far.
+    pub fn listener(&self, callers: usize, adapters: usize, handshakes_failed: u64) {
+        self.connections.set(i64::try_from(callers).unwrap_or(i64::MAX));
+        self.adapter_connections.set(i64::try_from(adapters).unwrap_or(i64::MAX));
         self.handshakes_failed.inner().fetch_max(handshakes_failed, Ordering::Relaxed);
     }
 

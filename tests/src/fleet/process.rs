@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::binary::chapar;
 
 /// The socket comes as standard input, becomes descriptor 3, and is named by the process's own number, as `systemd` does it.
-const HAND_OVER: &str = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\"";
+const HAND_OVER: &str = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; ulimit -n FILES; exec \"$0\" \"$@\"";
 /// Longest wait for anything that a process is to do.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -30,12 +30,13 @@ pub struct Sample {
 }
 
 impl Gateway {
-    pub(crate) async fn start(folder: PathBuf, socket: &TcpListener) -> Self {
+    pub(crate) async fn start(folder: PathBuf, socket: &TcpListener, files: Option<u64>) -> Self {
+        let files = files.map_or("$(ulimit -n)".to_owned(), |files| files.to_string());
         let log = folder.join("gateway.log");
         let errors = std::fs::File::create(&log).expect("a log file");
         let socket = OwnedFd::from(socket.try_clone().expect("the socket"));
         let mut child = Command::new("sh")
-            .args(["-c", HAND_OVER])
+            .args(["-c", &HAND_OVER.replace("FILES", &files)])
             .arg(chapar())
             .args(["gateway", "--log-format", "json", "--config"])
             .arg(folder.join("gateway.toml"))
@@ -57,6 +58,11 @@ impl Gateway {
         let gateway = Self { child, folder, admin };
         gateway.until("it is ready", async |gateway| gateway.page("/readyz").await.contains("200 OK")).await;
         gateway
+    }
+
+    /// Where its admin pages are.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
     }
 
     /// An admin page, status line and headers included; empty if there is none.

@@ -100,6 +100,21 @@ async fn a_damaged_page_is_a_source_that_is_down_and_the_other_tables_go_on() {
 }
 
 #[tokio::test]
+async fn a_writer_that_is_done_soon_is_waited_for() {
+    let bench = Bench::new();
+    let database = rusqlite::Connection::open(bench.folder().join("reg.db")).unwrap();
+    for _ in 0..3 {
+        database.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let call = bench.call("GetPerson", "given_name", "", ONE);
+        let writer = async {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            database.execute_batch("COMMIT").unwrap();
+        };
+        assert_eq!(tokio::join!(call, writer).0.reason(), "OK");
+    }
+}
+
+#[tokio::test]
 async fn a_locked_database_is_busy() {
     let bench = Bench::new();
     let database = rusqlite::Connection::open(bench.folder().join("reg.db")).unwrap();

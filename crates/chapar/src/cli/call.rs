@@ -135,14 +135,14 @@ impl Printer {
                 || CallError::Failed(Failure::new(Exit::Finding, "answered, but nothing describes the answer"));
             let message = decode(method.ok_or_else(undescribed)?, bytes).map_err(CallError::Failed)?;
             if stream {
-                self.message(answer::set_fields(&message));
+                self.message(answer::set_fields(&message).map_err(CallError::Failed)?);
             } else {
                 last = Some(message);
             }
         }
         let ending = answers.ending().await?;
         if let Some(message) = last {
-            self.message(answer::disclosed_fields(&message, &ending.withheld));
+            self.message(answer::disclosed_fields(&message, &ending.withheld).map_err(CallError::Failed)?);
         }
         Ok(ending)
     }

@@ -139,7 +139,7 @@ mod tests {
         let contract = chapar_contract::Contract::load(&folder).unwrap();
         let descriptor = contract.pool().get_message_by_name(message).unwrap();
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        self::message(&descriptor, &arguments).map(|message| answer::set_fields(&message))
+        self::message(&descriptor, &arguments).and_then(|message| answer::set_fields(&message))
     }
 
     #[test]

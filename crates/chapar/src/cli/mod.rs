@@ -86,6 +86,13 @@ pub fn main() -> ExitCode {
     // A blocking thread still busy (a read of a dead disk, say) must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match outcome {
+        Ok(exit)
+            if exit == Exit::Ok
+                && let Some(error) = out::failed() =>
+        {
+            out::say(format_args!("not all was written to standard output: {error}"));
+            Exit::Finding.into()
+        }
         Ok(exit) => exit.into(),
         Err(failure) => {
             out::say(format_args!("{:?}", failure.report));

@@ -1,26 +1,42 @@
 //! The only place that prints: data on standard output, talk on standard error.
 //!
-//! A closed standard output (`chapar list | head -1`) is not an error; what is left is not written.
+//! A closed standard output (`chapar list | head -1`) is not an error; what is left is not written. Any other failure to write data,
+//! a full disk under `> file` say, is told at the end: data that was not written must not look like a success.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
+
+/// The first failure to write data.
+static FAILED: OnceLock<std::io::Error> = OnceLock::new();
 
 /// One line of data.
 pub fn data(line: impl Display) {
-    let _closed = writeln!(std::io::stdout().lock(), "{line}");
+    let mut stdout = std::io::stdout().lock();
+    note(writeln!(stdout, "{line}"));
 }
 
 /// Raw bytes of data, e.g. a receipt.
-///
-/// # Errors
-/// As writing does.
-pub fn bytes(data: &[u8]) -> std::io::Result<()> {
+pub fn bytes(data: &[u8]) {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(data)?;
-    stdout.flush()
+    note(stdout.write_all(data));
 }
 
 /// One line of talk.
 pub fn say(line: impl Display) {
     let _closed = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// What went wrong with the data, if anything; to be asked at the end.
+pub fn failed() -> Option<&'static std::io::Error> {
+    note(std::io::stdout().flush());
+    FAILED.get()
+}
+
+fn note(written: std::io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        FAILED.set(error).ok();
+    }
 }

@@ -121,19 +121,19 @@ impl Session {
     /// What this identity may call.
     pub(super) async fn rights(&mut self) -> Result<Vec<Right>, Failure> {
         let answer = self.ask("AllowedMethods", |_| {}).await?;
-        let rights: Rights = serde_json::from_value(answer::disclosed_fields(&answer, &[]))
+        let rights: Rights = serde_json::from_value(answer::disclosed_fields(&answer, &[])?)
             .map_err(|error| Failure::new(Exit::Finding, format_args!("the gateway's list cannot be read: {error}")))?;
         Ok(rights.methods)
     }
 
     /// How this identity's grants stand with the gateway: `{"grants": […]}`.
     pub(super) async fn limits(&mut self) -> Result<serde_json::Value, Failure> {
-        Ok(answer::disclosed_fields(&self.ask("MyLimits", |_| {}).await?, &[]))
+        answer::disclosed_fields(&self.ask("MyLimits", |_| {}).await?, &[])
     }
 
     /// Whom the gateway takes this identity for.
     pub(super) async fn whoami(&mut self) -> Result<serde_json::Value, Failure> {
-        Ok(answer::set_fields(&self.ask("WhoAmI", |_| {}).await?))
+        answer::set_fields(&self.ask("WhoAmI", |_| {}).await?)
     }
 
     /// The receipt of an entry, as a file's bytes.

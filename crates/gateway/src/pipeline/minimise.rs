@@ -108,6 +108,11 @@ impl Messages {
         }
     }
 
+    /// Whether the end has been seen and no message before it.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.ahead, Some(None))
+    }
+
     async fn look_ahead(&mut self, head: &Head) -> Result<(), Refusal> {
         let next = self.next(head).await?;
         self.ahead = Some(next);

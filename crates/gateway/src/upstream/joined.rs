@@ -91,6 +91,11 @@ impl Joined {
         self.version.load(Ordering::Acquire)
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.members.lock().len()
+    }
+
     /// The connections of these identities.
     pub(super) fn links(&self, identities: &[Identity]) -> Vec<Link> {
         let members = self.members.lock();

@@ -15,14 +15,19 @@ use crate::source::Failure;
 
 /// Prepared statements kept per connection; one per method and grant in use.
 const PREPARED: usize = 256;
-/// How long a statement waits for a writer's lock.
+/// How long a start or a check waits for a writer's lock.
 const LOCK_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Opens `file` for reading only.
 pub(super) fn open(file: &Path) -> Result<Connection, Error> {
+    open_within(file, LOCK_PATIENCE)
+}
+
+/// The same, for one who waits for so long for a writer's lock.
+pub(super) fn open_within(file: &Path, patience: Duration) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags)?;
-    connection.busy_timeout(LOCK_PATIENCE)?;
+    connection.busy_timeout(patience)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;

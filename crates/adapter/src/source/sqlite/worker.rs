@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chapar_model::Reason;
@@ -15,7 +15,7 @@ use rusqlite::{Connection, ToSql};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::connection::{failure_at_start, failure_of_run, is_broken, open};
+use super::connection::{failure_at_start, failure_of_run, is_broken, open_within};
 use crate::source::{Batch, Cell, Failure, Parameter, Query, Row};
 
 /// A batch is sent when it holds this many bytes.
@@ -60,7 +60,7 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
                 *none = None;
                 Err(Failure::new(Reason::SourceDown, "the database file is not there"))
             }
-            none => connect(file, &watch).and_then(|opened| run(none.insert(opened), &mut output)),
+            none => connect(file, query.deadline, &watch).and_then(|opened| run(none.insert(opened), &mut output)),
         };
         *watch.lock() = None;
         if result.as_ref().is_err_and(is_broken) {
@@ -79,8 +79,8 @@ fn identity(file: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-fn connect(file: &Path, watch: &Watch) -> Result<Connection, Failure> {
-    let mut connection = open(file).map_err(|error| {
+fn connect(file: &Path, deadline: Instant, watch: &Watch) -> Result<Connection, Failure> {
+    let mut connection = open_within(file, lock_patience(deadline)).map_err(|error| {
         let failure = failure_at_start(&error);
         if failure.reason == Reason::SchemaDrift { Failure { reason: Reason::SourceDown, ..failure } } else { failure }
     })?;
@@ -94,6 +94,7 @@ fn connect(file: &Path, watch: &Watch) -> Result<Connection, Failure> {
 
 fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> {
     let query = output.query;
+    connection.busy_timeout(lock_patience(query.deadline)).map_err(|error| failure_at_start(&error))?;
     let mut statement =
         connection.prepare_cached(&query.sql).map_err(|error| output.explain(&error, failure_at_start))?;
     for (index, parameter) in query.parameters.iter().enumerate() {
@@ -134,6 +135,12 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
     }
     output.send(Ok(Batch { bytes: Bytes::from(buffer), rows: count, last: true }));
     Ok(())
+}
+
+/// How long a query waits for a writer's lock: for most of the time that it has, since a writer is usually done soon, and not for all
+/// of it, so that the caller is told that the database is busy and not that it is slow.
+fn lock_patience(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()) * 4 / 5
 }
 
 /// Where a query's batches go.

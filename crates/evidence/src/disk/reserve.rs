@@ -1,0 +1,56 @@
+//! File descriptors that the log keeps for itself. A process that may open few files, or whose connections take them all, must still be
+//! able to begin the next segment and to write the next checkpoint. They are the process's own, so the reserve is one for all logs in it.
+
+use std::fs::File;
+use std::io;
+
+use parking_lot::Mutex;
+
+/// The most files that the log has open at once, besides those that it holds for good: a file to write and its folder, for the thread that
+/// appends, the one that publishes and a reader of entries.
+const KEPT: usize = 6;
+
+static RESERVE: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// Takes the descriptors that are missing in the reserve, as far as there are any.
+pub(crate) fn fill() {
+    let mut reserve = RESERVE.lock();
+    while reserve.len() < KEPT {
+        match File::open("/dev/null") {
+            Ok(file) => reserve.push(file),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Opens something, with descriptors of the reserve if the process has no other. The reserve is filled again by the next one that finds
+/// a descriptor free.
+pub(super) fn open<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match open() {
+            Err(error) if is_out_of_files(&error) => {
+                // Two: someone else may take one at this moment.
+                let freed = {
+                    let mut reserve = RESERVE.lock();
+                    (reserve.pop(), reserve.pop())
+                };
+                if freed.0.is_none() {
+                    return Err(error);
+                }
+            }
+            opened => {
+                if RESERVE.lock().len() < KEPT {
+                    fill();
+                }
+                return opened;
+            }
+        }
+    }
+}
+
+/// EMFILE or ENFILE.
+fn is_out_of_files(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| {
+        code == rustix::io::Errno::MFILE.raw_os_error() || code == rustix::io::Errno::NFILE.raw_os_error()
+    })
+}

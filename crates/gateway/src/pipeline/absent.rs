@@ -1,0 +1,73 @@
+//! An answer without a record, under a grant that is narrowed to rows: whether the record is outside the granted rows or not there at
+//! all must not be told apart, neither by the status nor by the time. A database answers the two some 10 µs apart; a wait of random
+//! length on both makes that difference one in hundreds of thousands of calls of the caller's rate.
+
+use std::time::{Duration, Instant};
+
+use chapar_model::{Code, Reason};
+
+use super::minimise::{Answer, Minimised};
+use crate::refusal::Refusal;
+
+/// The longest wait; the mean is a half of it.
+const LONGEST: Duration = Duration::from_millis(10);
+
+/// Makes the two alike.
+pub(super) async fn cover(answered: Result<Minimised, Refusal>, deadline: Instant) -> Result<Minimised, Refusal> {
+    let answered = match answered {
+        // An agency's own server says that there is none; the gateway says it of one that is outside the rows.
+        Err(refusal) if refusal.provider_code() == Some(Code::NotFound as u8) => Err(Reason::RecordNotFound.into()),
+        answered => answered,
+    };
+    let is_empty = match &answered {
+        Err(refusal) => refusal.reason() == Reason::RecordNotFound,
+        Ok(minimised) => match &minimised.answer {
+            Answer::Unary(only, _) => only.bytes.is_empty(),
+            Answer::Stream(messages) => messages.is_empty(),
+        },
+    };
+    if is_empty {
+        // Not past the deadline, which would tell of itself.
+        tokio::time::sleep(wait().min(deadline.saturating_duration_since(Instant::now()) / 2)).await;
+    }
+    answered
+}
+
+/// Up to [`LONGEST`], each length as likely, from a source that no caller can foresee.
+fn wait() -> Duration {
+    let mut random = [0; 4];
+    // Without randomness the longest: it covers nothing, and nothing else is lost.
+    match aws_lc_rs::rand::fill(&mut random) {
+        Ok(()) => LONGEST.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX)),
+        Err(_) => LONGEST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_spread_over_the_whole_length() {
+        let waits: Vec<Duration> = (0..2_000).map(|_| wait()).collect();
+        for tenth in 0..10 {
+            let range = LONGEST * tenth / 10..=LONGEST * (tenth + 1) / 10;
+            let share = waits.iter().filter(|wait| range.contains(*wait)).count();
+            assert!((120..=280).contains(&share), "{share} of 2,000 in {range:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_record_that_is_not_there_waits_and_another_refusal_does_not() {
+        let began = tokio::time::Instant::now();
+        let deadline = Instant::now() + Duration::from_secs(1);
+        for _ in 0..20 {
+            cover(Err(Reason::ContractViolation.into()), deadline).await.err();
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        for _ in 0..20 {
+            cover(Err(Reason::RecordNotFound.into()), deadline).await.err();
+        }
+        assert!(began.elapsed() > Duration::from_millis(20), "{:?}", began.elapsed());
+    }
+}
