@@ -52,6 +52,30 @@ async fn a_disk_that_does_not_answer_shows_in_readiness_and_health_and_keeps_no_
     assert!(ended.contains("does not answer") && began.elapsed() < Duration::from_secs(8), "{ended}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_is_read_from_a_slow_disk_holds_up_no_record() {
+    let disk = SlowDisk::default();
+    let unlimited = |text: String| text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
+    let bus = Bus::builder().disk(disk.clone()).edit("gov/civil-registry.toml", unlimited).start().await;
+    let welfare = bus.welfare().await;
+    let first = welfare.get_person(ZAHRA).send().await.unwrap();
+    // More than a tile, whose hashes a receipt of the first record reads back.
+    for _ in 0..300 {
+        welfare.get_person(ZAHRA).send().await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    disk.set_read_delay(Duration::from_secs(2));
+
+    let (reader, entry) = (bus.welfare().await, first.entry().unwrap().to_owned());
+    let receipt = tokio::spawn(async move { reader.receipt(&entry).await.map(drop) });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..5 {
+        welfare.get_person(ZAHRA).header("grpc-timeout", "900m").send().await.unwrap();
+    }
+    assert!(!receipt.is_finished(), "it is still being read");
+    receipt.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_calls_in_words_and_takes_them_again_without_a_restart() {
     let disk = SlowDisk::default();

@@ -19,6 +19,8 @@ pub struct SlowDisk(Arc<Shared>);
 struct Shared {
     /// How long `fdatasync` takes.
     delay: Mutex<Duration>,
+    /// How long it takes to read a file.
+    read_delay: Mutex<Duration>,
     synced: Mutex<Vec<Synced>>,
     /// Bytes that are said to be free, if not what the system says.
     free: Mutex<Option<u64>>,
@@ -39,6 +41,11 @@ impl SlowDisk {
     /// Every later sync takes this long.
     pub fn set_delay(&self, delay: Duration) {
         *self.0.delay.lock() = delay;
+    }
+
+    /// Every later reading of a file takes this long.
+    pub fn set_read_delay(&self, delay: Duration) {
+        *self.0.read_delay.lock() = delay;
     }
 
     /// Says that so many bytes are free; or what the system says.
@@ -70,6 +77,8 @@ impl Disk for SlowDisk {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let delay = *self.0.read_delay.lock();
+        std::thread::sleep(delay);
         OsDisk.read(path)
     }
 

@@ -1,6 +1,5 @@
-//! The adapter put together: contracts, databases and statements checked against each other, then served until told to stop, on
-//! a port of its own or on connections that it makes to the gateways.
-//! Everything that can be wrong is found before the first call is taken.
+//! `Adapter` loads contracts, databases and SQL statements, and checks them against each other before the first call. It serves until it is stopped,
+//! on a port of its own or on reverse connections to the gateways.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

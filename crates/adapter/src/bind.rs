@@ -1,5 +1,5 @@
-//! The request's fields become the statement's bound values, and nothing else: no text of a request ever becomes SQL.
-//! Also the subject that an answer must be about. Leaves out the statement's text (`statement`).
+//! `Binder` turns request fields into bound values of a prepared statement. No text of a request becomes SQL, so SQL injection is impossible. It also
+//! reads the subject that a response must be about. The SQL text is in `statement`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -73,6 +73,7 @@ impl Binder {
         };
         for path in &known {
             let used = parameters.iter().any(|field| *field.path == **path);
+            // A field that is ignored in silence would let a caller believe that the answer is narrowed by it.
             if !used && !declared(path) {
                 let message = format!("the request field `{path}` is not used");
                 let help = format!("use `:{}`, or begin the file with `-- unused: {path}`", path.replace('.', "__"));

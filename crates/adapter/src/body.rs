@@ -1,5 +1,5 @@
-//! What an answer is made of: one whole message, a stream of rows that is read as the gateway takes it, or the health
-//! service's own body. Every stream ends with its status, and its spans end with it.
+//! `Answer` is a response body: one message, a stream of rows that is read as the gateway takes it (backpressure), or the health service's body. A
+//! stream of rows ends with its gRPC status, and its spans end with it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -156,6 +156,7 @@ impl Body for Answer {
                     Poll::Ready(Ok(Some(batch))) => {
                         let bytes = streaming.take(batch);
                         self.0 = Content::Stream(streaming);
+                        // The last batch may be empty, and an empty DATA frame carries nothing.
                         if !bytes.is_empty() {
                             return Poll::Ready(Some(Ok(Frame::data(bytes))));
                         }

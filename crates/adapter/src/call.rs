@@ -1,5 +1,5 @@
-//! The life of one call in the adapter, as one function: who calls, which method, until when, under which grant, with which
-//! values; then the statement, and its rows as the answer.
+//! `answer` handles one call: it reads deadline and granted fields and rows from the metadata, binds the request, takes the grant's plan, runs the
+//! statement, and returns its rows.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,6 +33,7 @@ where
     let server = tracer.server(&offer.path, Origin::child(parent.as_ref()));
     let mut spans = Spans { server, database: None, rows: 0, over: false };
     let call = known::<CallId>(headers, header::CALL_ID);
+    // A span that is not sampled drops its attributes, so their text is not built for it.
     if spans.server.is_recording() {
         spans.server.set(names::CALL_ID, call.clone());
         spans.server.set(names::CALLER, known::<SubsystemId>(headers, header::CALLER));
@@ -96,6 +97,7 @@ where
     };
     let mut rows = offer.source.run(query).await?;
     let next = tokio::time::timeout_at(terms.deadline.into(), rows.next());
+    // The first batch is awaited before the response begins, so that a statement that fails is answered trailers-only.
     let first = next.await.map_err(|_| late())??;
     let outcome = match offer.plans.shape().cardinality {
         Cardinality::Stream => {

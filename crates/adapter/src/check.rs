@@ -1,5 +1,5 @@
-//! Does a statement, as the live database describes it, give what the contract promises? Names, kinds of values and
-//! parameters are findings; a column that may be NULL where the contract has no place for it is told to the operator.
+//! `compare` checks a statement, as the live database describes it, against the contract. Wrong names, types and parameters are findings. A nullable
+//! column for a field without presence is only logged: a NULL in it is `NULL_IN_REQUIRED`.
 
 use chapar_contract::Method;
 
@@ -54,6 +54,7 @@ pub(crate) fn compare(method: &Method, shape: &Shape, statement: &Statement, des
     findings.extend(conversion_findings(shape, statement));
     findings.extend(scope_findings(scopes, statement, missing));
     let parsed: Vec<&str> = statement.parameters().iter().map(|name| name.text.as_str()).collect();
+    // Values are bound by number: in another order they would be bound to other placeholders.
     if parsed != described.parameters {
         let text = "the database reads the statement's placeholders in another way than the parser does";
         findings.push(statement.finding_about("", text));
@@ -81,6 +82,7 @@ fn scope_findings(scopes: &[String], statement: &Statement, missing: impl Fn(&st
         findings.push(statement.finding_about("chapar_rows", text).with_help(help));
     }
     let unplaced = scopes.iter().filter(|scope| !scoping.placed.iter().any(|placed| placed.scope == **scope));
+    // The condition of a scope that is not placed stands around the statement, and can only read the statement's columns.
     for scope in unplaced {
         match &scoping.not_outside {
             Some(why) => {
@@ -126,6 +128,7 @@ fn conversion_findings(shape: &Shape, statement: &Statement) -> Vec<Finding> {
 
 /// What the field needs, if values of this column can never be it, and what can be done.
 fn misfit(leaf: &Leaf, column: &Column) -> Option<(&'static str, String)> {
+    // An expression has no declared type, so its values are checked row by row.
     if column.family == Family::Unknown {
         return None;
     }

@@ -1,5 +1,5 @@
-//! `adapter.toml`: what is written there, checked, with paths made absolute against the file's folder. Leaves out opening
-//! anything that it names.
+//! `Config` parses and validates `adapter.toml` and resolves paths against the file's folder. It opens no file that is named there but the trusted
+//! CAs, to count them.
 
 mod way;
 

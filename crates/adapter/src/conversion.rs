@@ -1,6 +1,6 @@
-//! Conversions of a column that the leading comment of a statement declares, `-- column NAME: CONVERSION`: text that an old database
-//! holds in place of a number or a date. Each is exact: a value that is not wholly understood is `VALUE_UNREADABLE` for its
-//! row, where SQL's `CAST` would answer with another value (`CAST('1,500,000' AS INTEGER)` is 1).
+//! `Conversion` reads text of an old database as a number or a date, where a statement's leading comment declares `-- column NAME: CONVERSION`. A
+//! value that it cannot read wholly is `VALUE_UNREADABLE` for its row, where SQL's `CAST` would give another value (`CAST('1,500,000' AS INTEGER)` is
+//! 1).
 
 use chapar_contract::{gregorian_of_jalali, text::ascii_digits};
 

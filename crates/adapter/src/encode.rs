@@ -1,5 +1,5 @@
-//! One row becomes the bytes of one message, straight from the database's values: a type, range or NULL that does not fit
-//! the contract is a failure with the field's path. The type map is `docs/reference/adapter.md`.
+//! `Encoder` encodes one row as one protobuf message, directly from the database's values. A type, range or NULL that does not fit the contract is a
+//! failure with the field's path. The type map is in `docs/reference/adapter.md`.
 
 use std::sync::Arc;
 

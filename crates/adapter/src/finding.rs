@@ -1,5 +1,5 @@
-//! What is wrong with an operator's files: every finding names its file, line and column, and all of them come at once.
-//! Leaves out refusals of calls, which are in `refusal`.
+//! `Finding` is one error in an operator's file, with line and column; `Findings` reports all errors of a load at once. Refusals of calls are in
+//! `refusal`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

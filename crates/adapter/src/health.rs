@@ -1,4 +1,4 @@
-//! What the adapter says of its services by `grpc.health.v1`.
+//! `Health` reports by `grpc.health.v1` which services are served.
 
 use tokio::sync::Mutex;
 use tonic_health::ServingStatus;

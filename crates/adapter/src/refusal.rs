@@ -1,5 +1,5 @@
-//! A failure on its way out: the gRPC status with its `google.rpc` details, and the operator's log line. The caller sees the
-//! catalogue's sentence and a field's path; the operator also sees what happened. Neither sees a value.
+//! This module turns a `Failure` into a gRPC status with `google.rpc` details and into a log line. The caller sees the reason's sentence and a
+//! field's path; the log also has the detail. Neither has a value of a record.
 
 use std::collections::HashMap;
 use std::time::Duration;

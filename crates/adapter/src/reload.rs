@@ -1,7 +1,7 @@
-//! What changes while the adapter runs: `adapter.toml` and all that it names, read anew and checked as at a start, then put in force
-//! as one; files that are bad leave everything as it was.
+//! `Reload` reads `adapter.toml` and all files that it names again, and checks them as at a start before it puts them in force. An error leaves
+//! everything as it was.
 //!
-//! Left out: `dial`, `listen`, `connections` and `[telemetry]`, which are for a restart.
+//! Left out: `dial`, `listen`, `connections` and `[telemetry]` change at a restart only.
 
 use std::path::PathBuf;
 use std::sync::Arc;

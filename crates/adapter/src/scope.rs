@@ -1,8 +1,8 @@
-//! Row scopes in a statement. Around a plain SELECT a grant's rows are a condition outside: it filters what the statement gives. Where that is
-//! not the same as a condition inside (LIMIT counts rows before it, an aggregate counts rows that it would drop, a subquery reads them), the
-//! statement places the scope itself, as `chapar_rows(SCOPE, COLUMN)`; one that does not is refused.
+//! Row scopes narrow a statement to the rows of a grant. Around a plain SELECT the condition stands outside and filters the result. Where that
+//! differs from a condition inside (LIMIT counts rows before it, an aggregate counts rows that it would drop, a subquery reads them), the statement
+//! must place the scope as `chapar_rows(SCOPE, COLUMN)`, or it is refused.
 //!
-//! Decided by the statement's tokens. What a view or a table function hides is not seen: it is the agency's own.
+//! The check reads the statement's tokens. It does not see what a view or a table function reads; the agency answers for those.
 
 mod selects;
 

@@ -1,5 +1,5 @@
-//! The adapter as a service on HTTP/2: lets in the bus's gateways and no one else, matches the path byte for byte, reads the
-//! one request message. Leaves out what a call means (`call`) and TLS (the transport).
+//! `Calls` is the adapter's HTTP/2 service: it admits the bus's gateways only, looks the path up byte for byte in `Routes`, and reads the one request
+//! message. A call's meaning is in `call`, TLS in `chapar_transport`.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

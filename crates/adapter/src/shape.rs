@@ -1,5 +1,5 @@
-//! How a method's response is made of columns: which message one row fills, and which of its fields a column of which name
-//! gives. Leaves out the bytes (`encode`) and the statement (`check`).
+//! `Shape` maps columns to fields of a method's response: which message one row fills, and which column fills which field. The encoding is in
+//! `encode`, the check of the statement in `check`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -93,6 +93,7 @@ impl Shape {
         let mut leaves = Vec::new();
         let mut faults = Vec::new();
         for field in method.fields() {
+            // A row of a list is one element, so its columns are named from the element and not from the response.
             let column = field.path.strip_prefix(&prefix).unwrap_or(&field.path);
             match leaf(&message, column) {
                 Ok((numbers, form, presence)) => leaves.push(Leaf {
@@ -198,6 +199,7 @@ pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
                     "is an amount that no column fills: use an `int64` of the smallest unit, and a `string` for the currency",
                 );
             }
+            // A wrapper only adds presence, which `optional` gives to a plain field.
             name if name.starts_with("google.protobuf.") && name.ends_with("Value") => {
                 return Err("is a wrapper, which no column fills: use `optional` and the plain type");
             }

@@ -1,6 +1,6 @@
-//! One `.sql` file: exactly one reading statement, its `:name` placeholders and the declarations of its leading comment, found by
-//! a real SQL parser. A statement that the parser does not know is left to the database's own judgement (decision 0014). Leaves
-//! out what the names mean (`bind`, `shape`) and whether the database agrees (`check`).
+//! `Statement` is one parsed `.sql` file: one statement that only reads, its `:name` placeholders and the declarations of its leading comment. SQL
+//! that the parser does not know is left to the database's own judgement (decision 0014). What the names mean is in `bind` and `shape`, whether the
+//! database agrees in `check`.
 
 mod header;
 

@@ -1,6 +1,5 @@
-//! What of a new version of a contract breaks those who keep to the old one: on the wire, in JSON, and in what Chapar's options
-//! promise, which no public tool sees. Compared are the services and every type that they reach. The wire and JSON are in
-//! `types`, the options in `promises`.
+//! `breaking` finds breaking changes between two versions of a contract: on the wire, in JSON, and in what Chapar's options promise, which no public
+//! tool checks. It compares the services and the types that they reach. The wire and JSON are in `types`, the options in `promises`.
 
 mod promises;
 mod types;

@@ -1,5 +1,5 @@
-//! A folder of `.proto` files → the bytes of their `FileDescriptorSet`, options and comments kept. The include root is the
-//! folder's parent, so that a file is known as `civil/v1/civil.proto` wherever the folder lies.
+//! `folder` compiles `.proto` files to the bytes of a `FileDescriptorSet`, with options and comments. The include root is the folder's parent, so
+//! that a file is `civil/v1/civil.proto` wherever the folder is.
 
 use std::path::{Path, PathBuf};
 

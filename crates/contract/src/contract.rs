@@ -1,4 +1,4 @@
-//! One compiled contract: original descriptor bytes, their digest, and the methods with their rules.
+//! `Contract` is one compiled contract: original descriptor bytes, their digest, and the methods with their rules.
 
 use std::collections::HashMap;
 use std::fmt;

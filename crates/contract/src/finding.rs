@@ -1,4 +1,4 @@
-//! What is wrong with a contract, each with its place. All findings are told at once.
+//! `Finding` is one error in a contract, with its place. `Error` reports all of them at once.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Which folders are contracts: one meaning for every command, key and flag that names contract folders. Also whether contracts can be
-//! held side by side. Leaves out how one is compiled (`compile`).
+//! This module decides which folders are contracts, by one rule for every command, key and flag that names contract folders, and whether contracts
+//! can be used together. Compiling one is in `compile`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -77,6 +77,7 @@ impl Contract {
                     }
                 }
             }
+            // A type is found by its full name alone, so one name in two files is a conflict even where the files differ in name.
             for (full_name, file) in types_of(contract.pool()) {
                 match types.get(&full_name) {
                     Some((other, known)) if *known != file => {

@@ -1,6 +1,6 @@
-//! Formats of identifiers, checked on the text as it stands on the wire after its digits are folded to ASCII. Passing a check
-//! says that an identifier is possible, never that it exists. The rules are those of persian-tools (national and legal ids), of
-//! ISO 7064 and ISO 13616 (Sheba), and of ICU's calendar (Jalali); a postal code has no check digit.
+//! `Format` checks identifiers, on wire text whose digits are folded to ASCII. A valid identifier is possible, but may not exist. The rules are those
+//! of persian-tools (national and legal ids), of ISO 7064 and ISO 13616 (Sheba, an IBAN), and of ICU's calendar (Jalali). A postal code has no check
+//! digit.
 
 use std::fmt;
 

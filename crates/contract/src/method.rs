@@ -1,4 +1,4 @@
-//! One method of a contract, with everything that the pipeline and the adapter ask of it, worked out once at load.
+//! `Method` is one method of a contract, with everything that the pipeline and the adapter need, computed once at load.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Chapar's own options: their source, built in so that every contract can import it, and their values on a descriptor.
+//! This module has Chapar's protobuf options: their source, built in for every contract to import, and their values on a descriptor.
 
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MethodDescriptor, ReflectMessage as _};
 

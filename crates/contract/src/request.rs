@@ -1,6 +1,5 @@
-//! What a request's fields must be, checked on wire bytes: formats, patterns, and the kept subset of `buf.validate`. All that is
-//! wrong is told at once, by path and rule and never by value. Leaves out whether the bytes are a message at all, which is
-//! `wire::validate`'s.
+//! This module validates request fields on wire bytes: formats, patterns, and the supported subset of `buf.validate`. It reports all violations at
+//! once, by path and rule and never by value. Whether the bytes are a message at all is checked by `wire::validate`.
 
 use std::fmt;
 

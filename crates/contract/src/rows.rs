@@ -1,5 +1,5 @@
-//! Rows on the wire: how many an answer has, and whether one is among those that a grant names. For answers of an agency's own gRPC
-//! server, whose rows nobody has narrowed. Leaves out what adapters do in SQL.
+//! This module counts the rows of a response on the wire, and checks whether a row is among those that a grant names. It is for an agency's own gRPC
+//! server, where no adapter narrows rows in SQL.
 
 use prost_reflect::{FieldDescriptor, Kind};
 

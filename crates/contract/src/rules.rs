@@ -1,5 +1,5 @@
-//! Reads the rules of every method out of the descriptors and checks them; what is wrong comes back as findings, all at once.
-//! What concerns the request's type is in `request`, the response's in `response`.
+//! `services` reads the rules of every method from the descriptors, checks them, and reports all findings at once. Rules of the request's type are in
+//! `request`, of the response's type in `response`.
 
 mod request;
 mod response;
@@ -101,6 +101,7 @@ impl Checker<'_> {
         let subject_format =
             subject.as_ref().and_then(|subject| formats.iter().find(|f| f.path == *subject)).map(|f| f.format);
         let fields = self.fields(&output);
+        // Purpose limitation: a grant can only limit purposes that the contract names.
         if rules.purposes.is_empty() && fields.iter().any(|field| field.class >= Class::Personal) {
             let message =
                 format!("{name}: its answer tells of a person, so it needs `purposes`: what may it be called for?");

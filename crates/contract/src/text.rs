@@ -1,5 +1,5 @@
-//! Persian text as it comes from keyboards and old databases: digits of three scripts, two forms of ی and of ک. Folding is for
-//! comparing and checking; bytes that are forwarded are never folded.
+//! This module folds Persian text from keyboards and old databases: digits of three scripts, and several forms of ی and ک. Folded text is for
+//! comparing and checking; forwarded bytes are never folded.
 
 /// `text` with Persian (U+06F0–06F9) and Arabic-Indic (U+0660–0669) digits as ASCII digits; the rest as it is.
 pub fn ascii_digits(text: &str) -> String {

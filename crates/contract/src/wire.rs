@@ -1,5 +1,5 @@
-//! Protobuf's wire format without decoding: find one field, check a message, copy what a mask grants. One pass over the
-//! bytes each. Source: <https://protobuf.dev/programming-guides/encoding/>.
+//! This module parses protobuf's wire format without decoding messages: it finds a field, checks a message, copies what a mask grants, each in linear
+//! time. Source: <https://protobuf.dev/programming-guides/encoding/>.
 
 mod count;
 mod find;

@@ -1,9 +1,9 @@
-//! `accept-loss`: an operator accepts that a log has lost entries which were signed, so that it can go on. The act is on the record,
-//! signed like every other, and each entry that was lost keeps its index: one that says so stands there. So no coordinates
-//! ever name two records, and no size is signed twice with two roots.
+//! `accept-loss`: an operator accepts that a log has lost signed entries, so that the log can go on. The acceptance is recorded and signed like every
+//! entry, and each missing index up to the last known signed one gets an entry that says so. So no later record takes the index of a lost signed
+//! entry, and no such size is signed twice with two roots.
 //!
-//! Entries that were acknowledged after the last checkpoint and lost with it are not known here: at most those of one
-//! `checkpoint_every`.
+//! Entries that were acknowledged after the last checkpoint are not known here, usually those of one `checkpoint_every`. Their indexes may be used
+//! again.
 
 use std::sync::Arc;
 

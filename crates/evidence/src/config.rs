@@ -1,4 +1,4 @@
-//! Where a log lies and what can be wrong with it.
+//! Defines a log's settings and its errors.
 
 use std::path::PathBuf;
 use std::time::Duration;

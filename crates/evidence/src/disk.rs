@@ -1,5 +1,5 @@
-//! The file system as the log uses it: a narrow trait, so that the real writer can be run over a disk that loses, tears, reorders
-//! and refuses writes (`tests/crash`). Owns no policy: what is synced when, and what an error means, is decided by the callers.
+//! `Disk` is the file system as the log uses it: a narrow trait, so that tests run the real writer over a disk that loses, tears, reorders and
+//! refuses writes (`tests/crash`). Callers decide what is synced when, and what an error means.
 
 pub(crate) mod reserve;
 

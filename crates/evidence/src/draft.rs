@@ -1,5 +1,5 @@
-//! What a record says, borrowed from whoever knows it: a record is written as it is described and never put together before, for
-//! the hot path of every call leads through here. The bytes are those of [`Record`]'s own encoding.
+//! `Draft` is a record with borrowed fields. It is encoded without building a [`Record`], because every call passes through here (hot path). The
+//! bytes are equal to those of [`Record`]'s own encoding.
 
 use crate::record::pb::{Kind, Record};
 
@@ -58,6 +58,7 @@ impl Draft<'_> {
             self.grant,
             self.delegation,
         ];
+        // `texts` stands in the order of its field numbers, 5 to 15; the property test below compares the bytes with prost's.
         for (field, text) in (5..).zip(texts) {
             bytes(&mut out, field, text.as_bytes());
         }
@@ -84,6 +85,7 @@ impl Draft<'_> {
 impl<'a> From<&'a Record> for Draft<'a> {
     fn from(record: &'a Record) -> Self {
         Self {
+            // No `..Self::default()` here, so that a new field of `Draft` does not compile until it is copied.
             version: record.version,
             kind: record.kind(),
             call_id: &record.call_id,

@@ -1,5 +1,5 @@
-//! Files that are there whole or not at all, also after a power loss: what is written is synced before it gets its name, and the
-//! folder that holds the name after it.
+//! Atomic, durable file writes: a file is written under a temporary name, synced and renamed, and its folder is synced after that. So a power loss
+//! leaves the whole file or none.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,5 +1,5 @@
-//! The log's keys: the one that signs, and the period's, under which pseudonyms and salts are made. Without the period's key
-//! nobody can test a guessed id or payload against the log.
+//! Keys of the log: the signing key, and the period key, from which pseudonyms and salts derive. Without the period key, or the salt in a receipt, no
+//! guessed id or payload can be tested against the log.
 
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};

@@ -1,7 +1,7 @@
-//! The last checkpoint that was signed, kept apart from the log: a log folder that is an older copy, was cut or was replaced holds
-//! less than this, or something else, and must not be signed again (Sunlight's checkpoint store serves the same end).
+//! Keeps the last signed checkpoint apart from the log (rollback protection): a log folder that is an older copy, was cut or was replaced does not
+//! match it, and must not be signed again (Sunlight's checkpoint store serves the same end).
 //!
-//! The file is on disk before the checkpoint is published, and is read at the start only. Leaves out what to do about a loss
+//! The file is durable before the checkpoint is published, and is read only when a log is opened or checked. Leaves out what to do about a loss
 //! (`accept_loss`).
 
 use std::io;

@@ -1,8 +1,7 @@
-//! The evidence log: one durable record per disclosure, in a Merkle tree with signed checkpoints, and receipts that verify with
+//! The evidence log keeps durable records of disclosures and refusals, in a Merkle tree with signed checkpoints, and gives receipts that verify with
 //! public keys only. The bytes are described in `docs/reference/evidence-format.md`.
 //!
-//! Deliberately absent: what a call means and who may make it. `verify` reads the same format and calls none of the code that
-//! writes it.
+//! Left out: what a call means and who may make it. `verify` reads the same format and calls none of this crate's code that writes it.
 
 mod accept_loss;
 mod config;

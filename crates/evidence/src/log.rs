@@ -1,5 +1,5 @@
-//! The log as callers hold it: reserve a place, append, read back. One thread writes (`writer`); checkpoints are signed behind it
-//! (`publisher`).
+//! `Log` is what callers hold: reserve a `Slot`, append, read back. One thread writes by group commit (`writer`), and `publisher` signs checkpoints
+//! of durable records.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -265,13 +265,16 @@ impl Inner {
         if self.shared.state.read().covered() <= index {
             self.publisher.lock().publish_for_receipt(index)?;
         }
-        let state = self.shared.state.read();
-        let (checkpoint, note) = state.published.as_ref().ok_or(Error::NoEntry(index))?;
-        let proof = inclusion_proof(&state.tiles, index, checkpoint.size)?.ok_or(Error::NoEntry(index))?;
+        let (tiles, published) = {
+            let state = self.shared.state.read();
+            (state.tiles.snapshot(), state.published.clone())
+        };
+        let (checkpoint, note) = published.ok_or(Error::NoEntry(index))?;
+        let proof = inclusion_proof(&tiles, index, checkpoint.size)?.ok_or(Error::NoEntry(index))?;
         // Tiles are read back from disk: a receipt that does not verify is not given out.
         verify_inclusion(&leaf_hash(&entry), index, checkpoint.size, &proof, &checkpoint.root)
             .map_err(|_| self.damaged("the tiles do not prove the entry"))?;
-        Ok(Receipt(ProofFile { extra: Receipt::extra(&entry, &salt), index, proof, checkpoint: note.clone() }))
+        Ok(Receipt(ProofFile { extra: Receipt::extra(&entry, &salt), index, proof, checkpoint: note }))
     }
 
     fn damaged(&self, problem: &'static str) -> Error {

@@ -1,5 +1,5 @@
-//! Checkpoints behind the durable tail: tiles first, then the state file that remembers what is signed, then the signed note that
-//! others see. Nothing is signed that is not on disk: the tree holds durable entries only.
+//! Publishes checkpoints of durable entries: tiles first, then the state file (`last_signed`), then the signed note that others see. The tree holds
+//! only durable entries, so nothing is signed that a crash could lose.
 
 use std::path::PathBuf;
 use std::sync::Arc;

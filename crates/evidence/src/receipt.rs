@@ -1,4 +1,4 @@
-//! Receipts: record, proof and signed checkpoint in one file, a C2SP `tlog-proof` that any such tool can read.
+//! A receipt is a record, its inclusion proof and a signed checkpoint in one file, a C2SP `tlog-proof`.
 
 use std::path::{Path, PathBuf};
 

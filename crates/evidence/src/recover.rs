@@ -1,5 +1,4 @@
-//! Opening a log: lock it, read every frame, cut a torn tail, and refuse to go on from anything that does not extend the last
-//! checkpoint.
+//! Recovery when a log is opened: lock it, read every frame, cut a torn tail, and refuse a log that does not extend the last checkpoint.
 
 use std::any::Any;
 use std::collections::BTreeMap;

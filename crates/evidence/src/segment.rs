@@ -1,11 +1,11 @@
-//! Segments: files of framed entries, appended to and never changed. A frame is a header of 16 bytes and the entry: the entry's
-//! length (u32), a CRC-32 of all the rest of the frame (u32), and the index of the first entry of its group (u64), little-endian.
+//! Segments are append-only files of framed entries. A frame is a header of 16 bytes and the entry. The header has, in little-endian, the entry's
+//! length (u32), a CRC-32 of all the rest of the frame (u32), and the index of the first entry of its group (u64).
 //!
-//! A group is what was appended before one wait for the disk. Its index in each frame tells a torn tail (the last group, which no
-//! one was told of) from damage (a group that is followed by another was on disk).
+//! A group is the entries of one group commit. Its index tells a torn tail from damage: a torn last group was never acknowledged, but a group that
+//! another one follows was on disk.
 //!
-//! The segment that is appended to ends in zeros, written before they are needed: overwriting blocks that the file has costs the
-//! disk one wait, where a file that grows costs it the journal's as well. A segment that is full or closed ends with its last frame.
+//! The current segment ends in zeros that are written ahead, because overwriting allocated blocks costs one disk wait, and growing a file costs the
+//! journal's wait as well. A segment that is full or closed ends with its last frame.
 
 use std::path::{Path, PathBuf};
 

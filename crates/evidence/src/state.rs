@@ -1,4 +1,4 @@
-//! What the writer, the publisher and the readers of one log share. Locked for moments only: no one waits for the disk with it.
+//! State that a log's writer, publisher and readers share. `Log::receipt` holds the read lock while it reads tiles from disk.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

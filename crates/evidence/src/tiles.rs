@@ -1,5 +1,5 @@
-//! The tree over the durable entries: its right edge in memory, full tiles and bundles in memory until they are in their files.
-//! All of it can be made again from the segments.
+//! Merkle tiles over the durable entries. The tree's right edge is in memory, and full tiles and bundles are until they are in their files. All of it
+//! can be rebuilt from the segments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -50,6 +50,16 @@ impl Tiles {
     /// For a reader of the log who needs the hashes only, and writes nothing: 33 bytes of memory for each entry.
     pub(crate) fn without_bundles(disk: &Arc<dyn Disk>, log: &Path) -> Self {
         Self { keeps_bundles: false, ..Self::new(disk, log) }
+    }
+
+    /// The hashes as they are now, to be read without a lock: tiles are read back from the disk, which may take its time. Some kilobytes,
+    /// whatever the size; bundles are left out.
+    pub(crate) fn snapshot(&self) -> Self {
+        let mut snapshot = Self::without_bundles(&self.disk, &self.log);
+        snapshot.size = self.size;
+        snapshot.edge.clone_from(&self.edge);
+        snapshot.unwritten = self.unwritten.iter().map(|(name, bytes)| (name.clone(), Arc::clone(bytes))).collect();
+        snapshot
     }
 
     /// Adds an entry that is on disk.

@@ -1,5 +1,5 @@
-//! Verification with public keys only: an independent reader of the bytes on disk and in receipts. It follows
-//! `docs/reference/evidence-format.md` and calls none of the code that writes.
+//! Verification with public keys only, by an independent reader of logs and receipts. It follows `docs/reference/evidence-format.md`, and shares with
+//! the writer only `chapar_tlog` and the generated record.
 
 mod directory;
 mod sentence;

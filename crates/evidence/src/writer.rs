@@ -1,6 +1,5 @@
-//! The one thread that writes: everything that is queued goes to disk in one append and one `fdatasync`, then all its callers
-//! are told. A full disk is waited for; any other failed write is never tried again: the log is poisoned and
-//! the thread ends.
+//! The writer thread does group commit: all queued records go to disk in one append and one `fdatasync`, then their callers are told. A full disk is
+//! waited for. Any other failed write is never retried, since a second sync may hide the loss: the log is poisoned and the thread ends.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The admin listener: plain HTTP for the operator's own machine. Metrics, liveness, readiness, and the kept traces. Shows no
-//! payload, because the gateway keeps none.
+//! The admin listener serves plain HTTP, on loopback by default: metrics, liveness, readiness, kept traces, reload, and the reset of limits. It shows
+//! no payload, because the gateway keeps none.
 
 mod guard;
 mod listener;

@@ -1,8 +1,8 @@
-//! Request ids that were seen lately: whether a call is another attempt of one that was counted already, and whether it is the same
-//! call at all. Of a call only keyed hashes are kept, and of an answer nothing.
+//! Idempotency keys: a request id is remembered for 10 minutes, so that a repeated attempt of a call is recognised, and another request under the
+//! same id is refused. Only keyed hashes of a call are kept (HMAC-SHA256, 16 bytes), and nothing of its answer.
 //!
-//! An id is the caller's own: what another caller, or another method, does under the same id is another matter. Attempts that are counted
-//! for nothing are few ([`FREE`]), so that one id is no way around a rate.
+//! An id belongs to one caller and one method. At most 5 calls with one id count as one (gRPC A6, `maxAttempts`), so that an id cannot evade a rate
+//! limit.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The commitment to a message, or to a stream of them while they pass, which a record carries instead. The format is in
+//! Commitments stand in records instead of messages: SHA-256 over the call's salt and one message, or all messages of a stream. The format is in
 //! `docs/reference/evidence-format.md`.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! `gateway.toml`: typed settings of one gateway, read whole or not at all. Relative paths are relative to the file's own
-//! folder. Secrets stand in files of their own and are only named here.
+//! Parses `gateway.toml` into the typed settings of one gateway, or rejects the whole file. Relative paths start at the file's folder. Secrets are in
+//! files of their own, and the settings only name those files.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -180,6 +180,7 @@ impl Config {
         if let Some(ca) = &mut config.telemetry.otlp_ca {
             *ca = base.join(&ca);
         }
+        // Compared only now: before both start at the file's folder, a relative and an absolute path cannot be compared.
         if config.evidence_state().starts_with(&config.evidence.path) {
             let message = "`state` lies in `path`: what is put back with the log says nothing about it".to_owned();
             return Err(wrong(text.find("state").unwrap_or(0), message));

@@ -1,4 +1,4 @@
-//! Why a gateway cannot start or go on.
+//! Defines the errors that stop a gateway, at its start or later.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
-//! What is known of a call, for its record: filled in as the pipeline learns it, and shared with whoever knows it, so that nothing
-//! is copied until the record is written.
+//! `Facts` holds what is known of one call for its evidence record. The pipeline adds facts as it learns them. A record (`Draft`) borrows from
+//! `Facts`, so nothing is copied until it is encoded.
 
 use std::sync::Arc;
 use std::time::Instant;

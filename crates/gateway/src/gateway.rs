@@ -1,5 +1,5 @@
-//! A gateway from its configuration to its end. `bind` opens every file and port, so a running gateway is a working one;
-//! `run` serves until it is told to stop, lets running calls finish, and closes the evidence log last.
+//! `Gateway` lives from its configuration to its end. `bind` opens all files and ports, so that a bad configuration fails before a call is taken.
+//! `run` serves until it is told to stop, drains running calls, and closes the evidence log last.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -1,5 +1,5 @@
-//! `grpc.health.v1` of the gateway: of each registered service, whether it has an adapter that can be reached; of the gateway
-//! itself (the empty name), whether it takes calls.
+//! Serves `grpc.health.v1`: a registered service is up while one endpoint is connected and reports that it serves, and the gateway (the empty name)
+//! while it takes calls. A service that is hidden from the caller is unknown.
 
 use std::collections::HashSet;
 use std::sync::Arc;

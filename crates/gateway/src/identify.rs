@@ -1,6 +1,6 @@
-//! Identify: the client certificate of the connection → the registered subsystem. Asked again for every request, so that a
-//! registry, a revocation list or a clock that has moved on is heard on a connection that was opened long ago. Whoever's
-//! certificate no longer holds is also asked to close the connection.
+//! Identify: maps a connection's client certificate to the registered subsystem. The check runs for every request, because the registry, a revocation
+//! list or the clock may have moved on since the handshake. A connection whose certificate no longer holds (`CertificateStatus`) is also asked to
+//! close.
 
 use std::sync::Arc;
 

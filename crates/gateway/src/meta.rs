@@ -1,5 +1,5 @@
-//! `chapar.meta.v1.Meta`: what a caller may ask: who it is, what it may call, what it could ask for, and the
-//! receipts of its own calls.
+//! `chapar.meta.v1.Meta` tells a caller its identity, the methods that it may call or could ask for, the usage of its limits, and the receipts of
+//! calls to which it is a party.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

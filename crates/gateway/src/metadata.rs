@@ -1,5 +1,5 @@
-//! What the caller says about its call, read from request headers once: each key at most once, and nothing under the
-//! reserved prefix that a caller may not send.
+//! Parses the `chapar-` request headers of a call once. A repeated key is refused as ambiguous. Any other key under the prefix is refused, because
+//! inside the bus it carries identity and rights.
 
 use std::str::FromStr;
 

@@ -1,5 +1,5 @@
-//! One call as operators see it: a span with its stages, a line in the metrics, and a line in the log when it is refused.
-//! However the call ends, also when its caller vanishes, each is finished exactly once.
+//! Observes one call: a span with its stages, metrics, and a log line if it is refused. Span and metrics end exactly once, because dropping a
+//! `CallSpan` ends both as cancelled. A call that load shedding refuses is only counted.
 
 use std::sync::Arc;
 

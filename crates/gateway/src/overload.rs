@@ -1,15 +1,14 @@
 //! Load shedding per worker thread: decides, before a request is read, whether to refuse it.
 //!
-//! The sign is the queue delay, the time between a call being read from its connection and being looked at. If for half a second no
-//! call found the queue empty, and every one of them was delayed, the queue does not drain (CoDel, RFC 8289; as a server uses it:
-//! Maurer, "Fail at Scale", ACM Queue 13/8). Until it does, calls that were delayed too long are refused: first those of callers
-//! that have had no less than others of late, and only when that does not help those of all.
+//! The signal is the queue delay: the time from reading a call from its connection to looking at it. If no call in 500 ms found the queue empty, and
+//! even the shortest delay was over 10 ms, the queue does not drain (CoDel, RFC 8289; for servers: Maurer, "Fail at Scale", ACM Queue 13/8). Until it
+//! drains, calls are refused by their delay: over 10 ms if their caller has had its share of recent calls, else over 30 ms.
 //!
-//! Long before that, a caller that has far more than its share is paced: its calls are let in at a rate that keeps the time that
-//! calls lie short, held back for a moment otherwise, and refused if that does not help. So what it brings too much waits
-//! in its own streams, and the others do not feel it (additive increase, multiplicative decrease; Chiu and Jain, 1989).
+//! Before that, a caller with 1.5 times the mean share is paced (`pacer`): its calls enter at a rate that keeps the queue delay short, are held back
+//! otherwise, and are refused if that does not help. So the excess waits in its own streams and not before the calls of others (AIMD: additive
+//! increase, multiplicative decrease; Chiu and Jain, 1989).
 //!
-//! Pure but for the counting down of calls that end. Each thread has its own, so that no lock is shared.
+//! `Shedder` reads no clock. Each thread has its own, so that no lock is shared; only the count of calls in flight is.
 
 mod pacer;
 
@@ -40,7 +39,7 @@ const HOLDS: u32 = 5;
 const HOLD: Duration = Duration::from_millis(4);
 
 fn hold(asked: u32) -> Duration {
-    HOLD * (1 << asked.min(HOLDS))
+    HOLD * (1 << asked)
 }
 
 /// What one thread knows of its load.
@@ -72,6 +71,8 @@ impl Overload {
             let verdict = self.gate.lock().enter(caller, lay.take(), Instant::now(), Fill::of(number, self.most));
             match verdict {
                 Verdict::Enter(usage) => return Some(LoadSlot { usage, _counted: counted }),
+                // After the last time there is nothing to wait for.
+                Verdict::Hold if asked == HOLDS => return None,
                 Verdict::Hold => tokio::time::sleep(hold(asked).mul_f64(chance::half_to_one() * 4.0 / 3.0)).await,
                 Verdict::Refuse => return None,
             }

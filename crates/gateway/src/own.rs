@@ -1,5 +1,5 @@
-//! The gateway's own services (health, reflection, meta) within the bounds of any call: the size of a message, a deadline, what one caller
-//! may ask of them, and an outcome that is counted as it was. What they answer is in `meta`, `reflection` and tonic's health.
+//! Bounds calls of the gateway's own services (health, reflection, meta): requests of 8 KiB, a deadline of 10 s (1 h for streams), and 50 calls a
+//! second (burst 100) and 16 at once per caller. Leaves out the answers (`meta`, `reflection`, `health`).
 
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};

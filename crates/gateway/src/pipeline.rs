@@ -1,6 +1,5 @@
-//! The whole life of one call. Each step takes the proof that the step before made, a type with private fields, so a step
-//! cannot be skipped or moved and still compile. What is the same for every request (span, metrics, shedding, identity)
-//! is in `stack`; what a call *means* is here.
+//! The pipeline is the life of one call as one function. Each step takes the value that the previous step returns, so a step that is skipped or moved
+//! does not compile. What is the same for every request (span, metrics, load shedding, identity) is in `stack`.
 
 mod absent;
 mod admit;

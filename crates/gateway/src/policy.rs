@@ -1,5 +1,5 @@
-//! Everything that a reload replaces, as one value: calls that have begun keep the one that they began with, and no call sees
-//! half of each.
+//! `Policy` holds all that a reload replaces, as one value. A call keeps the policy that it began with, so that no step mixes two; only the right to
+//! a stream is checked by the policy in force.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! One call's place in the evidence log, from the moment its caller is known. Facts are filled in as the pipeline learns
-//! them; however the call ends, also when it is dropped, exactly one record of that end is appended.
+//! The evidence record of one call, opened when its caller is known. However the call ends, also by drop, its end is recorded once. A refusal before
+//! a provider was asked may be counted into a later record (`refusals`).
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,5 +1,5 @@
-//! A refusal as the caller sees it: one reason of the catalogue, `google.rpc` details, and nothing of a citizen.
-//! What only the operator or the provider may read (the gate, the source error) is kept apart and never encoded.
+//! `Refusal` is what a caller sees of a failed call: one reason with `google.rpc` details and no citizen's data, or the status of an agency's own
+//! server. The gate is for the operator and is never sent to the caller.
 
 use std::collections::HashMap;
 use std::sync::Arc;

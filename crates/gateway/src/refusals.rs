@@ -1,8 +1,8 @@
-//! Records of refusals that cost their caller nothing: a caller that is refused again and again must not fill the log. Of one caller and
-//! one reason at most one record is written a second, and of all together at most [`PER_SECOND`]; what comes faster is counted, and
-//! the next record stands for all of it, exactly.
+//! Limits the records of refusals, because a caller that is refused again and again must not fill the log. One caller and reason get at most one
+//! record a second, and all together 500 a second (token bucket, burst 500). Refusals beyond that are counted exactly, and the next record carries
+//! the count.
 //!
-//! Only calls that were never sent to a provider are folded. Whoever asked an agency about a citizen has a record of each asking.
+//! Only calls that were never sent to a provider are folded. A call that may have asked an agency about a citizen has its own record.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! What changes while the gateway runs: certificate, key, trust roots and revocation lists as one; contracts and registry as
-//! one. New files are read whole and swapped at once; files that are bad leave everything as it was, and are told.
+//! Reloads what changes while the gateway runs: certificate, key, trust roots and revocation lists together; contracts and registry together. New
+//! files are read completely, then swapped at once. Bad files are logged, and what was in force stays.
 //!
-//! Left out: `gateway.toml` itself, whose addresses and sizes are for a restart, and the keys of the evidence log.
+//! Left out: `gateway.toml`, whose addresses and sizes need a restart, and the keys of the evidence log.
 
 mod watch;
 

@@ -1,5 +1,5 @@
-//! The answer to a call that is turned away before anything of it is read. Made beforehand, since there is no time for it when it is
-//! needed: a refusal must cost next to nothing where there is too much to do.
+//! Prebuilt responses for calls that load shedding refuses. They are built at start, because a refusal must cost almost no CPU on an overloaded
+//! worker. Their retry pushback is spread over 1 to 2 s.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,5 @@
-//! What is the same for every request on the port, whatever it asks: its form, its id, its span and metrics, shedding when the
-//! gateway is full, and the caller's identity. One function, in the order in which it happens; what a call of a
-//! registered service means is in `pipeline`.
+//! The stack handles what is the same for every request on the port, in this order: gRPC form, load shedding, call id, span and metrics, size of the
+//! metadata, and the caller's identity. What a call of a registered service means is in `pipeline`.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,7 +1,6 @@
-//! The providers behind each service: endpoints that the registry names, and adapters that connected to us; each trusted only
-//! under the identities that the registry names for the service. A call goes to one that works and has little to do, and is
-//! tried again where that can do no harm. What one agency's endpoints suffer touches no other's: connections, breakers, budgets
-//! and caps are all of one service.
+//! Upstreams reach the providers of each service: endpoints that the registry names, and adapters that connected to the gateway. Both are trusted
+//! only under the identities that the registry names for the service. A call goes to a working, less loaded endpoint, and is retried where that is
+//! safe. Circuit breakers, retry budgets and concurrency limits are per service, so that one service's failures do not affect another's calls.
 
 mod blame;
 mod breaker;

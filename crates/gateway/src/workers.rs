@@ -1,5 +1,5 @@
-//! The threads that serve: one for each core, each with a runtime of its own, so that a call is read, decided, forwarded and answered
-//! where its connection lives and wakes no other core. They share the port, the policy and the evidence log.
+//! Worker threads: one for each core by default, each with a runtime of its own. A call is read, decided and answered on the thread of its
+//! connection, which saves wakes of other cores. Workers share the port, the policy and the evidence log.
 
 use std::convert::Infallible;
 use std::sync::Arc;

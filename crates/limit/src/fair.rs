@@ -1,9 +1,8 @@
-//! Whose turn it is while more calls wait than may run: deficit round robin over callers (Shreedhar and Varghese, SIGCOMM 1995).
-//! What a call costs is the time for which it keeps its place, so that callers share the provider's time and not the number of
-//! calls: one whose calls take ten times as long gets a tenth as many. The cost is known only afterwards; until then a call is
-//! charged what its caller's calls took lately, and [`Fair::settle`] puts that right.
+//! Fair queueing of calls over callers, by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995). The cost of a call is the time for which it
+//! holds its permit, so callers share the provider's time and not the number of calls: a caller whose calls take ten times as long gets a tenth as
+//! many. The cost is known only afterwards, so a call is first charged a moving average, and [`Fair::settle`] corrects that.
 //!
-//! Pure: no clock, no lock, no waking. Deliberately absent: how many may run at once; that is for whoever asks for [`Fair::take`].
+//! Pure: no clock, no lock, no waking. Left out: how many calls may run at once, which the user of [`Fair::take`] decides.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;

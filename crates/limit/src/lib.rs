@@ -1,6 +1,6 @@
-//! What a grant may ask: rate and burst (GCRA, by `governor`) and calls at once. All in this process.
+//! Rate limits (GCRA, by `governor`), concurrency limits and fair queueing (`Fair`). All state is in this process.
 //!
-//! Deliberately absent: who the caller is and what a grant allows; the registry decides that.
+//! Left out: who the caller is and what a grant allows; the registry decides that.
 
 mod fair;
 mod limiter;

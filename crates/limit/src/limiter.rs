@@ -1,5 +1,5 @@
-//! One limiter per grant, built from the registry. A new registry gets a new one, in which a grant whose limits stay goes on
-//! counting where it was.
+//! `Limiter` holds a rate limit (GCRA) and a concurrency limit for each grant. After a reload a grant with unchanged limits keeps its state, so that
+//! a spent burst is not refilled.
 
 use std::collections::HashMap;
 use std::hash::Hash;

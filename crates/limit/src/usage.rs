@@ -1,4 +1,4 @@
-//! What is used of a grant, what is left, and what was refused: for whoever asks, never for a decision.
+//! Usage of a grant's limits: what is used, left and refused. It is for display, never for a decision.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Who has to approve a change: `[[approver]]` and `[[approval]]` of `bus.toml`. The rules that hold for a change are those of the
-//! registry that is changed. Leaves out how an approval is signed, which is the command line's.
+//! `Approvals` says who must approve a change, by `[[approver]]` and `[[approval]]` of `bus.toml` in the registry that is changed, not in the new
+//! one. Signatures are left out: the command line verifies them.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The decision: registry and question in, permit or one reason out. No clock, no I/O, no state.
+//! `decide` is the policy decision: a pure function of registry and question, with a permit or one reason as its result. No clock, no I/O.
 
 use std::sync::Arc;
 
@@ -197,6 +197,7 @@ pub(crate) fn refused(nearest: Option<(Gate, &Term)>, question: &Question<'_>) -
             Reason::DelegationNotGranted,
             format!("delegation {id} is valid from {} until {}", valid.from, valid.until),
         ),
+        // `DelegationOver` always has a delegation; it is named here again only because a match must be total.
         (Gate::DelegationPurpose | Gate::DelegationOver, delegation) => {
             let id = delegation.map_or("", |(id, _)| id.as_str());
             (Reason::PurposeNotGranted, format!("delegation {id} is not for this purpose"))

@@ -1,5 +1,5 @@
-//! What stands in a registry's files, entry by entry and key by key, as it is written: what two versions are compared by. Every key
-//! counts, since none is picked out by name. What it means is `load`'s.
+//! This module reads a registry's files as entries of keys and values, as written, to compare two versions (diff). It picks no key by name, so that
+//! every key counts. The meaning is in `load`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Who and what is registered: subsystems, services and methods, each shared by `Arc` with the calls that use it.
+//! This module defines what is registered: subsystems, services and methods. Calls share each of them by `Arc`.
 
 use std::fmt;
 use std::sync::Arc;

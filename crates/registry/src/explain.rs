@@ -1,4 +1,4 @@
-//! A decision told gate by gate, for those who may know: the same checks in the same order as `decide`, whose answer is the last line.
+//! `Registry::explain` shows a policy decision gate by gate, by the same checks in the same order as `decide`, and its result.
 
 use std::sync::Arc;
 
@@ -67,6 +67,7 @@ impl Registry {
             let failed = way.gate(question).or_else(stopped);
             let result = failed.map_or(Ok(()), |failed| Err(decide::refused(Some((failed, way)), question)));
             if gate(name, false, result).is_some() {
+                // `decide` takes the first term that holds, so no later one is asked.
                 holds = Some(way);
                 break;
             }

@@ -1,5 +1,5 @@
-//! What is wrong with a registry: every finding with its file, line and column, all of them at once. Plain `Display` is one
-//! line each; as a [`miette::Diagnostic`] each shows its lines and points at the place.
+//! `Finding` is one error in a registry's files, with file, line and column; `LoadErrors` has all of them. `Display` writes one line for each; as a
+//! [`miette::Diagnostic`] each shows its lines and points at the place.
 
 use std::fmt;
 use std::ops::Range;

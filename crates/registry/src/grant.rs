@@ -1,4 +1,4 @@
-//! A grant, and the permit made of it once at load, so that a decision only clones an `Arc`.
+//! `Grant` is a provider's permission to call a method. Its `Permit` is built once at load, so that a decision only clones an `Arc`.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! From files to a registry: shapes first, then members, services, grants and delegations, and the tests last. Every step goes on
-//! after a mistake, so that all of them are told at once; what would only follow from another mistake is not told.
+//! `folder` loads TOML files into a `Registry`: syntax, members, groups, services, grants, delegations, suspensions, and tests last. It goes on after
+//! an error, to report all errors at once, and leaves out an error that only follows from another one.
 
 mod approval;
 mod delegation;
@@ -71,6 +71,7 @@ pub(crate) fn build(
         };
         let raw = raw::parse(&source, raw::OF_A_MEMBER, &mut findings);
         if findings.len() > before {
+            // What this file would define is unknown, so a name that is missing elsewhere may be in it and is not reported.
             broken.insert(member.clone());
         } else if raw.member.is_none() {
             findings.at(&source, 0..0, Kind::Malformed, "the table `[member]` is missing");
@@ -179,6 +180,7 @@ impl Draft<'_> {
         for file in files.iter() {
             self.groups(&file.source, Some(&file.member), &file.raw.groups);
         }
+        // A grant needs its service, and a delegation needs grants of other members' files, so each step covers all files.
         for step in [Self::service, Self::grant, Self::delegation] {
             for file in files.iter() {
                 step(&mut self, file);

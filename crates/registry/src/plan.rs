@@ -1,5 +1,5 @@
-//! What a change of the registry does, told before it is done: which entries are added, changed and removed, who may see more or less
-//! by it, and whose approval it needs. Two folders in, one plan out; nothing is written.
+//! `Plan` is the preview (diff) of a registry change: which entries are added, changed and removed, who may see more or less, and whose approval it
+//! needs. It compares two folders and writes nothing.
 
 mod access;
 mod text;

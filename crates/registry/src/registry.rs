@@ -1,4 +1,4 @@
-//! The loaded registry: who a caller is, what a method is, and what may be called. Immutable; shared by every call.
+//! `Registry` is the loaded policy: it identifies callers, finds methods and decides calls. It is immutable and shared by all calls.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

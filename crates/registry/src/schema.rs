@@ -1,5 +1,5 @@
-//! The JSON Schema of the registry's files, for editors that complete and check TOML as it is typed. It knows names and types; whether
-//! they hold together is for the check. A test holds it to the loader, table by table.
+//! `schema` is the JSON Schema (draft 7) of the registry's files, for editors that complete and check TOML. It has names and types; the loader checks
+//! whether they fit together. A test compares the schema with the loader, table by table.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! The registry's files as they lie on disk: which ones count, their text, and the digest over all of them.
+//! This module reads the registry's `.toml` files and computes the SHA-256 digest over their paths and contents.
 
 use std::fs;
 use std::ops::Range;

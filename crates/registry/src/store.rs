@@ -1,6 +1,6 @@
-//! Where the registry in force is kept, as numbered generations: a change is put in as a whole if what it was planned against is
-//! still in force, and an old generation can be put in force again. What is kept is a folder of files, whose digest is the
-//! registry's. Whether a change may be made at all is decided before it comes here.
+//! `Store` keeps registries as numbered generations, each a folder with the registry's digest. A change is put in as a whole, and only if the
+//! generation that it was planned against is still in force (compare-and-swap). An old generation can be put in force again. Whether a change is
+//! allowed is decided before.
 
 mod directory;
 

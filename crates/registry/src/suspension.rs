@@ -1,4 +1,4 @@
-//! Who and what is suspended, and when: members, subsystems, grants, delegations, and offices whose licence is not in force.
+//! `Suspensions` says which members (also offices whose licence is not in force), subsystems, grants and delegations are suspended.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,6 @@
-//! Spans to a collector, without ever making a call wait: a bounded queue, one thread, and a count of what was lost.
+//! This module exports spans to a collector and never blocks a call: a queue of at most 8,192 spans, one thread, and a count of drops.
 //!
-//! The SDK's batch processor drops silently; the wrapper counts before the queue and after the export, so the number in
-//! `chapar_spans_dropped_total` is exact.
+//! The SDK's batch processor drops silently; `Exporting` counts before the queue and after the export, so that `chapar_spans_dropped_total` is exact.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,11 +1,10 @@
-//! What the bus tells its operators: OpenTelemetry spans, the in-memory trace store, Prometheus metrics and logs.
+//! This crate is the bus's telemetry: OpenTelemetry spans, the in-memory trace store, Prometheus metrics and logs.
 //!
-//! A call is one trace: gateway span, adapter span, SQL span, made directly with the OpenTelemetry API ([`Tracer`]), kept in
-//! the process ([`TraceStore`]) and, when configured, sent to a collector by OTLP/gRPC. Telemetry fails open: a collector that
-//! is slow or gone costs spans, which are counted, and never a call.
+//! A call is one trace of gateway, adapter and SQL spans, made directly with the OpenTelemetry API ([`Tracer`]), kept in the process ([`TraceStore`])
+//! and, if configured, sent to a collector by OTLP/gRPC. Telemetry fails open: a collector that is slow or absent costs spans, which are counted, and
+//! never a call.
 //!
-//! Deliberately absent: any way to put a value of a citizen's record into a span, metric or log; global state but for the log
-//! subscriber; sampling by what a caller says.
+//! Deliberately absent: values of a citizen's record in spans, metrics or logs; global state but for the log subscriber; sampling by a caller's flag.
 
 mod export;
 pub mod logs;

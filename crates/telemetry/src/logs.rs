@@ -1,5 +1,5 @@
-//! Logs to standard error, as text or JSON. One event per thing that happened to the bus, logged where it is handled; a call
-//! as such is a span and a metric, not a log line.
+//! This module writes logs to standard error, as text or JSON. An event is logged once, where it is handled; a call as such is a span and a metric,
+//! not a log line.
 
 use std::str::FromStr;
 

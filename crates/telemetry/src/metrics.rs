@@ -1,4 +1,4 @@
-//! Prometheus metrics. Labels come from closed sets: methods of the registry (or `unknown`), words of the reason catalogue.
+//! `Metrics` has the Prometheus metrics. Labels come from closed sets: the registry's methods (or `unknown`), reasons, trusted CAs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -121,6 +121,7 @@ impl Metrics {
         registry.register("evidence_sync_seconds", "One fdatasync of the evidence log", evidence_sync.clone());
         registry.register("evidence_batch_records", "Records per fdatasync", evidence_batch.clone());
         registry.register("spans_dropped", "Spans that no collector will see", spans_dropped);
+        // All unknown paths share one label, because a caller must not be able to create time series.
         let unknown = MethodMetrics::resolve(names::UNKNOWN_METHOD, &calls, &durations, &in_flight);
         let metrics = Self {
             registry,

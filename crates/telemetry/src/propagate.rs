@@ -1,6 +1,6 @@
-//! W3C Trace Context, level 1 (<https://www.w3.org/TR/trace-context/>): `traceparent` in, `traceparent` out.
+//! This module reads and writes `traceparent` (W3C Trace Context, level 1, <https://www.w3.org/TR/trace-context/>).
 //!
-//! `tracestate` is neither read nor passed on: it is free text from outside, and nothing here needs it.
+//! `tracestate` is neither read nor passed on, because it is free text from outside that the bus does not need.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{SpanContext, TraceState};

@@ -1,4 +1,4 @@
-//! Spans of a call, without a thread-local context: a span is a value that its owner passes on, and it ends when dropped.
+//! `Span` is a span of a call, passed on as a value and not by a thread-local context. It ends when it is dropped.
 
 use chapar_model::{Code, MethodPath, Reason};
 use opentelemetry::trace::{Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _};

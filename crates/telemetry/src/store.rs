@@ -1,5 +1,5 @@
-//! The last traces of this process, so that an operator sees a call's waterfall with nothing else installed. Bounded by the
-//! number of traces and by spans per trace; the oldest trace makes room. Nothing is written to disk.
+//! `TraceStore` keeps the last traces of this process in memory, so that an operator sees a call's waterfall without other tools. It bounds the
+//! number of traces and the spans of each (256), and evicts the oldest trace. Nothing is written to disk.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;

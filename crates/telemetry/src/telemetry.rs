@@ -1,4 +1,4 @@
-//! The set-up: one tracer provider per role, feeding the trace store and, if an endpoint is named, a collector.
+//! `Telemetry` sets up the tracer provider of a role, which feeds the trace store and, if an endpoint is given, a collector.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Metrics of the ways to providers, by service. Labels are the registry's services.
+//! `UpstreamMetrics` are the metrics of calls to providers, labelled by the registry's services.
 
 use std::sync::Arc;
 

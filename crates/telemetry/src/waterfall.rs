@@ -1,4 +1,4 @@
-//! A trace as text: one line per span, children beneath their parents, a bar on a common axis.
+//! This module draws a trace as text: one line per span, children below their parents, a bar on a common time axis.
 
 use std::fmt::Write;
 

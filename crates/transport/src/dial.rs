@@ -1,5 +1,5 @@
-//! A pool of HTTP/2 connections to one endpoint: opened when first needed, opened again after they end, with a back-off during
-//! which callers are told at once instead of being kept waiting. Which endpoint to call, and whether to call again, is for others.
+//! The connection pool opens HTTP/2 connections to one endpoint on demand. During exponential backoff after a failed connect, a call that finds no
+//! connection fails at once. Choosing an endpoint and retrying a call that was sent are left to the caller.
 
 mod back_off;
 pub mod chance;

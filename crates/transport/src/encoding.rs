@@ -1,6 +1,6 @@
-//! `grpc-encoding`: compression of single messages (gRPC over HTTP/2, "Message-Encoding"). Decompression is bounded by the
-//! message limit, so that a kilobyte that unpacks to a gigabyte costs no more than the limit, and reads the input to its last
-//! byte, so that no decoder behind the gateway can find data that the gateway did not see.
+//! This module compresses and decompresses gRPC messages by `grpc-encoding` (gRPC over HTTP/2, "Message-Encoding"). Decompression stops at the
+//! message limit, so that a decompression bomb (1 KiB that unpacks to 1 GiB) costs no more than the limit. It reads the input to its last byte, so
+//! that no decoder behind the gateway can find data that the gateway did not see.
 
 use std::io::{Read, Write as _};
 

@@ -1,4 +1,4 @@
-//! What can be wrong with files and addresses, each named.
+//! `Error` names the file, address or endpoint that cannot be used, and why. Failed requests are [`crate::dial::DialError`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! gRPC's length-prefixed messages: one flag byte, four bytes of length, the message (gRPC over HTTP/2, "Length-Prefixed-Message").
+//! This module reads and writes gRPC frames: a flag byte, 4 bytes of length, the message (gRPC over HTTP/2, "Length-Prefixed-Message").
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::HeaderMap;

@@ -1,9 +1,7 @@
-//! Writes that belong together reach TLS as one: a record of TLS and a write to the socket cost as much for a frame as for
-//! sixty.
+//! `Gather` coalesces writes until the next flush or 16 KiB, because a TLS record and a system call cost as much for one frame as for sixty.
 //!
-//! HTTP/2 hands a larger frame over in two pieces, and to an output that takes several pieces at once it hands every frame above
-//! 256 bytes over by itself. Here a piece is kept until the next flush, or until there are too many, and the output says that it
-//! takes one piece at a time, so that frames of up to a kibibyte are put together before they come here at all.
+//! h2 hands a larger frame over in two pieces, and hands every frame above 256 bytes over by itself to an output that takes vectored writes. `Gather`
+//! reports that it takes none, so that h2 joins frames of up to 1 KiB before they come here.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

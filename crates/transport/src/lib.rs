@@ -1,7 +1,7 @@
-//! Connections: mutual TLS 1.3 with SPIFFE identities, HTTP/2 serving with an accept loop of our own, pools that dial, and
-//! gRPC's framing and timeouts on top.
+//! This crate is the transport layer: mutual TLS 1.3 with SPIFFE identities, an HTTP/2 server with its own accept loop, connection pools that dial,
+//! and gRPC framing and timeouts.
 //!
-//! Deliberately absent: what a call means, who may make it, and any identity but that of the peer's certificate.
+//! Deliberately absent: what a call means, authorization, and any identity but that of the peer's certificate.
 
 pub mod dial;
 pub mod encoding;

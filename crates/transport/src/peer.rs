@@ -1,5 +1,5 @@
-//! Who is at the other end of a connection, read from its verified certificate, and whether that certificate still holds. What
-//! the identity may do is for others.
+//! `Peer` holds the SPIFFE ID of a peer's verified certificate, and `CertificateStatus` says why that certificate is no longer valid. Authorization
+//! is left out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Connections on which the roles turn round: whoever dialled serves HTTP/2 on them. So an adapter needs no port of its own. Here
-//! is the side that dials: it keeps connections to every gateway, and comes back when one ends. The other side takes them from
-//! its listener ([`crate::serve::Settings::reverse`]) and calls on them ([`crate::dial::Link`]).
+//! On a reverse connection the side that dialled serves HTTP/2, so an adapter needs no port of its own. [`Dialler`] is that side: it keeps
+//! connections to every gateway and reconnects with exponential backoff. The other side takes them from its listener
+//! ([`crate::serve::Settings::reverse`]) and calls on them ([`crate::dial::Link`]).
 
 mod hearing;
 mod line;

@@ -1,8 +1,8 @@
-//! A listener with an accept loop of its own: handshakes under a timeout and caps, HTTP/2 with bounds against floods, and a
-//! drain with a deadline (hyper's own graceful shutdown has none: hyper#4170).
+//! The server has its own accept loop: TLS handshakes under a timeout and caps, HTTP/2 with limits against floods, and draining with a deadline
+//! (hyper's own graceful shutdown has none: hyper#4170).
 //!
-//! What an address may take up is counted in `places`, one connection's life is in `connection`, and what its peer does with it
-//! is watched in `conduct` (calls) and `guard` (frames). What is served, and to whom, is the service's.
+//! `slots` counts the connections of an address, `connection` serves one connection, `conduct` watches its calls (rapid reset, stalled responses) and
+//! `guard` its frames (token bucket). The service decides what is served and to whom.
 
 mod conduct;
 mod connection;

@@ -1,4 +1,4 @@
-//! `grpc-timeout`: one to eight digits and a unit (gRPC over HTTP/2, "Timeout").
+//! This module parses and writes `grpc-timeout`: 1 to 8 digits and a unit (gRPC over HTTP/2, "Timeout").
 
 use std::time::Duration;
 

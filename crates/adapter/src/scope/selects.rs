@@ -1,5 +1,5 @@
-//! Whether every SELECT of a statement that reads a table is narrowed by a scope: `chapar_rows` stands as a condition of its own, joined by AND,
-//! in the WHERE of each. One under OR or NOT, in a join's ON or among the columns narrows nothing.
+//! `not_narrowed` finds a SELECT that reads a table and is not narrowed by a row scope. `chapar_rows` narrows a SELECT if it is a condition of its
+//! own, joined by AND, in the WHERE; under OR or NOT, in a join's ON or among the columns it narrows nothing.
 
 use std::collections::HashSet;
 

@@ -1,6 +1,5 @@
-//! Where records come from: the narrow contract between the adapter and one kind of database. A source describes a
-//! statement and runs it; rows leave it as encoded batches, in constant memory, until the deadline or until no one reads.
-//! Leaves out gRPC, grants and the meaning of columns.
+//! `Source` is the interface between the adapter and one kind of database. A source describes a statement and runs it. Rows leave it as encoded
+//! batches, in bounded memory (backpressure), until the deadline or until the reader leaves. gRPC, grants and the meaning of columns are left out.
 
 pub(crate) mod sqlite;
 

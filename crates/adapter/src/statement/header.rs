@@ -1,5 +1,5 @@
-//! The comment that a statement file may begin with, as far as it declares something: `-- unused: a, b`, `-- column NAME: CONVERSION`
-//! and `-- bind NAME: FORM`. Leaves out whether the names exist (`check`, `bind`).
+//! `Header` parses the declarations in a statement file's leading comment: `-- unused: a, b`, `-- column NAME: CONVERSION` and `-- bind NAME: FORM`.
+//! Whether the names exist is checked in `check` and `bind`.
 
 use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 

@@ -1,5 +1,4 @@
-//! What the options of a method and of its fields promise: to the citizen (class, purposes), to grants (row scopes) and to
-//! callers (formats, bounds).
+//! This module compares what options promise: to citizens (class, purposes), to grants (row scopes) and to callers (formats, bounds).
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 

@@ -1,4 +1,4 @@
-//! The wire and JSON: kinds of methods, types of fields by number, names, and what of enums is gone.
+//! This module compares the wire and JSON: streaming, types of fields by number, names, and enum values that are gone.
 
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
 use prost_reflect::{Cardinality, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
@@ -79,6 +79,7 @@ impl Comparison {
         let oneof = |field: &FieldDescriptor| {
             field.containing_oneof().filter(|oneof| !oneof.is_synthetic()).map(|oneof| oneof.name().to_owned())
         };
+        // A member of a oneof unsets the others, so a message of one version can lose a value in the other.
         if oneof(was) != oneof(now) {
             self.tell_field(now, Break::CardinalityChanged, "it moved into a oneof, or out of one");
         }

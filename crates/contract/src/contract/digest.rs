@@ -1,5 +1,5 @@
-//! What identifies a contract. Chapar's own files of options are part of no contract: an option that a later version adds must
-//! not change the digest of a contract that does not use it.
+//! This module computes a contract's SHA-256 digest. Built-in option files do not count, so that a later option does not change the digest of a
+//! contract that does not use it.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

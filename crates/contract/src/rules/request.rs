@@ -1,5 +1,5 @@
-//! The rules that concern a request's type: where the subject is, and which texts have a format. The gateway reads both from
-//! wire bytes, so what cannot be read there truthfully is refused here.
+//! This module checks the rules of a request's type: where the subject is, and which texts have a format. The gateway reads both from wire bytes, so
+//! what it cannot read there reliably is refused.
 
 use prost_reflect::{Cardinality, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, Syntax};
 

@@ -1,4 +1,4 @@
-//! The rules that concern a response's type: every leaf has a class, and the key is one that can be compared.
+//! This module checks the rules of a response's type: every leaf has a class, and the key can be compared with the subject.
 
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 
@@ -46,6 +46,7 @@ impl Checker<'_> {
                 self.find_field(&field, "a key is one text or 64-bit number at the top of the response");
             }
             match field.kind() {
+                // A message with a class of its own is one leaf: a grant names it, and discloses it, as a whole.
                 Kind::Message(inner) if !is_leaf(&inner) && !field.is_map() && rules.class == 0 => {
                     self.leaves(&inner, &format!("{path}."), found, inside);
                 }

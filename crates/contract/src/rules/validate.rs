@@ -1,5 +1,5 @@
-//! `pattern`, and the subset of `buf.validate` that is kept: read from the options of a request's field, each rule compiled, or
-//! told as one that is not supported. What the subset is stands in `docs/reference/contract.md`.
+//! This module compiles `pattern` and the supported subset of `buf.validate` from the options of a request's field. Any other rule is a finding. The
+//! subset is in `docs/reference/contract.md`.
 
 use prost_reflect::{FieldDescriptor, Kind, Value};
 use regex::Regex;

@@ -1,4 +1,4 @@
-//! Counts the values of one repeated field, packed or not.
+//! `count` counts the values of one repeated field, packed or not.
 
 use prost_reflect::FieldDescriptor;
 

@@ -1,4 +1,4 @@
-//! Finds one singular field by its path of numbers; the last value wins, as protobuf says.
+//! `find` finds one singular field by its path of numbers; the last value wins, as protobuf says.
 
 use super::read::{MAX_DEPTH, Reader, Wire, WireError};
 

@@ -1,5 +1,5 @@
-//! Minimisation: a new message made by copying the granted fields; nothing else passes, known or unknown, at any depth. One
-//! pass, in time proportional to the message whatever an adapter sends.
+//! `keep` is data minimisation: it copies the granted fields and drops every other field, known or unknown, at any depth. Its time is proportional to
+//! the message, whatever an adapter sends.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

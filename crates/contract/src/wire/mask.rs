@@ -1,5 +1,5 @@
-//! A grant's fields, compiled against the type of the response: what minimisation keeps, told by field numbers. The table that it
-//! becomes is in `table`, the copying itself in `keep`.
+//! `FieldMask` is a grant's fields, compiled against the response's type to field numbers: what minimisation keeps. The lookup table is in `table`,
+//! the copying in `keep`.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Reads one field after the other. Every error is an error of the bytes, never a panic.
+//! `Reader` parses one field after the other. Malformed bytes are a `WireError`, never a panic.
 
 use std::ops::Range;
 

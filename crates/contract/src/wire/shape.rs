@@ -1,5 +1,5 @@
-//! What a known field looks like on the wire, and whether a value does. Shared by the check of a whole message and by the
-//! mask, so that both call the same bytes a mismatch. Leaves out what is inside an embedded message.
+//! `Shape` is the wire type of a known field, and checks a value against it. Validation and masks share it, so that both call the same bytes a
+//! mismatch. It does not check inside an embedded message.
 
 use prost_reflect::{Cardinality, FieldDescriptor, Kind};
 

@@ -1,5 +1,5 @@
-//! A mask as tables of field numbers, one for each message type that it reaches: what the copying looks up for every field. Types that
-//! contain themselves are one table, which names itself.
+//! `Table` is a mask as lookup tables of field numbers, which `keep` reads for every field. A message type that is granted as a whole has one table,
+//! which refers to itself where the type contains itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! File descriptors that the log keeps for itself. A process that may open few files, or whose connections take them all, must still be
-//! able to begin the next segment and to write the next checkpoint. They are the process's own, so the reserve is one for all logs in it.
+//! Reserve of 6 file descriptors for all logs of the process. When connections have taken every other descriptor (EMFILE, ENFILE), the log can still
+//! begin its next segment and write its next checkpoint.
 
 use std::fs::File;
 use std::io;

@@ -1,5 +1,5 @@
-//! A whole log: every frame, every record, every leaf, every tile and bundle, the checkpoint, and the durable tail after it. One
-//! segment is in memory at a time.
+//! Verifies a whole log: every frame, record and leaf, the signed tiles and bundles, the checkpoint, and the durable tail after it. One segment is in
+//! memory at a time.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;

@@ -1,4 +1,4 @@
-//! What a record says, as a sentence for a person. It names who, what, when and why; never a citizen.
+//! Renders a record as a sentence for a person: who, what, when and why; never a citizen's id.
 
 use jiff::Timestamp;
 
@@ -22,6 +22,7 @@ pub(super) fn tell(record: &Record) -> String {
     let fields = count(record.disclosed.len() as u64, "field");
     let outcome = &record.outcome;
     match record.kind() {
+        // The gateway folds repeated refusals into one record, so that they do not fill the log.
         Kind::Refusal | Kind::Unspecified if record.count > 1 => {
             format!("on {when} {caller} was refused {} times {method}{why}: {outcome}.", record.count)
         }

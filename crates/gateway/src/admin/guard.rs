@@ -1,6 +1,5 @@
-//! Who may ask the admin pages. They are plain HTTP on the operator's own machine, where a browser may be led to them by a page of
-//! someone else: a foreign `Host` (DNS rebinding) or `Origin` is refused, and what changes anything needs a token from a file that only
-//! the gateway's user can read.
+//! Access control of the admin pages. The pages are plain HTTP, and a foreign web page could reach them through the operator's browser. So a foreign
+//! `Host` (DNS rebinding) or `Origin` is refused, and every method except GET and HEAD needs the bearer token, whose file is created with mode 0600.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

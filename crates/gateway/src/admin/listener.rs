@@ -1,5 +1,5 @@
-//! The admin listener's connections: few, each with a bound on how long a request's head may take, and none that keeps a stopping gateway
-//! alive. Leaves out what the pages say (`admin`) and who may ask (`guard`).
+//! Serves the connections of the admin listener: at most 32 at once, 5 s for a request head, and 1 s more after a stop, so that no connection delays
+//! the gateway's end. Leaves out the pages (`admin`) and access control (`guard`).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How fast calls of those are let in who bring far more than their share: as fast as keeps the time that anyone's calls lie short.
+//! Token bucket for callers far over their share of calls. Its rate follows the mean queue delay in ticks of 10 ms (AIMD).
 
 use std::time::{Duration, Instant};
 

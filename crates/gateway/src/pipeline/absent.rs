@@ -1,6 +1,6 @@
-//! An answer without a record, under a grant that is narrowed to rows: whether the record is outside the granted rows or not there at
-//! all must not be told apart, neither by the status nor by the time. A database answers the two some 10 µs apart; a wait of random
-//! length on both makes that difference one in hundreds of thousands of calls of the caller's rate.
+//! Hides, under a grant that is narrowed to rows, whether a record is outside the granted rows or does not exist. Both cases get the same status. A
+//! random wait of up to 10 ms covers the timing side channel: databases answer the two cases some 10 µs apart, which then takes hundreds of thousands
+//! of calls, within the caller's rate limit, to measure.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Admit: the grant's rate, burst and concurrency. Costs nothing behind it: the request has not been read yet. Another attempt
-//! of a call that was counted is not counted again.
+//! Admit: takes a permit of the grant's concurrency and a token of its rate (GCRA). The request is not read yet, so a refusal costs the provider
+//! nothing. A repeated attempt of a counted call takes no token.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! What passes beside messages between a caller and an agency's own gRPC server: metadata that the registry names, encodings,
-//! and the server's own status. Nothing of it passes to or from an adapter.
+//! Passes metadata that the registry names, encodings, and the server's status between a caller and an agency's own gRPC server. To and from an
+//! adapter no metadata passes, and no status as it is.
 
 use chapar_registry::Server;
 use chapar_transport::encoding::{self, Encoding, Unsupported};

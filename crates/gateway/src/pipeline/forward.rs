@@ -1,5 +1,5 @@
-//! Forward: the request's bytes to the provider, with the deadline shrunk, the trace passed on, and what it must know of the
-//! grant. Of what the caller sent besides messages, only what the registry names goes along (`carried`).
+//! Forward: sends the request's bytes to the provider, with deadline propagation (2 ms are kept back), the trace context, and what the provider must
+//! know of the grant. Of the caller's metadata only what the registry names is sent (`carried`).
 
 use std::time::Instant;
 
@@ -88,6 +88,7 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
     let server = &head.entry.service.server;
     let trailers_only = parts.headers.contains_key("grpc-status");
     let streams = head.entry.method.kind().streams_responses();
+    // Trailers-only with OK is a stream without messages (gRPC over HTTP/2, "Responses"); an answer that is not a stream needs a message.
     let empty_stream = trailers_only && streams && status(&parts.headers, server).is_ok();
     if trailers_only && !empty_stream {
         exchange.end(&parts.headers, server)?;

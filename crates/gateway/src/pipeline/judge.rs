@@ -1,5 +1,5 @@
-//! Whether what a stream began under still holds: asked for each of its messages, either way, so that a revocation, a withdrawn grant or
-//! field, a suspension, or the end of a grant's day ends it at the next message and not with the stream.
+//! Checks at every message of a stream, in both directions, that the right to the call still holds. So a revocation, a suspension, a withdrawn grant
+//! or field, or the end of a grant's validity ends the stream at its next message.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Minimise: only what the grant names goes on, copied from the provider's bytes; unknown fields never pass. An answer that
-//! does not fit its contract, or is about someone else, is not released at all.
+//! Minimise: copies only the granted fields from the provider's bytes, so that unknown fields never pass. A message that does not fit its contract,
+//! or whose key field names another citizen than the subject, is not released.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Permit: who, what, why, on whose behalf → the grant that allows it, with its fields and rows. Also fixes the call's
-//! deadline: the least of what the caller gave and what the contract allows.
+//! Permit: finds the grant that allows the call by caller, method, purpose and delegation, with its fields and rows. It also fixes the deadline: the
+//! lesser of the caller's `grpc-timeout` and the contract's timeout.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Read: the request, checked on its wire bytes; the bytes that were checked are the bytes that go on. One message is read whole; of a stream no more than
-//! what names the citizen, and the rest is checked as it passes (`requests`).
+//! Read: checks the request on its wire bytes; the checked bytes are the bytes that are sent. A single message is read whole. Of a stream only the
+//! message that names the citizen is read here, and `requests` checks the others as they pass.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Record: the disclosure goes to disk before a byte of it goes to the caller. A stream's opening does; its end follows.
+//! Record: makes a disclosure durable before a byte of it is released; of a stream its opening, and the end follows.
 
 use chapar_evidence::{Entry, Log};
 use chapar_transport::encoding::Encoding;

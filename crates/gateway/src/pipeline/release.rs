@@ -1,5 +1,5 @@
-//! Release: message, status and trailers go out, with the coordinates of the record. A stream is pumped by a task of its
-//! own, which notices at once when the caller has gone and which closes the record before it sends the status.
+//! Release: sends message, status and trailers, with the entry of the record. A task of its own relays each stream, notices at once that the caller
+//! has gone, and hands over the closing record before it sends the status.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! The messages of a streamed request on their way: each is checked before it goes on, is counted into the commitment, and the
-//! first that may not pass ends the call. Nothing is read ahead of the provider: its flow control is the caller's.
+//! Relays a streamed request: each message is checked, counted into the commitment, and sent; the first refused message ends the call. Only a message
+//! that names the citizen is read ahead, so the provider's backpressure reaches the caller.
 
 use std::sync::{Arc, OnceLock};
 

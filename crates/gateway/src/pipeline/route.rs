@@ -1,5 +1,5 @@
-//! Route: `:path`, byte for byte, to the registered method. Policy and router hold the same value from here on. A method that is
-//! hidden from the caller is an unknown one, before anything else of the call is looked at.
+//! Route: finds the registered method by `:path`, byte for byte; all later steps use that one value. A method that is hidden from the caller is
+//! answered as unknown, before the metadata is parsed.
 
 use std::sync::Arc;
 

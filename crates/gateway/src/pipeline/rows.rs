@@ -1,5 +1,5 @@
-//! Rows of an agency's own gRPC server, held to the grant's row scopes and the contract's `max_rows`. An adapter narrows its rows in the
-//! database; a server of the agency's own is only told, so nothing but this keeps another row back.
+//! Enforces the grant's row scopes and the contract's `max_rows` on answers of an agency's own gRPC server. An adapter narrows rows in its database,
+//! but such a server is only told the scope, so this check alone holds other rows back.
 
 use chapar_contract::MethodKind;
 use chapar_model::Reason;

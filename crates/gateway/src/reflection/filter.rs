@@ -1,5 +1,5 @@
-//! Cuts methods out of a `FileDescriptorProto` without decoding the rest: every other byte, custom options among them, is
-//! copied as it is. Comments are moved to the methods' new places.
+//! Removes methods from a `FileDescriptorProto` without decoding the rest, so that custom options are kept byte for byte. Paths of comments
+//! (`SourceCodeInfo`) are rewritten to the new indexes.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message as _;

@@ -1,4 +1,4 @@
-//! What there is to see, and for whom: files by name and by symbol, cut to the methods that one caller may call.
+//! Answers reflection queries by file name and by symbol, with files cut to the methods that the caller may call.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Whether files have changed, told by what the system says of them: names, sizes, times and inodes. Looked at again and again and
-//! not subscribed to, which also works where a folder is a mount that is swapped, as Kubernetes does it.
+//! Detects changed files by polling their names, sizes, modification times and inodes. Polling also works where a folder is a mount that is swapped,
+//! as Kubernetes does it; a subscription may miss that.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};

@@ -1,5 +1,5 @@
-//! Whose fault the end of an exchange with a provider is: judged here for the breaker, and by nothing else. What a caller brought about (a
-//! request or an answer that is too large, a short deadline, a broken stream) says nothing of the provider.
+//! `Blame` says who caused the end of an exchange, for the circuit breaker: provider, caller or nobody. What a caller causes (a message that is too
+//! large, a short deadline, a broken stream) must not open the breaker.
 
 use chapar_model::Reason;
 

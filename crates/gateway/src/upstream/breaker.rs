@@ -1,6 +1,6 @@
-//! When to leave an endpoint alone. It is ejected after failures in a row, or when most calls of late failed; where a service has
-//! others, they take its calls, and where it has none, callers are told at once instead of waiting for what hangs. After a
-//! pause one call at a time tries whether it works again.
+//! Circuit breaker of one endpoint. It opens after 5 consecutive failures, or when more than half of at least 20 calls in the last 5 to 10 s failed,
+//! but not if all failures are of one caller and others call too. After a pause of 1 to 30 s, and up to half as much jitter, it is half-open: one
+//! trial call decides whether it closes.
 
 use std::time::Duration;
 

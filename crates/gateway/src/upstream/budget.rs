@@ -1,5 +1,5 @@
-//! How many calls of a service may be made a second time: a fifth of its calls, and a few when there were none. A provider in
-//! trouble is not helped by twice the load.
+//! Retry budget of one service: a token bucket that gains a fifth of a retry with each call and holds at most 10. It is bounded because retries
+//! multiply the load of a provider in trouble.
 
 use parking_lot::Mutex;
 

@@ -1,5 +1,4 @@
-//! One place where a service is served, as one service sees it: the way there, whether it is to be left alone, and what it says
-//! of itself.
+//! `Endpoint` is one endpoint as one service sees it: its `Connection`, its circuit breaker, and its last health status.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

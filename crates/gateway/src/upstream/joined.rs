@@ -1,6 +1,5 @@
-//! The adapters that connected to us. Who may join, and which services it answers, is the registry's to say, never the
-//! adapter's: a connection is kept under the identity of its certificate, and anyone whom the registry names for no service
-//! is let go at once.
+//! Reverse connections: adapters that connected to the gateway. The registry, never the adapter, decides who may join and which services it answers.
+//! A connection is kept under its certificate's identity, and is closed at once if the registry names that identity for no service.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A request on its way to a provider: its body, and what the choice of a connection needs to know of the call.
+//! A request to a provider: its body, and what the choice of a connection and retries need of the call.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,5 +1,5 @@
-//! One service's endpoints, and which of them a call goes to: of two by chance the less loaded, among those that are connected,
-//! say that they serve, and are not left alone.
+//! One service and its choice of an endpoint: the less loaded of two random ones (power of two choices), among those that report to serve, are not in
+//! back-off, and whose circuit breaker is not open.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -77,6 +77,7 @@ impl Service {
             dialled,
             joined: Arc::clone(joined),
             endpoints: ArcSwap::from_pointee(endpoints.into_iter().chain(known).collect()),
+            // No version reaches this value, so the first use renews the list: adapters may have come or gone since `before`.
             seen: AtomicU64::new(u64::MAX),
             renewing: Mutex::new(()),
             places,

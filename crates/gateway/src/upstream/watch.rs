@@ -1,5 +1,5 @@
-//! Listens to what an endpoint says of itself by `grpc.health.v1`. Only a clear no counts: a server that knows nothing of health,
-//! or nothing of this service, is used like any other.
+//! Watches an endpoint's health by `grpc.health.v1`. Only NOT_SERVING takes the endpoint out of the choice: a server without health, or that does not
+//! know the service, is used like any other.
 
 use std::pin::pin;
 use std::sync::{Arc, Weak};

@@ -1,4 +1,4 @@
-//! `[[approver]]` and `[[approval]]` of `bus.toml`: people, their keys and roles, and which changes need whom.
+//! This module loads `[[approver]]` and `[[approval]]` of `bus.toml`: people with keys and roles, and the roles that a change needs.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

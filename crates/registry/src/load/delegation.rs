@@ -1,4 +1,4 @@
-//! `[[delegation]]`: a member lets another use rights that it has itself. Never more than the delegating member's own grants.
+//! This module loads `[[delegation]]`: a member lets another one use its rights, never more than its own grants allow.
 
 use std::sync::Arc;
 
@@ -94,6 +94,7 @@ impl Draft<'_> {
         for grant in self.granted.get(&own).cloned().unwrap_or_default() {
             let both = |purpose: &&Purpose| delegation.terms.purposes.contains(purpose);
             let purposes: Vec<Purpose> = grant.purposes.iter().filter(both).cloned().collect();
+            // A grant without purposes is of a contract that has none: then no purpose can be missing.
             if purposes.is_empty() && !grant.purposes.is_empty() {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! `[[grant]]`: every name known, every limit kept, and no two grants for the same call on the same day.
+//! This module loads `[[grant]]`: names are known, limits are enforced, and no two grants answer the same call on the same day.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

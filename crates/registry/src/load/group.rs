@@ -1,5 +1,5 @@
-//! `[[group]]`: subsystems that share grants, by a list of members, or by what members are (class, attributes). In `bus.toml` for
-//! everyone's grants, in a member's file for its own.
+//! This module loads `[[group]]`: subsystems that share grants, by a list of members or by class and attributes. A group of `bus.toml` is for
+//! everyone's grants, a group of a member's file for its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,6 +54,7 @@ impl Draft<'_> {
                 "a group has `members`, or `where` with the attributes of its members",
             );
         }
+        // `class` is read only together with `where`: beside a list it would be ignored in silence.
         if raw.class.is_some() && raw.attributes.is_empty() {
             self.malformed(source, raw.id.span(), "`class` narrows `where`: a list of `members` has no need of it");
         }

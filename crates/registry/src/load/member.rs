@@ -1,4 +1,4 @@
-//! `[member]`, with attributes and licence, and `[[subsystem]]`.
+//! This module loads `[member]`, with attributes and licence, and `[[subsystem]]`.
 
 use std::sync::Arc;
 

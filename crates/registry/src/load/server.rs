@@ -1,4 +1,4 @@
-//! `server` and `metadata` of a `[[service]]`: what an agency's own gRPC server may be told, and may say, besides messages.
+//! This module loads `server` and `metadata` of a `[[service]]`: which metadata may pass to and from an agency's own gRPC server.
 
 use super::{Draft, File};
 use crate::entry::{PassedMetadata, Server};

@@ -1,4 +1,4 @@
-//! `[[service]]`: a contract by its digest, who may answer for it, and where.
+//! This module loads `[[service]]`: a contract by its digest, who may answer for it, and where.
 
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ impl Draft<'_> {
                 .suggest(name, contracts.iter().flat_map(|contract| contract.services()).map(|service| service.name()));
             return;
         };
+        // The digest pins the contract: a changed `.proto` takes effect only with a change of the registry.
         if service.digest.get_ref() != contract.digest() {
             let message = format!("the contract of {name} is not the one with this digest");
             let finding = self.findings.at(source, service.digest.span(), Kind::DigestMismatch, message);

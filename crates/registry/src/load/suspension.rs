@@ -1,5 +1,5 @@
-//! `[[suspension]]`: in `suspensions.toml` of anything, in a member's file of what is its own. Tests of the registry do not see
-//! them: what must stop at once is not held up by a test that expects it to go on.
+//! This module loads `[[suspension]]`: of anything in `suspensions.toml`, and of a member's own entries in its file. Only tests that expect
+//! `SUSPENDED` see suspensions, so that no other test can hold up an urgent stop.
 
 use std::sync::Arc;
 
@@ -55,6 +55,7 @@ impl Draft<'_> {
             self.suspended.members.entry(id).or_default().push(window);
             own
         };
+        // Otherwise a member could stop the calls of others by an edit of its own file.
         if !own {
             let message = "a member suspends what is its own: itself, its subsystems, its grants and delegations";
             let finding = self.findings.at(source, raw.of.span(), Kind::Malformed, message);

@@ -1,5 +1,4 @@
-//! `[[test]]`: what the registry's authors expect of it, asked of the same decision as a call. One that does not hold blocks
-//! the load.
+//! This module runs `[[test]]`: what the registry's authors expect, checked by the same decision as calls. A failed test blocks the load.
 
 use std::sync::Arc;
 

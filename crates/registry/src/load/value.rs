@@ -1,4 +1,4 @@
-//! Values that several tables have: ids, dates, and names that must be known. Each returns nothing after telling what is wrong.
+//! This module parses values that several tables have: ids, dates and known names. A wrong value is reported and gives `None`.
 
 use std::ops::Range;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Who may see what, before and after: from the same terms that decisions are made of.
+//! `effects` compares who may see what before and after a change, by the same terms as decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 

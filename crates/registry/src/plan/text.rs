@@ -1,4 +1,4 @@
-//! A plan as people read it and sign it. The summary comes last, where a terminal leaves the eye.
+//! This module formats a `Plan` as people read and sign it. The summary is last, because a terminal shows the end.
 
 use std::fmt;
 
@@ -11,6 +11,7 @@ const NAMED: usize = 3;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The digests bind a signature on this text to exactly these two registries.
         writeln!(f, "base: {}\nnew:  {}", self.base, self.new)?;
         writeln!(f, "\nChanges:")?;
         for change in &self.changes {

@@ -1,5 +1,5 @@
-//! A store in a folder: `generations/NNNNNN/registry` with the files, `generations/NNNNNN/plan.txt`, and `current`, a link to the
-//! registry in force that is replaced by renaming. A gateway that reads `STORE/current` takes up a new one by itself.
+//! `Directory` is a store in a folder: `generations/NNNNNN/registry` with the files, `generations/NNNNNN/plan.txt`, and the symbolic link `current`,
+//! which a rename replaces atomically. A gateway that reads `STORE/current` takes up a new one by itself.
 
 use std::fs::{self, File};
 use std::io::Write as _;

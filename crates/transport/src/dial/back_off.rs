@@ -1,4 +1,4 @@
-//! How long to leave an endpoint alone after it failed, and what to tell those who ask meanwhile.
+//! `BackOff` is exponential backoff with jitter after failed connects (default 50 ms to 5 s). It keeps the last error to report meanwhile.
 
 use tokio::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Opens one connection: TCP, then TLS with a look at who answers.
+//! `Endpoint` opens one connection: TCP without Nagle's delay, the TLS handshake, and a check of the negotiated ALPN protocol.
 
 use std::sync::Arc;
 

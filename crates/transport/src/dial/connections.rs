@@ -1,5 +1,5 @@
-//! The open connections of a pool. A caller gets a place on one at once; it waits only when there is none and one is being
-//! opened. Connecting is a task of its own, so a caller that gives up does not undo it, and a crowd shares one attempt.
+//! `Connections` holds the open connections of a pool. `ticket` waits only while a connect is under way and no open connection has room. The connect
+//! is a task of its own, so a caller that gives up does not cancel it, and concurrent callers share one attempt.
 
 use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};

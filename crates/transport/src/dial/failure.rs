@@ -1,4 +1,4 @@
-//! Why a request was not answered, and whether the other end may have acted on it.
+//! `DialError` says why a request got no response, and whether the server may have processed it (RFC 9113 §6.8, §8.7).
 
 use crate::error::causes;
 

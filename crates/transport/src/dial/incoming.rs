@@ -1,6 +1,6 @@
-//! The body of an answer. What is read slowly is taken from HTTP/2 at once all the same, into a buffer of one stream's window,
-//! so that nobody's unread frames are held against the connection (see [`super::link`]). Room for more is given to the sender
-//! only as the reader reads.
+//! `Incoming` is a response body with flow control. With `Reading::Slowly` a task takes each frame from h2 at once into a buffer of at most one
+//! stream window, so that unread frames do not count against the connection (see [`super::link`]). Window updates follow the reader: a slow reader
+//! slows its sender (backpressure).
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -183,6 +183,7 @@ async fn fill(mut body: RecvStream, buffer: Arc<Mutex<Buffer>>) {
     std::future::poll_fn(|context| {
         let mut buffer = buffer.lock();
         loop {
+            // The reader has left: the end of this task drops the stream, and h2 cancels the call.
             if buffer.left {
                 return Poll::Ready(());
             }

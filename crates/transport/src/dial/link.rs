@@ -1,27 +1,26 @@
-//! One HTTP/2 connection on which this end is the client, whoever opened it: its windows, its pings, and who has how many calls
-//! on it. Which connection a call goes to is for others.
+//! `Link` is one HTTP/2 connection on which this side is the client, whichever side dialled. It owns the flow control windows, the keepalive pings
+//! and each caller's share of calls. It does not choose the connection for a call.
 //!
 //! # Why no caller can break another's call here
 //!
-//! h2 charges every DATA frame under 256 bytes that nobody has taken from it yet with `256 − length`, and ends the whole
-//! connection when a budget for that is spent; by default half the connection's window. Callers can spend any such budget:
+//! h2 charges every DATA frame under 256 bytes that is still unread in h2 with `256 − length`, and ends the connection when a budget for that is
+//! spent, by default half of the connection window. A caller could spend any such budget:
 //!
-//! * by not reading: a window of 65,535 bytes in frames of one byte is a charge of 16.7 million. hyper's windows (2 MiB a stream,
-//!   5 MiB a connection, so a budget of 2.6 million) bear a fraction of one such caller;
-//! * by giving up: what comes on a stream that was reset is charged too, and never given back (h2 0.4.20), so that a dozen calls
-//!   given up in the middle of a window of tiny messages cost 32 million for good.
+//! * by not reading: a window of 65,535 bytes in frames of one byte is a charge of 16.7 million. hyper's windows (2 MiB a stream, 5 MiB a connection,
+//!   so a budget of 2.6 million) bear a fraction of one such caller;
+//! * by cancelling: frames on a stream that was reset are charged too, and the charge is never returned (h2 0.4.20). A dozen calls that are cancelled
+//!   in the middle of a window of tiny messages cost 32 million for good.
 //!
-//! So the budget is off ([`BUDGET`]), and what it is for, that small frames cannot fill the memory, is kept otherwise: frames are
-//! never left in h2. Answers that may be read slowly are taken from it at once by a task of their own ([`super::incoming`]), into
-//! a buffer that one window bounds, and what gives the sender room again is the reader's progress, not the task's. In h2 there
-//! can only be what one turn of the event loop reads before those tasks run: tokio lets a task make 128 reads, of 4 KiB each
-//! through TLS, or 512 KiB; in frames of one byte, 10 bytes on the wire, that is 52,429 frames.
+//! So the budget is off ([`BUDGET`]), and memory is bounded in another way: no frame stays in h2. For a response that may be read slowly, a task
+//! ([`super::incoming`]) takes frames at once into a buffer of at most one window, and only the reader's progress opens the window again
+//! (backpressure). h2 holds at most what one turn of the event loop reads before those tasks run: tokio allows a task 128 reads of 4 KiB each through
+//! TLS, which is 512 KiB, or 52,429 frames of one byte (10 bytes on the wire).
 //!
-//! Callers who give up are kept from harming others in two more ways: late frames of their streams are passed over ([`GIVEN_UP`]),
-//! and a call is not reset before the server had time to come to it ([`super::ticket`]).
+//! Two more measures keep a caller that cancels from harming others: late frames of its streams are ignored ([`GIVEN_UP`]), and a call is not reset
+//! before the server had time to accept it ([`super::ticket`]).
 //!
-//! [`CONNECTION_WINDOW`] is `256 × 64 KiB`, a full window for each of the most streams that there may be, so that readers that
-//! stopped do not hold up the others either: 16 MiB is also the most that a connection's answers can keep in memory.
+//! [`CONNECTION_WINDOW`] is `256 × 64 KiB`, a full window for each of at most 256 streams, so that readers that stopped do not block the others
+//! (head-of-line blocking). 16 MiB is also the most response data that a connection keeps in memory.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -120,6 +119,7 @@ impl Link {
             .data_frame_budget(BUDGET)
             .max_header_list_size(MAX_HEADER_LIST)
             .max_concurrent_reset_streams(GIVEN_UP)
+            // h2's default ends a connection after 1,024 resets of its own, and a caller that cancels often could cause those.
             .max_local_error_reset_streams(None)
             .enable_push(false);
         let (sender, mut connection) = builder.handshake(Gather::new(io)).await.map_err(|error| causes(&error))?;

@@ -1,4 +1,4 @@
-//! How a pool of connections behaves.
+//! `Settings` configures a connection pool: size, timeouts, exponential backoff and keepalive.
 
 use std::time::Duration;
 

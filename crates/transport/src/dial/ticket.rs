@@ -1,4 +1,4 @@
-//! A place on a connection for one call, and the sending of that call.
+//! `Ticket` is a permit for one call on one connection, and sends that call. The response body holds the permit until it is dropped.
 
 use std::future::poll_fn;
 use std::pin::Pin;

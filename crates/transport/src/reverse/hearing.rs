@@ -1,4 +1,4 @@
-//! Hears what a gateway says of a connection, beside the calls that it makes there.
+//! `Hearing` wraps a service and notes the gateway's signals on a reverse connection: its first request, and `LEAVING`.
 
 use http::Request;
 use hyper::body::Incoming;

@@ -1,4 +1,4 @@
-//! One connection to a gateway, and those that follow it.
+//! `Line` keeps one reverse connection to a gateway: it connects, serves, and reconnects with exponential backoff and jitter.
 
 use std::convert::Infallible;
 use std::future::Future;

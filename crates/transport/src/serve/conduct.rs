@@ -1,5 +1,5 @@
-//! How a peer treats its calls: how many run, how many it took back as soon as it had made them, and which answers it leaves
-//! without room. Counted by the calls themselves; read by the connection's own task, a few times a minute.
+//! `Conduct` tracks a connection's calls: how many run, how many the peer cancelled within 100 ms (rapid reset), and which responses wait for flow
+//! control. The connection's task checks it at least every 5 s, and cancellations on each read.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! One authenticated connection, from its first HTTP/2 frame to its end: calls are served until the peer goes, or it is asked to
-//! go, and whoever asked says how long it may take over that.
+//! `serve_connection` serves one authenticated HTTP/2 connection until the peer closes it or breaks a limit, or this side ends it (stop, age,
+//! idleness, certificate) by GOAWAY and a grace period (RFC 9113 §6.8).
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! HTTP/2's frame headers in a stream of bytes (RFC 9113, 4.1), without the frames. Nothing is kept but a header cut in two.
+//! `Frames` parses HTTP/2 frame headers from a byte stream (RFC 9113 §4.1) and skips the payloads. It keeps only a header that is cut in two.
 
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;

@@ -1,8 +1,8 @@
-//! A connection's bytes, watched for frames that cost the peer nothing and us something: pings, settings, resets, priorities,
-//! window updates, continuations and empty data. They are paid for from a bucket that fills with time and with the work that
-//! the connection does; a peer that empties it is told `ENHANCE_YOUR_CALM` and its connection ends.
+//! `Guard` limits frames that cost the peer nothing and this side something: pings, settings, resets, priorities, window updates, continuations and
+//! empty DATA. `FrameBudget` is a token bucket of 1,000, filled by 100 a second and by the work that the connection does. A peer that empties it is
+//! sent `ENHANCE_YOUR_CALM`, and its connection ends.
 //!
-//! HTTP/2's own budgets (resets, continuations, small data frames) are h2's; this one holds whatever else a peer thinks of.
+//! h2 has its own limits on resets, continuations and small DATA frames; `Guard` also limits frames for which h2 has none.
 
 use std::io;
 use std::pin::Pin;
@@ -71,6 +71,7 @@ impl Purse {
                 self.earn(PER_CALL);
                 return None;
             }
+            // Flow control bounds data, and an empty frame that ends its stream comes once for each call.
             DATA if head.length > 0 || head.flags & END_STREAM != 0 => return None,
             PING if head.flags & ACK == 0 => {
                 let gap = self.last_ping.replace(now).map(|last| now.duration_since(last));

@@ -1,5 +1,5 @@
-//! The accept loop. It waits for connections only: a handshake, a full house and a full table of files never hold it up, nor
-//! make it spin.
+//! The accept loop neither waits for a handshake nor spins: each handshake is a task, and an accept error (a full file table) is retried with
+//! exponential backoff, 5 ms to 1 s.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

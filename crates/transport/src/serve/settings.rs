@@ -1,4 +1,4 @@
-//! The bounds of a listener, with their defaults.
+//! `Settings` holds the limits and timeouts of a listener, with their defaults.
 
 use std::fmt;
 use std::sync::Arc;

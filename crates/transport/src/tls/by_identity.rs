@@ -1,5 +1,5 @@
-//! Knows a server by its SPIFFE ID: the chain must verify as a caller's does ([`Trust`]), the certificate's one URI name must be among
-//! those expected, and a CA that may speak for it must have signed it. The address that was dialled plays no part.
+//! `ByIdentity` verifies a server by its SPIFFE ID: the chain must verify as a caller's does ([`Trust`]), the certificate's one URI name must be
+//! expected, and a CA that may speak for it must have signed it. The address that was dialled is not checked.
 
 use chapar_model::Identity;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

@@ -1,5 +1,5 @@
-//! Revocation lists: read from a bounded file, checked before they are used as far as the trusted CAs allow, and never older
-//! than those that were used before. A list whose `nextUpdate` has passed is used for a while longer, then no more.
+//! This module loads revocation lists (CRL, RFC 5280 §5) from a file of at most 16 MiB, verifies those that a trusted CA issued, and refuses a
+//! CRLNumber lower than the last one. A list is used for a grace period after its `nextUpdate`.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -123,6 +123,7 @@ impl Lists {
             });
             let last = Last { issuer: issuer.to_string(), signer, number, sha256: hex(&sha256(&der)), usable_until };
             let scope = scope(&parsed, &last.signer);
+            // CRLNumbers only increase (RFC 5280 §5.2.3): a lower one is an old list, which may lack later revocations.
             match known.list.get(&scope) {
                 Some(before) if before.order() > last.order() => {
                     return Err(unusable(path, format_args!("the list of `{issuer}` is older than the last one")));

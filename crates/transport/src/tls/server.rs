@@ -1,4 +1,4 @@
-//! TLS of a listener as a handle that can be loaded anew while it is in use: whole, or not at all.
+//! `ServerTls` holds a listener's TLS configuration and reloads it as a whole. A reload that fails leaves the old one in use.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

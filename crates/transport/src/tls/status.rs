@@ -1,4 +1,4 @@
-//! What is known of revocation, in words for operators: for each trusted CA its list, how long it can be used, or that there is none.
+//! `Revocation` tells operators the state of each trusted CA's revocation list: until when it can be used, or that there is none.
 
 use std::fmt;
 

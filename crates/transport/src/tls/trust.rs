@@ -1,5 +1,5 @@
-//! Trusted CAs and revocation lists: the one place where a chain is verified, of callers and of servers that are dialled, in the handshake
-//! and whenever a peer's standing is asked for again. Which identity the certificate names is read in `peer`.
+//! `Trust` verifies certificate chains against trusted CAs and revocation lists: of callers, of servers known by SPIFFE ID, and of connected peers
+//! again later. A server known by DNS name is verified in `tls`. The identity in a certificate is read in `peer`.
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
-//! A connection that can only read: the file opened read-only, `query_only`, an authorizer that allows reads and nothing
-//! else, and no extensions, attached files or writable schema. Also what SQLite's errors mean on the bus. Leaves out what a
-//! statement would give (`inspect`).
+//! `open` makes a read-only SQLite connection: the file opened read-only, `query_only`, an authorizer that allows reads only, and no extensions,
+//! attached files or writable schema. This module also maps SQLite's errors to reasons. Describing a statement is in `inspect`.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What the live database says of a statement before it is offered: its columns and parameters, which table columns it reads, that it
-//! runs under the same authorizer as a call's, and what a column's values look like. Blocks; used at start and by the check.
+//! This module asks the live database about a statement before it is served: its columns and parameters, which table columns it reads, whether it
+//! runs under the authorizer of calls, and samples of a column. It blocks the thread, so no call uses it.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! SQLite: a bounded pool of read-only connections, each with its own thread and its own prepared statements. Leaves out
-//! how a connection is made safe (`connection`), what a statement would give (`inspect`) and how one query runs on it (`worker`).
+//! `Sqlite` is a bounded pool of read-only connections, each with its own thread and prepared statements. Making a connection read-only is in
+//! `connection`, describing a statement in `inspect`, running a query in `worker`.
 
 mod connection;
 mod inspect;

@@ -1,5 +1,5 @@
-//! The thread of one connection: runs one query at a time, sends its rows in batches, and is interrupted by the deadline or
-//! by the reader's leaving. Opens its connection when first needed, and again after the file failed.
+//! A worker thread owns one connection and runs one query at a time. It sends rows in batches of 16 KiB; the deadline or the reader's leaving
+//! interrupts the statement. It connects when first needed, and again after the file failed or was replaced.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

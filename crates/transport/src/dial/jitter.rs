@@ -1,4 +1,4 @@
-//! Numbers by chance, for spreading load and pauses. Fast, shared by all threads without a lock, and no secret.
+//! Pseudo-random numbers for load balancing and jitter come from `fastrand`, without a lock. They are predictable: do not make keys of them.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! How gateways and an adapter come together: `dial` or `listen`.
+//! `Way` is how gateways reach the adapter: it dials reverse connections, or it listens.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
-//! One method that the adapter answers: its contract, statement, source and plans, proven to fit each other. Also the
-//! loading of a contract folder into offers, with all findings at once.
+//! `ServedMethod` is one method that the adapter answers: contract, statement, source and plans, checked against each other. `load` builds them from
+//! a contract folder and reports all findings at once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,6 +121,7 @@ fn offer(
         _ => Vec::new(),
     };
     let plans = Plans::new(statement.clone(), most + 1, method.row_scopes(), shape);
+    // A statement that can be prepared may still fail when it runs, and the first caller must not be the one to find out.
     try_out(method, &statement, &plans, &binder, source)?;
     Ok(Offer {
         path: method.path().clone(),

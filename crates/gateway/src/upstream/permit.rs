@@ -1,4 +1,4 @@
-//! What a call holds for as long as its exchange with a provider lasts, and how it tells what became of it.
+//! `UpstreamPermit` is held by a call during its exchange with a provider, and reports the outcome to the breaker.
 
 use std::sync::Arc;
 use std::time::Instant;

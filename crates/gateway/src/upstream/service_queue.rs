@@ -1,5 +1,5 @@
-//! The calls that a service takes at once, and whose turn it is when more come (`chapar_limit::Fair`). A call that waits leaves when its
-//! caller does, and one that could not be served in time, or that would make a queue too long, is refused at once.
+//! Concurrency limit of one service, with a fair queue over callers (`chapar_limit::Fair`). A waiting call leaves when its caller goes. A call that
+//! would pass its deadline, or exceed the queue's bounds, is refused at once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

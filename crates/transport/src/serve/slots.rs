@@ -1,8 +1,8 @@
-//! Who takes up how many connections, and how many of those are still in their handshake. Asked when a connection comes and
-//! goes, never for a call.
+//! `ConnectionSlots` counts the connections and TLS handshakes of each address (IPv6: of each /64) against caps. It is used when a connection opens
+//! or closes, never for a call.
 //!
-//! When all handshakes that there may be are under way, a newcomer takes the place of the oldest of the address that has most
-//! of them: so who holds many addresses' worth of handshakes open keeps out no one who holds few.
+//! At the cap of all handshakes, a new connection takes the slot of the oldest handshake of the address that has most. So a client with many
+//! handshakes does not lock out a client with few.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};

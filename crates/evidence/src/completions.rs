@@ -1,5 +1,5 @@
-//! How callers hear that their records are on disk. A thread that wakes sixty tasks of another one by one pays for sixty
-//! system calls; here it sends one message to a task beside them, which wakes them where that costs nothing.
+//! Batches commit completions per runtime. After a group commit the writer sends one message to each runtime, and a task there wakes the waiting
+//! calls. Waking each call from the writer thread would cost one system call per call.
 
 use std::sync::Arc;
 
