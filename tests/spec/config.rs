@@ -71,5 +71,5 @@ fn the_example_configuration_is_read_by_the_real_parser() {
     assert_eq!(gateway.gateway.listen.port(), 7443);
     let adapter = chapar_adapter::Config::load(&folder.join("adapter.toml")).unwrap();
     let dials = |gateways: &[String]| gateways == ["gateway.lorestan.example:7443"];
-    assert!(matches!(&adapter.way, chapar_adapter::Way::Dial { gateways, .. } if dials(gateways)));
+    assert!(matches!(&adapter.mode, chapar_adapter::ConnectMode::Dial { gateways, .. } if dials(gateways)));
 }

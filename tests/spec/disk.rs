@@ -64,7 +64,7 @@ async fn a_receipt_that_is_read_from_a_slow_disk_holds_up_no_record() {
         welfare.get_person(ZAHRA).send().await.unwrap();
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    disk.set_read_delay(Duration::from_secs(2));
+    disk.set_read_delay(Duration::from_millis(700));
 
     let (reader, entry) = (bus.welfare().await, first.entry().unwrap().to_owned());
     let receipt = tokio::spawn(async move { reader.receipt(&entry).await.map(drop) });

@@ -65,6 +65,8 @@ async fn of_a_stream_only_the_granted_rows_pass_and_no_more_than_the_contract_sa
         let ask = bus.welfare().await.ask("civil.v1.CivilRegistry/ListChildren").purpose("benefit.eligibility");
         ask.field("national_id", ZAHRA).send().await
     };
+    let none = ask(&[child("b", "99"), child("c", "")]).await.unwrap_err();
+    assert_eq!(none.reason, "RECORD_NOT_FOUND", "as where an own server says NOT_FOUND of a stream");
     let names: Vec<_> = ask(&few).await.unwrap().all_json().iter().map(|child| child["givenName"].clone()).collect();
     assert_eq!(names, ["a", "d"]);
     assert_eq!(ask(&mixed).await.unwrap().messages(), 50, "rows that do not pass are not counted");

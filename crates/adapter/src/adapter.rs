@@ -14,13 +14,13 @@ use chapar_transport::tls::{Expect, ListsSeen, Revocation};
 use chapar_transport::{serve, tls};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Way};
+use crate::config::{Config, ConnectMode};
 use crate::finding::Findings;
 use crate::health::Health;
-use crate::offer::{self, Look, Offer};
 use crate::reload::{self, Certificates, Reload};
 use crate::scan::Remark;
-use crate::service::{Calls, Desk};
+use crate::served_method::{self, Look, ServedMethod};
+use crate::service::{Calls, Routes};
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
 
@@ -93,7 +93,7 @@ impl Adapter {
     /// # Errors
     /// [`Error`]: of the statements all findings of all contracts at once.
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
-        let (services, offers) = load(&config, Look::AtStatements)?;
+        let (services, methods) = load(&config, Look::AtStatements)?;
         let settings = serve::Settings {
             clock: parts.clock,
             streams: STREAMS,
@@ -102,8 +102,8 @@ impl Adapter {
             cancelled: u32::MAX,
             ..serve::Settings::default()
         };
-        let (ready, tls) = match &config.way {
-            Way::Dial { gateways, connections } => {
+        let (ready, tls) = match &config.mode {
+            ConnectMode::Dial { gateways, connections } => {
                 let (expect, lists) = (Expect::Parties(config.gateways.clone()), ListsSeen::default());
                 let (tls, revocation) = tls::client_remembering(&config.identity, expect, &lists)?;
                 reload::tell_revocation(&revocation);
@@ -112,7 +112,7 @@ impl Adapter {
                 let renewal = dialler.renewal();
                 (Ready::Dials(dialler), Certificates::Dials(renewal, lists))
             }
-            Way::Listen(address) => {
+            ConnectMode::Listen(address) => {
                 let tls = tls::server(&config.identity)?;
                 reload::tell_revocation(&tls.revocation());
                 let bound = serve::Server::bind(*address, tls.clone(), settings).await?;
@@ -121,11 +121,11 @@ impl Adapter {
         };
         let health = Arc::new(Health::new());
         health.serves(&services).await;
-        let desk = Desk::new(config.gateways, offers);
-        let calls = Calls::new(desk, parts.telemetry.tracer("adapter"), health.server());
+        let routes = Routes::new(config.gateways, methods);
+        let calls = Calls::new(routes, parts.telemetry.tracer("adapter"), health.server());
         let reload = Reload::new(reload::Parts {
             file: config.file,
-            way: config.way,
+            mode: config.mode,
             tls,
             calls: calls.clone(),
             health: Arc::clone(&health),
@@ -144,9 +144,9 @@ impl Adapter {
     /// # Errors
     /// As [`Adapter::bind`].
     pub fn check(config: &Config) -> Result<Checked, Error> {
-        let (_, offers) = load(config, Look::AtValues)?;
+        let (_, methods) = load(config, Look::AtValues)?;
         let revocation = tls::server(&config.identity)?.revocation();
-        Ok(Checked { remarks: offers.into_iter().flat_map(|offer| offer.remarks).collect(), revocation })
+        Ok(Checked { remarks: methods.into_iter().flat_map(|served| served.remarks).collect(), revocation })
     }
 
     /// Where it listens; nowhere, if it dials.
@@ -204,10 +204,10 @@ impl Adapter {
 }
 
 /// Everything that `config` names, proven to fit: the services' names, and what is answered.
-pub(crate) fn load(config: &Config, look: Look) -> Result<(Vec<String>, Vec<Offer>), Error> {
+pub(crate) fn load(config: &Config, look: Look) -> Result<(Vec<String>, Vec<ServedMethod>), Error> {
     let mut findings = Vec::new();
     let mut services = Vec::new();
-    let mut offers = Vec::new();
+    let mut methods = Vec::new();
     for folder in &config.contracts {
         let contract = Contract::load(folder)?;
         let name = Config::name(folder);
@@ -216,8 +216,15 @@ pub(crate) fn load(config: &Config, look: Look) -> Result<(Vec<String>, Vec<Offe
         let source = Sqlite::open(&settings.file, settings.max_connections, settings.acquire_timeout);
         let source: Arc<dyn Source> = Arc::new(source.map_err(database)?);
         services.extend(contract.services().map(|service| service.name().to_owned()));
-        offers.extend(offer::load(folder, &contract, &source, settings.statement_timeout, look, &mut findings));
+        methods.extend(served_method::load(
+            folder,
+            &contract,
+            &source,
+            settings.statement_timeout,
+            look,
+            &mut findings,
+        ));
     }
     Findings::check(findings)?;
-    Ok((services, offers))
+    Ok((services, methods))
 }

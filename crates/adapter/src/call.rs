@@ -11,8 +11,8 @@ use http::{HeaderMap, Response};
 
 use crate::body::{Answer, Spans, Streaming};
 use crate::encode::LARGEST_MESSAGE;
-use crate::offer::Offer;
 use crate::refusal;
+use crate::served_method::ServedMethod;
 use crate::shape::Cardinality;
 use crate::source::{Batch, Failure, Query, Rows};
 
@@ -24,13 +24,13 @@ struct Terms {
     rows: String,
 }
 
-/// Answers one call of `offer`; `read` gives the request message and is awaited under the deadline.
-pub(crate) async fn answer<R>(offer: &Offer, tracer: &Tracer, headers: &HeaderMap, read: R) -> Response<Answer>
+/// Answers one call of `served`; `read` gives the request message and is awaited under the deadline.
+pub(crate) async fn answer<R>(served: &ServedMethod, tracer: &Tracer, headers: &HeaderMap, read: R) -> Response<Answer>
 where
     R: Future<Output = Result<Bytes, Failure>>,
 {
     let parent = propagate::extract(headers);
-    let server = tracer.server(&offer.path, Origin::child(parent.as_ref()));
+    let server = tracer.server(&served.path, Origin::child(parent.as_ref()));
     let mut spans = Spans { server, database: None, rows: 0, over: false };
     let call = known::<CallId>(headers, header::CALL_ID);
     // A span that is not sampled drops its attributes, so their text is not built for it.
@@ -38,7 +38,7 @@ where
         spans.server.set(names::CALL_ID, call.clone());
         spans.server.set(names::CALLER, known::<SubsystemId>(headers, header::CALLER));
     }
-    match run(offer, tracer, headers, read, &mut spans).await {
+    match run(served, tracer, headers, read, &mut spans).await {
         Ok((_, Outcome::Message(frame))) => {
             spans.end(Ok(()));
             response(Answer::whole(frame))
@@ -49,11 +49,11 @@ where
             deadline: Box::pin(tokio::time::sleep_until(terms.deadline.into())),
             late: terms.late,
             spans,
-            method: offer.path.clone(),
+            method: served.path.clone(),
             call,
         })),
         Err(failure) => {
-            refusal::log(Some(&offer.path), &call, &failure);
+            refusal::log(Some(&served.path), &call, &failure);
             spans.end(Err(failure.reason));
             refusal::status(&failure).into_http()
         }
@@ -68,7 +68,7 @@ enum Outcome {
 }
 
 async fn run<R>(
-    offer: &Offer,
+    served: &ServedMethod,
     tracer: &Tracer,
     headers: &HeaderMap,
     read: R,
@@ -77,29 +77,29 @@ async fn run<R>(
 where
     R: Future<Output = Result<Bytes, Failure>>,
 {
-    let terms = terms(offer, headers)?;
+    let terms = terms(served, headers)?;
     let late = || Failure::new(terms.late, "the deadline passed");
     let message = tokio::time::timeout_at(terms.deadline.into(), read).await.map_err(|_| late())??;
-    let (parameters, subject) = offer.binder.bind(&message)?;
-    let plan = offer.plans.plan(&terms.fields, &terms.rows)?;
+    let (parameters, subject) = served.binder.bind(&message)?;
+    let plan = served.plans.plan(&terms.fields, &terms.rows)?;
     let parameters = plan.bind(&parameters);
-    let database = tracer.database(offer.source.system(), offer.path.as_str(), Origin::Child(spans.server.context()));
+    let database = tracer.database(served.source.system(), served.path.as_str(), Origin::Child(spans.server.context()));
     spans.database = Some(database);
     let query = Query {
         sql: Arc::clone(&plan.sql),
         parameters,
         encoder: Arc::clone(&plan.encoder),
         subject,
-        most: offer.most,
-        excess: offer.excess,
+        most: served.most,
+        excess: served.excess,
         deadline: terms.deadline,
         late: terms.late,
     };
-    let mut rows = offer.source.run(query).await?;
+    let mut rows = served.source.run(query).await?;
     let next = tokio::time::timeout_at(terms.deadline.into(), rows.next());
     // The first batch is awaited before the response begins, so that a statement that fails is answered trailers-only.
     let first = next.await.map_err(|_| late())??;
-    let outcome = match offer.plans.shape().cardinality {
+    let outcome = match served.plans.shape().cardinality {
         Cardinality::Stream => {
             let more = (!first.last).then_some(rows);
             Outcome::Rows(first, more)
@@ -146,9 +146,9 @@ fn framed(parts: &[Bytes]) -> Result<Bytes, Failure> {
     Ok(frame.freeze())
 }
 
-fn terms(offer: &Offer, headers: &HeaderMap) -> Result<Terms, Failure> {
+fn terms(served: &ServedMethod, headers: &HeaderMap) -> Result<Terms, Failure> {
     let now = Instant::now();
-    let statement = now + offer.timeout;
+    let statement = now + served.timeout;
     let caller = crate::service::timeout(headers)?.map(|timeout| now + timeout);
     let (deadline, late) = match caller {
         Some(caller) if caller < statement => (caller, Reason::DeadlineExceeded),

@@ -1,7 +1,7 @@
 //! `Config` parses and validates `adapter.toml` and resolves paths against the file's folder. It opens no file that is named there but the trusted
 //! CAs, to count them.
 
-mod way;
+mod connect_mode;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,9 +14,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::finding::{Finding, Findings, did_you_mean};
-use way::{NO_WAY, OneOrMore};
+use connect_mode::{NO_MODE, OneOrMore};
 
-pub use way::Way;
+pub use connect_mode::ConnectMode;
 
 /// An adapter's settings. `docs/reference/adapter.md` describes every key.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct Config {
     /// Contract folders, each named like its source.
     pub contracts: Vec<PathBuf>,
     /// How gateways reach it.
-    pub way: Way,
+    pub mode: ConnectMode,
     /// Who may call: the bus's gateways, at least one.
     pub gateways: Vec<Party>,
     /// One source per contract folder, by the folder's name.
@@ -118,7 +118,7 @@ impl Config {
             reader.report(raw.adapter.contracts.span(), "name at least one contract folder");
         }
         let sources = reader.sources(folder, &raw);
-        let way = reader.way(&raw.adapter);
+        let mode = reader.mode(&raw.adapter);
         let gateways: Vec<Identity> = raw
             .adapter
             .gateways
@@ -133,14 +133,14 @@ impl Config {
         }
         Findings::check(reader.findings)?;
         // Only reached with one of the two: none is a finding.
-        let Some(way) = way else { return Err(Finding::of_file(file, NO_WAY).into()) };
+        let Some(mode) = mode else { return Err(Finding::of_file(file, NO_MODE).into()) };
         let mut identity = raw.adapter.identity;
         identity.resolve(folder);
         Ok(Self {
             file: file.to_owned(),
             identity,
             contracts,
-            way,
+            mode,
             gateways,
             sources,
             otlp: raw.telemetry.otlp,

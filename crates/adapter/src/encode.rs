@@ -22,7 +22,7 @@ pub(crate) const LARGEST_MESSAGE: usize = 4 * 1024 * 1024 - 1024;
 pub(crate) struct Encoder {
     cardinality: Cardinality,
     nodes: Vec<Node>,
-    keys: Vec<(usize, Arc<str>)>,
+    keys: Vec<(usize, Option<Conversion>, Arc<str>)>,
 }
 
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Encoder {
         let mut encoder = Self { cardinality, nodes: Vec::new(), keys: Vec::new() };
         for (column, leaf) in leaves.enumerate() {
             if leaf.key {
-                encoder.keys.push((column, Arc::clone(&leaf.path)));
+                encoder.keys.push((column, leaf.conversion.clone(), Arc::clone(&leaf.path)));
             }
             insert(&mut encoder.nodes, &leaf.numbers, column, leaf);
         }
@@ -85,14 +85,18 @@ impl Encoder {
 
     /// A statement that answers with another person's record is worse than one that fails.
     fn is_about(&self, row: &dyn Row, subject: &str) -> Result<(), Failure> {
-        let same = |column: usize| match row.cell(column) {
+        let is_subject = |cell: Cell<'_>| match cell {
             Cell::Text(text) => text == subject.as_bytes(),
             Cell::Integer(number) => subject.parse() == Ok(number),
             _ => false,
         };
-        match self.keys.iter().find(|(column, _)| !same(*column)) {
+        let same = |column: usize, conversion: Option<&Conversion>| match conversion {
+            None => is_subject(row.cell(column)),
+            Some(conversion) => conversion.apply(row.cell(column)).is_ok_and(|converted| is_subject(converted.cell())),
+        };
+        match self.keys.iter().find(|(column, conversion, _)| !same(*column, conversion.as_ref())) {
             None => Ok(()),
-            Some((_, path)) => Err(Failure::of_field(
+            Some((_, _, path)) => Err(Failure::of_field(
                 Reason::SchemaDrift,
                 Arc::clone(path),
                 "the statement returned a row of another subject than the one asked for",
@@ -252,9 +256,6 @@ fn value(
                 _ => text(cell)?.parse::<jiff::Timestamp>().ok(),
             };
             let time = time.ok_or(unreadable("not RFC 3339, nor seconds since 1970"))?;
-            if !TIMESTAMPS.contains(&time.as_second()) {
-                return Err(unreadable("outside the years 1 to 9999"));
-            }
             let year = jiff::tz::Offset::UTC.to_datetime(time).year();
             if doubts && matches!(cell, Cell::Text(_)) && is_jalali_year(year.into()) {
                 return Err(unreadable(LOOKS_JALALI));
@@ -264,6 +265,9 @@ fn value(
                 (seconds, nanos) if nanos < 0 => (seconds - 1, nanos + 1_000_000_000),
                 normal => normal,
             };
+            if !TIMESTAMPS.contains(&seconds) {
+                return Err(unreadable("outside the years 1 to 9999"));
+            }
             let mut message = Vec::new();
             varint(1, seconds.cast_unsigned(), false, &mut message);
             varint(2, i64::from(nanos).cast_unsigned(), false, &mut message);

@@ -11,10 +11,10 @@ use chapar_transport::reverse::Renewal;
 use chapar_transport::tls::{self, Expect, ListsSeen, Revocation, ServerTls};
 
 use crate::adapter::{Error, load};
-use crate::config::{Config, Way};
+use crate::config::{Config, ConnectMode};
 use crate::health::Health;
-use crate::offer::Look;
-use crate::service::{Calls, Desk};
+use crate::served_method::Look;
+use crate::service::{Calls, Routes};
 
 /// Loads everything anew. Clones are the same handle.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ pub struct Reload(Arc<Parts>);
 
 pub(crate) struct Parts {
     pub(crate) file: PathBuf,
-    pub(crate) way: Way,
+    pub(crate) mode: ConnectMode,
     pub(crate) tls: Certificates,
     pub(crate) calls: Calls,
     pub(crate) health: Arc<Health>,
@@ -67,7 +67,7 @@ impl Parts {
     /// Puts what the files say in force. The services that are now answered.
     fn read(&self) -> Result<Vec<String>, Error> {
         let config = Config::load(&self.file)?;
-        let (services, offers) = load(&config, Look::AtStatements)?;
+        let (services, methods) = load(&config, Look::AtStatements)?;
         match &self.tls {
             Certificates::Dials(renewal, lists) => {
                 let expect = Expect::Parties(config.gateways.clone());
@@ -80,8 +80,8 @@ impl Parts {
                 tell_revocation(&tls.revocation());
             }
         }
-        self.calls.replace(Desk::new(config.gateways, offers));
-        if config.way != self.way {
+        self.calls.replace(Routes::new(config.gateways, methods));
+        if config.mode != self.mode {
             tracing::warn!("`dial`, `listen` and `connections` have changed, and are taken up at a restart only");
         }
         Ok(services)

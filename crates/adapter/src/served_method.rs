@@ -18,7 +18,7 @@ use crate::source::{Failure, Source, Tried};
 use crate::statement::Statement;
 
 /// A method that is ready to be called.
-pub(crate) struct Offer {
+pub(crate) struct ServedMethod {
     pub(crate) path: MethodPath,
     pub(crate) binder: Binder,
     pub(crate) plans: Plans,
@@ -41,7 +41,7 @@ pub(crate) enum Look {
     AtValues,
 }
 
-/// Makes an offer of every method of the contract in `folder`.
+/// Prepares every method of the contract in `folder`.
 pub(crate) fn load(
     folder: &Path,
     contract: &Contract,
@@ -49,21 +49,21 @@ pub(crate) fn load(
     statement_timeout: Duration,
     look: Look,
     findings: &mut Vec<Finding>,
-) -> Vec<Offer> {
-    let mut offers = Vec::new();
+) -> Vec<ServedMethod> {
+    let mut methods = Vec::new();
     for service in contract.services() {
         let statements = statement_folder(folder, service.name());
         for method in service.methods() {
             let file = statements.join(format!("{}.sql", method.path().method()));
-            match offer(method, &file, source, statement_timeout, look) {
-                Ok(offer) => offers.push(offer),
+            match one(method, &file, source, statement_timeout, look) {
+                Ok(served) => methods.push(served),
                 Err(mut faults) => findings.append(&mut faults),
             }
         }
         let known: Vec<&str> = service.methods().iter().map(|method| method.path().method()).collect();
         findings.extend(strays(&statements, service.name(), &known));
     }
-    offers
+    methods
 }
 
 /// `civil/v1/CivilRegistry` beside the `.proto` of `civil.v1.CivilRegistry`, from the folder's parent or, if the folder does
@@ -77,13 +77,13 @@ fn statement_folder(folder: &Path, service: &str) -> PathBuf {
     candidates.iter().find(|candidate| candidate.is_dir()).unwrap_or(first).clone()
 }
 
-fn offer(
+fn one(
     method: &Arc<Method>,
     file: &Path,
     source: &Arc<dyn Source>,
     statement_timeout: Duration,
     look: Look,
-) -> Result<Offer, Vec<Finding>> {
+) -> Result<ServedMethod, Vec<Finding>> {
     if !file.is_file() {
         return Err(vec![Finding::of_file(file, format!("there is no statement for {}", method.path()))]);
     }
@@ -123,7 +123,7 @@ fn offer(
     let plans = Plans::new(statement.clone(), most + 1, method.row_scopes(), shape);
     // A statement that can be prepared may still fail when it runs, and the first caller must not be the one to find out.
     try_out(method, &statement, &plans, &binder, source)?;
-    Ok(Offer {
+    Ok(ServedMethod {
         path: method.path().clone(),
         binder,
         plans,
@@ -144,7 +144,9 @@ fn try_out(
     source: &Arc<dyn Source>,
 ) -> Result<(), Vec<Finding>> {
     let refused = |failure: Failure| vec![refused(statement, &failure)];
-    for plan in plans.widest().map_err(refused)? {
+    // Without row scopes both are the same.
+    let several = if method.row_scopes().is_empty() { 1 } else { 2 };
+    for plan in plans.widest().map_err(refused)?.iter().take(several) {
         match source.try_out(&plan.sql, &plan.bind(&binder.samples())).map_err(refused)? {
             Tried::Ran => {}
             Tried::Slow => tracing::warn!(

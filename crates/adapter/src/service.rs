@@ -22,7 +22,7 @@ use tonic_health::server::HealthService;
 use tower::Service as _;
 
 use crate::body::Answer;
-use crate::offer::Offer;
+use crate::served_method::ServedMethod;
 use crate::source::Failure;
 use crate::{call, refusal};
 
@@ -31,25 +31,25 @@ const HEALTH: &str = "/grpc.health.v1.Health/";
 /// Everything that the adapter answers. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Calls {
-    desk: Arc<ArcSwap<Desk>>,
+    routes: Arc<ArcSwap<Routes>>,
     tracer: Tracer,
     health: HealthServer<HealthService>,
 }
 
 /// Who may call and what is answered: replaced as one.
-pub(crate) struct Desk {
+pub(crate) struct Routes {
     gateways: Vec<Party>,
-    offers: HashMap<String, Offer>,
+    methods: HashMap<String, ServedMethod>,
 }
 
 impl Calls {
-    pub(crate) fn new(desk: Desk, tracer: Tracer, health: HealthServer<HealthService>) -> Self {
-        Self { desk: Arc::new(ArcSwap::from_pointee(desk)), tracer, health }
+    pub(crate) fn new(routes: Routes, tracer: Tracer, health: HealthServer<HealthService>) -> Self {
+        Self { routes: Arc::new(ArcSwap::from_pointee(routes)), tracer, health }
     }
 
-    /// Answers the next calls from another desk; calls that run end at theirs.
-    pub(crate) fn replace(&self, desk: Desk) {
-        self.desk.store(Arc::new(desk));
+    /// Answers the next calls from another routes; calls that run end at theirs.
+    pub(crate) fn replace(&self, routes: Routes) {
+        self.routes.store(Arc::new(routes));
     }
 
     /// Answers one request. The peer is taken from its extensions; without one, nobody is let in.
@@ -58,8 +58,8 @@ impl Calls {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
     {
-        let desk = self.desk.load_full();
-        if let Err(failure) = desk.identify(&request) {
+        let routes = self.routes.load_full();
+        if let Err(failure) = routes.identify(&request) {
             refusal::log(None, "", &failure);
             return refusal::status(&failure).into_http();
         }
@@ -72,19 +72,19 @@ impl Calls {
         if reverse::is_word(request.uri().path()) {
             return tonic::Status::ok("").into_http();
         }
-        let Some(offer) = desk.offers.get(request.uri().path()) else {
+        let Some(served) = routes.methods.get(request.uri().path()) else {
             let failure = Failure::new(Reason::MethodUnknown, "no such method");
             refusal::log(None, "", &failure);
             return refusal::status(&failure).into_http();
         };
         let (head, body) = request.into_parts();
-        call::answer(offer, &self.tracer, &head.headers, read(body)).await
+        call::answer(served, &self.tracer, &head.headers, read(body)).await
     }
 }
 
-impl Desk {
-    pub(crate) fn new(gateways: Vec<Party>, offers: Vec<Offer>) -> Self {
-        Self { gateways, offers: offers.into_iter().map(|offer| (format!("/{}", offer.path), offer)).collect() }
+impl Routes {
+    pub(crate) fn new(gateways: Vec<Party>, methods: Vec<ServedMethod>) -> Self {
+        Self { gateways, methods: methods.into_iter().map(|served| (format!("/{}", served.path), served)).collect() }
     }
 
     /// On a connection that the adapter made, the handshake has held the gateway to its issuers already.

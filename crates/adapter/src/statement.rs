@@ -419,6 +419,7 @@ mod tests {
         assert_eq!((mobile.name.text.as_str(), mobile.value), ("mobile", BoundForm::National));
         for (text, finding) in [
             ("-- column amount: int\nSELECT 1", "m.sql:1:1: `int` is no conversion"),
+            ("-- column a: integer\n-- column a: number\nSELECT 1", "m.sql:2:1: a second declaration about `a`"),
             ("\n-- bind mobile: local\nSELECT 1", "m.sql:2:1: `local` is no form of a bound value"),
         ] {
             let error = parse(text).expect_err(text);

@@ -58,7 +58,7 @@ pub(crate) fn built_in(names: &[&str]) -> Result<Bytes, protox::Error> {
 }
 
 /// Folders in which shared imports lie, as every `.proto` knows them. A contract that carries them with it does not declare them.
-const SHARED: [&str; 3] = ["buf", "chapar", "google"];
+pub(crate) const SHARED: [&str; 3] = ["buf", "chapar", "google"];
 
 fn collect(folder: &Path, root: &Path, include: &Path, names: &mut Vec<String>) -> Result<(), Error> {
     let unreadable = |source| Error::Read { path: folder.to_owned(), source };

@@ -52,6 +52,14 @@ pub enum Error {
     /// The folder holds no `.proto` file.
     #[error("{} holds no .proto file", .0.display())]
     Empty(PathBuf),
+    /// Beside contract folders lie files that are in none of them.
+    #[error("{}: {}: in no contract folder; a contract is a folder with a version folder such as `v1` in it", path.display(), strays.join(", "))]
+    Stray {
+        /// The folder.
+        path: PathBuf,
+        /// Names in it.
+        strays: Vec<String>,
+    },
     /// The folder holds contract folders and is none itself.
     #[error("{} holds contracts of its own ({}): name each of them", path.display(), names.join(", "))]
     Several {

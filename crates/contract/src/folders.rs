@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use prost_reflect::DescriptorPool;
 
+use crate::compile::SHARED;
 use crate::contract::Contract;
 use crate::finding::{Error, Finding};
 
@@ -36,9 +37,10 @@ impl Contract {
         }
         found.sort();
         if found.is_empty() {
-            found.push(folder.to_owned());
+            return Ok(vec![folder.to_owned()]);
         }
-        Ok(found)
+        let strays = strays(folder, &found)?;
+        if strays.is_empty() { Ok(found) } else { Err(Error::Stray { path: folder.to_owned(), strays }) }
     }
 
     /// Refuses a folder of contract folders: compiled as one it would be another contract than each of them.
@@ -112,15 +114,45 @@ fn is_contract(folder: &Path) -> Result<bool, Error> {
         let is_version = version.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
             name.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         });
-        if is_version && entries(&version)?.iter().any(|file| file.extension().is_some_and(|it| it == "proto")) {
+        if is_version && holds_proto(&version)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
+/// Files of contracts beside contract folders that are in none of them: passed over, they would be published unchecked.
+fn strays(folder: &Path, contracts: &[PathBuf]) -> Result<Vec<String>, Error> {
+    let mut strays = Vec::new();
+    for path in entries(folder)? {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let is_known = name.starts_with('.') || contracts.contains(&path) || SHARED.contains(&name.as_str());
+        if !is_known && holds_proto(&path)? {
+            strays.push(name);
+        }
+    }
+    strays.sort();
+    Ok(strays)
+}
+
+fn holds_proto(path: &Path) -> Result<bool, Error> {
+    if !path.is_dir() {
+        return Ok(path.extension().is_some_and(|extension| extension == "proto"));
+    }
+    for beneath in entries(path)? {
+        if !is_hidden(&beneath) && holds_proto(&beneath)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
 fn folders(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    Ok(entries(folder)?.into_iter().filter(|path| path.is_dir()).collect())
+    Ok(entries(folder)?.into_iter().filter(|path| path.is_dir() && !is_hidden(path)).collect())
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -159,6 +191,21 @@ mod tests {
         assert_eq!(together.len(), 2);
         assert_eq!(together[0].digest(), alone.digest());
         Contract::agree(&together).unwrap();
+    }
+
+    #[test]
+    fn what_is_in_no_contract_folder_is_not_passed_over() {
+        for stray in ["c.proto", "ministry/c/v1/c.proto", "other/c.proto"] {
+            let root = tempfile::tempdir().unwrap();
+            write(root.path(), "a/v1/a.proto", &service("a.v1", "", ""));
+            write(root.path(), "b/v1/sub/b.proto", &service("b.v1", "", ""));
+            write(root.path(), ".old/v1/a.proto", &service("a.v1", "", ""));
+            assert_eq!(Contract::load_all(root.path()).unwrap().len(), 2, "hidden folders are left out");
+            write(root.path(), stray, &service("c.v1", "", ""));
+            let error = Contract::load_all(root.path()).unwrap_err().to_string();
+            let name = stray.split('/').next().unwrap();
+            assert!(error.contains(&format!("{name}: in no contract folder")), "{error}");
+        }
     }
 
     #[test]

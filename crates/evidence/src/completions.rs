@@ -6,21 +6,21 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::log::Entry;
-use crate::writer::Told;
+use crate::writer::CompletionSender;
 
-/// The way to the callers of one runtime.
+/// Reaches the callers of one runtime.
 #[derive(Clone)]
-pub(crate) struct Home(Arc<mpsc::UnboundedSender<Batch>>);
+pub(crate) struct Completions(Arc<mpsc::UnboundedSender<Batch>>);
 
 /// Callers, and what each is to hear.
-type Batch = Vec<(Told, Entry)>;
+type Batch = Vec<(CompletionSender, Entry)>;
 
-impl Home {
+impl Completions {
     /// The runtime that this is called in. Its task ends when nobody can append from here any more.
     pub(crate) fn here() -> Self {
-        let (sender, mut news) = mpsc::unbounded_channel::<Batch>();
+        let (sender, mut receiver) = mpsc::unbounded_channel::<Batch>();
         tokio::spawn(async move {
-            while let Some(batch) = news.recv().await {
+            while let Some(batch) = receiver.recv().await {
                 tell(batch);
             }
         });
@@ -28,29 +28,29 @@ impl Home {
     }
 }
 
-/// What one commit has to tell, by home.
+/// The completions of one commit, by runtime.
 #[derive(Default)]
-pub(crate) struct News(Vec<(Option<Home>, Batch)>);
+pub(crate) struct CommitBatch(Vec<(Option<Completions>, Batch)>);
 
-impl News {
-    pub(crate) fn add(&mut self, home: Option<Home>, done: Told, entry: Entry) {
-        let same = |known: &Option<Home>| match (known, &home) {
-            (Some(known), Some(home)) => Arc::ptr_eq(&known.0, &home.0),
+impl CommitBatch {
+    pub(crate) fn add(&mut self, completions: Option<Completions>, done: CompletionSender, entry: Entry) {
+        let same = |known: &Option<Completions>| match (known, &completions) {
+            (Some(known), Some(completions)) => Arc::ptr_eq(&known.0, &completions.0),
             (None, None) => true,
             _ => false,
         };
         match self.0.iter_mut().find(|(known, _)| same(known)) {
             Some((_, batch)) => batch.push((done, entry)),
-            None => self.0.push((home, vec![(done, entry)])),
+            None => self.0.push((completions, vec![(done, entry)])),
         }
     }
 
     /// Tells everyone.
     pub(crate) fn tell(self) {
-        for (home, batch) in self.0 {
-            match home {
+        for (completions, batch) in self.0 {
+            match completions {
                 // A runtime that is gone has no one left to tell.
-                Some(home) => drop(home.0.send(batch)),
+                Some(completions) => drop(completions.0.send(batch)),
                 None => tell(batch),
             }
         }

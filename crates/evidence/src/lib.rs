@@ -4,11 +4,11 @@
 //! Left out: what a call means and who may make it. `verify` reads the same format and calls none of this crate's code that writes it.
 
 mod accept_loss;
+mod completions;
 mod config;
 mod disk;
 mod draft;
 mod files;
-mod home;
 mod keys;
 mod last_signed;
 mod log;

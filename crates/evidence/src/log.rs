@@ -17,10 +17,10 @@ use prost::Message as _;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::completions::Completions;
 use crate::config::{Config, Error, NoSlot, Unavailable};
 use crate::disk::{Disk, OsDisk};
 use crate::draft::Draft;
-use crate::home::Home;
 use crate::keys::{self, PeriodKey};
 use crate::last_signed;
 use crate::publisher::Publisher;
@@ -42,7 +42,7 @@ pub struct Entry {
 #[derive(Clone)]
 pub struct Log {
     inner: Arc<Inner>,
-    home: Option<Home>,
+    completions: Option<Completions>,
 }
 
 struct Inner {
@@ -96,13 +96,13 @@ impl Log {
         let inner = Arc::new(Inner { config, disk, period, verifier, commands, shared, publisher });
         tokio::spawn(publish_every(Arc::downgrade(&inner), Arc::clone(&inner.shared), every));
         tokio::spawn(look_after(Arc::downgrade(&inner)));
-        Ok(Self { inner, home: None })
+        Ok(Self { inner, completions: None })
     }
 
     /// The same log for callers of the runtime that this is called in, who then hear of their records all at once: for a thread
     /// that serves many calls.
-    pub fn at_home(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), home: Some(Home::here()) }
+    pub fn for_runtime(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), completions: Some(Completions::here()) }
     }
 
     /// Takes a slot in the writer's queue, at once or not at all; who holds it can append without waiting, in `Drop` too.
@@ -124,7 +124,7 @@ impl Log {
         } else if shared.is_disk_full() {
             Err(NoSlot::DiskFull)
         } else {
-            Ok(Slot { permit, home: self.home.clone() })
+            Ok(Slot { permit, completions: self.completions.clone() })
         }
     }
 
@@ -338,7 +338,7 @@ async fn look_after(log: Weak<Inner>) {
 /// A slot in the writer's queue: room for one record.
 pub struct Slot {
     permit: mpsc::OwnedPermit<Command>,
-    home: Option<Home>,
+    completions: Option<Completions>,
 }
 
 impl Slot {
@@ -367,7 +367,7 @@ impl Slot {
 
     fn send(self, entry: Vec<u8>, part: Option<StreamPart>) -> Appended {
         let (done, written) = oneshot::channel();
-        self.permit.send(Command::Append { entry, part, done, home: self.home });
+        self.permit.send(Command::Append { entry, part, done, completions: self.completions });
         Appended(written)
     }
 }

@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::completions::{CommitBatch, Completions};
 use crate::config::{Config, Error, Unavailable};
 use crate::disk::{Disk, Identity};
-use crate::home::{Home, News};
 use crate::log::{Entry, Opening};
 use crate::publisher::Publisher;
 use crate::record::pb::{Kind, Record};
@@ -39,8 +39,8 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// What the writer is asked to do.
 pub(crate) enum Command {
-    /// Write a record and tell its caller, by way of `home`.
-    Append { entry: Vec<u8>, part: Option<StreamPart>, done: Told, home: Option<Home> },
+    /// Write a record and tell its caller, through `completions`.
+    Append { entry: Vec<u8>, part: Option<StreamPart>, done: CompletionSender, completions: Option<Completions> },
     /// Look whether the log is still where it was.
     CheckPlace,
     /// Write what is queued and what can still come, then end.
@@ -56,7 +56,7 @@ pub(crate) enum StreamPart {
 }
 
 /// Where a caller waits for its entry; dropped, it says [`Unavailable`].
-pub(crate) type Told = oneshot::Sender<Result<Entry, Unavailable>>;
+pub(crate) type CompletionSender = oneshot::Sender<Result<Entry, Unavailable>>;
 
 pub(crate) struct Writer {
     pub(crate) disk: Arc<dyn Disk>,
@@ -114,7 +114,7 @@ impl Writer {
             gather(commands);
             while let Some(taken) = command {
                 match taken {
-                    Command::Append { entry, part, done, home } => group.add(entry, part, done, home),
+                    Command::Append { entry, part, done, completions } => group.add(entry, part, done, completions),
                     Command::CheckPlace => {
                         if let Err(error) = self.check_place() {
                             self.shared.poison(&error);
@@ -198,16 +198,16 @@ impl Writer {
     /// Takes a group that is on disk into the tree, and tells its callers.
     fn tell(&mut self, group: Group) {
         let start = self.segment.length - group.bytes.len() as u64;
-        let mut news = News::default();
+        let mut batch = CommitBatch::default();
         let unwritten = {
             let mut state = self.shared.state.write();
-            for Queued { offset, entry, done, home } in group.entries {
+            for Queued { offset, entry, done, completions } in group.entries {
                 let index = state.add(start + offset, &entry);
-                news.add(home, done, Entry { index });
+                batch.add(completions, done, Entry { index });
             }
             state.tiles.unwritten_bytes
         };
-        news.tell();
+        batch.tell();
         if unwritten > UNWRITTEN_MOST {
             // Its failure poisons the log, which the next group then finds.
             self.publisher.lock().store().ok();
@@ -310,8 +310,8 @@ struct Group {
 struct Queued {
     offset: u64,
     entry: Vec<u8>,
-    done: Told,
-    home: Option<Home>,
+    done: CompletionSender,
+    completions: Option<Completions>,
 }
 
 impl Group {
@@ -319,7 +319,13 @@ impl Group {
         Self { first, bytes: Vec::new(), entries: Vec::new() }
     }
 
-    fn add(&mut self, entry: Vec<u8>, part: Option<StreamPart>, done: Told, home: Option<Home>) {
+    fn add(
+        &mut self,
+        entry: Vec<u8>,
+        part: Option<StreamPart>,
+        done: CompletionSender,
+        completions: Option<Completions>,
+    ) {
         let entry = match &part {
             Some(StreamPart::Closing(opening)) => closing(&entry, opening),
             _ => Some(entry),
@@ -333,6 +339,6 @@ impl Group {
         }
         let offset = self.bytes.len() as u64;
         Frame { group: self.first, entry: &entry }.put(&mut self.bytes);
-        self.entries.push(Queued { offset, entry, done, home });
+        self.entries.push(Queued { offset, entry, done, completions });
     }
 }

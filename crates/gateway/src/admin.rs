@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chapar_evidence::{Condition, Log};
 use chapar_telemetry::{CONTENT_TYPE, Metrics, Telemetry};
-use chapar_transport::serve::Places;
+use chapar_transport::serve::ConnectionSlots;
 use tokio_util::sync::CancellationToken;
 
 use crate::reload::Reloader;
@@ -23,7 +23,7 @@ use crate::reload::Reloader;
 pub(crate) struct Admin {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) places: Places,
+    pub(crate) slots: ConnectionSlots,
     pub(crate) log: Log,
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) stopping: CancellationToken,
@@ -50,8 +50,8 @@ pub(crate) fn router(admin: Admin, token: Token) -> Router {
 async fn metrics(State(admin): State<Admin>) -> Response {
     let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
     let adapters = admin.reloader.policy.load().upstreams.joined();
-    let callers = admin.places.connections().saturating_sub(adapters);
-    admin.metrics.listener(callers, adapters, admin.places.handshakes_failed());
+    let callers = admin.slots.connections().saturating_sub(adapters);
+    admin.metrics.listener(callers, adapters, admin.slots.handshakes_failed());
     (kind, admin.metrics.encode()).into_response()
 }
 

@@ -55,7 +55,7 @@ struct Seen {
 pub(crate) struct Conflict;
 
 /// A call with a request id.
-pub(crate) struct Attempt {
+pub(crate) struct RequestIdAttempt {
     attempts: Attempts,
     name: Hash,
     number: u32,
@@ -76,7 +76,7 @@ impl Attempts {
     ///
     /// # Errors
     /// [`Conflict`] if the id came with another intent before.
-    pub(crate) fn begin(&self, name: &[&str], intent: &[&str], now: Instant) -> Result<Attempt, Conflict> {
+    pub(crate) fn begin(&self, name: &[&str], intent: &[&str], now: Instant) -> Result<RequestIdAttempt, Conflict> {
         let (name, intent) = (self.hash(name), self.hash(intent));
         let mut shard = self.shard(&name);
         shard.forget(now, MOST / SHARDS - 1);
@@ -91,7 +91,7 @@ impl Attempts {
         }
         seen.calls = seen.calls.saturating_add(1);
         let is_free = seen.is_counted && seen.calls <= FREE;
-        Ok(Attempt { attempts: self.clone(), name, number: seen.calls, is_free, is_first })
+        Ok(RequestIdAttempt { attempts: self.clone(), name, number: seen.calls, is_free, is_first })
     }
 
     fn shard(&self, name: &Hash) -> parking_lot::MutexGuard<'_, Shard> {
@@ -112,7 +112,7 @@ impl Attempts {
     }
 }
 
-impl Attempt {
+impl RequestIdAttempt {
     /// Which call with this id it is: 1 for the first.
     pub(crate) fn number(&self) -> u32 {
         self.number
@@ -144,7 +144,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for RequestIdAttempt {
     fn drop(&mut self) {
         if self.is_first {
             let mut shard = self.attempts.shard(&self.name);

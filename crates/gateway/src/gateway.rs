@@ -117,7 +117,7 @@ impl Gateway {
         });
         let settings =
             Settings { drain: serving.drain, reverse: Some(reverse), clock: clock.clone(), ..Settings::default() };
-        let places = settings.places.clone();
+        let slots = settings.slots.clone();
         let adapters = match serving.adapters {
             Some(address) => Some(Server::bind(address, tls.clone(), settings.clone()).await?),
             None => None,
@@ -171,12 +171,15 @@ impl Gateway {
             Reloader { serving, tls, policy, own, metrics: Arc::clone(&metrics), one_at_a_time: Mutex::default() };
         reloader.tell_revocation();
         let reloader = Arc::new(reloader);
-        let joining = Joining { done: CancellationToken::new(), opens_late };
+        let joining = Joining { done: CancellationToken::new(), open: CancellationToken::new() };
+        if !opens_late {
+            joining.open.cancel();
+        }
         let admin_pages = Admin {
             joined: joining.done.clone(),
             telemetry,
             metrics,
-            places,
+            slots,
             log: log.clone(),
             reloader: Arc::clone(&reloader),
             stopping: stopping.clone(),
@@ -321,6 +324,8 @@ impl Gateway {
 
 /// The longest that a gateway says that it is not ready because adapters are still on their way.
 const ADAPTERS_WAIT: Duration = Duration::from_secs(10);
+/// The longest that callers of a shared port are left to another process meanwhile. Shorter, since there may be no other.
+const OPENS_WITHIN: Duration = Duration::from_secs(3);
 /// How often it is looked whether they are there.
 const ADAPTERS_LOOK: Duration = Duration::from_millis(20);
 
@@ -328,14 +333,20 @@ const ADAPTERS_LOOK: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 struct Joining {
     done: CancellationToken,
-    /// Callers are not taken before.
-    opens_late: bool,
+    /// Callers are taken.
+    open: CancellationToken,
 }
 
 impl Joining {
     /// Waits for an adapter of each service that only adapters who dial can answer, for a bounded time: an agency whose adapter is away must
     /// not hold up the others.
     async fn wait(self, policy: Arc<ArcSwap<Policy>>, ended: CancellationToken) {
+        let open = self.open.clone();
+        let opening = async move {
+            tokio::time::sleep(OPENS_WITHIN).await;
+            open.cancel();
+        };
+        tokio::spawn(ended.clone().run_until_cancelled_owned(opening));
         let all_there = async {
             while policy.load().upstreams.waits_for_adapters() {
                 tokio::time::sleep(ADAPTERS_LOOK).await;
@@ -344,20 +355,17 @@ impl Joining {
         if let Some(Err(_)) = ended.run_until_cancelled(tokio::time::timeout(ADAPTERS_WAIT, all_there)).await {
             tracing::warn!("ready, although some services have no adapter that has joined");
         }
+        self.open.cancel();
         self.done.cancel();
     }
 }
 
 /// Each thread's share in the listeners.
 fn parts(bound: Bound, own: Option<Bound>, workers: usize, joining: &Joining) -> Result<Vec<workers::Parts>, Error> {
-    let open = if joining.opens_late { joining.done.clone() } else { CancellationToken::new() };
-    if !joining.opens_late {
-        open.cancel();
-    }
     let mut own = own.map(|own| own.split(workers)).transpose()?.map(Vec::into_iter);
     let shares = bound.split(workers)?.into_iter().map(|calls| workers::Parts {
         calls,
-        open: open.clone(),
+        open: joining.open.clone(),
         own: own.as_mut().and_then(Iterator::next),
     });
     Ok(shares.collect())

@@ -6,22 +6,24 @@ use std::sync::Arc;
 
 use chapar_model::Reason;
 use chapar_registry::{Registry, Subsystem};
-use chapar_transport::{Peer, Standing};
+use chapar_transport::{CertificateStatus, Peer};
 
 use crate::refusal::Refusal;
 
 /// Who is at the other end of the connection.
 pub(crate) fn identify(registry: &Registry, peer: &Peer) -> Result<Arc<Subsystem>, Refusal> {
-    let identity =
-        peer.identity.as_ref().map_err(|error| Refusal::from(Reason::IdentityAmbiguous).because(error.to_string()))?;
-    peer.standing().map_err(|standing| {
+    let identity = peer
+        .identity
+        .as_ref()
+        .map_err(|error| Refusal::from(Reason::IdentityAmbiguous).with_detail(error.to_string()))?;
+    peer.certificate_status().map_err(|status| {
         peer.leave();
-        let reason = match standing {
-            Standing::Revoked => Reason::CertificateRevoked,
-            Standing::Expired => Reason::CertificateExpired,
-            Standing::Untrusted => Reason::IssuerNotAllowed,
+        let reason = match status {
+            CertificateStatus::Revoked => Reason::CertificateRevoked,
+            CertificateStatus::Expired => Reason::CertificateExpired,
+            CertificateStatus::Untrusted => Reason::IssuerNotAllowed,
         };
-        Refusal::from(reason).because(standing.to_string())
+        Refusal::from(reason).with_detail(status.to_string())
     })?;
     registry.identify(identity, &peer.issuer_spki_sha256).map_err(Refusal::from)
 }

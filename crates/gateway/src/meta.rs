@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chapar_contract::Method;
 use chapar_evidence::Log;
-use chapar_limit::{Limiter, Standing, Usage};
+use chapar_limit::{LimitUsage, Limiter, Usage};
 use chapar_model::{Clock, GrantId};
 use chapar_registry::{Registry, Subsystem};
 use tonic::{Request, Response, Status};
@@ -130,7 +130,7 @@ impl Meta {
         let since = self.clock.now().checked_sub(since.elapsed()).unwrap_or(self.clock.now());
         let since = since.round(jiff::Unit::Second).unwrap_or(since).to_string();
         let refused = limits.iter().map(|limit| limit.refused).sum();
-        let limits = limits.into_iter().map(|Standing { kind, limit, most, used, left, refused }| pb::LimitUsage {
+        let limits = limits.into_iter().map(|LimitUsage { kind, limit, most, used, left, refused }| pb::LimitUsage {
             kind: kind.as_str().to_owned(),
             limit,
             most,

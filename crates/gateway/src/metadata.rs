@@ -25,7 +25,7 @@ impl Metadata {
             let name = name.as_str();
             let reserved = name.starts_with(header::PREFIX) || name.starts_with("chapar_");
             if reserved && !header::FROM_CALLER.contains(&name) {
-                return Err(Refusal::from(Reason::MetadataReserved).because(format!("caller sent `{name:.64}`")));
+                return Err(Refusal::from(Reason::MetadataReserved).with_detail(format!("caller sent `{name:.64}`")));
             }
         }
         Ok(Self {
@@ -47,14 +47,14 @@ pub(crate) fn wants_persian(headers: &HeaderMap) -> bool {
 }
 
 fn one<T: FromStr>(headers: &HeaderMap, name: &'static str, malformed: Reason) -> Result<Option<T>, Refusal> {
-    let ambiguous = || Refusal::from(Reason::MetadataAmbiguous).because(format!("`{name}` came more than once"));
+    let ambiguous = || Refusal::from(Reason::MetadataAmbiguous).with_detail(format!("`{name}` came more than once"));
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() || value.as_bytes().contains(&b',') {
         return Err(ambiguous());
     }
     let text = value.to_str().map_err(|_| Refusal::from(malformed))?;
-    text.parse().map(Some).map_err(|_| Refusal::from(malformed).because(format!("`{name}` is malformed")))
+    text.parse().map(Some).map_err(|_| Refusal::from(malformed).with_detail(format!("`{name}` is malformed")))
 }
 
 #[cfg(test)]

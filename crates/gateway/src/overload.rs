@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chapar_model::SubsystemId;
-use chapar_transport::dial::chance;
+use chapar_transport::dial::jitter;
 use parking_lot::Mutex;
 
 use pacer::Pacer;
@@ -28,18 +28,18 @@ use pacer::Pacer;
 const WINDOW: Duration = Duration::from_millis(500);
 /// A queue of this length that lasts for a window is one that does not drain: a fiftieth of the window, less than the tenth of RFC 8289 §4.3,
 /// since a thread that serves loses nothing by a short queue. Then it is also the longest that a call may lie there whose caller has had its share.
-const TARGET: Duration = Duration::from_millis(10);
+const TARGET_DELAY: Duration = Duration::from_millis(10);
 /// The same for any other caller.
-const LIMIT: Duration = Duration::from_millis(30);
+const MAX_DELAY: Duration = Duration::from_millis(30);
 
 /// How often a paced call asks again before it is refused: what is paced for a moment only is not refused at all.
-const HOLDS: u32 = 5;
+const MAX_HOLDS: u32 = 5;
 /// How long it waits before it asks again for the first time, less than a tick of the pace; twice as long each time after that, so some
 /// 120 ms in all, give or take a third.
-const HOLD: Duration = Duration::from_millis(4);
+const FIRST_HOLD: Duration = Duration::from_millis(4);
 
 fn hold(asked: u32) -> Duration {
-    HOLD * (1 << asked)
+    FIRST_HOLD * (1 << asked)
 }
 
 /// What one thread knows of its load.
@@ -47,17 +47,17 @@ pub(crate) struct Overload {
     /// Calls that the whole process serves.
     in_flight: Arc<AtomicUsize>,
     most: usize,
-    gate: Mutex<Gate>,
+    shedder: Mutex<Shedder>,
 }
 
 impl Overload {
     /// `in_flight` counts the calls of all threads, of which `most` may run.
     pub(crate) fn new(in_flight: Arc<AtomicUsize>, most: usize) -> Self {
-        Self { in_flight, most, gate: Mutex::new(Gate::new(Instant::now())) }
+        Self { in_flight, most, shedder: Mutex::new(Shedder::new(Instant::now())) }
     }
 
     /// The same for another thread, which shares nothing but the count.
-    pub(crate) fn at_home(&self) -> Self {
+    pub(crate) fn for_worker(&self) -> Self {
         Self::new(Arc::clone(&self.in_flight), self.most)
     }
 
@@ -66,14 +66,15 @@ impl Overload {
     pub(crate) async fn enter(&self, caller: Option<&SubsystemId>, arrived: Instant) -> Option<LoadSlot> {
         let number = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let counted = Counted(Arc::clone(&self.in_flight));
-        let mut lay = Some(arrived.elapsed());
-        for asked in 0..=HOLDS {
-            let verdict = self.gate.lock().enter(caller, lay.take(), Instant::now(), Fill::of(number, self.most));
+        let mut queue_delay = Some(arrived.elapsed());
+        for asked in 0..=MAX_HOLDS {
+            let verdict =
+                self.shedder.lock().enter(caller, queue_delay.take(), Instant::now(), Fill::of(number, self.most));
             match verdict {
                 Verdict::Enter(usage) => return Some(LoadSlot { usage, _counted: counted }),
-                // After the last time there is nothing to wait for.
-                Verdict::Hold if asked == HOLDS => return None,
-                Verdict::Hold => tokio::time::sleep(hold(asked).mul_f64(chance::half_to_one() * 4.0 / 3.0)).await,
+                // After the last time there is nothing to wait for; and calls that are held take up places, of which half are for others.
+                Verdict::Hold if asked == MAX_HOLDS || number > self.most / 2 => return None,
+                Verdict::Hold => tokio::time::sleep(hold(asked).mul_f64(jitter::half_to_one() * 4.0 / 3.0)).await,
                 Verdict::Refuse => return None,
             }
         }
@@ -151,7 +152,7 @@ enum Verdict {
     Refuse,
 }
 
-struct Gate {
+struct Shedder {
     callers: HashMap<SubsystemId, Arc<Usage>>,
     /// Those whose certificate names no one.
     strangers: Arc<Usage>,
@@ -172,13 +173,13 @@ struct Window {
     was_empty: bool,
     /// For how long it was, in sum.
     idle: Duration,
-    /// Calls that lay there too long.
+    /// Calls that queue_delay there too long.
     late: u32,
     /// The shortest delay of a call; nothing if there was none.
     least: Option<Duration>,
 }
 
-impl Gate {
+impl Shedder {
     fn new(now: Instant) -> Self {
         let running = Arc::default();
         let (callers, strangers) = (HashMap::new(), Usage::new(&running));
@@ -186,16 +187,22 @@ impl Gate {
         Self { callers, strangers, running, recent: 0, window, looked_at: now, is_standing: false, pacer }
     }
 
-    /// `lay`: how long the call has been lying there; nothing of one that was held back and asks again.
-    fn enter(&mut self, caller: Option<&SubsystemId>, lay: Option<Duration>, now: Instant, fill: Fill) -> Verdict {
-        if let Some(lay) = lay {
-            self.look(lay, now);
-            self.pacer.look(lay, now);
+    /// `queue_delay`: how long the call has been lying there; nothing of one that was held back and asks again.
+    fn enter(
+        &mut self,
+        caller: Option<&SubsystemId>,
+        queue_delay: Option<Duration>,
+        now: Instant,
+        fill: Fill,
+    ) -> Verdict {
+        if let Some(queue_delay) = queue_delay {
+            self.look(queue_delay, now);
+            self.pacer.look(queue_delay, now);
         }
         let usage = self.usage(caller);
-        let is_late = lay.is_some_and(|lay| match self.is_standing {
-            true if self.has_had_its_share(&usage.recent, self.recent) => lay > TARGET,
-            true => lay > LIMIT,
+        let is_late = queue_delay.is_some_and(|queue_delay| match self.is_standing {
+            true if self.has_had_its_share(&usage.recent, self.recent) => queue_delay > TARGET_DELAY,
+            true => queue_delay > MAX_DELAY,
             false => false,
         });
         self.window.late += u32::from(is_late);
@@ -217,24 +224,25 @@ impl Gate {
         Verdict::Enter(usage)
     }
 
-    fn look(&mut self, lay: Duration, now: Instant) {
+    fn look(&mut self, queue_delay: Duration, now: Instant) {
         if now >= self.window.ends {
             let last = std::mem::replace(&mut self.window, Window::starting(now));
             // Windows without a call: a queue that was has drained.
             let empty = now.duration_since(last.ends).as_millis() / WINDOW.as_millis();
             // A queue that drains because calls are refused stands on, unless the thread has time for twice as much.
-            let stands = !last.was_empty && last.least.is_some_and(|least| least > TARGET);
+            let stands = !last.was_empty && last.least.is_some_and(|least| least > TARGET_DELAY);
             let is_held_down = self.is_standing && last.late > 0 && last.idle < WINDOW / 2;
             self.is_standing = empty == 0 && (stands || is_held_down);
             for _ in 0..=empty.min(u32::BITS.into()) {
                 self.forget();
             }
         }
-        let idle = now.checked_sub(lay).map_or(Duration::ZERO, |came| came.saturating_duration_since(self.looked_at));
+        let idle =
+            now.checked_sub(queue_delay).map_or(Duration::ZERO, |came| came.saturating_duration_since(self.looked_at));
         self.looked_at = now;
         self.window.was_empty |= !idle.is_zero();
         self.window.idle += idle;
-        self.window.least = Some(self.window.least.map_or(lay, |least| least.min(lay)));
+        self.window.least = Some(self.window.least.map_or(queue_delay, |least| least.min(queue_delay)));
     }
 
     /// Halves what is remembered, and lets go of callers of whom nothing is.
@@ -264,7 +272,7 @@ impl Gate {
     }
 }
 
-impl Gate {
+impl Shedder {
     /// Whether a caller had half as much again as the mean of all, where there are others.
     fn has_far_more_than_its_share(&self, usage: &Usage) -> bool {
         let own = u64::from(usage.recent.load(Ordering::Relaxed));

@@ -232,7 +232,7 @@ fn abandoned(deadline: Option<Instant>) -> Reason {
 fn reserve(log: &Log) -> Result<Slot, Refusal> {
     log.reserve().map_err(|error| match error {
         NoSlot::QueueFull | NoSlot::DiskFull => {
-            Refusal::from(Reason::EvidenceUnavailable).retry_after(RETRY).because(error.to_string())
+            Refusal::from(Reason::EvidenceUnavailable).retry_after(RETRY).with_detail(error.to_string())
         }
         NoSlot::Unavailable(error) => unavailable(error),
     })
@@ -244,9 +244,9 @@ async fn written(appended: Option<Appended>) -> Result<Entry, Refusal> {
 }
 
 fn recorded_already() -> Refusal {
-    Refusal::from(Reason::EvidenceUnavailable).because("the call is recorded already")
+    Refusal::from(Reason::EvidenceUnavailable).with_detail("the call is recorded already")
 }
 
 fn unavailable(error: Unavailable) -> Refusal {
-    Refusal::from(Reason::EvidenceUnavailable).because(error.to_string())
+    Refusal::from(Reason::EvidenceUnavailable).with_detail(error.to_string())
 }

@@ -78,7 +78,7 @@ impl Refusal {
     /// The provider's own server ended the call: its status passes.
     pub(crate) fn provider(status: ProviderStatus) -> Self {
         let gate = format!("the server ended with status {}", status.code);
-        Self { provider: Some(Box::new(status)), ..Self::from(Reason::ProviderStatus) }.because(gate)
+        Self { provider: Some(Box::new(status)), ..Self::from(Reason::ProviderStatus) }.with_detail(gate)
     }
 
     /// The one word for it.
@@ -92,7 +92,7 @@ impl Refusal {
     }
 
     /// Adds what the operator should know. Never a value of a citizen.
-    pub(crate) fn because(mut self, gate: impl Into<String>) -> Self {
+    pub(crate) fn with_detail(mut self, gate: impl Into<String>) -> Self {
         self.gate = gate.into();
         self
     }
@@ -206,7 +206,7 @@ mod tests {
         let refusal = Refusal::from(Reason::RateLimited)
             .retry_after(Duration::from_millis(640))
             .quota("welfare-getperson", "20 calls per second, burst 40")
-            .because("for the operator only");
+            .with_detail("for the operator only");
 
         let status = refusal.to_status(&audience(true));
 

@@ -11,7 +11,7 @@ use tonic::body::Body;
 use crate::metadata::wants_persian;
 use crate::pipeline::{RETRY, bus_headers};
 use crate::refusal::{Audience, Refusal};
-use chapar_transport::dial::chance;
+use chapar_transport::dial::jitter;
 
 /// So many different times to come back at, from one to two times [`RETRY`], so that those who are turned away together do not
 /// come back together.
@@ -39,7 +39,7 @@ impl Shed {
     pub(crate) fn answer(&self, asked: &HeaderMap) -> Response<Body> {
         let all = if wants_persian(asked) { &self.persian } else { &self.english };
         let mut response = Response::new(Body::empty());
-        *response.headers_mut() = all.get(chance::below(all.len())).cloned().unwrap_or_default();
+        *response.headers_mut() = all.get(jitter::below(all.len())).cloned().unwrap_or_default();
         response.headers_mut().extend(bus_headers(CallId::now()));
         response
     }

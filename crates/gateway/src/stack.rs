@@ -46,10 +46,10 @@ struct Seen {
 
 impl Stack {
     /// The same for the thread that this is called in: what it waits for wakes it there, and its streams are its own.
-    pub(crate) fn at_home(&self) -> Self {
+    pub(crate) fn for_worker(&self) -> Self {
         let pipeline =
-            Pipeline { log: self.pipeline.log.at_home(), streams: TaskTracker::new(), ..self.pipeline.clone() };
-        Self { pipeline, overload: Arc::new(self.overload.at_home()), ..self.clone() }
+            Pipeline { log: self.pipeline.log.for_runtime(), streams: TaskTracker::new(), ..self.pipeline.clone() };
+        Self { pipeline, overload: Arc::new(self.overload.for_worker()), ..self.clone() }
     }
 
     /// Streams in flight.

@@ -9,9 +9,9 @@ mod endpoint;
 mod fingerprint;
 mod joined;
 mod outgoing;
-mod place;
-mod places;
+mod permit;
 mod service;
+mod service_queue;
 mod watch;
 
 use std::collections::HashMap;
@@ -21,23 +21,23 @@ use std::time::{Duration, Instant};
 use chapar_model::{Identity, Reason};
 use chapar_registry::{Registry, ServiceEntry};
 use chapar_telemetry::UpstreamMetrics;
-use chapar_transport::dial::{self, DialError, Pool, chance};
+use chapar_transport::dial::{self, DialError, Pool, jitter};
 use chapar_transport::serve::Reversed;
 use chapar_transport::tls::{self, Expect, ListsSeen, Party};
 use http::{HeaderMap, Method, Request, Response};
 
 use crate::pipeline::RETRY;
 use crate::refusal::Refusal;
-use endpoint::{Endpoint, Way};
+use endpoint::{Connection, Endpoint};
 use fingerprint::Fingerprint;
 use joined::{Joined, Known};
-use place::Attempt;
+use permit::UpstreamAttempt;
 use service::Service;
 
 pub(crate) use blame::Blame;
 pub(crate) use chapar_transport::dial::Incoming;
 pub(crate) use outgoing::{BoxError, Outbound, Outgoing};
-pub(crate) use place::Place;
+pub(crate) use permit::UpstreamPermit;
 
 /// How often a call is sent, the first time included.
 const ATTEMPTS: usize = 3;
@@ -125,7 +125,7 @@ impl Upstreams {
                 Some(endpoint) => endpoint,
                 None => {
                     let pool = Pool::new(url, Arc::clone(&tls), self.settings.clone())?;
-                    Arc::new(Endpoint::new(Way::Dialled(pool), &entry.name, Arc::clone(&figures)))
+                    Arc::new(Endpoint::new(Connection::Dialled(pool), &entry.name, Arc::clone(&figures)))
                 }
             };
             Ok((url.clone(), endpoint))
@@ -160,7 +160,7 @@ impl Upstreams {
     ///
     /// It is sent again if no endpoint has touched it, or if it may run twice and no answer began, as long as the service's
     /// budget lasts; a body that is produced as it goes, only while nothing of it has left.
-    pub(crate) async fn call(&self, outbound: Outbound<'_>) -> Result<(Response<Incoming>, Place), Refusal> {
+    pub(crate) async fn call(&self, outbound: Outbound<'_>) -> Result<(Response<Incoming>, UpstreamPermit), Refusal> {
         let Outbound { service, path, caller, deadline, full_time, idempotent, headers, stopped, mut body } = outbound;
         let nowhere = || down("the registry names no endpoint");
         let service = self.services.get(service).ok_or_else(nowhere)?;
@@ -175,14 +175,14 @@ impl Upstreams {
             self.joined.wait_for(|| !service.endpoints().is_empty(), deadline).await;
         }
         for attempt in 1..=ATTEMPTS {
-            let (endpoint, leave) = match service.choose(&passed) {
+            let (endpoint, permit) = match service.choose(&passed) {
                 Ok(chosen) => chosen,
                 // What the last one said is more to the point than that there is no other.
                 Err(none) => return Err(refusal.unwrap_or(none)),
             };
             let whole = body.whole();
             let mut trying =
-                Attempt::new(Arc::clone(&endpoint), caller.clone(), leave, due.filter(|_| whole.is_some()));
+                UpstreamAttempt::new(Arc::clone(&endpoint), caller.clone(), permit, due.filter(|_| whole.is_some()));
             let ticket = match endpoint.way.ticket(caller).await {
                 Ok(ticket) => ticket,
                 Err(error) => {
@@ -194,7 +194,7 @@ impl Upstreams {
             let error = match ticket.send(route.path.clone(), head(headers()?), body, route.reading).await {
                 Ok(response) => {
                     trying.answered();
-                    return Ok((response, Place::new(place, trying)));
+                    return Ok((response, UpstreamPermit::new(place, trying)));
                 }
                 Err((error, unsent)) => {
                     let touched = error.may_have_been_processed();
@@ -220,7 +220,7 @@ impl Upstreams {
             if service.endpoints().len() > passed.len() + 1 {
                 passed.push(endpoint);
             } else if attempt > 1 {
-                tokio::time::sleep(PAUSE.mul_f64(chance::half_to_one())).await;
+                tokio::time::sleep(PAUSE.mul_f64(jitter::half_to_one())).await;
             }
         }
         Err(refusal.unwrap_or_else(nowhere))
@@ -239,7 +239,7 @@ impl Upstreams {
         }
         // What cannot be reached shows below; the pool's back-off keeps this from being a storm.
         futures_util::future::join_all(ensured.iter().map(|endpoint| async {
-            if let Way::Dialled(pool) = &endpoint.way {
+            if let Connection::Dialled(pool) = &endpoint.way {
                 pool.ensure().await.ok();
             }
         }))
@@ -261,9 +261,9 @@ fn refused(error: &DialError) -> Refusal {
         DialError::Full { own: false, .. } => Reason::SourceBusy,
         DialError::Broken { .. } | DialError::Unreachable { .. } => Reason::AdapterUnavailable,
     };
-    Refusal::from(reason).retry_after(RETRY).because(error.to_string())
+    Refusal::from(reason).retry_after(RETRY).with_detail(error.to_string())
 }
 
 fn down(gate: impl Into<String>) -> Refusal {
-    Refusal::from(Reason::AdapterUnavailable).retry_after(RETRY).because(gate)
+    Refusal::from(Reason::AdapterUnavailable).retry_after(RETRY).with_detail(gate)
 }

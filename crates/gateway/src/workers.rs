@@ -79,7 +79,7 @@ pub(crate) struct Parts {
 }
 
 async fn work(parts: Parts, stack: Stack, ends: Ends) {
-    let stack = Arc::new(stack.at_home());
+    let stack = Arc::new(stack.for_worker());
     let streams = stack.streams();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         // The call is looked at when its task comes to its turn, which tells how much this thread has to do.

@@ -8,4 +8,4 @@ mod usage;
 
 pub use fair::{Bounds, Charge, Fair, Ticket, Turn, Waiting};
 pub use limiter::{Admission, Denied, Limiter};
-pub use usage::{Kind, Standing, Usage};
+pub use usage::{Kind, LimitUsage, Usage};

@@ -16,7 +16,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use crate::usage::{Kind, Standing, Usage};
+use crate::usage::{Kind, LimitUsage, Usage};
 
 /// The limits of every grant, or of whatever else `K` names. `C` is the monotonic clock; tests bring their own.
 pub struct Limiter<K = GrantId, C: Clock = DefaultClock> {
@@ -150,12 +150,12 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
         let rate = period.rate.as_ref().map(|rate| {
             let (most, left) = (u64::from(rate.burst), u64::from(rate.left()));
             let (limit, refused) = (rate.text.clone(), count(&period.over_rate));
-            Standing { kind: Kind::Rate, limit, most, used: most - left, left, refused }
+            LimitUsage { kind: Kind::Rate, limit, most, used: most - left, left, refused }
         });
         let concurrent = gate.places.as_ref().map(|places| {
             let (most, used) = (u64::from(places.most), u64::from(places.taken.load(Ordering::Relaxed)));
             let (limit, refused) = (format!("{most} at once"), count(&period.over_places));
-            Standing { kind: Kind::Concurrent, limit, most, used, left: most.saturating_sub(used), refused }
+            LimitUsage { kind: Kind::Concurrent, limit, most, used, left: most.saturating_sub(used), refused }
         });
         let limits = rate.into_iter().chain(concurrent).collect();
         Some(Usage { limits, admitted: count(&period.admitted), since: period.since })
@@ -357,7 +357,7 @@ mod tests {
         assert!(limiter.admit(&grant()).is_err(), "over the rate");
         let told = |limiter: &Limiter<GrantId, FakeRelativeClock>| {
             let usage = limiter.usage(&grant()).unwrap();
-            let of = |limit: &Standing| (limit.kind.as_str(), limit.most, limit.used, limit.left, limit.refused);
+            let of = |limit: &LimitUsage| (limit.kind.as_str(), limit.most, limit.used, limit.left, limit.refused);
             (usage.admitted, usage.limits.iter().map(of).collect::<Vec<_>>())
         };
         assert_eq!(told(&limiter), (3, vec![("rate", 3, 3, 0, 1), ("concurrent", 2, 0, 2, 1)]));

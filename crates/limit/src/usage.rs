@@ -25,7 +25,7 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub struct Usage {
     /// Each limit that the grant has.
-    pub limits: Vec<Standing>,
+    pub limits: Vec<LimitUsage>,
     /// Calls within all limits.
     pub admitted: u64,
     /// Since when calls are counted: the grant's first load with these limits, or its reset.
@@ -34,7 +34,7 @@ pub struct Usage {
 
 /// One limit.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct LimitUsage {
     /// Which.
     pub kind: Kind,
     /// In words, e.g. `20/s, burst 40`.

@@ -1,6 +1,6 @@
 //! `Metrics` has the Prometheus metrics. Labels come from closed sets: the registry's methods (or `unknown`), reasons, trusted CAs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -184,7 +184,12 @@ impl Metrics {
     /// told before.
     pub fn revocation<'a>(&self, lists: impl Iterator<Item = (&'a str, i64)>, unlisted: usize) {
         self.revocation_lists.clear();
+        let mut first = BTreeMap::new();
         for (issuer, next_update) in lists {
+            // An issuer may have several lists, for parts of its certificates; the first that is over is what counts.
+            first.entry(issuer).and_modify(|known: &mut i64| *known = next_update.min(*known)).or_insert(next_update);
+        }
+        for (issuer, next_update) in first {
             self.revocation_lists.get_or_create(&IssuerLabels { issuer: issuer.to_owned() }).set(next_update);
         }
         self.authorities_unlisted.set(i64::try_from(unlisted).unwrap_or(i64::MAX));

@@ -2,11 +2,11 @@
 //! connection fails at once. Choosing an endpoint and retrying a call that was sent are left to the caller.
 
 mod back_off;
-pub mod chance;
 pub(crate) mod connect;
 mod connections;
 mod failure;
 mod incoming;
+pub mod jitter;
 mod link;
 mod outgoing;
 mod settings;

@@ -15,4 +15,4 @@ pub mod timeout;
 pub mod tls;
 
 pub use error::Error;
-pub use peer::{IdentityError, Peer, Standing};
+pub use peer::{CertificateStatus, IdentityError, Peer};

@@ -15,7 +15,7 @@ use webpki::KeyUsage;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use crate::dial::chance;
+use crate::dial::jitter;
 use crate::tls::{ServerTls, Trust};
 
 /// The longest time after a reload until a connection judges its peer again by itself.
@@ -34,7 +34,7 @@ pub enum IdentityError {
 
 /// Why a certificate that once was good is so no longer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Standing {
+pub enum CertificateStatus {
     /// Its issuer, or the issuer of an intermediate, has revoked it.
     #[error("the certificate has been revoked")]
     Revoked,
@@ -128,11 +128,11 @@ impl Peer {
     /// or something on which the last verdict rests has run out.
     ///
     /// # Errors
-    /// [`Standing`], saying why not.
-    pub fn standing(&self) -> Result<(), Standing> {
+    /// [`CertificateStatus`], saying why not.
+    pub fn certificate_status(&self) -> Result<(), CertificateStatus> {
         let now = self.clock.now();
         if now > self.not_after {
-            return Err(Standing::Expired);
+            return Err(CertificateStatus::Expired);
         }
         self.judge.as_ref().map_or(Ok(()), |judge| judge.verdict(now.as_second()))
     }
@@ -153,9 +153,9 @@ impl Peer {
                     std::future::pending::<()>().await;
                 }
                 // All connections hear of a reload at once; their chains are verified one after the other.
-                tokio::time::sleep(SPREAD.mul_f64(chance::half_to_one())).await;
+                tokio::time::sleep(SPREAD.mul_f64(jitter::half_to_one())).await;
             });
-            if changed.await.is_none() || self.standing().is_err() {
+            if changed.await.is_none() || self.certificate_status().is_err() {
                 return;
             }
         }
@@ -175,7 +175,7 @@ struct Verdict {
     generation: u64,
     /// Until when it stands, in seconds since 1970.
     until: i64,
-    standing: Result<(), Standing>,
+    status: Result<(), CertificateStatus>,
 }
 
 impl Judge {
@@ -185,42 +185,42 @@ impl Judge {
         };
         let ends = chain.iter().map(end).collect::<Option<Vec<_>>>()?;
         let until = until(&ends, &state.trust, clock.now().as_second());
-        let last = ArcSwap::from_pointee(Verdict { generation: state.generation, until, standing: Ok(()) });
+        let last = ArcSwap::from_pointee(Verdict { generation: state.generation, until, status: Ok(()) });
         let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
         Some(Self { tls, chain, ends, last })
     }
 
-    fn verdict(&self, now: i64) -> Result<(), Standing> {
+    fn verdict(&self, now: i64) -> Result<(), CertificateStatus> {
         let state = self.tls.state();
         let last = self.last.load();
         if last.generation == state.generation && now <= last.until {
-            return last.standing;
+            return last.status;
         }
-        let standing = match self.chain.split_first() {
-            None => Err(Standing::Untrusted),
+        let status = match self.chain.split_first() {
+            None => Err(CertificateStatus::Untrusted),
             Some((leaf, intermediates)) => {
                 match state.trust.verify(leaf, intermediates, unix(now), KeyUsage::client_auth()) {
                     Ok(_) => Ok(()),
-                    Err(CertificateError::Revoked) => Err(Standing::Revoked),
+                    Err(CertificateError::Revoked) => Err(CertificateStatus::Revoked),
                     Err(
                         CertificateError::Expired
                         | CertificateError::ExpiredContext { .. }
                         | CertificateError::NotValidYet
                         | CertificateError::NotValidYetContext { .. },
-                    ) => Err(Standing::Expired),
-                    Err(_) => Err(Standing::Untrusted),
+                    ) => Err(CertificateStatus::Expired),
+                    Err(_) => Err(CertificateStatus::Untrusted),
                 }
             }
         };
         let until = until(&self.ends, &state.trust, now);
-        self.last.store(Arc::new(Verdict { generation: state.generation, until, standing }));
-        standing
+        self.last.store(Arc::new(Verdict { generation: state.generation, until, status }));
+        status
     }
 }
 
 impl std::fmt::Debug for Judge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Judge").field("standing", &self.last.load().standing).finish_non_exhaustive()
+        f.debug_struct("Judge").field("status", &self.last.load().status).finish_non_exhaustive()
     }
 }
 

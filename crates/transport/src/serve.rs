@@ -9,10 +9,10 @@ mod connection;
 mod frames;
 mod guard;
 mod listen;
-mod places;
 mod settings;
+mod slots;
 
 pub use connection::serve_connection;
 pub use listen::{Bound, Part, Server, inherited};
-pub use places::{Place, Places};
 pub use settings::{Reversed, Settings};
+pub use slots::{ConnectionSlot, ConnectionSlots};

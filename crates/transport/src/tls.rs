@@ -102,7 +102,7 @@ pub fn client_remembering(
     seen: &ListsSeen,
 ) -> Result<(Arc<ClientConfig>, Vec<Revocation>), Error> {
     let mut seen = seen.0.lock();
-    let mut told = vec![Revocation::NotChecked];
+    let (mut told, mut now_seen) = (vec![Revocation::NotChecked], None);
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match expect {
         Expect::DnsName => {
@@ -119,7 +119,7 @@ pub fn client_remembering(
         }
         Expect::Parties(parties) => {
             let (trust, known) = Trust::load(files, &seen, LIST_GRACE)?;
-            *seen = known;
+            now_seen = Some(known);
             told = trust.told();
             Arc::new(ByIdentity { parties, trust })
         }
@@ -133,6 +133,10 @@ pub fn client_remembering(
     config.alpn_protocols = vec![CALLS.to_vec()];
     // A resumed session skips the verification of the certificate, and with it revocation.
     config.resumption = Resumption::disabled();
+    // Only once all of it is good: what never came in force is not what later lists are held to.
+    if let Some(known) = now_seen {
+        *seen = known;
+    }
     Ok((Arc::new(config), told))
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chapar_evidence::{Log, verify};
 use chapar_model::{CallId, Clock};
 use chapar_tlog::{Checkpoint, EMPTY_ROOT, Hash, entries_path, leaf_hash, node_hash};
-use chapar_transport::dial::chance;
+use chapar_transport::dial::jitter;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -65,7 +65,7 @@ pub async fn run(plan: &Plan) -> Report {
         let callers: Vec<_> = (0..plan.callers)
             .map(|_| tokio::spawn(call_for_ever(client.clone(), stop.clone(), Arc::clone(&ledger))))
             .collect();
-        tokio::time::sleep(plan.under_load.mul_f64(chance::half_to_one())).await;
+        tokio::time::sleep(plan.under_load.mul_f64(jitter::half_to_one())).await;
         checkpoints.extend(checkpoint(&folder));
         gateway.kill();
         stop.cancel();

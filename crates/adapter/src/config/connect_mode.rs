@@ -1,4 +1,4 @@
-//! `Way` is how gateways reach the adapter: it dials reverse connections, or it listens.
+//! `ConnectMode` is how gateways reach the adapter: it dials reverse connections, or it listens.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use super::{AdapterTable, Reader};
 
 /// How gateways and an adapter come together.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Way {
+pub enum ConnectMode {
     /// The adapter connects to each gateway, `HOST:PORT`, with so many connections, and serves on those. It opens no port.
     Dial {
         /// At least one.
@@ -30,7 +30,7 @@ pub(super) enum OneOrMore {
 
 impl Reader<'_> {
     /// `dial` or `listen`, exactly one of them.
-    pub(super) fn way(&mut self, adapter: &AdapterTable) -> Option<Way> {
+    pub(super) fn mode(&mut self, adapter: &AdapterTable) -> Option<ConnectMode> {
         if let (None, Some(connections)) = (&adapter.dial, &adapter.connections) {
             self.report(connections.span(), "goes with `dial`: who listens is told how many by those who connect");
         }
@@ -38,20 +38,20 @@ impl Reader<'_> {
             (Some(dial), None) => self.dial(dial, adapter.connections.as_ref()),
             (None, Some(listen)) => {
                 let address = self.parsed(listen, "an address with a port, e.g. `127.0.0.1:8443`");
-                address.map(Way::Listen)
+                address.map(ConnectMode::Listen)
             }
             (Some(dial), Some(_)) => {
                 self.report(dial.span(), "cannot stand beside `listen`: an adapter dials or listens");
                 None
             }
             (None, None) => {
-                self.report(adapter.gateways.span(), NO_WAY);
+                self.report(adapter.gateways.span(), NO_MODE);
                 None
             }
         }
     }
 
-    fn dial(&mut self, dial: &Spanned<OneOrMore>, connections: Option<&Spanned<usize>>) -> Option<Way> {
+    fn dial(&mut self, dial: &Spanned<OneOrMore>, connections: Option<&Spanned<usize>>) -> Option<ConnectMode> {
         let gateways = match dial.get_ref() {
             OneOrMore::One(gateway) => vec![gateway.clone()],
             OneOrMore::More(gateways) => gateways.clone(),
@@ -66,7 +66,7 @@ impl Reader<'_> {
             }
             *number.get_ref()
         });
-        Some(Way::Dial { gateways, connections })
+        Some(ConnectMode::Dial { gateways, connections })
     }
 }
 
@@ -79,7 +79,7 @@ fn is_host_and_port(text: &str) -> bool {
     })
 }
 
-pub(super) const NO_WAY: &str = "say how gateways reach it: `dial = \"GATEWAY:PORT\"`, or `listen = \"ADDRESS:PORT\"`";
+pub(super) const NO_MODE: &str = "say how gateways reach it: `dial = \"GATEWAY:PORT\"`, or `listen = \"ADDRESS:PORT\"`";
 
 #[cfg(test)]
 mod tests {
@@ -88,14 +88,14 @@ mod tests {
 
     #[test]
     fn an_adapter_dials_one_or_more_gateways_or_listens() {
-        let way = |lines: &str| parse(&GOOD.replace("listen    = \"127.0.0.1:0\"", lines)).map(|config| config.way);
-        let dial = |gateways: &[&str], connections| Way::Dial {
+        let mode = |lines: &str| parse(&GOOD.replace("listen    = \"127.0.0.1:0\"", lines)).map(|config| config.mode);
+        let dial = |gateways: &[&str], connections| ConnectMode::Dial {
             gateways: gateways.iter().map(ToString::to_string).collect(),
             connections,
         };
-        assert_eq!(way("listen = '[::1]:8443'").unwrap(), Way::Listen("[::1]:8443".parse().unwrap()));
-        assert_eq!(way("dial = 'gw.example:7443'").unwrap(), dial(&["gw.example:7443"], 2));
-        let two = way("dial = ['gw-1.example:7443', '[::1]:7443']\nconnections = 3").unwrap();
+        assert_eq!(mode("listen = '[::1]:8443'").unwrap(), ConnectMode::Listen("[::1]:8443".parse().unwrap()));
+        assert_eq!(mode("dial = 'gw.example:7443'").unwrap(), dial(&["gw.example:7443"], 2));
+        let two = mode("dial = ['gw-1.example:7443', '[::1]:7443']\nconnections = 3").unwrap();
         assert_eq!(two, dial(&["gw-1.example:7443", "[::1]:7443"], 3));
     }
 

@@ -59,8 +59,23 @@ impl Header {
                 header.bound.push(Declared { name, value });
             }
         }
+        let columns = header.columns.iter().map(|declared| &declared.name);
+        twice(columns)?;
+        twice(header.bound.iter().map(|declared| &declared.name))?;
         Ok(header)
     }
+}
+
+/// Refuses a second declaration about one name: which of them holds would depend on their order.
+fn twice<'a>(names: impl Iterator<Item = &'a Name>) -> Result<(), (Name, String)> {
+    let mut seen: Vec<&str> = Vec::new();
+    for name in names {
+        if seen.contains(&name.text.as_str()) {
+            return Err((name.clone(), format!("a second declaration about `{}`", name.text)));
+        }
+        seen.push(&name.text);
+    }
+    Ok(())
 }
 
 impl BoundForm {

@@ -20,8 +20,8 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::finding::Findings;
-use crate::offer::{self, Look};
-use crate::service::{Calls, Desk};
+use crate::served_method::{self, Look};
+use crate::service::{Calls, Routes};
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
 
@@ -151,15 +151,21 @@ impl Bench {
         let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_millis(100)).unwrap());
         let compiled = Contract::load(&contract).unwrap();
         let mut findings = Vec::new();
-        let offers =
-            offer::load(&contract, &compiled, &source, Duration::from_secs(10), Look::AtStatements, &mut findings);
+        let methods = served_method::load(
+            &contract,
+            &compiled,
+            &source,
+            Duration::from_secs(10),
+            Look::AtStatements,
+            &mut findings,
+        );
         Findings::check(findings)?;
         let traces = TraceStore::new(16);
         let config = chapar_telemetry::Config { service_name: "adapter reg".into(), ..Default::default() };
         let telemetry = Telemetry::with_store(config, traces.clone()).unwrap();
         let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
-        let desk = Desk::new(vec![Party::from(GATEWAY.parse::<Identity>().unwrap())], offers);
-        let calls = Calls::new(desk, telemetry.tracer("adapter"), health);
+        let routes = Routes::new(vec![Party::from(GATEWAY.parse::<Identity>().unwrap())], methods);
+        let calls = Calls::new(routes, telemetry.tracer("adapter"), health);
         Ok(Self { folder, contract: compiled, calls, traces })
     }
 

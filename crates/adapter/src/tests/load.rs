@@ -7,7 +7,7 @@ use std::time::Duration;
 use chapar_contract::Contract;
 
 use super::bench::{Bench, PROTO, SCHEMA, STATEMENTS};
-use crate::offer::{self, Look};
+use crate::served_method::{self, Look};
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
 use crate::{Adapter, Config};
@@ -139,9 +139,10 @@ fn a_look_at_the_tables_counts_what_callers_would_not_expect() {
     let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
     let compiled = Contract::load(&contract).unwrap();
     let mut findings = Vec::new();
-    let offers = offer::load(&contract, &compiled, &source, Duration::from_secs(1), Look::AtValues, &mut findings);
+    let methods =
+        served_method::load(&contract, &compiled, &source, Duration::from_secs(1), Look::AtValues, &mut findings);
     assert!(findings.is_empty(), "{findings:#?}");
-    let told: Vec<String> = offers.iter().flat_map(|offer| &offer.remarks).map(ToString::to_string).collect();
+    let told: Vec<String> = methods.iter().flat_map(|served| &served.remarks).map(ToString::to_string).collect();
     for expected in [
         "reg.v1.Register/GetPerson: person.birth_date: 1 of 2 values: a year of the Jalali calendar",
         "reg.v1.Register/ListDegrees: untyped.title: 1 of 2 values: digits that are not ASCII",
@@ -208,8 +209,9 @@ fn the_reference_contracts_fit_their_own_schemas() {
         let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
         let compiled = Contract::load(&contract).unwrap();
         let mut findings = Vec::new();
-        let offers = offer::load(&contract, &compiled, &source, Duration::from_secs(1), Look::AtValues, &mut findings);
+        let methods =
+            served_method::load(&contract, &compiled, &source, Duration::from_secs(1), Look::AtValues, &mut findings);
         assert!(findings.is_empty(), "{findings:#?}");
-        assert!(offers.len() >= 2, "{name}");
+        assert!(methods.len() >= 2, "{name}");
     }
 }

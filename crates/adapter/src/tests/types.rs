@@ -98,6 +98,7 @@ async fn values_that_do_not_fit_are_unreadable_and_never_changed_to_fit() {
         ("google.type.Date", "19910803"),
         ("google.protobuf.Timestamp", "'yesterday'"),
         ("google.protobuf.Timestamp", "'0000-12-31T23:59:59Z'"),
+        ("google.protobuf.Timestamp", "'0000-12-31T23:59:59.5Z'"),
         ("google.protobuf.Timestamp", "253402300800"),
         ("google.protobuf.Timestamp", "'1392-04-02T00:00:00Z'"),
         ("google.type.Date", "'1392-04-02'"),

@@ -1,6 +1,7 @@
 //! The demo's folder: a fresh temporary one, or the user's, new or from an earlier demo. One demo at a time; what a failed
 //! start has made is removed.
 
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,8 @@ pub(super) struct Folder {
     path: PathBuf,
     /// People whose databases are here from an earlier demo.
     people: Option<u32>,
+    /// The user's own files in it.
+    foreign: BTreeSet<String>,
     /// What to remove at the end.
     remove: Remove,
     lock: Option<File>,
@@ -59,7 +62,7 @@ impl Folder {
     pub(super) fn temporary() -> Result<Self, Error> {
         let folder = tempfile::Builder::new().prefix("chapar-demo-").tempdir();
         let path = folder.map_err(|source| Error::Io { path: std::env::temp_dir(), source })?.keep();
-        Self { path, people: None, remove: Remove::Folder, lock: None }.locked()
+        Self { path, people: None, foreign: BTreeSet::new(), remove: Remove::Folder, lock: None }.locked()
     }
 
     /// The user's folder: made if it is not there. One from an earlier demo of which files were edited is refused, unless by `force`.
@@ -84,8 +87,9 @@ impl Folder {
             }
         }
         std::fs::create_dir_all(path).map_err(failed)?;
+        let foreign = made::foreign(path).map_err(failed)?;
         let path = path.canonicalize().map_err(failed)?;
-        Self { path, people, remove, lock: None }.locked()
+        Self { path, people, foreign, remove, lock: None }.locked()
     }
 
     fn locked(mut self) -> Result<Self, Error> {
@@ -141,7 +145,8 @@ impl Folder {
     pub(super) fn ready(&mut self, is_temporary: bool, keep: bool) -> Result<(), Error> {
         if !is_temporary || keep {
             self.remove = Remove::Nothing;
-            made::remember(&self.path).map_err(|source| Error::Io { path: self.path.clone(), source })?;
+            made::remember(&self.path, &self.foreign)
+                .map_err(|source| Error::Io { path: self.path.clone(), source })?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What a demo has written into a folder that stays, by file and SHA-256, so that the next demo there overwrites nothing that was edited since.
 //! Leaves out databases, keys and evidence logs, which are taken over as they are or made anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -12,13 +12,28 @@ const LIST: &str = ".made";
 /// Folders whose files people edit.
 const FOLDERS: [&str; 3] = ["adapters", "contracts", "registry"];
 
-/// Writes the list of what is in `dir` now.
+/// Writes the list of what is in `dir` now, but for `foreign`.
 ///
 /// # Errors
 /// As reading and writing do.
-pub(super) fn remember(dir: &Path) -> std::io::Result<()> {
-    let lines: String = files(dir)?.iter().map(|(file, hash)| format!("{hash}  {file}\n")).collect();
+pub(super) fn remember(dir: &Path, foreign: &BTreeSet<String>) -> std::io::Result<()> {
+    let made = files(dir)?.into_iter().filter(|(file, _)| !foreign.contains(file));
+    let lines: String = made.map(|(file, hash)| format!("{hash}  {file}\n")).collect();
     std::fs::write(dir.join(LIST), lines)
+}
+
+/// Files in a demo's folder that no demo has made: the user's own, which stay theirs. Nothing where no demo has left a list.
+///
+/// # Errors
+/// As reading does.
+pub(super) fn foreign(dir: &Path) -> std::io::Result<BTreeSet<String>> {
+    let list = match std::fs::read_to_string(dir.join(LIST)) {
+        Ok(list) => list,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(error),
+    };
+    let made: BTreeSet<&str> = list.lines().filter_map(|line| line.split_once("  ")).map(|(_, file)| file).collect();
+    Ok(files(dir)?.into_keys().filter(|file| !made.contains(file.as_str())).collect())
 }
 
 /// Files in `dir` that are not as a demo has written them. Files of which the list says nothing are not overwritten either way.
@@ -61,7 +76,7 @@ fn walk(dir: &Path, prefix: &str, found: &mut BTreeMap<String, String>) -> std::
         let name = format!("{prefix}/{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
             walk(&entry.path(), &name, found)?;
-        } else {
+        } else if entry.file_type()?.is_file() {
             found.insert(name, hash(&entry.path())?);
         }
     }
@@ -87,11 +102,17 @@ mod tests {
             std::fs::write(file(name), "as made").unwrap();
         }
         assert!(edited(dir.path()).unwrap().is_empty(), "nothing is known of this folder");
-        remember(dir.path()).unwrap();
+        remember(dir.path(), &BTreeSet::new()).unwrap();
         assert!(edited(dir.path()).unwrap().is_empty());
         std::fs::write(file("registry/gov/welfare.toml"), "as edited").unwrap();
         std::fs::write(file("registry/gov/new.toml"), "as added").unwrap();
         std::fs::remove_file(file("registry/bus.toml")).unwrap();
         assert_eq!(edited(dir.path()).unwrap(), ["registry/gov/welfare.toml"]);
+
+        let own = foreign(dir.path()).unwrap();
+        assert_eq!(own.iter().collect::<Vec<_>>(), ["registry/gov/new.toml"]);
+        remember(dir.path(), &own).unwrap();
+        std::fs::write(file("registry/gov/new.toml"), "edited again").unwrap();
+        assert!(edited(dir.path()).unwrap().is_empty(), "it is not the demo's to overwrite");
     }
 }

@@ -99,7 +99,11 @@ async fn a_refused_write_poisons_the_log_and_no_one_is_told_of_an_entry() {
     let mut waiting = Vec::new();
     for _ in 0..4 {
         let (done, told) = oneshot::channel();
-        if commands.send(Command::Append { entry: b"entry".to_vec(), part: None, done, home: None }).await.is_ok() {
+        if commands
+            .send(Command::Append { entry: b"entry".to_vec(), part: None, done, completions: None })
+            .await
+            .is_ok()
+        {
             waiting.push(told);
         }
     }

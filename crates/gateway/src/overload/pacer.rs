@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 /// some milliseconds.
 const TICK: Duration = Duration::from_millis(10);
 /// While the mean queue delay is longer, the pace falls: a little more than what a thread that keeps up has.
-const BUSY: Duration = Duration::from_micros(700);
+const BUSY_DELAY: Duration = Duration::from_micros(700);
 /// While fewer calls wait in the mean, the pace does not fall.
-const WAITING: u32 = 2;
+const MIN_WAITING: u32 = 2;
 /// The lowest pace, in calls per tick: no one is shut out.
-const SLOWEST: f64 = 1.0;
+const MIN_PACE: f64 = 1.0;
 /// Fewer calls in a tick tell nothing: the delay of one or two may be the system's doing.
-const ENOUGH: u32 = 8;
+const MIN_CALLS: u32 = 8;
 /// After so long without a tick that tells anything the pace is over: what it was set against is no more.
-const CALM: Duration = Duration::from_millis(200);
+const PACE_LIFETIME: Duration = Duration::from_millis(200);
 
 /// At what rate calls of callers that have far more than their share are let in.
 pub(super) struct Pacer {
@@ -27,7 +27,7 @@ pub(super) struct Pacer {
     told: Instant,
     passed: u32,
     calls: u32,
-    lay: Duration,
+    queue_delay: Duration,
 }
 
 impl Pacer {
@@ -40,38 +40,38 @@ impl Pacer {
             told: now,
             passed: 0,
             calls: 0,
-            lay: Duration::ZERO,
+            queue_delay: Duration::ZERO,
         }
     }
 
-    /// A call has come, after lying for `lay`, of whomever it is.
-    pub(super) fn look(&mut self, lay: Duration, now: Instant) {
+    /// A call has come, after lying for `queue_delay`, of whomever it is.
+    pub(super) fn look(&mut self, queue_delay: Duration, now: Instant) {
         if now >= self.ends {
-            if self.calls >= ENOUGH {
+            if self.calls >= MIN_CALLS {
                 self.judge(now);
                 self.told = self.ends;
             }
-            if now.saturating_duration_since(self.told) > CALM {
+            if now.saturating_duration_since(self.told) > PACE_LIFETIME {
                 self.pace = None;
             }
-            (self.ends, self.passed, self.calls, self.lay) = (now + TICK, 0, 0, Duration::ZERO);
+            (self.ends, self.passed, self.calls, self.queue_delay) = (now + TICK, 0, 0, Duration::ZERO);
         }
         self.calls += 1;
-        self.lay += lay;
+        self.queue_delay += queue_delay;
     }
 
     fn judge(&mut self, now: Instant) {
         // How many calls wait is their rate times their delay (Little's law). Where that is hardly one, it is not calls that keep the
         // thread, and holding them back would not make it faster.
-        let wait = self.lay > TICK * WAITING;
-        let is_busy = wait && self.lay / self.calls > BUSY;
+        let wait = self.queue_delay > TICK * MIN_WAITING;
+        let is_busy = wait && self.queue_delay / self.calls > BUSY_DELAY;
         self.pace = match self.pace {
             None if is_busy => {
                 (self.saved, self.since) = (0.0, now);
-                Some((f64::from(self.passed) * 0.7).max(SLOWEST))
+                Some((f64::from(self.passed) * 0.7).max(MIN_PACE))
             }
             None => None,
-            Some(pace) if is_busy => Some((pace.min(f64::from(self.passed)) * 0.95).max(SLOWEST)),
+            Some(pace) if is_busy => Some((pace.min(f64::from(self.passed)) * 0.95).max(MIN_PACE)),
             Some(pace) => Some(pace * 1.05 + 0.2),
         };
     }

@@ -18,21 +18,21 @@ fn caller(name: &str) -> SubsystemId {
 
 /// A thread, and the calls that wait for it: 10,000 calls a second are what it can do.
 struct Thread {
-    gate: Gate,
+    shedder: Shedder,
     now: Instant,
     queue: VecDeque<(SubsystemId, Instant)>,
     held: BinaryHeap<std::cmp::Reverse<(Instant, SubsystemId, u32)>>,
     let_in: HashMap<SubsystemId, u32>,
     refused: HashMap<SubsystemId, u32>,
-    /// How long calls lay that were let in at once.
-    lay: HashMap<SubsystemId, Vec<Duration>>,
+    /// How long calls queue_delay that were let in at once.
+    queue_delay: HashMap<SubsystemId, Vec<Duration>>,
 }
 
 impl Thread {
     fn new() -> Self {
         let now = Instant::now();
-        let (queue, held, let_in, refused, lay) = Default::default();
-        Self { gate: Gate::new(now), now, queue, held, let_in, refused, lay }
+        let (queue, held, let_in, refused, queue_delay) = Default::default();
+        Self { shedder: Shedder::new(now), now, queue, held, let_in, refused, queue_delay }
     }
 
     /// One second in which each caller makes so many calls per second, of which no more than a hundred are under way.
@@ -62,15 +62,15 @@ impl Thread {
         }
     }
 
-    fn ask(&mut self, caller: SubsystemId, lay: Option<Duration>, asked: u32) {
-        match self.gate.enter(Some(&caller), lay, self.now, Fill::Room) {
+    fn ask(&mut self, caller: SubsystemId, queue_delay: Option<Duration>, asked: u32) {
+        match self.shedder.enter(Some(&caller), queue_delay, self.now, Fill::Room) {
             Verdict::Enter(usage) => {
                 self.now += CALL;
                 usage.running.fetch_sub(1, Ordering::Relaxed);
                 *self.let_in.entry(caller.clone()).or_default() += 1;
-                self.lay.entry(caller).or_default().extend(lay);
+                self.queue_delay.entry(caller).or_default().extend(queue_delay);
             }
-            Verdict::Hold if asked < HOLDS => {
+            Verdict::Hold if asked < MAX_HOLDS => {
                 self.now += HOLDING;
                 self.held.push(std::cmp::Reverse((self.now + hold(asked), caller, asked + 1)));
             }
@@ -84,7 +84,7 @@ impl Thread {
     fn forget(&mut self) {
         self.let_in.clear();
         self.refused.clear();
-        self.lay.clear();
+        self.queue_delay.clear();
     }
 
     fn refused(&self, caller: &SubsystemId) -> u32 {
@@ -93,7 +93,7 @@ impl Thread {
 
     /// What 99 of 100 calls did not lie longer than.
     fn p99(&mut self, caller: &SubsystemId) -> Duration {
-        let all = self.lay.get_mut(caller).unwrap();
+        let all = self.queue_delay.get_mut(caller).unwrap();
         all.sort();
         all[all.len() * 99 / 100]
     }
@@ -122,7 +122,7 @@ fn a_burst_that_can_be_answered_in_time_is_not_refused_on_a_slow_machine() {
     // 64 calls at once, each of 6 ms: the last one lies there for 384 ms.
     for number in 1..=64 {
         thread.now += 60 * CALL;
-        thread.ask(bank.clone(), Some(60 * CALL * number), HOLDS);
+        thread.ask(bank.clone(), Some(60 * CALL * number), MAX_HOLDS);
     }
     assert_eq!(thread.refused.len(), 0, "{:?}", thread.refused);
 }
@@ -140,7 +140,7 @@ fn once_a_flood_is_over_its_caller_is_let_in_however_slow_the_machine_is() {
     }
     assert!(thread.refused(&bank) > 100, "there was a flood: {}", thread.refused(&bank));
 
-    // A call now and then, each of which lay there for long: no queue, but a machine that is busy with other things. A second later
+    // A call now and then, each of which queue_delay there for long: no queue, but a machine that is busy with other things. A second later
     // that is known.
     for _ in 0..2 {
         thread.forget();
@@ -259,13 +259,13 @@ fn it_is_over_soon_after_the_load_is_over() {
     thread.forget();
     thread.second(&[(&tax, 3_000)]);
     assert!(thread.refused.is_empty());
-    assert!(!thread.gate.is_standing);
+    assert!(!thread.shedder.is_standing);
 }
 
 #[test]
 fn the_last_places_are_for_those_who_have_few() {
     assert_eq!([7, 8, 9].map(|number| Fill::of(number, 8)), [Fill::Room, Fill::Scarce, Fill::Full]);
-    let (mut gate, now) = (Gate::new(Instant::now()), Instant::now());
+    let (mut gate, now) = (Shedder::new(Instant::now()), Instant::now());
     let (greedy, modest) = (caller("tax"), caller("school"));
     let mut enters = |caller, fill| matches!(gate.enter(Some(caller), None, now, fill), Verdict::Enter(_));
     assert!((0..7).all(|_| enters(&greedy, Fill::Room)));
@@ -280,7 +280,7 @@ async fn nothing_is_kept_of_callers_that_have_gone() {
     for number in 0..50 {
         drop(overload.enter(Some(&caller(&format!("office-{number}"))), Instant::now()).await.unwrap());
     }
-    let mut gate = overload.gate.lock();
+    let mut gate = overload.shedder.lock();
     (0..2).for_each(|_| gate.forget());
     assert!(gate.callers.is_empty() && gate.running.load(Ordering::Relaxed) == 0);
     assert_eq!(overload.in_flight.load(Ordering::Relaxed), 0);

@@ -17,6 +17,8 @@ pub(super) async fn cover(answered: Result<Minimised, Refusal>, deadline: Instan
     let answered = match answered {
         // An agency's own server says that there is none; the gateway says it of one that is outside the rows.
         Err(refusal) if refusal.provider_code() == Some(Code::NotFound as u8) => Err(Reason::RecordNotFound.into()),
+        // Such a server may say NOT_FOUND of a stream too, where the gateway drops rows and leaves an empty one.
+        Ok(minimised) if minimised.is_empty_stream_of_own_server() => Err(Reason::RecordNotFound.into()),
         answered => answered,
     };
     let is_empty = match &answered {

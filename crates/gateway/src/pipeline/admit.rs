@@ -7,7 +7,7 @@ use chapar_limit::{Admission, Denied, Limiter};
 use chapar_model::Reason;
 
 use super::permit::Permitted;
-use crate::attempts::{Attempt, Attempts};
+use crate::attempts::{Attempts, RequestIdAttempt};
 use crate::record::OpenRecord;
 use crate::refusal::Refusal;
 
@@ -16,7 +16,7 @@ pub(super) struct Admitted {
     pub(super) permitted: Permitted,
     pub(super) admission: Admission,
     /// Of a call with a request id, whose message is yet to be compared.
-    pub(super) attempt: Option<Attempt>,
+    pub(super) attempt: Option<RequestIdAttempt>,
 }
 
 pub(super) fn admit(
@@ -27,7 +27,7 @@ pub(super) fn admit(
 ) -> Result<Admitted, Refusal> {
     let mut attempt = attempt(attempts, &permitted)?;
     let grant = &permitted.permit().grant.id;
-    let is_free = attempt.as_ref().is_some_and(Attempt::is_free);
+    let is_free = attempt.as_ref().is_some_and(RequestIdAttempt::is_free);
     let admitted = if is_free { limiter.admit_again(grant) } else { limiter.admit(grant) };
     let admission = admitted.map_err(|denied| match denied {
         Denied::Rate { retry_after, limit } => {
@@ -46,7 +46,7 @@ pub(super) fn admit(
 
 /// What the call's request id says, if it has one. A streamed request is known only when it has gone on, so that its id is no more
 /// than recorded.
-fn attempt(attempts: &Attempts, permitted: &Permitted) -> Result<Option<Attempt>, Refusal> {
+fn attempt(attempts: &Attempts, permitted: &Permitted) -> Result<Option<RequestIdAttempt>, Refusal> {
     let (call, method, metadata) = (permitted.call(), &permitted.entry().method, permitted.metadata());
     let Some(id) = metadata.request_id.filter(|_| !method.kind().streams_requests()) else { return Ok(None) };
     let name = [call.caller.id.as_str(), method.path().as_str(), &id.to_string()];

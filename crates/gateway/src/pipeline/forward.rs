@@ -12,11 +12,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, header as h};
 
 use super::carried;
 use super::read::{Head, Read};
-use super::release::once;
+use super::release::header_value;
 use super::requests::Stopped;
 use crate::observe::Stage;
 use crate::refusal::Refusal;
-use crate::upstream::{Blame, Incoming, Outbound, Place, Upstreams};
+use crate::upstream::{Blame, Incoming, Outbound, UpstreamPermit, Upstreams};
 
 /// Kept back from the deadline for the way home.
 const MARGIN: std::time::Duration = std::time::Duration::from_millis(2);
@@ -36,7 +36,7 @@ pub(super) struct Forwarded {
 /// while that is still on its way.
 pub(super) struct Exchange {
     _stage: Stage,
-    place: Place,
+    place: UpstreamPermit,
     stopped: Stopped,
 }
 
@@ -115,10 +115,11 @@ fn set_headers(headers: &mut HeaderMap, head: &Head) -> Result<(), Refusal> {
         return Err(Reason::DeadlineExceeded.into());
     }
     headers.insert(timeout::HEADER, timeout::format(left));
-    headers.extend(once(head.id.encode(&mut [0; 36])).map(|id| (HeaderName::from_static(header::CALL_ID), id)));
+    headers.extend(header_value(head.id.encode(&mut [0; 36])).map(|id| (HeaderName::from_static(header::CALL_ID), id)));
     let mut set = |name: &'static str, value: &str| -> Result<(), Refusal> {
-        let value = HeaderValue::from_str(value)
-            .map_err(|_| Refusal::from(Reason::AdapterUnavailable).because(format!("`{name}` is no header value")))?;
+        let value = HeaderValue::from_str(value).map_err(|_| {
+            Refusal::from(Reason::AdapterUnavailable).with_detail(format!("`{name}` is no header value"))
+        })?;
         headers.insert(HeaderName::from_static(name), value);
         Ok(())
     };
@@ -177,5 +178,5 @@ pub(crate) const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The provider broke off, or ended in a way that no provider may.
 pub(super) fn misbehaved(gate: impl Into<String>) -> Refusal {
-    Refusal::from(Reason::AdapterUnavailable).retry_after(RETRY).because(gate)
+    Refusal::from(Reason::AdapterUnavailable).retry_after(RETRY).with_detail(gate)
 }

@@ -50,13 +50,16 @@ impl Judge {
             on_behalf_of: self.metadata.on_behalf_of.as_ref(),
             now: self.clock.now(),
         };
-        let now = registry.decide(&question).map_err(|refused| Refusal::from(refused.reason).because(refused.gate))?;
+        let now =
+            registry.decide(&question).map_err(|refused| Refusal::from(refused.reason).with_detail(refused.gate))?;
         let allows_as_much = Arc::ptr_eq(&now, &self.permit)
             || now.rows_header == self.permit.rows_header
                 && self.permit.disclosed.iter().all(|field| now.disclosed.contains(field));
         match allows_as_much {
             true => Ok(()),
-            false => Err(Refusal::from(Reason::NotGranted).because("the grant allows less than when the stream began")),
+            false => {
+                Err(Refusal::from(Reason::NotGranted).with_detail("the grant allows less than when the stream began"))
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use chapar_contract::{MethodKind, wire};
 use chapar_model::Reason;
+use chapar_registry::Server;
 use chapar_transport::encoding::Encoding;
 use chapar_transport::frame::{FrameError, Message, MessageReader};
 use http::HeaderMap;
@@ -28,6 +29,12 @@ pub(super) struct Minimised {
 }
 
 impl Minimised {
+    /// Whether an agency's own server answers with a stream in which no message is left.
+    pub(super) fn is_empty_stream_of_own_server(&self) -> bool {
+        let is_own = self.head.entry.service.server != Server::Adapter;
+        is_own && matches!(&self.answer, Answer::Stream(messages) if messages.is_empty())
+    }
+
     /// When the call has to be over.
     pub(super) fn deadline(&self) -> Instant {
         self.head.deadline
@@ -36,13 +43,13 @@ impl Minimised {
 
 pub(super) enum Answer {
     /// The one message of a unary method, and what of the provider's trailers goes out after it.
-    Unary(Cut, HeaderMap),
+    Unary(MinimisedMessage, HeaderMap),
     /// The messages of a stream.
     Stream(Box<Messages>),
 }
 
 /// A message that is cut down to the grant.
-pub(super) struct Cut {
+pub(super) struct MinimisedMessage {
     /// Its bytes, as the record commits to them.
     pub(super) bytes: Bytes,
     /// The same as one gRPC frame, compressed if it came compressed.
@@ -79,12 +86,12 @@ pub(super) struct Messages {
     exchange: Exchange,
     rows: Rows,
     /// What [`Messages::next`] gives next, if that is known already.
-    ahead: Option<Option<Cut>>,
+    ahead: Option<Option<MinimisedMessage>>,
 }
 
 impl Messages {
     /// The next message; nothing after the end, which must be an OK status.
-    pub(super) async fn next(&mut self, head: &Head) -> Result<Option<Cut>, Refusal> {
+    pub(super) async fn next(&mut self, head: &Head) -> Result<Option<MinimisedMessage>, Refusal> {
         if let Some(ahead) = self.ahead.take() {
             return Ok(ahead);
         }
@@ -101,7 +108,7 @@ impl Messages {
     }
 
     /// The end of the answer, which must be an OK status.
-    fn end(&mut self, head: &Head) -> Result<Option<Cut>, Refusal> {
+    fn end(&mut self, head: &Head) -> Result<Option<MinimisedMessage>, Refusal> {
         match self.reader.trailers() {
             Some(trailers) => self.exchange.end(trailers, &head.entry.service.server).map(|()| None),
             None => Err(self.exchange.broken(misbehaved("adapter's answer ended without a status"))),
@@ -125,7 +132,7 @@ impl Messages {
     }
 }
 
-fn cut(head: &Head, message: Message, encoding: Option<Encoding>) -> Result<Cut, Refusal> {
+fn cut(head: &Head, message: Message, encoding: Option<Encoding>) -> Result<MinimisedMessage, Refusal> {
     let bytes = head.permit.mask.keep(&message.bytes).map_err(|error| violation(error.to_string()))?;
     if let (Some(key), Some(subject)) = (head.entry.method.key(), &head.subject) {
         let echoed = wire::find(&bytes, key.numbers()).map_err(|error| violation(error.to_string()))?;
@@ -138,17 +145,17 @@ fn cut(head: &Head, message: Message, encoding: Option<Encoding>) -> Result<Cut,
     let is_whole = bytes.len() == message.bytes.len() && bytes.as_ptr() == message.bytes.as_ptr();
     let framed = if is_whole { message.framed(encoding) } else { message.replaced(bytes.clone(), encoding) };
     let framed = framed.map_err(|error| violation(error.to_string()))?;
-    Ok(Cut { bytes, framed })
+    Ok(MinimisedMessage { bytes, framed })
 }
 
 fn violation(gate: impl Into<String>) -> Refusal {
-    Refusal::from(Reason::ContractViolation).because(gate)
+    Refusal::from(Reason::ContractViolation).with_detail(gate)
 }
 
 fn broken(error: FrameError) -> Refusal {
     match error {
         FrameError::Body(_) => misbehaved(error.to_string()),
-        FrameError::TooLarge { .. } => Refusal::from(Reason::MessageTooLarge).because(error.to_string()),
+        FrameError::TooLarge { .. } => Refusal::from(Reason::MessageTooLarge).with_detail(error.to_string()),
         FrameError::Corrupt | FrameError::Compressed | FrameError::Truncated => violation(error.to_string()),
     }
 }

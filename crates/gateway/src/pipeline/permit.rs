@@ -79,7 +79,8 @@ pub(super) fn permit(
         on_behalf_of: metadata.on_behalf_of.as_ref(),
         now: clock.now(),
     };
-    let permit = registry.decide(&question).map_err(|refused| Refusal::from(refused.reason).because(refused.gate))?;
+    let permit =
+        registry.decide(&question).map_err(|refused| Refusal::from(refused.reason).with_detail(refused.gate))?;
     record.permit(&permit);
     call.span.permit(&permit);
     let allowed = allowed(&call, entry.method.timeout())?;

@@ -18,7 +18,7 @@ use super::admit::Admitted;
 use super::carried::FromCaller;
 use super::judge::Judge;
 use super::requests::{Requests, Stopped, framed};
-use crate::attempts::Attempt;
+use crate::attempts::RequestIdAttempt;
 use crate::metadata::Metadata;
 use crate::overload::LoadSlot;
 use crate::record::OpenRecord;
@@ -123,7 +123,7 @@ async fn whole(
     mut messages: MessageReader<Incoming>,
     method: &Method,
     encoding_to_server: Option<Encoding>,
-    attempt: Option<Attempt>,
+    attempt: Option<RequestIdAttempt>,
     record: &mut OpenRecord,
 ) -> Result<Asked, Refusal> {
     let message = messages.next_message().await.map_err(malformed)?.ok_or(Reason::Cardinality)?;
@@ -179,7 +179,7 @@ pub(super) fn malformed(error: FrameError) -> Refusal {
         FrameError::Body(_) => Reason::Cancelled,
         FrameError::Compressed | FrameError::Truncated => Reason::FrameMalformed,
     };
-    Refusal::from(reason).because(error.to_string())
+    Refusal::from(reason).with_detail(error.to_string())
 }
 
 fn unreadable(error: WireError) -> Refusal {
@@ -187,5 +187,5 @@ fn unreadable(error: WireError) -> Refusal {
         WireError::TooDeep => Reason::NestingTooDeep,
         _ => Reason::RequestMalformed,
     };
-    Refusal::from(reason).because(error.to_string())
+    Refusal::from(reason).with_detail(error.to_string())
 }

@@ -4,7 +4,7 @@ use chapar_evidence::{Entry, Log};
 use chapar_transport::encoding::Encoding;
 use http::HeaderMap;
 
-use super::minimise::{Answer, Cut, Messages, Minimised};
+use super::minimise::{Answer, Messages, Minimised, MinimisedMessage};
 use super::read::Head;
 use crate::record::{OpenRecord, StreamRecord};
 use crate::refusal::Refusal;
@@ -19,7 +19,7 @@ pub(super) struct Recorded {
 }
 
 pub(super) enum RecordedAnswer {
-    Unary { message: Cut, trailers: HeaderMap, entry: Entry },
+    Unary { message: MinimisedMessage, trailers: HeaderMap, entry: Entry },
     Stream { messages: Box<Messages>, record: Box<StreamRecord> },
 }
 

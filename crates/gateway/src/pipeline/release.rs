@@ -76,14 +76,14 @@ impl http_body::Body for Whole {
 /// Headers of the bus on every answer.
 pub(crate) fn bus_headers(id: CallId) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(4);
-    if let Some(value) = once(id.encode(&mut [0; 36])) {
+    if let Some(value) = header_value(id.encode(&mut [0; 36])) {
         headers.insert(header::CALL_ID, value);
     }
     headers
 }
 
 /// A value that will not be seen again: HPACK need not keep it, at either end (RFC 7541 §6.2.3).
-pub(super) fn once(text: &str) -> Option<HeaderValue> {
+pub(super) fn header_value(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -99,7 +99,7 @@ fn closing_trailers(mut trailers: HeaderMap, head: &Head, log: &Log, entry: Entr
 }
 
 fn insert_entry(trailers: &mut HeaderMap, log: &Log, entry: Entry) {
-    if let Some(value) = once(&log.entry_name(entry)) {
+    if let Some(value) = header_value(&log.entry_name(entry)) {
         trailers.insert(header::ENTRY, value);
     }
 }

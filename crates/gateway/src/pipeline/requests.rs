@@ -132,5 +132,5 @@ impl Requests {
 pub(super) fn framed(message: Message, encoding_to_server: Option<Encoding>) -> Result<Bytes, Refusal> {
     message
         .framed(encoding_to_server)
-        .map_err(|error| Refusal::from(Reason::DecompressionFailed).because(error.to_string()))
+        .map_err(|error| Refusal::from(Reason::DecompressionFailed).with_detail(error.to_string()))
 }

@@ -26,7 +26,7 @@ impl Rows {
             return Ok(true);
         }
         let unreadable = |error: chapar_contract::wire::WireError| {
-            Refusal::from(Reason::ContractViolation).because(format!("rows of the answer: {error}"))
+            Refusal::from(Reason::ContractViolation).with_detail(format!("rows of the answer: {error}"))
         };
         for check in &head.permit.grant.row_checks {
             if !check.field.has_one_of(message, &check.values).map_err(unreadable)? {

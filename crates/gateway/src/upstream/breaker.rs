@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use chapar_model::SubsystemId;
-use chapar_transport::dial::chance;
+use chapar_transport::dial::jitter;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -73,9 +73,9 @@ enum Phase {
     Trying,
 }
 
-/// A call's leave to use an endpoint.
+/// A call's permit to use an endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Leave {
+pub(super) enum BreakerPermit {
     Ordinary,
     /// Its outcome decides whether the endpoint is used again.
     Trial,
@@ -92,28 +92,28 @@ impl Breaker {
     }
 
     /// Lets a call through, unless the endpoint is to be left alone.
-    pub(super) fn enter(&self) -> Option<Leave> {
+    pub(super) fn enter(&self) -> Option<BreakerPermit> {
         let mut state = self.0.lock();
         match state.phase {
-            Phase::Closed => Some(Leave::Ordinary),
+            Phase::Closed => Some(BreakerPermit::Ordinary),
             Phase::Open(until) if Instant::now() >= until => {
                 state.phase = Phase::Trying;
-                Some(Leave::Trial)
+                Some(BreakerPermit::Trial)
             }
             Phase::Open(_) | Phase::Trying => None,
         }
     }
 
     /// Takes in whose fault the end of a call was. True if the endpoint is ejected by that.
-    pub(super) fn leave(&self, leave: Leave, caller: &SubsystemId, blame: Blame) -> bool {
+    pub(super) fn release(&self, permit: BreakerPermit, caller: &SubsystemId, blame: Blame) -> bool {
         let mut state = self.0.lock();
-        match (blame, state.phase, leave) {
-            (Blame::Nobody, Phase::Trying, Leave::Trial) => {
+        match (blame, state.phase, permit) {
+            (Blame::Nobody, Phase::Trying, BreakerPermit::Trial) => {
                 *state = State { times: state.times, ..State::default() };
                 false
             }
-            (Blame::Provider, Phase::Trying, Leave::Trial) => state.eject(),
-            (Blame::Caller, Phase::Trying, Leave::Trial) => {
+            (Blame::Provider, Phase::Trying, BreakerPermit::Trial) => state.eject(),
+            (Blame::Caller, Phase::Trying, BreakerPermit::Trial) => {
                 // The next may try.
                 state.phase = Phase::Open(Instant::now());
                 false
@@ -169,7 +169,7 @@ impl State {
 
     fn eject(&mut self) -> bool {
         let pause = PAUSE.saturating_mul(1 << self.times.min(16)).min(PAUSE_MOST);
-        let pause = pause.mul_f64(0.5 + chance::half_to_one());
+        let pause = pause.mul_f64(0.5 + jitter::half_to_one());
         *self = Self { phase: Phase::Open(Instant::now() + pause), times: self.times + 1, ..Self::default() };
         true
     }
@@ -188,8 +188,8 @@ mod tests {
     }
 
     fn call_of(breaker: &Breaker, name: &str, blame: Blame) -> bool {
-        let leave = breaker.enter().expect("the endpoint is in use");
-        breaker.leave(leave, &caller(name), blame)
+        let permit = breaker.enter().expect("the endpoint is in use");
+        breaker.release(permit, &caller(name), blame)
     }
 
     #[tokio::test(start_paused = true)]
@@ -271,22 +271,25 @@ mod tests {
         let breaker = ejected();
         assert_eq!(breaker.enter(), None);
         tokio::time::advance(PAUSE * 3 / 2).await;
-        assert_eq!(breaker.enter(), Some(Leave::Trial));
+        assert_eq!(breaker.enter(), Some(BreakerPermit::Trial));
         assert_eq!(breaker.enter(), None, "one at a time");
-        assert!(!breaker.leave(Leave::Ordinary, &caller("welfare"), Blame::Nobody), "an old call's success is no news");
+        assert!(
+            !breaker.release(BreakerPermit::Ordinary, &caller("welfare"), Blame::Nobody),
+            "an old call's success is no news"
+        );
         assert_eq!(breaker.enter(), None);
-        breaker.leave(Leave::Trial, &caller("welfare"), Blame::Nobody);
-        assert_eq!(breaker.enter(), Some(Leave::Ordinary));
-        assert_eq!(breaker.enter(), Some(Leave::Ordinary));
+        breaker.release(BreakerPermit::Trial, &caller("welfare"), Blame::Nobody);
+        assert_eq!(breaker.enter(), Some(BreakerPermit::Ordinary));
+        assert_eq!(breaker.enter(), Some(BreakerPermit::Ordinary));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_trial_whose_caller_went_away_is_followed_by_another() {
         let breaker = ejected();
         tokio::time::advance(PAUSE * 3 / 2).await;
-        assert_eq!(breaker.enter(), Some(Leave::Trial));
-        breaker.leave(Leave::Trial, &caller("welfare"), Blame::Caller);
-        assert_eq!(breaker.enter(), Some(Leave::Trial));
+        assert_eq!(breaker.enter(), Some(BreakerPermit::Trial));
+        breaker.release(BreakerPermit::Trial, &caller("welfare"), Blame::Caller);
+        assert_eq!(breaker.enter(), Some(BreakerPermit::Trial));
     }
 
     #[tokio::test(start_paused = true)]
@@ -299,7 +302,7 @@ mod tests {
                 tokio::time::advance(Duration::from_millis(10)).await;
             }
             pauses.push(began.elapsed());
-            assert!(breaker.leave(Leave::Trial, &caller("welfare"), Blame::Provider));
+            assert!(breaker.release(BreakerPermit::Trial, &caller("welfare"), Blame::Provider));
         }
         assert!(pauses[0] >= PAUSE && pauses[0] <= PAUSE * 3 / 2 + Duration::from_millis(10), "{pauses:?}");
         assert!(pauses[2] >= PAUSE * 4, "{pauses:?}");

@@ -9,11 +9,11 @@ use chapar_transport::dial::{DialError, Full, Link, Pool, Ticket};
 use tokio_util::sync::CancellationToken;
 
 use super::blame::Blame;
-use super::breaker::{Breaker, Leave};
+use super::breaker::{Breaker, BreakerPermit};
 
 /// An endpoint of one service.
 pub(super) struct Endpoint {
-    pub(super) way: Way,
+    pub(super) way: Connection,
     /// The service's name, for the log.
     service: String,
     breaker: Breaker,
@@ -25,7 +25,7 @@ pub(super) struct Endpoint {
 }
 
 /// How calls get there.
-pub(super) enum Way {
+pub(super) enum Connection {
     /// We connect.
     Dialled(Pool),
     /// The adapter connected to us.
@@ -33,7 +33,7 @@ pub(super) enum Way {
 }
 
 impl Endpoint {
-    pub(super) fn new(way: Way, service: &str, figures: Arc<ServiceFigures>) -> Self {
+    pub(super) fn new(way: Connection, service: &str, figures: Arc<ServiceFigures>) -> Self {
         Self {
             way,
             service: service.to_owned(),
@@ -75,12 +75,12 @@ impl Endpoint {
         (!self.watched.swap(true, Ordering::Relaxed)).then(|| self.gone.clone())
     }
 
-    pub(super) fn enter(&self) -> Option<Leave> {
+    pub(super) fn enter(&self) -> Option<BreakerPermit> {
         self.breaker.enter()
     }
 
-    pub(super) fn left(&self, leave: Leave, caller: &SubsystemId, blame: Blame) {
-        if self.breaker.leave(leave, caller, blame) {
+    pub(super) fn release(&self, permit: BreakerPermit, caller: &SubsystemId, blame: Blame) {
+        if self.breaker.release(permit, caller, blame) {
             self.figures.ejections.inc();
             let (service, endpoint) = (&self.service, self.way.name());
             tracing::warn!(service, endpoint, "circuit breaker open: the endpoint fails and gets no calls for a while");
@@ -94,7 +94,7 @@ impl Drop for Endpoint {
     }
 }
 
-impl Way {
+impl Connection {
     /// `HOST:PORT`.
     fn name(&self) -> String {
         match self {

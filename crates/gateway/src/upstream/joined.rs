@@ -182,7 +182,7 @@ impl Joined {
 /// The identity of a peer that may join.
 fn admits(known: &Known, peer: &Peer) -> Option<Identity> {
     let identity = peer.identity.as_ref().ok()?;
-    let issuers = known.get(identity).filter(|_| peer.standing().is_ok())?;
+    let issuers = known.get(identity).filter(|_| peer.certificate_status().is_ok())?;
     issuers.contains(&peer.issuer_spki_sha256).then(|| identity.clone())
 }
 

@@ -6,18 +6,18 @@ use std::time::Instant;
 use chapar_model::SubsystemId;
 
 use super::blame::Blame;
-use super::breaker::Leave;
+use super::breaker::BreakerPermit;
 use super::endpoint::Endpoint;
-use super::places::Taken;
+use super::service_queue::ServiceSlot;
 
 /// A call's place at a provider: one of the calls that the service serves at once. Held until the response's body has ended.
-pub(crate) struct Place {
-    _taken: Option<Taken>,
-    attempt: Attempt,
+pub(crate) struct UpstreamPermit {
+    _taken: Option<ServiceSlot>,
+    attempt: UpstreamAttempt,
 }
 
-impl Place {
-    pub(super) fn new(taken: Option<Taken>, attempt: Attempt) -> Self {
+impl UpstreamPermit {
+    pub(super) fn new(taken: Option<ServiceSlot>, attempt: UpstreamAttempt) -> Self {
         Self { _taken: taken, attempt }
     }
 
@@ -29,25 +29,30 @@ impl Place {
 
     /// The head of an answer that is no refusal has come: that ends the trial of an endpoint, whose stream may last for hours.
     pub(crate) fn head_came(&mut self) {
-        if self.attempt.leave == Some(Leave::Trial) {
+        if self.attempt.permit == Some(BreakerPermit::Trial) {
             self.attempt.ended(Blame::Nobody);
         }
     }
 }
 
 /// One try of an endpoint, which its breaker hears of in any case.
-pub(super) struct Attempt {
+pub(super) struct UpstreamAttempt {
     endpoint: Arc<Endpoint>,
     caller: SubsystemId,
-    leave: Option<Leave>,
+    permit: Option<BreakerPermit>,
     /// While the head of the answer is waited for: when the endpoint is late.
     due: Option<Instant>,
 }
 
-impl Attempt {
+impl UpstreamAttempt {
     /// `due` is when the endpoint is to blame for having said nothing; nothing where it may rightly wait for the caller.
-    pub(super) fn new(endpoint: Arc<Endpoint>, caller: SubsystemId, leave: Leave, due: Option<Instant>) -> Self {
-        Self { endpoint, caller, leave: Some(leave), due }
+    pub(super) fn new(
+        endpoint: Arc<Endpoint>,
+        caller: SubsystemId,
+        permit: BreakerPermit,
+        due: Option<Instant>,
+    ) -> Self {
+        Self { endpoint, caller, permit: Some(permit), due }
     }
 
     /// The head of the answer has come.
@@ -56,13 +61,13 @@ impl Attempt {
     }
 
     pub(super) fn ended(&mut self, blame: Blame) {
-        if let Some(leave) = self.leave.take() {
-            self.endpoint.left(leave, &self.caller, blame);
+        if let Some(permit) = self.permit.take() {
+            self.endpoint.release(permit, &self.caller, blame);
         }
     }
 }
 
-impl Drop for Attempt {
+impl Drop for UpstreamAttempt {
     fn drop(&mut self) {
         let late = self.due.is_some_and(|due| Instant::now() >= due);
         self.ended(if late { Blame::Provider } else { Blame::Caller });

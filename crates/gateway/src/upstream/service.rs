@@ -10,16 +10,16 @@ use arc_swap::ArcSwap;
 use chapar_model::{Identity, SubsystemId};
 use chapar_registry::ServiceEntry;
 use chapar_telemetry::ServiceFigures;
-use chapar_transport::dial::{Reading, chance};
+use chapar_transport::dial::{Reading, jitter};
 use chapar_transport::tls::Party;
 use http::uri::PathAndQuery;
 use parking_lot::Mutex;
 
-use super::breaker::Leave;
+use super::breaker::BreakerPermit;
 use super::budget::Budget;
-use super::endpoint::{Endpoint, Way};
+use super::endpoint::{Connection, Endpoint};
 use super::joined::Joined;
-use super::places::{Places, Taken};
+use super::service_queue::{ServiceQueue, ServiceSlot};
 use super::{down, watch};
 use crate::refusal::Refusal;
 
@@ -37,7 +37,7 @@ pub(super) struct Service {
     endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     seen: AtomicU64,
     renewing: Mutex<()>,
-    places: Option<Places>,
+    places: Option<ServiceQueue>,
     pub(super) budget: Arc<Budget>,
     pub(super) figures: Arc<ServiceFigures>,
 }
@@ -64,11 +64,11 @@ impl Service {
             Some((method.path().as_str().to_owned(), Route { path, reading }))
         });
         let queue = before.and_then(|before| before.places.as_ref());
-        let places = entry.concurrent.map(|most| Places::new(most, queue, &figures));
+        let places = entry.concurrent.map(|most| ServiceQueue::new(most, queue, &figures));
         let endpoints: Vec<_> = dialled.iter().map(|(_, endpoint)| Arc::clone(endpoint)).collect();
         let joined_before = before.map(|before| before.endpoints.load_full());
         let known = joined_before.iter().flat_map(|endpoints| endpoints.iter());
-        let known = known.filter(|endpoint| matches!(endpoint.way, Way::Joined(_))).map(Arc::clone);
+        let known = known.filter(|endpoint| matches!(endpoint.way, Connection::Joined(_))).map(Arc::clone);
         Self {
             name: entry.name.clone(),
             adapters: entry.adapters.clone(),
@@ -97,7 +97,7 @@ impl Service {
     }
 
     /// A place among the calls that the service serves at once, when `caller`'s turn comes; none where the registry sets no cap.
-    pub(super) async fn place(&self, caller: &SubsystemId, deadline: Instant) -> Result<Option<Taken>, Refusal> {
+    pub(super) async fn place(&self, caller: &SubsystemId, deadline: Instant) -> Result<Option<ServiceSlot>, Refusal> {
         match &self.places {
             None => Ok(None),
             Some(places) => places.take(caller, deadline).await.map(Some),
@@ -117,10 +117,10 @@ impl Service {
         let _one = self.renewing.lock();
         let before = self.endpoints.load_full();
         let links = self.joined.links(&self.adapters).into_iter().map(|link| {
-            let same = |endpoint: &&Arc<Endpoint>| matches!(&endpoint.way, Way::Joined(own) if own.is(&link));
+            let same = |endpoint: &&Arc<Endpoint>| matches!(&endpoint.way, Connection::Joined(own) if own.is(&link));
             let known = before.iter().find(same).map(Arc::clone);
             known.unwrap_or_else(|| {
-                let endpoint = Arc::new(Endpoint::new(Way::Joined(link), &self.name, Arc::clone(&self.figures)));
+                let endpoint = Arc::new(Endpoint::new(Connection::Joined(link), &self.name, Arc::clone(&self.figures)));
                 watch::start(&endpoint, &self.name);
                 endpoint
             })
@@ -149,31 +149,31 @@ impl Service {
     ///
     /// # Errors
     /// Why there is none, for callers to be told at once.
-    pub(super) fn choose(&self, passed: &[Arc<Endpoint>]) -> Result<(Arc<Endpoint>, Leave), Refusal> {
+    pub(super) fn choose(&self, passed: &[Arc<Endpoint>]) -> Result<(Arc<Endpoint>, BreakerPermit), Refusal> {
         let endpoints = self.endpoints();
         if let ([only], []) = (endpoints.as_slice(), passed)
             && only.is_ready()
-            && let Some(leave) = only.enter()
+            && let Some(permit) = only.enter()
         {
-            return Ok((Arc::clone(only), leave));
+            return Ok((Arc::clone(only), permit));
         }
         let fresh = |endpoint: &&Arc<Endpoint>| !passed.iter().any(|other| Arc::ptr_eq(other, endpoint));
         let ready: Vec<_> = endpoints.iter().filter(fresh).filter(|endpoint| endpoint.is_ready()).collect();
         if !ready.is_empty() {
-            let (one, other) = chance::two_below(ready.len());
+            let (one, other) = jitter::two_below(ready.len());
             let lighter = if ready[other].way.load() < ready[one].way.load() { other } else { one };
             let first = ready[lighter];
             // Someone else may be trying that one right now.
             let entered = std::iter::once(first)
                 .chain(ready.iter().copied())
-                .find_map(|endpoint| endpoint.enter().map(|leave| (Arc::clone(endpoint), leave)));
+                .find_map(|endpoint| endpoint.enter().map(|permit| (Arc::clone(endpoint), permit)));
             if let Some(chosen) = entered {
                 return Ok(chosen);
             }
         }
         // One that rests says why, and costs nothing to ask.
         let resting = endpoints.iter().filter(fresh).filter(|endpoint| endpoint.is_serving());
-        let resting = resting.filter_map(|endpoint| endpoint.enter().map(|leave| (Arc::clone(endpoint), leave)));
+        let resting = resting.filter_map(|endpoint| endpoint.enter().map(|permit| (Arc::clone(endpoint), permit)));
         let mut resting = resting.take(1);
         resting.next().ok_or_else(|| {
             down(match endpoints.as_slice() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chapar_limit::{Bounds, Charge, Fair, Ticket, Turn, Waiting};
 use chapar_model::{Reason, SubsystemId};
 use chapar_telemetry::ServiceFigures;
-use chapar_transport::dial::chance;
+use chapar_transport::dial::jitter;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -22,7 +22,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 
 /// The places of one service. Clones are the same ones.
 #[derive(Clone)]
-pub(super) struct Places {
+pub(super) struct ServiceQueue {
     most: u32,
     state: Arc<Mutex<State>>,
     figures: Arc<ServiceFigures>,
@@ -32,17 +32,17 @@ struct State {
     /// As the registry says by which the last call came.
     most: u32,
     taken: u32,
-    queue: Fair<SubsystemId, oneshot::Sender<Taken>>,
+    queue: Fair<SubsystemId, oneshot::Sender<ServiceSlot>>,
 }
 
 /// One place, given back when dropped.
-pub(super) struct Taken {
-    places: Places,
+pub(super) struct ServiceSlot {
+    places: ServiceQueue,
     /// Of a call that had waited: it shares the places by the time that it keeps one.
     turn: Option<(SubsystemId, Charge, Instant)>,
 }
 
-impl Places {
+impl ServiceQueue {
     /// `most` calls at once. Those that `before` counts go on, and so do those that wait there.
     pub(super) fn new(most: u32, before: Option<&Self>, figures: &Arc<ServiceFigures>) -> Self {
         let fresh = || Arc::new(Mutex::new(State { most, taken: 0, queue: Fair::new(bounds(most)) }));
@@ -54,7 +54,7 @@ impl Places {
     ///
     /// # Errors
     /// `SOURCE_BUSY` with when to come back: the queue is full, the caller's part of it is, or the wait would pass `deadline`.
-    pub(super) async fn take(&self, caller: &SubsystemId, deadline: Instant) -> Result<Taken, Refusal> {
+    pub(super) async fn take(&self, caller: &SubsystemId, deadline: Instant) -> Result<ServiceSlot, Refusal> {
         let (turn, _leaving) = match self.enter(caller, deadline)? {
             Entered::Served(taken) => return Ok(taken),
             Entered::Waits(turn, leaving) => (turn, leaving),
@@ -71,7 +71,7 @@ impl Places {
         }
         if state.taken < self.most && state.queue.waiting() == 0 {
             state.taken += 1;
-            return Ok(Entered::Served(Taken { places: self.clone(), turn: None }));
+            return Ok(Entered::Served(ServiceSlot { places: self.clone(), turn: None }));
         }
         let wait = state.queue.expected(caller, self.most);
         let in_time = Instant::now().checked_add(wait).is_some_and(|served| served < deadline);
@@ -89,8 +89,8 @@ impl Places {
 
     fn busy(&self, wait: Duration) -> Refusal {
         self.figures.turned_away.inc();
-        let wait = wait.clamp(RETRY.0, RETRY.1).mul_f64(2.0 * chance::half_to_one());
-        Refusal::from(Reason::SourceBusy).retry_after(wait).because("the service's cap on concurrent calls")
+        let wait = wait.clamp(RETRY.0, RETRY.1).mul_f64(2.0 * jitter::half_to_one());
+        Refusal::from(Reason::SourceBusy).retry_after(wait).with_detail("the service's cap on concurrent calls")
     }
 
     /// Gives a free place to whoever is next; whether there were both.
@@ -102,14 +102,14 @@ impl Places {
             turn
         };
         let Some(Turn { caller, call, charge }) = turn else { return false };
-        let taken = Taken { places: self.clone(), turn: Some((caller, charge, Instant::now())) };
+        let taken = ServiceSlot { places: self.clone(), turn: Some((caller, charge, Instant::now())) };
         // One that has gone in this moment gives its place back, and so to the next.
         drop(call.send(taken));
         true
     }
 }
 
-impl Drop for Taken {
+impl Drop for ServiceSlot {
     fn drop(&mut self) {
         {
             let mut state = self.places.state.lock();
@@ -126,13 +126,13 @@ impl Drop for Taken {
 }
 
 enum Entered<'a> {
-    Served(Taken),
-    Waits(oneshot::Receiver<Taken>, Leaving<'a>),
+    Served(ServiceSlot),
+    Waits(oneshot::Receiver<ServiceSlot>, Leaving<'a>),
 }
 
 /// Takes a call out of the queue, if it still waits there.
 struct Leaving<'a> {
-    places: &'a Places,
+    places: &'a ServiceQueue,
     caller: &'a SubsystemId,
     ticket: Ticket,
 }

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Settings, chance};
+use super::{Settings, jitter};
 
 #[derive(Default)]
 pub(super) struct BackOff {
@@ -21,7 +21,7 @@ impl BackOff {
     pub(super) fn failed(&mut self, settings: &Settings, problem: String) {
         let doubled = settings.back_off.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
-        self.until = Some(Instant::now() + doubled.min(settings.back_off_most).mul_f64(chance::half_to_one()));
+        self.until = Some(Instant::now() + doubled.min(settings.back_off_most).mul_f64(jitter::half_to_one()));
         self.problem = problem;
     }
 

@@ -12,7 +12,7 @@ use super::back_off::BackOff;
 use super::connect::Endpoint;
 use super::link::{Broken, Full, Link};
 use super::ticket::Ticket;
-use super::{DialError, Settings, chance};
+use super::{DialError, Settings, jitter};
 
 pub(super) struct Connections {
     pub(super) endpoint: Endpoint,
@@ -161,7 +161,7 @@ fn place<'a>(open: impl Iterator<Item = &'a Open> + Clone, caller: Option<&Subsy
     if count == 0 {
         return Err(Full::All);
     }
-    let (one, other) = chance::two_below(count);
+    let (one, other) = jitter::two_below(count);
     let two = open.clone().enumerate().filter(|(number, _)| [one, other].contains(number)).map(|(_, open)| open);
     let mut why = Full::All;
     for candidate in two.min_by_key(|open| open.link.load()).into_iter().chain(open) {

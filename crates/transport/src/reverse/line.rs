@@ -19,8 +19,8 @@ use tokio_util::task::TaskTracker;
 
 use super::hearing::{Heard, Hearing};
 use super::{PROTOCOL, Settings};
-use crate::dial::chance;
 use crate::dial::connect::Endpoint;
+use crate::dial::jitter;
 use crate::peer::Peer;
 use crate::serve::{self, serve_connection};
 
@@ -171,7 +171,7 @@ impl Pauses {
         }
         let doubled = settings.back_off.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
-        doubled.min(settings.back_off_most).mul_f64(chance::half_to_one())
+        doubled.min(settings.back_off_most).mul_f64(jitter::half_to_one())
     }
 }
 

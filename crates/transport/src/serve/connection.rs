@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::conduct::Conduct;
 use super::guard::Guard;
 use super::settings::Settings;
-use crate::dial::chance;
+use crate::dial::jitter;
 use crate::gather::Gather;
 use crate::peer::Peer;
 
@@ -68,7 +68,7 @@ where
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut stopping, mut leaving, mut ages) =
         (std::pin::pin!(stop.cancelled()), std::pin::pin!(peer.left()), std::pin::pin!(ages));
-    let mut told = Told::default();
+    let mut told = Reasons::default();
     let why = loop {
         let (first, grace) = tokio::select! {
             ended = connection.as_mut() => break ended.err().map(|error| crate::error::causes(&error)),
@@ -84,7 +84,7 @@ where
                 if !conduct.next_turn() {
                     break Some("the peer gives an answer no room".to_owned());
                 }
-                if peer.standing().is_err() {
+                if peer.certificate_status().is_err() {
                     peer.leave();
                 }
                 if turn * conduct.idle_turns() < settings.idle || told.idle {
@@ -105,14 +105,14 @@ where
 
 /// Of what the peer has been told that its connection is to end.
 #[derive(Default)]
-struct Told {
+struct Reasons {
     stop: bool,
     leave: bool,
     age: bool,
     idle: bool,
 }
 
-impl Told {
+impl Reasons {
     fn any(&self) -> bool {
         self.stop || self.leave || self.age || self.idle
     }
@@ -142,5 +142,5 @@ fn pending_resets(settings: &Settings) -> usize {
 
 /// The age give or take a tenth, so that what was opened at once is not renewed at once.
 fn lifetime(age: Duration) -> Duration {
-    age.mul_f64(0.7 + 0.4 * chance::half_to_one())
+    age.mul_f64(0.7 + 0.4 * jitter::half_to_one())
 }

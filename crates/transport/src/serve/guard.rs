@@ -31,13 +31,13 @@ pub(super) struct Guard<I> {
     io: I,
     incoming: Frames,
     outgoing: Frames,
-    purse: Purse,
+    budget: FrameBudget,
     conduct: Arc<Conduct>,
     greeted: bool,
 }
 
 /// What a peer has left.
-struct Purse {
+struct FrameBudget {
     tokens: u32,
     filled: Instant,
     ping_permitted: Duration,
@@ -49,7 +49,7 @@ struct Purse {
 
 impl<I> Guard<I> {
     pub(super) fn new(io: I, conduct: Arc<Conduct>, ping_permitted: Duration) -> Self {
-        let purse = Purse {
+        let budget = FrameBudget {
             tokens: BUCKET,
             filled: Instant::now(),
             // A ping may be late, and the next one not.
@@ -58,11 +58,11 @@ impl<I> Guard<I> {
             strikes: 0,
             last_stream: 0,
         };
-        Self { io, incoming: Frames::after(PREFACE), outgoing: Frames::default(), purse, conduct, greeted: false }
+        Self { io, incoming: Frames::after(PREFACE), outgoing: Frames::default(), budget, conduct, greeted: false }
     }
 }
 
-impl Purse {
+impl FrameBudget {
     /// A frame came in. Why it is one too many, if it is.
     fn receive(&mut self, head: Head, now: Instant) -> Option<&'static str> {
         match head.kind {
@@ -118,7 +118,7 @@ impl<I: AsyncWrite + Unpin> Guard<I> {
         if self.outgoing.between() {
             let length = u8::try_from(8 + why.len()).unwrap_or(8);
             let mut frame = vec![0, 0, length, GOAWAY, 0, 0, 0, 0, 0];
-            frame.extend_from_slice(&self.purse.last_stream.to_be_bytes());
+            frame.extend_from_slice(&self.budget.last_stream.to_be_bytes());
             frame.extend_from_slice(&ENHANCE_YOUR_CALM.to_be_bytes());
             frame.extend_from_slice(why.as_bytes());
             if let Poll::Ready(Ok(_)) = Pin::new(&mut self.io).poll_write(cx, &frame) {
@@ -136,11 +136,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<I> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut guard.io).poll_read(cx, buffer))?;
         let (mut excess, now) = (None, Instant::now());
-        let purse = &mut guard.purse;
+        let budget = &mut guard.budget;
         let mut frames = 0u32;
         guard.incoming.feed(&buffer.filled()[before..], |head| {
             frames += 1;
-            excess = excess.or_else(|| purse.receive(head, now));
+            excess = excess.or_else(|| budget.receive(head, now));
         });
         if !guard.greeted && frames > 0 {
             guard.greeted = true;
@@ -160,7 +160,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let guard = self.get_mut();
         let written = ready!(Pin::new(&mut guard.io).poll_write(cx, bytes))?;
-        guard.outgoing.feed(&bytes[..written], |head| guard.purse.send(head));
+        guard.outgoing.feed(&bytes[..written], |head| guard.budget.send(head));
         Poll::Ready(Ok(written))
     }
 

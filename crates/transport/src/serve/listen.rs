@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::serve_connection;
-use super::places::Place;
 use super::settings::{Reversed, Settings};
+use super::slots::ConnectionSlot;
 use crate::error::Error;
 use crate::peer::Peer;
 use crate::tls::{REVERSE, ServerTls};
@@ -107,7 +107,7 @@ impl Bound {
         let settings = Arc::new(settings);
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
         let take = |(stream, remote): (TcpStream, SocketAddr)| {
-            let place = match settings.places.take(remote.ip(), &settings) {
+            let place = match settings.slots.take(remote.ip(), &settings) {
                 Ok(place) => place,
                 Err(cap) => return tracing::debug!(%remote, cap, "closed: no place"),
             };
@@ -213,7 +213,7 @@ struct Arrival {
 }
 
 impl Arrival {
-    async fn serve<S, B>(self, stream: TcpStream, mut place: Place, service: S)
+    async fn serve<S, B>(self, stream: TcpStream, mut place: ConnectionSlot, service: S)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
         S::Future: Send + 'static,
@@ -225,7 +225,7 @@ impl Arrival {
         let (stream, peer) = match Box::pin(self.handshake(stream, &place)).await {
             Ok(known) => known,
             Err(why) => {
-                if let Some(untold) = self.settings.places.failed(std::time::Instant::now()) {
+                if let Some(untold) = self.settings.slots.failed(std::time::Instant::now()) {
                     tracing::info!(%remote, why, untold, "no connection");
                 }
                 return;
@@ -240,7 +240,11 @@ impl Arrival {
         }
     }
 
-    async fn handshake(&self, stream: TcpStream, place: &Place) -> Result<(TlsStream<TcpStream>, Arc<Peer>), String> {
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        place: &ConnectionSlot,
+    ) -> Result<(TlsStream<TcpStream>, Arc<Peer>), String> {
         let Self { tls, settings, stop, remote } = self;
         // A connection that cannot be told to be quick is slow, and no worse.
         stream.set_nodelay(true).ok();

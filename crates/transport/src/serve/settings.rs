@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::places::{Place, Places};
+use super::slots::{ConnectionSlot, ConnectionSlots};
 use crate::peer::Peer;
 
 /// Bounds of a listener.
@@ -58,7 +58,7 @@ pub struct Settings {
     /// Takes connections on which the peer wants to serve (ALPN `chapar-reverse/1`). Absent: that protocol is not offered.
     pub reverse: Option<Arc<dyn Fn(Reversed) + Send + Sync>>,
     /// What is taken up. Listeners with the same places share the caps above.
-    pub places: Places,
+    pub slots: ConnectionSlots,
     /// The clock by which certificates are judged after the handshake.
     pub clock: Clock,
 }
@@ -72,7 +72,7 @@ pub struct Reversed {
     /// Ends when the peer is to leave, and when the listener drains.
     pub stop: CancellationToken,
     /// The connection's place among the listener's, to be held as long as it lives.
-    pub place: Place,
+    pub place: ConnectionSlot,
 }
 
 impl Default for Settings {
@@ -96,7 +96,7 @@ impl Default for Settings {
             cancelled: 100,
             reuse_port: false,
             reverse: None,
-            places: Places::default(),
+            slots: ConnectionSlots::default(),
             clock: Clock::system(),
         }
     }

@@ -19,21 +19,21 @@ const LINES_PER_SECOND: u32 = 10;
 
 /// The places that are taken. Clones are the same places.
 #[derive(Clone, Debug, Default)]
-pub struct Places(Arc<Mutex<Taken>>);
+pub struct ConnectionSlots(Arc<Mutex<Counts>>);
 
 #[derive(Debug, Default)]
-struct Taken {
+struct Counts {
     connections: usize,
     handshakes: usize,
-    by_address: HashMap<IpAddr, Own>,
+    by_address: HashMap<IpAddr, AddressCounts>,
     next: u64,
     failed: u64,
-    told: Told,
+    log_budget: LogBudget,
 }
 
 /// What was said about connections that did not come about, in this second.
 #[derive(Debug, Default)]
-struct Told {
+struct LogBudget {
     since: Option<Instant>,
     lines: u32,
     /// Those about which nothing was said since the last line.
@@ -42,7 +42,7 @@ struct Told {
 
 /// What one address has taken.
 #[derive(Debug, Default)]
-struct Own {
+struct AddressCounts {
     connections: usize,
     /// Those in their handshake by number, the oldest first.
     handshakes: VecDeque<(u64, CancellationToken)>,
@@ -50,16 +50,16 @@ struct Own {
 
 /// One connection's place, free again when it is dropped.
 #[derive(Debug)]
-pub struct Place {
-    places: Places,
+pub struct ConnectionSlot {
+    slots: ConnectionSlots,
     address: IpAddr,
     number: u64,
     needed: CancellationToken,
 }
 
-impl Places {
+impl ConnectionSlots {
     /// A place for a new connection that begins its handshake; none if a cap is reached, whose name is given.
-    pub(super) fn take(&self, address: IpAddr, settings: &Settings) -> Result<Place, &'static str> {
+    pub(super) fn take(&self, address: IpAddr, settings: &Settings) -> Result<ConnectionSlot, &'static str> {
         let address = network(address);
         let taken = &mut *self.0.lock();
         let (own, own_handshakes) =
@@ -82,7 +82,7 @@ impl Places {
         let own = taken.by_address.entry(address).or_default();
         own.connections += 1;
         own.handshakes.push_back((number, needed.clone()));
-        Ok(Place { places: self.clone(), address, number, needed })
+        Ok(ConnectionSlot { slots: self.clone(), address, number, needed })
     }
 
     /// Counts a connection that did not come about. Whether to say something about it, and about how many nothing was said
@@ -90,7 +90,7 @@ impl Places {
     pub(super) fn failed(&self, now: Instant) -> Option<u64> {
         let taken = &mut *self.0.lock();
         taken.failed += 1;
-        let told = &mut taken.told;
+        let told = &mut taken.log_budget;
         if told.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
             (told.since, told.lines) = (Some(now), 0);
         }
@@ -113,7 +113,7 @@ impl Places {
     }
 }
 
-impl Taken {
+impl Counts {
     /// Takes a handshake's place away, for an address that has so many; from one that will have no fewer left.
     fn make_room_for(&mut self, has: usize) -> bool {
         let most = self.by_address.values_mut().max_by_key(|own| own.handshakes.len());
@@ -126,10 +126,10 @@ impl Taken {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// The handshake is over.
     pub(super) fn admitted(&mut self) {
-        let taken = &mut *self.places.0.lock();
+        let taken = &mut *self.slots.0.lock();
         let Some(own) = taken.by_address.get_mut(&self.address) else { return };
         if let Some(at) = own.handshakes.iter().position(|(number, _)| *number == self.number) {
             own.handshakes.remove(at);
@@ -143,10 +143,10 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.admitted();
-        let taken = &mut *self.places.0.lock();
+        let taken = &mut *self.slots.0.lock();
         taken.connections -= 1;
         if let Some(own) = taken.by_address.get_mut(&self.address) {
             own.connections -= 1;
@@ -188,65 +188,65 @@ mod tests {
             (settings(9, 9, 1, 9), Ok(())),
             (settings(9, 9, 9, 1), Ok(())),
         ] {
-            let places = Places::default();
-            let held = places.take(address(1), &settings).unwrap();
-            assert!(places.take(address(1), &settings).is_err());
-            assert_eq!(places.take(address(2), &settings).map(drop), other);
+            let slots = ConnectionSlots::default();
+            let held = slots.take(address(1), &settings).unwrap();
+            assert!(slots.take(address(1), &settings).is_err());
+            assert_eq!(slots.take(address(2), &settings).map(drop), other);
             assert!(!held.needed.is_cancelled());
             drop(held);
-            assert!(places.take(address(1), &settings).is_ok());
-            assert!(places.0.lock().by_address.is_empty(), "nothing is kept of who has left");
+            assert!(slots.take(address(1), &settings).is_ok());
+            assert!(slots.0.lock().by_address.is_empty(), "nothing is kept of who has left");
         }
     }
 
     #[test]
     fn a_handshake_that_is_over_makes_room_for_another() {
         let settings = Settings { handshakes_per_address: 1, ..Settings::default() };
-        let places = Places::default();
-        let mut first = places.take(address(1), &settings).unwrap();
+        let slots = ConnectionSlots::default();
+        let mut first = slots.take(address(1), &settings).unwrap();
         first.admitted();
-        let second = places.take(address(1), &settings).unwrap();
-        assert!(places.take(address(1), &settings).is_err());
-        assert_eq!(places.connections(), 2);
+        let second = slots.take(address(1), &settings).unwrap();
+        assert!(slots.take(address(1), &settings).is_err());
+        assert_eq!(slots.connections(), 2);
         drop((first, second));
-        assert_eq!(places.connections(), 0);
+        assert_eq!(slots.connections(), 0);
     }
 
     #[test]
     fn when_handshakes_are_full_the_oldest_of_who_has_most_makes_room_for_who_has_fewer() {
         let settings = Settings { handshakes: 4, ..Settings::default() };
-        let places = Places::default();
-        let many: Vec<_> = (0..4).map(|_| places.take(address(1), &settings).unwrap()).collect();
+        let slots = ConnectionSlots::default();
+        let many: Vec<_> = (0..4).map(|_| slots.take(address(1), &settings).unwrap()).collect();
 
-        let first = places.take(address(2), &settings).unwrap();
-        let second = places.take(address(2), &settings).unwrap();
+        let first = slots.take(address(2), &settings).unwrap();
+        let second = slots.take(address(2), &settings).unwrap();
 
         let needed: Vec<_> = many.iter().map(|place| place.needed.is_cancelled()).collect();
         assert_eq!(needed, [true, true, false, false]);
-        assert_eq!(places.take(address(2), &settings).map(drop), Err("handshakes"), "no more than others have");
-        assert_eq!(places.take(address(1), &settings).map(drop), Err("handshakes"));
-        assert!(places.take(address(3), &settings).is_ok());
+        assert_eq!(slots.take(address(2), &settings).map(drop), Err("handshakes"), "no more than others have");
+        assert_eq!(slots.take(address(1), &settings).map(drop), Err("handshakes"));
+        assert!(slots.take(address(3), &settings).is_ok());
         drop((many, first, second));
-        let left = places.0.lock();
+        let left = slots.0.lock();
         assert_eq!((left.connections, left.handshakes, left.by_address.len()), (0, 0, 0));
     }
 
     #[test]
     fn of_many_connections_that_do_not_come_about_a_few_are_told_and_the_others_counted() {
-        let (places, began) = (Places::default(), Instant::now());
-        let told = (0..100).filter(|_| places.failed(began).is_some()).count();
+        let (slots, began) = (ConnectionSlots::default(), Instant::now());
+        let told = (0..100).filter(|_| slots.failed(began).is_some()).count();
         assert_eq!(told, 10);
         let later = began + Duration::from_secs(1);
-        assert_eq!([places.failed(later), places.failed(later)], [Some(90), Some(0)]);
-        assert_eq!(places.handshakes_failed(), 102);
+        assert_eq!([slots.failed(later), slots.failed(later)], [Some(90), Some(0)]);
+        assert_eq!(slots.handshakes_failed(), 102);
     }
 
     #[test]
     fn a_network_of_ipv6_counts_as_one_address() {
         let settings = Settings { connections_per_address: 1, ..Settings::default() };
-        let places = Places::default();
-        let _held = places.take("2001:db8::1".parse().unwrap(), &settings).unwrap();
-        assert!(places.take("2001:db8::2".parse().unwrap(), &settings).is_err());
-        assert!(places.take("2001:db8:0:1::1".parse().unwrap(), &settings).is_ok());
+        let slots = ConnectionSlots::default();
+        let _held = slots.take("2001:db8::1".parse().unwrap(), &settings).unwrap();
+        assert!(slots.take("2001:db8::2".parse().unwrap(), &settings).is_err());
+        assert!(slots.take("2001:db8:0:1::1".parse().unwrap(), &settings).is_ok());
     }
 }

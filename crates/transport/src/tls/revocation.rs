@@ -141,11 +141,9 @@ impl Lists {
             let list = OwnedCertRevocationList::from_der(&der).map_err(|error| unusable(path, in_words(&error)))?;
             lists.push((list.into(), usable_until));
         }
-        let has_list =
-            |name: &str| told.iter().any(|told| matches!(told, Revocation::List { issuer, .. } if issuer == name));
-        let without: Vec<Revocation> =
-            names(roots).filter(|name| !has_list(name)).map(|issuer| Revocation::NoList { issuer }).collect();
-        told.extend(without);
+        let has_list = |key: &str| here.list.values().any(|last| last.signer == key);
+        let without = named_keys(roots).filter(|(_, key)| !has_list(key));
+        told.extend(without.map(|(issuer, _)| Revocation::NoList { issuer }));
         here.keep_of(known, roots, path)?;
         Ok((Self { lists, told }, here))
     }
@@ -214,8 +212,10 @@ fn in_words(error: &webpki::Error) -> String {
     words.to_owned()
 }
 
-fn names(roots: &[CertificateDer<'_>]) -> impl Iterator<Item = String> {
-    roots.iter().filter_map(|root| X509Certificate::from_der(root).ok().map(|(_, root)| root.subject().to_string()))
+/// The trusted CAs' names, each with SHA-256 of its public key: two of one name are two.
+fn named_keys(roots: &[CertificateDer<'_>]) -> impl Iterator<Item = (String, String)> {
+    let read = roots.iter().filter_map(|root| X509Certificate::from_der(root).ok());
+    read.map(|(_, root)| (root.subject().to_string(), hex(&sha256(root.public_key().raw))))
 }
 
 /// The trusted CA that bears a list's issuer's name and signed it, by SHA-256 of its public key. Where the issuer is an intermediate, only a

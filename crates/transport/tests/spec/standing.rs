@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chapar_transport::serve::Settings;
 use chapar_transport::tls::{self, Files, ServerTls};
-use chapar_transport::{Peer, Standing, dial};
+use chapar_transport::{CertificateStatus, Peer, dial};
 
 use crate::pki::{ADAPTER, GATEWAY, Pki, WELFARE, named, with_serial};
 use crate::world::{Calls, Running, free, get};
@@ -47,13 +47,13 @@ async fn who_is_revoked_while_connected_is_known_at_the_next_call_and_asked_to_l
     let mut listener = Listener::revoking(&[]).await;
     let (bad, known_as_bad) = listener.caller(11).await;
     let (good, known_as_good) = listener.caller(12).await;
-    assert_eq!(known_as_bad.standing(), Ok(()));
+    assert_eq!(known_as_bad.certificate_status(), Ok(()));
 
     listener.pki.revoke_numbered(&[11], 2);
     listener.tls.reload(&listener.files).unwrap();
 
-    assert_eq!(known_as_bad.standing(), Err(Standing::Revoked));
-    assert_eq!(known_as_good.standing(), Ok(()));
+    assert_eq!(known_as_bad.certificate_status(), Err(CertificateStatus::Revoked));
+    assert_eq!(known_as_good.certificate_status(), Ok(()));
     let gone = async {
         while get(&bad, "/hello").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -72,7 +72,7 @@ async fn who_comes_from_a_ca_that_is_trusted_no_longer_is_known_at_the_next_call
 
     listener.tls.reload(&Files { trust: other.folder().join("ca.crt"), crl, ..listener.files.clone() }).unwrap();
 
-    assert_eq!(peer.standing(), Err(Standing::Untrusted));
+    assert_eq!(peer.certificate_status(), Err(CertificateStatus::Untrusted));
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_bad_reload_is_refused_whole_and_changes_nothing() {
     for (told, problem) in told.iter().zip(problems) {
         assert!(told.contains(problem), "{told}");
     }
-    assert_eq!(peer.standing(), Ok(()));
+    assert_eq!(peer.certificate_status(), Ok(()));
     assert_eq!(get(&calls, "/hello").await.unwrap(), "hello");
     let revoked = pki.issue("revoked", &with_serial(named(&[GATEWAY]), 11));
     let why = get(&listener.server.pool(&revoked, dial::Settings::default()), "/hello").await.unwrap_err();
@@ -190,7 +190,7 @@ async fn a_list_that_ends_while_a_caller_is_connected_ends_its_good_standing() {
     // After the list's end and before the certificates'.
     clock.set("4001-01-01T00:00:00Z".parse().unwrap());
 
-    assert_eq!(peer.standing(), Err(Standing::Untrusted));
+    assert_eq!(peer.certificate_status(), Err(CertificateStatus::Untrusted));
 }
 
 #[test]

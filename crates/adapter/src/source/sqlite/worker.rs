@@ -137,10 +137,13 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
     Ok(())
 }
 
+/// The longest wait for a lock: a caller that has gone meanwhile keeps its connection for so long.
+const LONGEST_LOCK: Duration = Duration::from_secs(2);
+
 /// How long a query waits for a writer's lock: for most of the time that it has, since a writer is usually done soon, and not for all
 /// of it, so that the caller is told that the database is busy and not that it is slow.
 fn lock_patience(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now()) * 4 / 5
+    (deadline.saturating_duration_since(Instant::now()) * 4 / 5).min(LONGEST_LOCK)
 }
 
 /// Where a query's batches go.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::apply::Change;
 use super::load::{Contracts, failed};
 use super::note::Note;
-use super::{approve, journal};
+use super::{approve, journal, load};
 use crate::cli::rights::table;
 use crate::cli::{Exit, Failure, Outcome, out};
 
@@ -42,6 +42,9 @@ pub(in crate::cli) struct Args {
     number: u64,
     #[command(flatten)]
     contracts: Contracts,
+    /// The contracts of what is in force, if they are others; may be repeated
+    #[arg(long, value_name = "DIR")]
+    base_contracts: Vec<PathBuf>,
     /// The plan with its approvals
     #[arg(long, value_name = "PLAN")]
     plan: Option<PathBuf>,
@@ -95,7 +98,9 @@ fn approved(
     contracts: &[Contract],
     now: Timestamp,
 ) -> Result<String, Failure> {
-    let change = Change { base, old: contracts, folder: &old.folder, new: contracts };
+    let of_base =
+        if args.base_contracts.is_empty() { contracts.to_vec() } else { load::contracts(&args.base_contracts)? };
+    let change = Change { base, old: &of_base, folder: &old.folder, new: contracts };
     if let Some(plan) = &args.plan {
         let note = Note::parse(&approve::read(plan)?)?;
         return change.approved(&note, now).map(|_| format!("\n{}", note.text()));

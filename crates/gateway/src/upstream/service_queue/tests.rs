@@ -10,8 +10,8 @@ use chapar_telemetry::UpstreamMetrics;
 
 use super::*;
 
-fn places(most: u32) -> Places {
-    Places::new(most, None, &Arc::new(UpstreamMetrics::default().service("civil.v1.CivilRegistry")))
+fn places(most: u32) -> ServiceQueue {
+    ServiceQueue::new(most, None, &Arc::new(UpstreamMetrics::default().service("civil.v1.CivilRegistry")))
 }
 
 fn caller(name: &str) -> SubsystemId {
@@ -22,10 +22,10 @@ fn later() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
-type Waits<'a> = Pin<Box<dyn Future<Output = Result<Taken, Refusal>> + 'a>>;
+type Waits<'a> = Pin<Box<dyn Future<Output = Result<ServiceSlot, Refusal>> + 'a>>;
 
 /// A call that waits for its turn.
-fn waits<'a>(places: &'a Places, caller: &'a SubsystemId) -> Waits<'a> {
+fn waits<'a>(places: &'a ServiceQueue, caller: &'a SubsystemId) -> Waits<'a> {
     let mut call: Waits<'a> = Box::pin(places.take(caller, later()));
     assert!(poll(&mut call).is_pending());
     call
@@ -129,7 +129,7 @@ fn a_reload_keeps_the_queue_and_a_higher_cap_serves_it() {
     let (before, one) = (places(1), caller("gov/tax/office"));
     let _running = at_once(before.take(&one, later())).ok().unwrap();
     let mut first = waits(&before, &one);
-    let after = Places::new(3, Some(&before), &before.figures);
+    let after = ServiceQueue::new(3, Some(&before), &before.figures);
 
     let mut second: Waits<'_> = Box::pin(after.take(&one, later()));
     let second = poll(&mut second);
