@@ -22,7 +22,7 @@ fn short(name: &str) -> String {
     name.strip_prefix("chapar-").unwrap_or(name).to_owned()
 }
 
-fn arrows_in_the_workspace() -> BTreeSet<String> {
+fn packages() -> Vec<serde_json::Value> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
         .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
@@ -30,10 +30,14 @@ fn arrows_in_the_workspace() -> BTreeSet<String> {
         .output()
         .expect("cargo metadata runs");
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
-    let packages = metadata["packages"].as_array().expect("packages");
+    metadata["packages"].as_array().expect("packages").clone()
+}
+
+fn arrows_in_the_workspace() -> BTreeSet<String> {
+    let packages = packages();
     let ours: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
     let mut arrows = BTreeSet::new();
-    for package in packages {
+    for package in &packages {
         let from = package["name"].as_str().unwrap_or_default();
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             let to = dependency["name"].as_str().unwrap_or_default();
@@ -53,6 +57,37 @@ fn arrows_in_the_workspace() -> BTreeSet<String> {
 #[test]
 fn the_arrows_between_crates_are_those_of_the_document() {
     assert_eq!(arrows_in_the_workspace(), arrows_in_the_document());
+}
+
+/// Every Rust file of a package, in one text.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &std::fs::read_to_string(&path).expect("a source file");
+        }
+    }
+    text
+}
+
+#[test]
+fn every_dependency_is_used() {
+    // Whose library has another name than the package; and what only generated code uses.
+    let named_otherwise = [("iban_validate", "iban"), ("rustls-webpki", "webpki"), ("tonic-prost", "tonic")];
+    for package in packages() {
+        let manifest = package["manifest_path"].as_str().expect("a path");
+        let text = sources(Path::new(manifest).parent().expect("a folder"));
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let name = dependency["name"].as_str().expect("a name");
+            let library = named_otherwise.iter().find(|(known, _)| *known == name).map_or(name, |(_, library)| library);
+            let library = library.replace('-', "_");
+            let is_used = text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == library);
+            assert!(is_used, "{}: `{name}` is in its Cargo.toml and nowhere in its sources", package["name"]);
+        }
+    }
 }
 
 #[test]

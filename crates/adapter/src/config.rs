@@ -239,14 +239,14 @@ impl Reader<'_> {
             }
             *number.get_ref()
         });
-        let statement_timeout = self.duration(table.statement_timeout.as_ref(), LONGEST);
+        let statement_timeout = self.duration(table.statement_timeout.as_ref(), MAX_TIMEOUT);
         let acquire_timeout = self.duration(table.acquire_timeout.as_ref(), Duration::from_millis(250));
         Some(SourceConfig { file: folder.join(file?), max_connections, statement_timeout, acquire_timeout })
     }
 
     fn duration(&mut self, text: Option<&Spanned<String>>, otherwise: Duration) -> Duration {
         let Some(text) = text else { return otherwise };
-        match duration(text.get_ref()).filter(|duration| (SHORTEST..=LONGEST).contains(duration)) {
+        match duration(text.get_ref()).filter(|duration| (SHORTEST..=MAX_TIMEOUT).contains(duration)) {
             Some(duration) => duration,
             None => {
                 self.report(text.span(), "must be a time of 1 ms to 30 s with its unit, e.g. `700ms` or `2s`");
@@ -257,7 +257,7 @@ impl Reader<'_> {
 }
 
 const SHORTEST: Duration = Duration::from_millis(1);
-const LONGEST: Duration = Duration::from_secs(30);
+const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `700ms` or `2s`.
 fn duration(text: &str) -> Option<Duration> {

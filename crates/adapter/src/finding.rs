@@ -9,10 +9,10 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 /// One fault in one file. `Display` is `FILE:LINE:COLUMN: MESSAGE`; as a [`miette::Diagnostic`] it also shows the line
 /// and points at the place. Never holds a value from a database.
 #[derive(Clone, Debug)]
-pub struct Finding(Box<Place>);
+pub struct Finding(Box<Location>);
 
 #[derive(Clone, Debug)]
-struct Place {
+struct Location {
     file: PathBuf,
     line: usize,
     column: usize,
@@ -29,7 +29,7 @@ impl Finding {
         let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let before = text.get(..offset).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Self(Box::new(Place {
+        Self(Box::new(Location {
             file: file.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before.get(line_start..).unwrap_or_default().chars().count() + 1,

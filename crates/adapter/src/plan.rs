@@ -13,7 +13,7 @@ use crate::source::{Failure, Parameter};
 use crate::statement::{Binding, Statement, condition};
 
 /// Plans kept per method; a bus has fewer grants on a method than this.
-const KEPT: usize = 1_024;
+const MAX_PLANS: usize = 1_024;
 
 /// What to run for one grant.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Plans {
         }
         let plan = Arc::new(self.make(fields, rows)?);
         let mut made = self.made.write();
-        if made.len() >= KEPT {
+        if made.len() >= MAX_PLANS {
             made.clear();
         }
         made.insert(key, Arc::clone(&plan));

@@ -13,7 +13,7 @@ use chapar_tlog::Checkpoint;
 use crate::RECORD_VERSION;
 use crate::config::{Config, Error};
 use crate::disk::{Disk, OsDisk};
-use crate::draft::Draft;
+use crate::draft::RecordDraft;
 use crate::keys::{self, PeriodKey};
 use crate::record::pb::Kind;
 use crate::recover::{self, Hold};
@@ -64,7 +64,7 @@ pub fn accept_loss(config: &Config, clock: &Clock, who: &str, why: &str) -> Resu
         let count = (until - next).min(AT_ONCE);
         let entries = (0..count).map(|_| {
             let call = CallId::now();
-            let draft = Draft {
+            let draft = RecordDraft {
                 version: RECORD_VERSION,
                 kind: Kind::Lost,
                 call_id: call.as_bytes(),
@@ -73,7 +73,7 @@ pub fn accept_loss(config: &Config, clock: &Clock, who: &str, why: &str) -> Resu
                 case: why,
                 outcome: OUTCOME,
                 salt_hash: &period.commit(&call, &[]),
-                ..Draft::default()
+                ..RecordDraft::default()
             };
             draft.encode()
         });

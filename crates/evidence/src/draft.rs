@@ -1,4 +1,4 @@
-//! `Draft` is a record with borrowed fields. It is encoded without building a [`Record`], because every call passes through here (hot path). The
+//! `RecordDraft` is a record with borrowed fields. It is encoded without building a [`Record`], because every call passes through here (hot path). The
 //! bytes are equal to those of [`Record`]'s own encoding.
 
 use crate::record::pb::{Kind, Record};
@@ -6,7 +6,7 @@ use crate::record::pb::{Kind, Record};
 /// A [`Record`] with nothing owned.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(missing_docs, reason = "each field is that of the record, described in evidence.proto")]
-pub struct Draft<'a> {
+pub struct RecordDraft<'a> {
     pub version: u32,
     pub kind: Kind,
     pub call_id: &'a [u8],
@@ -37,7 +37,7 @@ pub struct Draft<'a> {
     pub count: u64,
 }
 
-impl Draft<'_> {
+impl RecordDraft<'_> {
     /// The record's bytes: protobuf, fields in the order of their numbers, those that are empty or zero left out.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(640);
@@ -82,10 +82,10 @@ impl Draft<'_> {
     }
 }
 
-impl<'a> From<&'a Record> for Draft<'a> {
+impl<'a> From<&'a Record> for RecordDraft<'a> {
     fn from(record: &'a Record) -> Self {
         Self {
-            // No `..Self::default()` here, so that a new field of `Draft` does not compile until it is copied.
+            // No `..Self::default()` here, so that a new field of `RecordDraft` does not compile until it is copied.
             version: record.version,
             kind: record.kind(),
             call_id: &record.call_id,
@@ -174,7 +174,7 @@ mod tests {
                 response_commitment: blob(3), disclosed: names.clone(), withheld: names, messages: numbers[1], outcome: text(11),
                 latency_us: numbers[2], trace_id: blob(4), opening: numbers[3], salt_hash: blob(5),
             };
-            prop_assert_eq!(Draft::from(&record).encode(), record.encode_to_vec());
+            prop_assert_eq!(RecordDraft::from(&record).encode(), record.encode_to_vec());
         }
     }
 }

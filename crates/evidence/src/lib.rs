@@ -28,7 +28,7 @@ pub use accept_loss::{Loss, accept_loss};
 pub use chapar_tlog::{Checkpoint, VerifierKey};
 pub use config::{Config, Error, NoSlot, Unavailable};
 pub use disk::{Disk, DiskFile, Identity, OsDisk};
-pub use draft::Draft;
+pub use draft::RecordDraft;
 pub use keys::create_keys;
 pub use log::{Appended, Entry, Log, Opening, Slot, check};
 pub use receipt::{Receipt, from_directory};

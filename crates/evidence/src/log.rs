@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::completions::Completions;
 use crate::config::{Config, Error, NoSlot, Unavailable};
 use crate::disk::{Disk, OsDisk};
-use crate::draft::Draft;
+use crate::draft::RecordDraft;
 use crate::keys::{self, PeriodKey};
 use crate::last_signed;
 use crate::publisher::Publisher;
@@ -343,24 +343,24 @@ pub struct Slot {
 
 impl Slot {
     /// Hands a record over; never waits and never fails. The record is written also if the future is dropped.
-    pub fn append<'a>(self, record: impl Into<Draft<'a>>) -> Appended {
+    pub fn append<'a>(self, record: impl Into<RecordDraft<'a>>) -> Appended {
         self.send(record.into().encode(), None)
     }
 
     /// The same for the record that opens a stream. Its [`Opening`] names it in the record that closes the stream, also while
     /// the opening is still on its way to the disk.
-    pub fn open<'a>(self, record: impl Into<Draft<'a>>) -> (Appended, Opening) {
+    pub fn open<'a>(self, record: impl Into<RecordDraft<'a>>) -> (Appended, Opening) {
         let opening = Opening::default();
         let appended = self.send(record.into().encode(), Some(StreamPart::Opening(opening.clone())));
         (appended, opening)
     }
 
-    /// The same for the record that closes the stream of `opening`; sets [`Draft::opening`]. Never written if the opening was
+    /// The same for the record that closes the stream of `opening`; sets [`RecordDraft::opening`]. Never written if the opening was
     /// not.
-    pub fn close<'a>(self, opening: &Opening, record: impl Into<Draft<'a>>) -> Appended {
+    pub fn close<'a>(self, opening: &Opening, record: impl Into<RecordDraft<'a>>) -> Appended {
         let record = record.into();
         match opening.index() {
-            Some(index) => self.append(Draft { opening: index, ..record }),
+            Some(index) => self.append(RecordDraft { opening: index, ..record }),
             None => self.send(record.encode(), Some(StreamPart::Closing(opening.clone()))),
         }
     }

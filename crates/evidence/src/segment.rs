@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Error;
 use crate::disk::{Disk, DiskFile};
 use crate::files::{io, io_with_room, sync_folder};
-use crate::state::Place;
+use crate::state::EntryLocation;
 
 /// Bytes before an entry.
 pub(crate) const HEADER: usize = 16;
@@ -160,7 +160,7 @@ impl Segment {
 }
 
 /// Reads one entry back; its frame must be sound.
-pub(crate) fn read_entry(disk: &dyn Disk, log: &Path, place: Place) -> Result<Vec<u8>, Error> {
+pub(crate) fn read_entry(disk: &dyn Disk, log: &Path, place: EntryLocation) -> Result<Vec<u8>, Error> {
     let path = path(log, place.segment);
     let file = io("cannot open", &path, disk.open(&path, false))?;
     let (mut offset, mut frame) = (place.offset, vec![0; HEADER]);

@@ -18,7 +18,7 @@ const APART: u64 = 256;
 
 /// Where to find an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Place {
+pub(crate) struct EntryLocation {
     /// First entry of its segment.
     pub(crate) segment: u64,
     /// Offset of a frame in the segment.
@@ -55,7 +55,7 @@ impl State {
     }
 
     /// Where an entry is; nothing if there is no such entry.
-    pub(crate) fn place(&self, index: u64) -> Option<Place> {
+    pub(crate) fn place(&self, index: u64) -> Option<EntryLocation> {
         if index >= self.tiles.size {
             return None;
         }
@@ -63,9 +63,9 @@ impl State {
         let later = self.segments.partition_point(|first| *first <= index).checked_sub(1)?;
         let place = if later > segment as usize {
             let segment = *self.segments.get(later)?;
-            Place { segment, offset: 0, after: index - segment }
+            EntryLocation { segment, offset: 0, after: index - segment }
         } else {
-            Place { segment: *self.segments.get(later)?, offset: offset.into(), after: index % APART }
+            EntryLocation { segment: *self.segments.get(later)?, offset: offset.into(), after: index % APART }
         };
         Some(place)
     }

@@ -12,9 +12,9 @@ use aws_lc_rs::hmac;
 use parking_lot::Mutex;
 
 /// For how long an id is remembered, from its first call on.
-const KEPT: Duration = Duration::from_secs(600);
+const ATTEMPT_LIFETIME: Duration = Duration::from_secs(600);
 /// Ids that are remembered at most, in some 40 MiB; the oldest make room.
-const MOST: usize = 1 << 18;
+const MAX_REQUEST_IDS: usize = 1 << 18;
 /// Each has a lock of its own.
 const SHARDS: usize = 16;
 /// Attempts that count together as one call: gRPC's own clients make at most five (A6, `maxAttempts`).
@@ -33,13 +33,13 @@ struct Inner {
 
 #[derive(Default)]
 struct Shard {
-    seen: HashMap<Hash, Seen>,
+    seen: HashMap<Hash, RequestIdState>,
     /// By age, the oldest first.
     ages: VecDeque<(Instant, Hash)>,
 }
 
 /// What is known of an id.
-struct Seen {
+struct RequestIdState {
     since: Instant,
     calls: u32,
     /// The grant's limits have counted a call of it.
@@ -79,8 +79,8 @@ impl Attempts {
     pub(crate) fn begin(&self, name: &[&str], intent: &[&str], now: Instant) -> Result<RequestIdAttempt, Conflict> {
         let (name, intent) = (self.hash(name), self.hash(intent));
         let mut shard = self.shard(&name);
-        shard.forget(now, MOST / SHARDS - 1);
-        let fresh = || Seen { since: now, calls: 0, is_counted: false, intent, message: None };
+        shard.forget(now, MAX_REQUEST_IDS / SHARDS - 1);
+        let fresh = || RequestIdState { since: now, calls: 0, is_counted: false, intent, message: None };
         let is_first = !shard.seen.contains_key(&name);
         if is_first {
             shard.ages.push_back((now, name));
@@ -160,7 +160,7 @@ impl Shard {
     /// Lets go of what is too old, and of the oldest beyond `most`.
     fn forget(&mut self, now: Instant, most: usize) {
         while let Some((since, name)) = self.ages.front().copied() {
-            if self.ages.len() <= most && now.saturating_duration_since(since) < KEPT {
+            if self.ages.len() <= most && now.saturating_duration_since(since) < ATTEMPT_LIFETIME {
                 break;
             }
             self.ages.pop_front();
@@ -243,9 +243,9 @@ mod tests {
     fn an_id_is_forgotten_after_its_time_and_not_before() {
         let (attempts, now) = (attempts(), Instant::now());
         call(&attempts, b"a", now).unwrap();
-        let almost = now + KEPT - Duration::from_millis(1);
+        let almost = now + ATTEMPT_LIFETIME - Duration::from_millis(1);
         assert_eq!(call(&attempts, b"b", almost), Err(Conflict));
-        assert_eq!(call(&attempts, b"b", now + KEPT), Ok((1, false)));
+        assert_eq!(call(&attempts, b"b", now + ATTEMPT_LIFETIME), Ok((1, false)));
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         for number in 0..100_u8 {
             shard.forget(now, 9);
             shard.ages.push_back((now, [number; 16]));
-            let seen = Seen { since: now, calls: 1, is_counted: true, intent: [0; 16], message: None };
+            let seen = RequestIdState { since: now, calls: 1, is_counted: true, intent: [0; 16], message: None };
             shard.seen.insert([number; 16], seen);
         }
         assert_eq!((shard.seen.len(), shard.ages.len()), (10, 10));

@@ -1,10 +1,10 @@
-//! `Facts` holds what is known of one call for its evidence record. The pipeline adds facts as it learns them. A record (`Draft`) borrows from
+//! `Facts` holds what is known of one call for its evidence record. The pipeline adds facts as it learns them. A record (`RecordDraft`) borrows from
 //! `Facts`, so nothing is copied until it is encoded.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use chapar_evidence::{Draft, Kind, RECORD_VERSION};
+use chapar_evidence::{Kind, RECORD_VERSION, RecordDraft};
 use chapar_model::CallId;
 use chapar_registry::{MethodEntry, Permit, Registry, Subsystem};
 
@@ -54,13 +54,13 @@ impl Facts {
     }
 
     /// Hands the record of an end to whoever writes it.
-    pub(crate) fn tell<T>(&self, end: &End<'_>, write: impl FnOnce(Draft<'_>) -> T) -> T {
+    pub(crate) fn tell<T>(&self, end: &End<'_>, write: impl FnOnce(RecordDraft<'_>) -> T) -> T {
         let (metadata, disclosing) = (&self.metadata, end.kind != Kind::Refusal);
         let mut id = [0; 36];
         let request_id = metadata.request_id.as_ref().map_or("", |request| request.encode(&mut id));
         let permit = self.permit.as_deref();
         let fields = permit.filter(|_| disclosing);
-        write(Draft {
+        write(RecordDraft {
             version: RECORD_VERSION,
             kind: end.kind,
             call_id: self.call.as_bytes(),

@@ -287,7 +287,7 @@ impl Gateway {
         ends.closing.cancel();
         let hurrying = async {
             if failed {
-                tokio::time::sleep(FAILED).await;
+                tokio::time::sleep(FAILED_DRAIN).await;
                 ends.hurry.cancel();
             }
             std::future::pending::<()>().await
@@ -300,7 +300,7 @@ impl Gateway {
         ended.cancel();
         if !failed {
             // Bounded: on a disk that does not answer, the log below is not waited for either.
-            tokio::time::timeout(FAILED, refusals).await.ok();
+            tokio::time::timeout(FAILED_DRAIN, refusals).await.ok();
         }
         health.await.ok();
         reloading.await.ok();
@@ -372,7 +372,7 @@ fn parts(bound: Bound, own: Option<Bound>, workers: usize, joining: &Joining) ->
 }
 
 /// How long calls may still be refused in good order once the evidence log cannot be written.
-const FAILED: Duration = Duration::from_millis(500);
+const FAILED_DRAIN: Duration = Duration::from_millis(500);
 
 /// How long a stop waits for the evidence log's disk: longer than any disk that works takes for what can be in the queue.
 const CLOSE_WAIT: Duration = Duration::from_secs(20);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The share of the ceiling from which on new calls are refused.
 const SHED_AT: f64 = 0.85;
-const EVERY: Duration = Duration::from_millis(100);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Whether memory is short. Clones are the same.
 #[derive(Clone, Default)]
@@ -25,7 +25,7 @@ impl Pressure {
     /// Looks at what the process holds until `stop`. `ceiling` is in bytes; none: nothing is looked at.
     pub(crate) async fn watch(self, ceiling: Option<usize>, stop: CancellationToken) {
         let Some(ceiling) = ceiling else { return };
-        while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+        while stop.run_until_cancelled(tokio::time::sleep(SAMPLE_INTERVAL)).await.is_some() {
             let Some(held) = resident(Path::new("/proc/self/status")) else { return };
             self.judge(held, ceiling);
         }

@@ -34,7 +34,7 @@ use crate::record::OpenRecord;
 use crate::refusal::{Audience, Refusal};
 use crate::refusals::Refusals;
 
-pub(crate) use forward::RETRY;
+pub(crate) use forward::PROVIDER_RETRY;
 pub(crate) use judge::Grounds;
 pub(crate) use release::bus_headers;
 

@@ -11,7 +11,7 @@ use chapar_registry::{MethodEntry, Permit, Registry};
 use crate::commitment::{self, Commitment, RequestDigest};
 use crate::facts::{End, Facts};
 use crate::metadata::Metadata;
-use crate::pipeline::{Call, Pipeline, RETRY};
+use crate::pipeline::{Call, PROVIDER_RETRY, Pipeline};
 use crate::refusal::Refusal;
 use crate::refusals::Refusals;
 
@@ -232,7 +232,7 @@ fn abandoned(deadline: Option<Instant>) -> Reason {
 fn reserve(log: &Log) -> Result<Slot, Refusal> {
     log.reserve().map_err(|error| match error {
         NoSlot::QueueFull | NoSlot::DiskFull => {
-            Refusal::from(Reason::EvidenceUnavailable).retry_after(RETRY).with_detail(error.to_string())
+            Refusal::from(Reason::EvidenceUnavailable).retry_after(PROVIDER_RETRY).with_detail(error.to_string())
         }
         NoSlot::Unavailable(error) => unavailable(error),
     })

@@ -17,7 +17,7 @@ use crate::facts::{End, Facts};
 use crate::metadata::Metadata;
 
 /// One record of a caller and reason is written in this time.
-const WINDOW: Duration = Duration::from_secs(1);
+const FOLD_WINDOW: Duration = Duration::from_secs(1);
 /// Records of refusals that are written in a second, of all callers: some 300 KB.
 const PER_SECOND: f64 = 500.0;
 /// How often windows that are over are looked for.
@@ -87,11 +87,11 @@ impl State {
     fn take(&mut self, facts: &Facts, reason: Reason, now: Instant) -> bool {
         let has_token = self.refill(now) >= 1.0;
         let window = self.windows.entry((facts.caller.id.clone(), reason)).or_insert_with(|| Window {
-            since: now.checked_sub(WINDOW).unwrap_or(now),
+            since: now.checked_sub(FOLD_WINDOW).unwrap_or(now),
             folded: 0,
             first: None,
         });
-        if has_token && window.folded == 0 && now.duration_since(window.since) >= WINDOW {
+        if has_token && window.folded == 0 && now.duration_since(window.since) >= FOLD_WINDOW {
             window.since = now;
             self.tokens -= 1.0;
             return true;
@@ -110,7 +110,7 @@ impl State {
         let mut tokens = now.map_or(f64::INFINITY, |now| self.refill(now));
         let mut due = Vec::new();
         self.windows.retain(|key, window| {
-            if now.is_some_and(|now| now.duration_since(window.since) < WINDOW) {
+            if now.is_some_and(|now| now.duration_since(window.since) < FOLD_WINDOW) {
                 return true;
             }
             if window.folded == 0 {

@@ -26,10 +26,10 @@ fn files(identity: &tls::Files) -> impl Iterator<Item = &PathBuf> {
 }
 
 /// How often files are looked at, at most.
-const EVERY: Duration = Duration::from_millis(250);
+const MIN_WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often a revocation list that is over is told again.
-const REMINDER: Duration = Duration::from_secs(60 * 60);
+const REMINDER_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The files as they were before they were read for the first time.
 pub(crate) struct Watches {
@@ -127,7 +127,7 @@ impl Reloader {
 
     /// Tells again and again of lists that are over: time alone ends them.
     async fn remind(&self, ended: CancellationToken) {
-        while ended.run_until_cancelled(tokio::time::sleep(REMINDER)).await.is_some() {
+        while ended.run_until_cancelled(tokio::time::sleep(REMINDER_INTERVAL)).await.is_some() {
             let now = self.own.clock.now().as_second();
             let over = |known: &Revocation| matches!(known, Revocation::List { .. }) && !known.is_sound(now);
             let over: Vec<Revocation> = self.tls.revocation().into_iter().filter(over).collect();
@@ -141,7 +141,7 @@ impl Reloader {
         reload: impl Fn(&Self) -> Result<(), Error> + Send + Copy + 'static,
         ended: CancellationToken,
     ) {
-        let mut pause = EVERY;
+        let mut pause = MIN_WATCH_INTERVAL;
         while ended.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             let this = Arc::clone(&self);
             let looked = tokio::task::spawn_blocking(move || {
@@ -154,7 +154,7 @@ impl Reloader {
             let Ok(looked) = looked.await else { return };
             files = looked;
             // A registry of ten thousand files is looked at less often than one of ten.
-            pause = EVERY.max(files.cost() * 50);
+            pause = MIN_WATCH_INTERVAL.max(files.cost() * 50);
         }
     }
 }

@@ -9,13 +9,13 @@ use http::{HeaderMap, HeaderValue, Response, header as h};
 use tonic::body::Body;
 
 use crate::metadata::wants_persian;
-use crate::pipeline::{RETRY, bus_headers};
+use crate::pipeline::{PROVIDER_RETRY, bus_headers};
 use crate::refusal::{Audience, Refusal};
 use chapar_transport::dial::jitter;
 
-/// So many different times to come back at, from one to two times [`RETRY`], so that those who are turned away together do not
+/// So many different times to come back at, from one to two times [`PROVIDER_RETRY`], so that those who are turned away together do not
 /// come back together.
-const SPREAD: u32 = 16;
+const VARIANTS: u32 = 16;
 
 /// All answers there are. Clones are the same ones.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl Shed {
     pub(crate) fn new(help: &Arc<str>) -> Self {
         let all = |persian| {
             let audience = Audience { help: Arc::clone(help), persian };
-            let waits = (0..SPREAD).map(|part| RETRY + RETRY * part / SPREAD);
+            let waits = (0..VARIANTS).map(|part| PROVIDER_RETRY + PROVIDER_RETRY * part / VARIANTS);
             waits.map(|wait| headers(wait, &audience)).collect()
         };
         Self { english: all(false), persian: all(true) }
@@ -68,7 +68,7 @@ mod tests {
             assert!((1_000..2_000).contains(&wait) && headers.contains_key("chapar-call-id"), "{headers:?}");
             waits.insert(wait);
         }
-        assert_eq!(waits.len(), SPREAD as usize);
+        assert_eq!(waits.len(), VARIANTS as usize);
         let asked = HeaderMap::from_iter([(h::ACCEPT_LANGUAGE, HeaderValue::from_static("fa"))]);
         assert!(shed.answer(&asked).headers()["grpc-status-details-bin"].len() > 100);
     }

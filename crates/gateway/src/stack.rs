@@ -36,7 +36,7 @@ pub(crate) struct Stack {
 }
 
 /// What is known of a request before its caller is.
-struct Seen {
+struct UnidentifiedCall {
     id: CallId,
     path: String,
     span: Arc<CallSpan>,
@@ -78,7 +78,7 @@ impl Stack {
         let answered = if too_large(request.headers()) {
             Err(Refused::from(Refusal::from(Reason::HeadersTooLarge)))
         } else {
-            let seen = Seen { id, path, span: Arc::clone(&span), audience: audience.clone(), slot };
+            let seen = UnidentifiedCall { id, path, span: Arc::clone(&span), audience: audience.clone(), slot };
             self.answer(&policy, seen, request).await
         };
         answered.unwrap_or_else(|Refused { refusal, entry }| {
@@ -91,9 +91,14 @@ impl Stack {
         })
     }
 
-    async fn answer(&self, policy: &Policy, seen: Seen, request: Request<Incoming>) -> Result<Response<Body>, Refused> {
+    async fn answer(
+        &self,
+        policy: &Policy,
+        seen: UnidentifiedCall,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refused> {
         let started = Instant::now();
-        let Seen { id, path, span, audience, slot } = seen;
+        let UnidentifiedCall { id, path, span, audience, slot } = seen;
         let (mut parts, body) = request.into_parts();
         let peer = parts.extensions.remove::<Arc<Peer>>().ok_or_else(|| Refusal::from(Reason::CertificateRequired))?;
         let caller = identify(&policy.registry, &peer)?;

@@ -26,7 +26,7 @@ use chapar_transport::serve::Reversed;
 use chapar_transport::tls::{self, Expect, ListsSeen, Party};
 use http::{HeaderMap, Method, Request, Response};
 
-use crate::pipeline::RETRY;
+use crate::pipeline::PROVIDER_RETRY;
 use crate::refusal::Refusal;
 use endpoint::{Connection, Endpoint};
 use fingerprint::Fingerprint;
@@ -40,9 +40,9 @@ pub(crate) use outgoing::{BoxError, Outbound, Outgoing};
 pub(crate) use permit::UpstreamPermit;
 
 /// How often a call is sent, the first time included.
-const ATTEMPTS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 /// Before a call is sent to the same endpoint again.
-const PAUSE: Duration = Duration::from_millis(20);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Takes in a connection on which the other end serves.
 pub(crate) type Acceptor = Arc<dyn Fn(Reversed) + Send + Sync>;
@@ -174,7 +174,7 @@ impl Upstreams {
         if service.endpoints().is_empty() {
             self.joined.wait_for(|| !service.endpoints().is_empty(), deadline).await;
         }
-        for attempt in 1..=ATTEMPTS {
+        for attempt in 1..=MAX_ATTEMPTS {
             let (endpoint, permit) = match service.choose(&passed) {
                 Ok(chosen) => chosen,
                 // What the last one said is more to the point than that there is no other.
@@ -207,7 +207,9 @@ impl Upstreams {
                         _ => None,
                     };
                     refusal = Some(refused(&error));
-                    let Some(again) = again.filter(|_| attempt < ATTEMPTS && Instant::now() < deadline) else { break };
+                    let Some(again) = again.filter(|_| attempt < MAX_ATTEMPTS && Instant::now() < deadline) else {
+                        break;
+                    };
                     body = again;
                     error
                 }
@@ -220,7 +222,7 @@ impl Upstreams {
             if service.endpoints().len() > passed.len() + 1 {
                 passed.push(endpoint);
             } else if attempt > 1 {
-                tokio::time::sleep(PAUSE.mul_f64(jitter::half_to_one())).await;
+                tokio::time::sleep(RETRY_PAUSE.mul_f64(jitter::half_to_one())).await;
             }
         }
         Err(refusal.unwrap_or_else(nowhere))
@@ -261,9 +263,9 @@ fn refused(error: &DialError) -> Refusal {
         DialError::Full { own: false, .. } => Reason::SourceBusy,
         DialError::Broken { .. } | DialError::Unreachable { .. } => Reason::AdapterUnavailable,
     };
-    Refusal::from(reason).retry_after(RETRY).with_detail(error.to_string())
+    Refusal::from(reason).retry_after(PROVIDER_RETRY).with_detail(error.to_string())
 }
 
 fn down(gate: impl Into<String>) -> Refusal {
-    Refusal::from(Reason::AdapterUnavailable).retry_after(RETRY).with_detail(gate)
+    Refusal::from(Reason::AdapterUnavailable).retry_after(PROVIDER_RETRY).with_detail(gate)
 }

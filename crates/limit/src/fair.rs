@@ -14,7 +14,7 @@ const FACTOR: i64 = 64;
 /// How slowly what is usual follows what happens: by an eighth of the difference.
 const SLOWNESS: i64 = 8;
 /// What a call is taken to last at most: an hour, in nanoseconds.
-const LONGEST: i64 = 3_600_000_000_000;
+const MAX_CHARGE_NS: i64 = 3_600_000_000_000;
 
 /// How many may wait.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -172,7 +172,7 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
 
     /// A call that had its turn has given its place back after `took`.
     pub fn settle(&mut self, caller: &K, charge: Charge, took: Duration) {
-        let took = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX).clamp(1, LONGEST);
+        let took = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX).clamp(1, MAX_CHARGE_NS);
         self.quantum = if self.quantum == 0 { took } else { toward(self.quantum, took) };
         if let Some(line) = self.lines.get_mut(caller) {
             line.running = line.running.saturating_sub(1);

@@ -20,14 +20,14 @@ use crate::usage::{Kind, LimitUsage, Usage};
 
 /// The limits of every grant, or of whatever else `K` names. `C` is the monotonic clock; tests bring their own.
 pub struct Limiter<K = GrantId, C: Clock = DefaultClock> {
-    gates: HashMap<K, Arc<Gate<C>>>,
+    gates: HashMap<K, Arc<GrantLimits<C>>>,
     clock: C,
 }
 
-struct Gate<C: Clock> {
+struct GrantLimits<C: Clock> {
     limits: Limits,
     period: ArcSwap<Period<C>>,
-    places: Option<Places>,
+    places: Option<Slots>,
 }
 
 /// What counts since the grant's first load, or since its reset.
@@ -50,7 +50,7 @@ struct Meter<C: Clock> {
     last: AtomicU64,
 }
 
-struct Places {
+struct Slots {
     most: u32,
     taken: Arc<AtomicU32>,
 }
@@ -97,7 +97,8 @@ impl<K: Eq + Hash> Limiter<K> {
 impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// The same with another clock.
     pub fn with_clock(grants: impl IntoIterator<Item = (K, Limits)>, clock: C) -> Self {
-        let gates = grants.into_iter().map(|(grant, limits)| (grant, Arc::new(Gate::new(limits, &clock)))).collect();
+        let gates =
+            grants.into_iter().map(|(grant, limits)| (grant, Arc::new(GrantLimits::new(limits, &clock)))).collect();
         Self { gates, clock }
     }
 
@@ -106,7 +107,7 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     pub fn next(&self, grants: impl IntoIterator<Item = (K, Limits)>) -> Self {
         let gate = |(grant, limits): (K, Limits)| {
             let same = self.gates.get(&grant).filter(|gate| gate.limits == limits);
-            let gate = same.map_or_else(|| Arc::new(Gate::new(limits, &self.clock)), Arc::clone);
+            let gate = same.map_or_else(|| Arc::new(GrantLimits::new(limits, &self.clock)), Arc::clone);
             (grant, gate)
         };
         Self { gates: grants.into_iter().map(gate).collect(), clock: self.clock.clone() }
@@ -169,15 +170,15 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     }
 }
 
-impl<C: Clock + Clone> Gate<C> {
+impl<C: Clock + Clone> GrantLimits<C> {
     fn new(limits: Limits, clock: &C) -> Self {
         let period = ArcSwap::from_pointee(Period::new(&limits, clock));
-        let places = limits.concurrent.map(|most| Places { most: most.get(), taken: Arc::default() });
+        let places = limits.concurrent.map(|most| Slots { most: most.get(), taken: Arc::default() });
         Self { limits, period, places }
     }
 
     fn place(&self, period: &Period<C>) -> Result<Admission, Denied> {
-        let taken = self.places.as_ref().map_or(Ok(Admission { taken: None }), Places::take);
+        let taken = self.places.as_ref().map_or(Ok(Admission { taken: None }), Slots::take);
         taken.inspect_err(|_| {
             period.over_places.fetch_add(1, Ordering::Relaxed);
         })
@@ -192,7 +193,7 @@ impl<C: Clock + Clone> Period<C> {
     }
 }
 
-impl Places {
+impl Slots {
     fn take(&self) -> Result<Admission, Denied> {
         let more = |taken| (taken < self.most).then_some(taken + 1);
         match self.taken.fetch_update(Ordering::Acquire, Ordering::Relaxed, more) {

@@ -75,25 +75,25 @@ impl Term {
     }
 
     /// Nothing if it holds; otherwise the first gate that does not.
-    pub(crate) fn gate(&self, question: &Question<'_>) -> Option<Gate> {
+    pub(crate) fn gate(&self, question: &Question<'_>) -> Option<Nearness> {
         let covers = |purposes: &[Purpose]| question.purpose.is_none_or(|purpose| purposes.contains(purpose));
         if let Some(delegated) = &self.delegated {
             if !delegated.valid.covers(question.now) {
-                return Some(Gate::DelegationOver);
+                return Some(Nearness::DelegationOver);
             }
             if !covers(&delegated.purposes) {
-                return Some(Gate::DelegationPurpose);
+                return Some(Nearness::DelegationPurpose);
             }
         }
         let grant = &self.permit.grant;
         if !grant.valid.covers(question.now) {
-            return Some(Gate::GrantOver);
+            return Some(Nearness::GrantOver);
         }
         if !covers(&grant.purposes) {
-            return Some(Gate::GrantPurpose);
+            return Some(Nearness::GrantPurpose);
         }
         if grant.hours.as_ref().is_some_and(|hours| !hours.covers(question.now)) {
-            return Some(Gate::OutOfHours);
+            return Some(Nearness::OutOfHours);
         }
         None
     }
@@ -110,7 +110,7 @@ impl Term {
 
 /// How far a term was from being enough; the last is the nearest.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Gate {
+pub(crate) enum Nearness {
     DelegationOver,
     DelegationPurpose,
     GrantOver,
@@ -133,12 +133,12 @@ pub(crate) fn permit<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<
     check_visible(of_method.is_some(), question)?;
     check_suspended(policy, question)?;
     check_purpose(question)?;
-    let mut nearest: Option<(Gate, &Term)> = None;
+    let mut nearest: Option<(Nearness, &Term)> = None;
     for term in of_method.into_iter().flatten() {
         if term.on_behalf_of.as_ref() != question.on_behalf_of {
             continue;
         }
-        let stopped = || policy.stopped(term, question.now).then_some(Gate::Suspended);
+        let stopped = || policy.stopped(term, question.now).then_some(Nearness::Suspended);
         let Some(gate) = term.gate(question).or_else(stopped) else { return Ok(&term.permit) };
         if nearest.is_none_or(|(other, _)| other < gate) {
             nearest = Some((gate, term));
@@ -179,7 +179,7 @@ pub(crate) fn check_purpose(question: &Question<'_>) -> Result<(), Refused> {
     Err(Refused { reason, gate: format!("the contract of {}", question.method.service.name) })
 }
 
-pub(crate) fn refused(nearest: Option<(Gate, &Term)>, question: &Question<'_>) -> Refused {
+pub(crate) fn refused(nearest: Option<(Nearness, &Term)>, question: &Question<'_>) -> Refused {
     let Some((gate, term)) = nearest else {
         let (caller, method) = (question.caller, question.method.method.path());
         return match question.on_behalf_of {
@@ -193,25 +193,27 @@ pub(crate) fn refused(nearest: Option<(Gate, &Term)>, question: &Question<'_>) -
     let grant = &term.permit.grant;
     let delegation = term.delegated.as_ref().map(|delegated| (&delegated.id, delegated.valid));
     let (reason, gate) = match (gate, delegation) {
-        (Gate::DelegationOver, Some((id, valid))) => (
+        (Nearness::DelegationOver, Some((id, valid))) => (
             Reason::DelegationNotGranted,
             format!("delegation {id} is valid from {} until {}", valid.from, valid.until),
         ),
         // `DelegationOver` always has a delegation; it is named here again only because a match must be total.
-        (Gate::DelegationPurpose | Gate::DelegationOver, delegation) => {
+        (Nearness::DelegationPurpose | Nearness::DelegationOver, delegation) => {
             let id = delegation.map_or("", |(id, _)| id.as_str());
             (Reason::PurposeNotGranted, format!("delegation {id} is not for this purpose"))
         }
-        (Gate::GrantOver, _) => {
+        (Nearness::GrantOver, _) => {
             let valid = grant.valid;
             (Reason::GrantExpired, format!("grant {} is valid from {} until {}", grant.id, valid.from, valid.until))
         }
-        (Gate::GrantPurpose, _) => (Reason::PurposeNotGranted, format!("grant {} is not for this purpose", grant.id)),
-        (Gate::OutOfHours, _) => {
+        (Nearness::GrantPurpose, _) => {
+            (Reason::PurposeNotGranted, format!("grant {} is not for this purpose", grant.id))
+        }
+        (Nearness::OutOfHours, _) => {
             let hours = grant.hours.map_or_else(String::new, |hours| hours.to_string());
             (Reason::OutOfHours, format!("grant {} holds on {hours}", grant.id))
         }
-        (Gate::Suspended, delegation) => {
+        (Nearness::Suspended, delegation) => {
             let by = delegation.map_or_else(String::new, |(id, _)| format!(", delegation {id}, or who gave it,"));
             (Reason::Suspended, format!("grant {}{by} is suspended", grant.id))
         }

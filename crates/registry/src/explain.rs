@@ -8,7 +8,7 @@ use crate::registry::Registry;
 
 /// One gate of a decision.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Gate {
+pub struct Check {
     /// What is asked there, e.g. `grant welfare-getperson`.
     pub name: String,
     /// Nothing if the call passes; otherwise what is wrong.
@@ -21,7 +21,7 @@ pub struct Gate {
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// The gates in their order; after the first that decides alone and refuses there are none.
-    pub gates: Vec<Gate>,
+    pub gates: Vec<Check>,
     /// What [`Registry::decide`] says.
     pub decision: Result<Arc<Permit>, Refused>,
 }
@@ -35,11 +35,11 @@ impl Registry {
     }
 
     /// Goes on as long as the call passes; nothing once it does not.
-    fn walk(&self, question: &Question<'_>, gates: &mut Vec<Gate>) -> Option<()> {
+    fn walk(&self, question: &Question<'_>, gates: &mut Vec<Check>) -> Option<()> {
         let (policy, path) = (&self.policy, question.method.method.path());
         let mut gate = |name: String, alone: bool, result: Result<(), Refused>| {
             let passed = result.is_ok();
-            gates.push(Gate { name, refused: result.err(), alone });
+            gates.push(Check { name, refused: result.err(), alone });
             passed.then_some(())
         };
         let ways = policy.terms.get(question.caller).and_then(|methods| methods.get(path));
@@ -63,7 +63,7 @@ impl Registry {
                 Some(delegated) => format!("delegation {}, grant {}", delegated.id, way.permit.grant.id),
                 None => format!("grant {}", way.permit.grant.id),
             };
-            let stopped = || policy.stopped(way, question.now).then_some(decide::Gate::Suspended);
+            let stopped = || policy.stopped(way, question.now).then_some(decide::Nearness::Suspended);
             let failed = way.gate(question).or_else(stopped);
             let result = failed.map_or(Ok(()), |failed| Err(decide::refused(Some((failed, way)), question)));
             if gate(name, false, result).is_some() {

@@ -26,7 +26,7 @@ mod testing;
 pub use approval::{Approvals, Approver, Need};
 pub use decide::{Question, Refused};
 pub use entry::{MethodEntry, Name, PassedMetadata, Server, ServiceEntry, Subsystem};
-pub use explain::{Explanation, Gate};
+pub use explain::{Check, Explanation};
 pub use finding::{Finding, Kind, LoadErrors};
 pub use grant::{Citizen, Grant, Grantee, Hours, Permit, Requires, RowCheck, Validity};
 pub use plan::{Change, Effect, Plan, Seen, Verb};

@@ -81,7 +81,7 @@ pub(crate) fn build(
     let Some(trust_domain) = trust_domain(dir, bus.as_ref(), &mut findings) else {
         return Err(findings.into_errors());
     };
-    let draft = Draft {
+    let draft = Loader {
         contracts,
         trust_domain,
         members: files.iter().map(|file| file.member.clone()).collect(),
@@ -130,13 +130,13 @@ struct File {
 
 /// Where something is written.
 #[derive(Clone)]
-struct Place {
+struct SourceSpan {
     source: Arc<Source>,
     span: Range<usize>,
 }
 
 /// A registry in the making.
-struct Draft<'a> {
+struct Loader<'a> {
     contracts: &'a [Contract],
     trust_domain: TrustDomain,
     files: Arc<[File]>,
@@ -156,7 +156,7 @@ struct Draft<'a> {
     granted: HashMap<(MemberId, MethodPath), Vec<Arc<Grant>>>,
     terms: Terms,
     /// Grants and delegations share one space of names: evidence and limits go by them.
-    ids: HashMap<GrantId, Place>,
+    ids: HashMap<GrantId, SourceSpan>,
     /// In whose file each of them stands.
     owners: HashMap<GrantId, MemberId>,
     by_member: HashMap<MemberId, Vec<SubsystemId>>,
@@ -166,7 +166,7 @@ struct Draft<'a> {
     shared: Shared,
 }
 
-impl Draft<'_> {
+impl Loader<'_> {
     fn finish(mut self, digest: String) -> Result<Registry, LoadErrors> {
         let files = Arc::clone(&self.files);
         for file in files.iter() {

@@ -17,9 +17,9 @@ use prometheus_client::metrics::counter::Counter;
 use crate::Error;
 
 /// Spans waiting or under way; about 4 MiB at worst.
-const QUEUE: usize = 8192;
-const BATCH: usize = 512;
-const EVERY: Duration = Duration::from_secs(1);
+const QUEUE_SPANS: usize = 8192;
+const BATCH_SPANS: usize = 512;
+const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An OTLP/gRPC exporter; connects lazily, so the collector need not be there.
@@ -60,9 +60,9 @@ impl Exporting {
             failing: AtomicBool::new(false),
         };
         let config = BatchConfigBuilder::default()
-            .with_max_queue_size(QUEUE)
-            .with_max_export_batch_size(BATCH)
-            .with_scheduled_delay(EVERY)
+            .with_max_queue_size(QUEUE_SPANS)
+            .with_max_export_batch_size(BATCH_SPANS)
+            .with_scheduled_delay(EXPORT_INTERVAL)
             .build();
         let queue = BatchSpanProcessor::builder(exporter).with_batch_config(config).build();
         Self { queue, waiting, dropped }
@@ -73,7 +73,7 @@ impl SpanProcessor for Exporting {
     fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
 
     fn on_end(&self, span: SpanData) {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE_SPANS {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.dropped.inc();
             return;

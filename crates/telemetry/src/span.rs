@@ -87,7 +87,7 @@ impl Tracer {
         let context = match origin {
             // A part of a call that was not chosen in this process: no one will see it, and the call's own ids are as good.
             Origin::Child(parent) if !parent.is_sampled() && !parent.is_remote() => {
-                return Span { seen: Seen::Never(parent.clone()), answers: false };
+                return Span { seen: Recording::Never(parent.clone()), answers: false };
             }
             Origin::Child(parent) => Context::new().with_remote_span_context(parent.clone()),
             Origin::Root | Origin::Linked(_) => Context::new(),
@@ -100,20 +100,20 @@ impl Tracer {
                 span.add_link(caller.clone(), Vec::new());
             }
         }
-        Span { seen: Seen::Perhaps(Box::new(span)), answers }
+        Span { seen: Recording::Perhaps(Box::new(span)), answers }
     }
 }
 
 /// A running span. It ends when dropped, with whatever outcome was set until then.
 #[derive(Debug)]
 pub struct Span {
-    seen: Seen,
+    seen: Recording,
     /// Of kind `SERVER`.
     answers: bool,
 }
 
 #[derive(Debug)]
-enum Seen {
+enum Recording {
     /// By whoever looks at traces, if the sampler chose it.
     Perhaps(Box<opentelemetry_sdk::trace::Span>),
     /// The trace that it belongs to was not chosen: it passes that on and keeps nothing.
@@ -124,14 +124,14 @@ impl Span {
     /// The ids to hand on: as a parent in this process, or over the wire by [`crate::propagate::inject`].
     pub fn context(&self) -> &SpanContext {
         match &self.seen {
-            Seen::Perhaps(span) => span.span_context(),
-            Seen::Never(context) => context,
+            Recording::Perhaps(span) => span.span_context(),
+            Recording::Never(context) => context,
         }
     }
 
     /// Whether anyone will see it; dear attributes can be left out if not.
     pub fn is_recording(&self) -> bool {
-        matches!(&self.seen, Seen::Perhaps(span) if span.is_recording())
+        matches!(&self.seen, Recording::Perhaps(span) if span.is_recording())
     }
 
     /// Sets an attribute. `name` is a constant of [`crate::names`]; the value an id, a count or a word of a catalogue, never
@@ -165,7 +165,7 @@ impl Span {
 
     fn recording(&mut self) -> Option<&mut opentelemetry_sdk::trace::Span> {
         match &mut self.seen {
-            Seen::Perhaps(span) if span.is_recording() => Some(span),
+            Recording::Perhaps(span) if span.is_recording() => Some(span),
             _ => None,
         }
     }

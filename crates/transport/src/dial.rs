@@ -28,7 +28,7 @@ pub use failure::DialError;
 pub use incoming::{Incoming, Reading};
 pub use link::{Broken, Full, Link};
 pub use settings::Settings;
-pub use ticket::Ticket;
+pub use ticket::StreamSlot;
 
 const PROTOCOL: &[u8] = b"h2";
 
@@ -85,7 +85,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`DialError::Unreachable`] or [`DialError::Full`].
-    pub async fn ticket(&self, caller: Option<&SubsystemId>) -> Result<Ticket, DialError> {
+    pub async fn ticket(&self, caller: Option<&SubsystemId>) -> Result<StreamSlot, DialError> {
         self.0.ticket(caller).await
     }
 

@@ -14,7 +14,7 @@ const ROOM: usize = 16 << 10;
 /// A larger piece is not copied: it goes out at once, with what waits.
 const LARGE: usize = 4 << 10;
 /// What a connection that has nothing to write keeps of its room.
-const KEPT: usize = 1 << 10;
+const KEPT_CAPACITY: usize = 1 << 10;
 
 /// An output that holds writes until they are flushed.
 pub(crate) struct Gather<I> {
@@ -53,7 +53,7 @@ impl<I: AsyncWrite + Unpin> Gather<I> {
     fn forget(&mut self) {
         self.written = 0;
         self.held.clear();
-        if self.held.capacity() > KEPT {
+        if self.held.capacity() > KEPT_CAPACITY {
             self.held = Vec::new();
         }
     }

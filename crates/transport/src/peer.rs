@@ -19,7 +19,7 @@ use crate::dial::jitter;
 use crate::tls::{ServerTls, Trust};
 
 /// The longest time after a reload until a connection judges its peer again by itself.
-const SPREAD: Duration = Duration::from_millis(1500);
+const REJUDGE_SPREAD: Duration = Duration::from_millis(1500);
 
 /// Why a certificate names no identity.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -153,7 +153,7 @@ impl Peer {
                     std::future::pending::<()>().await;
                 }
                 // All connections hear of a reload at once; their chains are verified one after the other.
-                tokio::time::sleep(SPREAD.mul_f64(jitter::half_to_one())).await;
+                tokio::time::sleep(REJUDGE_SPREAD.mul_f64(jitter::half_to_one())).await;
             });
             if changed.await.is_none() || self.certificate_status().is_err() {
                 return;

@@ -196,7 +196,7 @@ pub(super) fn save(receipt: &[u8], file: Option<&Path>) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use chapar_evidence::{Draft, Kind, RECORD_VERSION};
+    use chapar_evidence::{Kind, RECORD_VERSION, RecordDraft};
 
     use super::*;
 
@@ -239,7 +239,12 @@ mod tests {
             low_water: 0,
         };
         let log = chapar_evidence::Log::open(config, chapar_model::Clock::system()).unwrap();
-        let record = Draft { version: RECORD_VERSION, kind: Kind::Refusal, outcome: "NOT_GRANTED", ..Draft::default() };
+        let record = RecordDraft {
+            version: RECORD_VERSION,
+            kind: Kind::Refusal,
+            outcome: "NOT_GRANTED",
+            ..RecordDraft::default()
+        };
         log.reserve().unwrap().append(record).await.unwrap();
         log.close().await.unwrap();
 

@@ -7,7 +7,7 @@ use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorProto;
 
 /// More files than any bus has; a server that keeps naming new ones is not followed for ever.
-const MOST: usize = 4096;
+const MAX_FILES: usize = 4096;
 
 /// Files by name.
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl Files {
             }
             self.known.insert(file.name().to_owned(), File { bytes, imports: file.dependency });
         }
-        if self.known.len() > MOST { Err("reflection: too many files".to_owned()) } else { Ok(()) }
+        if self.known.len() > MAX_FILES { Err("reflection: too many files".to_owned()) } else { Ok(()) }
     }
 
     /// Files that are imported and not there. Each is asked for once.

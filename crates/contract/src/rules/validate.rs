@@ -9,7 +9,7 @@ use crate::options;
 use crate::request::Check;
 
 /// The longest pattern, in bytes. What it compiles to is bounded by the library.
-const LONGEST: usize = 1000;
+const MAX_PATTERN_LENGTH: usize = 1000;
 
 impl Checker<'_> {
     /// The checks that `buf.validate` asks for, for a field of a request.
@@ -84,8 +84,8 @@ impl Checker<'_> {
     }
 
     fn compile(&mut self, field: &FieldDescriptor, pattern: &str) -> Option<Regex> {
-        if pattern.len() > LONGEST {
-            self.find_field(field, &format!("a pattern has at most {LONGEST} bytes"));
+        if pattern.len() > MAX_PATTERN_LENGTH {
+            self.find_field(field, &format!("a pattern has at most {MAX_PATTERN_LENGTH} bytes"));
             return None;
         }
         match Regex::new(pattern) {

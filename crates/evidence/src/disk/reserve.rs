@@ -8,14 +8,14 @@ use parking_lot::Mutex;
 
 /// The most files that the log has open at once, besides those that it holds for good: a file to write and its folder, for the thread that
 /// appends, the one that publishes and a reader of entries.
-const KEPT: usize = 6;
+const RESERVED: usize = 6;
 
 static RESERVE: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
 /// Takes the descriptors that are missing in the reserve, as far as there are any.
 pub(crate) fn fill() {
     let mut reserve = RESERVE.lock();
-    while reserve.len() < KEPT {
+    while reserve.len() < RESERVED {
         match File::open("/dev/null") {
             Ok(file) => reserve.push(file),
             Err(_) => return,
@@ -39,7 +39,7 @@ pub(super) fn open<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
                 }
             }
             opened => {
-                if RESERVE.lock().len() < KEPT {
+                if RESERVE.lock().len() < RESERVED {
                     fill();
                 }
                 return opened;

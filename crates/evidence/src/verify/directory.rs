@@ -130,7 +130,7 @@ impl<'a> Walk<'a> {
         let bytes = read(path)?;
         let mut at = 0;
         while at < bytes.len() {
-            let entry = Place { index: self.index, path, offset: at };
+            let entry = EntryPosition { index: self.index, path, offset: at };
             let Some(frame) = frame_at(&bytes, at) else {
                 // What is torn was never acknowledged: the last group, which nothing follows and no checkpoint covers.
                 let followed = |later| frame_at(&bytes, later).is_some_and(|frame| frame.group > self.index);
@@ -149,7 +149,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn entry(&mut self, bytes: &[u8], place: &Place<'_>) -> Result<(), Invalid> {
+    fn entry(&mut self, bytes: &[u8], place: &EntryPosition<'_>) -> Result<(), Invalid> {
         let record = known_record(bytes).map_err(|problem| place.wrong(problem))?;
         match record.kind() {
             Kind::Open => {
@@ -290,13 +290,13 @@ fn numbered(index: u64) -> String {
 }
 
 /// Where an entry stands.
-struct Place<'a> {
+struct EntryPosition<'a> {
     index: u64,
     path: &'a Path,
     offset: usize,
 }
 
-impl Place<'_> {
+impl EntryPosition<'_> {
     fn wrong(&self, problem: &'static str) -> Invalid {
         Invalid::Entry { index: self.index, path: self.path.to_owned(), offset: self.offset as u64, problem }
     }

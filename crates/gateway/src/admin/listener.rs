@@ -13,18 +13,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Connections at once: an operator, a collector of metrics and some probes have a handful.
-const CONNECTIONS: usize = 32;
+const MAX_CONNECTIONS: usize = 32;
 /// How long a request's head may take, and a connection be idle between two.
-const HEAD: Duration = Duration::from_secs(5);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long answers may still take once the gateway has ended.
-const LAST: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// Before the next try where the system gives no connection (no descriptors, say).
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Serves until `stop`, and at most [`LAST`] longer.
+/// Serves until `stop`, and at most [`STOP_TIMEOUT`] longer.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let (room, connections, cut) =
-        (Arc::new(Semaphore::new(CONNECTIONS)), TaskTracker::new(), CancellationToken::new());
+        (Arc::new(Semaphore::new(MAX_CONNECTIONS)), TaskTracker::new(), CancellationToken::new());
     let accepting = async {
         loop {
             // Taken before a connection is: those beyond the bound wait in the kernel's queue and hold no descriptor here.
@@ -37,19 +37,19 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
                         drop(permit);
                     });
                 }
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
             }
         }
     };
     stop.run_until_cancelled(accepting).await;
     connections.close();
-    tokio::time::timeout(LAST, connections.wait()).await.ok();
+    tokio::time::timeout(STOP_TIMEOUT, connections.wait()).await.ok();
     cut.cancel();
 }
 
 async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut serving = std::pin::pin!(serving);
     tokio::select! {

@@ -10,7 +10,7 @@ use super::minimise::{Answer, Minimised};
 use crate::refusal::Refusal;
 
 /// The longest wait; the mean is a half of it.
-const LONGEST: Duration = Duration::from_millis(10);
+const MAX_WAIT: Duration = Duration::from_millis(10);
 
 /// Makes the two alike.
 pub(super) async fn cover(answered: Result<Minimised, Refusal>, deadline: Instant) -> Result<Minimised, Refusal> {
@@ -35,13 +35,13 @@ pub(super) async fn cover(answered: Result<Minimised, Refusal>, deadline: Instan
     answered
 }
 
-/// Up to [`LONGEST`], each length as likely, from a source that no caller can foresee.
+/// Up to [`MAX_WAIT`], each length as likely, from a source that no caller can foresee.
 fn wait() -> Duration {
     let mut random = [0; 4];
     // Without randomness the longest: it covers nothing, and nothing else is lost.
     match aws_lc_rs::rand::fill(&mut random) {
-        Ok(()) => LONGEST.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX)),
-        Err(_) => LONGEST,
+        Ok(()) => MAX_WAIT.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX)),
+        Err(_) => MAX_WAIT,
     }
 }
 
@@ -53,7 +53,7 @@ mod tests {
     fn waits_are_spread_over_the_whole_length() {
         let waits: Vec<Duration> = (0..2_000).map(|_| wait()).collect();
         for tenth in 0..10 {
-            let range = LONGEST * tenth / 10..=LONGEST * (tenth + 1) / 10;
+            let range = MAX_WAIT * tenth / 10..=MAX_WAIT * (tenth + 1) / 10;
             let share = waits.iter().filter(|wait| range.contains(*wait)).count();
             assert!((120..=280).contains(&share), "{share} of 2,000 in {range:?}");
         }

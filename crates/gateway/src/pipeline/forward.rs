@@ -19,7 +19,7 @@ use crate::refusal::Refusal;
 use crate::upstream::{Blame, Incoming, Outbound, UpstreamPermit, Upstreams};
 
 /// Kept back from the deadline for the way home.
-const MARGIN: std::time::Duration = std::time::Duration::from_millis(2);
+const RETURN_MARGIN: std::time::Duration = std::time::Duration::from_millis(2);
 
 /// A call that the provider has begun to answer.
 pub(super) struct Forwarded {
@@ -110,7 +110,7 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
 fn set_headers(headers: &mut HeaderMap, head: &Head) -> Result<(), Refusal> {
     headers.insert(h::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(h::TE, HeaderValue::from_static("trailers"));
-    let left = head.deadline.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
+    let left = head.deadline.saturating_duration_since(Instant::now()).saturating_sub(RETURN_MARGIN);
     if left.is_zero() {
         return Err(Reason::DeadlineExceeded.into());
     }
@@ -170,13 +170,13 @@ fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
         Some(reason) => Refusal::from(reason),
         None => misbehaved(format!("adapter ended with status {status:.3}")),
     };
-    Err(if refusal.reason().is_transient() { refusal.retry_after(RETRY) } else { refusal })
+    Err(if refusal.reason().is_transient() { refusal.retry_after(PROVIDER_RETRY) } else { refusal })
 }
 
 /// When a caller may try again while a provider is in trouble.
-pub(crate) const RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+pub(crate) const PROVIDER_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The provider broke off, or ended in a way that no provider may.
 pub(super) fn misbehaved(gate: impl Into<String>) -> Refusal {
-    Refusal::from(Reason::AdapterUnavailable).retry_after(RETRY).with_detail(gate)
+    Refusal::from(Reason::AdapterUnavailable).retry_after(PROVIDER_RETRY).with_detail(gate)
 }

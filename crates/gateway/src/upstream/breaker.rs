@@ -16,9 +16,9 @@ const IN_A_ROW: u32 = 5;
 /// How far back the rate of failures looks; in two halves, of which the older is dropped whole.
 const HALF: Duration = Duration::from_secs(5);
 /// Calls below which the rate says nothing.
-const ENOUGH: u32 = 20;
+const MIN_CALLS: u32 = 20;
 /// The first pause, doubled with each failed try up to the longest, and lengthened by up to a half by chance.
-const PAUSE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MOST: Duration = Duration::from_secs(30);
 
 /// The breaker of one endpoint.
@@ -140,7 +140,7 @@ impl State {
         self.halves[1].callers.add(caller);
         if !failed {
             self.in_a_row = 0;
-            if self.times > 0 && self.failed() == 0 && self.all() >= ENOUGH {
+            if self.times > 0 && self.failed() == 0 && self.all() >= MIN_CALLS {
                 self.times = 0;
             }
             return false;
@@ -148,7 +148,7 @@ impl State {
         self.in_a_row += 1;
         self.halves[1].failed += 1;
         self.halves[1].failing.add(caller);
-        let mostly = self.all() >= ENOUGH && self.failed() * 2 > self.all();
+        let mostly = self.all() >= MIN_CALLS && self.failed() * 2 > self.all();
         if (self.in_a_row >= IN_A_ROW || mostly) && self.concerns_all() { self.eject() } else { false }
     }
 
@@ -168,7 +168,7 @@ impl State {
     }
 
     fn eject(&mut self) -> bool {
-        let pause = PAUSE.saturating_mul(1 << self.times.min(16)).min(PAUSE_MOST);
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.times.min(16)).min(PAUSE_MOST);
         let pause = pause.mul_f64(0.5 + jitter::half_to_one());
         *self = Self { phase: Phase::Open(Instant::now() + pause), times: self.times + 1, ..Self::default() };
         true
@@ -245,17 +245,17 @@ mod tests {
         let breaker = Breaker::default();
         let mut calls = 0;
         while !breaker.is_open() {
-            assert!(calls < 2 * ENOUGH, "never");
+            assert!(calls < 2 * MIN_CALLS, "never");
             call(&breaker, if calls % 3 == 0 { Blame::Nobody } else { Blame::Provider });
             calls += 1;
         }
-        assert!(calls >= ENOUGH, "not before there were enough: {calls}");
+        assert!(calls >= MIN_CALLS, "not before there were enough: {calls}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_long_past_does_not_count() {
         let breaker = Breaker::default();
-        for call_number in 0..ENOUGH - 1 {
+        for call_number in 0..MIN_CALLS - 1 {
             call(&breaker, if call_number % 3 == 0 { Blame::Nobody } else { Blame::Provider });
         }
         tokio::time::advance(2 * HALF).await;
@@ -270,7 +270,7 @@ mod tests {
     async fn after_the_pause_one_call_at_a_time_tries_and_its_success_lets_all_through() {
         let breaker = ejected();
         assert_eq!(breaker.enter(), None);
-        tokio::time::advance(PAUSE * 3 / 2).await;
+        tokio::time::advance(FIRST_PAUSE * 3 / 2).await;
         assert_eq!(breaker.enter(), Some(BreakerPermit::Trial));
         assert_eq!(breaker.enter(), None, "one at a time");
         assert!(
@@ -286,7 +286,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_trial_whose_caller_went_away_is_followed_by_another() {
         let breaker = ejected();
-        tokio::time::advance(PAUSE * 3 / 2).await;
+        tokio::time::advance(FIRST_PAUSE * 3 / 2).await;
         assert_eq!(breaker.enter(), Some(BreakerPermit::Trial));
         breaker.release(BreakerPermit::Trial, &caller("welfare"), Blame::Caller);
         assert_eq!(breaker.enter(), Some(BreakerPermit::Trial));
@@ -304,8 +304,8 @@ mod tests {
             pauses.push(began.elapsed());
             assert!(breaker.release(BreakerPermit::Trial, &caller("welfare"), Blame::Provider));
         }
-        assert!(pauses[0] >= PAUSE && pauses[0] <= PAUSE * 3 / 2 + Duration::from_millis(10), "{pauses:?}");
-        assert!(pauses[2] >= PAUSE * 4, "{pauses:?}");
+        assert!(pauses[0] >= FIRST_PAUSE && pauses[0] <= FIRST_PAUSE * 3 / 2 + Duration::from_millis(10), "{pauses:?}");
+        assert!(pauses[2] >= FIRST_PAUSE * 4, "{pauses:?}");
         assert!(pauses[9] >= PAUSE_MOST && pauses[9] <= PAUSE_MOST * 3 / 2 + Duration::from_millis(10), "{pauses:?}");
     }
 }

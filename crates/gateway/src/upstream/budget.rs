@@ -7,14 +7,14 @@ use parking_lot::Mutex;
 const SHARE: u32 = 20;
 const WHOLE: u32 = 100;
 /// Retries that can be saved up.
-const MOST: u32 = 10 * WHOLE;
+const MAX_SAVED: u32 = 10 * WHOLE;
 
 /// The budget of one service. Full when new.
 pub(super) struct Budget(Mutex<u32>);
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Mutex::new(MOST))
+        Self(Mutex::new(MAX_SAVED))
     }
 }
 
@@ -22,7 +22,7 @@ impl Budget {
     /// A call was made for the first time.
     pub(super) fn earn(&self) {
         let mut saved = self.0.lock();
-        *saved = (*saved + SHARE).min(MOST);
+        *saved = (*saved + SHARE).min(MAX_SAVED);
     }
 
     /// Takes what one retry costs, if there is as much.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chapar_model::SubsystemId;
 use chapar_telemetry::ServiceFigures;
-use chapar_transport::dial::{DialError, Full, Link, Pool, Ticket};
+use chapar_transport::dial::{DialError, Full, Link, Pool, StreamSlot};
 use tokio_util::sync::CancellationToken;
 
 use super::blame::Blame;
@@ -126,7 +126,7 @@ impl Connection {
     }
 
     /// A place for a call. Waits only for a connection that is being opened.
-    pub(super) async fn ticket(&self, caller: &SubsystemId) -> Result<Ticket, DialError> {
+    pub(super) async fn ticket(&self, caller: &SubsystemId) -> Result<StreamSlot, DialError> {
         match self {
             Self::Dialled(pool) => pool.ticket(Some(caller)).await,
             Self::Joined(link) => link.ticket(Some(caller)).map_err(|full| {

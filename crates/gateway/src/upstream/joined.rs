@@ -11,7 +11,7 @@ use bytes::Bytes;
 use chapar_model::Identity;
 use chapar_registry::Registry;
 use chapar_transport::Peer;
-use chapar_transport::dial::{self, Link, Reading, Ticket};
+use chapar_transport::dial::{self, Link, Reading, StreamSlot};
 use chapar_transport::reverse;
 use chapar_transport::serve::Reversed;
 use http::uri::{Authority, PathAndQuery};
@@ -23,13 +23,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long a connection that was told to leave may still finish its calls.
-const LEAVING: Duration = Duration::from_secs(30);
+const MAX_LEAVING: Duration = Duration::from_secs(30);
 /// It is let go once it had no call for as long: a gateway that stops still gets a call or two.
-const IDLE: Duration = Duration::from_millis(500);
+const IDLE_BEFORE_RELEASE: Duration = Duration::from_millis(500);
 /// How often it is looked whether it has.
-const LOOK: Duration = Duration::from_millis(50);
+const IDLE_POLL: Duration = Duration::from_millis(50);
 /// How long after the gateway's start calls wait for an adapter: those of a gateway that was here before come by themselves.
-const SOON: Duration = Duration::from_secs(5);
+const JOIN_WINDOW: Duration = Duration::from_secs(5);
 
 /// Which identities may join, each with the authorities that may speak for its member.
 pub(super) type Known = HashMap<Identity, Vec<[u8; 32]>>;
@@ -76,7 +76,7 @@ impl Joined {
     pub(super) async fn wait_for(&self, there: impl Fn() -> bool, deadline: std::time::Instant) {
         let now = Instant::now();
         let half = Instant::from_std(deadline).saturating_duration_since(now) / 2;
-        let until = (self.started + SOON).min(now + half);
+        let until = (self.started + JOIN_WINDOW).min(now + half);
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -170,7 +170,7 @@ impl Joined {
         drop(link);
         let ended = match ended {
             Some(ended) => ended,
-            None => tokio::time::timeout(LEAVING, driven).await.unwrap_or(Ok(())),
+            None => tokio::time::timeout(MAX_LEAVING, driven).await.unwrap_or(Ok(())),
         };
         match ended {
             Ok(()) => tracing::info!(%remote, "an adapter left"),
@@ -191,10 +191,10 @@ fn admits(known: &Known, peer: &Peer) -> Option<Identity> {
 async fn at_leisure(link: &Link, stop: CancellationToken) {
     stop.cancelled().await;
     tokio::spawn(say(reverse::LEAVING, link.watcher()));
-    let end = Instant::now() + LEAVING;
+    let end = Instant::now() + MAX_LEAVING;
     let mut idle = Instant::now();
-    while Instant::now() < end && idle.elapsed() < IDLE {
-        tokio::time::sleep(LOOK).await;
+    while Instant::now() < end && idle.elapsed() < IDLE_BEFORE_RELEASE {
+        tokio::time::sleep(IDLE_POLL).await;
         if link.load() > 0 {
             idle = Instant::now();
         }
@@ -202,7 +202,7 @@ async fn at_leisure(link: &Link, stop: CancellationToken) {
 }
 
 /// Says one of the words of a reverse connection. An adapter that does not hear it dials again when the connection ends.
-async fn say(word: &'static str, ticket: Ticket) {
+async fn say(word: &'static str, ticket: StreamSlot) {
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

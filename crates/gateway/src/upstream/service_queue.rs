@@ -1,6 +1,7 @@
 //! Concurrency limit of one service, with a fair queue over callers (`chapar_limit::Fair`). A waiting call leaves when its caller goes. A call that
 //! would pass its deadline, or exceed the queue's bounds, is refused at once.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,13 @@ use tokio::sync::oneshot;
 use crate::refusal::Refusal;
 
 /// A caller may have twice as many calls waiting as may run, but at least and at most so many.
-const EACH: (usize, usize) = (16, 256);
+const WAITING_PER_CALLER: RangeInclusive<usize> = 16..=256;
 /// All callers may have sixteen times as many waiting as may run, but at least and at most so many.
-const TOTAL: (usize, usize) = (256, 4_096);
-/// When to come back: not sooner, and not later.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+const WAITING_IN_ALL: RangeInclusive<usize> = 256..=4_096;
+/// The soonest that a refused caller is told to come back.
+const MIN_RETRY: Duration = Duration::from_millis(50);
+/// The latest.
+const MAX_RETRY: Duration = Duration::from_secs(5);
 
 /// The places of one service. Clones are the same ones.
 #[derive(Clone)]
@@ -89,7 +92,7 @@ impl ServiceQueue {
 
     fn busy(&self, wait: Duration) -> Refusal {
         self.figures.turned_away.inc();
-        let wait = wait.clamp(RETRY.0, RETRY.1).mul_f64(2.0 * jitter::half_to_one());
+        let wait = wait.clamp(MIN_RETRY, MAX_RETRY).mul_f64(2.0 * jitter::half_to_one());
         Refusal::from(Reason::SourceBusy).retry_after(wait).with_detail("the service's cap on concurrent calls")
     }
 
@@ -145,8 +148,10 @@ impl Drop for Leaving<'_> {
 }
 
 fn bounds(most: u32) -> Bounds {
-    let scaled = |factor: usize, (least, highest)| (most as usize).saturating_mul(factor).clamp(least, highest);
-    Bounds { each: scaled(2, EACH), total: scaled(16, TOTAL) }
+    let scaled = |factor: usize, range: &RangeInclusive<usize>| {
+        (most as usize).saturating_mul(factor).clamp(*range.start(), *range.end())
+    };
+    Bounds { each: scaled(2, &WAITING_PER_CALLER), total: scaled(16, &WAITING_IN_ALL) }
 }
 
 #[cfg(test)]

@@ -19,13 +19,13 @@ use super::endpoint::Endpoint;
 
 const WATCH: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Watch");
 /// Between a watch that ended and the next.
-const PAUSE: Duration = Duration::from_millis(500);
+const REWATCH_PAUSE: Duration = Duration::from_millis(500);
 /// The same where the server does not know of health.
-const LONG_PAUSE: Duration = Duration::from_secs(60);
+const UNKNOWN_HEALTH_PAUSE: Duration = Duration::from_secs(60);
 /// How often it is looked whether the connection is about to close.
-const LOOK: Duration = Duration::from_millis(100);
+const CLOSING_POLL: Duration = Duration::from_millis(100);
 /// A health message is a few bytes.
-const LARGEST: usize = 1 << 10;
+const MAX_MESSAGE: usize = 1 << 10;
 
 /// Starts watching an endpoint for as long as it is in use, unless someone does already.
 pub(super) fn start(endpoint: &Arc<Endpoint>, service: &str) {
@@ -43,19 +43,21 @@ pub(super) fn start(endpoint: &Arc<Endpoint>, service: &str) {
 
 /// One watch from its beginning to its end, and how long to wait before the next; nothing if the endpoint is no more.
 async fn once(endpoint: &Weak<Endpoint>, service: &str) -> Option<Duration> {
-    let Some(link) = endpoint.upgrade()?.way.link() else { return Some(PAUSE) };
+    let Some(link) = endpoint.upgrade()?.way.link() else { return Some(REWATCH_PAUSE) };
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     head.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
     let request = HealthCheckRequest { service: service.to_owned() }.encode_to_vec();
     let body = Full::new(frame::encode(Bytes::from(request)));
-    let Ok(response) = link.watcher().send(WATCH, head, body, Reading::Slowly).await else { return Some(PAUSE) };
+    let Ok(response) = link.watcher().send(WATCH, head, body, Reading::Slowly).await else {
+        return Some(REWATCH_PAUSE);
+    };
     if listen(endpoint, &link, response).await {
-        return Some(PAUSE);
+        return Some(REWATCH_PAUSE);
     }
     endpoint.upgrade()?.says(true);
-    Some(LONG_PAUSE)
+    Some(UNKNOWN_HEALTH_PAUSE)
 }
 
 /// Whether the server knew what it was asked. Its last word holds until there is another.
@@ -63,7 +65,7 @@ async fn listen(endpoint: &Weak<Endpoint>, link: &Link, response: Response<Incom
     if response.headers().contains_key("grpc-status") {
         return false;
     }
-    let mut messages = MessageReader::new(response.into_body(), LARGEST);
+    let mut messages = MessageReader::new(response.into_body(), MAX_MESSAGE);
     let mut known = false;
     loop {
         let mut next = pin!(messages.next());
@@ -71,7 +73,7 @@ async fn listen(endpoint: &Weak<Endpoint>, link: &Link, response: Response<Incom
             tokio::select! {
                 message = next.as_mut() => break message,
                 // Whoever closes a connection waits for its streams: this one must not be what it waits for.
-                () = tokio::time::sleep(LOOK) => if !link.refresh() { return known },
+                () = tokio::time::sleep(CLOSING_POLL) => if !link.refresh() { return known },
             }
         };
         let Ok(Some(message)) = message else { return known };

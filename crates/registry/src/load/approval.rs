@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Draft;
+use super::Loader;
 use crate::approval::{Approvals, Approver, Rule};
 use crate::finding::Kind;
 use crate::raw::{self, OF_A_MEMBER, OF_SUSPENSIONS, OF_THE_BUS, Raw};
 use crate::source::Source;
 
-impl Draft<'_> {
+impl Loader<'_> {
     pub(super) fn approvals(&mut self, source: &Arc<Source>, raw: &Raw) -> Approvals {
         let mut approvals = Approvals::default();
         let mut known = BTreeSet::new();

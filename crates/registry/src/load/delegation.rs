@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chapar_model::{GrantId, MemberId, Purpose, SubsystemId};
 
 use super::value::at;
-use super::{Draft, File};
+use super::{File, Loader};
 use crate::decide::{Delegated, Term};
 use crate::entry::MethodEntry;
 use crate::finding::Kind;
@@ -20,7 +20,7 @@ struct Checked {
     fields: Option<Vec<String>>,
 }
 
-impl Draft<'_> {
+impl Loader<'_> {
     pub(super) fn delegation(&mut self, file: &File) {
         for delegation in &file.raw.delegations {
             self.one_delegation(file, delegation);

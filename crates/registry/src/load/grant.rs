@@ -7,7 +7,7 @@ use chapar_model::{Limits, MAX_CALLS, MemberId, Purpose, RowScopes, SubsystemId}
 use toml::Spanned;
 
 use super::value::at;
-use super::{Draft, File};
+use super::{File, Loader};
 use crate::decide::Term;
 use crate::entry::{MethodEntry, Server};
 use crate::finding::Kind;
@@ -15,7 +15,7 @@ use crate::grant::{Citizen, Grant, Hours, Permit, Requires, RowCheck, WEEK};
 use crate::raw;
 use crate::source::Source;
 
-impl Draft<'_> {
+impl Loader<'_> {
     pub(super) fn grant(&mut self, file: &File) {
         for grant in &file.raw.grants {
             self.one_grant(file, grant);

@@ -8,7 +8,7 @@ use chapar_model::{Class, MemberId, SubsystemId};
 use toml::Spanned;
 
 use super::value::at;
-use super::{Draft, Place};
+use super::{Loader, SourceSpan};
 use crate::finding::Kind;
 use crate::grant::Grantee;
 use crate::raw::{self, Text};
@@ -16,14 +16,14 @@ use crate::source::Source;
 
 /// A group that grants may name.
 pub(super) struct Group {
-    place: Place,
+    place: SourceSpan,
     /// In whose file it stands; nothing for `bus.toml`.
     owner: Option<MemberId>,
     name: Arc<str>,
     subsystems: Arc<[SubsystemId]>,
 }
 
-impl Draft<'_> {
+impl Loader<'_> {
     /// The groups of one file.
     pub(super) fn groups(&mut self, source: &Arc<Source>, owner: Option<&MemberId>, raw: &[raw::Group]) {
         for group in raw {
@@ -67,7 +67,7 @@ impl Draft<'_> {
         };
         let of_members = members.iter().flat_map(|member| self.by_member.get(member)).flatten();
         let subsystems: Arc<[SubsystemId]> = of_members.filter(|id| wanted(id)).cloned().collect();
-        let place = Place { source: Arc::clone(source), span: raw.id.span() };
+        let place = SourceSpan { source: Arc::clone(source), span: raw.id.span() };
         let name: Arc<str> = name.as_str().into();
         self.groups.insert(Arc::clone(&name), Group { place, owner: owner.cloned(), name, subsystems });
         Some(())

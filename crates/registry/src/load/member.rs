@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use chapar_model::{Class, SubsystemId};
 
-use super::{Draft, File};
+use super::{File, Loader};
 use crate::entry::{Name, Subsystem};
 use crate::finding::Kind;
 use crate::raw;
 
-impl Draft<'_> {
+impl Loader<'_> {
     pub(super) fn member(&mut self, file: &File) {
         let source = &file.source;
         let (name, issuers) = match &file.raw.member {

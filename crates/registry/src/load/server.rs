@@ -1,6 +1,6 @@
 //! This module loads `server` and `metadata` of a `[[service]]`: which metadata may pass to and from an agency's own gRPC server.
 
-use super::{Draft, File};
+use super::{File, Loader};
 use crate::entry::{PassedMetadata, Server};
 use crate::finding::Kind;
 use crate::raw::{self, Text};
@@ -62,7 +62,7 @@ const OF_THE_HOP: &[&str] = &[
     "baggage",
 ];
 
-impl Draft<'_> {
+impl Loader<'_> {
     pub(super) fn server(&mut self, file: &File, service: &raw::Service) -> Server {
         let passed = |draft: &mut Self, names: &[Text]| {
             names.iter().filter_map(|name| draft.metadata_name(file, name)).collect::<Vec<_>>()

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use chapar_model::Identity;
 
-use super::{Draft, File};
+use super::{File, Loader};
 use crate::entry::{MethodEntry, ServiceEntry};
 use crate::finding::Kind;
 use crate::raw::{self, Text};
 
-impl Draft<'_> {
+impl Loader<'_> {
     pub(super) fn service(&mut self, file: &File) {
         for service in &file.raw.services {
             self.one_service(file, service);

@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use toml::Spanned;
 use toml::value::Datetime;
 
-use super::Draft;
+use super::Loader;
 use crate::finding::Kind;
 use crate::raw::Suspension;
 use crate::source::Source;
 use crate::suspension::Window;
 
-impl Draft<'_> {
+impl Loader<'_> {
     /// `owner`: the member in whose file they stand; nothing for the operator's.
     pub(super) fn suspensions(&mut self, source: &Arc<Source>, owner: Option<&MemberId>, raw: &[Suspension]) {
         for suspension in raw {

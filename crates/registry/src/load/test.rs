@@ -6,7 +6,7 @@ use chapar_model::{CaseNumber, ClerkId, MemberId, Purpose, Reason, SubsystemId};
 use jiff::Timestamp;
 
 use super::value::at;
-use super::{Draft, File};
+use super::{File, Loader};
 use crate::decide::{self, Question, Refused, Term};
 use crate::entry::MethodEntry;
 use crate::finding::Kind;
@@ -29,7 +29,7 @@ struct Trial<'a> {
     expect: Option<Reason>,
 }
 
-impl Draft<'_> {
+impl Loader<'_> {
     /// Reads the tests of all files; if the registry stands, runs them against `policy`. Suspensions are not seen, so that none
     /// is held up by a test that expects its call to go on, except by a test that expects one.
     pub(super) fn tests(&mut self, files: &[File], policy: &mut Policy) {

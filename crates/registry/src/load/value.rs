@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use toml::Spanned;
 use toml::value::Datetime;
 
-use super::{Draft, Place};
+use super::{Loader, SourceSpan};
 use crate::entry::MethodEntry;
 use crate::finding::{Findings, Kind};
 use crate::grant::Validity;
@@ -36,7 +36,7 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     if names.is_empty() { "there is none".to_owned() } else { format!("not one of: {}{more}", names.join(", ")) }
 }
 
-impl Draft<'_> {
+impl Loader<'_> {
     pub(super) fn parse<T: FromStr<Err = InvalidId>>(&mut self, source: &Arc<Source>, text: &Text) -> Option<T> {
         parse(source, text, &mut self.findings)
     }
@@ -44,7 +44,7 @@ impl Draft<'_> {
     /// An id that no other grant or delegation has.
     pub(super) fn id(&mut self, source: &Arc<Source>, owner: &MemberId, text: &Text) -> Option<GrantId> {
         let id: GrantId = self.parse(source, text)?;
-        let place = Place { source: Arc::clone(source), span: text.span() };
+        let place = SourceSpan { source: Arc::clone(source), span: text.span() };
         let Some(first) = self.ids.get(&id) else {
             self.ids.insert(id.clone(), place);
             self.owners.insert(id.clone(), owner.clone());
@@ -185,6 +185,6 @@ fn civil(date: toml::value::Date) -> Option<Date> {
 }
 
 /// `FILE:LINE`, for pointing at another file.
-pub(super) fn at(place: &Place) -> String {
+pub(super) fn at(place: &SourceSpan) -> String {
     format!("{}:{}", place.source.name(), place.source.position(&place.span).0)
 }

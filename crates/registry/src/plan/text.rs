@@ -7,7 +7,7 @@ use chapar_contract::Class;
 use super::{Effect, Plan, Seen, Verb};
 
 /// So many callers of an effect are named; the others are counted.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,7 +77,7 @@ impl fmt::Display for Effect {
 
 fn who(callers: &[String]) -> String {
     match callers {
-        many if many.len() > NAMED => format!("{} subsystems ({}, …)", many.len(), many[..NAMED].join(", ")),
+        many if many.len() > MAX_NAMED => format!("{} subsystems ({}, …)", many.len(), many[..MAX_NAMED].join(", ")),
         few => few.join(", "),
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use super::back_off::BackOff;
 use super::connect::Endpoint;
 use super::link::{Broken, Full, Link};
-use super::ticket::Ticket;
+use super::ticket::StreamSlot;
 use super::{DialError, Settings, jitter};
 
 pub(super) struct Connections {
@@ -36,7 +36,7 @@ struct Open {
 }
 
 enum Choice {
-    Use(Ticket),
+    Use(StreamSlot),
     Wait(watch::Receiver<()>),
     No(DialError),
 }
@@ -67,7 +67,7 @@ impl Connections {
     }
 
     /// A place on a connection, or why there is none.
-    pub(super) async fn ticket(self: &Arc<Self>, caller: Option<&SubsystemId>) -> Result<Ticket, DialError> {
+    pub(super) async fn ticket(self: &Arc<Self>, caller: Option<&SubsystemId>) -> Result<StreamSlot, DialError> {
         // One round to join or make an attempt, one to take what came of it, one for a connection that ended in between.
         for _ in 0..3 {
             match self.choose(caller) {
@@ -81,7 +81,7 @@ impl Connections {
     }
 
     /// As [`Self::ticket`], but where all connections are full, in turn with others who wait.
-    pub(super) async fn ticket_in_turn(self: &Arc<Self>) -> Result<Ticket, DialError> {
+    pub(super) async fn ticket_in_turn(self: &Arc<Self>) -> Result<StreamSlot, DialError> {
         loop {
             match self.ticket(None).await {
                 Err(DialError::Full { .. }) => self.freed.notified().await,
@@ -104,7 +104,7 @@ impl Connections {
             Err(_) if here.is_some() => (place(state.open.iter(), caller), false),
             Err(full) => (Err(full), false),
         };
-        let load = chosen.as_ref().ok().filter(|_| is_near).map_or(usize::MAX, Ticket::load);
+        let load = chosen.as_ref().ok().filter(|_| is_near).map_or(usize::MAX, StreamSlot::load);
         let opened = state.open.iter().filter(near).count();
         let more = load > self.settings.spread && opened < self.settings.connections.max(1);
         if more && state.attempt.is_none() && state.back_off.resting().is_none() {
@@ -156,7 +156,7 @@ impl Open {
 }
 
 /// The less loaded of two by chance, or any that has room.
-fn place<'a>(open: impl Iterator<Item = &'a Open> + Clone, caller: Option<&SubsystemId>) -> Result<Ticket, Full> {
+fn place<'a>(open: impl Iterator<Item = &'a Open> + Clone, caller: Option<&SubsystemId>) -> Result<StreamSlot, Full> {
     let count = open.clone().count();
     if count == 0 {
         return Err(Full::All);

@@ -13,7 +13,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use parking_lot::Mutex;
 
-use super::ticket::Held;
+use super::ticket::AnswerHold;
 
 /// A piece of up to this many bytes is copied beside others: on its own it could keep a whole read of the connection in memory.
 const SMALL: usize = 1 << 10;
@@ -30,7 +30,7 @@ pub enum Reading {
 /// The body of an answer. Dropped before its end, the call is cancelled.
 pub struct Incoming {
     source: Source,
-    _held: Held,
+    _held: AnswerHold,
 }
 
 enum Source {
@@ -40,7 +40,7 @@ enum Source {
 }
 
 impl Incoming {
-    pub(super) fn new(mut body: RecvStream, reading: Reading, held: Held) -> Self {
+    pub(super) fn new(mut body: RecvStream, reading: Reading, held: AnswerHold) -> Self {
         let source = match reading {
             _ if body.is_end_stream() => Source::Direct(body),
             Reading::AtOnce => Source::Direct(body),

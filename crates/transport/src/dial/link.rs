@@ -40,7 +40,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::Settings;
-use super::ticket::Ticket;
+use super::ticket::StreamSlot;
 use crate::error::causes;
 use crate::gather::Gather;
 
@@ -178,7 +178,7 @@ impl Link {
     ///
     /// # Errors
     /// [`Full`] if there is none.
-    pub fn ticket(&self, caller: Option<&SubsystemId>) -> Result<Ticket, Full> {
+    pub fn ticket(&self, caller: Option<&SubsystemId>) -> Result<StreamSlot, Full> {
         let status = &self.0.status;
         let most = self.0.streams.min(self.0.sender.current_max_send_streams());
         let mut callers = self.0.callers.lock();
@@ -194,12 +194,12 @@ impl Link {
             }
         }
         status.in_flight.fetch_add(1, Ordering::Relaxed);
-        Ok(Ticket { link: self.clone(), caller: caller.cloned(), counted: true })
+        Ok(StreamSlot { link: self.clone(), caller: caller.cloned(), counted: true })
     }
 
     /// A place beside those that are counted, for what watches the connection: it is no load and keeps nothing awake.
-    pub fn watcher(&self) -> Ticket {
-        Ticket { link: self.clone(), caller: None, counted: false }
+    pub fn watcher(&self) -> StreamSlot {
+        StreamSlot { link: self.clone(), caller: None, counted: false }
     }
 
     /// Whether both are the same connection.

@@ -22,7 +22,7 @@ where
     }
     let first = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
     let first = match first {
-        Poll::Ready(frame) => Some(frame.map(|frame| frame.map_err(|_| Cut))),
+        Poll::Ready(frame) => Some(frame.map(|frame| frame.map_err(|_| SendAborted))),
         Poll::Pending => None,
     };
     if let Some(Some(Ok(frame))) = &first
@@ -44,13 +44,13 @@ where
 }
 
 /// Why a body did not leave whole: its source failed, or the other end wants no more of it.
-struct Cut;
+struct SendAborted;
 
 async fn rest<B>(
     stream: &mut SendStream<Bytes>,
-    first: Option<Option<Result<Frame<Bytes>, Cut>>>,
+    first: Option<Option<Result<Frame<Bytes>, SendAborted>>>,
     mut body: B,
-) -> Result<(), Cut>
+) -> Result<(), SendAborted>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -59,31 +59,34 @@ where
         let frame = match next.take() {
             Some(frame) => frame,
             None => tokio::select! {
-                frame = body.frame() => frame.map(|frame| frame.map_err(|_| Cut)),
-                _ = std::future::poll_fn(|context| stream.poll_reset(context)) => return Err(Cut),
+                frame = body.frame() => frame.map(|frame| frame.map_err(|_| SendAborted)),
+                _ = std::future::poll_fn(|context| stream.poll_reset(context)) => return Err(SendAborted),
             },
         };
         match frame.transpose()?.map(Frame::into_data) {
-            None => return stream.send_data(Bytes::new(), true).map_err(|_| Cut),
+            None => return stream.send_data(Bytes::new(), true).map_err(|_| SendAborted),
             Some(Ok(data)) => push(stream, data).await?,
             Some(Err(frame)) => {
-                let trailers = frame.into_trailers().map_err(|_| Cut)?;
-                return stream.send_trailers(trailers).map_err(|_| Cut);
+                let trailers = frame.into_trailers().map_err(|_| SendAborted)?;
+                return stream.send_trailers(trailers).map_err(|_| SendAborted);
             }
         }
     }
 }
 
 /// Hands over what the other end has room for, and waits for more room with the rest.
-async fn push(stream: &mut SendStream<Bytes>, mut data: Bytes) -> Result<(), Cut> {
+async fn push(stream: &mut SendStream<Bytes>, mut data: Bytes) -> Result<(), SendAborted> {
     while !data.is_empty() {
         stream.reserve_capacity(data.len());
         let room = match stream.capacity() {
-            0 => std::future::poll_fn(|context| stream.poll_capacity(context)).await.ok_or(Cut)?.map_err(|_| Cut)?,
+            0 => std::future::poll_fn(|context| stream.poll_capacity(context))
+                .await
+                .ok_or(SendAborted)?
+                .map_err(|_| SendAborted)?,
             room => room,
         };
         let part = data.split_to(room.min(data.len()));
-        stream.send_data(part, false).map_err(|_| Cut)?;
+        stream.send_data(part, false).map_err(|_| SendAborted)?;
     }
     Ok(())
 }

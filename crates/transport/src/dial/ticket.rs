@@ -1,4 +1,4 @@
-//! `Ticket` is a permit for one call on one connection, and sends that call. The response body holds the permit until it is dropped.
+//! `StreamSlot` is a permit for one call on one connection, and sends that call. The response body holds the permit until it is dropped.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -22,14 +22,14 @@ use super::{DialError, outgoing};
 use crate::error::causes;
 
 /// A place on a connection for one call. Given up when dropped; an answer holds it until its end.
-pub struct Ticket {
+pub struct StreamSlot {
     pub(super) link: Link,
     pub(super) caller: Option<SubsystemId>,
     /// It is a load.
     pub(super) counted: bool,
 }
 
-impl Ticket {
+impl StreamSlot {
     /// Calls on the connection, with this one.
     pub(super) fn load(&self) -> usize {
         self.link.load()
@@ -83,7 +83,7 @@ impl Ticket {
 }
 
 /// What an answer needs for as long as it comes: the rest of the request, and its place.
-pub(super) type Held = Option<(Sending, Ticket)>;
+pub(super) type AnswerHold = Option<(Sending, StreamSlot)>;
 
 /// How long a call that was given up before its answer began is still held. A server counts those that are reset before it
 /// came to them, and closes the connection of whoever does that often; so it is given the time to come to them.
@@ -92,7 +92,7 @@ const GIVING_UP: Duration = Duration::from_millis(10);
 /// A call whose answer has not begun.
 struct Begun {
     answer: Option<ResponseFuture>,
-    held: Held,
+    held: AnswerHold,
 }
 
 impl Begun {
@@ -130,7 +130,7 @@ impl Link {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
         let inner = &self.link.0;
         if !self.counted {

@@ -25,7 +25,7 @@ use crate::peer::Peer;
 use crate::serve::{self, serve_connection};
 
 /// A connection that lasted as long was a good one: the next pause is the first again.
-const GOOD: Duration = Duration::from_secs(5);
+const GOOD_LIFETIME: Duration = Duration::from_secs(5);
 /// What a gateway means that closes a connection without a word: it says no more than that to whom it does not know.
 const NOT_TAKEN: &str = "it closed the connection at once: its registry names no adapter with the identity and the issuer of \
                          this certificate, or it is stopping";
@@ -70,7 +70,7 @@ impl Line<'_> {
                             let (gateway, problem) = (self.gateway.authority(), alert.as_deref().unwrap_or(NOT_TAKEN));
                             tracing::warn!(%gateway, problem, "the gateway did not take this adapter");
                         }
-                        Next::Ended(_) => good = began.elapsed() >= GOOD,
+                        Next::Ended(_) => good = began.elapsed() >= GOOD_LIFETIME,
                         Next::Leaving => good = true,
                         Next::Renewed => {
                             good = true;

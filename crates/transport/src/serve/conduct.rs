@@ -16,7 +16,7 @@ const PATIENCE: u32 = 6;
 const TURNS: usize = 16;
 /// A call that is taken back sooner than this was hardly meant.
 const HASTY: Duration = Duration::from_millis(100);
-const WINDOW: Duration = Duration::from_secs(10);
+const CANCEL_WINDOW: Duration = Duration::from_secs(10);
 
 /// What is known of one connection's calls.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Conduct {
         }
         let calls = self.calls.load(Ordering::Relaxed);
         let mut hasty = self.hasty.lock();
-        if hasty.since.elapsed() > WINDOW {
+        if hasty.since.elapsed() > CANCEL_WINDOW {
             *hasty = Hasty { since: Instant::now(), calls_before: calls.saturating_sub(1), count: 0 };
         }
         hasty.count += 1;

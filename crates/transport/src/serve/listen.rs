@@ -29,7 +29,7 @@ use crate::tls::{REVERSE, ServerTls};
 /// Connections that the system keeps for us until they are accepted.
 const BACKLOG: i32 = 4096;
 /// How long a handshake that has begun before a stop may go on after it.
-const LATE: Duration = Duration::from_secs(2);
+const HANDSHAKE_GRACE: Duration = Duration::from_secs(2);
 
 /// Opens listeners.
 pub struct Server;
@@ -254,7 +254,7 @@ impl Arrival {
         };
         let late = async {
             stop.cancelled().await;
-            tokio::time::sleep(LATE).await;
+            tokio::time::sleep(HANDSHAKE_GRACE).await;
         };
         let stream = tokio::select! {
             accepted = TlsAcceptor::from(config).accept(stream) => accepted.map_err(|error| error.to_string())?,

@@ -42,7 +42,7 @@ pub(in crate::cli) struct Args {
 }
 
 /// A plan older than this is made again.
-const LONGEST: SignedDuration = SignedDuration::from_hours(30 * 24);
+const MAX_PLAN_AGE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 pub(super) fn run(args: &Args) -> Outcome {
     let store = Directory::open(&args.store).map_err(failed)?;
@@ -105,7 +105,7 @@ impl Change<'_> {
             return Err(refused("the new registry is not the one that was planned; plan again"));
         }
         let age = now.duration_since(note.made);
-        if age.is_negative() || age > LONGEST {
+        if age.is_negative() || age > MAX_PLAN_AGE {
             return Err(refused(
                 "the plan was made too long ago, or is of tomorrow: what it tells of effects is of that day; plan again",
             ));

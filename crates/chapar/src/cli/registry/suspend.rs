@@ -40,7 +40,7 @@ pub(in crate::cli) struct Args {
 }
 
 /// The longest that one person stops something alone.
-const LONGEST: SignedDuration = SignedDuration::from_hours(30 * 24);
+const MAX_SUSPENSION: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
     let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
@@ -51,7 +51,7 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
         "d" => 24 * 60,
         _ => return Err("a number and one of m, h, d".to_owned()),
     };
-    let minutes = number.checked_mul(minutes).filter(|minutes| (1..=LONGEST.as_mins()).contains(minutes));
+    let minutes = number.checked_mul(minutes).filter(|minutes| (1..=MAX_SUSPENSION.as_mins()).contains(minutes));
     minutes.map(SignedDuration::from_mins).ok_or_else(|| "from one minute to 30 days".to_owned())
 }
 
@@ -140,7 +140,7 @@ mod tests {
     fn a_suspension_is_from_a_minute_to_thirty_days() {
         assert_eq!(duration("90m"), Ok(SignedDuration::from_mins(90)));
         assert_eq!(duration("2h"), Ok(SignedDuration::from_hours(2)));
-        assert_eq!(duration("30d"), Ok(LONGEST));
+        assert_eq!(duration("30d"), Ok(MAX_SUSPENSION));
         for text in ["", "2", "h", "-1h", "0m", "31d", "2w", "۲h", "9999999999999999999d", "153722867280912931d"] {
             assert!(duration(text).is_err(), "{text}");
         }

@@ -19,7 +19,7 @@ pub struct Sample {
 /// How many people are looked at, from the first.
 const LOOKED_AT: usize = 5_000;
 /// How many of each kind are taken.
-const EACH: usize = 2;
+const PEOPLE_PER_GAP: usize = 2;
 
 /// What makes a person worth asking about. `Complete` people are farmers in all five registers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,7 +39,7 @@ pub(super) fn pick(people: &People) -> Vec<Sample> {
     });
     for (kind, sample) in families.take(LOOKED_AT) {
         if let Some(kind) = kind
-            && taken.iter().filter(|(other, _)| *other == kind).count() < EACH
+            && taken.iter().filter(|(other, _)| *other == kind).count() < PEOPLE_PER_GAP
         {
             taken.push((kind, sample));
         }

@@ -80,7 +80,7 @@ fn those_who_leave_give_their_turn_to_the_next_and_no_place_is_lost() {
 fn one_callers_full_line_is_refused_at_once_and_told_when_to_come_back() {
     let (places, greedy, modest) = (places(1), caller("gov/tax/office"), caller("gov/welfare/benefits"));
     let _running = at_once(places.take(&greedy, later())).ok().unwrap();
-    let _backlog: Vec<_> = (0..EACH.0).map(|_| waits(&places, &greedy)).collect();
+    let _backlog: Vec<_> = (0..*WAITING_PER_CALLER.start()).map(|_| waits(&places, &greedy)).collect();
 
     let refused = at_once(places.take(&greedy, later())).err().unwrap();
 
@@ -94,9 +94,12 @@ fn one_callers_full_line_is_refused_at_once_and_told_when_to_come_back() {
 #[test]
 fn a_full_house_makes_room_for_a_caller_without_a_backlog() {
     let (places, modest) = (places(1), caller("gov/welfare/benefits"));
-    let crowd: Vec<_> = (0..TOTAL.0 / EACH.0).map(|number| caller(&format!("gov/tax/office-{number}"))).collect();
+    let crowd: Vec<_> = (0..*WAITING_IN_ALL.start() / *WAITING_PER_CALLER.start())
+        .map(|number| caller(&format!("gov/tax/office-{number}")))
+        .collect();
     let _running = at_once(places.take(&modest, later())).ok().unwrap();
-    let mut backlog: Vec<_> = crowd.iter().flat_map(|one| (0..EACH.0).map(|_| waits(&places, one))).collect();
+    let mut backlog: Vec<_> =
+        crowd.iter().flat_map(|one| (0..*WAITING_PER_CALLER.start()).map(|_| waits(&places, one))).collect();
 
     let _modest = waits(&places, &modest);
 
