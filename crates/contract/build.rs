@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // At run time: a target folder that two checkouts share keeps one build script, and with it the path of one of them.
+    // At run time: a target folder that two checkouts share keeps one build script, and with it the path of
+    // one of them.
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo::rerun-if-changed={}", root.join("chapar/contract").display());
     println!("cargo::rerun-if-changed={}", root.join("google").display());

@@ -1,4 +1,5 @@
-//! `chapar adapter` while it runs: it says whether a gateway took it, and takes up changed files when it is told to hang up.
+//! `chapar adapter` while it runs: it says whether a gateway took it, and takes up changed files when it is
+//! told to hang up.
 
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{AdapterProcess, Bus, Certificate};
@@ -59,8 +60,10 @@ async fn a_certificate_that_the_gateway_refuses_is_a_warning_with_its_reason_and
     bus.issue(&Certificate::of("gov/welfare/benefits"), "agency");
     bus.issue(&Certificate::of("gov/civil-registry/adapter").signed_by_a_stranger(), "stranger");
 
-    let reasons =
-        [("pki/agency", "its registry names no adapter"), ("pki/stranger", "received fatal alert: UnknownCA")];
+    let reasons = [
+        ("pki/agency", "its registry names no adapter"),
+        ("pki/stranger", "received fatal alert: UnknownCA"),
+    ];
     for (name, reason) in reasons {
         let mut adapter = AdapterProcess::start(&bus, name);
         adapter.logs(reason, 1).await;

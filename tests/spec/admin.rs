@@ -14,7 +14,8 @@ async fn a_page_of_someone_else_reads_nothing_and_changes_nothing() {
 
     let rebound = bus.admin_request("GET", "/metrics", "host: evil.example\r\n").await;
     assert!(rebound.contains("ask by the listener's address"), "{rebound}");
-    let foreign = bus.admin_request("GET", "/metrics", &format!("{own}origin: http://evil.example\r\n")).await;
+    let foreign =
+        bus.admin_request("GET", "/metrics", &format!("{own}origin: http://evil.example\r\n")).await;
     assert!(foreign.contains("another origin"), "{foreign}");
     for headers in [own.clone(), format!("{own}authorization: Bearer {}\r\n", "0".repeat(64))] {
         let refused = bus.admin_request("POST", "/reload", &headers).await;

@@ -14,7 +14,8 @@ fn read(path: impl AsRef<Path>) -> String {
 /// `a -> b` of the fenced block `arrows`, e.g. `gateway -> registry`.
 fn arrows_in_the_document() -> BTreeSet<String> {
     let text = read("docs/architecture.md");
-    let block = text.split("```arrows").nth(1).and_then(|rest| rest.split("```").next()).expect("a block ```arrows");
+    let block =
+        text.split("```arrows").nth(1).and_then(|rest| rest.split("```").next()).expect("a block ```arrows");
     block.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
@@ -41,7 +42,8 @@ fn arrows_in_the_workspace() -> BTreeSet<String> {
         let from = package["name"].as_str().unwrap_or_default();
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             let to = dependency["name"].as_str().unwrap_or_default();
-            // `chapar` and `tests` may import all; what a crate's own tests import is not an arrow of the design.
+            // `chapar` and `tests` may import all; what a crate's own tests import is not an arrow of the
+            // design.
             if ours.contains(to)
                 && from != "chapar"
                 && from != "chapar-tests"
@@ -82,7 +84,8 @@ fn every_dependency_is_used() {
         let text = sources(Path::new(manifest).parent().expect("a folder"));
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             let name = dependency["name"].as_str().expect("a name");
-            let library = named_otherwise.iter().find(|(known, _)| *known == name).map_or(name, |(_, library)| library);
+            let library =
+                named_otherwise.iter().find(|(known, _)| *known == name).map_or(name, |(_, library)| library);
             let library = library.replace('-', "_");
             let is_used = text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == library);
             assert!(is_used, "{}: `{name}` is in its Cargo.toml and nowhere in its sources", package["name"]);
@@ -120,7 +123,10 @@ fn every_reason_has_its_page() {
     for page in pages {
         let name = page.expect("a page").file_name().to_string_lossy().into_owned();
         let word = name.trim_end_matches(".md");
-        assert!(word == "README" || word.parse::<chapar_model::Reason>().is_ok(), "{name} is the page of no reason");
+        assert!(
+            word == "README" || word.parse::<chapar_model::Reason>().is_ok(),
+            "{name} is the page of no reason"
+        );
     }
 }
 

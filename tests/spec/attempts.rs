@@ -1,5 +1,5 @@
-//! `chapar-request-id`: the same request tried again counts once, and is recorded as another attempt; another request under the same
-//! id is refused.
+//! `chapar-request-id`: the same request tried again counts once, and is recorded as another attempt; another
+//! request under the same id is refused.
 
 use chapar_tests::people::{OMID, ZAHRA};
 use chapar_tests::{Ask, Bus, Caller};
@@ -35,7 +35,8 @@ async fn five_attempts_of_a_call_count_as_one_and_are_recorded_one_by_one() {
     assert_eq!(reason(under(OTHER_ID, welfare.get_person(ZAHRA))).await, "OK");
     assert_eq!(reason(welfare.get_person(ZAHRA)).await, "RATE_LIMITED");
     let records = bus.records().await;
-    let attempts: Vec<_> = records.iter().map(|record| (record.request_id.as_str(), record.attempt)).collect();
+    let attempts: Vec<_> =
+        records.iter().map(|record| (record.request_id.as_str(), record.attempt)).collect();
     let wanted = [(ID, 0), (ID, 2), (ID, 3), (ID, 4), (ID, 5), ("", 0), (OTHER_ID, 0), ("", 0)];
     assert_eq!(attempts, wanted);
     let first = &records[0];
@@ -65,7 +66,10 @@ async fn another_request_under_the_same_id_is_refused_and_recorded() {
     let other_case = reason(under(ID, welfare.get_person(ZAHRA).case("1405/7"))).await;
 
     assert_eq!((other_person.code, other_person.reason.as_str()), (9, "REQUEST_ID_CONFLICT"));
-    assert!(other_person.retry_after.is_none() && other_person.pushback_ms.is_none(), "trying again cannot help");
+    assert!(
+        other_person.retry_after.is_none() && other_person.pushback_ms.is_none(),
+        "trying again cannot help"
+    );
     assert_eq!(other_case, "REQUEST_ID_CONFLICT");
     // The second conflict within the second is counted into a later record.
     let records = bus.records_when(|records| records.len() == 3).await;
@@ -77,7 +81,8 @@ async fn another_request_under_the_same_id_is_refused_and_recorded() {
 #[tokio::test]
 async fn two_callers_may_use_the_same_id_for_their_own_calls() {
     let bus = Bus::start().await;
-    let (welfare, bank) = (bus.welfare().await, bus.caller("com/agri-bank/loans").await);
+    let welfare = bus.welfare().await;
+    let bank = bus.caller("com/agri-bank/loans").await;
     let of_bank = |bank: &Caller| under(ID, bank.get_person(OMID).purpose("loan.farm"));
 
     assert_eq!(reason(under(ID, welfare.get_person(ZAHRA))).await, "OK");

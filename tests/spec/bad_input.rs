@@ -1,5 +1,5 @@
-//! Requests that no honest client makes: paths, headers, frames and framings. Each is refused with its one answer, nothing of it
-//! reaches the provider, and the gateway lives on.
+//! Requests that no honest client makes: paths, headers, frames and framings. Each is refused with its one
+//! answer, nothing of it reaches the provider, and the gateway lives on.
 
 use std::sync::Arc;
 
@@ -22,8 +22,12 @@ const COMPRESSION_ERROR: u32 = 9;
 fn tls_of_welfare(bus: &Bus) -> Arc<ClientConfig> {
     let pki = bus.folder().join("pki");
     bus.issue(&Certificate::of("gov/welfare/benefits"), "by-hand");
-    let files =
-        Files { cert: pki.join("by-hand.crt"), key: pki.join("by-hand.key"), trust: pki.join("ca.crt"), crl: None };
+    let files = Files {
+        cert: pki.join("by-hand.crt"),
+        key: pki.join("by-hand.key"),
+        trust: pki.join("ca.crt"),
+        crl: None,
+    };
     let gateway = "spiffe://lorestan.example/bus/lorestan/gateway".parse().unwrap();
     tls::client(&files, Expect::identities(vec![gateway])).unwrap()
 }
@@ -85,7 +89,8 @@ fn mutated_paths() -> Vec<String> {
     for at in 1..PATH.len() {
         let (before, after) = PATH.split_at(at);
         let own = after.as_bytes()[0];
-        let swapped = if own.is_ascii_lowercase() { own.to_ascii_uppercase() } else { own.to_ascii_lowercase() };
+        let swapped =
+            if own.is_ascii_lowercase() { own.to_ascii_uppercase() } else { own.to_ascii_lowercase() };
         paths.push(format!("{before}%{own:02X}{}", &after[1..]));
         paths.push(format!("{before}{}", &after[1..]));
         paths.push(format!("{before}{}{after}", char::from(own)));
@@ -96,14 +101,18 @@ fn mutated_paths() -> Vec<String> {
             paths.push(format!("{before}{inserted}{after}"));
         }
     }
-    for end in ["/", "//", "?", "?a=b", ";x", "%20", "%00", "/..", "/.", "/../GetPerson", "%2F", ".", "\u{7f}"] {
+    for end in
+        ["/", "//", "?", "?a=b", ";x", "%20", "%00", "/..", "/.", "/../GetPerson", "%2F", ".", "\u{7f}"]
+    {
         paths.push(format!("{PATH}{end}"));
     }
     for start in ["/", "//", "/.", "/./", "/../", "/x/../", "https://localhost", "%2F"] {
         paths.push(format!("{start}{PATH}"));
     }
-    paths
-        .extend(["*", "/", "//", "", "civil.v1.CivilRegistry/GetPerson", "/civil.v1.CivilRegistry"].map(str::to_owned));
+    paths.extend(
+        ["*", "/", "//", "", "civil.v1.CivilRegistry/GetPerson", "/civil.v1.CivilRegistry"]
+            .map(str::to_owned),
+    );
     paths.push(format!("/{}", "a/".repeat(3000)));
     paths
 }
@@ -121,8 +130,10 @@ async fn no_other_spelling_of_a_path_reaches_a_method() {
     let paths = mutated_paths();
     assert!(paths.len() >= 200, "{}", paths.len());
     for path in &paths {
-        let fields: Vec<_> =
-            GOOD.into_iter().map(|(name, value)| (name, if name == ":path" { path.as_str() } else { value })).collect();
+        let fields: Vec<_> = GOOD
+            .into_iter()
+            .map(|(name, value)| (name, if name == ":path" { path.as_str() } else { value }))
+            .collect();
         match said_to(&bus, &tls, &headers(&fields, END_STREAM)).await {
             // `grpc-status: 12`, or an error of HTTP/2's own.
             Said::Answer(block) => assert!(is_status(&block, "12"), "{path}: {block:?}"),
@@ -135,7 +146,8 @@ async fn no_other_spelling_of_a_path_reaches_a_method() {
     assert!(strange.is_empty(), "{strange:?}");
 }
 
-/// Whether a header block says `grpc-status` with that value, in the server's spelling: both as Huffman codes (RFC 7541, 5.2).
+/// Whether a header block says `grpc-status` with that value, in the server's spelling: both as Huffman codes
+/// (RFC 7541, 5.2).
 fn is_status(block: &[u8], status: &str) -> bool {
     let text = |text: &str| {
         let coded = huffman(text);
@@ -161,7 +173,9 @@ fn huffman(text: &str) -> Vec<u8> {
         b'u' => (0x2d, 6),
         other => panic!("{other}"),
     });
-    let (mut bytes, mut pending, mut bits) = (Vec::new(), 0u32, 0);
+    let mut bytes = Vec::new();
+    let mut pending = 0u32;
+    let mut bits = 0;
     for (code, length) in codes {
         (pending, bits) = (pending << length | code, bits + length);
         while bits >= 8 {
@@ -202,7 +216,10 @@ async fn headers_that_break_http2_are_an_error_of_the_stream_and_reach_nobody() 
 
     for (what, fields) in cases {
         let said = said_to(&bus, &tls, &headers(&fields, END_STREAM)).await;
-        assert!(matches!(said, Said::Reset(PROTOCOL_ERROR) | Said::GoAway(PROTOCOL_ERROR)), "{what}: {said:?}");
+        assert!(
+            matches!(said, Said::Reset(PROTOCOL_ERROR) | Said::GoAway(PROTOCOL_ERROR)),
+            "{what}: {said:?}"
+        );
     }
     assert_eq!(seen.count_of(PATH), 0);
 }
@@ -214,8 +231,9 @@ async fn frames_that_break_http2_are_an_error_of_the_stream_or_of_the_connection
     let call = headers(&GOOD, 0);
     let ended = headers(&GOOD, END_STREAM);
     let window = |by: u32, stream| frame(WINDOW_UPDATE, 0, stream, &by.to_be_bytes());
-    let setting =
-        |name: u16, value: u32| frame(SETTINGS, 0, 0, &[&name.to_be_bytes()[..], &value.to_be_bytes()].concat());
+    let setting = |name: u16, value: u32| {
+        frame(SETTINGS, 0, 0, &[&name.to_be_bytes()[..], &value.to_be_bytes()].concat())
+    };
     let cases = [
         ("a window that grows by nothing", [call.clone(), window(0, 1)].concat(), vec![PROTOCOL_ERROR]),
         ("a window over 2^31", [call.clone(), window(u32::MAX >> 1, 1)].concat(), vec![FLOW_CONTROL_ERROR]),
@@ -228,7 +246,11 @@ async fn frames_that_break_http2_are_an_error_of_the_stream_or_of_the_connection
         ("data on a stream that was never opened", frame(DATA, 0, 5, b"what"), vec![PROTOCOL_ERROR]),
         ("data on no stream", frame(DATA, 0, 0, b"what"), vec![PROTOCOL_ERROR]),
         ("an even stream", frame(HEADERS, END_HEADERS, 2, &raw::fields(GOOD)), vec![PROTOCOL_ERROR]),
-        ("a stream's window over 2^31 by setting", setting(4, u32::MAX), vec![FLOW_CONTROL_ERROR, PROTOCOL_ERROR]),
+        (
+            "a stream's window over 2^31 by setting",
+            setting(4, u32::MAX),
+            vec![FLOW_CONTROL_ERROR, PROTOCOL_ERROR],
+        ),
         ("a frame size that is not allowed", setting(5, 1), vec![PROTOCOL_ERROR]),
         ("a push that is neither on nor off", setting(2, 2), vec![PROTOCOL_ERROR]),
         ("settings of five bytes", frame(SETTINGS, 0, 0, b"12345"), vec![FRAME_SIZE_ERROR, PROTOCOL_ERROR]),
@@ -243,7 +265,10 @@ async fn frames_that_break_http2_are_an_error_of_the_stream_or_of_the_connection
 
     for (what, bytes, codes) in cases {
         let said = said_to(&bus, &tls, &bytes).await;
-        assert!(matches!(&said, Said::Reset(code) | Said::GoAway(code) if codes.contains(code)), "{what}: {said:?}");
+        assert!(
+            matches!(&said, Said::Reset(code) | Said::GoAway(code) if codes.contains(code)),
+            "{what}: {said:?}"
+        );
     }
     assert!(bus.welfare().await.get_person(ZAHRA).send().await.is_ok(), "the gateway lives on");
 }
@@ -284,7 +309,9 @@ async fn what_is_not_grpc_is_answered_in_http() {
         ("another type with the same beginning", with("content-type", "application/grpcx"), "415"),
     ];
     for (what, fields, status) in cases {
-        let Said::Answer(block) = said_to(&bus, &tls, &headers(&fields, END_STREAM)).await else { panic!("{what}") };
+        let Said::Answer(block) = said_to(&bus, &tls, &headers(&fields, END_STREAM)).await else {
+            panic!("{what}")
+        };
         // `:status` stands in HPACK's table with other values; this one follows as a literal.
         let coded = huffman(status);
         let literal = [&[0x48, 0x80 | coded.len() as u8][..], &coded].concat();

@@ -1,5 +1,5 @@
-//! The benchmark itself works: every proxy that is there answers all calls of a short run. Whether it is fast is for people to
-//! read, not for a test.
+//! The benchmark itself works: every proxy that is there answers all calls of a short run. Whether it is fast
+//! is for people to read, not for a test.
 
 use std::process::Command;
 
@@ -28,7 +28,8 @@ fn every_entry_of_the_benchmark_that_is_present_answers_all_its_calls() {
         }
     }
     let output = command.output().unwrap();
-    let (said, erred) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let erred = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{erred}");
     let columns = said.lines().find(|line| line.starts_with("| in flight")).expect("a table");
     for entry in expected {

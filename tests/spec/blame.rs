@@ -1,4 +1,5 @@
-//! Whose fault a failed call is: no caller takes an agency away from the others, and a provider that is in trouble is left alone.
+//! Whose fault a failed call is: no caller takes an agency away from the others, and a provider that is in
+//! trouble is left alone.
 
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Agency, Bus};
@@ -11,9 +12,9 @@ fn unlimited(text: String) -> String {
 
 async fn ejections(bus: &Bus) -> u64 {
     let page = bus.admin("/metrics").await;
-    let line = page
-        .lines()
-        .find_map(|line| line.strip_prefix("chapar_upstream_ejections_total{service=\"civil.v1.CivilRegistry\"} "));
+    let line = page.lines().find_map(|line| {
+        line.strip_prefix("chapar_upstream_ejections_total{service=\"civil.v1.CivilRegistry\"} ")
+    });
     line.expect("the figure is shown").parse().expect("a number")
 }
 
@@ -22,7 +23,8 @@ async fn requests_that_are_too_large_for_the_adapter_are_their_callers_to_hear_a
     let bus = Bus::builder().edit(CIVIL, unlimited).start().await;
     let welfare = bus.welfare().await;
     let bank = bus.caller("com/agri-bank/loans").await;
-    let padded = [&[0x0a, 10][..], ZAHRA.as_bytes(), &[0x7a, 0x80, 0x80, 0x08], &vec![b'x'; 128 << 10]].concat();
+    let padded =
+        [&[0x0a, 10][..], ZAHRA.as_bytes(), &[0x7a, 0x80, 0x80, 0x08], &vec![b'x'; 128 << 10]].concat();
     for _ in 0..30 {
         let refused = welfare.get_person("").raw(padded.clone()).send().await.unwrap_err();
         assert_eq!(refused.reason, "MESSAGE_TOO_LARGE");
@@ -42,8 +44,10 @@ async fn only_what_a_provider_says_of_trouble_of_its_own_takes_it_away_whoever_c
         (5, "RECORD_NOT_FOUND", false),
         (3, "FIELD_INVALID", false),
     ] {
-        let bus = Bus::builder().agency(Agency::refusing_as(code, reason)).edit(CIVIL, unlimited).start().await;
-        let (welfare, bank) = (bus.welfare().await, bus.caller("com/agri-bank/loans").await);
+        let bus =
+            Bus::builder().agency(Agency::refusing_as(code, reason)).edit(CIVIL, unlimited).start().await;
+        let welfare = bus.welfare().await;
+        let bank = bus.caller("com/agri-bank/loans").await;
         for _ in 0..8 {
             welfare.get_person(ZAHRA).send().await.unwrap_err();
             bank.get_person(ZAHRA).without_purpose().purpose("loan.farm").send().await.unwrap_err();

@@ -1,5 +1,5 @@
-//! A compressed message is read once, by the gateway, to its last byte; what goes on is made of what was read, so that neither an
-//! agency's server nor a caller can read another message than the gateway did.
+//! A compressed message is read once, by the gateway, to its last byte; what goes on is made of what was
+//! read, so that neither an agency's server nor a caller can read another message than the gateway did.
 
 use bytes::Bytes;
 use chapar_tests::people::{OMID, ZAHRA};
@@ -43,7 +43,11 @@ async fn the_agency_is_asked_about_the_citizen_that_the_record_names() {
 
         assert_eq!(bus.records().await[0].subject_pseudonym, bus.log().pseudonym(OMID), "{encoding:?}");
         let whole = [field(1, ZAHRA), field(1, OMID)].concat();
-        assert_eq!(seen.last_body(), in_parts(encoding, &[&whole]), "one part, made by the gateway: {encoding:?}");
+        assert_eq!(
+            seen.last_body(),
+            in_parts(encoding, &[&whole]),
+            "one part, made by the gateway: {encoding:?}"
+        );
     }
 }
 
@@ -51,13 +55,19 @@ async fn the_agency_is_asked_about_the_citizen_that_the_record_names() {
 async fn a_withheld_field_does_not_pass_in_a_second_part() {
     for encoding in ENCODINGS {
         let father = field(7, "CANARY-FATHER");
-        let agency = Agency::answering_framed(in_parts(encoding, &[&field(1, ZAHRA), &father]), encoding.as_str());
+        let agency =
+            Agency::answering_framed(in_parts(encoding, &[&field(1, ZAHRA), &father]), encoding.as_str());
         let bus = with_own_server(agency).await;
 
-        let answer = bus.welfare().await.get_person(ZAHRA).header("grpc-accept-encoding", "gzip,zstd").open().await;
+        let answer =
+            bus.welfare().await.get_person(ZAHRA).header("grpc-accept-encoding", "gzip,zstd").open().await;
 
         let body = answer.unwrap().into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body, in_parts(encoding, &[&field(1, ZAHRA)]), "one part, made by the gateway: {encoding:?}");
+        assert_eq!(
+            body,
+            in_parts(encoding, &[&field(1, ZAHRA)]),
+            "one part, made by the gateway: {encoding:?}"
+        );
     }
 }
 
@@ -72,7 +82,8 @@ async fn bytes_after_the_end_of_a_compressed_message_are_refused_either_way() {
         let bus = with_own_server(agency).await;
         let welfare = bus.welfare().await;
 
-        let asked = welfare.get_person("").header("grpc-encoding", encoding.as_str()).body(framed).send().await;
+        let asked =
+            welfare.get_person("").header("grpc-encoding", encoding.as_str()).body(framed).send().await;
         assert_eq!(asked.unwrap_err().reason, "DECOMPRESSION_FAILED", "{encoding:?}");
         assert_eq!(seen.count(), 0, "{encoding:?}");
         let answered = welfare.get_person(ZAHRA).send().await;

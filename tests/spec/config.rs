@@ -5,7 +5,9 @@ use chapar_tests::{Bus, repository};
 #[tokio::test]
 async fn a_registry_with_a_typing_error_names_file_line_and_what_was_meant() {
     let failed = Bus::builder()
-        .edit("gov/civil-registry.toml", |text| text.replacen("benefit.eligibility", "benefit.eligability", 1))
+        .edit("gov/civil-registry.toml", |text| {
+            text.replacen("benefit.eligibility", "benefit.eligability", 1)
+        })
         .try_start()
         .await
         .unwrap_err();

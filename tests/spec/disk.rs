@@ -1,5 +1,5 @@
-//! What a disk may do to a gateway: be late, be full, be moved away. No answer leaves before its record is on it; no one waits for it
-//! past the deadline; and when it works again, so does the gateway.
+//! What a disk may do to a gateway: be late, be full, be moved away. No answer leaves before its record is on
+//! it; no one waits for it past the deadline; and when it works again, so does the gateway.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,11 @@ async fn a_slow_disk_is_waited_for_until_the_deadline_and_no_longer() {
     assert_eq!(late.reason, "DEADLINE_EXCEEDED");
     assert!(began.elapsed() < Duration::from_millis(1500), "it took {:?}", began.elapsed());
     let refused = welfare.get_person(ZAHRA).without_purpose().send().await.unwrap_err();
-    assert_eq!((refused.reason.as_str(), refused.entry), ("PURPOSE_REQUIRED", None), "answered before its record");
+    assert_eq!(
+        (refused.reason.as_str(), refused.entry),
+        ("PURPOSE_REQUIRED", None),
+        "answered before its record"
+    );
     disk.set_delay(Duration::ZERO);
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(bus.outcomes().await, ["OK", "OK", "PURPOSE_REQUIRED"], "all of it is on the record");
@@ -55,7 +59,8 @@ async fn a_disk_that_does_not_answer_shows_in_readiness_and_health_and_keeps_no_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_that_is_read_from_a_slow_disk_holds_up_no_record() {
     let disk = SlowDisk::default();
-    let unlimited = |text: String| text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
+    let unlimited =
+        |text: String| text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
     let bus = Bus::builder().disk(disk.clone()).edit("gov/civil-registry.toml", unlimited).start().await;
     let welfare = bus.welfare().await;
     let first = welfare.get_person(ZAHRA).send().await.unwrap();
@@ -66,7 +71,8 @@ async fn a_receipt_that_is_read_from_a_slow_disk_holds_up_no_record() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     disk.set_read_delay(Duration::from_millis(700));
 
-    let (reader, entry) = (bus.welfare().await, first.entry().unwrap().to_owned());
+    let reader = bus.welfare().await;
+    let entry = first.entry().unwrap().to_owned();
     let receipt = tokio::spawn(async move { reader.receipt(&entry).await.map(drop) });
     tokio::time::sleep(Duration::from_millis(300)).await;
     for _ in 0..5 {

@@ -8,7 +8,8 @@ use chapar_tests::people::{NOBODY, ZAHRA};
 async fn an_answer_has_a_record_that_says_who_what_and_why() {
     let bus = Bus::start().await;
 
-    let person = bus.welfare().await.get_person(ZAHRA).clerk("m.karimi").case("1405/77").send().await.unwrap();
+    let person =
+        bus.welfare().await.get_person(ZAHRA).clerk("m.karimi").case("1405/77").send().await.unwrap();
 
     let records = bus.records().await;
     assert_eq!(records.len(), 1);
@@ -22,7 +23,10 @@ async fn an_answer_has_a_record_that_says_who_what_and_why() {
     );
     assert_eq!((record.grant.as_str(), record.outcome.as_str()), ("welfare-getperson", "OK"));
     assert_eq!(record.subject_pseudonym, bus.log().pseudonym(ZAHRA));
-    assert!(record.disclosed.contains(&"given_name".to_owned()) && record.withheld.contains(&"life_status".to_owned()));
+    assert!(
+        record.disclosed.contains(&"given_name".to_owned())
+            && record.withheld.contains(&"life_status".to_owned())
+    );
     assert_eq!(record.call_id, person.call_id().unwrap().parse::<chapar_model::CallId>().unwrap().as_bytes());
 }
 
@@ -30,12 +34,23 @@ async fn an_answer_has_a_record_that_says_who_what_and_why() {
 async fn a_refusal_of_a_known_caller_is_recorded_and_an_unknown_callers_is_not() {
     let bus = Bus::start().await;
 
-    bus.caller("office/khorramabad-12/guest").await.get_person(ZAHRA).purpose("loan.farm").send().await.unwrap_err();
+    bus.caller("office/khorramabad-12/guest")
+        .await
+        .get_person(ZAHRA)
+        .purpose("loan.farm")
+        .send()
+        .await
+        .unwrap_err();
     bus.caller("com/nobody/here").await.get_person(ZAHRA).send().await.unwrap_err();
     bus.welfare().await.get_person(NOBODY).send().await.unwrap_err();
 
     assert_eq!(bus.outcomes().await, ["NOT_GRANTED", "RECORD_NOT_FOUND"]);
-    assert!(bus.records().await.iter().all(|record| record.kind() == Kind::Refusal && record.disclosed.is_empty()));
+    assert!(
+        bus.records()
+            .await
+            .iter()
+            .all(|record| record.kind() == Kind::Refusal && record.disclosed.is_empty())
+    );
 }
 
 #[tokio::test]
@@ -52,7 +67,10 @@ async fn a_receipt_verifies_offline_and_fails_when_any_bit_is_changed() {
     for at in 0..receipt.len() {
         let mut altered = receipt.clone();
         altered[at] ^= 1;
-        assert!(verify::receipt(&altered, &bus.trust()).is_err(), "bit 0 of byte {at} changed and still valid");
+        assert!(
+            verify::receipt(&altered, &bus.trust()).is_err(),
+            "bit 0 of byte {at} changed and still valid"
+        );
     }
 }
 
@@ -81,7 +99,8 @@ async fn the_log_goes_on_after_a_restart_and_verifies_whole() {
     assert!(fourth.entry().is_some_and(|entry| entry.ends_with("/3")), "{:?}", fourth.entry());
     let folder = bus.stop().await;
     let verified =
-        verify::directory(&folder.path().join("evidence"), &chapar_tests::trust(folder.path()), None).unwrap();
+        verify::directory(&folder.path().join("evidence"), &chapar_tests::trust(folder.path()), None)
+            .unwrap();
     assert!(verified.sentence().starts_with("VALID"), "{}", verified.sentence());
 }
 
@@ -111,7 +130,9 @@ async fn operators_see_commits_connections_and_failed_handshakes_counted() {
 
     let value = |name: &str| {
         let line = page.lines().find(|line| line.split_once(' ').is_some_and(|(shown, _)| shown == name));
-        line.and_then(|line| line.split(' ').nth(1)).unwrap_or_else(|| panic!("no {name} in {page}")).parse::<f64>()
+        line.and_then(|line| line.split(' ').nth(1))
+            .unwrap_or_else(|| panic!("no {name} in {page}"))
+            .parse::<f64>()
     };
     assert_eq!(value("chapar_evidence_records_total").unwrap(), 2.0);
     assert_eq!(value("chapar_evidence_batch_records_sum").unwrap(), 2.0);
@@ -132,8 +153,12 @@ async fn nothing_in_logs_metrics_traces_or_evidence_names_the_citizen() {
     let traces = bus.admin("/traces").await;
     let folder = bus.stop().await;
 
-    assert!(metrics.contains("chapar_calls_total") && traces.contains("chapar.call.id"), "the pages are not empty");
-    let mut sinks = vec![("metrics".to_owned(), metrics.into_bytes()), ("traces".to_owned(), traces.into_bytes())];
+    assert!(
+        metrics.contains("chapar_calls_total") && traces.contains("chapar.call.id"),
+        "the pages are not empty"
+    );
+    let mut sinks =
+        vec![("metrics".to_owned(), metrics.into_bytes()), ("traces".to_owned(), traces.into_bytes())];
     files_below(&folder.path().join("evidence"), &mut sinks);
     for (name, bytes) in sinks {
         for canary in [ZAHRA, NOBODY, "4061234561", "زهرا", "کریمی"] {

@@ -12,7 +12,8 @@ const BANK: &str = "com/agri-bank/loans";
 
 /// A bus whose one service takes a call at a time, and an agency that holds it back until its gate is opened.
 async fn narrow() -> (Bus, chapar_tests::Seen, chapar_tests::Gate) {
-    let (agency, gate) = Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
+    let (agency, gate) =
+        Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
     let seen = agency.seen();
     let edit = |text: String| {
         text.replace(LIMIT, "").replacen("adapters  =", "limit     = { concurrent = 1 }\nadapters  =", 1)
@@ -33,13 +34,16 @@ async fn waiting(bus: &Bus, calls: usize) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), there).await.unwrap_or_else(|_| panic!("{calls} calls wait"));
+    tokio::time::timeout(Duration::from_secs(20), there)
+        .await
+        .unwrap_or_else(|_| panic!("{calls} calls wait"));
 }
 
 #[tokio::test]
 async fn a_caller_is_served_next_whatever_backlog_another_has() {
     let (bus, seen, gate) = narrow().await;
-    let (welfare, bank) = (bus.welfare().await, bus.caller(BANK).await);
+    let welfare = bus.welfare().await;
+    let bank = bus.caller(BANK).await;
     let backlog: Vec<_> = (0..10).map(|_| spawn(welfare.get_person(ZAHRA))).collect();
     gate.call_has_come().await;
     waiting(&bus, 9).await;
@@ -61,7 +65,8 @@ async fn a_caller_is_served_next_whatever_backlog_another_has() {
 #[tokio::test]
 async fn beyond_its_line_a_caller_is_refused_at_once_with_when_to_come_back_and_another_is_not() {
     let (bus, _, gate) = narrow().await;
-    let (welfare, bank) = (bus.welfare().await, bus.caller(BANK).await);
+    let welfare = bus.welfare().await;
+    let bank = bus.caller(BANK).await;
     let _running = spawn(welfare.get_person(ZAHRA));
     gate.call_has_come().await;
     let backlog: Vec<_> = (0..16).map(|_| spawn(welfare.get_person(ZAHRA))).collect();
@@ -100,14 +105,16 @@ async fn a_call_that_is_given_up_while_it_waits_leaves_no_place_taken() {
 
 #[tokio::test]
 async fn the_last_places_of_a_full_gateway_are_for_a_caller_that_has_few() {
-    let (agency, gate) = Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
+    let (agency, gate) =
+        Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
     let bus = Bus::builder()
         .agency(agency)
         .setting("max_calls = 16")
         .edit("gov/civil-registry.toml", |text| text.replace(LIMIT, ""))
         .start()
         .await;
-    let (welfare, bank) = (bus.welfare().await, bus.caller(BANK).await);
+    let welfare = bus.welfare().await;
+    let bank = bus.caller(BANK).await;
     let greedy: Vec<_> = (0..14).map(|_| spawn(welfare.get_person(ZAHRA))).collect();
     in_flight(&bus, 14).await;
 
@@ -136,11 +143,13 @@ async fn in_flight(bus: &Bus, calls: usize) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), there).await.unwrap_or_else(|_| panic!("{calls} calls in flight"));
+    tokio::time::timeout(Duration::from_secs(20), there)
+        .await
+        .unwrap_or_else(|_| panic!("{calls} calls in flight"));
 }
 
-/// The measurement of `--bin fairness` with small numbers: nothing is timed here, but every call must end with an answer or a refusal, be
-/// accounted for, and leave evidence that verifies.
+/// The measurement of `--bin fairness` with small numbers: nothing is timed here, but every call must end
+/// with an answer or a refusal, be accounted for, and leave evidence that verifies.
 #[test]
 fn ten_times_too_much_ends_with_answers_and_refusals_and_nothing_else() {
     let plan = Plan { length: Duration::from_millis(400), rounds: 1, times: 5.0, ..Plan::default() };

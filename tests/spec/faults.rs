@@ -29,7 +29,8 @@ async fn a_provider_that_is_down_is_unavailable_and_comes_back() {
 async fn a_provider_that_hangs_costs_its_caller_the_deadline_and_no_more() {
     let bus = Bus::builder().agency(Agency::hanging()).start().await;
 
-    let refused = bus.welfare().await.get_person(ZAHRA).header("grpc-timeout", "200m").send().await.unwrap_err();
+    let refused =
+        bus.welfare().await.get_person(ZAHRA).header("grpc-timeout", "200m").send().await.unwrap_err();
 
     assert_eq!((refused.code, refused.reason.as_str()), (4, "DEADLINE_EXCEEDED"));
     assert_eq!(bus.outcomes().await, ["DEADLINE_EXCEEDED"]);
@@ -64,11 +65,13 @@ async fn only_a_gateway_may_call_an_adapter() {
 
 #[tokio::test]
 async fn a_database_that_is_replaced_or_removed_under_the_adapter_is_noticed_at_the_next_call() {
-    let unlimited = |text: String| text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
+    let unlimited =
+        |text: String| text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
     let bus = Bus::builder().edit("gov/civil-registry.toml", unlimited).start().await;
     let welfare = bus.welfare().await;
     welfare.get_person(ZAHRA).send().await.unwrap();
-    let (database, away) = (bus.folder().join("civil.db"), bus.folder().join("away.db"));
+    let database = bus.folder().join("civil.db");
+    let away = bus.folder().join("away.db");
 
     std::fs::copy(&database, &away).unwrap();
     rusqlite::Connection::open(&away).unwrap().execute("UPDATE person SET given_name = 'نو'", []).unwrap();

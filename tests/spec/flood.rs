@@ -1,4 +1,5 @@
-//! The command that measures floods works, and what it says of honest callers is so: none of their calls fails.
+//! The command that measures floods works, and what it says of honest callers is so: none of their calls
+//! fails.
 
 use std::process::Command;
 
@@ -8,7 +9,8 @@ fn no_honest_call_fails_beside_an_attack() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flood"));
         command.args(["--seconds", "1", "--connections", "100", "--attack", attack]);
         let output = command.env("CHAPAR_BIN", chapar_tests::binary::chapar()).output().unwrap();
-        let (said, erred) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stdout);
+        let erred = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{said}{erred}");
         assert!(said.lines().any(|line| line.starts_with(attack)), "{said}");
     }

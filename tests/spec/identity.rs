@@ -47,7 +47,8 @@ async fn a_subsystem_that_is_not_registered_is_unknown() {
 #[tokio::test]
 async fn two_names_or_none_are_no_identity() {
     let bus = Bus::start().await;
-    let two = Certificate::of("gov/welfare/benefits").also_named("spiffe://lorestan.example/gov/school/admission");
+    let two =
+        Certificate::of("gov/welfare/benefits").also_named("spiffe://lorestan.example/gov/school/admission");
     let none = Certificate::with_common_name_only("spiffe://lorestan.example/gov/welfare/benefits");
     let elsewhere = Certificate::named("https://lorestan.example/gov/welfare/benefits");
 
@@ -61,7 +62,8 @@ async fn two_names_or_none_are_no_identity() {
 async fn an_authority_speaks_only_for_the_members_that_name_it() {
     let bus = Bus::builder().trusting_a_second_authority().start().await;
 
-    let foreign = bus.caller_with(Certificate::of("gov/welfare/benefits").signed_by_the_second_authority()).await;
+    let foreign =
+        bus.caller_with(Certificate::of("gov/welfare/benefits").signed_by_the_second_authority()).await;
     let own = bus.welfare().await;
 
     let refused = foreign.get_person(ZAHRA).send().await.unwrap_err();

@@ -11,7 +11,8 @@ use http_body_util::BodyExt as _;
 const LIMIT: &str = "limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n";
 const COVERAGE: &str = "health.v1.InsuranceRegistry/GetCoverage";
 
-/// A second agency, welfare, that provides `health.v1.InsuranceRegistry` at `endpoint`, and a grant for itself.
+/// A second agency, welfare, that provides `health.v1.InsuranceRegistry` at `endpoint`, and a grant for
+/// itself.
 fn insurance(endpoint: std::net::SocketAddr) -> String {
     let contract = Contract::load(&repository().join("proto/health")).unwrap();
     format!(
@@ -38,8 +39,11 @@ basis    = "Test decree 9"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agency_that_hangs_holds_up_no_call_to_another() {
-    let bus =
-        Bus::builder().contract("health").edit("gov/civil-registry.toml", |text| text.replace(LIMIT, "")).start().await;
+    let bus = Bus::builder()
+        .contract("health")
+        .edit("gov/civil-registry.toml", |text| text.replace(LIMIT, ""))
+        .start()
+        .await;
     let welfare = bus.welfare().await;
     welfare.get_person(ZAHRA).send().await.unwrap();
     let hanging = Agency::hanging();
@@ -67,7 +71,8 @@ async fn an_agency_that_hangs_holds_up_no_call_to_another() {
     }
     for call in stuck {
         let refused = call.await.unwrap().unwrap_err();
-        let told = ["DEADLINE_EXCEEDED", "CONCURRENCY_LIMITED", "ADAPTER_UNAVAILABLE"].contains(&&*refused.reason);
+        let told =
+            ["DEADLINE_EXCEEDED", "CONCURRENCY_LIMITED", "ADAPTER_UNAVAILABLE"].contains(&&*refused.reason);
         assert!(told, "{}", refused.reason);
     }
 }

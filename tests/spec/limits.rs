@@ -56,7 +56,8 @@ async fn one_grants_flood_leaves_another_grant_alone() {
 async fn a_caller_sees_how_its_own_grants_stand_and_an_operator_begins_them_anew() {
     let edit = |text: String| text.replace("rate = \"20/s\", burst = 40", "rate = \"1/h\", burst = 3");
     let bus = Bus::builder().edit("gov/civil-registry.toml", edit).start().await;
-    let (welfare, bank) = (bus.welfare().await, bus.caller("com/agri-bank/loans").await);
+    let welfare = bus.welfare().await;
+    let bank = bus.caller("com/agri-bank/loans").await;
     for _ in 0..5 {
         welfare.get_person(ZAHRA).send().await.ok();
     }
@@ -64,7 +65,8 @@ async fn a_caller_sees_how_its_own_grants_stand_and_an_operator_begins_them_anew
     let stands = welfare.limits().await;
     let own: Vec<_> = stands.iter().map(|usage| usage.grant.as_str()).collect();
     let person = &stands[0];
-    let limits: Vec<_> = person.limits.iter().map(|limit| (limit.kind.as_str(), limit.used, limit.left)).collect();
+    let limits: Vec<_> =
+        person.limits.iter().map(|limit| (limit.kind.as_str(), limit.used, limit.left)).collect();
 
     assert_eq!(own, ["welfare-getperson", "welfare-listchildren"]);
     assert_eq!((person.admitted, person.refused, person.limits[0].refused), (3, 2, 2));

@@ -60,8 +60,10 @@ async fn the_adapter_is_told_only_the_granted_fields_and_the_gateway_speaks_for_
 
 #[tokio::test]
 async fn an_answer_about_someone_else_is_not_released() {
-    let bus =
-        Bus::builder().agency(Agency::answering(json!({"nationalId": NOBODY, "givenName": "دیگری"}))).start().await;
+    let bus = Bus::builder()
+        .agency(Agency::answering(json!({"nationalId": NOBODY, "givenName": "دیگری"})))
+        .start()
+        .await;
 
     let refused = bus.welfare().await.get_person(ZAHRA).send().await.unwrap_err();
 

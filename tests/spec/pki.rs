@@ -27,7 +27,8 @@ fn refused(folder: &Path, arguments: &[&str]) -> String {
 
 /// What openssl thinks of a certificate, with its revocation list.
 fn verify(folder: &Path, cert: &str) -> (bool, String) {
-    let arguments = ["verify", "-x509_strict", "-CAfile", "pki/ca.crt", "-CRLfile", "pki/ca.crl", "-crl_check", cert];
+    let arguments =
+        ["verify", "-x509_strict", "-CAfile", "pki/ca.crt", "-CRLfile", "pki/ca.crl", "-crl_check", cert];
     run(folder, Path::new("openssl"), &arguments)
 }
 
@@ -42,7 +43,8 @@ fn authority() -> tempfile::TempDir {
 fn what_is_issued_is_valid_until_it_is_revoked() {
     let authority = authority();
     let folder = authority.path();
-    let serial = pki(folder, &["issue", "pki", WELFARE, "--dns", "welfare.lorestan.example", "--out", "welfare"]);
+    let serial =
+        pki(folder, &["issue", "pki", WELFARE, "--dns", "welfare.lorestan.example", "--out", "welfare"]);
     pki(folder, &["issue", "pki", "spiffe://lorestan.example/gov/police/traffic", "--out", "police"]);
     let (valid, said) = verify(folder, "welfare.crt");
     assert!(valid, "{said}");
@@ -62,7 +64,10 @@ fn a_request_gets_the_identity_that_the_operator_says_and_no_other() {
     let folder = authority.path();
     pki(folder, &["csr", WELFARE, "--out", "welfare"]);
     let other = "spiffe://lorestan.example/bus/lorestan/gateway";
-    assert!(refused(folder, &["sign", "pki", "welfare.csr", other, "--out", "x"]).contains("the request asks for"));
+    assert!(
+        refused(folder, &["sign", "pki", "welfare.csr", other, "--out", "x"])
+            .contains("the request asks for")
+    );
 
     pki(folder, &["sign", "pki", "welfare.csr", WELFARE, "--out", "welfare"]);
 
@@ -82,12 +87,16 @@ fn a_request_gets_the_identity_that_the_operator_says_and_no_other() {
 fn a_renewed_certificate_has_the_same_key_and_names() {
     let authority = authority();
     let folder = authority.path();
-    pki(folder, &["issue", "pki", WELFARE, "--dns", "welfare.lorestan.example", "--days", "1", "--out", "old"]);
+    pki(
+        folder,
+        &["issue", "pki", WELFARE, "--dns", "welfare.lorestan.example", "--days", "1", "--out", "old"],
+    );
     pki(folder, &["renew", "pki", "old.crt", "--days", "90", "--out", "new"]);
     assert!(verify(folder, "new.crt").0);
     let lines = |file: &str| -> Vec<String> {
         let text = pki(folder, &["inspect", file]);
-        let kept = text.lines().filter(|line| ["identity", "dns", "key"].iter().any(|word| line.starts_with(word)));
+        let kept =
+            text.lines().filter(|line| ["identity", "dns", "key"].iter().any(|word| line.starts_with(word)));
         kept.map(str::to_owned).collect()
     };
     assert_eq!(lines("old.crt"), lines("new.crt"));
@@ -96,14 +105,17 @@ fn a_renewed_certificate_has_the_same_key_and_names() {
 
 #[test]
 fn an_authority_vouches_for_nothing_that_it_did_not_issue() {
-    let (one, other) = (authority(), authority());
+    let one = authority();
+    let other = authority();
     pki(other.path(), &["issue", "pki", WELFARE, "--out", "welfare"]);
     let foreign = other.path().join("welfare.crt");
     let foreign = foreign.to_str().unwrap();
     for command in [["revoke", "pki", foreign].as_slice(), &["renew", "pki", foreign, "--out", "x"]] {
         assert!(refused(one.path(), command).contains("has issued no such certificate"), "{command:?}");
     }
-    assert!(refused(one.path(), &["init", "pki", "--name", "again"]).contains("there is an authority already"));
+    assert!(
+        refused(one.path(), &["init", "pki", "--name", "again"]).contains("there is an authority already")
+    );
 }
 
 #[test]
@@ -121,7 +133,8 @@ fn a_private_key_is_overwritten_only_when_that_is_said() {
     let folder = authority.path();
     pki(folder, &["issue", "pki", WELFARE, "--out", "welfare"]);
     let key = std::fs::read(folder.join("welfare.key")).unwrap();
-    for command in [&["issue", "pki", WELFARE, "--out", "welfare"][..], &["csr", WELFARE, "--out", "welfare"]] {
+    for command in [&["issue", "pki", WELFARE, "--out", "welfare"][..], &["csr", WELFARE, "--out", "welfare"]]
+    {
         assert!(refused(folder, command).contains("welfare.key exists"));
         assert_eq!(std::fs::read(folder.join("welfare.key")).unwrap(), key);
     }
@@ -133,14 +146,17 @@ fn a_private_key_is_overwritten_only_when_that_is_said() {
 fn a_certificate_has_the_key_of_its_request_or_is_not_written() {
     let authority = authority();
     let folder = authority.path();
-    let openssl = |arguments: &[&str]| assert!(run(folder, Path::new("openssl"), arguments).0, "{arguments:?}");
+    let openssl =
+        |arguments: &[&str]| assert!(run(folder, Path::new("openssl"), arguments).0, "{arguments:?}");
     for curve in ["prime256v1", "secp384r1"] {
         openssl(&["ecparam", "-name", curve, "-genkey", "-noout", "-out", "asked.key"]);
         openssl(&["req", "-new", "-key", "asked.key", "-subj", "/CN=asked", "-out", "asked.csr"]);
-        let (signed, said) = run(folder, &chapar(), &["pki", "sign", "pki", "asked.csr", WELFARE, "--out", curve]);
+        let (signed, said) =
+            run(folder, &chapar(), &["pki", "sign", "pki", "asked.csr", WELFARE, "--out", curve]);
         if !signed {
             assert!(
-                said.contains("would not have the key of the request") && !folder.join(format!("{curve}.crt")).exists(),
+                said.contains("would not have the key of the request")
+                    && !folder.join(format!("{curve}.crt")).exists(),
                 "{said}"
             );
             continue;

@@ -36,8 +36,13 @@ async fn a_member_without_a_grant_is_refused_before_its_request_is_read() {
     let bus = Bus::start().await;
     let guest = bus.caller("office/khorramabad-12/guest").await;
 
-    let refused =
-        guest.ask(GET_PERSON).purpose("loan.farm").raw(b"not even a message".as_slice()).send().await.unwrap_err();
+    let refused = guest
+        .ask(GET_PERSON)
+        .purpose("loan.farm")
+        .raw(b"not even a message".as_slice())
+        .send()
+        .await
+        .unwrap_err();
 
     assert_eq!(refused.reason, "NOT_GRANTED");
     assert_eq!(refused.code, 7);
@@ -95,8 +100,13 @@ async fn a_delegation_ends_with_its_last_day() {
     let bus = Bus::builder().at("2027-07-01T12:00:00Z").start().await;
     let counter = bus.caller("office/khorramabad-12/counter").await;
 
-    let refused =
-        counter.get_person(ZAHRA).purpose("loan.farm").on_behalf_of("com/agri-bank").send().await.unwrap_err();
+    let refused = counter
+        .get_person(ZAHRA)
+        .purpose("loan.farm")
+        .on_behalf_of("com/agri-bank")
+        .send()
+        .await
+        .unwrap_err();
 
     assert_eq!(refused.reason, "DELEGATION_NOT_GRANTED");
 }
@@ -106,12 +116,20 @@ async fn reserved_and_doubled_metadata_is_refused() {
     let bus = Bus::start().await;
     let welfare = bus.welfare().await;
 
-    for name in ["chapar-caller", "chapar-fields", "chapar-rows", "chapar-call-id", "chapar-anything", "chapar_caller"]
-    {
-        let refused = welfare.get_person(ZAHRA).header(name, "gov/civil-registry/adapter").send().await.unwrap_err();
+    for name in [
+        "chapar-caller",
+        "chapar-fields",
+        "chapar-rows",
+        "chapar-call-id",
+        "chapar-anything",
+        "chapar_caller",
+    ] {
+        let refused =
+            welfare.get_person(ZAHRA).header(name, "gov/civil-registry/adapter").send().await.unwrap_err();
         assert_eq!(refused.reason, "METADATA_RESERVED", "{name}");
     }
-    let twice = welfare.get_person(ZAHRA).header("chapar-purpose", "benefit.eligibility").send().await.unwrap_err();
+    let twice =
+        welfare.get_person(ZAHRA).header("chapar-purpose", "benefit.eligibility").send().await.unwrap_err();
     assert_eq!(twice.reason, "METADATA_AMBIGUOUS");
 }
 

@@ -18,19 +18,29 @@ fn every_command_of_the_readme_does_what_it_says() {
     let mut run = 0;
     for command in commands() {
         // These two are what this very test runs inside of, or was run by.
-        if command.starts_with("tests/run.sh") || command.starts_with("git clone") || command.starts_with("cd ") {
+        if command.starts_with("tests/run.sh")
+            || command.starts_with("git clone")
+            || command.starts_with("cd ")
+        {
             continue;
         }
         let command = match command.strip_prefix("cargo run --release -- demo") {
             Some(rest) if !rest.contains("--once") => format!("chapar demo --once --people 300{rest}"),
-            _ => command.replace("cargo run --release -- ", "chapar ").replace("target/release/chapar", "chapar"),
+            _ => command
+                .replace("cargo run --release -- ", "chapar ")
+                .replace("target/release/chapar", "chapar"),
         };
         let command = demo.fill(&command);
         let mut bash = Command::new("bash");
         let output = patiently(
-            bash.args(["-euo", "pipefail", "-c", &format!("chapar() {{ {:?} \"$@\"; }}\n{command}", chapar())])
-                .current_dir(demo.folder().parent().unwrap())
-                .stdin(Stdio::null()),
+            bash.args([
+                "-euo",
+                "pipefail",
+                "-c",
+                &format!("chapar() {{ {:?} \"$@\"; }}\n{command}", chapar()),
+            ])
+            .current_dir(demo.folder().parent().unwrap())
+            .stdin(Stdio::null()),
         );
         assert!(
             output.status.success(),

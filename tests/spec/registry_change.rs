@@ -1,4 +1,5 @@
-//! Changes of the registry that must not come through: altered plans, approvals that do not count, files that moved meanwhile.
+//! Changes of the registry that must not come through: altered plans, approvals that do not count, files that
+//! moved meanwhile.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -75,7 +76,10 @@ impl Office {
             command.arg("--contracts").arg(repository().join("proto/civil"));
         }
         let output = command.output().expect("the command runs");
-        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        )
     }
 
     fn does(&self, arguments: &[&str]) -> String {
@@ -119,14 +123,20 @@ fn a_change_comes_through_when_both_have_approved_it() {
     let (succeeded, said) = office.apply();
     assert!(succeeded && said.contains("generation 2 is in force, approved by ali, bahar"), "{said}");
     let kept = std::fs::read_to_string(office.path("store/generations/000002/plan.txt")).unwrap();
-    assert_eq!(kept.matches("\n— ").count(), 3, "the author's signature and the approvals are kept beside the files");
+    assert_eq!(
+        kept.matches("\n— ").count(),
+        3,
+        "the author's signature and the approvals are kept beside the files"
+    );
 }
 
 #[test]
 fn a_plan_that_says_something_else_than_the_change_does_is_refused_whoever_signed_it() {
     let office = Office::new();
     // What the approvers would have seen: no sensitive field.
-    office.edit("plan", |text| text.replace(" (SENSITIVE)", "").replace("1 gain sensitive", "0 gain sensitive"));
+    office.edit("plan", |text| {
+        text.replace(" (SENSITIVE)", "").replace("1 gain sensitive", "0 gain sensitive")
+    });
     office.both_approve();
     office.refuses("the plan does not say what the change does");
 }
@@ -157,7 +167,8 @@ fn an_approval_counts_for_one_plan_alone() {
     office.both_approve();
     let signatures = std::fs::read_to_string(office.path("plan")).unwrap();
     let signatures = signatures[signatures.find("\n— ").unwrap()..].to_owned();
-    office.edit("draft/gov/civil-registry.toml", |text| text.replace("\"life_status\"", "\"marital_status\""));
+    office
+        .edit("draft/gov/civil-registry.toml", |text| text.replace("\"life_status\"", "\"marital_status\""));
     office.plan();
     office.edit("plan", |text| text + &signatures);
     office.refuses("the signature does not verify");
@@ -209,7 +220,10 @@ fn a_rollback_needs_the_same_approvals() {
         office.run(&[&command[..], more].concat())
     };
     let (succeeded, said) = back(&[]);
-    assert!(!succeeded && said.contains("not approved: it needs steward of gov/civil-registry AND security"), "{said}");
+    assert!(
+        !succeeded && said.contains("not approved: it needs steward of gov/civil-registry AND security"),
+        "{said}"
+    );
     office.does(&[
         "registry",
         "plan",
@@ -291,8 +305,11 @@ fn one_person_suspends_at_once_and_it_stands_in_the_journal() {
     let text = std::fs::read_to_string(office.path("store/current/suspensions.toml")).unwrap();
     assert_eq!(text.matches("[[suspension]]").count(), 2);
     let journal = std::fs::read_to_string(office.path("store/journal")).unwrap();
-    let outcomes: Vec<bool> =
-        journal.lines().filter(|line| line.contains("\"suspend\"")).map(|line| line.contains("\"done\"")).collect();
+    let outcomes: Vec<bool> = journal
+        .lines()
+        .filter(|line| line.contains("\"suspend\""))
+        .map(|line| line.contains("\"done\""))
+        .collect();
     assert_eq!(outcomes, [false, true, true]);
     // The change that was planned before is planned on another base.
     office.both_approve();

@@ -69,7 +69,10 @@ async fn a_registry_that_does_not_load_changes_nothing_and_is_told_with_its_plac
 
 #[tokio::test]
 async fn a_reload_refills_no_bucket() {
-    let bus = Bus::builder().edit(CIVIL, |text| text.replace("20/s\", burst = 40", "1/h\", burst = 3")).start().await;
+    let bus = Bus::builder()
+        .edit(CIVIL, |text| text.replace("20/s\", burst = 40", "1/h\", burst = 3"))
+        .start()
+        .await;
     let welfare = bus.welfare().await;
     for _ in 0..3 {
         assert!(welfare.get_person(ZAHRA).send().await.is_ok());
@@ -99,7 +102,8 @@ async fn every_record_names_the_policy_that_its_call_was_decided_by() {
 async fn a_new_contract_folder_and_a_new_service_need_no_restart() {
     let contracts = tempfile::tempdir().unwrap();
     let copy = |name: &str| {
-        let (from, to) = (repository().join("proto").join(name).join("v1"), contracts.path().join(name).join("v1"));
+        let from = repository().join("proto").join(name).join("v1");
+        let to = contracts.path().join(name).join("v1");
         std::fs::create_dir_all(&to).unwrap();
         std::fs::copy(from.join(format!("{name}.proto")), to.join(format!("{name}.proto"))).unwrap();
     };
@@ -110,7 +114,8 @@ async fn a_new_contract_folder_and_a_new_service_need_no_restart() {
     assert_eq!(enrolment().await.unwrap_err().reason, "METHOD_UNKNOWN");
 
     copy("education");
-    let digest = chapar_contract::Contract::load(&contracts.path().join("education")).unwrap().digest().to_owned();
+    let digest =
+        chapar_contract::Contract::load(&contracts.path().join("education")).unwrap().digest().to_owned();
     let adapter = "spiffe://lorestan.example/gov/civil-registry/adapter";
     bus.change(CIVIL, |text| {
         format!(

@@ -35,7 +35,10 @@ async fn everything_that_breaks_the_contract_is_named_at_once_and_no_value_of_it
     let bus = Bus::start().await;
     let loans = bus.caller("com/agri-bank/loans").await;
     let ask = |given: &str, family: &str, birth: &str| {
-        let ask = loans.ask("civil.v1.CivilRegistry/VerifyIdentity").purpose("loan.farm").field("national_id", ZAHRA);
+        let ask = loans
+            .ask("civil.v1.CivilRegistry/VerifyIdentity")
+            .purpose("loan.farm")
+            .field("national_id", ZAHRA);
         ask.field("given_name", given).field("family_name", family).field("birth_date", birth)
     };
     let long = "ک".repeat(101);
@@ -47,7 +50,10 @@ async fn everything_that_breaks_the_contract_is_named_at_once_and_no_value_of_it
     let mut fields: Vec<&str> = refused.violations.iter().map(|violation| violation.field.as_str()).collect();
     fields.sort_unstable();
     assert_eq!(fields, ["birth_date", "family_name", "given_name"]);
-    assert!(!format!("{refused:?}").contains("ککک") && !format!("{refused:?}").contains("1361"), "{refused:?}");
+    assert!(
+        !format!("{refused:?}").contains("ککک") && !format!("{refused:?}").contains("1361"),
+        "{refused:?}"
+    );
     assert!(longest.is_ok(), "a hundred characters, not bytes: {longest:?}");
 }
 
@@ -74,7 +80,8 @@ async fn malformed_protobuf_is_refused_and_never_forwarded() {
     ];
 
     for bytes in malformed {
-        let refused = welfare.ask(GET_PERSON).purpose("benefit.eligibility").raw(bytes).send().await.unwrap_err();
+        let refused =
+            welfare.ask(GET_PERSON).purpose("benefit.eligibility").raw(bytes).send().await.unwrap_err();
         assert_eq!((refused.code, refused.reason.as_str()), (3, "REQUEST_MALFORMED"), "{bytes:x?}");
     }
     assert!(welfare.get_person(ZAHRA).send().await.is_ok(), "the gateway lives on");
@@ -99,8 +106,15 @@ async fn a_message_over_the_limit_is_refused() {
     let bus = Bus::start().await;
     let huge = Bytes::from([&[0x12, 0x80, 0x80, 0x80, 0x01][..], &vec![b'x'; 2 << 20]].concat());
 
-    let refused =
-        bus.welfare().await.ask(GET_PERSON).purpose("benefit.eligibility").raw(huge).send().await.unwrap_err();
+    let refused = bus
+        .welfare()
+        .await
+        .ask(GET_PERSON)
+        .purpose("benefit.eligibility")
+        .raw(huge)
+        .send()
+        .await
+        .unwrap_err();
 
     assert_eq!((refused.code, refused.reason.as_str()), (8, "MESSAGE_TOO_LARGE"));
 }
@@ -122,7 +136,8 @@ async fn metadata_over_the_limit_is_refused() {
 async fn broken_framing_is_refused() {
     let bus = Bus::start().await;
     let welfare = bus.welfare().await;
-    let framed = |flag: u8, length: u32, message: &[u8]| [&[flag][..], &length.to_be_bytes(), message].concat();
+    let framed =
+        |flag: u8, length: u32, message: &[u8]| [&[flag][..], &length.to_be_bytes(), message].concat();
     let valid: Vec<u8> = [&[0x0a, 10][..], ZAHRA.as_bytes()].concat();
     let cases = [
         ("a prefix cut short", vec![0, 0, 0], "FRAME_MALFORMED"),
@@ -135,7 +150,8 @@ async fn broken_framing_is_refused() {
     ];
 
     for (what, body, reason) in cases {
-        let refused = welfare.ask(GET_PERSON).purpose("benefit.eligibility").body(body).send().await.unwrap_err();
+        let refused =
+            welfare.ask(GET_PERSON).purpose("benefit.eligibility").body(body).send().await.unwrap_err();
         assert_eq!(refused.reason, reason, "{what}");
     }
 }
@@ -143,7 +159,8 @@ async fn broken_framing_is_refused() {
 #[tokio::test]
 async fn an_encoding_that_is_not_spoken_is_refused() {
     let bus = Bus::start().await;
-    let refused = bus.welfare().await.get_person(ZAHRA).header("grpc-encoding", "br").send().await.unwrap_err();
+    let refused =
+        bus.welfare().await.get_person(ZAHRA).header("grpc-encoding", "br").send().await.unwrap_err();
     assert_eq!((refused.code, refused.reason.as_str()), (12, "ENCODING_UNSUPPORTED"));
 }
 
@@ -158,7 +175,10 @@ async fn timeouts_must_be_well_formed_and_end_the_call() {
     }
     let at_once = welfare.get_person(ZAHRA).header("grpc-timeout", "1n").send().await.unwrap_err();
     assert_eq!((at_once.code, at_once.reason.as_str()), (4, "DEADLINE_EXCEEDED"));
-    assert!(welfare.get_person(ZAHRA).header("grpc-timeout", "99999999H").send().await.is_ok(), "capped, not refused");
+    assert!(
+        welfare.get_person(ZAHRA).header("grpc-timeout", "99999999H").send().await.is_ok(),
+        "capped, not refused"
+    );
 }
 
 #[tokio::test]
@@ -191,12 +211,17 @@ async fn a_refusal_is_told_in_persian_when_asked() {
     let bus = Bus::start().await;
     let welfare = bus.welfare().await;
 
-    let persian = welfare.get_person(ZAHRA).without_purpose().header("accept-language", "fa").send().await.unwrap_err();
+    let persian =
+        welfare.get_person(ZAHRA).without_purpose().header("accept-language", "fa").send().await.unwrap_err();
     let english = welfare.get_person(ZAHRA).without_purpose().send().await.unwrap_err();
 
     assert_eq!(persian.localized.as_deref(), Some(chapar_model::Reason::PurposeRequired.persian()));
     assert_eq!(english.localized, None);
-    assert!(english.help.as_deref().is_some_and(|link| link.ends_with("PURPOSE_REQUIRED")), "{:?}", english.help);
+    assert!(
+        english.help.as_deref().is_some_and(|link| link.ends_with("PURPOSE_REQUIRED")),
+        "{:?}",
+        english.help
+    );
 }
 
 #[tokio::test]
@@ -209,10 +234,19 @@ async fn headers_that_two_readers_could_take_differently_are_refused_and_paramet
     assert_eq!(status("host", "other.example").await, 400);
     assert_eq!(status("content-type", "application/grpc").await, 400, "a second one, though the same");
     assert_eq!(
-        welfare.get_person(ZAHRA).content_type("application/grpc;charset=utf-8").open().await.unwrap().status(),
+        welfare
+            .get_person(ZAHRA)
+            .content_type("application/grpc;charset=utf-8")
+            .open()
+            .await
+            .unwrap()
+            .status(),
         200
     );
-    assert_eq!(welfare.get_person(ZAHRA).content_type("application/grpcx").open().await.unwrap().status(), 415);
+    assert_eq!(
+        welfare.get_person(ZAHRA).content_type("application/grpcx").open().await.unwrap().status(),
+        415
+    );
 }
 
 #[tokio::test]
@@ -220,7 +254,8 @@ async fn a_purpose_that_the_contract_does_not_know_is_told_nowhere() {
     let bus = Bus::start().await;
     let welfare = bus.welfare().await;
     let purpose = format!("p{ZAHRA}");
-    let refused = welfare.ask(GET_PERSON).purpose(&purpose).field("national_id", ZAHRA).send().await.unwrap_err();
+    let refused =
+        welfare.ask(GET_PERSON).purpose(&purpose).field("national_id", ZAHRA).send().await.unwrap_err();
     assert_eq!(refused.reason, "PURPOSE_UNKNOWN");
     let records = bus.records().await;
     assert_eq!((records[0].outcome.as_str(), records[0].purpose.as_str()), ("PURPOSE_UNKNOWN", ""));

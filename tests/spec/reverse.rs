@@ -1,5 +1,5 @@
-//! Adapters that join by connections of their own: they open no port, come back by themselves, and leave without a call lost;
-//! and nobody joins whom the registry does not name.
+//! Adapters that join by connections of their own: they open no port, come back by themselves, and leave
+//! without a call lost; and nobody joins whom the registry does not name.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,7 +75,8 @@ async fn a_line_that_is_cut_is_made_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_adapters_each_is_restarted_under_load_and_no_call_fails() {
     let bus = joining().await;
-    let (mut one, mut other) = (Joiner::start(&bus, bus.address()).await, Joiner::start(&bus, bus.address()).await);
+    let mut one = Joiner::start(&bus, bus.address()).await;
+    let mut other = Joiner::start(&bus, bus.address()).await;
     let over = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = futures_util::future::join_all((0..8).map(|_| bus.welfare())).await;
     let load = callers.into_iter().map(|caller| {
@@ -83,7 +84,11 @@ async fn of_two_adapters_each_is_restarted_under_load_and_no_call_fails() {
         tokio::spawn(async move {
             let mut calls = 0;
             while !over.load(Ordering::Relaxed) {
-                caller.get_person(ZAHRA).send().await.unwrap_or_else(|refusal| panic!("call {calls}: {refusal:?}"));
+                caller
+                    .get_person(ZAHRA)
+                    .send()
+                    .await
+                    .unwrap_or_else(|refusal| panic!("call {calls}: {refusal:?}"));
                 calls += 1;
             }
             calls
@@ -106,7 +111,8 @@ async fn of_two_adapters_each_is_restarted_under_load_and_no_call_fails() {
 /// What an adapter-to-be reads after its TLS handshake, or the alert that ends it.
 async fn knock(bus: &Bus, name: &str) -> std::io::Result<Vec<u8>> {
     let file = |kind| bus.folder().join(format!("pki/{name}.{kind}"));
-    let files = tls::Files { cert: file("crt"), key: file("key"), trust: bus.folder().join("pki/ca.crt"), crl: None };
+    let files =
+        tls::Files { cert: file("crt"), key: file("key"), trust: bus.folder().join("pki/ca.crt"), crl: None };
     let gateway = "spiffe://lorestan.example/bus/lorestan/gateway".parse().unwrap();
     let mut config = (*tls::client(&files, tls::Expect::identities(vec![gateway])).unwrap()).clone();
     config.alpn_protocols = vec![reverse::PROTOCOL.to_vec()];
@@ -132,13 +138,20 @@ async fn knock(bus: &Bus, name: &str) -> std::io::Result<Vec<u8>> {
 #[tokio::test]
 async fn whoever_the_registry_does_not_name_as_an_adapter_is_let_go_without_a_word() {
     let unlimited = |text: String| text.replace(LIMIT, "");
-    let bus =
-        Bus::builder().joining().trusting_a_second_authority().edit("gov/civil-registry.toml", unlimited).start().await;
+    let bus = Bus::builder()
+        .joining()
+        .trusting_a_second_authority()
+        .edit("gov/civil-registry.toml", unlimited)
+        .start()
+        .await;
     bus.issue(&Certificate::of("gov/welfare/benefits"), "agency");
     bus.issue(&Certificate::of("gov/civil-registry/other"), "unregistered");
     bus.issue(&Certificate::of("gov/civil-registry/adapter").signed_by_the_second_authority(), "impostor");
     bus.issue(&Certificate::of("gov/civil-registry/adapter").signed_by_a_stranger(), "stranger");
-    bus.issue(&Certificate::of("gov/civil-registry/adapter").also_named("spiffe://lorestan.example/gov/x/y"), "two");
+    bus.issue(
+        &Certificate::of("gov/civil-registry/adapter").also_named("spiffe://lorestan.example/gov/x/y"),
+        "two",
+    );
 
     assert!(knock(&bus, "adapter").await.unwrap().starts_with(b"PRI * HTTP/2.0"), "an adapter is spoken to");
     for name in ["agency", "unregistered", "impostor", "two"] {
@@ -158,7 +171,8 @@ async fn an_agency_that_is_no_adapter_gets_no_calls_though_it_serves_the_contrac
     let taken_in = tokio::time::timeout(Duration::from_millis(700), joined).await;
 
     assert!(taken_in.is_err(), "it heard nothing");
-    let refused = bus.welfare().await.get_person(ZAHRA).header("grpc-timeout", "500m").send().await.unwrap_err();
+    let refused =
+        bus.welfare().await.get_person(ZAHRA).header("grpc-timeout", "500m").send().await.unwrap_err();
     assert_eq!(refused.reason, "ADAPTER_UNAVAILABLE");
     let _adapter = Joiner::start(&bus, bus.address()).await;
     assert!(bus.welfare().await.get_person(ZAHRA).send().await.is_ok());

@@ -1,4 +1,5 @@
-//! What the registry can say beyond a grant to one subsystem: groups, hours, suspensions, and services that are hidden.
+//! What the registry can say beyond a grant to one subsystem: groups, hours, suspensions, and services that
+//! are hidden.
 
 use std::path::Path;
 use std::process::Command;
@@ -36,8 +37,10 @@ async fn a_suspension_stops_the_next_call_of_a_connection_that_is_open_and_its_e
 
 #[tokio::test]
 async fn a_hidden_method_answers_as_an_unknown_one_to_the_last_byte() {
-    let bus =
-        Bus::builder().edit(CIVIL, |text| text.replace("[[service]]", "[[service]]\nhidden = true")).start().await;
+    let bus = Bus::builder()
+        .edit(CIVIL, |text| text.replace("[[service]]", "[[service]]\nhidden = true"))
+        .start()
+        .await;
     let guest = bus.caller("office/khorramabad-12/guest").await;
     let ask = |path: &str| guest.ask("civil.v1.CivilRegistry/GetPerson").path(path);
 
@@ -46,7 +49,8 @@ async fn a_hidden_method_answers_as_an_unknown_one_to_the_last_byte() {
         let plain = ask(path).purpose("loan.farm").send().await.unwrap_err();
         let without = ask(path).without_purpose().send().await.unwrap_err();
         let reserved = ask(path).header("chapar-caller", "x").send().await.unwrap_err();
-        answers.push([plain, without, reserved].map(|refused| (refused.reason, refused.code, refused.message)));
+        answers
+            .push([plain, without, reserved].map(|refused| (refused.reason, refused.code, refused.message)));
     }
 
     assert_eq!(answers[0], answers[1]);
@@ -69,8 +73,8 @@ async fn the_directory_shows_what_could_be_asked_for_and_nothing_that_is_hidden(
     assert_eq!(bus.reload().await, "reloaded\n");
 
     assert!(guest.directory().await.is_empty());
-    let (hidden, unknown) =
-        (guest.contract(SERVICE).await.unwrap_err(), guest.contract("civil.v1.Nothing").await.unwrap_err());
+    let hidden = guest.contract(SERVICE).await.unwrap_err();
+    let unknown = guest.contract("civil.v1.Nothing").await.unwrap_err();
     assert_eq!((hidden.code, &hidden.message), (unknown.code, &unknown.message));
     assert_eq!(hidden.code, 5);
     assert_eq!(bus.welfare().await.directory().await, [SERVICE], "who has a grant knows of it");
@@ -122,7 +126,12 @@ async fn a_grant_with_hours_answers_within_them() {
 /// `chapar registry …` in a folder, with the contracts of the repository.
 fn registry(folder: &Path, arguments: &[&str]) {
     let mut command = Command::new(chapar());
-    command.current_dir(folder).arg("registry").args(arguments).arg("--contracts").arg(repository().join("proto"));
+    command
+        .current_dir(folder)
+        .arg("registry")
+        .args(arguments)
+        .arg("--contracts")
+        .arg(repository().join("proto"));
     let output = command.output().expect("the command runs");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -130,7 +139,8 @@ fn registry(folder: &Path, arguments: &[&str]) {
 #[tokio::test]
 async fn a_gateway_that_reads_a_store_follows_its_generations() {
     let bus = Bus::start().await;
-    let (welfare, root) = (bus.welfare().await, bus.folder());
+    let welfare = bus.welfare().await;
+    let root = bus.folder();
     let draft = root.join("draft");
     std::fs::rename(root.join("registry"), &draft).unwrap();
     registry(root, &["apply", "--store", "store", "--new", "draft", "--by", "dara"]);
@@ -141,7 +151,10 @@ async fn a_gateway_that_reads_a_store_follows_its_generations() {
     let file = draft.join(CIVIL);
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replacen("\"benefit.eligibility\"", "\"counter.identity_check\"", 1)).unwrap();
-    let key = Command::new(chapar()).current_dir(root).args(["registry", "key", "dara", "--out", "dara.key"]).output();
+    let key = Command::new(chapar())
+        .current_dir(root)
+        .args(["registry", "key", "dara", "--out", "dara.key"])
+        .output();
     assert!(key.unwrap().status.success());
     registry(root, &["plan", "store", "draft", "--key", "dara.key", "--out", "plan"]);
     registry(root, &["apply", "plan", "--store", "store", "--new", "draft", "--by", "dara"]);
@@ -170,7 +183,14 @@ async fn a_past_call_is_explained_by_its_receipt() {
     std::fs::write(bus.folder().join("key"), bus.trust().to_string()).unwrap();
     let explain = |more: &[&str]| {
         let mut command = Command::new(chapar());
-        command.current_dir(bus.folder()).args(["explain", "registry", "--receipt", "receipt.txt", "--trust", "key"]);
+        command.current_dir(bus.folder()).args([
+            "explain",
+            "registry",
+            "--receipt",
+            "receipt.txt",
+            "--trust",
+            "key",
+        ]);
         let output = command.args(more).arg("--contracts").arg(repository().join("proto")).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
@@ -194,8 +214,10 @@ async fn a_past_call_is_explained_by_its_receipt() {
 async fn a_plan_tells_from_the_evidence_when_what_it_takes_was_last_used() {
     // The command looks back from today.
     let today = chapar_model::Clock::system().now().to_string();
-    let bus = Bus::builder().at(&today).edit(CIVIL, |text| text.replace("2027-12-31", "2099-12-31")).start().await;
-    let (welfare, root) = (bus.welfare().await, bus.folder().to_owned());
+    let bus =
+        Bus::builder().at(&today).edit(CIVIL, |text| text.replace("2027-12-31", "2099-12-31")).start().await;
+    let welfare = bus.welfare().await;
+    let root = bus.folder().to_owned();
     for _ in 0..3 {
         welfare.get_person(ZAHRA).send().await.unwrap();
     }

@@ -1,5 +1,5 @@
-//! A grant's rows hold whatever answers: an adapter narrows them in its database, and an agency's own gRPC server, which is only told of
-//! them, is held to them by the gateway. What cannot be held does not load.
+//! A grant's rows hold whatever answers: an adapter narrows them in its database, and an agency's own gRPC
+//! server, which is only told of them, is held to them by the gateway. What cannot be held does not load.
 
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Agency, Bus, Refusal};
@@ -14,17 +14,27 @@ async fn ask(province: Option<&str>) -> Result<serde_json::Value, Refusal> {
         Some(province) => json!({"nationalId": ZAHRA, "givenName": "زهرا", "province": province}),
         None => json!({"nationalId": ZAHRA, "givenName": "زهرا"}),
     };
-    let bus =
-        Bus::builder().agency(Agency::answering(person)).edit("gov/civil-registry.toml", own_server).start().await;
+    let bus = Bus::builder()
+        .agency(Agency::answering(person))
+        .edit("gov/civil-registry.toml", own_server)
+        .start()
+        .await;
     let school = bus.caller("gov/school/admission").await;
-    let ask = school.ask("civil.v1.CivilRegistry/GetPerson").purpose("school.admission").field("national_id", ZAHRA);
+    let ask = school
+        .ask("civil.v1.CivilRegistry/GetPerson")
+        .purpose("school.admission")
+        .field("national_id", ZAHRA);
     ask.case("1404-1").clerk("z.karimi").send().await.map(|answer| answer.json())
 }
 
 #[tokio::test]
 async fn a_record_outside_the_granted_rows_does_not_pass_from_an_agencys_own_server() {
     let granted = ask(Some("15")).await.unwrap();
-    assert_eq!(granted, json!({"nationalId": ZAHRA, "givenName": "زهرا"}), "the scope's field itself is not granted");
+    assert_eq!(
+        granted,
+        json!({"nationalId": ZAHRA, "givenName": "زهرا"}),
+        "the scope's field itself is not granted"
+    );
     for outside in [Some("99"), Some(""), Some("15 "), None] {
         let refused = ask(outside).await.unwrap_err();
         assert_eq!((refused.code, refused.reason.as_str()), (5, "RECORD_NOT_FOUND"), "{outside:?}");
@@ -39,10 +49,16 @@ async fn a_record_that_is_not_there_and_one_outside_the_rows_are_answered_in_the
         .start()
         .await;
     let school = bus.caller("gov/school/admission").await;
-    let ask = school.ask("civil.v1.CivilRegistry/GetPerson").purpose("school.admission").field("national_id", ZAHRA);
+    let ask = school
+        .ask("civil.v1.CivilRegistry/GetPerson")
+        .purpose("school.admission")
+        .field("national_id", ZAHRA);
     let absent = ask.case("1404-1").clerk("z.karimi").send().await.unwrap_err();
     let hidden = self::ask(Some("99")).await.unwrap_err();
-    assert_eq!((absent.code, &absent.reason, &absent.message), (hidden.code, &hidden.reason, &hidden.message));
+    assert_eq!(
+        (absent.code, &absent.reason, &absent.message),
+        (hidden.code, &hidden.reason, &hidden.message)
+    );
     assert_eq!(absent.reason, "RECORD_NOT_FOUND");
 }
 
@@ -54,7 +70,8 @@ async fn of_a_stream_only_the_granted_rows_pass_and_no_more_than_the_contract_sa
             "fields   = [\"given_name\", \"birth_date\"]\nrows     = { province = [\"15\"] }\n",
         )
     };
-    let child = |name: &str, province: &str| json!({"parentId": ZAHRA, "givenName": name, "province": province});
+    let child =
+        |name: &str, province: &str| json!({"parentId": ZAHRA, "givenName": name, "province": province});
     let few = [child("a", "15"), child("b", "99"), child("c", ""), child("d", "15")];
     let many: Vec<_> = (0..51).map(|_| child("a", "15")).collect();
     let mixed: Vec<_> = (0..100).map(|at| child("a", if at % 2 == 0 { "15" } else { "16" })).collect();
@@ -62,12 +79,14 @@ async fn of_a_stream_only_the_granted_rows_pass_and_no_more_than_the_contract_sa
     let ask = async |children: &[serde_json::Value]| {
         let agency = Agency::streaming(children);
         let bus = Bus::builder().agency(agency).edit("gov/civil-registry.toml", by_province).start().await;
-        let ask = bus.welfare().await.ask("civil.v1.CivilRegistry/ListChildren").purpose("benefit.eligibility");
+        let ask =
+            bus.welfare().await.ask("civil.v1.CivilRegistry/ListChildren").purpose("benefit.eligibility");
         ask.field("national_id", ZAHRA).send().await
     };
     let none = ask(&[child("b", "99"), child("c", "")]).await.unwrap_err();
     assert_eq!(none.reason, "RECORD_NOT_FOUND", "as where an own server says NOT_FOUND of a stream");
-    let names: Vec<_> = ask(&few).await.unwrap().all_json().iter().map(|child| child["givenName"].clone()).collect();
+    let names: Vec<_> =
+        ask(&few).await.unwrap().all_json().iter().map(|child| child["givenName"].clone()).collect();
     assert_eq!(names, ["a", "d"]);
     assert_eq!(ask(&mixed).await.unwrap().messages(), 50, "rows that do not pass are not counted");
     assert_eq!(ask(&many).await.unwrap_err().reason, "TOO_MANY_ROWS");

@@ -1,4 +1,5 @@
-//! A stream ends with what it began under: at its next message it is judged by the policy, the certificate and the time of that moment.
+//! A stream ends with what it began under: at its next message it is judged by the policy, the certificate
+//! and the time of that moment.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ async fn after(change: impl AsyncFnOnce(&Bus)) -> (String, usize) {
         assert!(reader.next().await.unwrap().is_some());
     }
     // Read on meanwhile: what comes before the change is in force is not counted.
-    let (mut changing, mut is_over) = (std::pin::pin!(change(&bus)), false);
+    let mut changing = std::pin::pin!(change(&bus));
+    let mut is_over = false;
     loop {
         tokio::select! {
             () = changing.as_mut() => break,
@@ -47,7 +49,8 @@ async fn edited(edit: impl FnOnce(String) -> String) -> (String, usize) {
     .await
 }
 
-/// What was in flight when the change came into force may still arrive, and the one that was waiting for the caller.
+/// What was in flight when the change came into force may still arrive, and the one that was waiting for the
+/// caller.
 const IN_FLIGHT: usize = 2;
 
 #[tokio::test]
@@ -77,7 +80,9 @@ async fn a_stream_ends_at_the_message_after_its_right_was_withdrawn() {
 
 #[tokio::test]
 async fn a_stream_ends_with_the_day_of_its_grant_and_with_its_callers_certificate() {
-    for (time, reason) in [("2028-01-01T08:00:00Z", "GRANT_EXPIRED"), ("2099-01-01T00:00:00Z", "CERTIFICATE_EXPIRED")] {
+    for (time, reason) in
+        [("2028-01-01T08:00:00Z", "GRANT_EXPIRED"), ("2099-01-01T00:00:00Z", "CERTIFICATE_EXPIRED")]
+    {
         let (ended, more) = after(async |bus: &Bus| bus.set_clock(time)).await;
         assert_eq!(ended, reason);
         assert!(more <= IN_FLIGHT, "{more} messages more");

@@ -1,4 +1,5 @@
-//! The gateway's own services: health, reflection and meta, each only for identified callers and never more than is theirs.
+//! The gateway's own services: health, reflection and meta, each only for identified callers and never more
+//! than is theirs.
 
 use chapar_tests::Bus;
 use chapar_tests::people::ZAHRA;
@@ -26,7 +27,10 @@ async fn reflection_keeps_the_contracts_options_and_comments() {
     let comment = "The civil record of one person.".as_bytes();
     let purpose = "benefit.eligibility".as_bytes();
     for part in [comment, purpose] {
-        assert!(original.windows(part.len()).any(|window| window == part), "the test looks for what is there");
+        assert!(
+            original.windows(part.len()).any(|window| window == part),
+            "the test looks for what is there"
+        );
         assert!(file.windows(part.len()).any(|window| window == part), "{}", String::from_utf8_lossy(part));
     }
 }
@@ -64,11 +68,15 @@ async fn the_trace_of_a_call_runs_from_the_gateway_to_the_statement() {
     let services: Vec<&str> =
         page["spans"].as_array().unwrap().iter().filter_map(|span| span["service"].as_str()).collect();
     assert!(
-        services.iter().any(|name| name.contains("gateway")) && services.iter().any(|name| name.contains("adapter")),
+        services.iter().any(|name| name.contains("gateway"))
+            && services.iter().any(|name| name.contains("adapter")),
         "{services:?}"
     );
-    let statement =
-        page["spans"].as_array().unwrap().iter().find(|span| span["attributes"]["db.system.name"] == "sqlite");
+    let statement = page["spans"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|span| span["attributes"]["db.system.name"] == "sqlite");
     assert!(statement.is_some(), "{page:#}");
 }
 

@@ -1,5 +1,6 @@
-//! Side doors: every RPC of every gRPC port, from the descriptors, called as nobody, as a stranger, as a member that is suspended and
-//! as one without a grant. The table says how each ends; a method that is not in it fails the test.
+//! Side doors: every RPC of every gRPC port, from the descriptors, called as nobody, as a stranger, as a
+//! member that is suspended and as one without a grant. The table says how each ends; a method that is not in
+//! it fails the test.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,8 @@ use prost_reflect::DescriptorPool;
 
 const SUSPENDED: &str = "com/agri-bank/loans";
 
-/// Method → how it ends for a stranger, for a suspended member, for a member without a grant, and at the adapter for all but gateways.
+/// Method → how it ends for a stranger, for a suspended member, for a member without a grant, and at the
+/// adapter for all but gateways.
 const TABLE: &[(&str, [&str; 4])] = &[
     ("chapar.meta.v1.Meta/AllowedMethods", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
     ("chapar.meta.v1.Meta/GetContract", ["IDENTITY_UNKNOWN", "NOT_FOUND", "NOT_FOUND", "closed"]),
@@ -46,12 +48,15 @@ fn methods() -> Vec<String> {
     let services = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
     found.extend(services.map(|method| format!("{}/{}", method.parent_service().full_name(), method.name())));
     let civil = Contract::load(&repository().join("proto/civil")).unwrap();
-    found.extend(civil.services().flat_map(|service| service.methods()).map(|method| method.path().to_string()));
+    found.extend(
+        civil.services().flat_map(|service| service.methods()).map(|method| method.path().to_string()),
+    );
     // Chapar's own, from the sources that the gateway is built from.
     for folder in std::fs::read_dir(repository().join("proto/chapar")).unwrap() {
         for file in std::fs::read_dir(folder.unwrap().path().join("v1")).unwrap() {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-            let package = text.lines().find_map(|line| line.strip_prefix("package ")?.strip_suffix(';')).unwrap();
+            let package =
+                text.lines().find_map(|line| line.strip_prefix("package ")?.strip_suffix(';')).unwrap();
             let mut service = "";
             for line in text.lines().map(str::trim) {
                 if let Some(rest) = line.strip_prefix("service ") {
@@ -76,7 +81,8 @@ async fn ending(caller: &Caller, method: &str) -> String {
         Some(code) => {
             let details = head.headers.get("grpc-status-details-bin").map(|value| value.as_bytes().to_vec());
             let reason = details.and_then(|details| reason(&details));
-            reason.unwrap_or_else(|| if code == "5" { "NOT_FOUND".to_owned() } else { format!("code {code}") })
+            reason
+                .unwrap_or_else(|| if code == "5" { "NOT_FOUND".to_owned() } else { format!("code {code}") })
         }
     }
 }
@@ -90,7 +96,8 @@ fn reason(details: &[u8]) -> Option<String> {
 /// Base64 with or without its padding, as gRPC sends binary metadata.
 fn decoded(text: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?;
-    let value = tonic::metadata::BinaryMetadataValue::from_static(Box::leak(text.to_owned().into_boxed_str()));
+    let value =
+        tonic::metadata::BinaryMetadataValue::from_static(Box::leak(text.to_owned().into_boxed_str()));
     value.to_bytes().ok().map(|bytes| bytes.to_vec())
 }
 
@@ -133,6 +140,9 @@ async fn nothing_is_shown_that_is_not_in_the_table() {
     let shown = bus.welfare().await.services().await;
     let known: Vec<&str> = TABLE.iter().filter_map(|(method, _)| method.split('/').next()).collect();
     for service in shown {
-        assert!(known.contains(&service.as_str()), "{service} is served, and its methods are not in the table");
+        assert!(
+            known.contains(&service.as_str()),
+            "{service} is served, and its methods are not in the table"
+        );
     }
 }

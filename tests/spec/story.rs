@@ -6,10 +6,12 @@ use chapar_tests::binary::{Demo, chapar, patiently};
 
 #[test]
 fn the_story_has_seven_steps_that_all_end_as_expected() {
-    let output = Command::new(chapar()).args(["demo", "--once", "--json", "--people", "300"]).output().unwrap();
+    let output =
+        Command::new(chapar()).args(["demo", "--once", "--json", "--people", "300"]).output().unwrap();
 
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let story: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the story is one JSON document");
+    let story: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("the story is one JSON document");
     let steps = story["steps"].as_array().expect("steps");
     assert_eq!(steps.len(), 7, "{story:#}");
     assert!(steps.iter().all(|step| step["ok"] == true), "{story:#}");
@@ -42,7 +44,10 @@ fn the_foreseen_bad_inputs_of_the_demo_end_with_a_message_and_exit_code() {
     assert!(busy.status.code() == Some(1) && busy_says.contains(&port), "{busy_says}");
     assert!(!dir.join("demo.json").exists(), "nothing half-made is left");
     let unwritable_says = String::from_utf8_lossy(&unwritable.stderr).into_owned();
-    assert!(unwritable.status.code() == Some(1) && unwritable_says.contains("/proc/demo"), "{unwritable_says}");
+    assert!(
+        unwritable.status.code() == Some(1) && unwritable_says.contains("/proc/demo"),
+        "{unwritable_says}"
+    );
     assert_eq!(usage.status.code(), Some(2));
 }
 
@@ -63,8 +68,13 @@ fn call_list_and_describe_speak_to_a_running_demo() {
         "--purpose",
         "benefit.eligibility",
     ]);
-    let refused =
-        run(&["call", "civil.v1.CivilRegistry/GetPerson", &format!("national_id={id}"), "--purpose", "loan.farm"]);
+    let refused = run(&[
+        "call",
+        "civil.v1.CivilRegistry/GetPerson",
+        &format!("national_id={id}"),
+        "--purpose",
+        "loan.farm",
+    ]);
     let listed = run(&["list"]);
     let described = run(&["describe", "civil.v1.CivilRegistry/GetPerson"]);
 

@@ -47,7 +47,10 @@ async fn a_stream_is_two_records_and_its_trailers_name_the_closing_one() {
 
     let records = bus.records().await;
     assert_eq!(records.len(), 2);
-    assert_eq!((records[0].kind(), records[1].kind()), (chapar_evidence::Kind::Open, chapar_evidence::Kind::Close));
+    assert_eq!(
+        (records[0].kind(), records[1].kind()),
+        (chapar_evidence::Kind::Open, chapar_evidence::Kind::Close)
+    );
     assert_eq!((records[1].opening, records[1].messages, records[1].outcome.as_str()), (0, 2, "OK"));
     assert!(children.entry().is_some_and(|entry| entry.ends_with("/1")), "{:?}", children.entry());
 }

@@ -31,7 +31,11 @@ async fn beside(bus: &Bus, address: SocketAddr) {
 async fn figure(bus: &Bus, name: &str) -> u64 {
     let name = format!("chapar_upstream_{name}{{service=\"civil.v1.CivilRegistry\"}} ");
     let page = bus.admin("/metrics").await;
-    page.lines().find_map(|line| line.strip_prefix(&name)).expect("the figure is shown").parse().expect("a number")
+    page.lines()
+        .find_map(|line| line.strip_prefix(&name))
+        .expect("the figure is shown")
+        .parse()
+        .expect("a number")
 }
 
 async fn until(what: &str, mut there: impl AsyncFnMut() -> bool) {

@@ -1,5 +1,5 @@
-//! No planned downtime, with the built binary as processes: small counts of what `--bin uptime` does at length, and the order in
-//! which a gateway ends.
+//! No planned downtime, with the built binary as processes: small counts of what `--bin uptime` does at
+//! length, and the order in which a gateway ends.
 
 use std::time::Duration;
 
@@ -14,12 +14,18 @@ async fn under_load<T>(fleet: &Fleet, act: impl AsyncFnOnce(&Load) -> T) -> T {
     load.more(20).await;
     let done = act(&load).await;
     let tally = load.stop().await;
-    assert!(tally.failed.is_empty(), "{} of {} calls failed: {:?}", tally.failed.len(), tally.answered, tally.failed);
+    assert!(
+        tally.failed.is_empty(),
+        "{} of {} calls failed: {:?}",
+        tally.failed.len(),
+        tally.answered,
+        tally.failed
+    );
     done
 }
 
-/// That no call fails is `foreign/interop/test_restarts`, with gRPC's own client: tonic's does not send again what a GOAWAY has left
-/// untouched, and loses a few calls in a thousand.
+/// That no call fails is `foreign/interop/test_restarts`, with gRPC's own client: tonic's does not send again
+/// what a GOAWAY has left untouched, and loses a few calls in a thousand.
 #[tokio::test(flavor = "multi_thread")]
 async fn gateways_that_share_a_socket_follow_each_other_and_end_in_order() {
     let fleet = Fleet::new().await;
@@ -52,7 +58,8 @@ async fn a_gateway_takes_callers_once_the_adapters_that_dial_have_joined_it_too(
         old = new;
     }
     let tally = load.stop().await;
-    let unavailable = tally.failed.iter().filter(|(_, status)| status.message().contains("adapter cannot be reached"));
+    let unavailable =
+        tally.failed.iter().filter(|(_, status)| status.message().contains("adapter cannot be reached"));
     let logs = (0..=4).map(|number| fleet.folder().join(format!("gateway-{number}/gateway.log")));
     let logs: Vec<String> = logs.map(|log| std::fs::read_to_string(log).unwrap()).collect();
     assert_eq!(unavailable.count(), 0, "{:?}\n{}", tally.failed, logs.join("\n"));
@@ -123,8 +130,12 @@ async fn a_caller_that_is_revoked_is_refused_on_its_live_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_told_to_stop_says_so_first_and_lets_running_calls_finish() {
-    let (agency, gate) = Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
-    let fleet = Fleet::in_front_of(agency).await.shutdown_delay(Duration::from_secs(5)).drain(Duration::from_secs(60));
+    let (agency, gate) =
+        Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
+    let fleet = Fleet::in_front_of(agency)
+        .await
+        .shutdown_delay(Duration::from_secs(5))
+        .drain(Duration::from_secs(60));
     let mut gateway = fleet.start().await;
     let client = fleet.client("waiting");
     let running = tokio::spawn({
@@ -136,7 +147,10 @@ async fn a_gateway_that_is_told_to_stop_says_so_first_and_lets_running_calls_fin
     gateway.signal("TERM");
     gateway.until("/readyz says no", async |gateway| gateway.page("/readyz").await.contains("503")).await;
     let late = fleet.client("late");
-    assert!(!late.is_serving().await.unwrap(), "a new connection is still taken, and told that the gateway is going");
+    assert!(
+        !late.is_serving().await.unwrap(),
+        "a new connection is still taken, and told that the gateway is going"
+    );
     gateway.until("nobody new is taken", async |_| fleet.client("later").is_gone().await).await;
     assert!(!running.is_finished(), "the running call has its time");
 
@@ -148,7 +162,8 @@ async fn a_gateway_that_is_told_to_stop_says_so_first_and_lets_running_calls_fin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_hurries_the_end_and_skips_nothing_of_the_evidence() {
-    let fleet = Fleet::in_front_of(Agency::streaming_without_end(ZAHRA)).await.drain(Duration::from_secs(600));
+    let fleet =
+        Fleet::in_front_of(Agency::streaming_without_end(ZAHRA)).await.drain(Duration::from_secs(600));
     let mut gateway = fleet.start().await;
     let mut stream = fleet.client("reader").children().await.unwrap();
     assert!(stream.message().await.unwrap().is_some());
@@ -165,15 +180,20 @@ async fn a_second_signal_hurries_the_end_and_skips_nothing_of_the_evidence() {
             }
         }
     };
-    let status = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("long before the drain is over");
+    let status =
+        tokio::time::timeout(Duration::from_secs(60), ended).await.expect("long before the drain is over");
     assert!(status.success(), "{status}");
     gateway.evidence_ends_with("CANCELLED").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_short_soak_answers_every_call_and_its_evidence_verifies() {
-    let plan = Plan { length: Duration::from_secs(4), load: 0.3, every: Duration::from_secs(1), measure: 200 };
+    let plan =
+        Plan { length: Duration::from_secs(4), load: 0.3, every: Duration::from_secs(1), measure: 200 };
     let report = run(&plan).await;
     assert_eq!(report.failed, 0, "{report:?}");
-    assert!(report.answered > 0 && report.memory.0.is_finite() && report.descriptors.0.is_finite(), "{report:?}");
+    assert!(
+        report.answered > 0 && report.memory.0.is_finite() && report.descriptors.0.is_finite(),
+        "{report:?}"
+    );
 }

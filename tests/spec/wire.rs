@@ -1,4 +1,5 @@
-//! A few of the cases that `--bin wire` runs by the million: minimisation against decode–clear–encode on generated types.
+//! A few of the cases that `--bin wire` runs by the million: minimisation against decode–clear–encode on
+//! generated types.
 
 use chapar_tests::wire;
 

@@ -1,4 +1,5 @@
-//! The tutorial *Write a grant* does what it says: its files are written, its commands run, its outputs compared.
+//! The tutorial *Write a grant* does what it says: its files are written, its commands run, its outputs
+//! compared.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

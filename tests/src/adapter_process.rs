@@ -24,7 +24,8 @@ impl AdapterProcess {
     /// # Panics
     /// If it cannot be started.
     pub fn start(bus: &Bus, name: &str) -> Self {
-        let (settings, log) = (bus.folder().join("joiner.toml"), bus.folder().join("joiner.log"));
+        let settings = bus.folder().join("joiner.toml");
+        let log = bus.folder().join("joiner.log");
         std::fs::write(&settings, toml(name, bus.address())).expect("settings");
         let errors = std::fs::File::create(&log).expect("a log file");
         let child = Command::new(chapar())
@@ -51,7 +52,11 @@ impl AdapterProcess {
         let began = Instant::now();
         while self.log().matches(text).count() < times {
             let ended = self.child.try_wait().expect("its state");
-            assert!(ended.is_none() && began.elapsed() < WITHIN, "`{text}` is not logged; {ended:?}\n{}", self.log());
+            assert!(
+                ended.is_none() && began.elapsed() < WITHIN,
+                "`{text}` is not logged; {ended:?}\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -1,5 +1,5 @@
-//! An agency's own gRPC server in place of an adapter, honest or not. It serves over the project's transport and knows nothing
-//! of grants: whatever it sends, the gateway must hold it to them.
+//! An agency's own gRPC server in place of an adapter, honest or not. It serves over the project's transport
+//! and knows nothing of grants: whatever it sends, the gateway must hold it to them.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -96,7 +96,11 @@ impl Seen {
     /// Whose calls came, in this order.
     pub fn callers(&self) -> Vec<String> {
         let caller = |headers: HeaderMap| {
-            headers.get("chapar-caller").and_then(|caller| caller.to_str().ok()).unwrap_or_default().to_owned()
+            headers
+                .get("chapar-caller")
+                .and_then(|caller| caller.to_str().ok())
+                .unwrap_or_default()
+                .to_owned()
         };
         self.calls().into_iter().map(caller).collect()
     }
@@ -209,14 +213,16 @@ impl Agency {
         let settings = Settings { drain: std::time::Duration::from_millis(100), ..Settings::default() };
         let tls = tls::server(&files).expect("TLS files");
         let bound = Server::bind(([127, 0, 0, 1], 0).into(), tls, settings).await.expect("a port");
-        let (address, stop) = (bound.local_addr(), CancellationToken::new());
+        let address = bound.local_addr();
+        let stop = CancellationToken::new();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let agency = self.clone();
             async move {
                 let path = request.uri().path().to_owned();
                 if agency.remembers {
                     let (parts, body) = request.into_parts();
-                    let collected = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+                    let collected =
+                        body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                     agency.seen.0.lock().push(Request::from_parts(parts, collected));
                 }
                 if let Some(gate) = agency.gate.as_ref().filter(|_| path.starts_with("/civil.")) {
@@ -234,10 +240,12 @@ impl Agency {
         let mut response = match &self.answer {
             _ if path == WATCH && !self.serving => Response::new(not_serving()),
             Behaviour::Hang => std::future::pending().await,
-            Behaviour::Message(message) => Response::new(messages(vec![frame::encode(message.clone().into())])),
-            Behaviour::Messages(all) => {
-                Response::new(messages(all.iter().map(|message| frame::encode(message.clone().into())).collect()))
+            Behaviour::Message(message) => {
+                Response::new(messages(vec![frame::encode(message.clone().into())]))
             }
+            Behaviour::Messages(all) => Response::new(messages(
+                all.iter().map(|message| frame::encode(message.clone().into())).collect(),
+            )),
             Behaviour::Framed(body, encoding) => {
                 let mut response = Response::new(messages(vec![body.clone()]));
                 response.headers_mut().insert("grpc-encoding", HeaderValue::from_static(encoding));

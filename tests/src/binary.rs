@@ -13,16 +13,21 @@ use crate::repository;
 /// If there is none.
 pub fn chapar() -> PathBuf {
     let named = std::env::var_os("CHAPAR_BIN").map(PathBuf::from);
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
     let built = ["release", "debug"].map(|profile| target.join(profile).join("chapar"));
     let newest = built
         .into_iter()
         .filter(|path| path.exists())
         .max_by_key(|path| path.metadata().and_then(|found| found.modified()).ok());
-    named.or(newest).and_then(|path| path.canonicalize().ok()).expect("build the binary first: cargo build -p chapar")
+    named
+        .or(newest)
+        .and_then(|path| path.canonicalize().ok())
+        .expect("build the binary first: cargo build -p chapar")
 }
 
-/// Runs a command; as long as it is refused for its rate it is run again, since the demo's own story spends a grant's burst.
+/// Runs a command; as long as it is refused for its rate it is run again, since the demo's own story spends a
+/// grant's burst.
 ///
 /// # Panics
 /// If it cannot be run, or is refused for ten seconds.
@@ -73,7 +78,8 @@ impl Demo {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let json = serde_json::from_slice(&std::fs::read(ready).expect("demo.json")).expect("demo.json is JSON");
+        let json =
+            serde_json::from_slice(&std::fs::read(ready).expect("demo.json")).expect("demo.json is JSON");
         Self { child, dir, json }
     }
 

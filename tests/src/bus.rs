@@ -150,7 +150,8 @@ impl Bus {
         certificate.write(&self.authorities, &self.dir.path().join("pki"), name);
     }
 
-    /// Starts a server of the agency's own beside what there is, under the adapter's certificate. It ends with the guard.
+    /// Starts a server of the agency's own beside what there is, under the adapter's certificate. It ends
+    /// with the guard.
     pub async fn agency_beside(&self, agency: Agency) -> (SocketAddr, DropGuard) {
         let (stop, _, address) = agency.serve(&self.dir.path().join("pki")).await;
         (address, stop.drop_guard())
@@ -291,8 +292,9 @@ impl Bus {
     pub async fn start_adapter(&mut self) {
         let text = adapter_toml(self.adapter_address, &self.authorities);
         std::fs::write(self.dir.path().join("adapter.toml"), text).expect("adapter.toml");
-        let (part, _) =
-            start_adapter(self.dir.path(), &self.clock, &self.traces).await.expect("the adapter starts again");
+        let (part, _) = start_adapter(self.dir.path(), &self.clock, &self.traces)
+            .await
+            .expect("the adapter starts again");
         self.adapter = Some(part);
     }
 
@@ -301,10 +303,12 @@ impl Bus {
         if let Some(gateway) = self.gateway.take() {
             gateway.stop().await.expect("the gateway ends in order");
         }
-        let (part, hurry, address, admin, log) = start_gateway(self.dir.path(), &self.clock, &self.traces, &self.disk)
-            .await
-            .expect("the gateway starts again");
-        (self.gateway, self.hurry, self.address, self.admin, self.log) = (Some(part), hurry, address, admin, log);
+        let (part, hurry, address, admin, log) =
+            start_gateway(self.dir.path(), &self.clock, &self.traces, &self.disk)
+                .await
+                .expect("the gateway starts again");
+        (self.gateway, self.hurry, self.address, self.admin, self.log) =
+            (Some(part), hurry, address, admin, log);
     }
 
     /// Tells the gateway to stop, and at once to hurry; what it says if that is not an end in order.
@@ -332,7 +336,9 @@ impl std::fmt::Debug for Bus {
 
 impl Drop for Bus {
     fn drop(&mut self) {
-        for stop in self.gateway.iter().map(|part| &part.stop).chain(self.adapter.iter().map(|part| &part.stop)) {
+        for stop in
+            self.gateway.iter().map(|part| &part.stop).chain(self.adapter.iter().map(|part| &part.stop))
+        {
             stop.cancel();
         }
     }
@@ -340,7 +346,10 @@ impl Drop for Bus {
 
 /// The verifier key of a bus's folder.
 pub fn trust(folder: &Path) -> VerifierKey {
-    std::fs::read_to_string(folder.join("evidence.pub")).expect("evidence.pub").parse().expect("a verifier key")
+    std::fs::read_to_string(folder.join("evidence.pub"))
+        .expect("evidence.pub")
+        .parse()
+        .expect("a verifier key")
 }
 
 impl Builder {
@@ -398,7 +407,8 @@ impl Builder {
         self
     }
 
-    /// The adapter's certificate is of an authority that the gateway trusts and that the agency's member does not name.
+    /// The adapter's certificate is of an authority that the gateway trusts and that the agency's member does
+    /// not name.
     pub fn adapter_of_the_second_authority(mut self) -> Self {
         (self.second_authority, self.foreign_adapter) = (true, true);
         self
@@ -463,8 +473,11 @@ impl Builder {
                     let text = std::fs::read_to_string(&path).expect("a statement");
                     std::fs::write(&path, edit(text)).expect("a statement");
                 }
-                std::fs::write(root.join("adapter.toml"), adapter_toml(([127, 0, 0, 1], 0).into(), &authorities))
-                    .expect("adapter.toml");
+                std::fs::write(
+                    root.join("adapter.toml"),
+                    adapter_toml(([127, 0, 0, 1], 0).into(), &authorities),
+                )
+                .expect("adapter.toml");
                 let none = (None, ([127, 0, 0, 1], 0).into());
                 if self.joining {
                     none
@@ -573,12 +586,18 @@ fn files(pki: &Path, name: &str) -> tls::Files {
 }
 
 fn telemetry(service: &str, traces: &TraceStore) -> Arc<Telemetry> {
-    let config = chapar_telemetry::Config { service_name: service.to_owned(), ..chapar_telemetry::Config::default() };
+    let config =
+        chapar_telemetry::Config { service_name: service.to_owned(), ..chapar_telemetry::Config::default() };
     Arc::new(Telemetry::with_store(config, traces.clone()).expect("telemetry"))
 }
 
-async fn start_adapter(root: &Path, clock: &Clock, traces: &TraceStore) -> Result<(Part<()>, SocketAddr), String> {
-    let config = chapar_adapter::Config::load(&root.join("adapter.toml")).map_err(|error| error.to_string())?;
+async fn start_adapter(
+    root: &Path,
+    clock: &Clock,
+    traces: &TraceStore,
+) -> Result<(Part<()>, SocketAddr), String> {
+    let config =
+        chapar_adapter::Config::load(&root.join("adapter.toml")).map_err(|error| error.to_string())?;
     let parts = chapar_adapter::Parts { clock: clock.clone(), telemetry: telemetry("civil adapter", traces) };
     let adapter = chapar_adapter::Adapter::bind(config, parts).await.map_err(|error| error.to_string())?;
     let address = adapter.local_addr().ok_or("the adapter listens")?;
@@ -594,16 +613,25 @@ async fn run_adapter(adapter: chapar_adapter::Adapter, stop: CancellationToken) 
 /// A gateway, what hurries its end, its addresses and its log.
 type Gateway = (Part<Result<(), chapar_gateway::Error>>, CancellationToken, SocketAddr, SocketAddr, Log);
 
-async fn start_gateway(root: &Path, clock: &Clock, traces: &TraceStore, disk: &SlowDisk) -> Result<Gateway, String> {
-    let config = chapar_gateway::Config::load(&root.join("gateway.toml")).map_err(|error| error.to_string())?;
+async fn start_gateway(
+    root: &Path,
+    clock: &Clock,
+    traces: &TraceStore,
+    disk: &SlowDisk,
+) -> Result<Gateway, String> {
+    let config =
+        chapar_gateway::Config::load(&root.join("gateway.toml")).map_err(|error| error.to_string())?;
     let parts = chapar_gateway::Parts {
         clock: clock.clone(),
         telemetry: telemetry("gateway", traces),
         disk: Arc::new(disk.clone()),
     };
     let gateway = chapar_gateway::Gateway::bind(config, parts).await.map_err(|error| error.to_string())?;
-    let (address, admin, log) = (gateway.local_addr(), gateway.admin_addr(), gateway.log().clone());
-    let (stop, hurry) = (CancellationToken::new(), gateway.hurry());
+    let address = gateway.local_addr();
+    let admin = gateway.admin_addr();
+    let log = gateway.log().clone();
+    let stop = CancellationToken::new();
+    let hurry = gateway.hurry();
     let task = tokio::spawn(gateway.run(stop.clone()));
     Ok((Part { stop, task }, hurry, address, admin, log))
 }

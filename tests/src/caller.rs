@@ -1,5 +1,5 @@
-//! A caller of the bus that can also misbehave: any header, any path, any bytes. Uses the project's pool and framing and none of
-//! its client, so that nothing is put right on the way.
+//! A caller of the bus that can also misbehave: any header, any path, any bytes. Uses the project's pool and
+//! framing and none of its client, so that nothing is put right on the way.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -111,10 +111,14 @@ impl fmt::Display for Failed {
 impl Caller {
     pub(crate) fn new(address: SocketAddr, files: &tls::Files) -> Self {
         let identity = |name: &str| format!("spiffe://lorestan.example/{name}").parse().expect("an identity");
-        let expect = Expect::identities(vec![identity("bus/lorestan/gateway"), identity("gov/civil-registry/adapter")]);
+        let expect = Expect::identities(vec![
+            identity("bus/lorestan/gateway"),
+            identity("gov/civil-registry/adapter"),
+        ]);
         let tls = tls::client(files, expect).expect("TLS files");
-        let pool = Pool::new(&format!("https://{address}"), tls, Settings { connections: 1, ..Settings::default() })
-            .expect("a pool");
+        let pool =
+            Pool::new(&format!("https://{address}"), tls, Settings { connections: 1, ..Settings::default() })
+                .expect("a pool");
         Self {
             pool: Arc::new(pool),
             contract: Contract::load(&repository().join("proto/civil")).expect("the civil contract"),
@@ -138,7 +142,9 @@ impl Caller {
 
     /// `GetPerson` for `benefit.eligibility`.
     pub fn get_person(&self, national_id: &str) -> Ask {
-        self.ask("civil.v1.CivilRegistry/GetPerson").purpose("benefit.eligibility").field("national_id", national_id)
+        self.ask("civil.v1.CivilRegistry/GetPerson")
+            .purpose("benefit.eligibility")
+            .field("national_id", national_id)
     }
 
     /// The receipt of an entry, by `Meta.GetReceipt`.
@@ -175,14 +181,23 @@ impl Caller {
 
     /// `Meta.MyLimits`.
     pub async fn limits(&self) -> Vec<GrantUsage> {
-        self.own::<_, Usages>("chapar.meta.v1.Meta/MyLimits", &Text::default()).await.expect("MyLimits").grants
+        self.own::<_, Usages>("chapar.meta.v1.Meta/MyLimits", &Text::default())
+            .await
+            .expect("MyLimits")
+            .grants
     }
 
     /// Method names of a service, by reflection v1.
     pub async fn reflect(&self, service: &str) -> Result<Vec<String>, String> {
         let file = self.file_of(service).await?;
-        let file = prost_types::FileDescriptorProto::decode(file.as_slice()).map_err(|error| error.to_string())?;
-        Ok(file.service.into_iter().flat_map(|service| service.method).map(|method| method.name().to_owned()).collect())
+        let file =
+            prost_types::FileDescriptorProto::decode(file.as_slice()).map_err(|error| error.to_string())?;
+        Ok(file
+            .service
+            .into_iter()
+            .flat_map(|service| service.method)
+            .map(|method| method.name().to_owned())
+            .collect())
     }
 
     /// The file of a service as reflection sends it.
@@ -369,7 +384,8 @@ impl Ask {
 
     /// Adds a header, also if it is there already.
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        self.headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"));
+        self.headers
+            .append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"));
         self
     }
 
@@ -426,7 +442,9 @@ impl Ask {
         assert_eq!(parts.status, 200, "gRPC's answers are HTTP 200");
         let mut reader = MessageReader::new(body, 16 << 20);
         let mut messages = Vec::new();
-        while let Some(message) = reader.next().await.map_err(|error| Failed::Unreachable(error.to_string()))? {
+        while let Some(message) =
+            reader.next().await.map_err(|error| Failed::Unreachable(error.to_string()))?
+        {
             messages.push(message);
         }
         let trailers = reader.trailers().cloned().unwrap_or_else(|| parts.headers.clone());
@@ -489,8 +507,9 @@ impl Answer {
     /// Every message as protobuf's JSON.
     pub fn all_json(&self) -> Vec<serde_json::Value> {
         let output = self.output.clone().expect("a method of the contract");
-        let decode =
-            |bytes: &Bytes| DynamicMessage::decode(output.clone(), bytes.clone()).expect("a message of its type");
+        let decode = |bytes: &Bytes| {
+            DynamicMessage::decode(output.clone(), bytes.clone()).expect("a message of its type")
+        };
         self.messages.iter().map(|bytes| serde_json::to_value(decode(bytes)).expect("JSON")).collect()
     }
 
@@ -539,7 +558,10 @@ impl Refusal {
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             pushback_ms: text(trailers, "grpc-retry-pushback-ms").and_then(|wait| wait.parse().ok()),
             help: details.help().and_then(|help| help.links.first()).map(|link| link.url.clone()),
-            violations: violations.into_iter().map(|v| Violation { field: v.field, rule: v.description }).collect(),
+            violations: violations
+                .into_iter()
+                .map(|v| Violation { field: v.field, rule: v.description })
+                .collect(),
             entry: text(trailers, "chapar-entry").map(str::to_owned),
         }
     }
@@ -553,13 +575,15 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
 /// Has something done at an admin page, with the token of a gateway's state folder.
 pub(crate) async fn post(address: SocketAddr, path: &str, state: &Path) -> String {
     let token = std::fs::read_to_string(state.join("admin.token")).expect("the token");
-    plain("POST", address, path, &format!("host: {address}\r\nauthorization: Bearer {}\r\n", token.trim())).await
+    plain("POST", address, path, &format!("host: {address}\r\nauthorization: Bearer {}\r\n", token.trim()))
+        .await
 }
 
 /// Any request with any headers, each with its line end; the body of the answer.
 pub(crate) async fn plain(method: &str, address: SocketAddr, path: &str, headers: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("the admin listener");
-    let request = format!("{method} {path} HTTP/1.1\r\n{headers}content-length: 0\r\nconnection: close\r\n\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\n{headers}content-length: 0\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("a request");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.expect("an answer");

@@ -110,7 +110,8 @@ impl Certificate {
         if let Some(common_name) = &self.common_name {
             params.distinguished_name.push(DnType::CommonName, common_name.as_str());
         }
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(if self.expired { 2021 } else { 2098 }, 1, 1);
         let key = KeyPair::generate().expect("a key");

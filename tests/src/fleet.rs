@@ -1,6 +1,6 @@
-//! Gateways as processes of the built binary that share one listening socket, as `systemd` hands one over, in front of one agency's
-//! server that runs in this process. All their files can be replaced while they serve. Owns the files and the processes; what a
-//! run asks of them is the caller's.
+//! Gateways as processes of the built binary that share one listening socket, as `systemd` hands one over, in
+//! front of one agency's server that runs in this process. All their files can be replaced while they serve.
+//! Owns the files and the processes; what a run asks of them is the caller's.
 
 mod client;
 pub mod crowd;
@@ -44,7 +44,8 @@ pub struct Fleet {
 impl Fleet {
     /// An agency's server that answers at once, and everything that gateways need.
     pub async fn new() -> Self {
-        Self::in_front_of(Agency::answering(serde_json::json!({"nationalId": CITIZEN, "givenName": "زهرا"}))).await
+        Self::in_front_of(Agency::answering(serde_json::json!({"nationalId": CITIZEN, "givenName": "زهرا"})))
+            .await
     }
 
     /// The same with another server.
@@ -99,16 +100,20 @@ impl Fleet {
         self
     }
 
-    /// So many more callers of a member of their own, each with the welfare agency's right and a certificate; the files' names.
+    /// So many more callers of a member of their own, each with the welfare agency's right and a certificate;
+    /// the files' names.
     ///
     /// # Panics
     /// If a file cannot be written.
     pub fn add_callers(&self, count: usize) -> Vec<String> {
         let registry = self.dir.path().join("registry/gov");
-        let provider = std::fs::read_to_string(registry.join("civil-registry.toml")).expect("a registry file");
+        let provider =
+            std::fs::read_to_string(registry.join("civil-registry.toml")).expect("a registry file");
         let welfare = std::fs::read_to_string(registry.join("welfare.toml")).expect("a registry file");
         let grant = provider.split("[[grant]]").nth(1).expect("the welfare agency's right");
-        let (mut grants, mut subsystems, mut names) = (provider.clone(), String::new(), Vec::new());
+        let mut grants = provider.clone();
+        let mut subsystems = String::new();
+        let mut names = Vec::new();
         for number in 0..count {
             let name = format!("caller-{number}");
             let own = grant.replace(registry::WELFARE, &format!("gov/crowd/{name}"));
@@ -212,7 +217,9 @@ period_key  = "period.key"
     /// The same, each with a connection of its own.
     pub fn clients(&self, name: &str) -> impl Fn() -> Client + Send + 'static {
         self.pki.issue(registry::WELFARE, name);
-        let (address, folder, name) = (self.address(), self.pki.folder().to_owned(), name.to_owned());
+        let address = self.address();
+        let folder = self.pki.folder().to_owned();
+        let name = name.to_owned();
         move || Client::new(address, &folder, &name)
     }
 
@@ -220,9 +227,9 @@ period_key  = "period.key"
     pub fn edit_grant(&self, basis: &str) {
         let path = self.dir.path().join("registry/gov/civil-registry.toml");
         let text = std::fs::read_to_string(&path).expect("a registry file");
-        let changed = text
-            .lines()
-            .map(|line| if line.starts_with("basis ") { format!("basis    = \"{basis}\"") } else { line.to_owned() });
+        let changed = text.lines().map(|line| {
+            if line.starts_with("basis ") { format!("basis    = \"{basis}\"") } else { line.to_owned() }
+        });
         replace(&path, &(changed.collect::<Vec<_>>().join("\n") + "\n"));
     }
 }
@@ -241,7 +248,8 @@ pub(crate) fn replace(path: &Path, text: &str) {
 
 /// The civil contract with time enough for a call that waits until the gateway ends.
 fn patient_contract(root: &Path) -> Contract {
-    let text = std::fs::read_to_string(repository().join("proto/civil/v1/civil.proto")).expect("the civil contract");
+    let text =
+        std::fs::read_to_string(repository().join("proto/civil/v1/civil.proto")).expect("the civil contract");
     let text = text.replace("seconds: 1 }", "seconds: 30 }").replace("seconds: 2 }", "seconds: 300 }");
     let folder = root.join("contracts/civil/v1");
     std::fs::create_dir_all(&folder).expect("a folder");

@@ -1,5 +1,5 @@
-//! Adapters that join a gateway by connections of their own, and a place in between where a test can turn those elsewhere or cut
-//! them.
+//! Adapters that join a gateway by connections of their own, and a place in between where a test can turn
+//! those elsewhere or cut them.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -34,21 +34,25 @@ impl Joiner {
         joiner
     }
 
-    /// Starts one with another certificate, `NAME.crt` and `NAME.key` in the bus's folder; the second part resolves once it is
-    /// taken in.
+    /// Starts one with another certificate, `NAME.crt` and `NAME.key` in the bus's folder; the second part
+    /// resolves once it is taken in.
     pub async fn knocking(bus: &Bus, name: &str, gateway: SocketAddr) -> (Self, Joined) {
-        let config = Config::parse(&bus.folder().join("joiner.toml"), &toml(name, gateway)).expect("settings");
+        let config =
+            Config::parse(&bus.folder().join("joiner.toml"), &toml(name, gateway)).expect("settings");
         Self::run(config).await
     }
 
-    /// Starts one of a fleet, whose folder gets its statements and its database, that dials each of these gateways, there or not.
+    /// Starts one of a fleet, whose folder gets its statements and its database, that dials each of these
+    /// gateways, there or not.
     pub async fn of_fleet(fleet: &Fleet, gateways: &[SocketAddr]) -> Self {
-        let (root, from) = (fleet.folder(), repository().join("proto/civil/v1"));
+        let root = fleet.folder();
+        let from = repository().join("proto/civil/v1");
         let statements = root.join("contracts/civil/v1/CivilRegistry");
         std::fs::create_dir_all(&statements).expect("a folder");
         for method in ["GetPerson", "ListChildren", "VerifyIdentity"] {
             let name = format!("{method}.sql");
-            std::fs::copy(from.join("CivilRegistry").join(&name), statements.join(&name)).expect("a statement");
+            std::fs::copy(from.join("CivilRegistry").join(&name), statements.join(&name))
+                .expect("a statement");
         }
         crate::people::register(&root.join("civil.db"), &from.join("schema.sql"));
         let dial: Vec<String> = gateways.iter().map(|gateway| format!("\"{gateway}\"")).collect();
@@ -65,7 +69,8 @@ impl Joiner {
         let adapter = Adapter::bind(config, parts).await.expect("the adapter is ready");
         let (joined, stop): (Joined, _) = (Box::pin(adapter.joined()), CancellationToken::new());
         let stopping = stop.clone();
-        let task = tokio::spawn(async move { adapter.run(stopping).await.expect("the adapter ends in order") });
+        let task =
+            tokio::spawn(async move { adapter.run(stopping).await.expect("the adapter ends in order") });
         (Self { stop, task }, joined)
     }
 
@@ -116,7 +121,9 @@ impl Front {
             lines: Arc::default(),
             stop: CancellationToken::new(),
         };
-        let (target, lines, stop) = (Arc::clone(&front.target), Arc::clone(&front.lines), front.stop.clone());
+        let target = Arc::clone(&front.target);
+        let lines = Arc::clone(&front.lines);
+        let stop = front.stop.clone();
         tokio::spawn(stop.run_until_cancelled_owned(async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 let target = *target.lock();

@@ -1,7 +1,12 @@
-//! The harness: a whole bus in one process, on port 0, in a temporary folder, with the same `bind` and `run` as the binary.
-//! Its seams are those that production has: the clock, the files, and who is at the other end of a connection.
+//! The harness: a whole bus in one process, on port 0, in a temporary folder, with the same `bind` and `run`
+//! as the binary. Its seams are those that production has: the clock, the files, and who is at the other end
+//! of a connection.
 
-#![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "a harness that cannot set a test up ends the test")]
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a harness that cannot set a test up ends the test"
+)]
 
 mod adapter_process;
 mod agency;

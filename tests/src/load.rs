@@ -1,6 +1,6 @@
-//! The load generator: closed loop (so many callers, each waits for its answer) and open loop (calls begin at a fixed rate
-//! whatever the answers do). In the open loop latency counts from the intended start, so a stall is seen by every call
-//! that should have begun during it (no coordinated omission).
+//! The load generator: closed loop (so many callers, each waits for its answer) and open loop (calls begin at
+//! a fixed rate whatever the answers do). In the open loop latency counts from the intended start, so a stall
+//! is seen by every call that should have begun during it (no coordinated omission).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -35,8 +35,8 @@ impl Report {
     }
 }
 
-/// `callers` at once make `calls` calls in all, each the next as soon as its last is answered. A call gives whether it was
-/// answered.
+/// `callers` at once make `calls` calls in all, each the next as soon as its last is answered. A call gives
+/// whether it was answered.
 pub async fn closed<C, F>(callers: usize, calls: u64, call: C) -> Report
 where
     C: Fn(u64) -> F + Send + Sync + 'static,
@@ -47,7 +47,9 @@ where
     let (done, results) = mpsc::channel(callers.max(1) * 16);
     let began = Instant::now();
     for _ in 0..callers {
-        let (call, next, done) = (Arc::clone(&call), Arc::clone(&next), done.clone());
+        let call = Arc::clone(&call);
+        let next = Arc::clone(&next);
+        let done = done.clone();
         tokio::spawn(async move {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -80,7 +82,8 @@ where
         for number in 0..count {
             let intended = began + Duration::from_secs_f64(number as f64 / rate);
             tokio::time::sleep_until(intended.into()).await;
-            let (call, done) = (Arc::clone(&call), done.clone());
+            let call = Arc::clone(&call);
+            let done = done.clone();
             tokio::spawn(async move {
                 let answered = call(number).await;
                 done.send((answered, intended.elapsed())).await.ok();
@@ -91,8 +94,10 @@ where
 }
 
 async fn collect(mut results: mpsc::Receiver<(bool, Duration)>, began: Instant) -> Report {
-    let mut latency = Histogram::new(3).unwrap_or_else(|_| unreachable!("three significant figures are allowed"));
-    let (mut answered, mut failed) = (0, 0);
+    let mut latency =
+        Histogram::new(3).unwrap_or_else(|_| unreachable!("three significant figures are allowed"));
+    let mut answered = 0;
+    let mut failed = 0;
     while let Some((ok, took)) = results.recv().await {
         if ok {
             answered += 1;
@@ -111,7 +116,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_open_loop_counts_from_the_intended_start() {
-        // One shared resource that is blocked for 200 ms: calls that should have begun meanwhile see the wait too.
+        // One shared resource that is blocked for 200 ms: calls that should have begun meanwhile see the wait
+        // too.
         let gate = Arc::new(tokio::sync::Mutex::new(()));
         let report = open(200.0, Duration::from_millis(500), move |number| {
             let gate = Arc::clone(&gate);

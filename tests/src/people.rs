@@ -1,4 +1,5 @@
-//! Invented people of the harness's civil register. National ids have valid check digits and belong to no one.
+//! Invented people of the harness's civil register. National ids have valid check digits and belong to no
+//! one.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! A disk whose syncs take as long as a test says, and that remembers when each was done: for what must wait for the disk, and for
-//! what must not wait for ever. Everything else is the operating system's.
+//! A disk whose syncs take as long as a test says, and that remembers when each was done: for what must wait
+//! for the disk, and for what must not wait for ever. Everything else is the operating system's.
 
 use std::any::Any;
 use std::io;

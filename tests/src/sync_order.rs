@@ -1,5 +1,6 @@
-//! Not one byte of an answer before its record is on disk: calls over a disk whose syncs are late, and for each the moment its answer
-//! began at the caller beside the moment its record's sync was done. Both are read from one monotonic clock, in one process.
+//! Not one byte of an answer before its record is on disk: calls over a disk whose syncs are late, and for
+//! each the moment its answer began at the caller beside the moment its record's sync was done. Both are read
+//! from one monotonic clock, in one process.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,8 @@ pub struct Report {
     pub answered: usize,
     /// Of them, streams.
     pub streams: usize,
-    /// Answers that began before the sync of their record was done, or streams that ended before that of their second.
+    /// Answers that began before the sync of their record was done, or streams that ended before that of
+    /// their second.
     pub early: usize,
     /// Waits for the disk.
     pub syncs: usize,
@@ -33,15 +35,18 @@ struct Answered {
     is_stream: bool,
 }
 
-/// Makes `calls` calls, `at_once` of them under way at a time, every eighth a stream, while each sync takes `delay`.
+/// Makes `calls` calls, `at_once` of them under way at a time, every eighth a stream, while each sync takes
+/// `delay`.
 ///
 /// # Panics
 /// If the bus does not start, or a call is refused.
 pub async fn run(calls: usize, at_once: usize, delay: Duration) -> Report {
     let disk = SlowDisk::default();
-    let unlimited = |text: String| text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
+    let unlimited =
+        |text: String| text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
     let bus = Bus::builder().edit("gov/civil-registry.toml", unlimited).disk(disk.clone()).start().await;
-    let callers = Arc::new([bus.welfare().await, bus.welfare().await, bus.welfare().await, bus.welfare().await]);
+    let callers =
+        Arc::new([bus.welfare().await, bus.welfare().await, bus.welfare().await, bus.welfare().await]);
     call(&callers[0], false).await;
     disk.set_delay(delay);
     let room = Arc::new(Semaphore::new(at_once));
@@ -60,10 +65,12 @@ pub async fn run(calls: usize, at_once: usize, delay: Duration) -> Report {
         all.push(task.await.expect("a call"));
     }
     disk.set_delay(Duration::ZERO);
-    let (ends, syncs) = (ends_of_entries(&bus), disk.synced());
+    let ends = ends_of_entries(&bus);
+    let syncs = disk.synced();
     let segment = bus.folder().join("evidence/segments/0000000000000000");
     let syncs: Vec<_> = syncs.into_iter().filter(|sync| sync.path == segment).collect();
-    let (mut early, mut least) = (0, Duration::MAX);
+    let mut early = 0;
+    let mut least = Duration::MAX;
     let durable_at = |index: u64| {
         let end = ends[usize::try_from(index).expect("an index")];
         syncs[syncs.partition_point(|sync| sync.end < end)].at
@@ -85,7 +92,8 @@ pub async fn run(calls: usize, at_once: usize, delay: Duration) -> Report {
 }
 
 async fn call(caller: &Caller, is_stream: bool) -> Answered {
-    let ask = if is_stream { caller.ask("civil.v1.CivilRegistry/ListChildren") } else { caller.get_person(ZAHRA) };
+    let ask =
+        if is_stream { caller.ask("civil.v1.CivilRegistry/ListChildren") } else { caller.get_person(ZAHRA) };
     let ask = if is_stream { ask.purpose("benefit.eligibility").field("national_id", ZAHRA) } else { ask };
     let response = ask.open().await.expect("an answer");
     let began = Instant::now();
@@ -100,11 +108,14 @@ async fn call(caller: &Caller, is_stream: bool) -> Answered {
     Answered { began, ended, index, is_stream }
 }
 
-/// Where each entry's frame ends in the first segment: 16 bytes of header, whose first four are the entry's length.
+/// Where each entry's frame ends in the first segment: 16 bytes of header, whose first four are the entry's
+/// length.
 fn ends_of_entries(bus: &Bus) -> Vec<u64> {
     let bytes = std::fs::read(bus.folder().join("evidence/segments/0000000000000000")).expect("the segment");
-    let (mut at, mut ends) = (0, Vec::new());
-    while let Some(length) = bytes.get(at..at + 4).map(|length| u32::from_le_bytes(length.try_into().expect("4 bytes")))
+    let mut at = 0;
+    let mut ends = Vec::new();
+    while let Some(length) =
+        bytes.get(at..at + 4).map(|length| u32::from_le_bytes(length.try_into().expect("4 bytes")))
     {
         if length == 0 {
             break;

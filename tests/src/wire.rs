@@ -1,6 +1,7 @@
-//! Minimisation held to a reference over generated types: random schemas (proto2 and proto3, nested, repeated, maps, oneofs,
-//! groups, packed or not), random masks, random messages with unknown fields. The reference decodes with prost-reflect, clears what
-//! is not granted, and encodes. Every case is made of its number alone, so one that fails can be made again.
+//! Minimisation held to a reference over generated types: random schemas (proto2 and proto3, nested,
+//! repeated, maps, oneofs, groups, packed or not), random masks, random messages with unknown fields. The
+//! reference decodes with prost-reflect, clears what is not granted, and encodes. Every case is made of its
+//! number alone, so one that fails can be made again.
 
 mod dice;
 mod message;
@@ -31,7 +32,8 @@ pub struct Case {
 pub enum Outcome {
     /// Bytes were kept, and they are those of the reference.
     Kept,
-    /// The bytes were refused, as the reference refuses them, or because a granted field does not fit its type.
+    /// The bytes were refused, as the reference refuses them, or because a granted field does not fit its
+    /// type.
     Refused,
 }
 
@@ -59,8 +61,8 @@ pub fn cases(first: u64, count: u64) -> [u64; 2] {
     outcomes
 }
 
-/// As [`cases`], with bytes that are broken at random: an answer, and never a panic; what is kept fits its type, holds nothing
-/// unknown, needs no second pass and is no longer than what came.
+/// As [`cases`], with bytes that are broken at random: an answer, and never a panic; what is kept fits its
+/// type, holds nothing unknown, needs no second pass and is no longer than what came.
 ///
 /// # Panics
 /// If one does not hold.
@@ -111,13 +113,16 @@ impl Case {
         let dice = &mut self.dice();
         let (chosen, mask) = self.mask(dice);
         let bytes = Bytes::from(message::message(dice, &self.message, 4));
-        let at = || format!("case {}: {chosen:?} of {} in {bytes:02x?}", self.number, self.message.full_name());
+        let at =
+            || format!("case {}: {chosen:?} of {} in {bytes:02x?}", self.number, self.message.full_name());
         let kept = match mask.keep(&bytes) {
             Ok(kept) => kept,
             Err(error) => panic!("{error} in a message that is well formed; {}", at()),
         };
-        let decoded = decode(&self.message, &kept).unwrap_or_else(|| panic!("what is kept cannot be read; {}", at()));
-        let expected = reference::minimised(&self.message, &bytes, &chosen).unwrap_or_else(|| panic!("{}", at()));
+        let decoded =
+            decode(&self.message, &kept).unwrap_or_else(|| panic!("what is kept cannot be read; {}", at()));
+        let expected =
+            reference::minimised(&self.message, &bytes, &chosen).unwrap_or_else(|| panic!("{}", at()));
         assert!(reference::normal(&decoded) == expected, "something else is kept; {}", at());
         self.is_whole(&mask, &bytes, &kept, &at);
         Outcome::Kept
@@ -129,7 +134,9 @@ impl Case {
         let mut bytes = message::message(dice, &self.message, 3);
         message::break_up(dice, &mut bytes);
         let bytes = Bytes::from(bytes);
-        let at = || format!("broken case {}: {chosen:?} of {} in {bytes:02x?}", self.number, self.message.full_name());
+        let at = || {
+            format!("broken case {}: {chosen:?} of {} in {bytes:02x?}", self.number, self.message.full_name())
+        };
         let valid = validate(&bytes, &self.message).is_ok();
         chapar_contract::wire::find(&bytes, &[1, 2]).ok();
         let Ok(kept) = mask.keep(&bytes) else {
@@ -138,8 +145,8 @@ impl Case {
         };
         self.is_whole(&mask, &bytes, &kept, &at);
         if valid {
-            let decoded =
-                decode(&self.message, &kept).unwrap_or_else(|| panic!("what is kept cannot be read; {}", at()));
+            let decoded = decode(&self.message, &kept)
+                .unwrap_or_else(|| panic!("what is kept cannot be read; {}", at()));
             // The reference has stricter views on some bytes that are well formed, e.g. in map entries.
             if let Some(expected) = reference::minimised(&self.message, &bytes, &chosen) {
                 assert!(reference::same(&decoded, &expected), "something else is kept; {}", at());

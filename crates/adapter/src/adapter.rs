@@ -1,5 +1,5 @@
-//! `Adapter` loads contracts, databases and SQL statements, and checks them against each other before the first call. It serves until it is stopped,
-//! on a port of its own or on reverse connections to the gateways.
+//! `Adapter` loads contracts, databases and SQL statements, and checks them against each other before the
+//! first call. It serves until it is stopped, on a port of its own or on reverse connections to the gateways.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -82,13 +82,15 @@ enum Ready {
     Listens(Box<serve::Bound>),
 }
 
-/// The wait for a ping's answer: with the 20 s between pings a dead line is found within 40 s, as at the gateway.
+/// The wait for a ping's answer: with the 20 s between pings a dead line is found within 40 s, as at the
+/// gateway.
 const PING_ANSWER: Duration = Duration::from_secs(20);
 /// Calls at once on one connection: a gateway has many callers, and few connections.
 const STREAMS: u32 = 256;
 
 impl Adapter {
-    /// Loads everything that `config` names, proves that every method can be answered, and takes the port, if it has one.
+    /// Loads everything that `config` names, proves that every method can be answered, and takes the port, if
+    /// it has one.
     ///
     /// # Errors
     /// [`Error`]: of the statements all findings of all contracts at once.
@@ -104,10 +106,12 @@ impl Adapter {
         };
         let (ready, tls) = match &config.mode {
             ConnectMode::Dial { gateways, connections } => {
-                let (expect, lists) = (Expect::Parties(config.gateways.clone()), ListsSeen::default());
+                let expect = Expect::Parties(config.gateways.clone());
+                let lists = ListsSeen::default();
                 let (tls, revocation) = tls::client_remembering(&config.identity, expect, &lists)?;
                 reload::tell_revocation(&revocation);
-                let dialling = reverse::Settings { connections: *connections, ..reverse::Settings::default() };
+                let dialling =
+                    reverse::Settings { connections: *connections, ..reverse::Settings::default() };
                 let dialler = Dialler::new(gateways, &tls, dialling, settings)?;
                 let renewal = dialler.renewal();
                 (Ready::Dials(dialler), Certificates::Dials(renewal, lists))
@@ -133,8 +137,12 @@ impl Adapter {
         });
         let adapter = Self { ready, calls, health, reload, services };
         match adapter.local_addr() {
-            Some(address) => tracing::info!(%address, services = adapter.services.join(", "), "adapter ready"),
-            None => tracing::info!(services = adapter.services.join(", "), "adapter ready to join its gateways"),
+            Some(address) => {
+                tracing::info!(%address, services = adapter.services.join(", "), "adapter ready")
+            }
+            None => {
+                tracing::info!(services = adapter.services.join(", "), "adapter ready to join its gateways")
+            }
         }
         Ok(adapter)
     }
@@ -157,7 +165,8 @@ impl Adapter {
         }
     }
 
-    /// Resolves once a gateway can call it: when one was heard on a connection that the adapter made, or at once if it listens.
+    /// Resolves once a gateway can call it: when one was heard on a connection that the adapter made, or at
+    /// once if it listens.
     pub fn joined(&self) -> impl Future<Output = ()> + Send + 'static {
         let heard = match &self.ready {
             Ready::Dials(dialler) => Some(dialler.heard()),
@@ -211,7 +220,8 @@ pub(crate) fn load(config: &Config, look: Look) -> Result<(Vec<String>, Vec<Serv
     for folder in &config.contracts {
         let contract = Contract::load(folder)?;
         let name = Config::name(folder);
-        let database = |fault: String| Error::Database { file: config.file.clone(), name: name.to_owned(), fault };
+        let database =
+            |fault: String| Error::Database { file: config.file.clone(), name: name.to_owned(), fault };
         let settings = config.sources.get(name).ok_or_else(|| database("is missing".to_owned()))?;
         let source = Sqlite::open(&settings.file, settings.max_connections, settings.acquire_timeout);
         let source: Arc<dyn Source> = Arc::new(source.map_err(database)?);

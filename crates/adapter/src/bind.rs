@@ -1,5 +1,6 @@
-//! `Binder` turns request fields into bound values of a prepared statement. No text of a request becomes SQL, so SQL injection is impossible. It also
-//! reads the subject that a response must be about. The SQL text is in `statement`.
+//! `Binder` turns request fields into bound values of a prepared statement. No text of a request becomes SQL,
+//! so SQL injection is impossible. It also reads the subject that a response must be about. The SQL text is
+//! in `statement`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -33,8 +34,8 @@ struct Field {
 }
 
 impl Binder {
-    /// Matches the placeholders of `statement` with the request fields of `method`: every placeholder a field, every field
-    /// used or declared unused.
+    /// Matches the placeholders of `statement` with the request fields of `method`: every placeholder a
+    /// field, every field used or declared unused.
     pub(crate) fn new(method: &Method, statement: &Statement) -> Result<Self, Vec<Finding>> {
         let input = method.input().clone();
         let field = |steps: Vec<FieldDescriptor>| {
@@ -56,7 +57,9 @@ impl Binder {
             match placeholder(&input, &name.text) {
                 Some(steps) => match bindable(&steps) {
                     Ok(()) => parameters.push(field(steps)),
-                    Err(fault) => findings.push(statement.finding_at(name, format!("`:{}` {fault}", name.text))),
+                    Err(fault) => {
+                        findings.push(statement.finding_at(name, format!("`:{}` {fault}", name.text)))
+                    }
                 },
                 None => {
                     let message = format!("`:{}` is no field of {}", name.text, input.full_name());
@@ -73,10 +76,12 @@ impl Binder {
         };
         for path in &known {
             let used = parameters.iter().any(|field| *field.path == **path);
-            // A field that is ignored in silence would let a caller believe that the answer is narrowed by it.
+            // A field that is ignored in silence would let a caller believe that the answer is narrowed by
+            // it.
             if !used && !declared(path) {
                 let message = format!("the request field `{path}` is not used");
-                let help = format!("use `:{}`, or begin the file with `-- unused: {path}`", path.replace('.', "__"));
+                let help =
+                    format!("use `:{}`, or begin the file with `-- unused: {path}`", path.replace('.', "__"));
                 findings.push(statement.finding_about("", message).with_help(help));
             }
         }
@@ -93,12 +98,14 @@ impl Binder {
         if findings.is_empty() { Ok(Self { input, parameters, checked, subject }) } else { Err(findings) }
     }
 
-    /// Values of the right types for every placeholder, that no record is likely to have, for trying a statement out.
+    /// Values of the right types for every placeholder, that no record is likely to have, for trying a
+    /// statement out.
     pub(crate) fn samples(&self) -> Vec<Parameter> {
         self.parameters.iter().map(Field::sample).collect()
     }
 
-    /// The request field behind each placeholder that is bound as text, by the placeholder's place in the statement.
+    /// The request field behind each placeholder that is bound as text, by the placeholder's place in the
+    /// statement.
     pub(crate) fn bound_as_text(&self) -> impl Iterator<Item = usize> {
         let is_text = |field: &Field| matches!(field.sample(), Parameter::Text(_));
         self.parameters.iter().enumerate().filter(move |(_, field)| is_text(field)).map(|(number, _)| number)
@@ -107,7 +114,8 @@ impl Binder {
     /// Reads `request` and gives the bound values in order, with the subject.
     ///
     /// # Errors
-    /// `REQUEST_MALFORMED` if the bytes are no such message, `FIELD_INVALID` with the path of the first wrong field.
+    /// `REQUEST_MALFORMED` if the bytes are no such message, `FIELD_INVALID` with the path of the first wrong
+    /// field.
     pub(crate) fn bind(&self, request: &[u8]) -> Result<(Vec<Parameter>, Option<Arc<str>>), Failure> {
         let message = DynamicMessage::decode(self.input.clone(), request)
             .map_err(|_| Failure::new(Reason::RequestMalformed, "the request is not a valid message"))?;
@@ -132,7 +140,8 @@ impl Binder {
                 _ => return Err(field.invalid("the subject is missing")),
             },
         };
-        let parameters = self.parameters.iter().map(|field| field.parameter(&message)).collect::<Result<_, _>>()?;
+        let parameters =
+            self.parameters.iter().map(|field| field.parameter(&message)).collect::<Result<_, _>>()?;
         Ok((parameters, subject))
     }
 }
@@ -183,14 +192,18 @@ impl Field {
                 i64::try_from(*value).map_err(|_| self.invalid("larger than the database's integers"))?,
             ),
             Value::EnumNumber(value) => match self.steps.last().map(FieldDescriptor::kind) {
-                Some(Kind::Enum(names)) if names.get_value(*value).is_some() => Parameter::Integer((*value).into()),
+                Some(Kind::Enum(names)) if names.get_value(*value).is_some() => {
+                    Parameter::Integer((*value).into())
+                }
                 _ => return Err(self.invalid("no value of the enum")),
             },
             Value::F32(value) => self.real((*value).into())?,
             Value::F64(value) => self.real(*value)?,
             Value::String(value) => Parameter::Text(match (self.format, self.bound) {
                 (Some(format), BoundForm::Canonical) => format.normalise(value),
-                (Some(format), BoundForm::National) => format.national(value).unwrap_or_else(|| value.clone()),
+                (Some(format), BoundForm::National) => {
+                    format.national(value).unwrap_or_else(|| value.clone())
+                }
                 (Some(_), BoundForm::Given) | (None, _) => value.clone(),
             }),
             Value::Bytes(value) => Parameter::Blob(value.to_vec()),
@@ -237,7 +250,8 @@ fn bound_form_findings(method: &Method, statement: &Statement) -> Vec<Finding> {
     let mut findings = Vec::new();
     for declared in statement.bound_forms() {
         let name = &declared.name;
-        let own = |path: &FieldPath| path.as_str() == name.text || path.as_str() == name.text.replace("__", ".");
+        let own =
+            |path: &FieldPath| path.as_str() == name.text || path.as_str() == name.text.replace("__", ".");
         let text = match method.formats().iter().find(|rule| own(&rule.path)) {
             None => format!("`bind {}` is no request field with a format", name.text),
             Some(rule) if declared.value == BoundForm::National && rule.format != Format::IrMobile => {
@@ -263,13 +277,15 @@ fn bindable(steps: &[FieldDescriptor]) -> Result<(), &'static str> {
     form(last).map(drop).map_err(|_| "is a message: name one of its fields as `:message__field`")
 }
 
-/// Every request field that can hold a value, dotted. A message inside itself is one field: its paths would have no end.
+/// Every request field that can hold a value, dotted. A message inside itself is one field: its paths would
+/// have no end.
 fn leaves(message: &MessageDescriptor, prefix: &str, inside: &mut Vec<String>) -> Vec<String> {
     let mut paths = Vec::new();
     inside.push(message.full_name().to_owned());
     for field in message.fields() {
         let path = format!("{prefix}{}", field.name());
-        let is_leaf = field.is_list() || field.is_map() || matches!(form(&field), Ok(Form::Date | Form::Timestamp));
+        let is_leaf =
+            field.is_list() || field.is_map() || matches!(form(&field), Ok(Form::Date | Form::Timestamp));
         match field.kind() {
             Kind::Message(inner) if !is_leaf && !inside.iter().any(|name| name == inner.full_name()) => {
                 paths.extend(leaves(&inner, &format!("{path}."), inside));

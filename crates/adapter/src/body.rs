@@ -1,5 +1,6 @@
-//! `Answer` is a response body: one message, a stream of rows that is read as the gateway takes it (backpressure), or the health service's body. A
-//! stream of rows ends with its gRPC status, and its spans end with it.
+//! `Answer` is a response body: one message, a stream of rows that is read as the gateway takes it
+//! (backpressure), or the health service's body. A stream of rows ends with its gRPC status, and its spans
+//! end with it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -44,7 +45,8 @@ pub(crate) struct Streaming {
     pub(crate) call: String,
 }
 
-/// The spans of one call: the adapter's and the statement's. Dropped before an outcome is set, the call was cancelled.
+/// The spans of one call: the adapter's and the statement's. Dropped before an outcome is set, the call was
+/// cancelled.
 pub(crate) struct Spans {
     pub(crate) server: Span,
     pub(crate) database: Option<Span>,

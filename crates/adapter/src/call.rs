@@ -1,5 +1,5 @@
-//! `answer` handles one call: it reads deadline and granted fields and rows from the metadata, binds the request, takes the grant's plan, runs the
-//! statement, and returns its rows.
+//! `answer` handles one call: it reads deadline and granted fields and rows from the metadata, binds the
+//! request, takes the grant's plan, runs the statement, and returns its rows.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +25,12 @@ struct Terms {
 }
 
 /// Answers one call of `served`; `read` gives the request message and is awaited under the deadline.
-pub(crate) async fn answer<R>(served: &ServedMethod, tracer: &Tracer, headers: &HeaderMap, read: R) -> Response<Answer>
+pub(crate) async fn answer<R>(
+    served: &ServedMethod,
+    tracer: &Tracer,
+    headers: &HeaderMap,
+    read: R,
+) -> Response<Answer>
 where
     R: Future<Output = Result<Bytes, Failure>>,
 {
@@ -83,7 +88,8 @@ where
     let (parameters, subject) = served.binder.bind(&message)?;
     let plan = served.plans.plan(&terms.fields, &terms.rows)?;
     let parameters = plan.bind(&parameters);
-    let database = tracer.database(served.source.system(), served.path.as_str(), Origin::Child(spans.server.context()));
+    let database =
+        tracer.database(served.source.system(), served.path.as_str(), Origin::Child(spans.server.context()));
     spans.database = Some(database);
     let query = Query {
         sql: Arc::clone(&plan.sql),
@@ -97,7 +103,8 @@ where
     };
     let mut rows = served.source.run(query).await?;
     let next = tokio::time::timeout_at(terms.deadline.into(), rows.next());
-    // The first batch is awaited before the response begins, so that a statement that fails is answered trailers-only.
+    // The first batch is awaited before the response begins, so that a statement that fails is answered
+    // trailers-only.
     let first = next.await.map_err(|_| late())??;
     let outcome = match served.plans.shape().cardinality {
         Cardinality::Stream => {
@@ -136,7 +143,8 @@ async fn collect(first: Batch, mut rows: Rows, spans: &mut Spans) -> Result<Vec<
 
 fn framed(parts: &[Bytes]) -> Result<Bytes, Failure> {
     let length: usize = parts.iter().map(Bytes::len).sum();
-    let head = u32::try_from(length).map_err(|_| Failure::new(Reason::TooManyRows, "the answer is too long"))?;
+    let head =
+        u32::try_from(length).map_err(|_| Failure::new(Reason::TooManyRows, "the answer is too long"))?;
     let mut frame = BytesMut::with_capacity(5 + length);
     frame.put_u8(0);
     frame.put_u32(head);
@@ -154,8 +162,9 @@ fn terms(served: &ServedMethod, headers: &HeaderMap) -> Result<Terms, Failure> {
         Some(caller) if caller < statement => (caller, Reason::DeadlineExceeded),
         _ => (statement, Reason::SourceTimeout),
     };
-    let fields = single(headers, header::FIELDS)?
-        .ok_or_else(|| Failure::new(Reason::RequestMalformed, "the gateway did not say which fields are granted"))?;
+    let fields = single(headers, header::FIELDS)?.ok_or_else(|| {
+        Failure::new(Reason::RequestMalformed, "the gateway did not say which fields are granted")
+    })?;
     let rows = single(headers, header::ROWS)?.unwrap_or_default();
     Ok(Terms { deadline, late, fields: fields.to_owned(), rows: rows.to_owned() })
 }
@@ -163,7 +172,8 @@ fn terms(served: &ServedMethod, headers: &HeaderMap) -> Result<Terms, Failure> {
 /// A value that stands at most once. What a grant allows must not depend on which of two is read.
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Failure> {
     let mut values = headers.get_all(name).iter();
-    let ambiguous = || Failure::new(Reason::MetadataAmbiguous, "metadata of the gateway is repeated or is not ASCII");
+    let ambiguous =
+        || Failure::new(Reason::MetadataAmbiguous, "metadata of the gateway is repeated or is not ASCII");
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => value.to_str().map(Some).map_err(|_| ambiguous()),
@@ -173,7 +183,8 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fai
 
 /// A well-formed id of the gateway's, for logs and spans; else nothing.
 fn known<T: std::str::FromStr>(headers: &HeaderMap, name: &str) -> String {
-    let value = headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| text.parse::<T>().is_ok());
+    let value =
+        headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| text.parse::<T>().is_ok());
     value.unwrap_or_default().to_owned()
 }
 

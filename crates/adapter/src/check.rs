@@ -1,5 +1,6 @@
-//! `compare` checks a statement, as the live database describes it, against the contract. Wrong names, types and parameters are findings. A nullable
-//! column for a field without presence is only logged: a NULL in it is `NULL_IN_REQUIRED`.
+//! `compare` checks a statement, as the live database describes it, against the contract. Wrong names, types
+//! and parameters are findings. A nullable column for a field without presence is only logged: a NULL in it
+//! is `NULL_IN_REQUIRED`.
 
 use chapar_contract::Method;
 
@@ -9,7 +10,12 @@ use crate::source::{Column, Described, Family};
 use crate::statement::Statement;
 
 /// Compares; no finding means that the method can be offered.
-pub(crate) fn compare(method: &Method, shape: &Shape, statement: &Statement, described: &Described) -> Vec<Finding> {
+pub(crate) fn compare(
+    method: &Method,
+    shape: &Shape,
+    statement: &Statement,
+    described: &Described,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     let scopes = method.row_scopes();
     let message = method.output();
@@ -22,7 +28,8 @@ pub(crate) fn compare(method: &Method, shape: &Shape, statement: &Statement, des
             Some(leaf) => {
                 if let Some((expected, help)) = misfit(leaf, column) {
                     let declared = column.declared.as_deref().unwrap_or_default();
-                    let message = format!("column `{name}` is declared {declared}, the field needs {expected}");
+                    let message =
+                        format!("column `{name}` is declared {declared}, the field needs {expected}");
                     findings.push(statement.finding_about(name, message).with_help(help));
                 }
                 if column.nullable == Some(true) && !leaf.presence {
@@ -46,7 +53,8 @@ pub(crate) fn compare(method: &Method, shape: &Shape, statement: &Statement, des
     }
     let missing = |name: &str| !described.columns.iter().any(|column| column.name == name);
     for leaf in shape.leaves.iter().filter(|leaf| missing(&leaf.column)) {
-        let text = format!("no column is named `{}`, so the field `{}` has no source", leaf.column, leaf.path);
+        let text =
+            format!("no column is named `{}`, so the field `{}` has no source", leaf.column, leaf.path);
         let found: Vec<&str> = described.columns.iter().map(|column| column.name.as_str()).collect();
         let help = format!("the statement gives {}; add `… AS \"{}\"`", found.join(", "), leaf.column);
         findings.push(statement.finding_about("", text).with_help(help));
@@ -82,13 +90,15 @@ fn scope_findings(scopes: &[String], statement: &Statement, missing: impl Fn(&st
         findings.push(statement.finding_about("chapar_rows", text).with_help(help));
     }
     let unplaced = scopes.iter().filter(|scope| !scoping.placed.iter().any(|placed| placed.scope == **scope));
-    // The condition of a scope that is not placed stands around the statement, and can only read the statement's columns.
+    // The condition of a scope that is not placed stands around the statement, and can only read the
+    // statement's columns.
     for scope in unplaced {
         match &scoping.not_outside {
             Some(why) => {
                 let text = format!("rows by `{scope}` cannot be told from outside of this statement: {why}");
-                let help =
-                    format!("place the scope where the rows are read: `WHERE … AND chapar_rows({scope}, COLUMN)`");
+                let help = format!(
+                    "place the scope where the rows are read: `WHERE … AND chapar_rows({scope}, COLUMN)`"
+                );
                 findings.push(statement.finding_about("", text).with_help(help));
             }
             None if missing(scope) => {
@@ -134,7 +144,8 @@ fn misfit(leaf: &Leaf, column: &Column) -> Option<(&'static str, String)> {
     }
     if let Some(conversion) = &leaf.conversion {
         let fits = conversion.families().contains(&column.family);
-        return (!fits).then(|| ("text that the declared conversion reads", "leave the conversion out".to_owned()));
+        return (!fits)
+            .then(|| ("text that the declared conversion reads", "leave the conversion out".to_owned()));
     }
     let form = &leaf.form;
     let (families, expected): (&[Family], _) = match form {

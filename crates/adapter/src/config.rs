@@ -1,5 +1,5 @@
-//! `Config` parses and validates `adapter.toml` and resolves paths against the file's folder. It opens no file that is named there but the trusted
-//! CAs, to count them.
+//! `Config` parses and validates `adapter.toml` and resolves paths against the file's folder. It opens no
+//! file that is named there but the trusted CAs, to count them.
 
 mod connect_mode;
 
@@ -46,7 +46,8 @@ pub struct SourceConfig {
     pub file: PathBuf,
     /// Connections, and so statements at once: 1 to 256.
     pub max_connections: usize,
-    /// The longest that a statement may run: 1 ms to 30 s. The contract's timeout and the caller's deadline may be shorter.
+    /// The longest that a statement may run: 1 ms to 30 s. The contract's timeout and the caller's deadline
+    /// may be shorter.
     pub statement_timeout: Duration,
     /// The longest wait for a free connection before `SOURCE_BUSY`: 1 ms to 30 s.
     pub acquire_timeout: Duration,
@@ -124,10 +125,13 @@ impl Config {
             .gateways
             .get_ref()
             .iter()
-            .filter_map(|text| reader.parsed(text, "an identity `spiffe://TRUST_DOMAIN/CLASS/CODE/SUBSYSTEM`"))
+            .filter_map(|text| {
+                reader.parsed(text, "an identity `spiffe://TRUST_DOMAIN/CLASS/CODE/SUBSYSTEM`")
+            })
             .collect();
         let issuers = reader.issuers(&raw.adapter, folder);
-        let gateways = gateways.into_iter().map(|identity| Party { identity, issuers: issuers.clone() }).collect();
+        let gateways =
+            gateways.into_iter().map(|identity| Party { identity, issuers: issuers.clone() }).collect();
         if raw.adapter.gateways.get_ref().is_empty() {
             reader.report(raw.adapter.gateways.span(), "name at least one gateway: nobody else may call");
         }
@@ -174,7 +178,8 @@ impl Reader<'_> {
         value
     }
 
-    /// The CAs whose signature makes a certificate the gateway's own. Where only one CA is trusted, that is the one.
+    /// The CAs whose signature makes a certificate the gateway's own. Where only one CA is trusted, that is
+    /// the one.
     fn issuers(&mut self, adapter: &AdapterTable, folder: &Path) -> Vec<[u8; 32]> {
         let Some(named) = &adapter.gateway_issuers else {
             let mut files = adapter.identity.clone();
@@ -193,7 +198,10 @@ impl Reader<'_> {
         let read = |text: &Spanned<String>| {
             let issuer = chapar_model::parse_sha256(text.get_ref());
             if issuer.is_none() {
-                self.report(text.span(), "must be `sha256:` and the 64 hexadecimal digits of a CA's public key");
+                self.report(
+                    text.span(),
+                    "must be `sha256:` and the 64 hexadecimal digits of a CA's public key",
+                );
             }
             issuer
         };
@@ -249,7 +257,10 @@ impl Reader<'_> {
         match duration(text.get_ref()).filter(|duration| (SHORTEST..=MAX_TIMEOUT).contains(duration)) {
             Some(duration) => duration,
             None => {
-                self.report(text.span(), "must be a time of 1 ms to 30 s with its unit, e.g. `700ms` or `2s`");
+                self.report(
+                    text.span(),
+                    "must be a time of 1 ms to 30 s with its unit, e.g. `700ms` or `2s`",
+                );
                 otherwise
             }
         }
@@ -333,7 +344,10 @@ statement_timeout = "700ms"
     fn every_contract_has_a_source_and_every_source_a_contract() {
         let error = parse(&GOOD.replace("[source.civil]", "[source.civl]")).unwrap_err();
         assert!(error.contains(":4:14: there is no [source.civil]"), "{error}");
-        assert!(error.contains(":7:9: `civl` is the name of no contract folder; did you mean `civil`?"), "{error}");
+        assert!(
+            error.contains(":7:9: `civl` is the name of no contract folder; did you mean `civil`?"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! `Conversion` reads text of an old database as a number or a date, where a statement's leading comment declares `-- column NAME: CONVERSION`. A
-//! value that it cannot read wholly is `VALUE_UNREADABLE` for its row, where SQL's `CAST` would give another value (`CAST('1,500,000' AS INTEGER)` is
-//! 1).
+//! `Conversion` reads text of an old database as a number or a date, where a statement's leading comment
+//! declares `-- column NAME: CONVERSION`. A value that it cannot read wholly is `VALUE_UNREADABLE` for its
+//! row, where SQL's `CAST` would give another value (`CAST('1,500,000' AS INTEGER)` is 1).
 
 use chapar_contract::{gregorian_of_jalali, text::ascii_digits};
 
@@ -12,8 +12,8 @@ use crate::source::{Cell, Family};
 pub(crate) enum Conversion {
     /// `integer`: digits of any script, an optional sign, thousands in groups of three by `,` or `٬`.
     Integer,
-    /// `number`: as `integer`, with an optional fraction after `.` or `٫`; at most 15 digits, which a double holds exactly
-    /// enough to give them back (IEEE 754, `DBL_DIG`).
+    /// `number`: as `integer`, with an optional fraction after `.` or `٫`; at most 15 digits, which a double
+    /// holds exactly enough to give them back (IEEE 754, `DBL_DIG`).
     Number,
     /// `jalali "YYYY/MM/DD"`: a day of the Jalali calendar, to be given out as its Gregorian day.
     Jalali(String),
@@ -38,12 +38,13 @@ impl Conversion {
                     let once = |part: &str| pattern.matches(part).count() == 1;
                     let is_whole = once("YYYY") && once("MM") && once("DD");
                     is_whole.then(|| Self::Jalali(pattern.to_owned())).ok_or_else(|| {
-                        "a Jalali pattern has YYYY, MM and DD once each, e.g. `jalali \"YYYY/MM/DD\"`".to_owned()
+                        "a Jalali pattern has YYYY, MM and DD once each, e.g. `jalali \"YYYY/MM/DD\"`"
+                            .to_owned()
                     })
                 }
-                None => {
-                    Err(format!("`{text}` is no conversion: `integer`, `number`, `jalali \"YYYY/MM/DD\"`, `gregorian`"))
-                }
+                None => Err(format!(
+                    "`{text}` is no conversion: `integer`, `number`, `jalali \"YYYY/MM/DD\"`, `gregorian`"
+                )),
             },
         }
     }
@@ -53,7 +54,13 @@ impl Conversion {
         match self {
             Self::Integer => !matches!(
                 form,
-                Form::Bytes | Form::Date | Form::Double | Form::Enum(_) | Form::Float | Form::String | Form::Timestamp
+                Form::Bytes
+                    | Form::Date
+                    | Form::Double
+                    | Form::Enum(_)
+                    | Form::Float
+                    | Form::String
+                    | Form::Timestamp
             ),
             Self::Number => matches!(form, Form::Double | Form::Float),
             Self::Jalali(_) => matches!(form, Form::Date),
@@ -83,7 +90,10 @@ impl Conversion {
             }
             (Self::Integer, Cell::Text(text)) => {
                 let number = plain_number(text)?;
-                number.parse().map(|number| Converted::Cell(Cell::Integer(number))).map_err(|_| "not a whole number")
+                number
+                    .parse()
+                    .map(|number| Converted::Cell(Cell::Integer(number)))
+                    .map_err(|_| "not a whole number")
             }
             (Self::Number, Cell::Text(text)) => {
                 let number = plain_number(text)?;
@@ -160,7 +170,9 @@ fn jalali(pattern: &str, text: &str) -> Option<String> {
         let digits = text.get(at..at + name.len())?;
         digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(digits)
     };
-    let (year, month, day) = (part("YYYY")?, part("MM")?, part("DD")?);
+    let year = part("YYYY")?;
+    let month = part("MM")?;
+    let day = part("DD")?;
     let same = pattern.replace("YYYY", year).replace("MM", month).replace("DD", day) == text;
     same.then(|| gregorian_of_jalali(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)).flatten()
 }

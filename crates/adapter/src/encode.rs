@@ -1,5 +1,6 @@
-//! `Encoder` encodes one row as one protobuf message, directly from the database's values. A type, range or NULL that does not fit the contract is a
-//! failure with the field's path. The type map is in `docs/reference/adapter.md`.
+//! `Encoder` encodes one row as one protobuf message, directly from the database's values. A type, range or
+//! NULL that does not fit the contract is a failure with the field's path. The type map is in
+//! `docs/reference/adapter.md`.
 
 use std::sync::Arc;
 
@@ -50,8 +51,8 @@ impl Encoder {
         encoder
     }
 
-    /// Appends the row to `out`: bare for [`Cardinality::One`], as an element for a list, as a gRPC frame for a stream.
-    /// `scratch` is only there to be reused.
+    /// Appends the row to `out`: bare for [`Cardinality::One`], as an element for a list, as a gRPC frame for
+    /// a stream. `scratch` is only there to be reused.
     pub(crate) fn encode(
         &self,
         row: &dyn Row,
@@ -92,7 +93,9 @@ impl Encoder {
         };
         let same = |column: usize, conversion: Option<&Conversion>| match conversion {
             None => is_subject(row.cell(column)),
-            Some(conversion) => conversion.apply(row.cell(column)).is_ok_and(|converted| is_subject(converted.cell())),
+            Some(conversion) => {
+                conversion.apply(row.cell(column)).is_ok_and(|converted| is_subject(converted.cell()))
+            }
         };
         match self.keys.iter().find(|(column, conversion, _)| !same(*column, conversion.as_ref())) {
             None => Ok(()),
@@ -161,10 +164,13 @@ const fn unreadable(detail: &'static str) -> Fault {
     (Reason::ValueUnreadable, detail)
 }
 
-/// Why a column's value could not fill the field of `leaf`, if it could not; for a look at what a table holds.
+/// Why a column's value could not fill the field of `leaf`, if it could not; for a look at what a table
+/// holds.
 pub(crate) fn fault(leaf: &Leaf, cell: Cell<'_>, scratch: &mut Vec<u8>) -> Option<&'static str> {
     scratch.clear();
-    converted(1, &leaf.form, leaf.conversion.as_ref(), leaf.presence, cell, scratch).err().map(|(_, detail)| detail)
+    converted(1, &leaf.form, leaf.conversion.as_ref(), leaf.presence, cell, scratch)
+        .err()
+        .map(|(_, detail)| detail)
 }
 
 fn converted(
@@ -190,7 +196,11 @@ fn value(
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     if matches!(cell, Cell::Null) {
-        return if presence { Ok(()) } else { Err((Reason::NullInRequired, "NULL in a field without presence")) };
+        return if presence {
+            Ok(())
+        } else {
+            Err((Reason::NullInRequired, "NULL in a field without presence"))
+        };
     }
     match form {
         Form::Bool => {
@@ -279,12 +289,15 @@ fn value(
 
 fn integer<T: TryFrom<i64>>(cell: Cell<'_>) -> Result<T, Fault> {
     match cell {
-        Cell::Integer(value) => T::try_from(value).map_err(|_| unreadable("outside the range of the field's type")),
+        Cell::Integer(value) => {
+            T::try_from(value).map_err(|_| unreadable("outside the range of the field's type"))
+        }
         _ => Err(unreadable("not an integer")),
     }
 }
 
-/// Seconds of the years that `google.protobuf.Timestamp` has: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z (timestamp.proto).
+/// Seconds of the years that `google.protobuf.Timestamp` has: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z
+/// (timestamp.proto).
 const TIMESTAMPS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 /// Every integer up to here is a double (IEEE 754: 53 bits).
 const LARGEST_IN_DOUBLE: u64 = 1 << 53;

@@ -1,13 +1,13 @@
-//! `Finding` is one error in an operator's file, with line and column; `Findings` reports all errors of a load at once. Refusals of calls are in
-//! `refusal`.
+//! `Finding` is one error in an operator's file, with line and column; `Findings` reports all errors of a
+//! load at once. Refusals of calls are in `refusal`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
-/// One fault in one file. `Display` is `FILE:LINE:COLUMN: MESSAGE`; as a [`miette::Diagnostic`] it also shows the line
-/// and points at the place. Never holds a value from a database.
+/// One fault in one file. `Display` is `FILE:LINE:COLUMN: MESSAGE`; as a [`miette::Diagnostic`] it also shows
+/// the line and points at the place. Never holds a value from a database.
 #[derive(Clone, Debug)]
 pub struct Finding(Box<Location>);
 
@@ -25,7 +25,13 @@ struct Location {
 
 impl Finding {
     /// A fault at `length` bytes from byte `offset` of `text`, the contents of `file`.
-    pub(crate) fn new(file: &Path, text: &str, offset: usize, length: usize, message: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        file: &Path,
+        text: &str,
+        offset: usize,
+        length: usize,
+        message: impl Into<String>,
+    ) -> Self {
         let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let before = text.get(..offset).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -168,7 +174,10 @@ mod tests {
     #[test]
     fn a_slip_of_the_finger_is_named() {
         let known = ["birth_date", "given_name"];
-        assert_eq!(did_you_mean("birth_dat", known.into_iter()).as_deref(), Some("did you mean `birth_date`?"));
+        assert_eq!(
+            did_you_mean("birth_dat", known.into_iter()).as_deref(),
+            Some("did you mean `birth_date`?")
+        );
         assert_eq!(did_you_mean("iban", known.into_iter()), None);
     }
 }

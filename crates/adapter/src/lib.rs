@@ -1,10 +1,12 @@
 //! The adapter serves a contract as a gRPC service, by SQL statements on an agency's database.
 //!
-//! Entry points: [`Config::load`] reads `adapter.toml`; [`Adapter::bind`] proves that every method can be answered; [`Adapter::run`] joins the
-//! gateways, or listens, and serves. `call::answer` handles one call: terms, binding, plan, statement, rows.
+//! Entry points: [`Config::load`] reads `adapter.toml`; [`Adapter::bind`] proves that every method can be
+//! answered; [`Adapter::run`] joins the gateways, or listens, and serves. `call::answer` handles one call:
+//! terms, binding, plan, statement, rows.
 //!
-//! Invariants: text of a request never becomes SQL; a column that is not granted is not selected; a connection can only read; a statement ends at its
-//! deadline or when its reader leaves; no value of a record is in an error, log or span.
+//! Invariants: text of a request never becomes SQL; a column that is not granted is not selected; a
+//! connection can only read; a statement ends at its deadline or when its reader leaves; no value of a record
+//! is in an error, log or span.
 //!
 //! Deliberately absent: policy (the gateway decides, and names fields and rows), evidence, limits per caller.
 

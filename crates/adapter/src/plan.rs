@@ -1,5 +1,5 @@
-//! `Plan` is a method's statement under one grant: the agency's SQL as a subquery, of which only granted columns are selected and only the grant's
-//! rows pass. At most 1,024 plans of a method are cached.
+//! `Plan` is a method's statement under one grant: the agency's SQL as a subquery, of which only granted
+//! columns are selected and only the grant's rows pass. At most 1,024 plans of a method are cached.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,11 +58,12 @@ impl Plans {
         &self.shape
     }
 
-    /// The plan for the granted `fields` (`a,b.c`) and `rows` (`province=15`), both as the gateway's metadata has them.
+    /// The plan for the granted `fields` (`a,b.c`) and `rows` (`province=15`), both as the gateway's metadata
+    /// has them.
     ///
     /// # Errors
-    /// `SCHEMA_DRIFT` if they name something that this contract does not have: then gateway and adapter hold different
-    /// contracts, and nothing is answered.
+    /// `SCHEMA_DRIFT` if they name something that this contract does not have: then gateway and adapter hold
+    /// different contracts, and nothing is answered.
     pub(crate) fn plan(&self, fields: &str, rows: &str) -> Result<Arc<Plan>, Failure> {
         let key = format!("{fields};{rows}");
         if let Some(plan) = self.made.read().get(&key) {
@@ -77,11 +78,14 @@ impl Plans {
         Ok(plan)
     }
 
-    /// A plan of all fields without row scopes, and one with all of them: together they run every part that a grant can.
+    /// A plan of all fields without row scopes, and one with all of them: together they run every part that a
+    /// grant can.
     pub(crate) fn widest(&self) -> Result<[Plan; 2], Failure> {
         let fields: Vec<&str> = self.shape.leaves.iter().map(|leaf| &*leaf.path).collect();
-        let every = self.row_scopes.iter().map(|scope| (scope.clone(), vec!["chapar0check".to_owned()])).collect();
-        let rows = RowScopes::new(every).map_err(|_| Failure::new(Reason::SchemaDrift, "row scopes are malformed"))?;
+        let every =
+            self.row_scopes.iter().map(|scope| (scope.clone(), vec!["chapar0check".to_owned()])).collect();
+        let rows = RowScopes::new(every)
+            .map_err(|_| Failure::new(Reason::SchemaDrift, "row scopes are malformed"))?;
         Ok([self.make(&fields.join(","), "")?, self.make(&fields.join(","), &rows.to_header())?])
     }
 
@@ -93,8 +97,9 @@ impl Plans {
                 return Err(drift("chapar-fields names a field that this contract does not have".to_owned()));
             }
         }
-        let selected =
-            || self.shape.leaves.iter().filter(|leaf| leaf.key || granted.iter().any(|path| covers(path, leaf)));
+        let selected = || {
+            self.shape.leaves.iter().filter(|leaf| leaf.key || granted.iter().any(|path| covers(path, leaf)))
+        };
         let rows = RowScopes::from_header(rows).map_err(|_| drift("chapar-rows is malformed".to_owned()))?;
         let mut sql = String::from("SELECT ");
         for (index, leaf) in selected().enumerate() {
@@ -157,7 +162,8 @@ mod tests {
             key: path == "national_id",
             conversion: None,
         };
-        let leaves = (1..).zip(["national_id", "given_name", "address.city", "life_status"]).map(leaf).collect();
+        let leaves =
+            (1..).zip(["national_id", "given_name", "address.city", "life_status"]).map(leaf).collect();
         let shape = Shape { cardinality: Cardinality::One, leaves };
         let text = "SELECT * FROM person WHERE national_id = :national_id".to_owned();
         let statement = Statement::parse(std::path::Path::new("m.sql"), text).unwrap();
@@ -178,7 +184,11 @@ mod tests {
     #[test]
     fn row_scopes_are_bound_and_never_written_into_the_statement() {
         let plan = plans().plan("given_name", "province=15,16").unwrap();
-        assert!(plan.sql.ends_with("AS q\nWHERE (CAST(q.\"province\" AS TEXT) IN (?, ?))\nLIMIT 2"), "{}", plan.sql);
+        assert!(
+            plan.sql.ends_with("AS q\nWHERE (CAST(q.\"province\" AS TEXT) IN (?, ?))\nLIMIT 2"),
+            "{}",
+            plan.sql
+        );
         let text = |text: &str| Parameter::Text(text.to_owned());
         assert_eq!(plan.bind(&[text("id")]), [text("id"), text("15"), text("16")]);
     }
@@ -186,7 +196,11 @@ mod tests {
     #[test]
     fn a_grant_that_this_contract_does_not_know_is_not_guessed_at() {
         for (fields, rows) in [("given_nam", ""), ("given_name", "county=1"), ("given_name", "province")] {
-            assert_eq!(plans().plan(fields, rows).unwrap_err().reason, Reason::SchemaDrift, "{fields} {rows}");
+            assert_eq!(
+                plans().plan(fields, rows).unwrap_err().reason,
+                Reason::SchemaDrift,
+                "{fields} {rows}"
+            );
         }
     }
 

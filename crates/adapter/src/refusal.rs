@@ -1,5 +1,6 @@
-//! This module turns a `Failure` into a gRPC status with `google.rpc` details and into a log line. The caller sees the reason's sentence and a
-//! field's path; the log also has the detail. Neither has a value of a record.
+//! This module turns a `Failure` into a gRPC status with `google.rpc` details and into a log line. The caller
+//! sees the reason's sentence and a field's path; the log also has the detail. Neither has a value of a
+//! record.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -32,7 +33,9 @@ pub(crate) fn status(failure: &Failure) -> tonic::Status {
     }
     let code = tonic::Code::from_i32(reason.code() as i32);
     let mut status = tonic::Status::with_error_details(code, reason.english(), details);
-    status.metadata_mut().insert(header::REASON, tonic::metadata::MetadataValue::from_static(reason.as_str()));
+    status
+        .metadata_mut()
+        .insert(header::REASON, tonic::metadata::MetadataValue::from_static(reason.as_str()));
     status
 }
 
@@ -48,7 +51,8 @@ pub(crate) fn trailers(failure: &Failure) -> HeaderMap {
 /// One line for the operator: a warning if the agency's side is at fault.
 pub(crate) fn log(method: Option<&MethodPath>, call: &str, failure: &Failure) {
     let method = method.map_or("unknown", MethodPath::as_str);
-    let (reason, detail) = (failure.reason.as_str(), &*failure.detail);
+    let reason = failure.reason.as_str();
+    let detail = &*failure.detail;
     let field = failure.field.as_deref().unwrap_or_default();
     match failure.reason.code() {
         Code::NotFound | Code::InvalidArgument | Code::Cancelled => {

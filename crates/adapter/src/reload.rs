@@ -1,5 +1,5 @@
-//! `Reload` reads `adapter.toml` and all files that it names again, and checks them as at a start before it puts them in force. An error leaves
-//! everything as it was.
+//! `Reload` reads `adapter.toml` and all files that it names again, and checks them as at a start before it
+//! puts them in force. An error leaves everything as it was.
 //!
 //! Left out: `dial`, `listen`, `connections` and `[telemetry]` change at a restart only.
 
@@ -41,8 +41,9 @@ impl Reload {
         Self(Arc::new(parts))
     }
 
-    /// Reads the settings, certificates, contracts and statements, opens the databases anew and tries every statement. Calls that
-    /// run end as they began; with `dial` every connection is made anew. Tells in the log what came of it.
+    /// Reads the settings, certificates, contracts and statements, opens the databases anew and tries every
+    /// statement. Calls that run end as they began; with `dial` every connection is made anew. Tells in the
+    /// log what came of it.
     ///
     /// # Errors
     /// As [`crate::Adapter::bind`]; everything is then as it was.
@@ -82,7 +83,9 @@ impl Parts {
         }
         self.calls.replace(Routes::new(config.gateways, methods));
         if config.mode != self.mode {
-            tracing::warn!("`dial`, `listen` and `connections` have changed, and are taken up at a restart only");
+            tracing::warn!(
+                "`dial`, `listen` and `connections` have changed, and are taken up at a restart only"
+            );
         }
         Ok(services)
     }

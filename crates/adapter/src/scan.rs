@@ -1,6 +1,6 @@
-//! `scan` samples up to 10,000 values of a column for `chapar adapter check`. For a column that fills a field, it counts values that cannot be read
-//! or look like another calendar or script; for a text parameter, it counts numbers in the column that it is compared with. It returns counts, never
-//! values.
+//! `scan` samples up to 10,000 values of a column for `chapar adapter check`. For a column that fills a
+//! field, it counts values that cannot be read or look like another calendar or script; for a text parameter,
+//! it counts numbers in the column that it is compared with. It returns counts, never values.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,7 +51,9 @@ pub(crate) fn scan(
 ) -> Result<Vec<Remark>, Failure> {
     let mut remarks = Vec::new();
     for column in &described.columns {
-        let (Some(origin), Some(leaf)) = (&column.origin, leaves.iter().find(|leaf| leaf.column == column.name)) else {
+        let (Some(origin), Some(leaf)) =
+            (&column.origin, leaves.iter().find(|leaf| leaf.column == column.name))
+        else {
             continue;
         };
         let (mut looked_at, mut counts) = (0, BTreeMap::<&'static str, u64>::new());
@@ -79,7 +81,8 @@ pub(crate) fn scan(
                 // SQLite turns a bound text into a number for a column that stores numbers, and for no other
                 // (<https://sqlite.org/datatype3.html> §4.2).
                 let turned = matches!(column.family, Family::Integer | Family::Real | Family::Numeric);
-                let (mut looked_at, mut count) = (0, 0);
+                let mut looked_at = 0;
+                let mut count = 0;
                 source.sample(column, MOST_VALUES, &mut |cell| {
                     looked_at += 1;
                     count += u64::from(matches!(cell, Cell::Integer(_) | Cell::Real(_)));
@@ -88,7 +91,10 @@ pub(crate) fn scan(
                     continue;
                 }
                 let what = if turned {
-                    format!("numbers, and `:{}` is text: leading zeros do not count in the comparison", parameter.text)
+                    format!(
+                        "numbers, and `:{}` is text: leading zeros do not count in the comparison",
+                        parameter.text
+                    )
                 } else {
                     format!(
                         "numbers, and `:{}` is text: they are never equal, and their records are not found",

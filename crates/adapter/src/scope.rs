@@ -1,8 +1,10 @@
-//! Row scopes narrow a statement to the rows of a grant. Around a plain SELECT the condition stands outside and filters the result. Where that
-//! differs from a condition inside (LIMIT counts rows before it, an aggregate counts rows that it would drop, a subquery reads them), the statement
-//! must place the scope as `chapar_rows(SCOPE, COLUMN)`, or it is refused.
+//! Row scopes narrow a statement to the rows of a grant. Around a plain SELECT the condition stands outside
+//! and filters the result. Where that differs from a condition inside (LIMIT counts rows before it, an
+//! aggregate counts rows that it would drop, a subquery reads them), the statement must place the scope as
+//! `chapar_rows(SCOPE, COLUMN)`, or it is refused.
 //!
-//! The check reads the statement's tokens. It does not see what a view or a table function reads; the agency answers for those.
+//! The check reads the statement's tokens. It does not see what a view or a table function reads; the agency
+//! answers for those.
 
 mod selects;
 
@@ -90,7 +92,8 @@ enum Piece {
 /// # Errors
 /// Where a use of the macro is not in its form, and how it is.
 pub(crate) fn read(tokens: &[(Token, Range<usize>)]) -> Result<Scoping, (Range<usize>, String)> {
-    let (mut placed, mut pieces) = (Vec::<Placed>::new(), Vec::with_capacity(tokens.len()));
+    let mut placed = Vec::<Placed>::new();
+    let mut pieces = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while let Some((token, _)) = tokens.get(at) {
         match (word(token), tokens.get(at + 1)) {
@@ -106,7 +109,8 @@ pub(crate) fn read(tokens: &[(Token, Range<usize>)]) -> Result<Scoping, (Range<u
             }
         }
     }
-    let scopes: std::collections::BTreeSet<&str> = placed.iter().map(|placed| placed.scope.as_str()).collect();
+    let scopes: std::collections::BTreeSet<&str> =
+        placed.iter().map(|placed| placed.scope.as_str()).collect();
     let open = scopes.into_iter().filter(|scope| selects::not_narrowed(&pieces, scope).is_some());
     let open = open.map(str::to_owned).collect();
     Ok(Scoping { not_outside: not_outside(&pieces), open, placed })
@@ -117,7 +121,9 @@ fn placement(tokens: &[(Token, Range<usize>)], at: usize) -> Result<(Placed, usi
     let start = tokens.get(at).map_or(0..0, |(_, place)| place.clone());
     let wrong = |message: &str| (start.clone(), message.to_owned());
     let form = || {
-        wrong("write `chapar_rows(SCOPE, COLUMN)`: the row scope's name, and what must be one of the grant's values")
+        wrong(
+            "write `chapar_rows(SCOPE, COLUMN)`: the row scope's name, and what must be one of the grant's values",
+        )
     };
     let [(scope, _), (Token::Comma, _), (_, first)] = tokens.get(at + 2..at + 5).ok_or_else(form)? else {
         return Err(form());
@@ -137,7 +143,8 @@ fn placement(tokens: &[(Token, Range<usize>)], at: usize) -> Result<(Placed, usi
             _ => {}
         }
         if depth == 0 {
-            let placed = Placed { scope, whole: start.start..place.end, expression: first.start..place.start };
+            let placed =
+                Placed { scope, whole: start.start..place.end, expression: first.start..place.start };
             return if placed.expression.is_empty() { Err(form()) } else { Ok((placed, number + 1)) };
         }
     }
@@ -159,8 +166,8 @@ fn not_outside(pieces: &[Piece]) -> Option<String> {
         match upper.as_str() {
             "SELECT" if selects == 1 => return Some("it has more than one SELECT".to_owned()),
             "SELECT" => selects += 1,
-            "WITH" | "UNION" | "INTERSECT" | "EXCEPT" | "VALUES" | "DISTINCT" | "GROUP" | "HAVING" | "LIMIT"
-            | "OFFSET" | "FETCH" | "OVER" | "WINDOW" => return Some(format!("it has {upper}")),
+            "WITH" | "UNION" | "INTERSECT" | "EXCEPT" | "VALUES" | "DISTINCT" | "GROUP" | "HAVING"
+            | "LIMIT" | "OFFSET" | "FETCH" | "OVER" | "WINDOW" => return Some(format!("it has {upper}")),
             _ => {}
         }
     }

@@ -1,5 +1,5 @@
-//! `ServedMethod` is one method that the adapter answers: contract, statement, source and plans, checked against each other. `load` builds them from
-//! a contract folder and reports all findings at once.
+//! `ServedMethod` is one method that the adapter answers: contract, statement, source and plans, checked
+//! against each other. `load` builds them from a contract folder and reports all findings at once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,8 +66,8 @@ pub(crate) fn load(
     methods
 }
 
-/// `civil/v1/CivilRegistry` beside the `.proto` of `civil.v1.CivilRegistry`, from the folder's parent or, if the folder does
-/// not repeat the package, from the folder itself.
+/// `civil/v1/CivilRegistry` beside the `.proto` of `civil.v1.CivilRegistry`, from the folder's parent or, if
+/// the folder does not repeat the package, from the folder itself.
 fn statement_folder(folder: &Path, service: &str) -> PathBuf {
     let (package, name) = service.rsplit_once('.').unwrap_or(("", service));
     let packaged: PathBuf = package.split('.').chain([name]).collect();
@@ -91,8 +91,9 @@ fn one(
     let about = |fault: String| statement.finding_about("", fault);
     let mut shape = Shape::new(method).map_err(|faults| faults.into_iter().map(about).collect::<Vec<_>>())?;
     shape.convert(statement.conversions());
-    let described =
-        source.describe(&statement.sql(&RowScopes::default()).0).map_err(|failure| vec![refused(&statement, &failure)]);
+    let described = source
+        .describe(&statement.sql(&RowScopes::default()).0)
+        .map_err(|failure| vec![refused(&statement, &failure)]);
     let mut findings = match &described {
         Ok(described) => check::compare(method, &shape, &statement, described),
         Err(findings) => findings.clone(),
@@ -114,14 +115,16 @@ fn one(
     }
     let remarks = match (&described, look) {
         (Ok(described), Look::AtValues) => {
-            let (path, text) = (method.path(), binder.bound_as_text());
+            let path = method.path();
+            let text = binder.bound_as_text();
             let seen = scan::scan(path, &shape.leaves, &statement, text, described, &**source);
             seen.map_err(|failure| vec![refused(&statement, &failure)])?
         }
         _ => Vec::new(),
     };
     let plans = Plans::new(statement.clone(), most + 1, method.row_scopes(), shape);
-    // A statement that can be prepared may still fail when it runs, and the first caller must not be the one to find out.
+    // A statement that can be prepared may still fail when it runs, and the first caller must not be the one
+    // to find out.
     try_out(method, &statement, &plans, &binder, source)?;
     Ok(ServedMethod {
         path: method.path().clone(),

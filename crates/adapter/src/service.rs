@@ -1,5 +1,6 @@
-//! `Calls` is the adapter's HTTP/2 service: it admits the bus's gateways only, looks the path up byte for byte in `Routes`, and reads the one request
-//! message. A call's meaning is in `call`, TLS in `chapar_transport`.
+//! `Calls` is the adapter's HTTP/2 service: it admits the bus's gateways only, looks the path up byte for
+//! byte in `Routes`, and reads the one request message. A call's meaning is in `call`, TLS in
+//! `chapar_transport`.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -84,7 +85,10 @@ impl Calls {
 
 impl Routes {
     pub(crate) fn new(gateways: Vec<Party>, methods: Vec<ServedMethod>) -> Self {
-        Self { gateways, methods: methods.into_iter().map(|served| (format!("/{}", served.path), served)).collect() }
+        Self {
+            gateways,
+            methods: methods.into_iter().map(|served| (format!("/{}", served.path), served)).collect(),
+        }
     }
 
     /// On a connection that the adapter made, the handshake has held the gateway to its issuers already.
@@ -105,7 +109,9 @@ impl Routes {
                 Reason::IdentityUnknown,
                 "the caller is not one of `gateways`, or not signed by one of `gateway_issuers`, in the settings",
             )),
-            Err(_) => Err(Failure::new(Reason::IdentityAmbiguous, "the caller's certificate names no identity")),
+            Err(_) => {
+                Err(Failure::new(Reason::IdentityAmbiguous, "the caller's certificate names no identity"))
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `Shape` maps columns to fields of a method's response: which message one row fills, and which column fills which field. The encoding is in
-//! `encode`, the check of the statement in `check`.
+//! `Shape` maps columns to fields of a method's response: which message one row fills, and which column fills
+//! which field. The encoding is in `encode`, the check of the statement in `check`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use crate::statement::Declared;
 pub(crate) enum Cardinality {
     /// Unary: exactly one row is the response.
     One,
-    /// Unary, and the response has one field only, a repeated message: every row is one element of the field with this number.
+    /// Unary, and the response has one field only, a repeated message: every row is one element of the field
+    /// with this number.
     List(u32),
     /// Server streaming: every row is one message.
     Stream,
@@ -93,7 +94,8 @@ impl Shape {
         let mut leaves = Vec::new();
         let mut faults = Vec::new();
         for field in method.fields() {
-            // A row of a list is one element, so its columns are named from the element and not from the response.
+            // A row of a list is one element, so its columns are named from the element and not from the
+            // response.
             let column = field.path.strip_prefix(&prefix).unwrap_or(&field.path);
             match leaf(&message, column) {
                 Ok((numbers, form, presence)) => leaves.push(Leaf {
@@ -203,14 +205,16 @@ pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
             name if name.starts_with("google.protobuf.") && name.ends_with("Value") => {
                 return Err("is a wrapper, which no column fills: use `optional` and the plain type");
             }
-            name if name.starts_with("google.") => return Err("is a message that no column fills in this version"),
+            name if name.starts_with("google.") => {
+                return Err("is a message that no column fills in this version");
+            }
             _ => return Err("is a message that no column fills: name its fields with dotted aliases"),
         },
     })
 }
 
-/// `LIFE_STATUS_ALIVE` of `LifeStatus` is known by that name and as `ALIVE`. A short name that is another value's whole name would
-/// be read as either.
+/// `LIFE_STATUS_ALIVE` of `LifeStatus` is known by that name and as `ALIVE`. A short name that is another
+/// value's whole name would be read as either.
 fn names_of(descriptor: &EnumDescriptor) -> Result<HashMap<String, i32>, &'static str> {
     let mut prefix = String::new();
     for (index, letter) in descriptor.name().chars().enumerate() {

@@ -1,6 +1,7 @@
-//! `Statement` is one parsed `.sql` file: one statement that only reads, its `:name` placeholders and the declarations of its leading comment. SQL
-//! that the parser does not know is left to the database's own judgement (decision 0014). What the names mean is in `bind` and `shape`, whether the
-//! database agrees in `check`.
+//! `Statement` is one parsed `.sql` file: one statement that only reads, its `:name` placeholders and the
+//! declarations of its leading comment. SQL that the parser does not know is left to the database's own
+//! judgement (decision 0014). What the names mean is in `bind` and `shape`, whether the database agrees in
+//! `check`.
 
 mod header;
 
@@ -112,20 +113,35 @@ impl Statement {
             .map_err(|(name, message)| Finding::new(file, &text, name.offset, name.length, message))?;
         let words = words(&lines, &tokens);
         let compared = comparisons(&tokens);
-        let end = tokens.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon));
+        let end =
+            tokens.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon));
         let end = end.map_or(text.len(), |token| lines.offset(token.span.end));
         let scoping = scope::read(&scope::placed_tokens(&tokens, |location| lines.offset(location)))
             .map_err(|(place, message)| Finding::new(file, &text, place.start, place.len(), message))?;
-        Ok(Self { file: file.to_owned(), end, parameters, header, words, scoping, compared, unknown_to_parser, text })
+        Ok(Self {
+            file: file.to_owned(),
+            end,
+            parameters,
+            header,
+            words,
+            scoping,
+            compared,
+            unknown_to_parser,
+            text,
+        })
     }
 
-    /// The statement without a closing semicolon or comment, and what is bound in it in order: as the agency wrote it, but for each
-    /// `chapar_rows`, which becomes the condition of the scope that it names, or true where `rows` leaves that open. Values are
-    /// bound, never written.
+    /// The statement without a closing semicolon or comment, and what is bound in it in order: as the agency
+    /// wrote it, but for each `chapar_rows`, which becomes the condition of the scope that it names, or true
+    /// where `rows` leaves that open. Values are bound, never written.
     pub(crate) fn sql(&self, rows: &RowScopes) -> (String, Vec<Binding>) {
         let mut sql = String::with_capacity(self.end + 64);
-        let mut bindings: Vec<(usize, Binding)> =
-            self.parameters.iter().enumerate().map(|(number, name)| (name.offset, Binding::Request(number))).collect();
+        let mut bindings: Vec<(usize, Binding)> = self
+            .parameters
+            .iter()
+            .enumerate()
+            .map(|(number, name)| (name.offset, Binding::Request(number)))
+            .collect();
         let mut from = 0;
         for placed in &self.scoping.placed {
             sql.push_str(self.text.get(from..placed.whole.start).unwrap_or_default());
@@ -133,7 +149,8 @@ impl Statement {
                 Some((_, values)) => {
                     let expression = self.text.get(placed.expression.clone()).unwrap_or_default();
                     sql.push_str(&condition(expression, values.len()));
-                    let values = values.iter().map(|value| (placed.whole.start, Binding::Scope(value.clone())));
+                    let values =
+                        values.iter().map(|value| (placed.whole.start, Binding::Scope(value.clone())));
                     bindings.extend(values);
                 }
                 None => sql.push_str("(1 = 1)"),
@@ -156,7 +173,8 @@ impl Statement {
         &self.parameters
     }
 
-    /// What the parser could not read, if it could not; the database has then to say that it is one statement that only reads.
+    /// What the parser could not read, if it could not; the database has then to say that it is one statement
+    /// that only reads.
     pub(crate) fn unknown_to_parser(&self) -> Option<&Finding> {
         self.unknown_to_parser.as_ref()
     }
@@ -176,7 +194,8 @@ impl Statement {
         &self.header.bound
     }
 
-    /// Names of columns that stand on the other side of `=` from the placeholder `name`, without their tables.
+    /// Names of columns that stand on the other side of `=` from the placeholder `name`, without their
+    /// tables.
     pub(crate) fn compared_with(&self, name: &str) -> Vec<&str> {
         let compared = self.compared.iter().filter(|(_, placeholder)| placeholder == name);
         compared.map(|(column, _)| column.as_str()).collect()
@@ -187,17 +206,24 @@ impl Statement {
         Finding::new(&self.file, &self.text, name.offset, name.length, message)
     }
 
-    /// A finding about a result column, at the first place where its name is written, else at the statement's start.
+    /// A finding about a result column, at the first place where its name is written, else at the statement's
+    /// start.
     pub(crate) fn finding_about(&self, column: &str, message: impl Into<String>) -> Finding {
         match self.words.iter().find(|word| word.text == column) {
             Some(word) => self.finding_at(word, message),
-            None => Finding::new(&self.file, &self.text, self.words.first().map_or(0, |word| word.offset), 1, message),
+            None => Finding::new(
+                &self.file,
+                &self.text,
+                self.words.first().map_or(0, |word| word.offset),
+                1,
+                message,
+            ),
         }
     }
 }
 
-/// That an expression is one of so many bound values, compared as text whatever its type: a grant writes its values as text, and an
-/// integer would be no text's equal.
+/// That an expression is one of so many bound values, compared as text whatever its type: a grant writes its
+/// values as text, and an integer would be no text's equal.
 pub(crate) fn condition(expression: &str, values: usize) -> String {
     format!("(CAST({expression} AS TEXT) IN ({}))", vec!["?"; values].join(", "))
 }
@@ -236,8 +262,9 @@ fn first_offset(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> usize {
 fn begins_as_a_query(tokens: &[TokenWithSpan]) -> bool {
     let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
     let is = |word: &str| ["SELECT", "WITH", "VALUES"].iter().any(|query| word.eq_ignore_ascii_case(query));
-    first
-        .is_some_and(|token| matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && is(&word.value)))
+    first.is_some_and(
+        |token| matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && is(&word.value)),
+    )
 }
 
 fn has_second_statement(tokens: &[TokenWithSpan]) -> bool {
@@ -264,7 +291,9 @@ fn split_location(message: &str) -> (&str, Option<Location>) {
 
 fn reads_only(query: &Query) -> bool {
     let expressions = query.with.iter().flat_map(|with| &with.cte_tables);
-    query.locks.is_empty() && expressions.into_iter().all(|cte| reads_only(&cte.query)) && body_reads_only(&query.body)
+    query.locks.is_empty()
+        && expressions.into_iter().all(|cte| reads_only(&cte.query))
+        && body_reads_only(&query.body)
 }
 
 fn body_reads_only(body: &SetExpr) -> bool {
@@ -273,7 +302,11 @@ fn body_reads_only(body: &SetExpr) -> bool {
         SetExpr::Query(query) => reads_only(query),
         SetExpr::SetOperation { left, right, .. } => body_reads_only(left) && body_reads_only(right),
         SetExpr::Values(_) => true,
-        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => false,
+        SetExpr::Insert(_)
+        | SetExpr::Update(_)
+        | SetExpr::Delete(_)
+        | SetExpr::Merge(_)
+        | SetExpr::Table(_) => false,
     }
 }
 
@@ -281,8 +314,14 @@ fn is_plain(select: &Select) -> bool {
     select.into.is_none()
 }
 
-/// Every `:name`, once. Text inside literals, quoted identifiers and comments is another token, so it is never mistaken.
-fn placeholders(file: &Path, text: &str, lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Result<Vec<Name>, Finding> {
+/// Every `:name`, once. Text inside literals, quoted identifiers and comments is another token, so it is
+/// never mistaken.
+fn placeholders(
+    file: &Path,
+    text: &str,
+    lines: &Lines<'_>,
+    tokens: &[TokenWithSpan],
+) -> Result<Vec<Name>, Finding> {
     let mut found: Vec<Name> = Vec::new();
     let mut tokens = tokens.iter().peekable();
     while let Some(token) = tokens.next() {
@@ -311,8 +350,11 @@ fn placeholders(file: &Path, text: &str, lines: &Lines<'_>, tokens: &[TokenWithS
 
 /// Each `COLUMN = :name` and `:name = COLUMN`, as the column's own name and the placeholder's.
 fn comparisons(tokens: &[TokenWithSpan]) -> Vec<(String, String)> {
-    let told: Vec<&Token> =
-        tokens.iter().map(|token| &token.token).filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+    let told: Vec<&Token> = tokens
+        .iter()
+        .map(|token| &token.token)
+        .filter(|token| !matches!(token, Token::Whitespace(_)))
+        .collect();
     let equal = |token: &Token| matches!(token, Token::Eq | Token::DoubleEq);
     let mut found = Vec::new();
     for window in told.windows(4) {
@@ -351,7 +393,8 @@ mod tests {
 
     #[test]
     fn placeholders_are_found_once_and_in_order() {
-        let statement = parse("SELECT a, :city AS c FROM t\nWHERE id = :id AND :city <> '' -- :no\n;\n").unwrap();
+        let statement =
+            parse("SELECT a, :city AS c FROM t\nWHERE id = :id AND :city <> '' -- :no\n;\n").unwrap();
         assert_eq!(names(statement.parameters()), ["city", "id"]);
         let (sql, bindings) = statement.sql(&RowScopes::default());
         assert!(sql.ends_with("<> ''"), "{sql}");
@@ -360,7 +403,8 @@ mod tests {
 
     #[test]
     fn text_in_literals_comments_and_quoted_names_is_no_placeholder() {
-        let statement = parse("SELECT ':a', \":b\", [:c] /* :d */ FROM t WHERE x = 'it''s :e' AND y = :f").unwrap();
+        let statement =
+            parse("SELECT ':a', \":b\", [:c] /* :d */ FROM t WHERE x = 'it''s :e' AND y = :f").unwrap();
         assert_eq!(names(statement.parameters()), ["f"]);
     }
 
@@ -419,7 +463,10 @@ mod tests {
         assert_eq!((mobile.name.text.as_str(), mobile.value), ("mobile", BoundForm::National));
         for (text, finding) in [
             ("-- column amount: int\nSELECT 1", "m.sql:1:1: `int` is no conversion"),
-            ("-- column a: integer\n-- column a: number\nSELECT 1", "m.sql:2:1: a second declaration about `a`"),
+            (
+                "-- column a: integer\n-- column a: number\nSELECT 1",
+                "m.sql:2:1: a second declaration about `a`",
+            ),
             ("\n-- bind mobile: local\nSELECT 1", "m.sql:2:1: `local` is no form of a bound value"),
         ] {
             let error = parse(text).expect_err(text);

@@ -1,5 +1,5 @@
-//! The adapter through its public face only: settings and certificates from files, a port, mutual TLS, calls by the gateway
-//! and by someone else, health, and an orderly end.
+//! The adapter through its public face only: settings and certificates from files, a port, mutual TLS, calls
+//! by the gateway and by someone else, health, and an orderly end.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::Path;
@@ -29,7 +29,8 @@ fn pki(folder: &Path) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![SanType::URI(identity.try_into().unwrap())];
-        std::fs::write(folder.join(format!("{name}.crt")), params.signed_by(&key, &ca).unwrap().pem()).unwrap();
+        std::fs::write(folder.join(format!("{name}.crt")), params.signed_by(&key, &ca).unwrap().pem())
+            .unwrap();
         write_key(&folder.join(format!("{name}.key")), &key.serialize_pem());
     }
 }
@@ -105,9 +106,13 @@ async fn the_gateway_is_answered_over_mutual_tls_and_a_stranger_is_not() {
     assert_eq!(&body[5..], "\x0a\x0a0499370899\x12\x08زهرا".as_bytes());
     assert_eq!(gateway.call(get, b"\x0a\x0a0499370898").await.0.as_deref(), Some("FIELD_INVALID"));
     assert_eq!(gateway.call(get, b"\x0a\x0a0790419904").await.0.as_deref(), Some("RECORD_NOT_FOUND"));
-    assert_eq!(gateway.call("/civil.v1.CivilRegistry/getperson", b"").await.0.as_deref(), Some("METHOD_UNKNOWN"));
+    assert_eq!(
+        gateway.call("/civil.v1.CivilRegistry/getperson", b"").await.0.as_deref(),
+        Some("METHOD_UNKNOWN")
+    );
 
-    let (reason, body) = gateway.call("/grpc.health.v1.Health/Check", b"\x0a\x16civil.v1.CivilRegistry").await;
+    let (reason, body) =
+        gateway.call("/grpc.health.v1.Health/Check", b"\x0a\x16civil.v1.CivilRegistry").await;
     assert_eq!((reason, &body[5..]), (None, &[8, 1][..]), "serving");
 
     let stranger = Caller::new(folder, "stranger", port);
@@ -125,5 +130,13 @@ fn write_key(path: &Path, pem: &str) {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap().write_all(pem.as_bytes()).unwrap();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap()
+        .write_all(pem.as_bytes())
+        .unwrap();
 }

@@ -1,6 +1,6 @@
-//! A certificate authority in a folder: its key, what it has issued, what it has revoked, and its revocation list. For a bus that has no
-//! authority of its own; one with an HSM or an existing PKI needs none of this. What it issues has one URI SAN, the identity that the
-//! operator says, never what a request asks for.
+//! A certificate authority in a folder: its key, what it has issued, what it has revoked, and its revocation
+//! list. For a bus that has no authority of its own; one with an HSM or an existing PKI needs none of this.
+//! What it issues has one URI SAN, the identity that the operator says, never what a request asks for.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
-    CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
-    RevocationReason, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
+    CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PublicKeyData, RevocationReason, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -161,7 +161,8 @@ impl Authority {
             let path = dir.join(name);
             std::fs::read_to_string(&path).map_err(|error| file(&path, &error.to_string()))
         };
-        let (cert, key) = (read("ca.crt")?, KeyPair::from_pem(&read("ca.key")?)?);
+        let cert = read("ca.crt")?;
+        let key = KeyPair::from_pem(&read("ca.key")?)?;
         let spki = key.subject_public_key_info();
         let issuer = Issuer::from_ca_cert_pem(&cert, key)?;
         let der = leaf(&cert)?;
@@ -184,12 +185,21 @@ impl Authority {
         Ok((self.certify(identity, dns, days, &key, &key.subject_public_key_info())?, key.serialize_pem()))
     }
 
-    /// Signs a request (PEM) for `identity`. Of the request only the key counts, and that it asks for this identity, if it asks for any.
+    /// Signs a request (PEM) for `identity`. Of the request only the key counts, and that it asks for this
+    /// identity, if it asks for any.
     ///
     /// # Errors
-    /// [`Error::Request`] if it is not signed by its own key, [`Error::Other`] if it asks for another identity.
-    pub fn sign(&self, request: &str, identity: &Identity, dns: &[String], days: u32) -> Result<Chain, Error> {
-        let der = CertificateSigningRequestDer::from_pem_slice(request.as_bytes()).map_err(|_| Error::NoRequest)?;
+    /// [`Error::Request`] if it is not signed by its own key, [`Error::Other`] if it asks for another
+    /// identity.
+    pub fn sign(
+        &self,
+        request: &str,
+        identity: &Identity,
+        dns: &[String],
+        days: u32,
+    ) -> Result<Chain, Error> {
+        let der =
+            CertificateSigningRequestDer::from_pem_slice(request.as_bytes()).map_err(|_| Error::NoRequest)?;
         let (_, parsed) = X509CertificationRequest::from_der(&der).map_err(|_| Error::NoRequest)?;
         let spki = parsed.certification_request_info.subject_pki.raw.to_vec();
         let request = CertificateSigningRequestParams::from_pem(request).map_err(Error::Request)?;
@@ -210,12 +220,14 @@ impl Authority {
     /// [`Error::Stranger`] if it is not this authority's, [`Error::Revoked`] if it was revoked.
     pub fn renew(&self, pem: &str, days: u32) -> Result<Chain, Error> {
         let der = leaf(pem)?;
-        let (_, cert) = X509Certificate::from_der(&der).map_err(|error| file(&self.dir, &error.to_string()))?;
+        let (_, cert) =
+            X509Certificate::from_der(&der).map_err(|error| file(&self.dir, &error.to_string()))?;
         let entry = self.entry_of(&der)?;
         if self.revoked()?.iter().any(|revoked| revoked.serial == entry.serial) {
             return Err(Error::Revoked(entry.serial));
         }
-        let names = cert.subject_alternative_name().ok().flatten().map(|names| names.value.general_names.clone());
+        let names =
+            cert.subject_alternative_name().ok().flatten().map(|names| names.value.general_names.clone());
         let dns = names.unwrap_or_default().into_iter().filter_map(|name| match name {
             GeneralName::DNSName(name) => Some(name.to_owned()),
             _ => None,
@@ -288,7 +300,8 @@ impl Authority {
         write_file(&path, format!("{number}\n").as_bytes(), 0o644)?;
         let beside = self.dir.join("ca.crl.next");
         write_file(&beside, params.signed_by(&self.issuer)?.pem()?.as_bytes(), 0o644)?;
-        std::fs::rename(&beside, self.dir.join("ca.crl")).map_err(|error| file(&beside, &error.to_string()))?;
+        std::fs::rename(&beside, self.dir.join("ca.crl"))
+            .map_err(|error| file(&beside, &error.to_string()))?;
         Ok(number)
     }
 
@@ -304,13 +317,18 @@ impl Authority {
             return Err(Error::Unfit("a certificate is valid for at least one day".to_owned()));
         }
         if let Some(name) = dns.iter().find(|name| name.parse::<std::net::IpAddr>().is_ok()) {
-            return Err(Error::Unfit(format!("`{name}` is an address and no DNS name: peers are known by identity")));
+            return Err(Error::Unfit(format!(
+                "`{name}` is an address and no DNS name: peers are known by identity"
+            )));
         }
         let mut params = leaf_params(identity, dns, today(&self.clock), days)?;
         let until = params.not_after.unix_timestamp();
         if until > self.not_after {
             let left = (self.not_after - self.clock.now().as_second()) / (24 * 60 * 60);
-            return Err(Error::Unfit(format!("the authority itself ends before that: at most {} days", left - 1)));
+            return Err(Error::Unfit(format!(
+                "the authority itself ends before that: at most {} days",
+                left - 1
+            )));
         }
         let mut serial = [0; 16];
         aws_lc_rs::rand::fill(&mut serial).map_err(|_| Error::Random)?;
@@ -354,7 +372,9 @@ impl Authority {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(file(&path, &error.to_string())),
         };
-        text.lines().map(|line| serde_json::from_str(line).map_err(|error| file(&path, &error.to_string()))).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).map_err(|error| file(&path, &error.to_string())))
+            .collect()
     }
 
     fn append(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
@@ -406,12 +426,19 @@ pub fn inspect(pem: &str) -> Result<Vec<String>, Error> {
     lines.push(format!("until     {}", moment(cert.validity().not_after)));
     lines.push(format!("key       sha256:{}", hex(digest(&SHA256, cert.public_key().raw).as_ref())));
     if cert.is_ca() {
-        lines.push("this is an authority: `key` is what a member's `issuers` in the registry holds".to_owned());
+        lines.push(
+            "this is an authority: `key` is what a member's `issuers` in the registry holds".to_owned(),
+        );
     }
     Ok(lines)
 }
 
-fn leaf_params(identity: &Identity, dns: &[String], today: civil::Date, days: u32) -> Result<CertificateParams, Error> {
+fn leaf_params(
+    identity: &Identity,
+    dns: &[String],
+    today: civil::Date,
+    days: u32,
+) -> Result<CertificateParams, Error> {
     let uri = identity.to_string();
     let mut params = params(&uri, today, days)?;
     params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
@@ -420,7 +447,8 @@ fn leaf_params(identity: &Identity, dns: &[String], today: civil::Date, days: u3
     }
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     Ok(params)
 }
 
@@ -445,5 +473,6 @@ fn hex(bytes: &[u8]) -> String {
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    rest.is_empty().then(|| pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect())?
+    rest.is_empty()
+        .then(|| pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect())?
 }

@@ -1,5 +1,5 @@
-//! A throw-away certificate authority for demos and tests: P-256 keys, one URI SAN per certificate, PEM files. Keys stay on
-//! this machine and its one revocation list is empty; an agency brings its own CA.
+//! A throw-away certificate authority for demos and tests: P-256 keys, one URI SAN per certificate, PEM
+//! files. Keys stay on this machine and its one revocation list is empty; an agency brings its own CA.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,8 +9,9 @@ use chapar_model::{Clock, Identity};
 use jiff::tz::TimeZone;
 use jiff::{Span, civil};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _,
+    SanType, SerialNumber,
 };
 
 /// A certificate that cannot be made or written.
@@ -72,7 +73,8 @@ impl Authority {
         }
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
         Ok(Issued { cert: format!("{}{}", cert.pem(), self.pem()), key: key.serialize_pem() })
@@ -100,11 +102,13 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// `sha256:` and the hash, in hexadecimal, of the authority's public key (SubjectPublicKeyInfo, DER): what a member's
-    /// `issuers` in the registry holds.
+    /// `sha256:` and the hash, in hexadecimal, of the authority's public key (SubjectPublicKeyInfo, DER):
+    /// what a member's `issuers` in the registry holds.
     pub fn spki_sha256(&self) -> String {
-        let digest =
-            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &self.issuer.key().subject_public_key_info());
+        let digest = aws_lc_rs::digest::digest(
+            &aws_lc_rs::digest::SHA256,
+            &self.issuer.key().subject_public_key_info(),
+        );
         let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         format!("sha256:{hex}")
     }
@@ -126,7 +130,8 @@ pub(crate) fn params(name: &str, today: civil::Date, days: u32) -> Result<Certif
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name.chars().take(64).collect::<String>());
     // Yesterday: clocks of the two ends may differ.
-    let moment = |date: civil::Date| rcgen::date_time_ymd(date.year().into(), date.month() as u8, date.day() as u8);
+    let moment =
+        |date: civil::Date| rcgen::date_time_ymd(date.year().into(), date.month() as u8, date.day() as u8);
     params.not_before = moment(today.checked_sub(Span::new().days(1))?);
     params.not_after = moment(today.checked_add(Span::new().try_days(days)?)?);
     Ok(params)

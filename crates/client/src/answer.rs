@@ -101,7 +101,9 @@ impl Messages {
 
     fn unreadable(&self, error: &FrameError) -> CallError {
         match error {
-            FrameError::Body(cause) => CallError::Broken { gateway: self.gateway.clone(), problem: cause.to_string() },
+            FrameError::Body(cause) => {
+                CallError::Broken { gateway: self.gateway.clone(), problem: cause.to_string() }
+            }
             other => self.garbled(other),
         }
     }

@@ -18,7 +18,8 @@ pub struct CallSpec {
     pub metadata: CallMetadata,
 }
 
-/// The metadata of a call (design.md, "On the wire"). What the contract or the grant does not ask for may be left out.
+/// The metadata of a call (design.md, "On the wire"). What the contract or the grant does not ask for may be
+/// left out.
 #[derive(Clone, Debug, Default)]
 pub struct CallMetadata {
     /// Why.
@@ -55,7 +56,11 @@ impl CallMetadata {
             (bus(header::PURPOSE), header::PURPOSE, self.purpose.as_ref().map(ToString::to_string)),
             (bus(header::CASE), header::CASE, self.case.as_ref().map(ToString::to_string)),
             (bus(header::CLERK), header::CLERK, self.clerk.as_ref().map(ToString::to_string)),
-            (bus(header::ON_BEHALF_OF), header::ON_BEHALF_OF, self.on_behalf_of.as_ref().map(ToString::to_string)),
+            (
+                bus(header::ON_BEHALF_OF),
+                header::ON_BEHALF_OF,
+                self.on_behalf_of.as_ref().map(ToString::to_string),
+            ),
             (bus(header::REQUEST_ID), header::REQUEST_ID, self.request_id.as_ref().map(ToString::to_string)),
             (ACCEPT_LANGUAGE, "accept-language", self.language.clone()),
             (TRACEPARENT, "traceparent", self.traceparent.clone()),
@@ -75,7 +80,8 @@ mod tests {
     #[test]
     fn only_what_is_given_is_sent() {
         let names = |metadata: &CallMetadata| {
-            let mut names: Vec<_> = metadata.headers().unwrap().keys().map(|name| name.as_str().to_owned()).collect();
+            let mut names: Vec<_> =
+                metadata.headers().unwrap().keys().map(|name| name.as_str().to_owned()).collect();
             names.sort();
             names.join(" ")
         };

@@ -20,7 +20,8 @@ use crate::refusal::Refusal;
 
 /// The largest message that is read, in bytes: what any gateway lets through.
 const LARGEST: usize = 16 << 20;
-/// How much longer than the call's own time its answer is waited for, since the gateway keeps the time and says so.
+/// How much longer than the call's own time its answer is waited for, since the gateway keeps the time and
+/// says so.
 const LATE: Duration = Duration::from_millis(500);
 
 /// Where the gateway is, and as whom to call it.
@@ -66,12 +67,14 @@ impl Client {
         self.call_streaming(call, request).await?.answer().await
     }
 
-    /// Makes a call; its answer's messages follow, as they come. Dropped before its end, the call is cancelled.
+    /// Makes a call; its answer's messages follow, as they come. Dropped before its end, the call is
+    /// cancelled.
     ///
     /// # Errors
     /// As [`Client::call`].
     pub async fn call_streaming(&self, call: &CallSpec, request: Bytes) -> Result<Messages, CallError> {
-        self.exchange(&call.method, call.metadata.headers()?, frame::encode(request), call.metadata.timeout).await
+        self.exchange(&call.method, call.metadata.headers()?, frame::encode(request), call.metadata.timeout)
+            .await
     }
 
     /// `body` holds whole frames.
@@ -86,9 +89,9 @@ impl Client {
         let response = self.send(method, headers, body);
         let response = match until {
             None => response.await?,
-            Some(until) => {
-                tokio::time::timeout_at(until, response).await.map_err(|_| CallError::Late { call_id: None })??
-            }
+            Some(until) => tokio::time::timeout_at(until, response)
+                .await
+                .map_err(|_| CallError::Late { call_id: None })??,
         };
         let (head, body) = response.into_parts();
         if head.status != StatusCode::OK {

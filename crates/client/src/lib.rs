@@ -1,5 +1,6 @@
-//! Calls through the bus from Rust: a connection under one identity, the call's metadata, answers with what was withheld,
-//! refusals with their reason, descriptors by reflection, receipts. Any gRPC client can do the same; this one saves the work.
+//! Calls through the bus from Rust: a connection under one identity, the call's metadata, answers with what
+//! was withheld, refusals with their reason, descriptors by reflection, receipts. Any gRPC client can do the
+//! same; this one saves the work.
 //!
 //! Deliberately absent: what a terminal shows, any policy, and retries of calls that may have been made.
 

@@ -7,8 +7,8 @@ use chapar_evidence::Receipt;
 use prost::Message;
 
 pub use pb::{
-    AllowedMethod, GetContractResponse as PublishedContract, GrantUsage, KnownMethod, KnownService, LimitUsage,
-    WhoAmIResponse as WhoAmI,
+    AllowedMethod, GetContractResponse as PublishedContract, GrantUsage, KnownMethod, KnownService,
+    LimitUsage, WhoAmIResponse as WhoAmI,
 };
 
 use crate::call::{CallMetadata, CallSpec};
@@ -38,7 +38,8 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub async fn allowed_methods(&self) -> Result<Vec<AllowedMethod>, CallError> {
-        let answer: pb::AllowedMethodsResponse = self.ask("AllowedMethods", &pb::AllowedMethodsRequest {}).await?;
+        let answer: pb::AllowedMethodsResponse =
+            self.ask("AllowedMethods", &pb::AllowedMethodsRequest {}).await?;
         Ok(answer.methods)
     }
 
@@ -68,8 +69,8 @@ impl Client {
         Ok(answer.grants)
     }
 
-    /// The receipt of one of this caller's calls, named by its entry ([`crate::Ending::entry`]). It is read, not yet verified:
-    /// `chapar_evidence::verify::receipt` does that, with the log's public key.
+    /// The receipt of one of this caller's calls, named by its entry ([`crate::Ending::entry`]). It is read,
+    /// not yet verified: `chapar_evidence::verify::receipt` does that, with the log's public key.
     ///
     /// # Errors
     /// As [`Client::call`]; NOT_FOUND also for an entry of others.

@@ -1,4 +1,5 @@
-//! Descriptors from `grpc.reflection.v1`, kept as the bytes that the server sent, so that Chapar's options survive.
+//! Descriptors from `grpc.reflection.v1`, kept as the bytes that the server sent, so that Chapar's options
+//! survive.
 
 mod files;
 
@@ -23,7 +24,9 @@ impl Client {
     pub async fn list_services(&self) -> Result<Vec<String>, CallError> {
         let said = self.reflect(vec![Ask::ListServices(String::new())]).await?;
         match said.into_iter().next() {
-            Some(Said::ListServicesResponse(list)) => Ok(list.service.into_iter().map(|one| one.name).collect()),
+            Some(Said::ListServicesResponse(list)) => {
+                Ok(list.service.into_iter().map(|one| one.name).collect())
+            }
             other => Err(self.unexpected(other.as_ref())),
         }
     }
@@ -50,7 +53,9 @@ impl Client {
         let mut asks: Vec<Ask> = services.into_iter().map(Ask::FileContainingSymbol).collect();
         while !asks.is_empty() {
             for said in self.reflect(asks).await? {
-                let Said::FileDescriptorResponse(found) = said else { return Err(self.unexpected(Some(&said))) };
+                let Said::FileDescriptorResponse(found) = said else {
+                    return Err(self.unexpected(Some(&said)));
+                };
                 files.add(found.file_descriptor_proto).map_err(|problem| self.garbled(problem))?;
             }
             let missing = files.ask_for_missing().map_err(|problem| self.garbled(problem))?;
@@ -61,7 +66,8 @@ impl Client {
 
     /// All questions in one stream, and as many answers.
     async fn reflect(&self, asks: Vec<Ask>) -> Result<Vec<Said>, CallError> {
-        let (many, mut body) = (asks.len(), BytesMut::new());
+        let many = asks.len();
+        let mut body = BytesMut::new();
         for ask in asks {
             let request = ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
             body.extend_from_slice(&chapar_transport::frame::encode(Bytes::from(request.encode_to_vec())));
@@ -81,7 +87,9 @@ impl Client {
 
     fn unexpected(&self, said: Option<&Said>) -> CallError {
         match said {
-            Some(Said::ErrorResponse(error)) => self.garbled(format_args!("reflection: {}", error.error_message)),
+            Some(Said::ErrorResponse(error)) => {
+                self.garbled(format_args!("reflection: {}", error.error_message))
+            }
             _ => self.garbled("reflection: an answer to another question"),
         }
     }

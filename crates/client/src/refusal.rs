@@ -48,8 +48,8 @@ pub struct Violation {
 }
 
 impl Refusal {
-    /// Reads `trailers`, which in a trailers-only answer are the headers. `call_id` is that of the headers before. Nothing for
-    /// the status OK; an answer that ends without a status is none of the bus's.
+    /// Reads `trailers`, which in a trailers-only answer are the headers. `call_id` is that of the headers
+    /// before. Nothing for the status OK; an answer that ends without a status is none of the bus's.
     pub(crate) fn read(trailers: &HeaderMap, call_id: Option<String>) -> Result<Option<Self>, &'static str> {
         let status = status(trailers).ok_or("the answer ends without a status")?;
         if status.code() == tonic::Code::Ok {
@@ -59,7 +59,8 @@ impl Refusal {
         let fields = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
         let limits = details.quota_failure().map(|quota| quota.violations.as_slice()).unwrap_or_default();
         let links = details.help().map(|help| help.links.as_slice()).unwrap_or_default();
-        let violation = |subject: &String, rule: &String| Violation { subject: subject.clone(), rule: rule.clone() };
+        let violation =
+            |subject: &String, rule: &String| Violation { subject: subject.clone(), rule: rule.clone() };
         Ok(Some(Self {
             code: u8::try_from(i32::from(status.code())).unwrap_or(2),
             reason: details.error_info().map(|info| info.reason.clone()).unwrap_or_default(),
@@ -86,7 +87,8 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// The status in `trailers`. Details that are not base64 are left out first: tonic's own reading of them panics.
+/// The status in `trailers`. Details that are not base64 are left out first: tonic's own reading of them
+/// panics.
 fn status(trailers: &HeaderMap) -> Option<Status> {
     const DETAILS: &str = "grpc-status-details-bin";
     let readable = |details: &http::HeaderValue| BASE64.decode(details.as_bytes()).is_ok();
@@ -131,10 +133,12 @@ mod tests {
             .add_bad_request_violation("national_id", "is not an Iranian national id")
             .add_help_link("RATE_LIMITED", "https://docs.example/RATE_LIMITED")
             .set_localized_message("fa", "بیش از حد مجاز");
-        let mut headers = headers(Status::with_error_details(Code::ResourceExhausted, "over the limit، آری", details));
+        let mut headers =
+            headers(Status::with_error_details(Code::ResourceExhausted, "over the limit، آری", details));
         headers.insert(header::CALL_ID, "in-trailers".parse().unwrap());
         headers.insert(header::ENTRY, "log.example/7".parse().unwrap());
-        let violation = |subject: &str, rule: &str| Violation { subject: subject.to_owned(), rule: rule.to_owned() };
+        let violation =
+            |subject: &str, rule: &str| Violation { subject: subject.to_owned(), rule: rule.to_owned() };
         let wanted = Refusal {
             code: 8,
             reason: "RATE_LIMITED".to_owned(),
@@ -166,7 +170,10 @@ mod tests {
         assert!(Refusal::read(&HeaderMap::new(), None).is_err());
         let mut broken = headers(Status::internal("oops"));
         for details in ["%%%", "AAAAA", "/w", "é"] {
-            broken.insert("grpc-status-details-bin", http::HeaderValue::from_bytes(details.as_bytes()).unwrap());
+            broken.insert(
+                "grpc-status-details-bin",
+                http::HeaderValue::from_bytes(details.as_bytes()).unwrap(),
+            );
             let refusal = Refusal::read(&broken, None).unwrap().unwrap();
             assert_eq!(refusal.message, "oops", "details that cannot be read are left out");
         }

@@ -1,12 +1,15 @@
-//! `breaking` finds breaking changes between two versions of a contract: on the wire, in JSON, and in what Chapar's options promise, which no public
-//! tool checks. It compares the services and the types that they reach. The wire and JSON are in `types`, the options in `promises`.
+//! `breaking` finds breaking changes between two versions of a contract: on the wire, in JSON, and in what
+//! Chapar's options promise, which no public tool checks. It compares the services and the types that they
+//! reach. The wire and JSON are in `types`, the options in `promises`.
 
 mod promises;
 mod types;
 
 use std::fmt;
 
-use prost_reflect::{FieldDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+use prost_reflect::{
+    FieldDescriptor, FileDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+};
 
 use crate::contract::Contract;
 use crate::finding::Finding;
@@ -65,13 +68,14 @@ impl fmt::Display for Breaking {
     }
 }
 
-/// Every breaking change from `old` to `new`, by place. Types are held to more than public tools hold them to: any change of a
-/// field's type is one.
+/// Every breaking change from `old` to `new`, by place. Types are held to more than public tools hold them
+/// to: any change of a field's type is one.
 pub fn breaking(old: &Contract, new: &Contract) -> Vec<Breaking> {
     let mut comparison = Comparison { found: Vec::new(), seen: Vec::new() };
     for service in old.services() {
         let was = old.pool().get_service_by_name(service.name());
-        let now = new.service(service.name()).and_then(|service| new.pool().get_service_by_name(service.name()));
+        let now =
+            new.service(service.name()).and_then(|service| new.pool().get_service_by_name(service.name()));
         match (was, now) {
             (Some(was), Some(now)) => comparison.service(old, &was, new, &now),
             _ => {

@@ -1,5 +1,5 @@
-//! `folder` compiles `.proto` files to the bytes of a `FileDescriptorSet`, with options and comments. The include root is the folder's parent, so
-//! that a file is `civil/v1/civil.proto` wherever the folder is.
+//! `folder` compiles `.proto` files to the bytes of a `FileDescriptorSet`, with options and comments. The
+//! include root is the folder's parent, so that a file is `civil/v1/civil.proto` wherever the folder is.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,8 @@ use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 use crate::finding::{Error, Finding, line_and_column};
 use crate::options::BUILT_IN;
 
-/// Compiles every `.proto` below `folder` that is not hidden; the names of the folder's own files come with the bytes.
+/// Compiles every `.proto` below `folder` that is not hidden; the names of the folder's own files come with
+/// the bytes.
 pub(crate) fn folder(folder: &Path) -> Result<(Bytes, Vec<String>), Error> {
     let root = folder.canonicalize().map_err(|source| Error::Read { path: folder.to_owned(), source })?;
     let include = root.parent().unwrap_or(&root).to_owned();
@@ -57,7 +58,8 @@ pub(crate) fn built_in(names: &[&str]) -> Result<Bytes, protox::Error> {
     Ok(compiler.encode_file_descriptor_set().into())
 }
 
-/// Folders in which shared imports lie, as every `.proto` knows them. A contract that carries them with it does not declare them.
+/// Folders in which shared imports lie, as every `.proto` knows them. A contract that carries them with it
+/// does not declare them.
 pub(crate) const SHARED: [&str; 3] = ["buf", "chapar", "google"];
 
 fn collect(folder: &Path, root: &Path, include: &Path, names: &mut Vec<String>) -> Result<(), Error> {
@@ -87,8 +89,11 @@ fn collect(folder: &Path, root: &Path, include: &Path, names: &mut Vec<String>) 
 fn all(name: &str, error: &protox::Error) -> Vec<Finding> {
     let file = error.file().unwrap_or(name);
     let code = error.source_code();
-    let related =
-        error.related().into_iter().flatten().map(|related| finding(file, related, related.source_code().or(code)));
+    let related = error
+        .related()
+        .into_iter()
+        .flatten()
+        .map(|related| finding(file, related, related.source_code().or(code)));
     std::iter::once(finding(file, error, code)).chain(related).collect()
 }
 
@@ -110,13 +115,16 @@ struct Include(PathBuf);
 
 impl FileResolver for Include {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        let is_inside = Path::new(name).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        let is_inside =
+            Path::new(name).components().all(|part| matches!(part, std::path::Component::Normal(_)));
         if !is_inside {
             return Err(protox::Error::file_not_found(name));
         }
         match std::fs::read_to_string(self.0.join(name)) {
             Ok(text) => File::from_source(name, text.strip_prefix('\u{FEFF}').unwrap_or(&text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(protox::Error::file_not_found(name)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(protox::Error::file_not_found(name))
+            }
             Err(error) => Err(protox::Error::new(error)),
         }
     }

@@ -1,4 +1,5 @@
-//! `Contract` is one compiled contract: original descriptor bytes, their digest, and the methods with their rules.
+//! `Contract` is one compiled contract: original descriptor bytes, their digest, and the methods with their
+//! rules.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -73,8 +74,9 @@ struct Head {
 }
 
 impl Contract {
-    /// Compiles every `.proto` below `dir`, hidden files and folders and carried imports (`google`, `chapar`, `buf`) left out. Imports are
-    /// looked up beside the folder and in it; Chapar's options, `google/type/date.proto` and `google/protobuf/*` are built in.
+    /// Compiles every `.proto` below `dir`, hidden files and folders and carried imports (`google`, `chapar`,
+    /// `buf`) left out. Imports are looked up beside the folder and in it; Chapar's options,
+    /// `google/type/date.proto` and `google/protobuf/*` are built in.
     ///
     /// # Errors
     /// [`Error`] with all findings, each with file, line and column.
@@ -84,7 +86,8 @@ impl Contract {
         Self::read(bytes, &|file| names.iter().any(|name| name == file))
     }
 
-    /// Reads a compiled `FileDescriptorSet`, imports included. Every service in it is taken as part of the contract.
+    /// Reads a compiled `FileDescriptorSet`, imports included. Every service in it is taken as part of the
+    /// contract.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the bytes are no descriptor set or break a rule.
@@ -106,9 +109,9 @@ impl Contract {
         &self.0.bytes
     }
 
-    /// `sha256:` and 64 hexadecimal digits, over the files without their comments and positions, ordered by name, and without
-    /// the files of options that are built in: editing a comment, moving the folder or a newer Chapar changes nothing,
-    /// anything else does.
+    /// `sha256:` and 64 hexadecimal digits, over the files without their comments and positions, ordered by
+    /// name, and without the files of options that are built in: editing a comment, moving the folder or a
+    /// newer Chapar changes nothing, anything else does.
     pub fn digest(&self) -> &str {
         &self.0.digest
     }
@@ -152,7 +155,8 @@ fn invalid(file: &str, message: impl Into<String>) -> Error {
 fn decode(bytes: &Bytes) -> Result<DescriptorPool, Error> {
     let set = RawSet::decode(bytes.clone()).map_err(|_| invalid("", "these bytes are no descriptor set"))?;
     for file in &set.file {
-        let head = Head::decode(file.clone()).map_err(|_| invalid("", "these bytes are no file descriptor"))?;
+        let head =
+            Head::decode(file.clone()).map_err(|_| invalid("", "these bytes are no file descriptor"))?;
         if !matches!(head.syntax.as_str(), "" | "proto2" | "proto3") {
             return Err(invalid(&head.name, "protobuf editions are not supported: use proto2 or proto3"));
         }

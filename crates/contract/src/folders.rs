@@ -1,5 +1,5 @@
-//! This module decides which folders are contracts, by one rule for every command, key and flag that names contract folders, and whether contracts
-//! can be used together. Compiling one is in `compile`.
+//! This module decides which folders are contracts, by one rule for every command, key and flag that names
+//! contract folders, and whether contracts can be used together. Compiling one is in `compile`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use crate::contract::Contract;
 use crate::finding::{Error, Finding};
 
 impl Contract {
-    /// Compiles `folder` if it is a contract, i.e. has a version folder such as `v1` with a `.proto` in it; else each contract directly
-    /// beneath it, by name. Shared imports beside the contracts (`google/type`, `chapar/contract`) are none. A folder with neither is
-    /// compiled as it is.
+    /// Compiles `folder` if it is a contract, i.e. has a version folder such as `v1` with a `.proto` in it;
+    /// else each contract directly beneath it, by name. Shared imports beside the contracts (`google/type`,
+    /// `chapar/contract`) are none. A folder with neither is compiled as it is.
     ///
     /// # Errors
     /// As [`Contract::load`].
@@ -49,13 +49,14 @@ impl Contract {
         if found.iter().all(|found| found == folder) {
             return Ok(());
         }
-        let name =
-            |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = |path: &PathBuf| {
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        };
         Err(Error::Several { path: folder.to_owned(), names: found.iter().map(name).collect() })
     }
 
-    /// Says which files or types stand in two of these contracts with different contents. A caller that reads both from one server
-    /// would take a message of one for the other's.
+    /// Says which files or types stand in two of these contracts with different contents. A caller that reads
+    /// both from one server would take a message of one for the other's.
     ///
     /// # Errors
     /// [`Error::Invalid`] with one finding for each.
@@ -66,8 +67,11 @@ impl Contract {
         for (number, contract) in contracts.iter().enumerate() {
             let name = |number: usize| contracts.get(number).map(Self::first_service).unwrap_or_default();
             let mut find = |file: &str, other: usize, what: &str| {
-                let message =
-                    format!("{what} in the contracts of {} and {}: one name, two contents", name(other), name(number));
+                let message = format!(
+                    "{what} in the contracts of {} and {}: one name, two contents",
+                    name(other),
+                    name(number)
+                );
                 findings.push(Finding { file: file.to_owned(), line: 0, column: 0, message });
             };
             for (file, bare) in contract.bare_files()? {
@@ -79,7 +83,8 @@ impl Contract {
                     }
                 }
             }
-            // A type is found by its full name alone, so one name in two files is a conflict even where the files differ in name.
+            // A type is found by its full name alone, so one name in two files is a conflict even where the
+            // files differ in name.
             for (full_name, file) in types_of(contract.pool()) {
                 match types.get(&full_name) {
                     Some((other, known)) if *known != file => {
@@ -103,9 +108,11 @@ impl Contract {
 /// Full names of messages, enums and services, with the files that declare them.
 fn types_of(pool: &DescriptorPool) -> Vec<(String, String)> {
     let file = |file: prost_reflect::FileDescriptor| file.name().to_owned();
-    let messages = pool.all_messages().map(|message| (message.full_name().to_owned(), file(message.parent_file())));
+    let messages =
+        pool.all_messages().map(|message| (message.full_name().to_owned(), file(message.parent_file())));
     let enums = pool.all_enums().map(|this| (this.full_name().to_owned(), file(this.parent_file())));
-    let services = pool.services().map(|service| (service.full_name().to_owned(), file(service.parent_file())));
+    let services =
+        pool.services().map(|service| (service.full_name().to_owned(), file(service.parent_file())));
     messages.chain(enums).chain(services).collect()
 }
 
@@ -121,7 +128,8 @@ fn is_contract(folder: &Path) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// Files of contracts beside contract folders that are in none of them: passed over, they would be published unchecked.
+/// Files of contracts beside contract folders that are in none of them: passed over, they would be published
+/// unchecked.
 fn strays(folder: &Path, contracts: &[PathBuf]) -> Result<Vec<String>, Error> {
     let mut strays = Vec::new();
     for path in entries(folder)? {
@@ -235,13 +243,16 @@ mod tests {
         let imports = "import \"common/v1/t.proto\";\n";
         write(roots[0].path(), "a/v1/a.proto", &service("a.v1", imports, ""));
         write(roots[1].path(), "b/v1/b.proto", &service("b.v1", imports, ""));
-        let contracts =
-            [roots[0].path().join("a"), roots[1].path().join("b")].map(|folder| Contract::load(&folder).unwrap());
+        let contracts = [roots[0].path().join("a"), roots[1].path().join("b")]
+            .map(|folder| Contract::load(&folder).unwrap());
         let error = Contract::agree(&contracts).unwrap_err().to_string();
-        assert!(error.contains("common/v1/t.proto:0:0: this file is in the contracts of a.v1.S and b.v1.S"), "{error}");
+        assert!(
+            error.contains("common/v1/t.proto:0:0: this file is in the contracts of a.v1.S and b.v1.S"),
+            "{error}"
+        );
         write(roots[0].path(), "c/v1/c.proto", &service("a.v1", "", ""));
-        let twice =
-            [roots[0].path().join("a"), roots[0].path().join("c")].map(|folder| Contract::load(&folder).unwrap());
+        let twice = [roots[0].path().join("a"), roots[0].path().join("c")]
+            .map(|folder| Contract::load(&folder).unwrap());
         let error = Contract::agree(&twice).unwrap_err().to_string();
         assert!(error.contains("`a.v1.Ask` is also in a/v1/a.proto"), "{error}");
     }

@@ -1,6 +1,6 @@
-//! `Format` checks identifiers, on wire text whose digits are folded to ASCII. A valid identifier is possible, but may not exist. The rules are those
-//! of persian-tools (national and legal ids), of ISO 7064 and ISO 13616 (Sheba, an IBAN), and of ICU's calendar (Jalali). A postal code has no check
-//! digit.
+//! `Format` checks identifiers, on wire text whose digits are folded to ASCII. A valid identifier is
+//! possible, but may not exist. The rules are those of persian-tools (national and legal ids), of ISO 7064
+//! and ISO 13616 (Sheba, an IBAN), and of ICU's calendar (Jalali). A postal code has no check digit.
 
 use std::fmt;
 
@@ -53,8 +53,8 @@ impl Format {
         }
     }
 
-    /// `text` in the form that is compared and hashed: ASCII digits, no separators; a mobile number as `+98…`, a day as
-    /// `1405/09/02`. A text that does not have the format is only cleaned.
+    /// `text` in the form that is compared and hashed: ASCII digits, no separators; a mobile number as
+    /// `+98…`, a day as `1405/09/02`. A text that does not have the format is only cleaned.
     pub fn normalise(&self, text: &str) -> String {
         match self {
             Self::JalaliDate => {
@@ -64,7 +64,8 @@ impl Format {
             Self::IrIban => clean_id(text).to_ascii_uppercase(),
             Self::IrMobile => {
                 let text = clean_id(text);
-                // 98 may also begin a number that has no prefix: the prefix is the one that leaves ten digits.
+                // 98 may also begin a number that has no prefix: the prefix is the one that leaves ten
+                // digits.
                 let national = ["+98", "0098", "98", "0", ""].iter().find_map(|prefix| {
                     text.strip_prefix(prefix).filter(|rest| rest.len() == 10 && rest.starts_with('9'))
                 });
@@ -76,7 +77,8 @@ impl Format {
 }
 
 impl Format {
-    /// A checked `text` as it is written inside the country: a mobile number as `09…`. `None` for formats that have no such form.
+    /// A checked `text` as it is written inside the country: a mobile number as `09…`. `None` for formats
+    /// that have no such form.
     pub fn national(&self, text: &str) -> Option<String> {
         match self {
             Self::IrMobile => self.normalise(text).strip_prefix("+98").map(|number| format!("0{number}")),
@@ -128,7 +130,9 @@ fn jalali(text: &str) -> bool {
     let parts: Vec<&str> = text.split('/').collect();
     let [year, month, day] = parts.as_slice() else { return false };
     let number = |text: &str, width: usize| {
-        (text.len() == width && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u16>().ok()).flatten()
+        (text.len() == width && text.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| text.parse::<u16>().ok())
+            .flatten()
     };
     match (number(year, 4), number(month, 2), number(day, 2)) {
         (Some(year), Some(month), Some(day)) => {
@@ -142,12 +146,15 @@ fn jalali(text: &str) -> bool {
 /// Years that a date of our time can only have in the Jalali calendar.
 pub const JALALI_YEARS: std::ops::RangeInclusive<i32> = 1200..=1599;
 
-/// The Gregorian day, `YYYY-MM-DD`, of one that was most likely meant in the Jalali calendar, by its year 1200 to 1599. Nothing for
-/// other years, and for a day that the Jalali calendar does not have.
+/// The Gregorian day, `YYYY-MM-DD`, of one that was most likely meant in the Jalali calendar, by its year
+/// 1200 to 1599. Nothing for other years, and for a day that the Jalali calendar does not have.
 pub fn gregorian_of_jalali(year: i32, month: u8, day: u8) -> Option<String> {
-    let jalali = JALALI_YEARS.contains(&year).then(|| Date::try_new_persian(year, month, day).ok()).flatten()?;
+    let jalali =
+        JALALI_YEARS.contains(&year).then(|| Date::try_new_persian(year, month, day).ok()).flatten()?;
     let gregorian = jalali.to_calendar(icu_calendar::Gregorian);
-    let (year, month, day) = (gregorian.era_year().year, gregorian.month().ordinal, gregorian.day_of_month().0);
+    let year = gregorian.era_year().year;
+    let month = gregorian.month().ordinal;
+    let day = gregorian.day_of_month().0;
     Some(format!("{year:04}-{month:02}-{day:02}"))
 }
 
@@ -204,7 +211,11 @@ mod tests {
 
     #[test]
     fn postal_codes_by_their_shape() {
-        check(Format::IrPostalCode, &["1969833114", "1619735744"], &["0123456789", "1111111111", "19698331145"]);
+        check(
+            Format::IrPostalCode,
+            &["1969833114", "1619735744"],
+            &["0123456789", "1111111111", "19698331145"],
+        );
     }
 
     #[test]
@@ -275,8 +286,10 @@ mod tests {
             assert_eq!(jalali.to_calendar(icu_calendar::Gregorian), expected, "{year}/{month}/{day}");
             assert_eq!(gregorian_of_jalali(year, month, day), Some(format!("{gregorian}-{m:02}-{d:02}")));
         }
-        let leap =
-            [1370, 1375, 1379, 1383, 1387, 1391, 1395, 1399, 1403, 1408, 1412, 1416, 1420, 1424, 1428, 1432, 1436];
+        let leap = [
+            1370, 1375, 1379, 1383, 1387, 1391, 1395, 1399, 1403, 1408, 1412, 1416, 1420, 1424, 1428, 1432,
+            1436,
+        ];
         for year in 1370..=1436 {
             assert_eq!(Format::JalaliDate.check(&format!("{year}/12/30")), leap.contains(&year), "{year}");
         }

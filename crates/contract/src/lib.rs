@@ -1,7 +1,9 @@
-//! This crate compiles contracts, the public `.proto` of a service with Chapar's options, at run time without `protoc`. It also has formats of
-//! identifiers, Persian text folding, and the parser of protobuf wire bytes that data minimisation needs.
+//! This crate compiles contracts, the public `.proto` of a service with Chapar's options, at run time without
+//! `protoc`. It also has formats of identifiers, Persian text folding, and the parser of protobuf wire bytes
+//! that data minimisation needs.
 //!
-//! Deliberately absent: grants (the registry has them), SQL (the adapter has it), and any decoding on the path of a call.
+//! Deliberately absent: grants (the registry has them), SQL (the adapter has it), and any decoding on the
+//! path of a call.
 
 mod breaking;
 mod compile;

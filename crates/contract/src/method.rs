@@ -1,4 +1,5 @@
-//! `Method` is one method of a contract, with everything that the pipeline and the adapter need, computed once at load.
+//! `Method` is one method of a contract, with everything that the pipeline and the adapter need, computed
+//! once at load.
 
 use std::fmt;
 use std::time::Duration;
@@ -102,7 +103,8 @@ impl fmt::Display for FieldPath {
     }
 }
 
-/// One leaf of a response: a field that a grant can name. `google.type.Date` and `google.protobuf.*` count as leaves.
+/// One leaf of a response: a field that a grant can name. `google.type.Date` and `google.protobuf.*` count as
+/// leaves.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ResponseField {
     /// Dotted, through repeated messages, e.g. `degrees.title`.
@@ -152,8 +154,8 @@ impl Method {
         self.kind
     }
 
-    /// Whether the contract declares that asking twice is as asking once: `idempotency_level` is `NO_SIDE_EFFECTS` or
-    /// `IDEMPOTENT`.
+    /// Whether the contract declares that asking twice is as asking once: `idempotency_level` is
+    /// `NO_SIDE_EFFECTS` or `IDEMPOTENT`.
     pub fn is_idempotent(&self) -> bool {
         self.idempotent
     }
@@ -188,7 +190,8 @@ impl Method {
         &self.purposes
     }
 
-    /// The longest that a call may take, all its messages included: 1 ms to 30 s; up to 24 h if a side streams.
+    /// The longest that a call may take, all its messages included: 1 ms to 30 s; up to 24 h if a side
+    /// streams.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -218,8 +221,8 @@ impl Method {
         &self.formats
     }
 
-    /// Every field of a request that breaks its format or a rule, by the contract's order; empty if all is well. The request
-    /// must be a message of its type ([`wire::validate`](crate::wire::validate)).
+    /// Every field of a request that breaks its format or a rule, by the contract's order; empty if all is
+    /// well. The request must be a message of its type ([`wire::validate`](crate::wire::validate)).
     ///
     /// # Errors
     /// [`WireError`] if it is malformed.

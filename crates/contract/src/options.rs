@@ -1,4 +1,5 @@
-//! This module has Chapar's protobuf options: their source, built in for every contract to import, and their values on a descriptor.
+//! This module has Chapar's protobuf options: their source, built in for every contract to import, and their
+//! values on a descriptor.
 
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MethodDescriptor, ReflectMessage as _};
 
@@ -8,15 +9,16 @@ pub(crate) mod pb {
     include!(concat!(env!("OUT_DIR"), "/chapar.contract.v1.rs"));
 }
 
-/// Files that any contract may import without having them, as (name, text). Beside these, `google/protobuf/*`.
+/// Files that any contract may import without having them, as (name, text). Beside these,
+/// `google/protobuf/*`.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("chapar/contract/v1/options.proto", include_str!("../../../proto/chapar/contract/v1/options.proto")),
     ("buf/validate/validate.proto", include_str!("../../../proto/buf/validate/validate.proto")),
     ("google/type/date.proto", include_str!("../../../proto/google/type/date.proto")),
 ];
 
-/// The rules of a method; the defaults if it has none. Nothing if they are there and cannot be read: a foreign descriptor set
-/// may declare another option of the same name, and rules must not vanish by that.
+/// The rules of a method; the defaults if it has none. Nothing if they are there and cannot be read: a
+/// foreign descriptor set may declare another option of the same name, and rules must not vanish by that.
 pub(crate) fn method(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<pb::MethodRules> {
     read(pool, &method.options(), "chapar.contract.v1.method", 50710)
 }

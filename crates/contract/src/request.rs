@@ -1,5 +1,6 @@
-//! This module validates request fields on wire bytes: formats, patterns, and the supported subset of `buf.validate`. It reports all violations at
-//! once, by path and rule and never by value. Whether the bytes are a message at all is checked by `wire::validate`.
+//! This module validates request fields on wire bytes: formats, patterns, and the supported subset of
+//! `buf.validate`. It reports all violations at once, by path and rule and never by value. Whether the bytes
+//! are a message at all is checked by `wire::validate`.
 
 use std::fmt;
 
@@ -18,7 +19,8 @@ pub struct RequestFormat {
     pub path: FieldPath,
     /// What it must be.
     pub format: Format,
-    /// It must be present: neither it nor a message around it is declared `optional` or is a member of a oneof.
+    /// It must be present: neither it nor a message around it is declared `optional` or is a member of a
+    /// oneof.
     pub required: bool,
 }
 
@@ -65,7 +67,8 @@ pub(crate) fn violations(
 ) -> Result<Vec<Violation>, WireError> {
     let mut found = Vec::new();
     for format in formats {
-        let text = wire::find(request, format.path.numbers())?.and_then(|value| value.to_text()).unwrap_or_default();
+        let text =
+            wire::find(request, format.path.numbers())?.and_then(|value| value.to_text()).unwrap_or_default();
         let rule = match text.as_str() {
             "" if format.required => "must be present".to_owned(),
             "" => continue,

@@ -1,5 +1,5 @@
-//! This module counts the rows of a response on the wire, and checks whether a row is among those that a grant names. It is for an agency's own gRPC
-//! server, where no adapter narrows rows in SQL.
+//! This module counts the rows of a response on the wire, and checks whether a row is among those that a
+//! grant names. It is for an agency's own gRPC server, where no adapter narrows rows in SQL.
 
 use prost_reflect::{FieldDescriptor, Kind};
 
@@ -25,8 +25,8 @@ enum Form {
 }
 
 impl RowField {
-    /// Whether the field has one of `values` as its text; numbers are written in decimal. A field that is not set has its type's
-    /// default.
+    /// Whether the field has one of `values` as its text; numbers are written in decimal. A field that is not
+    /// set has its type's default.
     ///
     /// # Errors
     /// [`WireError`] if the message is malformed, or the field is of another type.
@@ -49,8 +49,8 @@ impl RowField {
 }
 
 impl Method {
-    /// The field of the response by which the rows of this scope can be told on the wire: at the top of the message, of the scope's
-    /// name, a text or an integer. Nothing if there is none.
+    /// The field of the response by which the rows of this scope can be told on the wire: at the top of the
+    /// message, of the scope's name, a text or an integer. Nothing if there is none.
     pub fn row_field(&self, scope: &str) -> Option<RowField> {
         let field = self.output.get_field_by_name(scope)?;
         let in_a_choice = field.containing_oneof().is_some_and(|oneof| oneof.fields().len() > 1);
@@ -68,7 +68,8 @@ impl Method {
         Some(RowField { number: field.number(), form })
     }
 
-    /// Rows in one message of an answer: of a unary method whose response is one repeated message, its elements; else 1.
+    /// Rows in one message of an answer: of a unary method whose response is one repeated message, its
+    /// elements; else 1.
     ///
     /// # Errors
     /// [`WireError`] if the message is malformed.
@@ -82,7 +83,8 @@ impl Method {
     fn only_list(&self) -> Option<FieldDescriptor> {
         let mut fields = self.output.fields();
         let (only, None) = (fields.next()?, fields.next()) else { return None };
-        let is_rows = self.kind == MethodKind::Unary && only.is_list() && matches!(only.kind(), Kind::Message(_));
+        let is_rows =
+            self.kind == MethodKind::Unary && only.is_list() && matches!(only.kind(), Kind::Message(_));
         is_rows.then_some(only)
     }
 }

@@ -1,5 +1,5 @@
-//! `services` reads the rules of every method from the descriptors, checks them, and reports all findings at once. Rules of the request's type are in
-//! `request`, of the response's type in `response`.
+//! `services` reads the rules of every method from the descriptors, checks them, and reports all findings at
+//! once. Rules of the request's type are in `request`, of the response's type in `response`.
 
 mod request;
 mod response;
@@ -27,12 +27,13 @@ pub(crate) fn services(pool: &DescriptorPool, own: &dyn Fn(&str) -> bool) -> Res
     let mut checker = Checker { pool, findings: Vec::new() };
     let mut services = Vec::new();
     for service in pool.services().filter(|service| own(service.parent_file().name())) {
-        let methods: Vec<_> = service.methods().filter_map(|method| checker.method(&method).map(Arc::new)).collect();
+        let methods: Vec<_> =
+            service.methods().filter_map(|method| checker.method(&method).map(Arc::new)).collect();
         services.push(Service { name: service.full_name().to_owned(), methods });
     }
-    checker
-        .findings
-        .sort_by(|a, b| (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message)));
+    checker.findings.sort_by(|a, b| {
+        (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message))
+    });
     checker.findings.dedup();
     if checker.findings.is_empty() { Ok(services) } else { Err(Error::Invalid(checker.findings)) }
 }
@@ -74,7 +75,8 @@ impl Checker<'_> {
     }
 
     fn read_method(&mut self, method: &MethodDescriptor) -> Option<Method> {
-        let (file, at) = (method.parent_file(), method.path().to_vec());
+        let file = method.parent_file();
+        let at = method.path().to_vec();
         let name = format!("{}/{}", method.parent_service().full_name(), method.name());
         let rules = options::method(self.pool, method)?;
         let path: MethodPath = name.parse().ok()?;
@@ -95,16 +97,20 @@ impl Checker<'_> {
                 format!("{name}: row scope `{scope}` is no column: a letter, then letters, digits, `_`"),
             );
         }
-        let (input, output) = (method.input(), method.output());
+        let input = method.input();
+        let output = method.output();
         let subject = self.subject(&rules, &input, &name, &file, &at);
         let (formats, checks) = self.formats(&input);
-        let subject_format =
-            subject.as_ref().and_then(|subject| formats.iter().find(|f| f.path == *subject)).map(|f| f.format);
+        let subject_format = subject
+            .as_ref()
+            .and_then(|subject| formats.iter().find(|f| f.path == *subject))
+            .map(|f| f.format);
         let fields = self.fields(&output);
         // Purpose limitation: a grant can only limit purposes that the contract names.
         if rules.purposes.is_empty() && fields.iter().any(|field| field.class >= Class::Personal) {
-            let message =
-                format!("{name}: its answer tells of a person, so it needs `purposes`: what may it be called for?");
+            let message = format!(
+                "{name}: its answer tells of a person, so it needs `purposes`: what may it be called for?"
+            );
             self.find(&file, &at, message);
         }
         if kind.streams_requests() && (!rules.row_scopes.is_empty() || rules.max_rows > 0) {
@@ -116,7 +122,11 @@ impl Checker<'_> {
         let mut keys = fields.iter().filter(|field| field.key);
         let key = keys.next().and_then(|field| FieldPath::resolve(&output, &field.path).ok());
         if keys.next().is_some() {
-            self.find(&file, &at, format!("{name}: a response has one key, for only one is compared with the subject"));
+            self.find(
+                &file,
+                &at,
+                format!("{name}: a response has one key, for only one is compared with the subject"),
+            );
         }
         if key.is_some() && subject.is_none() {
             self.find(&file, &at, format!("{name}: a key echoes the subject, and the method names none"));
@@ -140,7 +150,13 @@ impl Checker<'_> {
         })
     }
 
-    fn purposes(&mut self, rules: &pb::MethodRules, name: &str, file: &FileDescriptor, at: &[i32]) -> Vec<Purpose> {
+    fn purposes(
+        &mut self,
+        rules: &pb::MethodRules,
+        name: &str,
+        file: &FileDescriptor,
+        at: &[i32],
+    ) -> Vec<Purpose> {
         for (index, purpose) in rules.purposes.iter().enumerate() {
             if rules.purposes[..index].contains(purpose) {
                 self.find(file, at, format!("{name}: purpose `{purpose}` is there twice"));
@@ -177,5 +193,6 @@ fn in_oneof(field: &FieldDescriptor) -> bool {
 
 /// A name as SQL and the registry write it.
 fn is_column(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

@@ -1,7 +1,8 @@
-//! This module folds Persian text from keyboards and old databases: digits of three scripts, and several forms of ی and ک. Folded text is for
-//! comparing and checking; forwarded bytes are never folded.
+//! This module folds Persian text from keyboards and old databases: digits of three scripts, and several
+//! forms of ی and ک. Folded text is for comparing and checking; forwarded bytes are never folded.
 
-/// `text` with Persian (U+06F0–06F9) and Arabic-Indic (U+0660–0669) digits as ASCII digits; the rest as it is.
+/// `text` with Persian (U+06F0–06F9) and Arabic-Indic (U+0660–0669) digits as ASCII digits; the rest as it
+/// is.
 pub fn ascii_digits(text: &str) -> String {
     text.chars().map(ascii_digit).collect()
 }
@@ -15,7 +16,8 @@ fn ascii_digit(c: char) -> char {
     }
 }
 
-/// Marks of direction and of byte order: they come with text that is copied out of forms, and mean nothing in it.
+/// Marks of direction and of byte order: they come with text that is copied out of forms, and mean nothing in
+/// it.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
@@ -34,8 +36,8 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, ' ' | '\u{200C}') && !is_mark(*c)).map(ascii_digit).collect()
 }
 
-/// The canonical form of a Persian text, safe to store and to show: ي and ى as ی, ك as ک, ASCII digits, NFC, no tatweel, no bidi
-/// marks, single spaces. ZWNJ stays.
+/// The canonical form of a Persian text, safe to store and to show: ي and ى as ی, ك as ک, ASCII digits, NFC,
+/// no tatweel, no bidi marks, single spaces. ZWNJ stays.
 pub fn fold(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
     let letters = text.nfc().filter_map(|c| match c {
@@ -56,7 +58,8 @@ mod tests {
 
     #[test]
     fn digits_of_every_script_are_one() {
-        for text in ["0013542419", "۰۰۱۳۵۴۲۴۱۹", "٠٠١٣٥٤٢٤١٩", "\u{200F}۰۰۱-۳۵۴ ۲۴۱۹"] {
+        for text in ["0013542419", "۰۰۱۳۵۴۲۴۱۹", "٠٠١٣٥٤٢٤١٩", "\u{200F}۰۰۱-۳۵۴ ۲۴۱۹"]
+        {
             assert_eq!(clean_id(text), "0013542419", "{text:?}");
         }
     }

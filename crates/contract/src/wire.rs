@@ -1,5 +1,6 @@
-//! This module parses protobuf's wire format without decoding messages: it finds a field, checks a message, copies what a mask grants, each in linear
-//! time. Source: <https://protobuf.dev/programming-guides/encoding/>.
+//! This module parses protobuf's wire format without decoding messages: it finds a field, checks a message,
+//! copies what a mask grants, each in linear time. Source:
+//! <https://protobuf.dev/programming-guides/encoding/>.
 
 mod count;
 mod find;

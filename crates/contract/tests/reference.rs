@@ -1,4 +1,5 @@
-//! `docs/reference/contract.md` against the code: every word of `contract breaking`, and every rule that is built in.
+//! `docs/reference/contract.md` against the code: every word of `contract breaking`, and every rule that is
+//! built in.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use chapar_contract::{BUILT_IN, Break};

@@ -1,9 +1,10 @@
-//! `accept-loss`: an operator accepts that a log has lost signed entries, so that the log can go on. The acceptance is recorded and signed like every
-//! entry, and each missing index up to the last known signed one gets an entry that says so. So no later record takes the index of a lost signed
-//! entry, and no such size is signed twice with two roots.
+//! `accept-loss`: an operator accepts that a log has lost signed entries, so that the log can go on. The
+//! acceptance is recorded and signed like every entry, and each missing index up to the last known signed one
+//! gets an entry that says so. So no later record takes the index of a lost signed entry, and no such size is
+//! signed twice with two roots.
 //!
-//! Entries that were acknowledged after the last checkpoint are not known here, usually those of one `checkpoint_every`. Their indexes may be used
-//! again.
+//! Entries that were acknowledged after the last checkpoint are not known here, usually those of one
+//! `checkpoint_every`. Their indexes may be used again.
 
 use std::sync::Arc;
 
@@ -32,12 +33,13 @@ pub struct Loss {
     pub found: u64,
     /// Entries that were signed; none if nothing was known of that.
     pub signed: Option<u64>,
-    /// Entries that stand for lost ones now, from index `found` on; at least one, which is the record of the act.
+    /// Entries that stand for lost ones now, from index `found` on; at least one, which is the record of the
+    /// act.
     pub written: u64,
 }
 
-/// Takes a log as it is, though more or other entries were signed, and writes that down. `who` and `why` are 1 to 200 characters; they
-/// stand in the record, so they name no citizen. The gateway must not run.
+/// Takes a log as it is, though more or other entries were signed, and writes that down. `who` and `why` are
+/// 1 to 200 characters; they stand in the record, so they name no citizen. The gateway must not run.
 ///
 /// # Errors
 /// [`Error::NothingLost`] if the log is what was signed; else as [`crate::Log::open`].

@@ -8,7 +8,8 @@ use std::time::Duration;
 pub struct Config {
     /// The log's folder; made if it does not exist.
     pub path: PathBuf,
-    /// The folder that remembers what was signed last, apart from the log: best on another disk, and not in the log's backup.
+    /// The folder that remembers what was signed last, apart from the log: best on another disk, and not in
+    /// the log's backup.
     pub state: PathBuf,
     /// The log's name in checkpoints and receipts; never changes.
     pub origin: String,
@@ -80,7 +81,8 @@ pub enum Error {
         /// Entries in the log.
         found: u64,
     },
-    /// The log's folder or its newest segment is not at its path any more, or is shorter than what was written.
+    /// The log's folder or its newest segment is not at its path any more, or is shorter than what was
+    /// written.
     #[error("evidence: {} was {change} while the log is written", path.display())]
     Moved {
         /// The folder or file.

@@ -1,5 +1,6 @@
-//! `Disk` is the file system as the log uses it: a narrow trait, so that tests run the real writer over a disk that loses, tears, reorders and
-//! refuses writes (`tests/crash`). Callers decide what is synced when, and what an error means.
+//! `Disk` is the file system as the log uses it: a narrow trait, so that tests run the real writer over a
+//! disk that loses, tears, reorders and refuses writes (`tests/crash`). Callers decide what is synced when,
+//! and what an error means.
 
 pub(crate) mod reserve;
 
@@ -89,7 +90,8 @@ impl dyn DiskFile {
     }
 }
 
-/// Whether an error says that there is no room, which may change (ENOSPC, EDQUOT), and not that the disk is broken.
+/// Whether an error says that there is no room, which may change (ENOSPC, EDQUOT), and not that the disk is
+/// broken.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -104,7 +106,9 @@ impl Disk for OsDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        boxed(reserve::open(|| OpenOptions::new().create(true).truncate(true).read(true).write(true).open(path)))
+        boxed(reserve::open(|| {
+            OpenOptions::new().create(true).truncate(true).read(true).write(true).open(path)
+        }))
     }
 
     fn open(&self, path: &Path, write: bool) -> io::Result<Box<dyn DiskFile>> {
@@ -120,7 +124,9 @@ impl Disk for OsDisk {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        let name = |entry: io::Result<std::fs::DirEntry>| entry.map(|entry| entry.file_name().to_string_lossy().into());
+        let name = |entry: io::Result<std::fs::DirEntry>| {
+            entry.map(|entry| entry.file_name().to_string_lossy().into())
+        };
         let mut names: Vec<String> =
             reserve::open(|| std::fs::read_dir(folder))?.map(name).collect::<io::Result<_>>()?;
         names.sort_unstable();
@@ -160,7 +166,8 @@ impl Disk for OsDisk {
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
-    /// The folder itself is locked (`flock(2)`), not a file in it, which could be removed and made again under the lock.
+    /// The folder itself is locked (`flock(2)`), not a file in it, which could be removed and made again
+    /// under the lock.
     fn lock(&self, folder: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
         let folder = reserve::open(|| File::open(folder))?;
         match folder.try_lock() {

@@ -1,5 +1,5 @@
-//! `RecordDraft` is a record with borrowed fields. It is encoded without building a [`Record`], because every call passes through here (hot path). The
-//! bytes are equal to those of [`Record`]'s own encoding.
+//! `RecordDraft` is a record with borrowed fields. It is encoded without building a [`Record`], because every
+//! call passes through here (hot path). The bytes are equal to those of [`Record`]'s own encoding.
 
 use crate::record::pb::{Kind, Record};
 
@@ -38,7 +38,8 @@ pub struct RecordDraft<'a> {
 }
 
 impl RecordDraft<'_> {
-    /// The record's bytes: protobuf, fields in the order of their numbers, those that are empty or zero left out.
+    /// The record's bytes: protobuf, fields in the order of their numbers, those that are empty or zero left
+    /// out.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(640);
         number(&mut out, 1, u64::from(self.version));
@@ -58,7 +59,8 @@ impl RecordDraft<'_> {
             self.grant,
             self.delegation,
         ];
-        // `texts` stands in the order of its field numbers, 5 to 15; the property test below compares the bytes with prost's.
+        // `texts` stands in the order of its field numbers, 5 to 15; the property test below compares the
+        // bytes with prost's.
         for (field, text) in (5..).zip(texts) {
             bytes(&mut out, field, text.as_bytes());
         }
@@ -85,7 +87,8 @@ impl RecordDraft<'_> {
 impl<'a> From<&'a Record> for RecordDraft<'a> {
     fn from(record: &'a Record) -> Self {
         Self {
-            // No `..Self::default()` here, so that a new field of `RecordDraft` does not compile until it is copied.
+            // No `..Self::default()` here, so that a new field of `RecordDraft` does not compile until it is
+            // copied.
             version: record.version,
             kind: record.kind(),
             call_id: &record.call_id,

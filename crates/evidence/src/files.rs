@@ -1,5 +1,5 @@
-//! Atomic, durable file writes: a file is written under a temporary name, synced and renamed, and its folder is synced after that. So a power loss
-//! leaves the whole file or none.
+//! Atomic, durable file writes: a file is written under a temporary name, synced and renamed, and its folder
+//! is synced after that. So a power loss leaves the whole file or none.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,8 +17,8 @@ pub(crate) fn io<T>(what: &'static str, path: &Path, result: io::Result<T>) -> R
     result.map_err(|source| Error::Io { what, path: path.to_owned(), source })
 }
 
-/// The same for what may need room on the disk. Not for a sync: after one that failed nothing is known of what was written, be it for
-/// want of room or not.
+/// The same for what may need room on the disk. Not for a sync: after one that failed nothing is known of
+/// what was written, be it for want of room or not.
 pub(crate) fn io_with_room<T>(what: &'static str, path: &Path, result: io::Result<T>) -> Result<T, Error> {
     result.map_err(|source| match is_full(&source) {
         true => Error::Full { path: path.to_owned(), source },

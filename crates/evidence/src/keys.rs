@@ -1,5 +1,5 @@
-//! Keys of the log: the signing key, and the period key, from which pseudonyms and salts derive. Without the period key, or the salt in a receipt, no
-//! guessed id or payload can be tested against the log.
+//! Keys of the log: the signing key, and the period key, from which pseudonyms and salts derive. Without the
+//! period key, or the salt in a receipt, no guessed id or payload can be tested against the log.
 
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -29,25 +29,36 @@ pub fn create_keys(origin: &str, signing: &Path, public: &Path, period: &Path) -
 
 fn create(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
     let failed = |source| Error::Io { what: "cannot create", path: path.to_owned(), source };
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
     writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)
 }
 
 pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Error> {
     let path = &config.signing_key;
     let problem = |problem| Error::Key { path: path.clone(), problem };
-    let key: SigningKey = read(path)?.parse().map_err(|_| problem("holds no C2SP signed-note private key"))?;
-    if key.verifier().name() == config.origin { Ok(key) } else { Err(problem("is the key of another origin")) }
+    let key: SigningKey =
+        read(path)?.parse().map_err(|_| problem("holds no C2SP signed-note private key"))?;
+    if key.verifier().name() == config.origin {
+        Ok(key)
+    } else {
+        Err(problem("is the key of another origin"))
+    }
 }
 
 fn read(path: &Path) -> Result<String, Error> {
     let metadata = std::fs::metadata(path);
-    let metadata = metadata.map_err(|source| Error::Io { what: "cannot read", path: path.to_owned(), source })?;
+    let metadata =
+        metadata.map_err(|source| Error::Io { what: "cannot read", path: path.to_owned(), source })?;
     if metadata.permissions().mode() & OTHERS != 0 {
         let problem = "is a secret key that everyone on this machine may read: `chmod o= FILE`";
         return Err(Error::Key { path: path.to_owned(), problem });
     }
-    std::fs::read_to_string(path).map_err(|source| Error::Io { what: "cannot read", path: path.to_owned(), source })
+    std::fs::read_to_string(path).map_err(|source| Error::Io {
+        what: "cannot read",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Rights of those who are neither a file's owner nor in its group.
@@ -59,11 +70,10 @@ pub(crate) struct PeriodKey(hmac::Key);
 impl PeriodKey {
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = read(path)?;
-        let digits = text
-            .trim()
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
+        let digits =
+            text.trim().as_bytes().chunks(2).map(|pair| {
+                std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
+            });
         let bytes: Option<Vec<u8>> = digits.collect();
         match bytes {
             Some(bytes) if bytes.len() == 32 => Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes))),

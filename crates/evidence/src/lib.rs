@@ -1,7 +1,9 @@
-//! The evidence log keeps durable records of disclosures and refusals, in a Merkle tree with signed checkpoints, and gives receipts that verify with
-//! public keys only. The bytes are described in `docs/reference/evidence-format.md`.
+//! The evidence log keeps durable records of disclosures and refusals, in a Merkle tree with signed
+//! checkpoints, and gives receipts that verify with public keys only. The bytes are described in
+//! `docs/reference/evidence-format.md`.
 //!
-//! Left out: what a call means and who may make it. `verify` reads the same format and calls none of this crate's code that writes it.
+//! Left out: what a call means and who may make it. `verify` reads the same format and calls none of this
+//! crate's code that writes it.
 
 mod accept_loss;
 mod completions;

@@ -1,5 +1,5 @@
-//! `Log` is what callers hold: reserve a `Slot`, append, read back. One thread writes by group commit (`writer`), and `publisher` signs checkpoints
-//! of durable records.
+//! `Log` is what callers hold: reserve a `Slot`, append, read back. One thread writes by group commit
+//! (`writer`), and `publisher` signs checkpoints of durable records.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -56,13 +56,15 @@ struct Inner {
 }
 
 impl Log {
-    /// Opens or makes the log, recovers what a crash left, and starts the thread that writes. Must be called in a tokio runtime.
+    /// Opens or makes the log, recovers what a crash left, and starts the thread that writes. Must be called
+    /// in a tokio runtime.
     ///
-    /// A torn tail past the last sound frame is cut; a stream that was open is closed as [`crate::UNKNOWN_OUTCOME`]; what was
-    /// recovered is published.
+    /// A torn tail past the last sound frame is cut; a stream that was open is closed as
+    /// [`crate::UNKNOWN_OUTCOME`]; what was recovered is published.
     ///
     /// # Errors
-    /// [`Error`] naming the file: keys, damage, a log in use, or one that does not extend its own last checkpoint.
+    /// [`Error`] naming the file: keys, damage, a log in use, or one that does not extend its own last
+    /// checkpoint.
     pub fn open(config: Config, clock: Clock) -> Result<Self, Error> {
         Self::open_on(config, clock, Arc::new(OsDisk))
     }
@@ -77,8 +79,8 @@ impl Log {
         let period = PeriodKey::read(&config.period_key)?;
         let verifier = key.verifier().clone();
         let mut recovered = recover::open(&disk, &config, &verifier, Hold::ToState)?;
-        // From its first moment on a log is held to its state file, and a file that was put back from an older copy is brought up to what
-        // others were shown.
+        // From its first moment on a log is held to its state file, and a file that was put back from an
+        // older copy is brought up to what others were shown.
         let empty = Checkpoint { origin: config.origin.clone(), size: 0, root: EMPTY_ROOT };
         let shown = recovered.published.clone().unwrap_or(empty);
         if recovered.signed.as_ref().is_none_or(|signed| signed.size < shown.size) {
@@ -87,11 +89,16 @@ impl Log {
         let (commands, receiver) = mpsc::channel(config.queue.max(1));
         let open_streams = std::mem::take(&mut recovered.open_streams);
         let mut writer = Writer::new(&config, Arc::clone(&disk), key, recovered);
-        let (shared, publisher) = (Arc::clone(&writer.shared), Arc::clone(&writer.publisher));
+        let shared = Arc::clone(&writer.shared);
+        let publisher = Arc::clone(&writer.publisher);
         writer.close_streams(open_streams, clock.now())?;
         publisher.lock().publish()?;
-        let failed = |source| Error::Io { what: "cannot start a thread for", path: config.path.clone(), source };
-        std::thread::Builder::new().name("evidence".to_owned()).spawn(move || writer.run(receiver)).map_err(failed)?;
+        let failed =
+            |source| Error::Io { what: "cannot start a thread for", path: config.path.clone(), source };
+        std::thread::Builder::new()
+            .name("evidence".to_owned())
+            .spawn(move || writer.run(receiver))
+            .map_err(failed)?;
         let every = config.checkpoint_every;
         let inner = Arc::new(Inner { config, disk, period, verifier, commands, shared, publisher });
         tokio::spawn(publish_every(Arc::downgrade(&inner), Arc::clone(&inner.shared), every));
@@ -99,19 +106,21 @@ impl Log {
         Ok(Self { inner, completions: None })
     }
 
-    /// The same log for callers of the runtime that this is called in, who then hear of their records all at once: for a thread
-    /// that serves many calls.
+    /// The same log for callers of the runtime that this is called in, who then hear of their records all at
+    /// once: for a thread that serves many calls.
     pub fn for_runtime(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), completions: Some(Completions::here()) }
     }
 
-    /// Takes a slot in the writer's queue, at once or not at all; who holds it can append without waiting, in `Drop` too.
+    /// Takes a slot in the writer's queue, at once or not at all; who holds it can append without waiting, in
+    /// `Drop` too.
     ///
-    /// There is no waiting here on purpose: a call that held one slot and waited for a second would, with enough others that
-    /// do the same, wait for ever.
+    /// There is no waiting here on purpose: a call that held one slot and waited for a second would, with
+    /// enough others that do the same, wait for ever.
     ///
     /// # Errors
-    /// [`NoSlot::QueueFull`] while [`Config::queue`] slots are taken; [`NoSlot::DiskFull`]; [`NoSlot::Unavailable`] if the log can no longer be written.
+    /// [`NoSlot::QueueFull`] while [`Config::queue`] slots are taken; [`NoSlot::DiskFull`];
+    /// [`NoSlot::Unavailable`] if the log can no longer be written.
     pub fn reserve(&self) -> Result<Slot, NoSlot> {
         let permit = self.inner.commands.clone().try_reserve_owned().map_err(|refused| match refused {
             TrySendError::Full(_) => NoSlot::QueueFull,
@@ -168,7 +177,8 @@ impl Log {
         self.inner.shared.syncs.load(Ordering::Relaxed)
     }
 
-    /// Tells `observer` of every commit from now on, in the thread that writes: it must not wait. The first observer stays.
+    /// Tells `observer` of every commit from now on, in the thread that writes: it must not wait. The first
+    /// observer stays.
     pub fn on_commit(&self, observer: impl Fn(Commit) + Send + Sync + 'static) {
         self.inner.shared.observer.set(Box::new(observer)).ok();
     }
@@ -178,8 +188,8 @@ impl Log {
         self.inner.shared.condition()
     }
 
-    /// The time to write into a record: `now`, or that of the record before if the clock was set back since, in milliseconds since the
-    /// Unix epoch. So the times of a log never go back, also over a restart.
+    /// The time to write into a record: `now`, or that of the record before if the clock was set back since,
+    /// in milliseconds since the Unix epoch. So the times of a log never go back, also over a restart.
     pub fn time_ms(&self, now: u64) -> u64 {
         self.inner.shared.time_ms(now)
     }
@@ -213,8 +223,8 @@ impl Log {
         blocking(move || inner.decode(&inner.entry(index)?)).await
     }
 
-    /// The receipt of one entry: its record, the proof that it is in the log, and a signed checkpoint. Signs a new checkpoint
-    /// if the last one does not cover the entry yet.
+    /// The receipt of one entry: its record, the proof that it is in the log, and a signed checkpoint. Signs
+    /// a new checkpoint if the last one does not cover the entry yet.
     ///
     /// # Errors
     /// [`Error::NoEntry`], or what keeps the log from being read or signed.
@@ -223,8 +233,8 @@ impl Log {
         blocking(move || inner.receipt(index)).await
     }
 
-    /// Writes what is queued and what the places taken before still bring (for up to two seconds), signs a last checkpoint and
-    /// gives the log's lock back. Later calls are [`Unavailable`].
+    /// Writes what is queued and what the places taken before still bring (for up to two seconds), signs a
+    /// last checkpoint and gives the log's lock back. Later calls are [`Unavailable`].
     ///
     /// # Errors
     /// [`Error::Unavailable`] if a write has failed.
@@ -238,7 +248,8 @@ impl Log {
     }
 }
 
-/// Whether a log could be opened, with its keys: reads all of it and changes nothing, also while it is written.
+/// Whether a log could be opened, with its keys: reads all of it and changes nothing, also while it is
+/// written.
 ///
 /// # Errors
 /// As [`Log::open`].
@@ -283,12 +294,14 @@ impl Inner {
 }
 
 /// Does work that waits for the disk where no other task waits for it.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Unavailable(Unavailable)))
 }
 
-/// Publishes at every tick, and writes tiles between ticks when many wait; for as long as anyone holds the log and it can be
-/// written.
+/// Publishes at every tick, and writes tiles between ticks when many wait; for as long as anyone holds the
+/// log and it can be written.
 async fn publish_every(log: Weak<Inner>, shared: Arc<Shared>, every: Duration) {
     let every = every.max(Duration::from_millis(10));
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
@@ -308,11 +321,12 @@ async fn publish_every(log: Weak<Inner>, shared: Arc<Shared>, every: Duration) {
     }
 }
 
-/// Time between two looks at the log's folder: half of the second within which a folder that was moved stops the log.
+/// Time between two looks at the log's folder: half of the second within which a folder that was moved stops
+/// the log.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Looks whether the disk has room, and whether the log is still where it was; for as long as anyone holds the log and it can be
-/// written.
+/// Looks whether the disk has room, and whether the log is still where it was; for as long as anyone holds
+/// the log and it can be written.
 async fn look_after(log: Weak<Inner>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -347,16 +361,16 @@ impl Slot {
         self.send(record.into().encode(), None)
     }
 
-    /// The same for the record that opens a stream. Its [`Opening`] names it in the record that closes the stream, also while
-    /// the opening is still on its way to the disk.
+    /// The same for the record that opens a stream. Its [`Opening`] names it in the record that closes the
+    /// stream, also while the opening is still on its way to the disk.
     pub fn open<'a>(self, record: impl Into<RecordDraft<'a>>) -> (Appended, Opening) {
         let opening = Opening::default();
         let appended = self.send(record.into().encode(), Some(StreamPart::Opening(opening.clone())));
         (appended, opening)
     }
 
-    /// The same for the record that closes the stream of `opening`; sets [`RecordDraft::opening`]. Never written if the opening was
-    /// not.
+    /// The same for the record that closes the stream of `opening`; sets [`RecordDraft::opening`]. Never
+    /// written if the opening was not.
     pub fn close<'a>(self, opening: &Opening, record: impl Into<RecordDraft<'a>>) -> Appended {
         let record = record.into();
         match opening.index() {
@@ -372,7 +386,8 @@ impl Slot {
     }
 }
 
-/// The record that opens a stream, by its index in the log once the writer has given it one. Clones are the same record.
+/// The record that opens a stream, by its index in the log once the writer has given it one. Clones are the
+/// same record.
 #[derive(Clone, Debug, Default)]
 pub struct Opening(Arc<OnceLock<u64>>);
 

@@ -1,5 +1,6 @@
-//! Publishes checkpoints of durable entries: tiles first, then the state file (`last_signed`), then the signed note that others see. The tree holds
-//! only durable entries, so nothing is signed that a crash could lose.
+//! Publishes checkpoints of durable entries: tiles first, then the state file (`last_signed`), then the
+//! signed note that others see. The tree holds only durable entries, so nothing is signed that a crash could
+//! lose.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,14 +36,15 @@ pub(crate) struct Publisher {
 const RECEIPT_GAP: Duration = Duration::from_millis(100);
 
 impl Publisher {
-    /// Signs what is durable and publishes it, if it has grown. A failure poisons the log, but for want of room on the disk:
-    /// all that is written here can be written again.
+    /// Signs what is durable and publishes it, if it has grown. A failure poisons the log, but for want of
+    /// room on the disk: all that is written here can be written again.
     pub(crate) fn publish(&mut self) -> Result<Checkpoint, Error> {
         self.guarded(Self::sign)
     }
 
-    /// Signs what is durable for a receipt of entry `index`, unless that is covered already. A caller who asks for one receipt after the
-    /// other gets [`RECEIPT_GAP`] between two checkpoints, however fast it asks; those who ask meanwhile share the next.
+    /// Signs what is durable for a receipt of entry `index`, unless that is covered already. A caller who
+    /// asks for one receipt after the other gets [`RECEIPT_GAP`] between two checkpoints, however fast it
+    /// asks; those who ask meanwhile share the next.
     pub(crate) fn publish_for_receipt(&mut self, index: u64) -> Result<(), Error> {
         if self.shared.state.read().covered() > index {
             return Ok(());
@@ -53,7 +55,8 @@ impl Publisher {
         self.publish().map(drop)
     }
 
-    /// Writes the full tiles and bundles that wait in memory. A failure poisons the log, but for want of room.
+    /// Writes the full tiles and bundles that wait in memory. A failure poisons the log, but for want of
+    /// room.
     pub(crate) fn store(&mut self) -> Result<(), Error> {
         self.guarded(|publisher| {
             let full = publisher.shared.state.read().tiles.full();
@@ -85,17 +88,21 @@ impl Publisher {
         let (checkpoint, full, partial) = {
             let state = self.shared.state.read();
             let size = state.tiles.size;
-            if let Some((checkpoint, _)) = state.published.as_ref().filter(|(checkpoint, _)| checkpoint.size == size) {
+            if let Some((checkpoint, _)) =
+                state.published.as_ref().filter(|(checkpoint, _)| checkpoint.size == size)
+            {
                 return Ok(checkpoint.clone());
             }
-            let checkpoint = Checkpoint { origin: self.origin.clone(), size, root: root(&state.tiles, size)? };
+            let checkpoint =
+                Checkpoint { origin: self.origin.clone(), size, root: root(&state.tiles, size)? };
             (checkpoint, state.tiles.full(), state.tiles.partial())
         };
         self.put(&full)?;
         put_all(&*self.disk, &self.log, &partial)?;
         self.shared.state.write().tiles.partial_written(&partial);
         let note = sign_note(&checkpoint.to_string(), &self.key);
-        // Before anyone sees the note: a start after this holds the log to it, whatever became of the log's folder.
+        // Before anyone sees the note: a start after this holds the log to it, whatever became of the log's
+        // folder.
         last_signed::write(&*self.disk, &self.state, &note)?;
         replace(&*self.disk, &self.log.join("checkpoint"), note.as_bytes())?;
         self.shared.state.write().published = Some((checkpoint.clone(), note));

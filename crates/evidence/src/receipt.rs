@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use chapar_tlog::{
-    Checkpoint, Hash, HashSource, ProofFile, ProofFileError, TILE_WIDTH, Tile, entries_path, fold, inclusion_proof,
-    leaf_hash, verify_inclusion,
+    Checkpoint, Hash, HashSource, ProofFile, ProofFileError, TILE_WIDTH, Tile, entries_path, fold,
+    inclusion_proof, leaf_hash, verify_inclusion,
 };
 use prost::Message as _;
 
@@ -45,8 +45,9 @@ impl Receipt {
     }
 }
 
-/// The receipt of an entry from the published files of a log's folder, also while the log is written, or of a copy of them. It has no
-/// salt: that needs the period's key. The signature is not checked here; [`crate::verify::receipt`] does.
+/// The receipt of an entry from the published files of a log's folder, also while the log is written, or of a
+/// copy of them. It has no salt: that needs the period's key. The signature is not checked here;
+/// [`crate::verify::receipt`] does.
 ///
 /// # Errors
 /// [`Invalid`] if the checkpoint does not cover the entry, or the folder's bytes do not support a receipt.
@@ -56,11 +57,13 @@ pub fn from_directory(path: &Path, index: u64) -> Result<Receipt, Invalid> {
     let text = note.split_once("\n\n").map(|(text, _)| format!("{text}\n")).unwrap_or_default();
     let checkpoint: Checkpoint = text.parse().map_err(|_| wrong(&note_path, "it is not a checkpoint"))?;
     let published = Published { path, size: checkpoint.size };
-    let outside = || Invalid::Log(format!("entry {index} is not under the checkpoint of {} entries", checkpoint.size));
+    let outside =
+        || Invalid::Log(format!("entry {index} is not under the checkpoint of {} entries", checkpoint.size));
     let proof = inclusion_proof(&published, index, checkpoint.size)?.ok_or_else(outside)?;
     let record = published.entry(index)?;
-    verify_inclusion(&leaf_hash(&record), index, checkpoint.size, &proof, &checkpoint.root)
-        .map_err(|_| Invalid::Log(format!("the tiles do not prove entry {index} to be what its bundle holds")))?;
+    verify_inclusion(&leaf_hash(&record), index, checkpoint.size, &proof, &checkpoint.root).map_err(
+        |_| Invalid::Log(format!("the tiles do not prove entry {index} to be what its bundle holds")),
+    )?;
     Ok(Receipt(ProofFile { extra: Receipt::extra(&record, &[]), index, proof, checkpoint: note }))
 }
 
@@ -71,9 +74,14 @@ struct Published<'a> {
 }
 
 impl Published<'_> {
-    /// Reads a file of items `index * 256` and on, of which there are `complete`: the partial form where the full one does not exist
-    /// yet.
-    fn items(&self, complete: u64, index: u64, name: impl Fn(u64) -> String) -> Result<(PathBuf, Vec<u8>), Invalid> {
+    /// Reads a file of items `index * 256` and on, of which there are `complete`: the partial form where the
+    /// full one does not exist yet.
+    fn items(
+        &self,
+        complete: u64,
+        index: u64,
+        name: impl Fn(u64) -> String,
+    ) -> Result<(PathBuf, Vec<u8>), Invalid> {
         let width = complete.saturating_sub(index * TILE_WIDTH).min(TILE_WIDTH);
         let full = self.path.join(name(TILE_WIDTH));
         let path = if full.exists() { full } else { self.path.join(name(width)) };
@@ -87,7 +95,8 @@ impl Published<'_> {
         for _ in 0..index % TILE_WIDTH {
             rest = split_entry(rest).ok_or_else(|| wrong(&path, "it holds fewer entries than it should"))?.1;
         }
-        let (entry, _) = split_entry(rest).ok_or_else(|| wrong(&path, "it holds fewer entries than it should"))?;
+        let (entry, _) =
+            split_entry(rest).ok_or_else(|| wrong(&path, "it holds fewer entries than it should"))?;
         Ok(entry.to_vec())
     }
 }
@@ -102,9 +111,11 @@ impl HashSource for Published<'_> {
     type Error = Invalid;
 
     fn hash(&self, level: u8, index: u64) -> Result<Hash, Invalid> {
-        let (tile_level, within) = (level / 8, level % 8);
+        let tile_level = level / 8;
+        let within = level % 8;
         let first = index << within;
-        let (tile, start) = (first / TILE_WIDTH, usize::try_from(first % TILE_WIDTH).unwrap_or(0));
+        let tile = first / TILE_WIDTH;
+        let start = usize::try_from(first % TILE_WIDTH).unwrap_or(0);
         let name = |width| Tile { level: tile_level, index: tile, width }.to_string();
         let (path, bytes) = self.items(self.size >> (8 * tile_level), tile, name)?;
         let (hashes, _) = bytes.as_chunks::<32>();

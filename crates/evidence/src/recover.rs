@@ -1,4 +1,5 @@
-//! Recovery when a log is opened: lock it, read every frame, cut a torn tail, and refuse a log that does not extend the last checkpoint.
+//! Recovery when a log is opened: lock it, read every frame, cut a torn tail, and refuse a log that does not
+//! extend the last checkpoint.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -49,7 +50,12 @@ pub(crate) enum Hold {
     ToNothing,
 }
 
-pub(crate) fn open(disk: &Arc<dyn Disk>, config: &Config, key: &VerifierKey, hold: Hold) -> Result<Recovered, Error> {
+pub(crate) fn open(
+    disk: &Arc<dyn Disk>,
+    config: &Config,
+    key: &VerifierKey,
+    hold: Hold,
+) -> Result<Recovered, Error> {
     let log = &config.path;
     make_folder(&**disk, &segment::folder(log))?;
     sync_folder(&**disk, log)?;
@@ -94,7 +100,12 @@ pub(crate) fn check(disk: &Arc<dyn Disk>, config: &Config, key: &VerifierKey) ->
     hold_to_state(config, signed.as_ref(), scan.state.tiles.size, scan.is_as_signed)
 }
 
-fn hold_to_state(config: &Config, signed: Option<&Checkpoint>, found: u64, is_as_signed: bool) -> Result<(), Error> {
+fn hold_to_state(
+    config: &Config,
+    signed: Option<&Checkpoint>,
+    found: u64,
+    is_as_signed: bool,
+) -> Result<(), Error> {
     let (path, state) = (config.path.clone(), last_signed::path(&config.state));
     match signed {
         None if found > 0 => Err(Error::StateMissing { path, state, found }),
@@ -114,7 +125,11 @@ fn lock(disk: &dyn Disk, log: &Path) -> Result<Lock, Error> {
     lock.map(Lock::from).ok_or_else(|| Error::InUse(log.to_owned()))
 }
 
-fn published(disk: &dyn Disk, config: &Config, key: &VerifierKey) -> Result<Option<(Checkpoint, String)>, Error> {
+fn published(
+    disk: &dyn Disk,
+    config: &Config,
+    key: &VerifierKey,
+) -> Result<Option<(Checkpoint, String)>, Error> {
     let path = config.path.join("checkpoint");
     let bytes = match disk.read(&path) {
         Ok(bytes) => bytes,
@@ -123,7 +138,8 @@ fn published(disk: &dyn Disk, config: &Config, key: &VerifierKey) -> Result<Opti
     };
     let damaged = |problem| Error::Damaged { path: path.clone(), offset: 0, problem };
     let note = String::from_utf8(bytes).map_err(|_| damaged("the checkpoint is not text"))?;
-    let text = open_note(&note, key).map_err(|_| damaged("the checkpoint is not signed by this log's key"))?;
+    let text =
+        open_note(&note, key).map_err(|_| damaged("the checkpoint is not signed by this log's key"))?;
     let checkpoint: Checkpoint = text.parse().map_err(|_| damaged("the checkpoint is malformed"))?;
     if checkpoint.origin == config.origin {
         Ok(Some((checkpoint, note)))
@@ -159,8 +175,16 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(disk: &'a dyn Disk, config: &'a Config, state: State, signed: Option<Checkpoint>, repairs: bool) -> Self {
-        let (is_as_signed, latest_ms, open) = (true, 0, BTreeMap::new());
+    fn new(
+        disk: &'a dyn Disk,
+        config: &'a Config,
+        state: State,
+        signed: Option<Checkpoint>,
+        repairs: bool,
+    ) -> Self {
+        let is_as_signed = true;
+        let latest_ms = 0;
+        let open = BTreeMap::new();
         Self { disk, log: &config.path, state, signed, is_as_signed, latest_ms, repairs, open }
     }
 
@@ -175,7 +199,11 @@ impl<'a> Scan<'a> {
         }
         let covered = self.state.covered();
         if covered > self.state.tiles.size {
-            return Err(Error::Checkpoint { path: self.log.to_owned(), size: covered, problem: "it is shorter" });
+            return Err(Error::Checkpoint {
+                path: self.log.to_owned(),
+                size: covered,
+                problem: "it is shorter",
+            });
         }
         Ok(last)
     }
@@ -183,7 +211,11 @@ impl<'a> Scan<'a> {
     /// Reads a segment; gives the offset where its sound frames end.
     fn segment(&mut self, path: &Path, is_last: bool) -> Result<u64, Error> {
         if path != segment::path(self.log, self.state.tiles.size) {
-            return Err(Error::Damaged { path: path.to_owned(), offset: 0, problem: "a segment is missing before it" });
+            return Err(Error::Damaged {
+                path: path.to_owned(),
+                offset: 0,
+                problem: "a segment is missing before it",
+            });
         }
         self.state.segments.push(self.state.tiles.size);
         let bytes = io("cannot read", path, self.disk.read(path))?;
@@ -222,10 +254,12 @@ impl<'a> Scan<'a> {
         self.check()
     }
 
-    /// At the size of the published checkpoint the root must be the checkpoint's; at the size that was signed last, that one's.
+    /// At the size of the published checkpoint the root must be the checkpoint's; at the size that was signed
+    /// last, that one's.
     fn check(&mut self) -> Result<(), Error> {
         let size = self.state.tiles.size;
-        let published = self.state.published.as_ref().map(|(checkpoint, _)| checkpoint).filter(|at| at.size == size);
+        let published =
+            self.state.published.as_ref().map(|(checkpoint, _)| checkpoint).filter(|at| at.size == size);
         let signed = self.signed.as_ref().filter(|at| at.size == size);
         if published.is_none() && signed.is_none() {
             return Ok(());
@@ -233,22 +267,28 @@ impl<'a> Scan<'a> {
         let found = if size == 0 { EMPTY_ROOT } else { root(&self.state.tiles, size)? };
         self.is_as_signed &= signed.is_none_or(|signed| signed.root == found);
         if published.is_some_and(|published| published.root != found) {
-            return Err(Error::Checkpoint { path: self.log.to_owned(), size, problem: "its entries are others" });
+            return Err(Error::Checkpoint {
+                path: self.log.to_owned(),
+                size,
+                problem: "its entries are others",
+            });
         }
         Ok(())
     }
 }
 
-/// Whether a frame of a later group than that of entry `next` begins anywhere: then what was skipped had been on disk, and is
-/// damaged. A group that nothing follows was never told of; any part of it may be missing.
+/// Whether a frame of a later group than that of entry `next` begins anywhere: then what was skipped had been
+/// on disk, and is damaged. A group that nothing follows was never told of; any part of it may be missing.
 fn followed(rest: &[u8], next: u64) -> bool {
     (1..rest.len()).any(|at| rest.get(at..).and_then(Frame::at_start).is_some_and(|frame| frame.group > next))
 }
 
-/// Compares full tiles and bundles with their files and writes those that are missing. Files that differ are written anew only
-/// once the entries are known to be those of the checkpoint (`trusted`): until then either may be what was altered.
+/// Compares full tiles and bundles with their files and writes those that are missing. Files that differ are
+/// written anew only once the entries are known to be those of the checkpoint (`trusted`): until then either
+/// may be what was altered.
 fn settle(disk: &dyn Disk, log: &Path, tiles: &mut Tiles, trusted: bool) -> Result<(), Error> {
-    let (mut missing, mut settled) = (Vec::new(), Vec::<Named>::new());
+    let mut missing = Vec::new();
+    let mut settled = Vec::<Named>::new();
     for file in tiles.full() {
         let path = log.join(&file.0);
         let differs = match disk.len(&path) {

@@ -1,11 +1,13 @@
-//! Segments are append-only files of framed entries. A frame is a header of 16 bytes and the entry. The header has, in little-endian, the entry's
-//! length (u32), a CRC-32 of all the rest of the frame (u32), and the index of the first entry of its group (u64).
+//! Segments are append-only files of framed entries. A frame is a header of 16 bytes and the entry. The
+//! header has, in little-endian, the entry's length (u32), a CRC-32 of all the rest of the frame (u32), and
+//! the index of the first entry of its group (u64).
 //!
-//! A group is the entries of one group commit. Its index tells a torn tail from damage: a torn last group was never acknowledged, but a group that
-//! another one follows was on disk.
+//! A group is the entries of one group commit. Its index tells a torn tail from damage: a torn last group was
+//! never acknowledged, but a group that another one follows was on disk.
 //!
-//! The current segment ends in zeros that are written ahead, because overwriting allocated blocks costs one disk wait, and growing a file costs the
-//! journal's wait as well. A segment that is full or closed ends with its last frame.
+//! The current segment ends in zeros that are written ahead, because overwriting allocated blocks costs one
+//! disk wait, and growing a file costs the journal's wait as well. A segment that is full or closed ends with
+//! its last frame.
 
 use std::path::{Path, PathBuf};
 
@@ -66,7 +68,8 @@ impl<'a> Frame<'a> {
         let (sum, rest) = rest.split_first_chunk::<4>()?;
         let (group, rest) = rest.split_first_chunk::<8>()?;
         let entry = rest.get(..u32::from_le_bytes(*length) as usize)?;
-        let sound = (1..=MAX_ENTRY).contains(&entry.len()) && crc(length, group, entry) == u32::from_le_bytes(*sum);
+        let sound =
+            (1..=MAX_ENTRY).contains(&entry.len()) && crc(length, group, entry) == u32::from_le_bytes(*sum);
         sound.then_some(Self { group: u64::from_le_bytes(*group), entry })
     }
 }
@@ -111,8 +114,9 @@ impl Segment {
     /// Appends and waits for the disk.
     ///
     /// # Errors
-    /// [`Error::Full`] if there is no room: nothing was synced, and the same may be tried again. After any other error the
-    /// segment must not be used again: the kernel may have dropped what it could not write, and a second sync would not tell.
+    /// [`Error::Full`] if there is no room: nothing was synced, and the same may be tried again. After any
+    /// other error the segment must not be used again: the kernel may have dropped what it could not write,
+    /// and a second sync would not tell.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let end = self.length + bytes.len() as u64;
         io_with_room("cannot write", &self.path, self.file.write_all_at(bytes, self.length))?;
@@ -163,8 +167,10 @@ impl Segment {
 pub(crate) fn read_entry(disk: &dyn Disk, log: &Path, place: EntryLocation) -> Result<Vec<u8>, Error> {
     let path = path(log, place.segment);
     let file = io("cannot open", &path, disk.open(&path, false))?;
-    let (mut offset, mut frame) = (place.offset, vec![0; HEADER]);
-    let damaged = |offset| Error::Damaged { path: path.clone(), offset, problem: "the frame is not what was written" };
+    let mut offset = place.offset;
+    let mut frame = vec![0; HEADER];
+    let damaged =
+        |offset| Error::Damaged { path: path.clone(), offset, problem: "the frame is not what was written" };
     for left in (0..=place.after).rev() {
         io("cannot read", &path, file.read_exact_at(&mut frame, offset))?;
         let length = frame.first_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length) as usize);

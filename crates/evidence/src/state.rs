@@ -1,4 +1,5 @@
-//! State that a log's writer, publisher and readers share. `Log::receipt` holds the read lock while it reads tiles from disk.
+//! State that a log's writer, publisher and readers share. `Log::receipt` holds the read lock while it reads
+//! tiles from disk.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -91,7 +92,8 @@ pub(crate) struct Shared {
     below_low_water: AtomicBool,
     /// The last write of a record, or of what is published, found no room.
     no_room: [AtomicBool; 2],
-    /// When the wait for the disk that is going on began, in milliseconds from `opened` and at least 1; 0 while there is none.
+    /// When the wait for the disk that is going on began, in milliseconds from `opened` and at least 1; 0
+    /// while there is none.
     syncing_since: AtomicU64,
     opened: Instant,
     /// Latest time of any record, in milliseconds since the Unix epoch.
@@ -121,7 +123,8 @@ pub(crate) enum Write {
     Published,
 }
 
-/// A disk that takes longer than this over one write is slow: a commit takes some milliseconds on a disk that works.
+/// A disk that takes longer than this over one write is slow: a commit takes some milliseconds on a disk that
+/// works.
 pub const SLOW_DISK: Duration = Duration::from_secs(2);
 
 /// One commit of the log, as it is observed.
@@ -165,8 +168,9 @@ impl Shared {
         self.room_changes(&self.below_low_water, below, why);
     }
 
-    /// Whether the last write of this kind found no room. Free bytes alone do not tell: a quota, the inodes, or the disk of the state file
-    /// may be what is spent, so only a write that succeeds says that there is room again.
+    /// Whether the last write of this kind found no room. Free bytes alone do not tell: a quota, the inodes,
+    /// or the disk of the state file may be what is spent, so only a write that succeeds says that there is
+    /// room again.
     pub(crate) fn no_room(&self, write: Write, is_full: bool, why: &dyn std::fmt::Display) {
         self.room_changes(&self.no_room[write as usize], is_full, why);
     }
@@ -179,7 +183,9 @@ impl Shared {
         let was_full = self.is_disk_full();
         if flag.swap(is_full, Ordering::SeqCst) != is_full && was_full != self.is_disk_full() {
             match is_full {
-                true => tracing::error!(%why, "the evidence log's disk is full: calls are refused until there is room"),
+                true => {
+                    tracing::error!(%why, "the evidence log's disk is full: calls are refused until there is room")
+                }
                 false => tracing::info!("the evidence log's disk has room again: calls are taken"),
             }
         }
@@ -212,8 +218,8 @@ impl Shared {
         }
     }
 
-    /// The time of a record: `now`, or the latest time before if the clock was set back by less than [`CLOCK_STEP_MS`]. In milliseconds
-    /// since the Unix epoch.
+    /// The time of a record: `now`, or the latest time before if the clock was set back by less than
+    /// [`CLOCK_STEP_MS`]. In milliseconds since the Unix epoch.
     pub(crate) fn time_ms(&self, now: u64) -> u64 {
         let latest = self.latest_ms.fetch_max(now, Ordering::Relaxed);
         if latest <= now {

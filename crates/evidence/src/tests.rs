@@ -165,13 +165,15 @@ async fn a_stream_that_is_dropped_before_its_opening_is_on_disk_is_closed_all_th
     let log = folder.open();
     append(&log, 3).await;
     for _ in 0..100 {
-        let (slot, end) = (log.reserve().unwrap(), log.reserve().unwrap());
+        let slot = log.reserve().unwrap();
+        let end = log.reserve().unwrap();
         let (appended, opening) = slot.open(&record(&log, Kind::Open));
         drop((appended, end.close(&opening, &record(&log, Kind::Close))));
     }
     log.close().await.unwrap();
     for index in (3..203).step_by(2) {
-        let (opening, closing) = (log.record(index).await.unwrap(), log.record(index + 1).await.unwrap());
+        let opening = log.record(index).await.unwrap();
+        let closing = log.record(index + 1).await.unwrap();
         assert_eq!((opening.kind(), closing.kind(), closing.opening), (Kind::Open, Kind::Close, index));
     }
     verify::directory(&folder.log(), &folder.key, None).unwrap();
@@ -237,7 +239,10 @@ async fn a_log_of_several_segments_is_read_recovered_and_verified_like_one() {
         matches!(Log::open(folder.config(), Clock::system()), Err(Error::Damaged { .. })),
         "only the last may be torn"
     );
-    assert!(matches!(verify::directory(&folder.log(), &folder.key, None), Err(verify::Invalid::Entry { .. })));
+    assert!(matches!(
+        verify::directory(&folder.log(), &folder.key, None),
+        Err(verify::Invalid::Entry { .. })
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,7 +343,10 @@ async fn a_stream_left_open_is_closed_as_unknown_at_the_next_start() {
 
     let log = folder.open();
     let closing = log.record(2).await.unwrap();
-    assert_eq!((closing.kind(), closing.opening, closing.outcome.as_str()), (Kind::Close, 1, UNKNOWN_OUTCOME));
+    assert_eq!(
+        (closing.kind(), closing.opening, closing.outcome.as_str()),
+        (Kind::Close, 1, UNKNOWN_OUTCOME)
+    );
     log.close().await.unwrap();
     drop(log);
     assert_eq!(folder.open().size().await, 3, "it is closed once");
@@ -346,8 +354,10 @@ async fn a_stream_left_open_is_closed_as_unknown_at_the_next_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_periods_key_a_guessed_id_cannot_be_tested() {
-    let (one, other) = (Folder::new(), Folder::new());
-    let (log, stranger) = (one.open(), other.open());
+    let one = Folder::new();
+    let other = Folder::new();
+    let log = one.open();
+    let stranger = other.open();
     let call = CallId::now();
     assert_eq!(log.pseudonym("4061234560"), log.pseudonym("4061234560"));
     assert_ne!(log.pseudonym("4061234560"), stranger.pseudonym("4061234560"));
@@ -361,7 +371,9 @@ async fn a_missing_or_wrong_key_and_an_unwritable_folder_are_named() {
     let missing = Config { signing_key: "/nowhere/key".into(), ..folder.config() };
     let other = Config { origin: "another.example/log".to_owned(), ..folder.config() };
     let unwritable = Config { path: "/proc/evidence".into(), ..folder.config() };
-    for (config, part) in [(missing, "/nowhere/key"), (other, "another origin"), (unwritable, "/proc/evidence")] {
+    for (config, part) in
+        [(missing, "/nowhere/key"), (other, "another origin"), (unwritable, "/proc/evidence")]
+    {
         let error = Log::open(config, Clock::system()).err().unwrap().to_string();
         assert!(error.contains(part), "{error}");
     }

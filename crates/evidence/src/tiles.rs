@@ -1,5 +1,5 @@
-//! Merkle tiles over the durable entries. The tree's right edge is in memory, and full tiles and bundles are until they are in their files. All of it
-//! can be rebuilt from the segments.
+//! Merkle tiles over the durable entries. The tree's right edge is in memory, and full tiles and bundles are
+//! until they are in their files. All of it can be rebuilt from the segments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,8 +27,8 @@ pub(crate) struct Tiles {
     unwritten: BTreeMap<String, Arc<Vec<u8>>>,
     /// Bytes of `unwritten`.
     pub(crate) unwritten_bytes: usize,
-    /// Unfinished tiles and bundles that this process has written. Those of others are not trusted: they may be of entries
-    /// that were lost since.
+    /// Unfinished tiles and bundles that this process has written. Those of others are not trusted: they may
+    /// be of entries that were lost since.
     partial_written: BTreeSet<String>,
 }
 
@@ -47,18 +47,20 @@ impl Tiles {
         }
     }
 
-    /// For a reader of the log who needs the hashes only, and writes nothing: 33 bytes of memory for each entry.
+    /// For a reader of the log who needs the hashes only, and writes nothing: 33 bytes of memory for each
+    /// entry.
     pub(crate) fn without_bundles(disk: &Arc<dyn Disk>, log: &Path) -> Self {
         Self { keeps_bundles: false, ..Self::new(disk, log) }
     }
 
-    /// The hashes as they are now, to be read without a lock: tiles are read back from the disk, which may take its time. Some kilobytes,
-    /// whatever the size; bundles are left out.
+    /// The hashes as they are now, to be read without a lock: tiles are read back from the disk, which may
+    /// take its time. Some kilobytes, whatever the size; bundles are left out.
     pub(crate) fn snapshot(&self) -> Self {
         let mut snapshot = Self::without_bundles(&self.disk, &self.log);
         snapshot.size = self.size;
         snapshot.edge.clone_from(&self.edge);
-        snapshot.unwritten = self.unwritten.iter().map(|(name, bytes)| (name.clone(), Arc::clone(bytes))).collect();
+        snapshot.unwritten =
+            self.unwritten.iter().map(|(name, bytes)| (name.clone(), Arc::clone(bytes))).collect();
         snapshot
     }
 
@@ -74,7 +76,8 @@ impl Tiles {
             let bundle = std::mem::take(&mut self.bundle);
             self.keep(entries_path(self.size / TILE_WIDTH - 1, TILE_WIDTH), bundle);
         }
-        let (mut level, mut hash) = (0, leaf_hash(entry));
+        let mut level = 0;
+        let mut hash = leaf_hash(entry);
         loop {
             if self.edge.len() == level {
                 self.edge.push(Vec::new());
@@ -107,12 +110,16 @@ impl Tiles {
         self.unwritten.iter().map(|(name, bytes)| (name.clone(), Arc::clone(bytes))).collect()
     }
 
-    /// The unfinished tiles and the unfinished bundle of the current size, but for those that were written before.
+    /// The unfinished tiles and the unfinished bundle of the current size, but for those that were written
+    /// before.
     pub(crate) fn partial(&self) -> Vec<Named> {
         let levels = self.edge.iter().enumerate().filter(|(_, hashes)| !hashes.is_empty());
         let mut files: Vec<_> = levels
             .map(|(level, hashes)| {
-                (self.tile(level, hashes.len() as u64, 0).to_string(), Arc::new(hashes.as_flattened().to_vec()))
+                (
+                    self.tile(level, hashes.len() as u64, 0).to_string(),
+                    Arc::new(hashes.as_flattened().to_vec()),
+                )
             })
             .collect();
         let width = self.size % TILE_WIDTH;
@@ -149,9 +156,11 @@ impl HashSource for Tiles {
     type Error = Error;
 
     fn hash(&self, level: u8, index: u64) -> Result<Hash, Error> {
-        let (tile_level, within) = (level / 8, level % 8);
+        let tile_level = level / 8;
+        let within = level % 8;
         let first = index << within;
-        let (tile, start) = (first / TILE_WIDTH, usize::try_from(first % TILE_WIDTH).unwrap_or(0));
+        let tile = first / TILE_WIDTH;
+        let start = usize::try_from(first % TILE_WIDTH).unwrap_or(0);
         let complete = self.size >> (8 * tile_level);
         let part = if (tile + 1) * TILE_WIDTH <= complete {
             let name = Tile { level: tile_level, index: tile, width: TILE_WIDTH }.to_string();

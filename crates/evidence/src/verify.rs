@@ -1,5 +1,6 @@
-//! Verification with public keys only, by an independent reader of logs and receipts. It follows `docs/reference/evidence-format.md`, and shares with
-//! the writer only `chapar_tlog` and the generated record.
+//! Verification with public keys only, by an independent reader of logs and receipts. It follows
+//! `docs/reference/evidence-format.md`, and shares with the writer only `chapar_tlog` and the generated
+//! record.
 
 mod directory;
 mod sentence;
@@ -84,7 +85,8 @@ impl Verified {
 pub fn receipt(bytes: &[u8], trust: &VerifierKey) -> Result<Verified, Invalid> {
     let text = std::str::from_utf8(bytes).map_err(|_| Invalid::Receipt("is not text"))?;
     let file = ProofFile::parse(text).map_err(|_| Invalid::Receipt("is not a proof file"))?;
-    let extra = ReceiptExtra::decode(file.extra.as_slice()).map_err(|_| Invalid::Receipt("holds no record"))?;
+    let extra =
+        ReceiptExtra::decode(file.extra.as_slice()).map_err(|_| Invalid::Receipt("holds no record"))?;
     if extra.encode_to_vec() != file.extra {
         return Err(Invalid::Receipt("holds more than a record and its salt"));
     }
@@ -117,7 +119,8 @@ pub fn checkpoint(bytes: &[u8], trust: &VerifierKey) -> Result<Checkpoint, Inval
     signed_checkpoint(&note, trust).map_err(Invalid::Receipt)
 }
 
-/// The checkpoint in a note, which must be what `trust` signed and nothing more: its own log's, and one signature line.
+/// The checkpoint in a note, which must be what `trust` signed and nothing more: its own log's, and one
+/// signature line.
 fn signed_checkpoint(note: &str, trust: &VerifierKey) -> Result<Checkpoint, &'static str> {
     let text = open_note(note, trust).map_err(|_| "has a checkpoint that the trusted key did not sign")?;
     let checkpoint: Checkpoint = text.parse().map_err(|_| "has a malformed checkpoint")?;

@@ -1,5 +1,6 @@
-//! The writer thread does group commit: all queued records go to disk in one append and one `fdatasync`, then their callers are told. A full disk is
-//! waited for. Any other failed write is never retried, since a second sync may hide the loss: the log is poisoned and the thread ends.
+//! The writer thread does group commit: all queued records go to disk in one append and one `fdatasync`, then
+//! their callers are told. A full disk is waited for. Any other failed write is never retried, since a second
+//! sync may hide the loss: the log is poisoned and the thread ends.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ use crate::state::{Commit, Shared, Write};
 
 /// Bytes that one group may gather.
 const GROUP_BYTES: usize = 4 << 20;
-/// Bytes of full tiles and bundles that wait in memory when they are asked to be written before the next checkpoint.
+/// Bytes of full tiles and bundles that wait in memory when they are asked to be written before the next
+/// checkpoint.
 const UNWRITTEN_BYTES: usize = if cfg!(test) { 256 << 10 } else { 16 << 20 };
 /// As many as that, and no record is taken before they are written.
 const UNWRITTEN_MOST: usize = 4 * UNWRITTEN_BYTES;
@@ -40,7 +42,12 @@ const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// What the writer is asked to do.
 pub(crate) enum Command {
     /// Write a record and tell its caller, through `completions`.
-    Append { entry: Vec<u8>, part: Option<StreamPart>, done: CompletionSender, completions: Option<Completions> },
+    Append {
+        entry: Vec<u8>,
+        part: Option<StreamPart>,
+        done: CompletionSender,
+        completions: Option<Completions>,
+    },
     /// Look whether the log is still where it was.
     CheckPlace,
     /// Write what is queued and what can still come, then end.
@@ -114,7 +121,9 @@ impl Writer {
             gather(commands);
             while let Some(taken) = command {
                 match taken {
-                    Command::Append { entry, part, done, completions } => group.add(entry, part, done, completions),
+                    Command::Append { entry, part, done, completions } => {
+                        group.add(entry, part, done, completions)
+                    }
                     Command::CheckPlace => {
                         if let Err(error) = self.check_place() {
                             self.shared.poison(&error);
@@ -141,8 +150,9 @@ impl Writer {
         closing.map(|(done, _)| done)
     }
 
-    /// Writes a group, and on a full disk again and again: what is in it happened, and must be recorded. No new calls come while the disk is
-    /// full, so that the queue bounds what waits. A log that is being closed waits until then.
+    /// Writes a group, and on a full disk again and again: what is in it happened, and must be recorded. No
+    /// new calls come while the disk is full, so that the queue bounds what waits. A log that is being closed
+    /// waits until then.
     fn write_when_there_is_room(
         &mut self,
         group: &Group,
@@ -153,7 +163,8 @@ impl Writer {
             match self.write(group) {
                 Err(Error::Full { path, source }) => {
                     self.shared.no_room(Write::Records, true, &source);
-                    // Whether the command to close waits in the queue cannot be seen from here; the flag is set before it.
+                    // Whether the command to close waits in the queue cannot be seen from here; the flag is
+                    // set before it.
                     if self.shared.closing.load(Ordering::SeqCst) || commands.is_closed() {
                         let until = *until.get_or_insert_with(|| Instant::now() + CLOSE_WAIT);
                         if Instant::now() >= until {
@@ -170,7 +181,8 @@ impl Writer {
         }
     }
 
-    /// Writes a group and waits for the disk. Its callers hear nothing if that fails: their channel closes, which is `Unavailable`.
+    /// Writes a group and waits for the disk. Its callers hear nothing if that fails: their channel closes,
+    /// which is `Unavailable`.
     fn write(&mut self, group: &Group) -> Result<(), Error> {
         if group.entries.is_empty() {
             return Ok(());
@@ -183,7 +195,8 @@ impl Writer {
             self.segment = Segment::create(&*self.disk, &self.log, group.first)?;
             self.shared.state.write().segments.push(group.first);
         }
-        let (began, records) = (Instant::now(), group.entries.len());
+        let began = Instant::now();
+        let records = group.entries.len();
         self.shared.sync_begins();
         let appended = self.segment.append(&group.bytes);
         self.shared.sync_ended();
@@ -223,7 +236,9 @@ impl Writer {
     pub(crate) fn check_place(&self) -> Result<(), Error> {
         let moved = |change| Error::Moved { path: self.log.clone(), change };
         match self.disk.identity(&self.log) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(moved("removed or renamed")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(moved("removed or renamed"));
+            }
             Err(source) => return Err(Error::Io { what: "cannot look at", path: self.log.clone(), source }),
             Ok(found) if found != self.folder => return Err(moved("replaced")),
             Ok(_) => {}
@@ -266,8 +281,8 @@ impl Drop for Writer {
     }
 }
 
-/// The next command; nothing when no more can come. A log that is being closed waits only for the places that are taken, and not
-/// past `until`.
+/// The next command; nothing when no more can come. A log that is being closed waits only for the places that
+/// are taken, and not past `until`.
 fn next(commands: &mut mpsc::Receiver<Command>, until: Option<Instant>) -> Option<Command> {
     let Some(until) = until else { return commands.blocking_recv() };
     loop {
@@ -283,8 +298,9 @@ fn next(commands: &mut mpsc::Receiver<Command>, until: Option<Instant>) -> Optio
     }
 }
 
-/// Lets more come before the disk is waited for, where many calls are under way: a commit costs the same for one record as for a
-/// hundred, and its wait is no longer than the one that the next record would have had behind it (as PostgreSQL's `commit_delay`).
+/// Lets more come before the disk is waited for, where many calls are under way: a commit costs the same for
+/// one record as for a hundred, and its wait is no longer than the one that the next record would have had
+/// behind it (as PostgreSQL's `commit_delay`).
 fn gather(commands: &mpsc::Receiver<Command>) {
     let taken = commands.max_capacity() - commands.capacity();
     if taken.saturating_sub(commands.len()) >= SIBLINGS {
@@ -292,8 +308,8 @@ fn gather(commands: &mpsc::Receiver<Command>) {
     }
 }
 
-/// The closing record with the index of its opening, which came before it through the same queue. Nothing if the opening was
-/// refused: then there is no stream to close.
+/// The closing record with the index of its opening, which came before it through the same queue. Nothing if
+/// the opening was refused: then there is no stream to close.
 fn closing(entry: &[u8], opening: &Opening) -> Option<Vec<u8>> {
     let record = Record::decode(entry).ok()?;
     Some(Record { opening: opening.index()?, ..record }.encode_to_vec())

@@ -1,5 +1,5 @@
-//! The admin listener serves plain HTTP, on loopback by default: metrics, liveness, readiness, kept traces, reload, and the reset of limits. It shows
-//! no payload, because the gateway keeps none.
+//! The admin listener serves plain HTTP, on loopback by default: metrics, liveness, readiness, kept traces,
+//! reload, and the reset of limits. It shows no payload, because the gateway keeps none.
 
 mod guard;
 mod listener;
@@ -100,7 +100,9 @@ struct Filter {
 async fn traces(State(admin): State<Admin>, Query(filter): Query<Filter>) -> Response {
     let store = admin.telemetry.traces();
     match filter.call {
-        Some(call) => store.by_call(&call).map_or_else(not_kept, |trace| axum::Json(vec![trace]).into_response()),
+        Some(call) => {
+            store.by_call(&call).map_or_else(not_kept, |trace| axum::Json(vec![trace]).into_response())
+        }
         None => axum::Json(store.recent(filter.limit.unwrap_or(50))).into_response(),
     }
 }

@@ -1,8 +1,9 @@
-//! Idempotency keys: a request id is remembered for 10 minutes, so that a repeated attempt of a call is recognised, and another request under the
-//! same id is refused. Only keyed hashes of a call are kept (HMAC-SHA256, 16 bytes), and nothing of its answer.
+//! Idempotency keys: a request id is remembered for 10 minutes, so that a repeated attempt of a call is
+//! recognised, and another request under the same id is refused. Only keyed hashes of a call are kept
+//! (HMAC-SHA256, 16 bytes), and nothing of its answer.
 //!
-//! An id belongs to one caller and one method. At most 5 calls with one id count as one (gRPC A6, `maxAttempts`), so that an id cannot evade a rate
-//! limit.
+//! An id belongs to one caller and one method. At most 5 calls with one id count as one (gRPC A6,
+//! `maxAttempts`), so that an id cannot evade a rate limit.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -71,13 +72,19 @@ impl Attempts {
         Self(Arc::new(Inner { key: hmac::Key::new(hmac::HMAC_SHA256, key), shards }))
     }
 
-    /// A call has come. `name`: whose id it is, for which method, and the id; `intent`: everything that makes it this call and no
-    /// other, but for the message, which is not read yet.
+    /// A call has come. `name`: whose id it is, for which method, and the id; `intent`: everything that makes
+    /// it this call and no other, but for the message, which is not read yet.
     ///
     /// # Errors
     /// [`Conflict`] if the id came with another intent before.
-    pub(crate) fn begin(&self, name: &[&str], intent: &[&str], now: Instant) -> Result<RequestIdAttempt, Conflict> {
-        let (name, intent) = (self.hash(name), self.hash(intent));
+    pub(crate) fn begin(
+        &self,
+        name: &[&str],
+        intent: &[&str],
+        now: Instant,
+    ) -> Result<RequestIdAttempt, Conflict> {
+        let name = self.hash(name);
+        let intent = self.hash(intent);
         let mut shard = self.shard(&name);
         shard.forget(now, MAX_REQUEST_IDS / SHARDS - 1);
         let fresh = || RequestIdState { since: now, calls: 0, is_counted: false, intent, message: None };
@@ -123,7 +130,8 @@ impl RequestIdAttempt {
         self.is_free
     }
 
-    /// The grant's limits have counted this one: from now on the id stays remembered, whatever becomes of the call.
+    /// The grant's limits have counted this one: from now on the id stays remembered, whatever becomes of the
+    /// call.
     pub(crate) fn counted(&mut self) {
         self.is_first = false;
         if let Some(seen) = self.attempts.shard(&self.name).seen.get_mut(&self.name) {
@@ -195,7 +203,8 @@ mod tests {
 
     #[test]
     fn five_attempts_are_counted_once_and_any_further_one_by_itself() {
-        let (attempts, now) = (attempts(), Instant::now());
+        let attempts = attempts();
+        let now = Instant::now();
         let calls: Vec<_> = (0..7).map(|_| call(&attempts, b"a", now).unwrap()).collect();
         let free = [false, true, true, true, true, false, false];
         assert_eq!(calls, (1..).zip(free).collect::<Vec<_>>());
@@ -203,7 +212,8 @@ mod tests {
 
     #[test]
     fn another_message_or_another_intent_under_the_same_id_is_a_conflict() {
-        let (attempts, now) = (attempts(), Instant::now());
+        let attempts = attempts();
+        let now = Instant::now();
         call(&attempts, b"a", now).unwrap();
         assert_eq!(call(&attempts, b"b", now), Err(Conflict));
         assert_eq!(attempts.begin(&NAME, &["welfare-getperson", "fraud"], now).err(), Some(Conflict));
@@ -212,7 +222,8 @@ mod tests {
 
     #[test]
     fn an_id_is_its_callers_and_its_methods_own() {
-        let (attempts, now) = (attempts(), Instant::now());
+        let attempts = attempts();
+        let now = Instant::now();
         call(&attempts, b"a", now).unwrap();
         for name in [["gov/tax/office", NAME[1], "id"], [NAME[0], "a.B/C", "id"], [NAME[0], NAME[1], "id2"]] {
             let attempt = attempts.begin(&name, &INTENT, now).unwrap();
@@ -224,14 +235,16 @@ mod tests {
 
     #[test]
     fn a_call_that_the_limits_deny_leaves_nothing_behind() {
-        let (attempts, now) = (attempts(), Instant::now());
+        let attempts = attempts();
+        let now = Instant::now();
         drop(attempts.begin(&NAME, &INTENT, now).unwrap());
         assert_eq!(call(&attempts, b"b", now), Ok((1, false)));
     }
 
     #[test]
     fn two_calls_at_the_same_time_are_both_counted_unless_one_was_before() {
-        let (attempts, now) = (attempts(), Instant::now());
+        let attempts = attempts();
+        let now = Instant::now();
         let mut one = attempts.begin(&NAME, &INTENT, now).unwrap();
         let other = attempts.begin(&NAME, &INTENT, now).unwrap();
         assert!(!one.is_free() && !other.is_free());
@@ -241,7 +254,8 @@ mod tests {
 
     #[test]
     fn an_id_is_forgotten_after_its_time_and_not_before() {
-        let (attempts, now) = (attempts(), Instant::now());
+        let attempts = attempts();
+        let now = Instant::now();
         call(&attempts, b"a", now).unwrap();
         let almost = now + ATTEMPT_LIFETIME - Duration::from_millis(1);
         assert_eq!(call(&attempts, b"b", almost), Err(Conflict));
@@ -255,7 +269,8 @@ mod tests {
         for number in 0..100_u8 {
             shard.forget(now, 9);
             shard.ages.push_back((now, [number; 16]));
-            let seen = RequestIdState { since: now, calls: 1, is_counted: true, intent: [0; 16], message: None };
+            let seen =
+                RequestIdState { since: now, calls: 1, is_counted: true, intent: [0; 16], message: None };
             shard.seen.insert([number; 16], seen);
         }
         assert_eq!((shard.seen.len(), shard.ages.len()), (10, 10));

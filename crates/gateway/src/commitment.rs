@@ -1,5 +1,5 @@
-//! Commitments stand in records instead of messages: SHA-256 over the call's salt and one message, or all messages of a stream. The format is in
-//! `docs/reference/evidence-format.md`.
+//! Commitments stand in records instead of messages: SHA-256 over the call's salt and one message, or all
+//! messages of a stream. The format is in `docs/reference/evidence-format.md`.
 
 use std::sync::Arc;
 

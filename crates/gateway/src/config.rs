@@ -1,5 +1,5 @@
-//! Parses `gateway.toml` into the typed settings of one gateway, or rejects the whole file. Relative paths start at the file's folder. Secrets are in
-//! files of their own, and the settings only name those files.
+//! Parses `gateway.toml` into the typed settings of one gateway, or rejects the whole file. Relative paths
+//! start at the file's folder. Secrets are in files of their own, and the settings only name those files.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -30,12 +30,13 @@ pub struct Config {
 pub struct Serving {
     /// Address of the mutual-TLS listener, e.g. `0.0.0.0:7443`. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// An address of this process alone, besides a port that it shares with another process: what adapters that dial are told, so that each
-    /// process is joined before it takes callers. Absent: none.
+    /// An address of this process alone, besides a port that it shares with another process: what adapters
+    /// that dial are told, so that each process is joined before it takes callers. Absent: none.
     pub adapters: Option<SocketAddr>,
     /// Address of the admin listener, plain HTTP: on loopback, unless `admin_beyond_loopback`.
     pub admin: Spanned<SocketAddr>,
-    /// The admin listener may be on another address than loopback: then whoever reaches it reads metrics and traces. Default false.
+    /// The admin listener may be on another address than loopback: then whoever reaches it reads metrics and
+    /// traces. Default false.
     #[serde(default)]
     pub admin_beyond_loopback: bool,
     /// The gateway's certificate and key, and the CAs that it trusts.
@@ -50,24 +51,29 @@ pub struct Serving {
     /// The largest message, either way: `"512KiB"`. 1 KiB to 16 MiB, default 1 MiB.
     #[serde(default = "default_max_message", deserialize_with = "bytes")]
     pub max_message: usize,
-    /// Calls served at once, streams until their end, before more are refused as `OVERLOADED`. 1 to 1,000,000, default 4096.
+    /// Calls served at once, streams until their end, before more are refused as `OVERLOADED`. 1 to
+    /// 1,000,000, default 4096.
     #[serde(default = "default_max_calls")]
     pub max_calls: Spanned<usize>,
-    /// The most memory that the process should hold, e.g. `"512MiB"`; from 85 % of it on, new calls are refused as `OVERLOADED`.
-    /// Default: no ceiling.
+    /// The most memory that the process should hold, e.g. `"512MiB"`; from 85 % of it on, new calls are
+    /// refused as `OVERLOADED`. Default: no ceiling.
     #[serde(default, deserialize_with = "ceiling")]
     pub memory: Option<usize>,
-    /// Connections of each thread to each endpoint of a provider at most; another is opened when 64 calls are on each. Default 4.
+    /// Connections of each thread to each endpoint of a provider at most; another is opened when 64 calls are
+    /// on each. Default 4.
     #[serde(default = "default_upstream_connections")]
     pub upstream_connections: NonZeroUsize,
     /// Threads that serve. Default: as many as the process may use cores.
     pub workers: Option<NonZeroUsize>,
-    /// How long a gateway that is told to stop says so, in health and at `/readyz`, before it takes no more connections: time for
-    /// a load balancer to look elsewhere. Default none.
+    /// How long a gateway that is told to stop says so, in health and at `/readyz`, before it takes no more
+    /// connections: time for a load balancer to look elsewhere. Default none.
     #[serde(default, with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub shutdown_delay: Duration,
     /// How long running calls may go on after a stop. Default `"10s"`.
-    #[serde(default = "default_drain", with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    #[serde(
+        default = "default_drain",
+        with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required"
+    )]
     pub drain: Duration,
 }
 
@@ -77,8 +83,8 @@ pub struct Serving {
 pub struct Evidence {
     /// The log's folder.
     pub path: PathBuf,
-    /// The folder that remembers what was signed last, apart from the log's: best on another disk, and not in the log's backup. Default:
-    /// `path` with `.state` at its end.
+    /// The folder that remembers what was signed last, apart from the log's: best on another disk, and not in
+    /// the log's backup. Default: `path` with `.state` at its end.
     pub state: Option<PathBuf>,
     /// The room that the disk must have for calls to be taken, `"1MiB"` or more; below it they are refused as
     /// `EVIDENCE_UNAVAILABLE`, and those under way are recorded in it. Default `"64MiB"`.
@@ -93,8 +99,8 @@ pub struct Evidence {
     /// Time between checkpoints while the log grows: `"10ms"` to `"1h"`, default `"1s"`.
     #[serde(default = "default_checkpoint", deserialize_with = "checkpoint_every")]
     pub checkpoint_every: Duration,
-    /// Records that may wait for the disk at once. A call takes room for one, a stream for two, before anything is sent on its
-    /// behalf, so at least twice `max_calls`. Default: twice `max_calls`.
+    /// Records that may wait for the disk at once. A call takes room for one, a stream for two, before
+    /// anything is sent on its behalf, so at least twice `max_calls`. Default: twice `max_calls`.
     pub queue: Option<Spanned<usize>>,
 }
 
@@ -151,8 +157,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] naming the file, and the line and column if its text is at fault.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let wrong = |offset: usize, message: String| {
             let (line, column) = line_and_column(&text, offset);
             ConfigError::Parse { path: path.to_owned(), line, column, message }
@@ -180,9 +186,11 @@ impl Config {
         if let Some(ca) = &mut config.telemetry.otlp_ca {
             *ca = base.join(&ca);
         }
-        // Compared only now: before both start at the file's folder, a relative and an absolute path cannot be compared.
+        // Compared only now: before both start at the file's folder, a relative and an absolute path cannot
+        // be compared.
         if config.evidence_state().starts_with(&config.evidence.path) {
-            let message = "`state` lies in `path`: what is put back with the log says nothing about it".to_owned();
+            let message =
+                "`state` lies in `path`: what is put back with the log says nothing about it".to_owned();
             return Err(wrong(text.find("state").unwrap_or(0), message));
         }
         Ok(config)
@@ -293,7 +301,11 @@ fn default_max_calls() -> Spanned<usize> {
 
 fn share<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     let share = f64::deserialize(deserializer)?;
-    if (0.0..=1.0).contains(&share) { Ok(Some(share)) } else { Err(serde::de::Error::custom("a share is from 0 to 1")) }
+    if (0.0..=1.0).contains(&share) {
+        Ok(Some(share))
+    } else {
+        Err(serde::de::Error::custom("a share is from 0 to 1"))
+    }
 }
 
 fn default_upstream_connections() -> NonZeroUsize {

@@ -36,7 +36,8 @@ pub enum Error {
     /// The evidence log failed while serving; what is on disk must be verified by a restart.
     #[error("the evidence log failed; restart to verify what is on disk")]
     EvidenceFailed,
-    /// The evidence log's disk did not answer while the log was closed. Nothing is lost that anyone was told of.
+    /// The evidence log's disk did not answer while the log was closed. Nothing is lost that anyone was told
+    /// of.
     #[error(
         "the evidence log's disk does not answer: stopped without its last checkpoint; the next start verifies what is on disk"
     )]

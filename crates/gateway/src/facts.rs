@@ -1,5 +1,5 @@
-//! `Facts` holds what is known of one call for its evidence record. The pipeline adds facts as it learns them. A record (`RecordDraft`) borrows from
-//! `Facts`, so nothing is copied until it is encoded.
+//! `Facts` holds what is known of one call for its evidence record. The pipeline adds facts as it learns
+//! them. A record (`RecordDraft`) borrows from `Facts`, so nothing is copied until it is encoded.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,7 +55,8 @@ impl Facts {
 
     /// Hands the record of an end to whoever writes it.
     pub(crate) fn tell<T>(&self, end: &End<'_>, write: impl FnOnce(RecordDraft<'_>) -> T) -> T {
-        let (metadata, disclosing) = (&self.metadata, end.kind != Kind::Refusal);
+        let metadata = &self.metadata;
+        let disclosing = end.kind != Kind::Refusal;
         let mut id = [0; 36];
         let request_id = metadata.request_id.as_ref().map_or("", |request| request.encode(&mut id));
         let permit = self.permit.as_deref();

@@ -1,5 +1,6 @@
-//! `Gateway` lives from its configuration to its end. `bind` opens all files and ports, so that a bad configuration fails before a call is taken.
-//! `run` serves until it is told to stop, drains running calls, and closes the evidence log last.
+//! `Gateway` lives from its configuration to its end. `bind` opens all files and ports, so that a bad
+//! configuration fails before a call is taken. `run` serves until it is told to stop, drains running calls,
+//! and closes the evidence log last.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -76,8 +77,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Loads everything that the configuration names, and ends: what `--check` does. Reads the evidence log, and opens no port.
-    /// Gives what is known of revocation.
+    /// Loads everything that the configuration names, and ends: what `--check` does. Reads the evidence log,
+    /// and opens no port. Gives what is known of revocation.
     ///
     /// # Errors
     /// [`Error`], as [`Gateway::bind`].
@@ -97,12 +98,16 @@ impl Gateway {
         Self::bind_on(config, parts, None).await
     }
 
-    /// As [`Gateway::bind`], but takes calls on a listener that was handed over, if there is one: another process may take
-    /// calls on it too, so that one can follow the other without a refused connection.
+    /// As [`Gateway::bind`], but takes calls on a listener that was handed over, if there is one: another
+    /// process may take calls on it too, so that one can follow the other without a refused connection.
     ///
     /// # Errors
     /// As [`Gateway::bind`].
-    pub async fn bind_on(config: Config, parts: Parts, listener: Option<std::net::TcpListener>) -> Result<Self, Error> {
+    pub async fn bind_on(
+        config: Config,
+        parts: Parts,
+        listener: Option<std::net::TcpListener>,
+    ) -> Result<Self, Error> {
         let Parts { clock, telemetry, disk } = parts;
         let serving = config.gateway.clone();
         let watches = Watches::new(&serving);
@@ -115,14 +120,19 @@ impl Gateway {
                 accept(reversed);
             }
         });
-        let settings =
-            Settings { drain: serving.drain, reverse: Some(reverse), clock: clock.clone(), ..Settings::default() };
+        let settings = Settings {
+            drain: serving.drain,
+            reverse: Some(reverse),
+            clock: clock.clone(),
+            ..Settings::default()
+        };
         let slots = settings.slots.clone();
         let adapters = match serving.adapters {
             Some(address) => Some(Server::bind(address, tls.clone(), settings.clone()).await?),
             None => None,
         };
-        // Callers of a shared port can be served by another process until adapters have come here, by the address of this one alone.
+        // Callers of a shared port can be served by another process until adapters have come here, by the
+        // address of this one alone.
         let opens_late = listener.is_some() && adapters.is_some();
         let bound = match listener {
             Some(listener) => Server::adopt(listener, tls.clone(), settings)?,
@@ -164,11 +174,19 @@ impl Gateway {
                 streams: TaskTracker::new(),
             },
         };
-        let (shutdown_delay, stopping) = (serving.shutdown_delay, CancellationToken::new());
-        let ends = Ends { closing: CancellationToken::new(), drain: serving.drain, hurry: CancellationToken::new() };
+        let shutdown_delay = serving.shutdown_delay;
+        let stopping = CancellationToken::new();
+        let ends =
+            Ends { closing: CancellationToken::new(), drain: serving.drain, hurry: CancellationToken::new() };
         let workers = serving.workers.map_or_else(cores, NonZeroUsize::get);
-        let reloader =
-            Reloader { serving, tls, policy, own, metrics: Arc::clone(&metrics), one_at_a_time: Mutex::default() };
+        let reloader = Reloader {
+            serving,
+            tls,
+            policy,
+            own,
+            metrics: Arc::clone(&metrics),
+            one_at_a_time: Mutex::default(),
+        };
         reloader.tell_revocation();
         let reloader = Arc::new(reloader);
         let joining = Joining { done: CancellationToken::new(), open: CancellationToken::new() };
@@ -225,7 +243,8 @@ impl Gateway {
         &self.log
     }
 
-    /// What loads certificates, contracts and registry anew when it is told to, besides the watching of their files.
+    /// What loads certificates, contracts and registry anew when it is told to, besides the watching of their
+    /// files.
     pub fn reload(&self) -> Reload {
         Reload(Arc::clone(&self.reloader))
     }
@@ -235,9 +254,9 @@ impl Gateway {
         self.ends.hurry.clone()
     }
 
-    /// Serves until `stop`. Then, in this order: health and `/readyz` say no; after the configured delay no new connection is
-    /// taken and the others are told to go (GOAWAY); running calls finish within the configured time; the log is flushed and
-    /// its last checkpoint signed.
+    /// Serves until `stop`. Then, in this order: health and `/readyz` say no; after the configured delay no
+    /// new connection is taken and the others are told to go (GOAWAY); running calls finish within the
+    /// configured time; the log is flushed and its last checkpoint signed.
     ///
     /// # Errors
     /// [`Error::EvidenceFailed`] at once when the log can no longer be written; no record, no data.
@@ -257,13 +276,20 @@ impl Gateway {
             workers,
             ..
         } = self;
-        let (shutdown_delay, stopping, ends) = (self.shutdown_delay, self.stopping, self.ends);
+        let shutdown_delay = self.shutdown_delay;
+        let stopping = self.stopping;
+        let ends = self.ends;
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
         // Whoever drops this future ends the threads too.
         let _hurry = ends.hurry.clone().drop_guard();
-        let health =
-            health::watch(Arc::clone(&stack.policy), log.clone(), health, joining.done.clone(), stopping.clone());
+        let health = health::watch(
+            Arc::clone(&stack.policy),
+            log.clone(),
+            health,
+            joining.done.clone(),
+            stopping.clone(),
+        );
         let health = tokio::spawn(health);
         let pressure = stack.memory.clone();
         tokio::spawn(pressure.watch(reloader.serving.memory, ended.clone()));
@@ -274,8 +300,8 @@ impl Gateway {
         let refusals = tokio::spawn(refusals.run(log.clone(), calls_ended.clone()));
         let awaiting = Arc::clone(&stack.policy);
         tokio::spawn(joining.clone().wait(awaiting, ended.clone()));
-        let workers =
-            Workers::start(parts(bound, adapters, workers, &joining)?, &stack, &ends).map_err(Error::Threads)?;
+        let workers = Workers::start(parts(bound, adapters, workers, &joining)?, &stack, &ends)
+            .map_err(Error::Threads)?;
         let failed = tokio::select! {
             () = stop.cancelled() => false,
             () = log.poisoned() => true,
@@ -308,7 +334,8 @@ impl Gateway {
         if failed {
             return Err(Error::EvidenceFailed);
         }
-        // A disk that does not answer keeps no one waiting for ever: what it has not acknowledged no caller was told of.
+        // A disk that does not answer keeps no one waiting for ever: what it has not acknowledged no caller
+        // was told of.
         let patience = async {
             tokio::select! {
                 () = tokio::time::sleep(CLOSE_WAIT) => {}
@@ -324,7 +351,8 @@ impl Gateway {
 
 /// The longest that a gateway says that it is not ready because adapters are still on their way.
 const ADAPTERS_WAIT: Duration = Duration::from_secs(10);
-/// The longest that callers of a shared port are left to another process meanwhile. Shorter, since there may be no other.
+/// The longest that callers of a shared port are left to another process meanwhile. Shorter, since there may
+/// be no other.
 const OPENS_WITHIN: Duration = Duration::from_secs(3);
 /// How often it is looked whether they are there.
 const ADAPTERS_LOOK: Duration = Duration::from_millis(20);
@@ -338,8 +366,8 @@ struct Joining {
 }
 
 impl Joining {
-    /// Waits for an adapter of each service that only adapters who dial can answer, for a bounded time: an agency whose adapter is away must
-    /// not hold up the others.
+    /// Waits for an adapter of each service that only adapters who dial can answer, for a bounded time: an
+    /// agency whose adapter is away must not hold up the others.
     async fn wait(self, policy: Arc<ArcSwap<Policy>>, ended: CancellationToken) {
         let open = self.open.clone();
         let opening = async move {
@@ -352,7 +380,8 @@ impl Joining {
                 tokio::time::sleep(ADAPTERS_LOOK).await;
             }
         };
-        if let Some(Err(_)) = ended.run_until_cancelled(tokio::time::timeout(ADAPTERS_WAIT, all_there)).await {
+        if let Some(Err(_)) = ended.run_until_cancelled(tokio::time::timeout(ADAPTERS_WAIT, all_there)).await
+        {
             tracing::warn!("ready, although some services have no adapter that has joined");
         }
         self.open.cancel();
@@ -361,7 +390,12 @@ impl Joining {
 }
 
 /// Each thread's share in the listeners.
-fn parts(bound: Bound, own: Option<Bound>, workers: usize, joining: &Joining) -> Result<Vec<workers::Parts>, Error> {
+fn parts(
+    bound: Bound,
+    own: Option<Bound>,
+    workers: usize,
+    joining: &Joining,
+) -> Result<Vec<workers::Parts>, Error> {
     let mut own = own.map(|own| own.split(workers)).transpose()?.map(Vec::into_iter);
     let shares = bound.split(workers)?.into_iter().map(|calls| workers::Parts {
         calls,
@@ -374,7 +408,8 @@ fn parts(bound: Bound, own: Option<Bound>, workers: usize, joining: &Joining) ->
 /// How long calls may still be refused in good order once the evidence log cannot be written.
 const FAILED_DRAIN: Duration = Duration::from_millis(500);
 
-/// How long a stop waits for the evidence log's disk: longer than any disk that works takes for what can be in the queue.
+/// How long a stop waits for the evidence log's disk: longer than any disk that works takes for what can be
+/// in the queue.
 const CLOSE_WAIT: Duration = Duration::from_secs(20);
 /// The same once it was told to hurry.
 const HURRIED_CLOSE_WAIT: Duration = Duration::from_secs(2);

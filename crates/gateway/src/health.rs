@@ -1,5 +1,6 @@
-//! Serves `grpc.health.v1`: a registered service is up while one endpoint is connected and reports that it serves, and the gateway (the empty name)
-//! while it takes calls. A service that is hidden from the caller is unknown.
+//! Serves `grpc.health.v1`: a registered service is up while one endpoint is connected and reports that it
+//! serves, and the gateway (the empty name) while it takes calls. A service that is hidden from the caller is
+//! unknown.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use tonic_health::server::{HealthReporter, HealthService};
 use crate::policy::Policy;
 use crate::reflection::caller;
 
-/// Health as one caller may see it: a service that the registry hides from the caller is answered as one that does not exist.
+/// Health as one caller may see it: a service that the registry hides from the caller is answered as one that
+/// does not exist.
 pub(crate) struct VisibleHealth {
     inner: HealthService,
     registry: Arc<Registry>,
@@ -34,7 +36,11 @@ impl VisibleHealth {
         let name = &request.get_ref().service;
         let is_visible = || self.registry.services_for(&caller.id).any(|service| service.name == *name);
         // In the words of the service behind this for an unknown one.
-        if name.is_empty() || is_visible() { Ok(()) } else { Err(Status::not_found("service not registered")) }
+        if name.is_empty() || is_visible() {
+            Ok(())
+        } else {
+            Err(Status::not_found("service not registered"))
+        }
     }
 }
 
@@ -42,19 +48,26 @@ impl VisibleHealth {
 impl Health for VisibleHealth {
     type WatchStream = <HealthService as Health>::WatchStream;
 
-    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
         self.check_visible(&request)?;
         self.inner.check(request).await
     }
 
-    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
         self.check_visible(&request)?;
         self.inner.watch(request).await
     }
 }
 
-/// Keeps the health up to date until `stop`, and then says that the gateway takes no more.
-/// While the evidence log takes no records, or adapters that dial are awaited (until `joined`), no call can be answered, and the gateway says so.
+/// Keeps the health up to date until `stop`, and then says that the gateway takes no more. While the evidence
+/// log takes no records, or adapters that dial are awaited (until `joined`), no call can be answered, and the
+/// gateway says so.
 pub(crate) async fn watch(
     policy: Arc<ArcSwap<Policy>>,
     log: Log,

@@ -1,8 +1,10 @@
-//! The gateway is the process between the agency that asks and the agency that holds the record. It identifies the caller, applies grants and limits,
-//! routes, minimises, and makes the evidence record durable before it releases an answer.
+//! The gateway is the process between the agency that asks and the agency that holds the record. It
+//! identifies the caller, applies grants and limits, routes, minimises, and makes the evidence record durable
+//! before it releases an answer.
 //!
-//! Start at `pipeline`, which shows the life of one call as one function. Left out: durable state besides the evidence log and its state folder,
-//! decoding of payloads into objects, and trust in what a caller or an adapter says about identity.
+//! Start at `pipeline`, which shows the life of one call as one function. Left out: durable state besides the
+//! evidence log and its state folder, decoding of payloads into objects, and trust in what a caller or an
+//! adapter says about identity.
 
 mod admin;
 mod attempts;

@@ -1,5 +1,5 @@
-//! Load shedding by memory: new calls are refused while the process holds more than 85 % of its configured ceiling (VmRSS, read every 100 ms), so
-//! that running calls can end before the kernel kills the process.
+//! Load shedding by memory: new calls are refused while the process holds more than 85 % of its configured
+//! ceiling (VmRSS, read every 100 ms), so that running calls can end before the kernel kills the process.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +34,8 @@ impl Pressure {
     fn judge(&self, held: usize, ceiling: usize) {
         let high = held as f64 > ceiling as f64 * SHED_AT;
         if self.0.swap(high, Ordering::Relaxed) != high {
-            let (held, ceiling) = (held >> 20, ceiling >> 20);
+            let held = held >> 20;
+            let ceiling = ceiling >> 20;
             match high {
                 true => tracing::warn!(held, ceiling, "memory is short (MiB): new calls are refused"),
                 false => tracing::info!(held, ceiling, "memory suffices again (MiB)"),

@@ -1,5 +1,5 @@
-//! `chapar.meta.v1.Meta` tells a caller its identity, the methods that it may call or could ask for, the usage of its limits, and the receipts of
-//! calls to which it is a party.
+//! `chapar.meta.v1.Meta` tells a caller its identity, the methods that it may call or could ask for, the
+//! usage of its limits, and the receipts of calls to which it is a party.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,13 @@ use tonic::{Request, Response, Status};
 use crate::reflection::{caller, visible_descriptors};
 
 /// Generated from `proto/chapar/meta/v1/meta.proto`.
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
 pub(crate) mod pb {
     tonic::include_proto!("chapar.meta.v1");
 }
@@ -32,10 +38,14 @@ pub(crate) struct Meta {
 
 #[tonic::async_trait]
 impl pb::meta_server::Meta for Meta {
-    async fn who_am_i(&self, request: Request<pb::WhoAmIRequest>) -> Result<Response<pb::WhoAmIResponse>, Status> {
+    async fn who_am_i(
+        &self,
+        request: Request<pb::WhoAmIRequest>,
+    ) -> Result<Response<pb::WhoAmIResponse>, Status> {
         let caller = caller(&request)?;
         Ok(Response::new(pb::WhoAmIResponse {
-            identity: chapar_model::Identity::new(self.registry.trust_domain().clone(), caller.id.clone()).to_string(),
+            identity: chapar_model::Identity::new(self.registry.trust_domain().clone(), caller.id.clone())
+                .to_string(),
             member: caller.id.member().to_string(),
             trust_domain: self.registry.trust_domain().to_string(),
         }))
@@ -82,14 +92,21 @@ impl pb::meta_server::Meta for Meta {
         let wanted = &request.get_ref().service;
         let service = self.registry.services_for(&caller.id).find(|service| service.name == *wanted);
         let contract = &service.ok_or_else(|| Status::not_found("no such service"))?.contract;
-        // A contract may have services beside the one that was asked for, and some may be hidden from this caller.
-        let visible: Vec<&str> = self.registry.services_for(&caller.id).map(|service| service.name.as_str()).collect();
-        let descriptors = visible_descriptors(contract.descriptor_bytes(), |service| visible.contains(&service));
-        let descriptors = descriptors.ok_or_else(|| Status::internal("the contract's descriptors cannot be read"))?;
+        // A contract may have services beside the one that was asked for, and some may be hidden from this
+        // caller.
+        let visible: Vec<&str> =
+            self.registry.services_for(&caller.id).map(|service| service.name.as_str()).collect();
+        let descriptors =
+            visible_descriptors(contract.descriptor_bytes(), |service| visible.contains(&service));
+        let descriptors =
+            descriptors.ok_or_else(|| Status::internal("the contract's descriptors cannot be read"))?;
         Ok(Response::new(pb::GetContractResponse { digest: contract.digest().to_owned(), descriptors }))
     }
 
-    async fn my_limits(&self, request: Request<pb::MyLimitsRequest>) -> Result<Response<pb::MyLimitsResponse>, Status> {
+    async fn my_limits(
+        &self,
+        request: Request<pb::MyLimitsRequest>,
+    ) -> Result<Response<pb::MyLimitsResponse>, Status> {
         let caller = caller(&request)?;
         let mut grants = BTreeMap::new();
         for right in self.registry.rights(&caller.id, self.clock.now()) {
@@ -113,8 +130,11 @@ impl pb::meta_server::Meta for Meta {
         if !self.is_party(&caller, &record) {
             return Err(unknown());
         }
-        let receipt =
-            self.log.receipt(index).await.map_err(|_| Status::unavailable("the evidence log cannot answer"))?;
+        let receipt = self
+            .log
+            .receipt(index)
+            .await
+            .map_err(|_| Status::unavailable("the evidence log cannot answer"))?;
         Ok(Response::new(pb::GetReceiptResponse { receipt: receipt.to_bytes() }))
     }
 }
@@ -130,13 +150,8 @@ impl Meta {
         let since = self.clock.now().checked_sub(since.elapsed()).unwrap_or(self.clock.now());
         let since = since.round(jiff::Unit::Second).unwrap_or(since).to_string();
         let refused = limits.iter().map(|limit| limit.refused).sum();
-        let limits = limits.into_iter().map(|LimitUsage { kind, limit, most, used, left, refused }| pb::LimitUsage {
-            kind: kind.as_str().to_owned(),
-            limit,
-            most,
-            used,
-            left,
-            refused,
+        let limits = limits.into_iter().map(|LimitUsage { kind, limit, most, used, left, refused }| {
+            pb::LimitUsage { kind: kind.as_str().to_owned(), limit, most, used, left, refused }
         });
         let limits = limits.collect();
         Some(pb::GrantUsage { grant: grant.to_string(), on_behalf_of, limits, admitted, refused, since })

@@ -1,5 +1,5 @@
-//! Parses the `chapar-` request headers of a call once. A repeated key is refused as ambiguous. Any other key under the prefix is refused, because
-//! inside the bus it carries identity and rights.
+//! Parses the `chapar-` request headers of a call once. A repeated key is refused as ambiguous. Any other key
+//! under the prefix is refused, because inside the bus it carries identity and rights.
 
 use std::str::FromStr;
 
@@ -25,7 +25,9 @@ impl Metadata {
             let name = name.as_str();
             let reserved = name.starts_with(header::PREFIX) || name.starts_with("chapar_");
             if reserved && !header::FROM_CALLER.contains(&name) {
-                return Err(Refusal::from(Reason::MetadataReserved).with_detail(format!("caller sent `{name:.64}`")));
+                return Err(
+                    Refusal::from(Reason::MetadataReserved).with_detail(format!("caller sent `{name:.64}`"))
+                );
             }
         }
         Ok(Self {
@@ -47,7 +49,8 @@ pub(crate) fn wants_persian(headers: &HeaderMap) -> bool {
 }
 
 fn one<T: FromStr>(headers: &HeaderMap, name: &'static str, malformed: Reason) -> Result<Option<T>, Refusal> {
-    let ambiguous = || Refusal::from(Reason::MetadataAmbiguous).with_detail(format!("`{name}` came more than once"));
+    let ambiguous =
+        || Refusal::from(Reason::MetadataAmbiguous).with_detail(format!("`{name}` came more than once"));
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() || value.as_bytes().contains(&b',') {
@@ -102,7 +105,11 @@ mod tests {
             "chapar_caller",
             "chapar-caller-bin",
         ] {
-            assert_eq!(parse(&[(name, "gov/civil-registry/adapter")]).unwrap_err(), Reason::MetadataReserved, "{name}");
+            assert_eq!(
+                parse(&[(name, "gov/civil-registry/adapter")]).unwrap_err(),
+                Reason::MetadataReserved,
+                "{name}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
-//! Observes one call: a span with its stages, metrics, and a log line if it is refused. Span and metrics end exactly once, because dropping a
-//! `CallSpan` ends both as cancelled. A call that load shedding refuses is only counted.
+//! Observes one call: a span with its stages, metrics, and a log line if it is refused. Span and metrics end
+//! exactly once, because dropping a `CallSpan` ends both as cancelled. A call that load shedding refuses is
+//! only counted.
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// A call has come in. Its caller's trace is linked, never joined: what comes from outside decides nothing here.
+    /// A call has come in. Its caller's trace is linked, never joined: what comes from outside decides
+    /// nothing here.
     pub(crate) fn begin(&self, id: CallId, headers: &HeaderMap, method: Option<&MethodPath>) -> CallSpan {
         let from = propagate::extract(headers);
         let origin = Origin::linked(from.as_ref());
@@ -41,7 +43,8 @@ impl Observer {
 }
 
 impl Observer {
-    /// A call was turned away before anything of it was read: it is counted, and has no span and no line in the log.
+    /// A call was turned away before anything of it was read: it is counted, and has no span and no line in
+    /// the log.
     pub(crate) fn turned_away(&self, method: Option<&MethodPath>) {
         let method = self.metrics.method(method.map_or(names::UNKNOWN_METHOD, MethodPath::as_str));
         method.begin().finish(Some(Reason::Overloaded));
@@ -105,7 +108,9 @@ impl CallSpan {
 
     /// The call was refused. The line in the log is the one place where the gate is told.
     pub(crate) fn finish_refused(&self, refusal: &Refusal) {
-        let (call, reason, gate) = (self.id, refusal.reason(), refusal.gate());
+        let call = self.id;
+        let reason = refusal.reason();
+        let gate = refusal.gate();
         match reason {
             Reason::RateLimited | Reason::ConcurrencyLimited | Reason::Cancelled => {
                 tracing::debug!(%call, %reason, gate, "refused")

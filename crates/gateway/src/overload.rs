@@ -1,14 +1,17 @@
 //! Load shedding per worker thread: decides, before a request is read, whether to refuse it.
 //!
-//! The signal is the queue delay: the time from reading a call from its connection to looking at it. If no call in 500 ms found the queue empty, and
-//! even the shortest delay was over 10 ms, the queue does not drain (CoDel, RFC 8289; for servers: Maurer, "Fail at Scale", ACM Queue 13/8). Until it
-//! drains, calls are refused by their delay: over 10 ms if their caller has had its share of recent calls, else over 30 ms.
+//! The signal is the queue delay: the time from reading a call from its connection to looking at it. If no
+//! call in 500 ms found the queue empty, and even the shortest delay was over 10 ms, the queue does not drain
+//! (CoDel, RFC 8289; for servers: Maurer, "Fail at Scale", ACM Queue 13/8). Until it drains, calls are
+//! refused by their delay: over 10 ms if their caller has had its share of recent calls, else over 30 ms.
 //!
-//! Before that, a caller with 1.5 times the mean share is paced (`pacer`): its calls enter at a rate that keeps the queue delay short, are held back
-//! otherwise, and are refused if that does not help. So the excess waits in its own streams and not before the calls of others (AIMD: additive
-//! increase, multiplicative decrease; Chiu and Jain, 1989).
+//! Before that, a caller with 1.5 times the mean share is paced (`pacer`): its calls enter at a rate that
+//! keeps the queue delay short, are held back otherwise, and are refused if that does not help. So the excess
+//! waits in its own streams and not before the calls of others (AIMD: additive increase, multiplicative
+//! decrease; Chiu and Jain, 1989).
 //!
-//! `Shedder` reads no clock. Each thread has its own, so that no lock is shared; only the count of calls in flight is.
+//! `Shedder` reads no clock. Each thread has its own, so that no lock is shared; only the count of calls in
+//! flight is.
 
 mod pacer;
 
@@ -23,19 +26,22 @@ use parking_lot::Mutex;
 
 use pacer::Pacer;
 
-/// How long it takes to tell a queue from a burst: half of the second that a contract gives a call unless it says otherwise, so that a burst
-/// which can still be answered in time is not refused, however slow the machine is.
+/// How long it takes to tell a queue from a burst: half of the second that a contract gives a call unless it
+/// says otherwise, so that a burst which can still be answered in time is not refused, however slow the
+/// machine is.
 const WINDOW: Duration = Duration::from_millis(500);
-/// A queue of this length that lasts for a window is one that does not drain: a fiftieth of the window, less than the tenth of RFC 8289 §4.3,
-/// since a thread that serves loses nothing by a short queue. Then it is also the longest that a call may lie there whose caller has had its share.
+/// A queue of this length that lasts for a window is one that does not drain: a fiftieth of the window, less
+/// than the tenth of RFC 8289 §4.3, since a thread that serves loses nothing by a short queue. Then it is
+/// also the longest that a call may lie there whose caller has had its share.
 const TARGET_DELAY: Duration = Duration::from_millis(10);
 /// The same for any other caller.
 const MAX_DELAY: Duration = Duration::from_millis(30);
 
-/// How often a paced call asks again before it is refused: what is paced for a moment only is not refused at all.
+/// How often a paced call asks again before it is refused: what is paced for a moment only is not refused at
+/// all.
 const MAX_HOLDS: u32 = 5;
-/// How long it waits before it asks again for the first time, less than a tick of the pace; twice as long each time after that, so some
-/// 120 ms in all, give or take a third.
+/// How long it waits before it asks again for the first time, less than a tick of the pace; twice as long
+/// each time after that, so some 120 ms in all, give or take a third.
 const FIRST_HOLD: Duration = Duration::from_millis(4);
 
 fn hold(asked: u32) -> Duration {
@@ -61,20 +67,27 @@ impl Overload {
         Self::new(Arc::clone(&self.in_flight), self.most)
     }
 
-    /// Lets in a call that came at `arrived`, now or after a moment, or not. `caller` is who the certificate names; strangers are
-    /// one caller.
+    /// Lets in a call that came at `arrived`, now or after a moment, or not. `caller` is who the certificate
+    /// names; strangers are one caller.
     pub(crate) async fn enter(&self, caller: Option<&SubsystemId>, arrived: Instant) -> Option<LoadSlot> {
         let number = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let counted = Counted(Arc::clone(&self.in_flight));
         let mut queue_delay = Some(arrived.elapsed());
         for asked in 0..=MAX_HOLDS {
-            let verdict =
-                self.shedder.lock().enter(caller, queue_delay.take(), Instant::now(), Fill::of(number, self.most));
+            let verdict = self.shedder.lock().enter(
+                caller,
+                queue_delay.take(),
+                Instant::now(),
+                Fill::of(number, self.most),
+            );
             match verdict {
                 Verdict::Enter(usage) => return Some(LoadSlot { usage, _counted: counted }),
-                // After the last time there is nothing to wait for; and calls that are held take up places, of which half are for others.
+                // After the last time there is nothing to wait for; and calls that are held take up places,
+                // of which half are for others.
                 Verdict::Hold if asked == MAX_HOLDS || number > self.most / 2 => return None,
-                Verdict::Hold => tokio::time::sleep(hold(asked).mul_f64(jitter::half_to_one() * 4.0 / 3.0)).await,
+                Verdict::Hold => {
+                    tokio::time::sleep(hold(asked).mul_f64(jitter::half_to_one() * 4.0 / 3.0)).await
+                }
                 Verdict::Refuse => return None,
             }
         }
@@ -168,8 +181,8 @@ struct Shedder {
 
 struct Window {
     ends: Instant,
-    /// A call came after the one before it had been looked at: the queue was empty then. So it is after each time that the system held the
-    /// thread up, which finds all that came meanwhile at once.
+    /// A call came after the one before it had been looked at: the queue was empty then. So it is after each
+    /// time that the system held the thread up, which finds all that came meanwhile at once.
     was_empty: bool,
     /// For how long it was, in sum.
     idle: Duration,
@@ -182,12 +195,15 @@ struct Window {
 impl Shedder {
     fn new(now: Instant) -> Self {
         let running = Arc::default();
-        let (callers, strangers) = (HashMap::new(), Usage::new(&running));
-        let (window, pacer) = (Window::starting(now), Pacer::new(now));
+        let callers = HashMap::new();
+        let strangers = Usage::new(&running);
+        let window = Window::starting(now);
+        let pacer = Pacer::new(now);
         Self { callers, strangers, running, recent: 0, window, looked_at: now, is_standing: false, pacer }
     }
 
-    /// `queue_delay`: how long the call has been lying there; nothing of one that was held back and asks again.
+    /// `queue_delay`: how long the call has been lying there; nothing of one that was held back and asks
+    /// again.
     fn enter(
         &mut self,
         caller: Option<&SubsystemId>,
@@ -229,7 +245,8 @@ impl Shedder {
             let last = std::mem::replace(&mut self.window, Window::starting(now));
             // Windows without a call: a queue that was has drained.
             let empty = now.duration_since(last.ends).as_millis() / WINDOW.as_millis();
-            // A queue that drains because calls are refused stands on, unless the thread has time for twice as much.
+            // A queue that drains because calls are refused stands on, unless the thread has time for twice
+            // as much.
             let stands = !last.was_empty && last.least.is_some_and(|least| least > TARGET_DELAY);
             let is_held_down = self.is_standing && last.late > 0 && last.idle < WINDOW / 2;
             self.is_standing = empty == 0 && (stands || is_held_down);
@@ -237,8 +254,9 @@ impl Shedder {
                 self.forget();
             }
         }
-        let idle =
-            now.checked_sub(queue_delay).map_or(Duration::ZERO, |came| came.saturating_duration_since(self.looked_at));
+        let idle = now
+            .checked_sub(queue_delay)
+            .map_or(Duration::ZERO, |came| came.saturating_duration_since(self.looked_at));
         self.looked_at = now;
         self.window.was_empty |= !idle.is_zero();
         self.window.idle += idle;

@@ -1,5 +1,6 @@
-//! Bounds calls of the gateway's own services (health, reflection, meta): requests of 8 KiB, a deadline of 10 s (1 h for streams), and 50 calls a
-//! second (burst 100) and 16 at once per caller. Leaves out the answers (`meta`, `reflection`, `health`).
+//! Bounds calls of the gateway's own services (health, reflection, meta): requests of 8 KiB, a deadline of 10
+//! s (1 h for streams), and 50 calls a second (burst 100) and 16 at once per caller. Leaves out the answers
+//! (`meta`, `reflection`, `health`).
 
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
@@ -55,8 +56,9 @@ const ONCE: Duration = Duration::from_secs(10);
 /// The longest that a watch or a reflection stream may last; clients begin another.
 const STREAM: Duration = Duration::from_secs(3600);
 
-static PATHS: LazyLock<Vec<(MethodPath, bool)>> =
-    LazyLock::new(|| METHODS.iter().filter_map(|(path, streams)| Some((path.parse().ok()?, *streams))).collect());
+static PATHS: LazyLock<Vec<(MethodPath, bool)>> = LazyLock::new(|| {
+    METHODS.iter().filter_map(|(path, streams)| Some((path.parse().ok()?, *streams))).collect()
+});
 
 /// All methods of the own services.
 pub(crate) fn methods<'a>() -> impl Iterator<Item = &'a str> {
@@ -88,7 +90,8 @@ pub(crate) fn limits(registry: &Registry) -> impl Iterator<Item = (SubsystemId, 
 /// Answers a call of an own service.
 ///
 /// # Errors
-/// `RATE_LIMITED` or `CONCURRENCY_LIMITED` for a caller that asks too much, `TIMEOUT_MALFORMED`, `DEADLINE_EXCEEDED`.
+/// `RATE_LIMITED` or `CONCURRENCY_LIMITED` for a caller that asks too much, `TIMEOUT_MALFORMED`,
+/// `DEADLINE_EXCEEDED`.
 pub(crate) async fn answer(
     routes: &Routes,
     limiter: &Limiter<SubsystemId>,
@@ -97,17 +100,19 @@ pub(crate) async fn answer(
     call: OwnCall,
 ) -> Result<Response<Body>, Refusal> {
     let admission = limiter.admit(&caller.id).map_err(|denied| match denied {
-        Denied::Rate { retry_after, limit } => {
-            Refusal::from(Reason::RateLimited).retry_after(retry_after).quota("the gateway's own services", limit)
-        }
+        Denied::Rate { retry_after, limit } => Refusal::from(Reason::RateLimited)
+            .retry_after(retry_after)
+            .quota("the gateway's own services", limit),
         Denied::Concurrency { limit } => Refusal::from(Reason::ConcurrencyLimited)
             .quota("the gateway's own services", format!("{limit} concurrent calls")),
     })?;
-    let streams =
-        PATHS.iter().any(|(path, streams)| *streams && request.uri().path().strip_prefix('/') == Some(path.as_str()));
+    let streams = PATHS
+        .iter()
+        .any(|(path, streams)| *streams && request.uri().path().strip_prefix('/') == Some(path.as_str()));
     let deadline = Instant::now() + allowed(request.headers(), if streams { STREAM } else { ONCE })?;
     request.extensions_mut().insert(caller);
-    let answered = tokio::time::timeout_at(deadline.into(), routes.clone().oneshot(request.map(Body::new))).await;
+    let answered =
+        tokio::time::timeout_at(deadline.into(), routes.clone().oneshot(request.map(Body::new))).await;
     let Ok(response) = answered.map_err(|_| Refusal::from(Reason::DeadlineExceeded))?;
     if let Some(status) = response.headers().get("grpc-status") {
         call.span.finish_own(outcome(status.as_bytes()));
@@ -150,7 +155,8 @@ fn outcome(status: &[u8]) -> Option<Reason> {
     })
 }
 
-/// The body of an own service's answer: it keeps its slots until it has ended, ends at its deadline, and tells how it ended.
+/// The body of an own service's answer: it keeps its slots until it has ended, ends at its deadline, and
+/// tells how it ended.
 struct Bounded {
     body: Body,
     call: OwnCall,

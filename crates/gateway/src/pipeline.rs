@@ -1,5 +1,6 @@
-//! The pipeline is the life of one call as one function. Each step takes the value that the previous step returns, so a step that is skipped or moved
-//! does not compile. What is the same for every request (span, metrics, load shedding, identity) is in `stack`.
+//! The pipeline is the life of one call as one function. Each step takes the value that the previous step
+//! returns, so a step that is skipped or moved does not compile. What is the same for every request (span,
+//! metrics, load shedding, identity) is in `stack`.
 
 mod absent;
 mod admit;
@@ -38,8 +39,8 @@ pub(crate) use forward::PROVIDER_RETRY;
 pub(crate) use judge::Grounds;
 pub(crate) use release::bus_headers;
 
-/// How long a refusal is held back for its record. It discloses nothing, so a slow disk does not keep it from its caller, who
-/// then hears of no entry.
+/// How long a refusal is held back for its record. It discloses nothing, so a slow disk does not keep it from
+/// its caller, who then hears of no entry.
 const REFUSAL_WAIT: Duration = Duration::from_millis(250);
 
 /// A request whose caller is known.
@@ -70,12 +71,14 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Answers a call, or refuses it with exactly one reason. Either way the call is recorded before this returns.
+    /// Answers a call, or refuses it with exactly one reason. Either way the call is recorded before this
+    /// returns.
     pub(crate) async fn answer(&self, policy: &Policy, call: Call) -> Result<Response<Body>, Refused> {
         let mut record = OpenRecord::open(self, &call, &policy.registry)?;
         match self.run(policy, call, &mut record).await {
             Ok(minimised) => {
-                // A disk that is slow is waited for no longer than a provider that is: the record stays, nothing is released.
+                // A disk that is slow is waited for no longer than a provider that is: the record stays,
+                // nothing is released.
                 let deadline = minimised.deadline().into();
                 let recorded = tokio::time::timeout_at(deadline, record::record(minimised, record)).await;
                 let recorded = recorded.map_err(|_| Refusal::from(Reason::DeadlineExceeded))?;
@@ -83,13 +86,21 @@ impl Pipeline {
             }
             Err(refusal) => {
                 let recorded = tokio::time::timeout(REFUSAL_WAIT, record.refused(refusal.reason())).await;
-                Err(Refused { refusal, entry: recorded.ok().flatten().map(|entry| self.log.entry_name(entry)) })
+                Err(Refused {
+                    refusal,
+                    entry: recorded.ok().flatten().map(|entry| self.log.entry_name(entry)),
+                })
             }
         }
     }
 
     /// Everything that may refuse with a record of the refusal: no byte of the provider's has left yet.
-    async fn run(&self, policy: &Policy, call: Call, record: &mut OpenRecord) -> Result<minimise::Minimised, Refusal> {
+    async fn run(
+        &self,
+        policy: &Policy,
+        call: Call,
+        record: &mut OpenRecord,
+    ) -> Result<minimise::Minimised, Refusal> {
         let routed = route::route(&policy.registry, call, record)?;
         let permitted = permit::permit(&policy.registry, &self.clock, routed, record)?;
         let deadline = permitted.deadline();

@@ -1,5 +1,5 @@
-//! `Policy` holds all that a reload replaces, as one value. A call keeps the policy that it began with, so that no step mixes two; only the right to
-//! a stream is checked by the policy in force.
+//! `Policy` holds all that a reload replaces, as one value. A call keeps the policy that it began with, so
+//! that no step mixes two; only the right to a stream is checked by the policy in force.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,7 +70,8 @@ impl Policy {
         upstreams: Upstreams,
         own: Own,
     ) -> Result<Self, Error> {
-        let (registry, limiter) = (Arc::new(registry), Arc::new(limiter));
+        let registry = Arc::new(registry);
+        let limiter = Arc::new(limiter);
         let own = own_services(&registry, &limiter, own)?;
         Ok(Self { registry, limiter, upstreams, own, own_limiter })
     }
@@ -84,7 +85,8 @@ impl Policy {
 
 /// Reads contracts and registry.
 pub(crate) fn load(contracts: &[PathBuf], registry: &Path) -> Result<Registry, Error> {
-    let contracts = contracts.iter().map(|folder| Contract::load_all(folder)).collect::<Result<Vec<_>, _>>()?.concat();
+    let contracts =
+        contracts.iter().map(|folder| Contract::load_all(folder)).collect::<Result<Vec<_>, _>>()?.concat();
     Contract::agree(&contracts)?;
     Ok(Registry::load(registry, &contracts)?)
 }

@@ -1,5 +1,6 @@
-//! The evidence record of one call, opened when its caller is known. However the call ends, also by drop, its end is recorded once. A refusal before
-//! a provider was asked may be counted into a later record (`refusals`).
+//! The evidence record of one call, opened when its caller is known. However the call ends, also by drop, its
+//! end is recorded once. A refusal before a provider was asked may be counted into a later record
+//! (`refusals`).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -56,8 +57,12 @@ impl OpenRecord {
             subject: None,
             request: None,
         };
-        let (closing, deadline, asked) = (None, None, None);
-        let (log, refusals, slot) = (log.clone(), refusals.clone(), Some(slot));
+        let closing = None;
+        let deadline = None;
+        let asked = None;
+        let log = log.clone();
+        let refusals = refusals.clone();
+        let slot = Some(slot);
         Ok(Self { log, slot, closing, deadline, refusals, is_forwarded: false, facts, salt, asked })
     }
 
@@ -66,7 +71,8 @@ impl OpenRecord {
         &self.log
     }
 
-    /// The call is of this method. For a stream the slot of its second record is taken here, before anything is sent.
+    /// The call is of this method. For a stream the slot of its second record is taken here, before anything
+    /// is sent.
     ///
     /// # Errors
     /// `EVIDENCE_UNAVAILABLE` if there is none.
@@ -92,7 +98,8 @@ impl OpenRecord {
         self.facts.metadata = metadata.clone();
     }
 
-    /// The call is the one of this `number` under its request id. The first is not told, like calls without an id.
+    /// The call is the one of this `number` under its request id. The first is not told, like calls without
+    /// an id.
     pub(crate) fn attempt(&mut self, number: u32) {
         self.facts.attempt = if number > 1 { number } else { 0 };
     }
@@ -115,8 +122,8 @@ impl OpenRecord {
         self.asked.insert(RequestDigest::new(commitment)).clone()
     }
 
-    /// Records a refusal, durably if the log can; a refusal discloses nothing, so it is answered either way. No entry is given for
-    /// one that is counted into a later record.
+    /// Records a refusal, durably if the log can; a refusal discloses nothing, so it is answered either way.
+    /// No entry is given for one that is counted into a later record.
     pub(crate) async fn refused(mut self, reason: Reason) -> Option<Entry> {
         self.end_refused(reason)?.await.ok()
     }
@@ -146,8 +153,8 @@ impl OpenRecord {
         let asked = self.asked.take();
         let end = End { kind: Kind::Open, outcome: "OK", messages: 0, response: None, count: 0 };
         let (appended, opening) = self.facts.tell(&end, |draft| slot.open(draft));
-        // The opening is on its way to the disk and will be there whatever happens to this call, so what closes it exists
-        // before the wait: dropped in the middle of it, the stream is closed all the same.
+        // The opening is on its way to the disk and will be there whatever happens to this call, so what
+        // closes it exists before the wait: dropped in the middle of it, the stream is closed all the same.
         let stream = StreamRecord {
             slot: Some(closing),
             facts: Facts { request: None, ..self.facts.clone() },
@@ -208,7 +215,8 @@ impl StreamRecord {
     fn end(&mut self, outcome: &str) -> Option<Appended> {
         let slot = self.slot.take()?;
         self.facts.request = self.asked.as_ref().map(RequestDigest::finish);
-        let (messages, response) = (self.messages, self.digest.finish());
+        let messages = self.messages;
+        let response = self.digest.finish();
         let end = End { kind: Kind::Close, outcome, messages, response: Some(&response), count: 0 };
         Some(self.facts.tell(&end, |draft| slot.close(&self.opening, draft)))
     }
@@ -231,9 +239,9 @@ fn abandoned(deadline: Option<Instant>) -> Reason {
 
 fn reserve(log: &Log) -> Result<Slot, Refusal> {
     log.reserve().map_err(|error| match error {
-        NoSlot::QueueFull | NoSlot::DiskFull => {
-            Refusal::from(Reason::EvidenceUnavailable).retry_after(PROVIDER_RETRY).with_detail(error.to_string())
-        }
+        NoSlot::QueueFull | NoSlot::DiskFull => Refusal::from(Reason::EvidenceUnavailable)
+            .retry_after(PROVIDER_RETRY)
+            .with_detail(error.to_string()),
         NoSlot::Unavailable(error) => unavailable(error),
     })
 }

@@ -1,5 +1,5 @@
-//! Serves `grpc.reflection` v1 and v1alpha: a caller sees the gateway's own services and the methods that it may call, in the original descriptor
-//! bytes with options and comments.
+//! Serves `grpc.reflection` v1 and v1alpha: a caller sees the gateway's own services and the methods that it
+//! may call, in the original descriptor bytes with options and comments.
 
 mod filter;
 mod query;
@@ -45,9 +45,8 @@ macro_rules! serve_reflection {
                             Some(Asked::ListServices(_)) => Query::Services,
                             Some(Asked::FileByFilename(name)) => Query::File(name),
                             Some(Asked::FileContainingSymbol(symbol)) => Query::Symbol(symbol),
-                            Some(Asked::FileContainingExtension(_) | Asked::AllExtensionNumbersOfType(_)) | None => {
-                                Query::Other
-                            }
+                            Some(Asked::FileContainingExtension(_) | Asked::AllExtensionNumbersOfType(_))
+                            | None => Query::Other,
                         };
                         Ok(pb::ServerReflectionResponse {
                             valid_host: asked.host.clone(),

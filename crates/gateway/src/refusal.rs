@@ -1,5 +1,6 @@
-//! `Refusal` is what a caller sees of a failed call: one reason with `google.rpc` details and no citizen's data, or the status of an agency's own
-//! server. The gate is for the operator and is never sent to the caller.
+//! `Refusal` is what a caller sees of a failed call: one reason with `google.rpc` details and no citizen's
+//! data, or the status of an agency's own server. The gate is for the operator and is never sent to the
+//! caller.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,7 +66,14 @@ struct Violation {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, gate: String::new(), retry_after: None, quota: None, violations: Vec::new(), provider: None }
+        Self {
+            reason,
+            gate: String::new(),
+            retry_after: None,
+            quota: None,
+            violations: Vec::new(),
+            provider: None,
+        }
     }
 }
 
@@ -132,7 +140,8 @@ impl Refusal {
         if audience.persian {
             details.set_localized_message("fa", self.reason.persian());
         }
-        let mut status = Status::with_error_details(Code::from_i32(self.reason.code() as i32), self.message(), details);
+        let mut status =
+            Status::with_error_details(Code::from_i32(self.reason.code() as i32), self.message(), details);
         if let Some(wait) = self.retry_after {
             let millis = wait.as_millis().max(1);
             if let Ok(value) = millis.to_string().parse() {
@@ -222,8 +231,13 @@ mod tests {
 
     #[test]
     fn a_field_violation_names_the_path_and_the_rule() {
-        let refusal = Refusal::from(Reason::FieldInvalid).violation("national_id", "is not an Iranian national id");
+        let refusal =
+            Refusal::from(Reason::FieldInvalid).violation("national_id", "is not an Iranian national id");
         let status = refusal.to_status(&audience(false));
-        assert!(status.message().ends_with("`national_id` is not an Iranian national id"), "{}", status.message());
+        assert!(
+            status.message().ends_with("`national_id` is not an Iranian national id"),
+            "{}",
+            status.message()
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! Limits the records of refusals, because a caller that is refused again and again must not fill the log. One caller and reason get at most one
-//! record a second, and all together 500 a second (token bucket, burst 500). Refusals beyond that are counted exactly, and the next record carries
-//! the count.
+//! Limits the records of refusals, because a caller that is refused again and again must not fill the log.
+//! One caller and reason get at most one record a second, and all together 500 a second (token bucket, burst
+//! 500). Refusals beyond that are counted exactly, and the next record carries the count.
 //!
-//! Only calls that were never sent to a provider are folded. A call that may have asked an agency about a citizen has its own record.
+//! Only calls that were never sent to a provider are folded. A call that may have asked an agency about a
+//! citizen has its own record.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,7 +60,8 @@ impl Refusals {
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
             self.flush(&log, Some(Instant::now()));
         }
-        // The calls have ended: nothing comes any more, and all of it is handed over before the log is closed.
+        // The calls have ended: nothing comes any more, and all of it is handed over before the log is
+        // closed.
         for appended in self.flush(&log, None) {
             appended.await.ok();
         }
@@ -98,7 +100,9 @@ impl State {
         }
         window.folded += 1;
         match &mut window.first {
-            None => window.first = Some(Facts { metadata: Metadata::default(), permit: None, ..facts.clone() }),
+            None => {
+                window.first = Some(Facts { metadata: Metadata::default(), permit: None, ..facts.clone() })
+            }
             // The record names a method only if all that it stands for asked for that one.
             Some(first) if first.method() != facts.method() => first.entry = None,
             Some(_) => {}

@@ -1,5 +1,6 @@
-//! Reloads what changes while the gateway runs: certificate, key, trust roots and revocation lists together; contracts and registry together. New
-//! files are read completely, then swapped at once. Bad files are logged, and what was in force stays.
+//! Reloads what changes while the gateway runs: certificate, key, trust roots and revocation lists together;
+//! contracts and registry together. New files are read completely, then swapped at once. Bad files are
+//! logged, and what was in force stays.
 //!
 //! Left out: `gateway.toml`, whose addresses and sizes need a restart, and the keys of the evidence log.
 
@@ -113,8 +114,9 @@ impl Reloader {
 }
 
 impl Reloader {
-    /// Reloads what changes on disk until `ended`. A change is taken up once the files have been the same twice, so that a file
-    /// that is still being written is not read; files that were refused are not tried again until they change.
+    /// Reloads what changes on disk until `ended`. A change is taken up once the files have been the same
+    /// twice, so that a file that is still being written is not read; files that were refused are not tried
+    /// again until they change.
     pub(crate) async fn watch(self: Arc<Self>, watches: Watches, ended: CancellationToken) {
         let Watches { identity, policy } = watches;
         // A new certificate is shown to the adapters too, so the ways to them are made anew.

@@ -1,5 +1,5 @@
-//! Prebuilt responses for calls that load shedding refuses. They are built at start, because a refusal must cost almost no CPU on an overloaded
-//! worker. Their retry pushback is spread over 1 to 2 s.
+//! Prebuilt responses for calls that load shedding refuses. They are built at start, because a refusal must
+//! cost almost no CPU on an overloaded worker. Their retry pushback is spread over 1 to 2 s.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::pipeline::{PROVIDER_RETRY, bus_headers};
 use crate::refusal::{Audience, Refusal};
 use chapar_transport::dial::jitter;
 
-/// So many different times to come back at, from one to two times [`PROVIDER_RETRY`], so that those who are turned away together do not
-/// come back together.
+/// So many different times to come back at, from one to two times [`PROVIDER_RETRY`], so that those who are
+/// turned away together do not come back together.
 const VARIANTS: u32 = 16;
 
 /// All answers there are. Clones are the same ones.

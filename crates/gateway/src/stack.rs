@@ -1,5 +1,6 @@
-//! The stack handles what is the same for every request on the port, in this order: gRPC form, load shedding, call id, span and metrics, size of the
-//! metadata, and the caller's identity. What a call of a registered service means is in `pipeline`.
+//! The stack handles what is the same for every request on the port, in this order: gRPC form, load shedding,
+//! call id, span and metrics, size of the metadata, and the caller's identity. What a call of a registered
+//! service means is in `pipeline`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,10 +46,14 @@ struct UnidentifiedCall {
 }
 
 impl Stack {
-    /// The same for the thread that this is called in: what it waits for wakes it there, and its streams are its own.
+    /// The same for the thread that this is called in: what it waits for wakes it there, and its streams are
+    /// its own.
     pub(crate) fn for_worker(&self) -> Self {
-        let pipeline =
-            Pipeline { log: self.pipeline.log.for_runtime(), streams: TaskTracker::new(), ..self.pipeline.clone() };
+        let pipeline = Pipeline {
+            log: self.pipeline.log.for_runtime(),
+            streams: TaskTracker::new(),
+            ..self.pipeline.clone()
+        };
         Self { pipeline, overload: Arc::new(self.overload.for_worker()), ..self.clone() }
     }
 
@@ -57,7 +62,8 @@ impl Stack {
         self.pipeline.streams.clone()
     }
 
-    /// Answers one request, which was read from its connection at `arrived`. Never fails: a refusal is an answer.
+    /// Answers one request, which was read from its connection at `arrived`. Never fails: a refusal is an
+    /// answer.
     pub(crate) async fn serve(&self, request: Request<Incoming>, arrived: Instant) -> Response<Body> {
         if let Some(answer) = not_grpc(&request) {
             return answer;
@@ -78,7 +84,8 @@ impl Stack {
         let answered = if too_large(request.headers()) {
             Err(Refused::from(Refusal::from(Reason::HeadersTooLarge)))
         } else {
-            let seen = UnidentifiedCall { id, path, span: Arc::clone(&span), audience: audience.clone(), slot };
+            let seen =
+                UnidentifiedCall { id, path, span: Arc::clone(&span), audience: audience.clone(), slot };
             self.answer(&policy, seen, request).await
         };
         answered.unwrap_or_else(|Refused { refusal, entry }| {
@@ -100,7 +107,10 @@ impl Stack {
         let started = Instant::now();
         let UnidentifiedCall { id, path, span, audience, slot } = seen;
         let (mut parts, body) = request.into_parts();
-        let peer = parts.extensions.remove::<Arc<Peer>>().ok_or_else(|| Refusal::from(Reason::CertificateRequired))?;
+        let peer = parts
+            .extensions
+            .remove::<Arc<Peer>>()
+            .ok_or_else(|| Refusal::from(Reason::CertificateRequired))?;
         let caller = identify(&policy.registry, &peer)?;
         span.caller(&caller.id);
         if own::is_own(&path) {
@@ -109,19 +119,21 @@ impl Stack {
             return Ok(own::answer(&policy.own, &policy.own_limiter, caller, request, call).await?);
         }
         let grounds = Grounds { peer, policy: Arc::clone(&self.policy) };
-        let call = Call { id, caller, path, headers: parts.headers, body, started, span, audience, slot, grounds };
+        let call =
+            Call { id, caller, path, headers: parts.headers, body, started, span, audience, slot, grounds };
         self.pipeline.answer(policy, call).await
     }
 }
 
-/// What the call is called in traces and metrics: a method that is registered or the gateway's own, or none; foreign text never gets
-/// there.
+/// What the call is called in traces and metrics: a method that is registered or the gateway's own, or none;
+/// foreign text never gets there.
 fn name<'a>(policy: &'a Policy, path: &str) -> Option<&'a MethodPath> {
     let entry = path.strip_prefix('/').and_then(|path| policy.registry.method(path));
     entry.map(|entry| entry.method.path()).or_else(|| own::method(path))
 }
 
-/// The most metadata of a request, in names and values; gRPC over HTTP/2 suggests it. HTTP/2 itself refuses twice as much.
+/// The most metadata of a request, in names and values; gRPC over HTTP/2 suggests it. HTTP/2 itself refuses
+/// twice as much.
 const MAX_METADATA: usize = 8 << 10;
 /// The most pieces of metadata.
 const MAX_PIECES: usize = 100;
@@ -136,15 +148,18 @@ fn media_type(value: &[u8]) -> &[u8] {
     value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
-/// gRPC is POST with `application/grpc`; anything else is answered in HTTP's own words (gRPC over HTTP/2, "Requests").
+/// gRPC is POST with `application/grpc`; anything else is answered in HTTP's own words (gRPC over HTTP/2,
+/// "Requests").
 fn not_grpc(request: &Request<Incoming>) -> Option<Response<Body>> {
     let mut content_types = request.headers().get_all(h::CONTENT_TYPE).iter();
     let content_type = content_types.next().map(HeaderValue::as_bytes).map(media_type);
-    // RFC 9113 §8.3.1: `host` and `:authority` name one place. Two of a kind, and two readers may take one each.
+    // RFC 9113 §8.3.1: `host` and `:authority` name one place. Two of a kind, and two readers may take one
+    // each.
     let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
     let mut hosts = request.headers().get_all(h::HOST).iter();
     let is_ambiguous = content_types.next().is_some()
-        || hosts.any(|host| authority.is_some_and(|authority| !host.as_bytes().eq_ignore_ascii_case(authority)));
+        || hosts
+            .any(|host| authority.is_some_and(|authority| !host.as_bytes().eq_ignore_ascii_case(authority)));
     let status = match (request.method(), content_type) {
         (&Method::POST, _) if is_ambiguous => StatusCode::BAD_REQUEST,
         (&Method::POST, Some(b"application/grpc" | b"application/grpc+proto")) => return None,

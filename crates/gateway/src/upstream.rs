@@ -1,6 +1,8 @@
-//! Upstreams reach the providers of each service: endpoints that the registry names, and adapters that connected to the gateway. Both are trusted
-//! only under the identities that the registry names for the service. A call goes to a working, less loaded endpoint, and is retried where that is
-//! safe. Circuit breakers, retry budgets and concurrency limits are per service, so that one service's failures do not affect another's calls.
+//! Upstreams reach the providers of each service: endpoints that the registry names, and adapters that
+//! connected to the gateway. Both are trusted only under the identities that the registry names for the
+//! service. A call goes to a working, less loaded endpoint, and is retried where that is safe. Circuit
+//! breakers, retry budgets and concurrency limits are per service, so that one service's failures do not
+//! affect another's calls.
 
 mod blame;
 mod breaker;
@@ -114,7 +116,8 @@ impl Upstreams {
     ) -> Result<Service, dial::Error> {
         let before = self.services.get(&entry.name);
         let figures = Arc::new(self.metrics.service(&entry.name));
-        // Whoever is dialled is held to what those who dial are: an identity, and the CAs that may speak for its member.
+        // Whoever is dialled is held to what those who dial are: an identity, and the CAs that may speak for
+        // its member.
         let issuers = |identity: &Identity| registry.issuers(identity).to_vec();
         let party = |identity: &Identity| Party { identity: identity.clone(), issuers: issuers(identity) };
         let parties: Vec<Party> = entry.adapters.iter().map(party).collect();
@@ -149,8 +152,8 @@ impl Upstreams {
         &self.metrics
     }
 
-    /// What takes in the connections that adapters make, for as long as the gateway runs: by the registry of whichever
-    /// generation was asked for its health last.
+    /// What takes in the connections that adapters make, for as long as the gateway runs: by the registry of
+    /// whichever generation was asked for its health last.
     pub(crate) fn reverse_acceptor(&self) -> Acceptor {
         let joined = Arc::clone(&self.joined);
         Arc::new(move |reversed| drop(tokio::spawn(Arc::clone(&joined).accept(reversed))))
@@ -158,16 +161,21 @@ impl Upstreams {
 
     /// Sends a call to an endpoint of its service and waits for the head of the answer.
     ///
-    /// It is sent again if no endpoint has touched it, or if it may run twice and no answer began, as long as the service's
-    /// budget lasts; a body that is produced as it goes, only while nothing of it has left.
-    pub(crate) async fn call(&self, outbound: Outbound<'_>) -> Result<(Response<Incoming>, UpstreamPermit), Refusal> {
-        let Outbound { service, path, caller, deadline, full_time, idempotent, headers, stopped, mut body } = outbound;
+    /// It is sent again if no endpoint has touched it, or if it may run twice and no answer began, as long as
+    /// the service's budget lasts; a body that is produced as it goes, only while nothing of it has left.
+    pub(crate) async fn call(
+        &self,
+        outbound: Outbound<'_>,
+    ) -> Result<(Response<Incoming>, UpstreamPermit), Refusal> {
+        let Outbound { service, path, caller, deadline, full_time, idempotent, headers, stopped, mut body } =
+            outbound;
         let nowhere = || down("the registry names no endpoint");
         let service = self.services.get(service).ok_or_else(nowhere)?;
         let route = service.route(path.as_str()).ok_or_else(nowhere)?;
         let place = service.place(caller, deadline).await?;
         service.budget.earn();
-        // A provider that said nothing until then is late, unless the caller gave it less time than the contract does.
+        // A provider that said nothing until then is late, unless the caller gave it less time than the
+        // contract does.
         let due = full_time.then_some(deadline);
         let mut passed: Vec<Arc<Endpoint>> = Vec::new();
         let mut refusal = None;
@@ -181,8 +189,12 @@ impl Upstreams {
                 Err(none) => return Err(refusal.unwrap_or(none)),
             };
             let whole = body.whole();
-            let mut trying =
-                UpstreamAttempt::new(Arc::clone(&endpoint), caller.clone(), permit, due.filter(|_| whole.is_some()));
+            let mut trying = UpstreamAttempt::new(
+                Arc::clone(&endpoint),
+                caller.clone(),
+                permit,
+                due.filter(|_| whole.is_some()),
+            );
             let ticket = match endpoint.way.ticket(caller).await {
                 Ok(ticket) => ticket,
                 Err(error) => {
@@ -207,7 +219,8 @@ impl Upstreams {
                         _ => None,
                     };
                     refusal = Some(refused(&error));
-                    let Some(again) = again.filter(|_| attempt < MAX_ATTEMPTS && Instant::now() < deadline) else {
+                    let Some(again) = again.filter(|_| attempt < MAX_ATTEMPTS && Instant::now() < deadline)
+                    else {
                         break;
                     };
                     body = again;
@@ -228,8 +241,9 @@ impl Upstreams {
         Err(refusal.unwrap_or_else(nowhere))
     }
 
-    /// Whether any endpoint of each service can be reached and says that it serves, by service. Connects to those that no call
-    /// has connected yet, so that the first call finds its way open; holds adapters that joined to what this registry says.
+    /// Whether any endpoint of each service can be reached and says that it serves, by service. Connects to
+    /// those that no call has connected yet, so that the first call finds its way open; holds adapters that
+    /// joined to what this registry says.
     pub(crate) async fn health(&self) -> Vec<(&str, bool)> {
         self.joined.hold_to(&self.known);
         let mut ensured = Vec::new();

@@ -1,5 +1,6 @@
-//! Worker threads: one for each core by default, each with a runtime of its own. A call is read, decided and answered on the thread of its
-//! connection, which saves wakes of other cores. Workers share the port, the policy and the evidence log.
+//! Worker threads: one for each core by default, each with a runtime of its own. A call is read, decided and
+//! answered on the thread of its connection, which saves wakes of other cores. Workers share the port, the
+//! policy and the evidence log.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -36,16 +37,19 @@ impl Workers {
         let all_served = CancellationToken::new();
         let last = Arc::new(all_served.clone().drop_guard());
         let start = |(number, part): (usize, Parts)| {
-            let (all_served, serving) = (all_served.clone(), Arc::clone(&last));
+            let all_served = all_served.clone();
+            let serving = Arc::clone(&last);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let (ended, end) = oneshot::channel();
-            let (stack, ends) = (stack.clone(), ends.clone());
+            let stack = stack.clone();
+            let ends = ends.clone();
             let work = move || {
                 let hurry = ends.hurry.clone();
                 let work = async {
                     work(part, stack, ends).await;
                     drop(serving);
-                    // Connections that adapters made live in the runtime that accepted them, and carry calls of the other threads too.
+                    // Connections that adapters made live in the runtime that accepted them, and carry calls
+                    // of the other threads too.
                     all_served.cancelled().await;
                 };
                 runtime.block_on(hurry.run_until_cancelled(work));
@@ -83,7 +87,8 @@ async fn work(parts: Parts, stack: Stack, ends: Ends) {
     let streams = stack.streams();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         // The call is looked at when its task comes to its turn, which tells how much this thread has to do.
-        let (stack, arrived) = (Arc::clone(&stack), Instant::now());
+        let stack = Arc::clone(&stack);
+        let arrived = Instant::now();
         async move { Ok::<_, Infallible>(stack.serve(request, arrived).await) }
     });
     let served = async {

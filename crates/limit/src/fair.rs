@@ -1,15 +1,17 @@
-//! Fair queueing of calls over callers, by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995). The cost of a call is the time for which it
-//! holds its permit, so callers share the provider's time and not the number of calls: a caller whose calls take ten times as long gets a tenth as
-//! many. The cost is known only afterwards, so a call is first charged a moving average, and [`Fair::settle`] corrects that.
+//! Fair queueing of calls over callers, by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995). The
+//! cost of a call is the time for which it holds its permit, so callers share the provider's time and not the
+//! number of calls: a caller whose calls take ten times as long gets a tenth as many. The cost is known only
+//! afterwards, so a call is first charged a moving average, and [`Fair::settle`] corrects that.
 //!
-//! Pure: no clock, no lock, no waking. Left out: how many calls may run at once, which the user of [`Fair::take`] decides.
+//! Pure: no clock, no lock, no waking. Left out: how many calls may run at once, which the user of
+//! [`Fair::take`] decides.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
-/// The most that a call is charged and that a caller can owe, in quanta: bounds how long one call is paid for, and how many
-/// rounds [`Fair::take`] takes to find a turn.
+/// The most that a call is charged and that a caller can owe, in quanta: bounds how long one call is paid
+/// for, and how many rounds [`Fair::take`] takes to find a turn.
 const FACTOR: i64 = 64;
 /// How slowly what is usual follows what happens: by an eighth of the difference.
 const SLOWNESS: i64 = 8;
@@ -25,7 +27,8 @@ pub struct Bounds {
     pub total: usize,
 }
 
-/// The lines of callers, `K`, in which their calls, `T`, wait. A caller takes up memory only while something of it waits or runs.
+/// The lines of callers, `K`, in which their calls, `T`, wait. A caller takes up memory only while something
+/// of it waits or runs.
 #[derive(Debug)]
 pub struct Fair<K, T> {
     bounds: Bounds,
@@ -82,7 +85,8 @@ pub struct Turn<K, T> {
 impl<K: Clone + Eq + Hash, T> Fair<K, T> {
     /// No one waits yet. Bounds of 0 let no one wait.
     pub fn new(bounds: Bounds) -> Self {
-        let (lines, round) = (HashMap::new(), VecDeque::new());
+        let lines = HashMap::new();
+        let round = VecDeque::new();
         Self { bounds, lines, round, visited: false, waiting: 0, last: Ticket::default(), quantum: 0 }
     }
 
@@ -96,8 +100,9 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         self.waiting
     }
 
-    /// Puts a call at the end of its caller's line. Where all lines together are full, the longest gives up its newest call for
-    /// a caller that has a shorter one, so that a backlog is at the expense of whoever has it.
+    /// Puts a call at the end of its caller's line. Where all lines together are full, the longest gives up
+    /// its newest call for a caller that has a shorter one, so that a backlog is at the expense of whoever
+    /// has it.
     ///
     /// # Errors
     /// The call, if its caller has as many waiting as it may, or no line is longer than its own would be.
@@ -109,10 +114,13 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         let mut displaced = None;
         if self.waiting >= self.bounds.total {
             let longest = self.lines.iter().max_by_key(|(_, line)| line.calls.len());
-            let Some(longest) = longest.filter(|(_, line)| line.calls.len() > own + 1) else { return Err(call) };
+            let Some(longest) = longest.filter(|(_, line)| line.calls.len() > own + 1) else {
+                return Err(call);
+            };
             let longest = longest.0.clone();
             // More than one waits there, so the line stays.
-            displaced = self.lines.get_mut(&longest).and_then(|line| line.calls.pop_back()).map(|(_, call)| call);
+            displaced =
+                self.lines.get_mut(&longest).and_then(|line| line.calls.pop_back()).map(|(_, call)| call);
             self.waiting -= usize::from(displaced.is_some());
         }
         self.last.0 += 1;
@@ -143,7 +151,8 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
                 line.credit -= cost;
                 line.running += 1;
                 self.waiting -= 1;
-                let (caller, charge) = (caller.clone(), Charge(cost));
+                let caller = caller.clone();
+                let charge = Charge(cost);
                 if line.calls.is_empty() {
                     self.leave_round(0);
                     self.tidy(&caller);
@@ -183,8 +192,8 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         }
     }
 
-    /// How long one more call of `caller` would wait where `places` may run at once: an estimate from what calls take, zero as
-    /// long as nothing is known.
+    /// How long one more call of `caller` would wait where `places` may run at once: an estimate from what
+    /// calls take, zero as long as nothing is known.
     pub fn expected(&self, caller: &K, places: u32) -> Duration {
         let own = self.lines.get(caller).map_or(0, |line| line.calls.len());
         // One round for each of its own, of as many as have a line; and no more than wait in all.
@@ -198,7 +207,8 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         self.visited &= place > 0;
     }
 
-    /// Forgets a caller of which nothing waits or runs. What it saved ends with its line; what it owes only with its last call.
+    /// Forgets a caller of which nothing waits or runs. What it saved ends with its line; what it owes only
+    /// with its last call.
     fn tidy(&mut self, caller: &K) {
         let Some(line) = self.lines.get_mut(caller).filter(|line| line.calls.is_empty()) else { return };
         line.credit = line.credit.min(0);

@@ -1,4 +1,5 @@
-//! Rate limits (GCRA, by `governor`), concurrency limits and fair queueing (`Fair`). All state is in this process.
+//! Rate limits (GCRA, by `governor`), concurrency limits and fair queueing (`Fair`). All state is in this
+//! process.
 //!
 //! Left out: who the caller is and what a grant allows; the registry decides that.
 

@@ -1,5 +1,5 @@
-//! `Limiter` holds a rate limit (GCRA) and a concurrency limit for each grant. After a reload a grant with unchanged limits keeps its state, so that
-//! a spent burst is not refilled.
+//! `Limiter` holds a rate limit (GCRA) and a concurrency limit for each grant. After a reload a grant with
+//! unchanged limits keeps its state, so that a spent burst is not refilled.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -18,7 +18,8 @@ use governor::{Quota, RateLimiter};
 
 use crate::usage::{Kind, LimitUsage, Usage};
 
-/// The limits of every grant, or of whatever else `K` names. `C` is the monotonic clock; tests bring their own.
+/// The limits of every grant, or of whatever else `K` names. `C` is the monotonic clock; tests bring their
+/// own.
 pub struct Limiter<K = GrantId, C: Clock = DefaultClock> {
     gates: HashMap<K, Arc<GrantLimits<C>>>,
     clock: C,
@@ -45,8 +46,8 @@ struct Meter<C: Clock> {
     burst: u32,
     interval: Duration,
     began: C::Instant,
-    /// For whoever asks, never for a decision: milliseconds since `began` when a call last passed, above the calls that
-    /// were left then.
+    /// For whoever asks, never for a decision: milliseconds since `began` when a call last passed, above the
+    /// calls that were left then.
     last: AtomicU64,
 }
 
@@ -88,7 +89,8 @@ pub enum Denied {
 }
 
 impl<K: Eq + Hash> Limiter<K> {
-    /// Limits for `grants`, every bucket full. A grant without limits is unlimited; one that is not listed is denied.
+    /// Limits for `grants`, every bucket full. A grant without limits is unlimited; one that is not listed is
+    /// denied.
     pub fn new(grants: impl IntoIterator<Item = (K, Limits)>) -> Self {
         Self::with_clock(grants, DefaultClock::default())
     }
@@ -97,13 +99,15 @@ impl<K: Eq + Hash> Limiter<K> {
 impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// The same with another clock.
     pub fn with_clock(grants: impl IntoIterator<Item = (K, Limits)>, clock: C) -> Self {
-        let gates =
-            grants.into_iter().map(|(grant, limits)| (grant, Arc::new(GrantLimits::new(limits, &clock)))).collect();
+        let gates = grants
+            .into_iter()
+            .map(|(grant, limits)| (grant, Arc::new(GrantLimits::new(limits, &clock))))
+            .collect();
         Self { gates, clock }
     }
 
-    /// Limits for the grants of a new registry. A grant whose limits are the same keeps what it has spent and what is running;
-    /// one whose limits have changed begins anew.
+    /// Limits for the grants of a new registry. A grant whose limits are the same keeps what it has spent and
+    /// what is running; one whose limits have changed begins anew.
     pub fn next(&self, grants: impl IntoIterator<Item = (K, Limits)>) -> Self {
         let gate = |(grant, limits): (K, Limits)| {
             let same = self.gates.get(&grant).filter(|gate| gate.limits == limits);
@@ -116,8 +120,8 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// Counts one call of `grant`. A call that is denied counts for nothing.
     ///
     /// # Errors
-    /// [`Denied`], with the limit that the call is over. A grant that the limiter does not know is denied: it can only come of
-    /// a mistake, and a mistake must not lift a limit.
+    /// [`Denied`], with the limit that the call is over. A grant that the limiter does not know is denied: it
+    /// can only come of a mistake, and a mistake must not lift a limit.
     pub fn admit(&self, grant: &K) -> Result<Admission, Denied> {
         let gate = self.gates.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
         // The place first: it can be given back if the rate says no, a token cannot.
@@ -133,8 +137,8 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
 }
 
 impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
-    /// Admits another attempt of a call that was counted: it takes a place among the concurrent calls, and counts for nothing
-    /// else.
+    /// Admits another attempt of a call that was counted: it takes a place among the concurrent calls, and
+    /// counts for nothing else.
     ///
     /// # Errors
     /// As [`Limiter::admit`], but never for the rate.
@@ -149,21 +153,25 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
         let period = gate.period.load();
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let rate = period.rate.as_ref().map(|rate| {
-            let (most, left) = (u64::from(rate.burst), u64::from(rate.left()));
-            let (limit, refused) = (rate.text.clone(), count(&period.over_rate));
+            let most = u64::from(rate.burst);
+            let left = u64::from(rate.left());
+            let limit = rate.text.clone();
+            let refused = count(&period.over_rate);
             LimitUsage { kind: Kind::Rate, limit, most, used: most - left, left, refused }
         });
         let concurrent = gate.places.as_ref().map(|places| {
-            let (most, used) = (u64::from(places.most), u64::from(places.taken.load(Ordering::Relaxed)));
-            let (limit, refused) = (format!("{most} at once"), count(&period.over_places));
+            let most = u64::from(places.most);
+            let used = u64::from(places.taken.load(Ordering::Relaxed));
+            let limit = format!("{most} at once");
+            let refused = count(&period.over_places);
             LimitUsage { kind: Kind::Concurrent, limit, most, used, left: most.saturating_sub(used), refused }
         });
         let limits = rate.into_iter().chain(concurrent).collect();
         Some(Usage { limits, admitted: count(&period.admitted), since: period.since })
     }
 
-    /// Begins `grant` anew: nothing is used of its rate, and nothing counted. Calls that run keep their places. Whether the limiter
-    /// knows it.
+    /// Begins `grant` anew: nothing is used of its rate, and nothing counted. Calls that run keep their
+    /// places. Whether the limiter knows it.
     pub fn reset(&self, grant: &K) -> bool {
         let gate = self.gates.get(grant);
         gate.inspect(|gate| gate.period.store(Arc::new(Period::new(&gate.limits, &self.clock)))).is_some()
@@ -210,7 +218,8 @@ impl<C: Clock> Meter<C> {
         let quota = Quota::with_period(rate.interval()).unwrap_or(Quota::per_second(NonZeroU32::MIN));
         let began = clock.now();
         let limiter = RateLimiter::direct_with_clock(quota.allow_burst(burst), clock).with_middleware();
-        let (text, last) = (format!("{rate}, burst {burst}"), AtomicU64::new(u64::from(burst.get())));
+        let text = format!("{rate}, burst {burst}");
+        let last = AtomicU64::new(u64::from(burst.get()));
         Self { limiter, text, burst: burst.get(), interval: rate.interval(), began, last }
     }
 
@@ -223,7 +232,8 @@ impl<C: Clock> Meter<C> {
     /// Calls that would pass now.
     fn left(&self) -> u32 {
         let last = self.last.load(Ordering::Relaxed);
-        let (then, left) = ((last >> 32) as u32, last as u32);
+        let then = (last >> 32) as u32;
+        let left = last as u32;
         let passed = Duration::from_millis(self.millis().wrapping_sub(then).into());
         let back = u32::try_from(passed.as_nanos() / self.interval.as_nanos().max(1)).unwrap_or(u32::MAX);
         left.saturating_add(back).min(self.burst)
@@ -249,7 +259,11 @@ mod tests {
     use super::*;
 
     fn limits(rate: &str, burst: u32, concurrent: u32) -> Limits {
-        Limits { rate: rate.parse().ok(), burst: NonZeroU32::new(burst), concurrent: NonZeroU32::new(concurrent) }
+        Limits {
+            rate: rate.parse().ok(),
+            burst: NonZeroU32::new(burst),
+            concurrent: NonZeroU32::new(concurrent),
+        }
     }
 
     fn grant() -> GrantId {
@@ -285,7 +299,9 @@ mod tests {
         for rate in ["20/s", "3/s", "7/min", "5/h", "999983/s"] {
             let (limiter, clock) = limiter(limits(rate, 2, 0));
             while limiter.admit(&grant()).is_ok() {}
-            let Err(Denied::Rate { retry_after, limit }) = limiter.admit(&grant()) else { panic!("{rate} is spent") };
+            let Err(Denied::Rate { retry_after, limit }) = limiter.admit(&grant()) else {
+                panic!("{rate} is spent")
+            };
             assert_eq!(limit, format!("{rate}, burst 2"));
             assert!(retry_after > Duration::ZERO);
             clock.advance(retry_after);
@@ -296,7 +312,8 @@ mod tests {
     #[test]
     fn a_place_is_free_again_when_the_call_ends() {
         let (limiter, _) = limiter(Limits { rate: None, ..limits("", 0, 2) });
-        let (first, second) = (limiter.admit(&grant()), limiter.admit(&grant()));
+        let first = limiter.admit(&grant());
+        let second = limiter.admit(&grant());
         assert_eq!(limiter.admit(&grant()).unwrap_err(), Denied::Concurrency { limit: 2 });
         drop(first);
         let third = limiter.admit(&grant());
@@ -358,7 +375,8 @@ mod tests {
         assert!(limiter.admit(&grant()).is_err(), "over the rate");
         let told = |limiter: &Limiter<GrantId, FakeRelativeClock>| {
             let usage = limiter.usage(&grant()).unwrap();
-            let of = |limit: &LimitUsage| (limit.kind.as_str(), limit.most, limit.used, limit.left, limit.refused);
+            let of =
+                |limit: &LimitUsage| (limit.kind.as_str(), limit.most, limit.used, limit.left, limit.refused);
             (usage.admitted, usage.limits.iter().map(of).collect::<Vec<_>>())
         };
         assert_eq!(told(&limiter), (3, vec![("rate", 3, 3, 0, 1), ("concurrent", 2, 0, 2, 1)]));

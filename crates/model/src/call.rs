@@ -1,4 +1,5 @@
-//! What a caller says about one call: purpose, clerk, case, request id; and the names that the bus gives: call id, grant id.
+//! What a caller says about one call: purpose, clerk, case, request id; and the names that the bus gives:
+//! call id, grant id.
 
 use std::fmt;
 use std::str::FromStr;
@@ -136,7 +137,9 @@ mod tests {
     #[test]
     fn a_purpose_is_a_lower_case_code() {
         assert!("benefit.eligibility".parse::<Purpose>().is_ok());
-        for text in ["", "Benefit", "benefit eligibility", ".benefit", "bene\u{FB01}t", "a,b", &"a".repeat(65)] {
+        for text in
+            ["", "Benefit", "benefit eligibility", ".benefit", "bene\u{FB01}t", "a,b", &"a".repeat(65)]
+        {
             assert!(text.parse::<Purpose>().is_err(), "{text:?} must not parse");
         }
     }

@@ -1,5 +1,5 @@
-//! The wall clock, as a value: production reads the system's, a test moves its own. Durations and deadlines use the
-//! runtime's monotonic clock and never this one.
+//! The wall clock, as a value: production reads the system's, a test moves its own. Durations and deadlines
+//! use the runtime's monotonic clock and never this one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -26,7 +26,9 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             None => Timestamp::now(),
-            Some(hand) => Timestamp::from_millisecond(hand.load(Ordering::Relaxed)).unwrap_or(Timestamp::UNIX_EPOCH),
+            Some(hand) => {
+                Timestamp::from_millisecond(hand.load(Ordering::Relaxed)).unwrap_or(Timestamp::UNIX_EPOCH)
+            }
         }
     }
 

@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A text that is not an identifier of the wanted kind. Holds the rule, never the text: it may come from a stranger.
+/// A text that is not an identifier of the wanted kind. Holds the rule, never the text: it may come from a
+/// stranger.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a valid {kind}: {rule}")]
 pub struct InvalidId {
@@ -22,7 +23,8 @@ fn is_label(text: &str) -> bool {
         && bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
-/// One deployment of the bus, e.g. `lorestan.example`: a lower-case DNS name of at most 255 bytes (SPIFFE-ID §2.1).
+/// One deployment of the bus, e.g. `lorestan.example`: a lower-case DNS name of at most 255 bytes (SPIFFE-ID
+/// §2.1).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TrustDomain(Arc<str>);
 
@@ -169,7 +171,8 @@ impl FromStr for SubsystemId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = InvalidId { kind: "subsystem", rule: "`class/code/subsystem`, e.g. `gov/welfare/benefits`" };
+        let invalid =
+            InvalidId { kind: "subsystem", rule: "`class/code/subsystem`, e.g. `gov/welfare/benefits`" };
         let (member, name) = text.rsplit_once('/').ok_or(invalid.clone())?;
         let member = member.parse::<MemberId>()?;
         if is_label(name) { Ok(Self { text: text.into(), member }) } else { Err(invalid) }
@@ -182,8 +185,8 @@ impl fmt::Display for SubsystemId {
     }
 }
 
-/// A SPIFFE ID of the bus: `spiffe://TRUST_DOMAIN/CLASS/CODE/SUBSYSTEM`. Compared byte for byte: no case folding, no
-/// percent-encoding, no trailing slash.
+/// A SPIFFE ID of the bus: `spiffe://TRUST_DOMAIN/CLASS/CODE/SUBSYSTEM`. Compared byte for byte: no case
+/// folding, no percent-encoding, no trailing slash.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Identity {
     trust_domain: TrustDomain,

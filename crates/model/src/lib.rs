@@ -1,5 +1,6 @@
-//! The words that every part of the bus shares: identities, method paths, purposes and other call metadata, the closed
-//! catalogue of reasons, and the clock. Everything here is parsed once at the edge; after that there is no invalid one.
+//! The words that every part of the bus shares: identities, method paths, purposes and other call metadata,
+//! the closed catalogue of reasons, and the clock. Everything here is parsed once at the edge; after that
+//! there is no invalid one.
 //!
 //! Deliberately absent: I/O, async, policy, anything of gRPC but its status numbers.
 

@@ -1,4 +1,5 @@
-//! How much of a grant may be used: rate, burst and concurrency, as the registry reads them and the limiter keeps them.
+//! How much of a grant may be used: rate, burst and concurrency, as the registry reads them and the limiter
+//! keeps them.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,7 +14,8 @@ pub const MAX_ADAPTER_REQUEST: usize = 64 << 10;
 /// The highest number of calls in a [`Rate`], and the largest burst.
 pub const MAX_CALLS: u32 = 1_000_000;
 
-/// So many calls in so much time, e.g. `20/s`: 1 to 1,000,000 calls per second (`s`), minute (`min`), hour (`h`) or day (`d`).
+/// So many calls in so much time, e.g. `20/s`: 1 to 1,000,000 calls per second (`s`), minute (`min`), hour
+/// (`h`) or day (`d`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
     calls: NonZeroU32,
@@ -65,7 +67,8 @@ impl FromStr for Rate {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = InvalidId { kind: "rate", rule: "`20/s`, `100/min`, `5/h` or `500/d`, at most 1000000 calls" };
+        let invalid =
+            InvalidId { kind: "rate", rule: "`20/s`, `100/min`, `5/h` or `500/d`, at most 1000000 calls" };
         let (calls, unit) = text.split_once('/').ok_or(invalid.clone())?;
         let unit = match unit {
             "s" => Unit::Second,
@@ -95,7 +98,8 @@ impl fmt::Display for Rate {
 pub struct Limits {
     /// The sustained rate.
     pub rate: Option<Rate>,
-    /// Calls that may come at once after a pause. Absent: as many as one period of the rate has. Nothing without a rate.
+    /// Calls that may come at once after a pause. Absent: as many as one period of the rate has. Nothing
+    /// without a rate.
     pub burst: Option<NonZeroU32>,
     /// Calls that may run at the same time.
     pub concurrent: Option<NonZeroU32>,
@@ -119,9 +123,20 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_rate() {
-        for text in
-            ["", "20", "20/", "/s", "0/s", "-1/s", "+1/s", "20/sec", "20 /s", "1.5/s", "1000001/s", "99999999999/s"]
-        {
+        for text in [
+            "",
+            "20",
+            "20/",
+            "/s",
+            "0/s",
+            "-1/s",
+            "+1/s",
+            "20/sec",
+            "20 /s",
+            "1.5/s",
+            "1000001/s",
+            "99999999999/s",
+        ] {
             assert!(text.parse::<Rate>().is_err(), "{text:?} must not parse");
         }
     }

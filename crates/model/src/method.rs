@@ -1,4 +1,5 @@
-//! The path of a gRPC method. Router, policy and evidence all hold this one value, so they cannot read a path differently.
+//! The path of a gRPC method. Router, policy and evidence all hold this one value, so they cannot read a path
+//! differently.
 
 use std::fmt;
 use std::str::FromStr;
@@ -36,8 +37,10 @@ impl FromStr for MethodPath {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid =
-            InvalidId { kind: "method", rule: "`package.Service/Method`, e.g. `civil.v1.CivilRegistry/GetPerson`" };
+        let invalid = InvalidId {
+            kind: "method",
+            rule: "`package.Service/Method`, e.g. `civil.v1.CivilRegistry/GetPerson`",
+        };
         let Some((service, method)) = text.split_once('/') else { return Err(invalid) };
         if text.len() <= 255 && service.split('.').all(is_identifier) && is_identifier(method) {
             Ok(Self(text.into()))

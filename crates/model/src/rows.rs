@@ -19,14 +19,16 @@ impl RowScopes {
     /// # Errors
     /// [`InvalidRows`] if a name or value has other bytes than the form allows, or a name has no value.
     pub fn new(scopes: BTreeMap<String, Vec<String>>) -> Result<Self, InvalidRows> {
-        let is_name =
-            |name: &str| !name.is_empty() && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        let is_name = |name: &str| {
+            !name.is_empty() && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+        };
         let is_value = |value: &String| {
             (1..=64).contains(&value.len())
                 && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
         };
-        let valid =
-            scopes.iter().all(|(name, values)| is_name(name) && !values.is_empty() && values.iter().all(is_value));
+        let valid = scopes
+            .iter()
+            .all(|(name, values)| is_name(name) && !values.is_empty() && values.iter().all(is_value));
         if valid { Ok(Self(scopes)) } else { Err(InvalidRows) }
     }
 
@@ -48,7 +50,8 @@ impl RowScopes {
 
     /// Writes the form used in metadata.
     pub fn to_header(&self) -> String {
-        let parts: Vec<String> = self.0.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
+        let parts: Vec<String> =
+            self.0.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
         parts.join(";")
     }
 

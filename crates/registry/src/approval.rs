@@ -1,5 +1,5 @@
-//! `Approvals` says who must approve a change, by `[[approver]]` and `[[approval]]` of `bus.toml` in the registry that is changed, not in the new
-//! one. Signatures are left out: the command line verifies them.
+//! `Approvals` says who must approve a change, by `[[approver]]` and `[[approval]]` of `bus.toml` in the
+//! registry that is changed, not in the new one. Signatures are left out: the command line verifies them.
 
 use std::fmt;
 
@@ -61,7 +61,8 @@ impl Approvals {
     pub(crate) fn needs(&self, changes: &[Change]) -> Vec<Need> {
         let mut needs: Vec<Need> = Vec::new();
         for change in changes {
-            let rules = self.rules.iter().filter(|rule| rule.of.iter().any(|of| of == "*" || *of == change.kind));
+            let rules =
+                self.rules.iter().filter(|rule| rule.of.iter().any(|of| of == "*" || *of == change.kind));
             for rule in rules {
                 let role = |role: &String| match role.as_str() {
                     "steward" => format!("steward of {}", change.owner),

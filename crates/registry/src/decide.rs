@@ -1,4 +1,5 @@
-//! `decide` is the policy decision: a pure function of registry and question, with a permit or one reason as its result. No clock, no I/O.
+//! `decide` is the policy decision: a pure function of registry and question, with a permit or one reason as
+//! its result. No clock, no I/O.
 
 use std::sync::Arc;
 
@@ -33,7 +34,8 @@ pub struct Question<'a> {
 pub struct Refused {
     /// Why, for the caller.
     pub reason: Reason,
-    /// Which gate refused, for the provider's eyes: names grants, methods and members, and nothing of the message.
+    /// Which gate refused, for the provider's eyes: names grants, methods and members, and nothing of the
+    /// message.
     pub gate: String,
 }
 
@@ -129,7 +131,8 @@ pub(crate) fn decide<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<
 
 /// The permit, before what its grant requires of a call is looked at.
 pub(crate) fn permit<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<&'a Arc<Permit>, Refused> {
-    let of_method = policy.terms.get(question.caller).and_then(|methods| methods.get(question.method.method.path()));
+    let of_method =
+        policy.terms.get(question.caller).and_then(|methods| methods.get(question.method.method.path()));
     check_visible(of_method.is_some(), question)?;
     check_suspended(policy, question)?;
     check_purpose(question)?;
@@ -153,11 +156,15 @@ pub(crate) fn check_visible(concerned: bool, question: &Question<'_>) -> Result<
     if concerned || !service.hidden {
         return Ok(());
     }
-    Err(Refused { reason: Reason::MethodUnknown, gate: format!("{} is hidden from {}", service.name, question.caller) })
+    Err(Refused {
+        reason: Reason::MethodUnknown,
+        gate: format!("{} is hidden from {}", service.name, question.caller),
+    })
 }
 
 pub(crate) fn check_suspended(policy: &Policy, question: &Question<'_>) -> Result<(), Refused> {
-    let (caller, provider) = (question.caller, &question.method.service.provider);
+    let caller = question.caller;
+    let provider = &question.method.service.provider;
     let gate = if policy.suspensions.subsystem(caller, question.now) {
         format!("{caller} is suspended, or its member is")
     } else if policy.suspensions.member(provider, question.now) {
@@ -181,13 +188,16 @@ pub(crate) fn check_purpose(question: &Question<'_>) -> Result<(), Refused> {
 
 pub(crate) fn refused(nearest: Option<(Nearness, &Term)>, question: &Question<'_>) -> Refused {
     let Some((gate, term)) = nearest else {
-        let (caller, method) = (question.caller, question.method.method.path());
+        let caller = question.caller;
+        let method = question.method.method.path();
         return match question.on_behalf_of {
             Some(member) => Refused {
                 reason: Reason::DelegationNotGranted,
                 gate: format!("no delegation of {member} lets {caller} call {method}"),
             },
-            None => Refused { reason: Reason::NotGranted, gate: format!("no grant lets {caller} call {method}") },
+            None => {
+                Refused { reason: Reason::NotGranted, gate: format!("no grant lets {caller} call {method}") }
+            }
         };
     };
     let grant = &term.permit.grant;
@@ -197,14 +207,18 @@ pub(crate) fn refused(nearest: Option<(Nearness, &Term)>, question: &Question<'_
             Reason::DelegationNotGranted,
             format!("delegation {id} is valid from {} until {}", valid.from, valid.until),
         ),
-        // `DelegationOver` always has a delegation; it is named here again only because a match must be total.
+        // `DelegationOver` always has a delegation; it is named here again only because a match must be
+        // total.
         (Nearness::DelegationPurpose | Nearness::DelegationOver, delegation) => {
             let id = delegation.map_or("", |(id, _)| id.as_str());
             (Reason::PurposeNotGranted, format!("delegation {id} is not for this purpose"))
         }
         (Nearness::GrantOver, _) => {
             let valid = grant.valid;
-            (Reason::GrantExpired, format!("grant {} is valid from {} until {}", grant.id, valid.from, valid.until))
+            (
+                Reason::GrantExpired,
+                format!("grant {} is valid from {} until {}", grant.id, valid.from, valid.until),
+            )
         }
         (Nearness::GrantPurpose, _) => {
             (Reason::PurposeNotGranted, format!("grant {} is not for this purpose", grant.id))
@@ -214,7 +228,8 @@ pub(crate) fn refused(nearest: Option<(Nearness, &Term)>, question: &Question<'_
             (Reason::OutOfHours, format!("grant {} holds on {hours}", grant.id))
         }
         (Nearness::Suspended, delegation) => {
-            let by = delegation.map_or_else(String::new, |(id, _)| format!(", delegation {id}, or who gave it,"));
+            let by =
+                delegation.map_or_else(String::new, |(id, _)| format!(", delegation {id}, or who gave it,"));
             (Reason::Suspended, format!("grant {}{by} is suspended", grant.id))
         }
     };

@@ -1,5 +1,5 @@
-//! This module reads a registry's files as entries of keys and values, as written, to compare two versions (diff). It picks no key by name, so that
-//! every key counts. The meaning is in `load`.
+//! This module reads a registry's files as entries of keys and values, as written, to compare two versions
+//! (diff). It picks no key by name, so that every key counts. The meaning is in `load`.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! This module defines what is registered: subsystems, services and methods. Calls share each of them by `Arc`.
+//! This module defines what is registered: subsystems, services and methods. Calls share each of them by
+//! `Arc`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ pub struct Subsystem {
     pub id: SubsystemId,
     /// Its member's name.
     pub name: Arc<Name>,
-    /// SHA-256 of the SubjectPublicKeyInfo (DER) of each authority that may speak for the member; at least one.
+    /// SHA-256 of the SubjectPublicKeyInfo (DER) of each authority that may speak for the member; at least
+    /// one.
     pub issuers: Arc<[[u8; 32]]>,
 }
 
@@ -35,7 +37,8 @@ pub enum Server {
     Grpc(PassedMetadata),
 }
 
-/// Custom metadata that passes between a caller and an agency's own server; all other is dropped. Lower case, each allowed.
+/// Custom metadata that passes between a caller and an agency's own server; all other is dropped. Lower case,
+/// each allowed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PassedMetadata {
     /// From the caller to the server.

@@ -1,4 +1,5 @@
-//! `Registry::explain` shows a policy decision gate by gate, by the same checks in the same order as `decide`, and its result.
+//! `Registry::explain` shows a policy decision gate by gate, by the same checks in the same order as
+//! `decide`, and its result.
 
 use std::sync::Arc;
 
@@ -36,7 +37,8 @@ impl Registry {
 
     /// Goes on as long as the call passes; nothing once it does not.
     fn walk(&self, question: &Question<'_>, gates: &mut Vec<Check>) -> Option<()> {
-        let (policy, path) = (&self.policy, question.method.method.path());
+        let policy = &self.policy;
+        let path = question.method.method.path();
         let mut gate = |name: String, alone: bool, result: Result<(), Refused>| {
             let passed = result.is_ok();
             gates.push(Check { name, refused: result.err(), alone });
@@ -54,7 +56,9 @@ impl Registry {
         let of_member = |way: &&Arc<decide::Term>| way.on_behalf_of.as_ref() == question.on_behalf_of;
         let ways: Vec<&Arc<decide::Term>> = ways.into_iter().flatten().filter(of_member).collect();
         if ways.is_empty() {
-            let whose = question.on_behalf_of.map_or_else(|| "of its own".to_owned(), |member| format!("by {member}"));
+            let whose = question
+                .on_behalf_of
+                .map_or_else(|| "of its own".to_owned(), |member| format!("by {member}"));
             gate(format!("a right {whose}"), true, Err(decide::refused(None, question)))?;
         }
         let mut holds = None;
@@ -93,7 +97,10 @@ mod tests {
     /// A line for each gate, and what is decided.
     fn told(words: &str) -> Vec<String> {
         let files = Files::default()
-            .with("gov/desk.toml", &grant("old", WELFARE, "valid = { from = 2025-01-01, until = 2025-12-31 }"))
+            .with(
+                "gov/desk.toml",
+                &grant("old", WELFARE, "valid = { from = 2025-01-01, until = 2025-12-31 }"),
+            )
             .with("gov/desk.toml", &grant("g", WELFARE, "requires = [\"case\"]"));
         let registry = files.load().unwrap();
         let explanation = question(&registry, WELFARE, "Get", words, |question| registry.explain(question));
@@ -101,7 +108,8 @@ mod tests {
             None => format!("passes: {}", gate.name),
             Some(refused) => format!("{}: {}: {}", refused.reason, gate.name, refused.gate),
         });
-        let decision = explanation.decision.map_or_else(|refused| refused.reason.to_string(), |_| "allowed".to_owned());
+        let decision =
+            explanation.decision.map_or_else(|refused| refused.reason.to_string(), |_| "allowed".to_owned());
         gates.chain([decision]).collect()
     }
 

@@ -1,5 +1,6 @@
-//! `Finding` is one error in a registry's files, with file, line and column; `LoadErrors` has all of them. `Display` writes one line for each; as a
-//! [`miette::Diagnostic`] each shows its lines and points at the place.
+//! `Finding` is one error in a registry's files, with file, line and column; `LoadErrors` has all of them.
+//! `Display` writes one line for each; as a [`miette::Diagnostic`] each shows its lines and points at the
+//! place.
 
 use std::fmt;
 use std::ops::Range;
@@ -99,7 +100,8 @@ impl Finding {
     /// Suggests the candidate that is nearest to `word`, if one is near.
     pub(crate) fn suggest<'a>(&mut self, word: &str, candidates: impl Iterator<Item = &'a str>) -> &mut Self {
         let distance = |candidate: &'a str| (strsim::osa_distance(word, candidate), candidate);
-        let nearest = candidates.map(distance).min().filter(|(distance, _)| *distance <= 1.max(word.len() / 4));
+        let nearest =
+            candidates.map(distance).min().filter(|(distance, _)| *distance <= 1.max(word.len() / 4));
         match nearest {
             Some((_, candidate)) => self.advise(format!("did you mean `{candidate}`?")),
             None => self,

@@ -1,4 +1,5 @@
-//! `Grant` is a provider's permission to call a method. Its `Permit` is built once at load, so that a decision only clones an `Arc`.
+//! `Grant` is a provider's permission to call a method. Its `Permit` is built once at load, so that a
+//! decision only clones an `Arc`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +33,8 @@ pub struct Grant {
     pub fields: Arc<[String]>,
     /// Which rows.
     pub rows: Arc<RowScopes>,
-    /// The same on the wire, for an agency's own gRPC server; empty for an adapter, which narrows them in its database.
+    /// The same on the wire, for an agency's own gRPC server; empty for an adapter, which narrows them in its
+    /// database.
     pub row_checks: Vec<RowCheck>,
     /// On which days.
     pub valid: Validity,
@@ -82,8 +84,8 @@ impl fmt::Display for Grantee {
     }
 }
 
-/// Asia/Tehran has kept +03:30 the whole year since 2022. Fixed here, so that a decision does not depend on the time zone
-/// data of the machine.
+/// Asia/Tehran has kept +03:30 the whole year since 2022. Fixed here, so that a decision does not depend on
+/// the time zone data of the machine.
 const TEHRAN_SECONDS: i32 = 3 * 3600 + 30 * 60;
 
 /// Whole days in Asia/Tehran, the first and the last included.
@@ -136,7 +138,8 @@ pub(crate) const WEEK: [&str; 7] = ["sat", "sun", "mon", "tue", "wed", "thu", "f
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 impl Hours {
-    /// Nothing if no day is chosen, or `until` is not after `from`, or is after 24:00; both are minutes of the day.
+    /// Nothing if no day is chosen, or `until` is not after `from`, or is after 24:00; both are minutes of
+    /// the day.
     pub(crate) fn new(days: [bool; 7], from: u16, until: u16) -> Option<Self> {
         (days.contains(&true) && from < until && until <= 24 * 60).then_some(Self { days, from, until })
     }
@@ -159,8 +162,10 @@ impl Hours {
 
 impl fmt::Display for Hours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days: Vec<&str> = WEEK.iter().zip(self.days).filter(|(_, chosen)| *chosen).map(|(day, _)| *day).collect();
-        let [from, until] = [self.from, self.until].map(|minute| format!("{:02}:{:02}", minute / 60, minute % 60));
+        let days: Vec<&str> =
+            WEEK.iter().zip(self.days).filter(|(_, chosen)| *chosen).map(|(day, _)| *day).collect();
+        let [from, until] =
+            [self.from, self.until].map(|minute| format!("{:02}:{:02}", minute / 60, minute % 60));
         write!(f, "{} from {from} until {until}", days.join(", "))
     }
 }
@@ -190,7 +195,9 @@ impl Requires {
     pub(crate) fn check(&self, case: Option<&CaseNumber>, clerk: Option<&ClerkId>) -> Result<(), Reason> {
         match (self.case, case) {
             (true, None) => return Err(Reason::CaseRequired),
-            (true, Some(case)) if self.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(case.as_str())) => {
+            (true, Some(case))
+                if self.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(case.as_str())) =>
+            {
                 return Err(Reason::CaseInvalid);
             }
             _ => {}

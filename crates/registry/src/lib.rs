@@ -1,8 +1,9 @@
-//! This crate is policy as code: it loads a folder of TOML, one file per member, into an immutable [`Registry`], whole or not at all. A decision is a
-//! pure function of registry and question. The format is in `docs/reference/registry.md`.
+//! This crate is policy as code: it loads a folder of TOML, one file per member, into an immutable
+//! [`Registry`], whole or not at all. A decision is a pure function of registry and question. The format is
+//! in `docs/reference/registry.md`.
 //!
-//! Deliberately absent: counting calls (`chapar-limit` does), the wall clock (the question has the time), and reloading (the gateway builds a new
-//! registry and swaps it).
+//! Deliberately absent: counting calls (`chapar-limit` does), the wall clock (the question has the time), and
+//! reloading (the gateway builds a new registry and swaps it).
 
 mod approval;
 mod decide;

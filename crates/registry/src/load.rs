@@ -1,5 +1,6 @@
-//! `folder` loads TOML files into a `Registry`: syntax, members, groups, services, grants, delegations, suspensions, and tests last. It goes on after
-//! an error, to report all errors at once, and leaves out an error that only follows from another one.
+//! `folder` loads TOML files into a `Registry`: syntax, members, groups, services, grants, delegations,
+//! suspensions, and tests last. It goes on after an error, to report all errors at once, and leaves out an
+//! error that only follows from another one.
 
 mod approval;
 mod delegation;
@@ -62,7 +63,8 @@ pub(crate) fn build(
             stopped = Some((source, raw));
             continue;
         }
-        let Some(member) = source.path.strip_suffix(".toml").and_then(|id| id.parse::<MemberId>().ok()) else {
+        let Some(member) = source.path.strip_suffix(".toml").and_then(|id| id.parse::<MemberId>().ok())
+        else {
             let finding = findings.at(&source, 0..0, Kind::MisplacedFile, "this is no member's file");
             finding.advise(
                 "a member's file is `CLASS/CODE.toml`, e.g. `gov/welfare.toml`; CLASS is gov, com, office or bus",
@@ -71,7 +73,8 @@ pub(crate) fn build(
         };
         let raw = raw::parse(&source, raw::OF_A_MEMBER, &mut findings);
         if findings.len() > before {
-            // What this file would define is unknown, so a name that is missing elsewhere may be in it and is not reported.
+            // What this file would define is unknown, so a name that is missing elsewhere may be in it and is
+            // not reported.
             broken.insert(member.clone());
         } else if raw.member.is_none() {
             findings.at(&source, 0..0, Kind::Malformed, "the table `[member]` is missing");
@@ -107,9 +110,17 @@ pub(crate) fn build(
     draft.finish(digest)
 }
 
-fn trust_domain(dir: &Path, bus: Option<&(Arc<Source>, Raw)>, findings: &mut Findings) -> Option<TrustDomain> {
+fn trust_domain(
+    dir: &Path,
+    bus: Option<&(Arc<Source>, Raw)>,
+    findings: &mut Findings,
+) -> Option<TrustDomain> {
     let Some((source, raw)) = bus else {
-        findings.of_file(&dir.join("bus.toml"), Kind::Unreadable, "the file is missing: it names the trust domain");
+        findings.of_file(
+            &dir.join("bus.toml"),
+            Kind::Unreadable,
+            "the file is missing: it names the trust domain",
+        );
         return None;
     };
     let Some(bus) = &raw.bus else {
@@ -180,7 +191,8 @@ impl Loader<'_> {
         for file in files.iter() {
             self.groups(&file.source, Some(&file.member), &file.raw.groups);
         }
-        // A grant needs its service, and a delegation needs grants of other members' files, so each step covers all files.
+        // A grant needs its service, and a delegation needs grants of other members' files, so each step
+        // covers all files.
         for step in [Self::service, Self::grant, Self::delegation] {
             for file in files.iter() {
                 step(&mut self, file);

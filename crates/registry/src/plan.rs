@@ -1,5 +1,5 @@
-//! `Plan` is the preview (diff) of a registry change: which entries are added, changed and removed, who may see more or less, and whose approval it
-//! needs. It compares two folders and writes nothing.
+//! `Plan` is the preview (diff) of a registry change: which entries are added, changed and removed, who may
+//! see more or less, and whose approval it needs. It compares two folders and writes nothing.
 
 mod access;
 mod text;
@@ -89,7 +89,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Compares the registry in `new` with that in `base`; each is loaded with its contracts. Effects are those of `now` and later.
+    /// Compares the registry in `new` with that in `base`; each is loaded with its contracts. Effects are
+    /// those of `now` and later.
     ///
     /// # Errors
     /// [`LoadErrors`] of the one that does not load.
@@ -119,7 +120,8 @@ impl Plan {
 }
 
 fn changes(base: &Path, new: &Path) -> Result<Vec<Change>, LoadErrors> {
-    let (before, after) = (entries::read(base)?, entries::read(new)?);
+    let before = entries::read(base)?;
+    let after = entries::read(new)?;
     let mut changes = Vec::new();
     let mut tell = |verb, key: &Key, details| {
         let Key { owner, kind, id } = key.clone();
@@ -127,13 +129,18 @@ fn changes(base: &Path, new: &Path) -> Result<Vec<Change>, LoadErrors> {
     };
     for (key, values) in &after {
         match before.get(key) {
-            None => tell(Verb::Added, key, values.iter().map(|(name, value)| format!("{name} = {value}")).collect()),
+            None => tell(
+                Verb::Added,
+                key,
+                values.iter().map(|(name, value)| format!("{name} = {value}")).collect(),
+            ),
             Some(was) if was == values => {}
             Some(was) => {
                 let names = was.keys().chain(values.keys().filter(|name| !was.contains_key(*name)));
                 let detail = |name: &String| {
                     let word = |of: Option<&String>| of.cloned().unwrap_or_else(|| "nothing".to_owned());
-                    let (was, now) = (was.get(name), values.get(name));
+                    let was = was.get(name);
+                    let now = values.get(name);
                     (was != now).then(|| format!("{name}: {} → {}", word(was), word(now)))
                 };
                 tell(Verb::Changed, key, names.filter_map(detail).collect());

@@ -1,5 +1,5 @@
-//! This module deserialises the TOML tables of a registry's files, with the positions that findings need. It checks only their shape; `load` checks
-//! their meaning.
+//! This module deserialises the TOML tables of a registry's files, with the positions that findings need. It
+//! checks only their shape; `load` checks their meaning.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -230,7 +230,8 @@ pub(crate) fn parse(source: &Arc<Source>, known: &[&str], findings: &mut Finding
         let message = error.message().replace('\n', "; ");
         reader.findings.at(source, error.span().unwrap_or_default(), Kind::Syntax, message);
     }
-    // Tables that the parser recovered from a broken file would give findings that only follow from the syntax error.
+    // Tables that the parser recovered from a broken file would give findings that only follow from the
+    // syntax error.
     if !errors.is_empty() {
         return raw;
     }

@@ -1,4 +1,5 @@
-//! `Registry` is the loaded policy: it identifies callers, finds methods and decides calls. It is immutable and shared by all calls.
+//! `Registry` is the loaded policy: it identifies callers, finds methods and decides calls. It is immutable
+//! and shared by all calls.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -78,7 +79,8 @@ impl Registry {
         load::folder(dir, contracts)
     }
 
-    /// `sha256:` and 64 hexadecimal digits, over the names and bytes of the registry's files: what evidence names a policy by.
+    /// `sha256:` and 64 hexadecimal digits, over the names and bytes of the registry's files: what evidence
+    /// names a policy by.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -98,10 +100,17 @@ impl Registry {
     /// `issuer_spki_sha256`: SHA-256 of the issuing authority's SubjectPublicKeyInfo (DER).
     ///
     /// # Errors
-    /// [`Reason::IdentityUnknown`] if it is of another trust domain or not registered; [`Reason::IssuerNotAllowed`] if that
-    /// authority may not speak for its member.
-    pub fn identify(&self, identity: &Identity, issuer_spki_sha256: &[u8; 32]) -> Result<Arc<Subsystem>, Reason> {
-        let known = self.subsystems.get(identity.subsystem()).filter(|_| *identity.trust_domain() == self.trust_domain);
+    /// [`Reason::IdentityUnknown`] if it is of another trust domain or not registered;
+    /// [`Reason::IssuerNotAllowed`] if that authority may not speak for its member.
+    pub fn identify(
+        &self,
+        identity: &Identity,
+        issuer_spki_sha256: &[u8; 32],
+    ) -> Result<Arc<Subsystem>, Reason> {
+        let known = self
+            .subsystems
+            .get(identity.subsystem())
+            .filter(|_| *identity.trust_domain() == self.trust_domain);
         let subsystem = known.ok_or(Reason::IdentityUnknown)?;
         if subsystem.issuers.contains(issuer_spki_sha256) {
             Ok(Arc::clone(subsystem))
@@ -110,10 +119,13 @@ impl Registry {
         }
     }
 
-    /// The authorities that may speak for an identity's member; none if it is not registered. As [`Registry::identify`] names
-    /// them.
+    /// The authorities that may speak for an identity's member; none if it is not registered. As
+    /// [`Registry::identify`] names them.
     pub fn issuers(&self, identity: &Identity) -> &[[u8; 32]] {
-        let known = self.subsystems.get(identity.subsystem()).filter(|_| *identity.trust_domain() == self.trust_domain);
+        let known = self
+            .subsystems
+            .get(identity.subsystem())
+            .filter(|_| *identity.trust_domain() == self.trust_domain);
         known.map_or(&[], |subsystem| &subsystem.issuers)
     }
 
@@ -122,18 +134,22 @@ impl Registry {
         self.methods.get(path)
     }
 
-    /// As [`Registry::method`], for `caller`: a hidden method is there for those alone who have, or had, a right to it.
+    /// As [`Registry::method`], for `caller`: a hidden method is there for those alone who have, or had, a
+    /// right to it.
     pub fn method_for(&self, caller: &SubsystemId, path: &str) -> Option<&Arc<MethodEntry>> {
         let entry = self.method(path)?;
-        let concerned = || self.policy.terms.get(caller).is_some_and(|terms| terms.contains_key(entry.method.path()));
+        let concerned =
+            || self.policy.terms.get(caller).is_some_and(|terms| terms.contains_key(entry.method.path()));
         (!entry.service.hidden || concerned()).then_some(entry)
     }
 
-    /// The services that `caller` may know of, by name: those that are not hidden, and those that it has, or had, a right to.
+    /// The services that `caller` may know of, by name: those that are not hidden, and those that it has, or
+    /// had, a right to.
     pub fn services_for(&self, caller: &SubsystemId) -> impl Iterator<Item = &Arc<ServiceEntry>> {
         let terms = self.policy.terms.get(caller);
         let concerned = move |service: &ServiceEntry| {
-            terms.is_some_and(|terms| service.methods().iter().any(|method| terms.contains_key(method.path())))
+            terms
+                .is_some_and(|terms| service.methods().iter().any(|method| terms.contains_key(method.path())))
         };
         self.services().filter(move |service| !service.hidden || concerned(service))
     }
@@ -158,10 +174,15 @@ impl Registry {
         let mut endings: Vec<Ending> = self
             .grants
             .iter()
-            .map(|grant| Ending { what: format!("grant {}", grant.id), whom: grant.to.to_string(), valid: grant.valid })
+            .map(|grant| Ending {
+                what: format!("grant {}", grant.id),
+                whom: grant.to.to_string(),
+                valid: grant.valid,
+            })
             .collect();
         let delegated = self.policy.terms.values().flat_map(HashMap::values).flatten().filter_map(|term| {
-            let (delegated, member) = (term.delegated.as_ref()?, term.on_behalf_of.as_ref()?);
+            let delegated = term.delegated.as_ref()?;
+            let member = term.on_behalf_of.as_ref()?;
             Some((&delegated.id, (member, delegated.valid)))
         });
         let delegations: BTreeMap<_, _> = delegated.collect();
@@ -184,23 +205,27 @@ impl Registry {
         self.grants.iter()
     }
 
-    /// Whether a call is allowed, and what it may have. Pure and total: the same question has the same answer for as long as
-    /// the registry lives. Allocates nothing when it allows.
+    /// Whether a call is allowed, and what it may have. Pure and total: the same question has the same answer
+    /// for as long as the registry lives. Allocates nothing when it allows.
     ///
     /// # Errors
-    /// [`Refused`], with the first reason of: method unknown (for a hidden service), suspended (caller or provider), purpose
-    /// required, purpose unknown, not granted or delegation not granted, grant expired, purpose not granted, out of hours,
-    /// suspended (grant, delegation or delegating member), case required, case invalid, clerk required.
+    /// [`Refused`], with the first reason of: method unknown (for a hidden service), suspended (caller or
+    /// provider), purpose required, purpose unknown, not granted or delegation not granted, grant expired,
+    /// purpose not granted, out of hours, suspended (grant, delegation or delegating member), case required,
+    /// case invalid, clerk required.
     pub fn decide(&self, question: &Question<'_>) -> Result<Arc<Permit>, Refused> {
         crate::decide::decide(&self.policy, question).map(Arc::clone)
     }
 
-    /// What `caller` may do on the day of `now`, at whichever hours, by its own grants and by delegation, by method.
+    /// What `caller` may do on the day of `now`, at whichever hours, by its own grants and by delegation, by
+    /// method.
     pub fn rights(&self, caller: &SubsystemId, now: Timestamp) -> impl Iterator<Item = Right<'_>> {
         let policy = &self.policy;
         let stopped = policy.suspensions.subsystem(caller, now);
         let terms = policy.terms.get(caller).filter(|_| !stopped).into_iter().flatten();
-        let valid = terms.flat_map(|(_, terms)| terms).filter(|term| term.valid_at(now) && !policy.stopped(term, now));
+        let valid = terms
+            .flat_map(|(_, terms)| terms)
+            .filter(|term| term.valid_at(now) && !policy.stopped(term, now));
         let mut rights: Vec<_> = valid.filter_map(|term| self.right(term)).collect();
         rights.sort_by_key(|right| (right.method, right.on_behalf_of, &right.permit.grant.id));
         rights.into_iter()
@@ -217,7 +242,8 @@ impl Registry {
         })
     }
 
-    /// The methods that `caller` may call at `now` for any purpose, by its own grants and by delegation, each once.
+    /// The methods that `caller` may call at `now` for any purpose, by its own grants and by delegation, each
+    /// once.
     pub fn callable(&self, caller: &SubsystemId, now: Timestamp) -> impl Iterator<Item = &MethodEntry> {
         let mut methods: Vec<_> = self.rights(caller, now).map(|right| right.method.clone()).collect();
         methods.dedup();

@@ -1,9 +1,11 @@
-//! `schema` is the JSON Schema (draft 7) of the registry's files, for editors that complete and check TOML. It has names and types; the loader checks
-//! whether they fit together. A test compares the schema with the loader, table by table.
+//! `schema` is the JSON Schema (draft 7) of the registry's files, for editors that complete and check TOML.
+//! It has names and types; the loader checks whether they fit together. A test compares the schema with the
+//! loader, table by table.
 
 use serde_json::{Map, Value, json};
 
-/// The schema of every file: a member's, `bus.toml` and `suspensions.toml`. Which tables a file may have is for the check.
+/// The schema of every file: a member's, `bus.toml` and `suspensions.toml`. Which tables a file may have is
+/// for the check.
 pub fn schema() -> Value {
     let tables: Map<String, Value> = TABLES
         .iter()
@@ -139,7 +141,12 @@ const TABLES: &[Table] = &[
             may("hours", Object(&[may("days", Text), must("from", Text), must("until", Text)])),
             may(
                 "limit",
-                Object(&[may("rate", Text), may("burst", Count), may("daily", Count), may("concurrent", Count)]),
+                Object(&[
+                    may("rate", Text),
+                    may("burst", Count),
+                    may("daily", Count),
+                    may("concurrent", Count),
+                ]),
             ),
             may("requires", Words(&["case", "clerk"])),
             may("case_pattern", Text),
@@ -193,7 +200,8 @@ fn described(mut value: Value, meaning: &str) -> Value {
 }
 
 fn object(keys: &[Key]) -> Value {
-    let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), kind(&key.kind))).collect();
+    let properties: Map<String, Value> =
+        keys.iter().map(|key| (key.name.to_owned(), kind(&key.kind))).collect();
     let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
     json!({"type": "object", "additionalProperties": false, "properties": properties, "required": required})
 }
@@ -228,14 +236,17 @@ mod tests {
             "suspension" => "suspensions.toml",
             _ => "gov/new.toml",
         };
-        let files = if table == "bus" { Files::default().edit(file, String::clear) } else { Files::default() };
+        let files =
+            if table == "bus" { Files::default().edit(file, String::clear) } else { Files::default() };
         files.with(file, text).errors()
     }
 
     /// The names between backticks after `expected`: what serde would have taken.
     fn expected(errors: &str) -> Vec<String> {
-        let line =
-            errors.lines().find(|line| line.contains("unknown field `nonsense`")).unwrap_or_else(|| panic!("{errors}"));
+        let line = errors
+            .lines()
+            .find(|line| line.contains("unknown field `nonsense`"))
+            .unwrap_or_else(|| panic!("{errors}"));
         let (_, names) = line.split_once("expected").unwrap();
         let mut names: Vec<String> = names.split('`').skip(1).step_by(2).map(str::to_owned).collect();
         names.sort();
@@ -257,7 +268,13 @@ mod tests {
             for key in table.keys {
                 if let Object(inner) = &key.kind {
                     let text = format!("{header}\n{} = {{ nonsense = 1 }}\n", key.name);
-                    assert_eq!(expected(&errors(table.name, &text)), names(inner), "{}.{}", table.name, key.name);
+                    assert_eq!(
+                        expected(&errors(table.name, &text)),
+                        names(inner),
+                        "{}.{}",
+                        table.name,
+                        key.name
+                    );
                 }
             }
         }
@@ -276,7 +293,9 @@ mod tests {
     #[test]
     fn every_table_of_the_loader_is_in_the_schema() {
         let known: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
-        for name in crate::raw::OF_A_MEMBER.iter().chain(crate::raw::OF_THE_BUS).chain(crate::raw::OF_SUSPENSIONS) {
+        for name in
+            crate::raw::OF_A_MEMBER.iter().chain(crate::raw::OF_THE_BUS).chain(crate::raw::OF_SUSPENSIONS)
+        {
             assert!(known.contains(name), "{name}");
         }
         let schema = schema();

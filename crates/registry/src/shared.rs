@@ -1,5 +1,5 @@
-//! `Shared` interns what grants have in common while a registry is loaded: of 100,000 grants few name other fields of a method than another grant
-//! does, so memory is saved.
+//! `Shared` interns what grants have in common while a registry is loaded: of 100,000 grants few name other
+//! fields of a method than another grant does, so memory is saved.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,7 +33,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// What `fields` of the method disclose. Key fields are always disclosed.
-    pub(crate) fn disclosure(&mut self, entry: &MethodEntry, fields: Vec<String>) -> Result<Disclosure, UnknownField> {
+    pub(crate) fn disclosure(
+        &mut self,
+        entry: &MethodEntry,
+        fields: Vec<String>,
+    ) -> Result<Disclosure, UnknownField> {
         let of_method = self.disclosures.entry(entry.method.path().clone()).or_default();
         if let Some(known) = of_method.get(&fields) {
             return Ok(known.clone());
@@ -60,12 +64,14 @@ impl Shared {
         if let Some((header, rows)) = self.rows.get_key_value(header.as_str()) {
             return (Arc::clone(rows), Arc::clone(header));
         }
-        let (rows, header) = (Arc::new(rows), Arc::<str>::from(header));
+        let rows = Arc::new(rows);
+        let header = Arc::<str>::from(header);
         self.rows.insert(Arc::clone(&header), Arc::clone(&rows));
         (rows, header)
     }
 
-    /// A pattern that the whole of a text must match; compiled, it is a hundred times as large as it is written.
+    /// A pattern that the whole of a text must match; compiled, it is a hundred times as large as it is
+    /// written.
     pub(crate) fn pattern(&mut self, pattern: &str) -> Result<Regex, regex::Error> {
         if let Some(known) = self.patterns.get(pattern) {
             return Ok(known.clone());

@@ -1,4 +1,5 @@
-//! This module reads the registry's `.toml` files and computes the SHA-256 digest over their paths and contents.
+//! This module reads the registry's `.toml` files and computes the SHA-256 digest over their paths and
+//! contents.
 
 use std::fs;
 use std::ops::Range;
@@ -40,7 +41,8 @@ impl Source {
 /// A registry is two levels deep; whatever lies deeper is misplaced, and a loop of links ends here.
 const DEEPEST: usize = 4;
 
-/// Every `.toml` below `dir`, by path. Names that begin with a dot are passed over, as are files of other kinds.
+/// Every `.toml` below `dir`, by path. Names that begin with a dot are passed over, as are files of other
+/// kinds.
 pub(crate) fn read(dir: &Path, findings: &mut Findings) -> Vec<Source> {
     let mut sources = Vec::new();
     walk(dir, "", 0, &mut sources, findings);

@@ -1,6 +1,7 @@
-//! `Store` keeps registries as numbered generations, each a folder with the registry's digest. A change is put in as a whole, and only if the
-//! generation that it was planned against is still in force (compare-and-swap). An old generation can be put in force again. Whether a change is
-//! allowed is decided before.
+//! `Store` keeps registries as numbered generations, each a folder with the registry's digest. A change is
+//! put in as a whole, and only if the generation that it was planned against is still in force
+//! (compare-and-swap). An old generation can be put in force again. Whether a change is allowed is decided
+//! before.
 
 mod directory;
 
@@ -64,12 +65,14 @@ pub trait Store {
     /// [`StoreError::Io`].
     fn generations(&self) -> Result<Vec<Generation>, StoreError>;
 
-    /// Puts the files of a folder in force, whole or not at all, if the generation in force has the digest `expected`. `note` is
-    /// kept beside them: the plan with its approvals.
+    /// Puts the files of a folder in force, whole or not at all, if the generation in force has the digest
+    /// `expected`. `note` is kept beside them: the plan with its approvals.
     ///
     /// # Errors
-    /// [`StoreError::Moved`] if another is in force, [`StoreError::Altered`] if the files have another digest than `digest`.
-    fn put(&self, expected: Option<&str>, files: &Files<'_>, at: Timestamp) -> Result<Generation, StoreError>;
+    /// [`StoreError::Moved`] if another is in force, [`StoreError::Altered`] if the files have another digest
+    /// than `digest`.
+    fn put(&self, expected: Option<&str>, files: &Files<'_>, at: Timestamp)
+    -> Result<Generation, StoreError>;
 }
 
 /// What is put in force.

@@ -1,4 +1,5 @@
-//! `Suspensions` says which members (also offices whose licence is not in force), subsystems, grants and delegations are suspended.
+//! `Suspensions` says which members (also offices whose licence is not in force), subsystems, grants and
+//! delegations are suspended.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! A small bus for this crate's tests: one contract, one provider, two callers, and a member that acts for another.
+//! A small bus for this crate's tests: one contract, one provider, two callers, and a member that acts for
+//! another.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -117,7 +118,12 @@ impl Files {
             let name = Path::new("registry").join(&path);
             Source::new(path, &name, text)
         });
-        load::build(Path::new("registry"), sources.collect(), std::slice::from_ref(&CONTRACT), Findings::default())
+        load::build(
+            Path::new("registry"),
+            sources.collect(),
+            std::slice::from_ref(&CONTRACT),
+            Findings::default(),
+        )
     }
 
     /// What is wrong, one line each.

@@ -1,4 +1,5 @@
-//! `docs/reference/registry.md` against the real loader: its example loads, and it explains every kind of mistake.
+//! `docs/reference/registry.md` against the real loader: its example loads, and it explains every kind of
+//! mistake.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::{Path, PathBuf};

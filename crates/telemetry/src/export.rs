@@ -1,6 +1,8 @@
-//! This module exports spans to a collector and never blocks a call: a queue of at most 8,192 spans, one thread, and a count of drops.
+//! This module exports spans to a collector and never blocks a call: a queue of at most 8,192 spans, one
+//! thread, and a count of drops.
 //!
-//! The SDK's batch processor drops silently; `Exporting` counts before the queue and after the export, so that `chapar_spans_dropped_total` is exact.
+//! The SDK's batch processor drops silently; `Exporting` counts before the queue and after the export, so
+//! that `chapar_spans_dropped_total` is exact.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +13,9 @@ use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
 use opentelemetry_otlp::{SpanExporter as OtlpExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor,
+};
 use prometheus_client::metrics::counter::Counter;
 
 use crate::Error;
@@ -28,11 +32,13 @@ pub(crate) fn otlp(endpoint: &str, ca: Option<&Path>) -> Result<OtlpExporter, Er
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(Error::NoRuntime);
     }
-    let mut builder = OtlpExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT);
+    let mut builder =
+        OtlpExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT_TIMEOUT);
     match (endpoint.starts_with("https://"), endpoint.starts_with("http://"), ca) {
         (true, _, Some(path)) => {
             let pem = std::fs::read(path).map_err(|source| Error::Ca { path: path.to_owned(), source })?;
-            builder = builder.with_tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)));
+            builder =
+                builder.with_tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)));
         }
         (true, _, None) => return Err(refused("`https://` needs the collector's CA")),
         (_, true, None) => {}

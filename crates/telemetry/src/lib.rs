@@ -1,10 +1,12 @@
-//! This crate is the bus's telemetry: OpenTelemetry spans, the in-memory trace store, Prometheus metrics and logs.
+//! This crate is the bus's telemetry: OpenTelemetry spans, the in-memory trace store, Prometheus metrics and
+//! logs.
 //!
-//! A call is one trace of gateway, adapter and SQL spans, made directly with the OpenTelemetry API ([`Tracer`]), kept in the process ([`TraceStore`])
-//! and, if configured, sent to a collector by OTLP/gRPC. Telemetry fails open: a collector that is slow or absent costs spans, which are counted, and
-//! never a call.
+//! A call is one trace of gateway, adapter and SQL spans, made directly with the OpenTelemetry API
+//! ([`Tracer`]), kept in the process ([`TraceStore`]) and, if configured, sent to a collector by OTLP/gRPC.
+//! Telemetry fails open: a collector that is slow or absent costs spans, which are counted, and never a call.
 //!
-//! Deliberately absent: values of a citizen's record in spans, metrics or logs; global state but for the log subscriber; sampling by a caller's flag.
+//! Deliberately absent: values of a citizen's record in spans, metrics or logs; global state but for the log
+//! subscriber; sampling by a caller's flag.
 
 mod export;
 pub mod logs;

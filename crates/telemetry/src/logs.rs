@@ -1,5 +1,5 @@
-//! This module writes logs to standard error, as text or JSON. An event is logged once, where it is handled; a call as such is a span and a metric,
-//! not a log line.
+//! This module writes logs to standard error, as text or JSON. An event is logged once, where it is handled;
+//! a call as such is a span and a metric, not a log line.
 
 use std::str::FromStr;
 
@@ -33,10 +33,13 @@ impl FromStr for Format {
 /// What is logged unless the operator says otherwise.
 pub const DEFAULT_FILTER: &str = "info";
 
-/// What always holds beneath the operator's filter: the libraries' own talk of frames and connections shows foreign bytes.
-const QUIET: [&str; 6] = ["h2=error", "hyper=error", "hyper_util=error", "tonic=error", "tower=error", "rustls=error"];
+/// What always holds beneath the operator's filter: the libraries' own talk of frames and connections shows
+/// foreign bytes.
+const QUIET: [&str; 6] =
+    ["h2=error", "hyper=error", "hyper_util=error", "tonic=error", "tower=error", "rustls=error"];
 
-/// Starts logging for the whole process. A second call, or one after another subscriber was set, changes nothing.
+/// Starts logging for the whole process. A second call, or one after another subscriber was set, changes
+/// nothing.
 ///
 /// `filter` is in the syntax of [`EnvFilter`], e.g. `info` or `info,chapar_gateway=debug`.
 ///
@@ -48,7 +51,8 @@ pub fn init(format: Format, filter: &str) -> Result<(), Error> {
     for library in QUIET {
         parsed = parsed.add_directive(library.parse().map_err(|_| invalid("internal".to_owned()))?);
     }
-    let lines = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr).with_timer(SystemTime);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr).with_timer(SystemTime);
     let _already_set = match format {
         Format::Text => lines.with_target(false).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),

@@ -1,4 +1,5 @@
-//! `Metrics` has the Prometheus metrics. Labels come from closed sets: the registry's methods (or `unknown`), reasons, trusted CAs.
+//! `Metrics` has the Prometheus metrics. Labels come from closed sets: the registry's methods (or `unknown`),
+//! reasons, trusted CAs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -83,7 +84,8 @@ pub struct MethodMetrics {
 }
 
 impl Metrics {
-    /// The metrics of a role with these methods (`pkg.Service/Method`); a call of any other counts as `unknown`.
+    /// The metrics of a role with these methods (`pkg.Service/Method`); a call of any other counts as
+    /// `unknown`.
     pub fn new<'a>(telemetry: &Telemetry, methods: impl IntoIterator<Item = &'a str>) -> Self {
         let mut registry = Registry::with_prefix("chapar");
         let calls = Family::<CallLabels, Counter>::default();
@@ -98,7 +100,11 @@ impl Metrics {
         let evidence_batch = Histogram::new(BATCH_BUCKETS);
         let spans_dropped = telemetry.dropped();
         registry.register("calls", "Calls by method and outcome (OK or the reason)", calls.clone());
-        registry.register("call_duration_seconds", "From the request's headers to the status", durations.clone());
+        registry.register(
+            "call_duration_seconds",
+            "From the request's headers to the status",
+            durations.clone(),
+        );
         registry.register("reloads", "Files taken up while serving, or refused", reloads.clone());
         let revocation_lists = Family::<IssuerLabels, Gauge>::default();
         let authorities_unlisted = Gauge::default();
@@ -118,7 +124,11 @@ impl Metrics {
         registry.register("adapter_connections", of_adapters, adapter_connections.clone());
         registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
         registry.register("evidence_records", "Evidence records made durable", evidence_records.clone());
-        registry.register("evidence_sync_seconds", "One fdatasync of the evidence log", evidence_sync.clone());
+        registry.register(
+            "evidence_sync_seconds",
+            "One fdatasync of the evidence log",
+            evidence_sync.clone(),
+        );
         registry.register("evidence_batch_records", "Records per fdatasync", evidence_batch.clone());
         registry.register("spans_dropped", "Spans that no collector will see", spans_dropped);
         // All unknown paths share one label, because a caller must not be able to create time series.
@@ -151,7 +161,8 @@ impl Metrics {
         self.evidence_sync.observe(took.as_secs_f64());
     }
 
-    /// What a listener counts by itself: connections of callers and of adapters now, and handshakes that have failed so far.
+    /// What a listener counts by itself: connections of callers and of adapters now, and handshakes that have
+    /// failed so far.
     pub fn listener(&self, callers: usize, adapters: usize, handshakes_failed: u64) {
         self.connections.set(i64::try_from(callers).unwrap_or(i64::MAX));
         self.adapter_connections.set(i64::try_from(adapters).unwrap_or(i64::MAX));
@@ -180,14 +191,18 @@ impl Metrics {
         self.reloads.get_or_create(&ReloadLabels { what, result }).inc();
     }
 
-    /// Revocation lists in use, by their issuers and `nextUpdate` (seconds since 1970), and how many trusted CAs have none. Replaces what was
-    /// told before.
+    /// Revocation lists in use, by their issuers and `nextUpdate` (seconds since 1970), and how many trusted
+    /// CAs have none. Replaces what was told before.
     pub fn revocation<'a>(&self, lists: impl Iterator<Item = (&'a str, i64)>, unlisted: usize) {
         self.revocation_lists.clear();
         let mut first = BTreeMap::new();
         for (issuer, next_update) in lists {
-            // An issuer may have several lists, for parts of its certificates; the first that is over is what counts.
-            first.entry(issuer).and_modify(|known: &mut i64| *known = next_update.min(*known)).or_insert(next_update);
+            // An issuer may have several lists, for parts of its certificates; the first that is over is what
+            // counts.
+            first
+                .entry(issuer)
+                .and_modify(|known: &mut i64| *known = next_update.min(*known))
+                .or_insert(next_update);
         }
         for (issuer, next_update) in first {
             self.revocation_lists.get_or_create(&IssuerLabels { issuer: issuer.to_owned() }).set(next_update);
@@ -226,7 +241,8 @@ impl MethodMetrics {
     ) -> Arc<Self> {
         let method: Arc<str> = method.into();
         Arc::new(Self {
-            answered: calls.get_or_create_owned(&CallLabels { method: Arc::clone(&method), outcome: names::OK }),
+            answered: calls
+                .get_or_create_owned(&CallLabels { method: Arc::clone(&method), outcome: names::OK }),
             duration: durations.get_or_create_owned(&MethodLabels { method: Arc::clone(&method) }),
             method,
             calls: calls.clone(),

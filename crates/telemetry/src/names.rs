@@ -1,7 +1,9 @@
-//! This module has every name of a span attribute and of a status: OpenTelemetry's semantic conventions for RPC and databases (version 1.45,
-//! <https://opentelemetry.io/docs/specs/semconv/>), and the bus's own under `chapar.`.
+//! This module has every name of a span attribute and of a status: OpenTelemetry's semantic conventions for
+//! RPC and databases (version 1.45, <https://opentelemetry.io/docs/specs/semconv/>), and the bus's own under
+//! `chapar.`.
 //!
-//! The values are names, ids, counts and words of closed catalogues; no constant here is for a value of a record.
+//! The values are names, ids, counts and words of closed catalogues; no constant here is for a value of a
+//! record.
 
 use chapar_model::Code;
 

@@ -1,6 +1,8 @@
-//! This module reads and writes `traceparent` (W3C Trace Context, level 1, <https://www.w3.org/TR/trace-context/>).
+//! This module reads and writes `traceparent` (W3C Trace Context, level 1,
+//! <https://www.w3.org/TR/trace-context/>).
 //!
-//! `tracestate` is neither read nor passed on, because it is free text from outside that the bus does not need.
+//! `tracestate` is neither read nor passed on, because it is free text from outside that the bus does not
+//! need.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{SpanContext, TraceState};
@@ -9,8 +11,9 @@ use opentelemetry::{SpanId, TraceFlags, TraceId};
 /// The header's name.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The context that a request carries; `None` if there is none, more than one, or one that breaks the format in any way
-/// (the call goes on without it). Version 00 is exactly 55 bytes; a later version may have more after a `-`.
+/// The context that a request carries; `None` if there is none, more than one, or one that breaks the format
+/// in any way (the call goes on without it). Version 00 is exactly 55 bytes; a later version may have more
+/// after a `-`.
 pub fn extract(headers: &HeaderMap) -> Option<SpanContext> {
     let mut values = headers.get_all(TRACEPARENT).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -95,7 +98,10 @@ mod tests {
 
     #[test]
     fn a_later_version_may_carry_more() {
-        assert!(extracted(&["cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-comes-later"]).is_some());
+        assert!(
+            extracted(&["cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-comes-later"])
+                .is_some()
+        );
         assert!(extracted(&["cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]).is_some());
     }
 

@@ -1,7 +1,10 @@
-//! `Span` is a span of a call, passed on as a value and not by a thread-local context. It ends when it is dropped.
+//! `Span` is a span of a call, passed on as a value and not by a thread-local context. It ends when it is
+//! dropped.
 
 use chapar_model::{Code, MethodPath, Reason};
-use opentelemetry::trace::{Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _};
+use opentelemetry::trace::{
+    Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _,
+};
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::trace::SdkTracer;
 
@@ -12,8 +15,8 @@ use crate::names;
 pub enum Origin<'a> {
     /// The first of a new trace.
     Root,
-    /// The first of a new trace that points at a caller's span. For callers from outside: neither their trace id nor their
-    /// sampling flag is taken over.
+    /// The first of a new trace that points at a caller's span. For callers from outside: neither their trace
+    /// id nor their sampling flag is taken over.
     Linked(&'a SpanContext),
     /// A child, in the same trace. For spans of this process and of the gateway's adapters.
     Child(&'a SpanContext),
@@ -55,8 +58,8 @@ impl Tracer {
         self.rpc(method, SpanKind::Client, origin)
     }
 
-    /// A statement being run: kind `CLIENT`. `system` is a name such as `sqlite`, `summary` names the statement (its file),
-    /// never its text.
+    /// A statement being run: kind `CLIENT`. `system` is a name such as `sqlite`, `summary` names the
+    /// statement (its file), never its text.
     pub fn database(&self, system: &'static str, summary: &str, origin: Origin<'_>) -> Span {
         let known = [(names::DB_SYSTEM, system), (names::DB_OPERATION, "SELECT")];
         let mut span = self.start("SELECT", SpanKind::Client, origin, &known);
@@ -85,7 +88,8 @@ impl Tracer {
         known: &[(&'static str, &'static str)],
     ) -> Span {
         let context = match origin {
-            // A part of a call that was not chosen in this process: no one will see it, and the call's own ids are as good.
+            // A part of a call that was not chosen in this process: no one will see it, and the call's own
+            // ids are as good.
             Origin::Child(parent) if !parent.is_sampled() && !parent.is_remote() => {
                 return Span { seen: Recording::Never(parent.clone()), answers: false };
             }
@@ -134,8 +138,8 @@ impl Span {
         matches!(&self.seen, Recording::Perhaps(span) if span.is_recording())
     }
 
-    /// Sets an attribute. `name` is a constant of [`crate::names`]; the value an id, a count or a word of a catalogue, never
-    /// a value of a record.
+    /// Sets an attribute. `name` is a constant of [`crate::names`]; the value an id, a count or a word of a
+    /// catalogue, never a value of a record.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
         if let Some(span) = self.recording() {
             span.set_attribute(KeyValue::new(name, value));
@@ -149,8 +153,9 @@ impl Span {
         self.end_with(Status::Ok);
     }
 
-    /// The call was refused. Whether that is an error is as OpenTelemetry's conventions for gRPC have it: to whoever calls, always;
-    /// to whoever answers, only where the fault may be its own. A record that is not there is no error of the server's.
+    /// The call was refused. Whether that is an error is as OpenTelemetry's conventions for gRPC have it: to
+    /// whoever calls, always; to whoever answers, only where the fault may be its own. A record that is not
+    /// there is no error of the server's.
     pub fn refused(&mut self, reason: Reason) {
         self.set(names::OUTCOME, reason.as_str());
         self.set(names::RPC_STATUS, names::code(reason.code()));

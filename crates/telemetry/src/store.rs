@@ -1,5 +1,6 @@
-//! `TraceStore` keeps the last traces of this process in memory, so that an operator sees a call's waterfall without other tools. It bounds the
-//! number of traces and the spans of each (256), and evicts the oldest trace. Nothing is written to disk.
+//! `TraceStore` keeps the last traces of this process in memory, so that an operator sees a call's waterfall
+//! without other tools. It bounds the number of traces and the spans of each (256), and evicts the oldest
+//! trace. Nothing is written to disk.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use crate::names;
 /// A trace with more spans than this keeps only the first ones.
 const SPANS_PER_TRACE: usize = 256;
 
-/// The last traces, by trace id and call id. Clones share the same store; several roles in one process may feed one.
+/// The last traces, by trace id and call id. Clones share the same store; several roles in one process may
+/// feed one.
 #[derive(Clone, Debug)]
 pub struct TraceStore(Arc<Mutex<Ring>>);
 
@@ -100,7 +102,9 @@ impl TraceStore {
         let found = {
             let ring = self.0.lock();
             let mut newest = ring.oldest_first.iter().rev();
-            newest.find_map(|id| ring.spans.get(id).filter(|spans| wanted(spans)).map(|spans| (*id, spans.clone())))
+            newest.find_map(|id| {
+                ring.spans.get(id).filter(|spans| wanted(spans)).map(|spans| (*id, spans.clone()))
+            })
         };
         found.map(|(id, spans)| Trace::from_spans(id, spans))
     }
@@ -132,7 +136,9 @@ impl TraceStore {
 }
 
 fn has_call_id(span: &SpanData, call_id: &str) -> bool {
-    span.attributes.iter().any(|known| known.key.as_str() == names::CALL_ID && known.value.as_str() == call_id)
+    span.attributes
+        .iter()
+        .any(|known| known.key.as_str() == names::CALL_ID && known.value.as_str() == call_id)
 }
 
 impl Trace {
@@ -147,8 +153,12 @@ impl Trace {
     /// From the first start to the last end.
     pub fn duration(&self) -> Duration {
         let start = self.start_unix_us();
-        let end =
-            self.spans.iter().map(|span| span.start_unix_us.saturating_add(span.duration_us)).max().unwrap_or(start);
+        let end = self
+            .spans
+            .iter()
+            .map(|span| span.start_unix_us.saturating_add(span.duration_us))
+            .max()
+            .unwrap_or(start);
         Duration::from_micros(end.saturating_sub(start))
     }
 

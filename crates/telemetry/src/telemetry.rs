@@ -1,4 +1,5 @@
-//! `Telemetry` sets up the tracer provider of a role, which feeds the trace store and, if an endpoint is given, a collector.
+//! `Telemetry` sets up the tracer provider of a role, which feeds the trace store and, if an endpoint is
+//! given, a collector.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +20,8 @@ pub struct Config {
     pub service_name: String,
     /// Where to send spans by OTLP/gRPC, e.g. `http://127.0.0.1:4317`. `None`: they stay in the process.
     pub otlp_endpoint: Option<String>,
-    /// The CA certificates (PEM) that a collector at an `https://` endpoint is checked with; required for one.
+    /// The CA certificates (PEM) that a collector at an `https://` endpoint is checked with; required for
+    /// one.
     pub otlp_ca: Option<PathBuf>,
     /// The share of traces that are recorded, 0 to 1, chosen by their id. `None`: all.
     pub sample: Option<f64>,
@@ -71,7 +73,8 @@ impl Telemetry {
     /// With a trace store of its own.
     ///
     /// # Errors
-    /// [`Error::Endpoint`], [`Error::Ca`], [`Error::NoRuntime`]. A collector that does not answer is not an error.
+    /// [`Error::Endpoint`], [`Error::Ca`], [`Error::NoRuntime`]. A collector that does not answer is not an
+    /// error.
     pub fn new(config: Config) -> Result<Self, Error> {
         let store = TraceStore::new(config.keep_traces);
         Self::with_store(config, store)
@@ -116,7 +119,8 @@ impl Telemetry {
         self.store.clone()
     }
 
-    /// Spans that no collector will see: the queue was full or the export failed. Shared with [`crate::Metrics`].
+    /// Spans that no collector will see: the queue was full or the export failed. Shared with
+    /// [`crate::Metrics`].
     pub(crate) fn dropped(&self) -> Counter {
         self.dropped.clone()
     }
@@ -126,11 +130,13 @@ impl Telemetry {
         self.dropped.get()
     }
 
-    /// Sends what is queued and stops; takes at most [`Telemetry::SHUTDOWN`]. Spans made afterwards are not recorded.
+    /// Sends what is queued and stops; takes at most [`Telemetry::SHUTDOWN`]. Spans made afterwards are not
+    /// recorded.
     pub async fn shutdown(&self) {
         let provider = self.provider.clone();
         // The exporter's thread is waited for, which would block the runtime that the exporter itself needs.
-        let stopped = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(Self::SHUTDOWN)).await;
+        let stopped =
+            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(Self::SHUTDOWN)).await;
         if !matches!(stopped, Ok(Ok(()))) {
             tracing::debug!("some spans were not sent before shutdown");
         }

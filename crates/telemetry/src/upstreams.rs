@@ -57,10 +57,22 @@ impl UpstreamMetrics {
 
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("upstream_retries", "Calls sent to a provider again", self.retries.clone());
-        registry.register("upstream_ejections", "Times an endpoint was left alone for failing", self.ejections.clone());
-        registry.register("upstream_endpoints_ejected", "Endpoints that are left alone now", self.ejected.clone());
+        registry.register(
+            "upstream_ejections",
+            "Times an endpoint was left alone for failing",
+            self.ejections.clone(),
+        );
+        registry.register(
+            "upstream_endpoints_ejected",
+            "Endpoints that are left alone now",
+            self.ejected.clone(),
+        );
         registry.register("upstream_endpoints_up", "Endpoints that are connected and serve", self.up.clone());
-        registry.register("upstream_waiting", "Calls that wait for their turn at a full service", self.waiting.clone());
+        registry.register(
+            "upstream_waiting",
+            "Calls that wait for their turn at a full service",
+            self.waiting.clone(),
+        );
         registry.register("upstream_turned_away", "Calls refused by a full queue", self.turned_away.clone());
     }
 }

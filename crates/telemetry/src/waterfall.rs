@@ -1,4 +1,5 @@
-//! This module draws a trace as text: one line per span, children below their parents, a bar on a common time axis.
+//! This module draws a trace as text: one line per span, children below their parents, a bar on a common time
+//! axis.
 
 use std::fmt::Write;
 
@@ -11,12 +12,15 @@ pub fn render(trace: &Trace, width: usize) -> String {
 
 /// Draws traces under one another on one time axis, so that concurrent calls are seen to overlap.
 ///
-/// Each span's line has the service, the name (indented by depth), the offset from the first start, the duration, and a bar.
-/// `width` is the width of a line in columns; the bars take what the words leave, at least 10 columns.
+/// Each span's line has the service, the name (indented by depth), the offset from the first start, the
+/// duration, and a bar. `width` is the width of a line in columns; the bars take what the words leave, at
+/// least 10 columns.
 pub fn render_all(traces: &[Trace], width: usize) -> String {
     let start = traces.iter().map(Trace::start_unix_us).min().unwrap_or(0);
-    let ends =
-        traces.iter().flat_map(|trace| &trace.spans).map(|span| span.start_unix_us.saturating_add(span.duration_us));
+    let ends = traces
+        .iter()
+        .flat_map(|trace| &trace.spans)
+        .map(|span| span.start_unix_us.saturating_add(span.duration_us));
     let total = ends.max().unwrap_or(start).saturating_sub(start).max(1);
     let rows: Vec<Row<'_>> = traces.iter().flat_map(rows).collect();
     let service = rows.iter().map(|row| row.span.service.chars().count()).max().unwrap_or(0);
@@ -27,8 +31,11 @@ pub fn render_all(traces: &[Trace], width: usize) -> String {
         let span = row.span;
         let offset = span.start_unix_us.saturating_sub(start);
         // What was refused stands out, whether or not it is an error of whoever answered.
-        let failed =
-            if span.attributes.get(names::OUTCOME).is_some_and(|outcome| outcome != names::OK) { " !" } else { "" };
+        let failed = if span.attributes.get(names::OUTCOME).is_some_and(|outcome| outcome != names::OK) {
+            " !"
+        } else {
+            ""
+        };
         // Writing to a String does not fail.
         let _ = writeln!(
             text,
@@ -65,7 +72,8 @@ fn rows(trace: &Trace) -> Vec<Row<'_>> {
     waiting.reverse();
     let mut rows: Vec<Row<'_>> = Vec::new();
     while let Some(row) = waiting.pop() {
-        let children = trace.spans.iter().filter(|span| span.parent.as_deref() == Some(row.span.span_id.as_str()));
+        let children =
+            trace.spans.iter().filter(|span| span.parent.as_deref() == Some(row.span.span_id.as_str()));
         let depth = row.depth + 1;
         let first = waiting.len();
         waiting.extend(children.map(|span| Row { span, depth }));
@@ -93,7 +101,13 @@ mod tests {
 
     use super::*;
 
-    fn span(id: &str, parent: Option<&str>, service: &str, start_unix_us: u64, duration_us: u64) -> SpanRecord {
+    fn span(
+        id: &str,
+        parent: Option<&str>,
+        service: &str,
+        start_unix_us: u64,
+        duration_us: u64,
+    ) -> SpanRecord {
         let outcome = if id == "c" { "NOT_GRANTED" } else { names::OK };
         SpanRecord {
             span_id: id.to_owned(),

@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 use chapar_model::{MethodPath, Reason};
 use chapar_telemetry::{Config, Metrics, Origin, Telemetry, TraceStore, names, propagate};
 use http::HeaderMap;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -74,8 +78,11 @@ fn one_call(gateway: &Telemetry, adapter: &Telemetry) -> String {
         propagate::inject(client.context(), &mut headers);
         let remote = propagate::extract(&headers).unwrap();
         let mut answering = adapter.tracer("adapter").server(&method(), Origin::Child(&remote));
-        let sql =
-            adapter.tracer("adapter").database("sqlite", "CivilRegistry/GetPerson", Origin::Child(answering.context()));
+        let sql = adapter.tracer("adapter").database(
+            "sqlite",
+            "CivilRegistry/GetPerson",
+            Origin::Child(answering.context()),
+        );
         sql.end();
         answering.answered();
     }
@@ -98,7 +105,8 @@ async fn a_call_reaches_the_collector_as_one_trace_from_gateway_to_sql() {
     let kinds: Vec<i32> = spans.iter().map(|(_, span)| span.kind).collect();
     assert_eq!(spans.len(), 4, "{kinds:?}");
     let of = |service: &str, name: &str, kind: i32| {
-        let wanted = |(at, span): &&(String, Span)| at.contains(service) && span.name == name && span.kind == kind;
+        let wanted =
+            |(at, span): &&(String, Span)| at.contains(service) && span.name == name && span.kind == kind;
         spans.iter().find(wanted).map(|(_, span)| span).unwrap()
     };
     let server = of("gateway", "civil.v1.CivilRegistry/GetPerson", 2);

@@ -7,7 +7,8 @@ use chapar_telemetry::{Config, Metrics, Telemetry};
 const METHOD: &str = "civil.v1.CivilRegistry/GetPerson";
 
 fn metrics() -> Metrics {
-    let telemetry = Telemetry::new(Config { service_name: "gateway".to_owned(), ..Config::default() }).unwrap();
+    let telemetry =
+        Telemetry::new(Config { service_name: "gateway".to_owned(), ..Config::default() }).unwrap();
     Metrics::new(&telemetry, [METHOD])
 }
 
@@ -24,8 +25,14 @@ fn calls_are_counted_by_method_and_outcome_and_timed_by_method() {
     method.begin().finish(Some(Reason::NotGranted));
 
     let text = metrics.encode();
-    assert!(has(&text, r#"chapar_calls_total{method="civil.v1.CivilRegistry/GetPerson",outcome="OK"} 2"#), "{text}");
-    assert!(has(&text, r#"chapar_calls_total{method="civil.v1.CivilRegistry/GetPerson",outcome="NOT_GRANTED"} 1"#));
+    assert!(
+        has(&text, r#"chapar_calls_total{method="civil.v1.CivilRegistry/GetPerson",outcome="OK"} 2"#),
+        "{text}"
+    );
+    assert!(has(
+        &text,
+        r#"chapar_calls_total{method="civil.v1.CivilRegistry/GetPerson",outcome="NOT_GRANTED"} 1"#
+    ));
     assert!(has(&text, r#"chapar_call_duration_seconds_count{method="civil.v1.CivilRegistry/GetPerson"} 3"#));
     assert!(text.ends_with("# EOF\n"));
 }
@@ -49,7 +56,10 @@ fn a_call_is_in_flight_until_it_ends_and_one_dropped_unfinished_was_cancelled() 
     drop(timer);
     let text = metrics.encode();
     assert!(has(&text, "chapar_calls_in_flight 0"));
-    assert!(has(&text, r#"chapar_calls_total{method="civil.v1.CivilRegistry/GetPerson",outcome="CANCELLED"} 1"#));
+    assert!(has(
+        &text,
+        r#"chapar_calls_total{method="civil.v1.CivilRegistry/GetPerson",outcome="CANCELLED"} 1"#
+    ));
 }
 
 #[test]
@@ -60,14 +70,20 @@ fn methods_of_a_new_registry_join_and_counts_stay() {
     metrics.method("health.v1.InsuranceRegistry/GetCoverage").begin().finish(None);
     let text = metrics.encode();
     assert!(has(&text, r#"chapar_calls_total{method="civil.v1.CivilRegistry/GetPerson",outcome="OK"} 1"#));
-    assert!(has(&text, r#"chapar_calls_total{method="health.v1.InsuranceRegistry/GetCoverage",outcome="OK"} 1"#));
+    assert!(has(
+        &text,
+        r#"chapar_calls_total{method="health.v1.InsuranceRegistry/GetCoverage",outcome="OK"} 1"#
+    ));
 }
 
 #[test]
 fn every_metric_name_is_documented() {
     let text = metrics().encode();
     let page = include_str!("../../../docs/reference/telemetry.md");
-    let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).filter_map(|rest| rest.split(' ').next());
+    let names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|rest| rest.split(' ').next());
     for name in names {
         assert!(page.contains(name), "docs/reference/telemetry.md does not name {name}");
     }

@@ -35,8 +35,9 @@ impl FromStr for Checkpoint {
         let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(NoteError::Malformed);
         };
-        let digits =
-            !size.is_empty() && size.bytes().all(|b| b.is_ascii_digit()) && (size == "0" || !size.starts_with('0'));
+        let digits = !size.is_empty()
+            && size.bytes().all(|b| b.is_ascii_digit())
+            && (size == "0" || !size.starts_with('0'));
         let root = STANDARD.decode(root).ok().and_then(|root| root.try_into().ok());
         match (size.parse(), root) {
             (Ok(size), Some(root)) if digits && !origin.is_empty() && text.ends_with('\n') => {

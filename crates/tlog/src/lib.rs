@@ -1,7 +1,8 @@
-//! Transparency logs by their specifications: RFC 6962 Merkle trees, C2SP tiles, checkpoints, signed notes and proof files.
-//! No I/O, and none of this project's crates: it could be published by itself.
+//! Transparency logs by their specifications: RFC 6962 Merkle trees, C2SP tiles, checkpoints, signed notes
+//! and proof files. No I/O, and none of this project's crates: it could be published by itself.
 //!
-//! Sources: RFC 6962 and RFC 9162 §2.1; C2SP `tlog-tiles`, `tlog-checkpoint`, `signed-note`, `tlog-proof` (<https://c2sp.org>).
+//! Sources: RFC 6962 and RFC 9162 §2.1; C2SP `tlog-tiles`, `tlog-checkpoint`, `signed-note`, `tlog-proof`
+//! (<https://c2sp.org>).
 
 mod checkpoint;
 mod hash;

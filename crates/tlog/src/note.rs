@@ -165,7 +165,8 @@ pub fn sign_note(text: &str, key: &SigningKey) -> String {
 /// [`NoteError`].
 pub fn open_note<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
     let at = note.rfind("\n\n").ok_or(NoteError::Malformed)?;
-    let (text, lines) = (&note[..=at], &note[at + 2..]);
+    let text = &note[..=at];
+    let lines = &note[at + 2..];
     if lines.is_empty() || !lines.ends_with('\n') {
         return Err(NoteError::Malformed);
     }

@@ -1,4 +1,5 @@
-//! Inclusion and consistency proofs: made from complete subtrees, checked from hashes alone (RFC 9162 §2.1.3, §2.1.4).
+//! Inclusion and consistency proofs: made from complete subtrees, checked from hashes alone (RFC 9162 §2.1.3,
+//! §2.1.4).
 
 use crate::hash::{EMPTY_ROOT, Hash, node_hash};
 
@@ -33,7 +34,8 @@ fn split(size: u64) -> u64 {
     1 << (63 - (size - 1).leading_zeros())
 }
 
-/// The root of the leaves from `start`, `size` of them; `start` is a multiple of every complete subtree in it.
+/// The root of the leaves from `start`, `size` of them; `start` is a multiple of every complete subtree in
+/// it.
 fn subtree<S: HashSource>(source: &S, start: u64, size: u64) -> Result<Hash, S::Error> {
     if size.is_power_of_two() {
         let level = size.trailing_zeros();
@@ -51,16 +53,22 @@ pub fn root<S: HashSource>(source: &S, size: u64) -> Result<Hash, S::Error> {
     if size == 0 { Ok(EMPTY_ROOT) } else { subtree(source, 0, size) }
 }
 
-/// The proof that leaf `index` is in the tree of `size` leaves, from leaf to root: at most 63 hashes, none if `size` is 1.
-/// Nothing if `index >= size`.
+/// The proof that leaf `index` is in the tree of `size` leaves, from leaf to root: at most 63 hashes, none if
+/// `size` is 1. Nothing if `index >= size`.
 ///
 /// # Errors
 /// Those of the source.
-pub fn inclusion_proof<S: HashSource>(source: &S, index: u64, size: u64) -> Result<Option<Vec<Hash>>, S::Error> {
+pub fn inclusion_proof<S: HashSource>(
+    source: &S,
+    index: u64,
+    size: u64,
+) -> Result<Option<Vec<Hash>>, S::Error> {
     if index >= size {
         return Ok(None);
     }
-    let (mut index, mut start, mut size) = (index, 0, size);
+    let mut index = index;
+    let mut start = 0;
+    let mut size = size;
     let mut path = Vec::new();
     while size > 1 {
         let left = split(size);
@@ -80,11 +88,18 @@ pub fn inclusion_proof<S: HashSource>(source: &S, index: u64, size: u64) -> Resu
 ///
 /// # Errors
 /// [`ProofError`].
-pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root: &Hash) -> Result<(), ProofError> {
+pub fn verify_inclusion(
+    leaf: &Hash,
+    index: u64,
+    size: u64,
+    proof: &[Hash],
+    root: &Hash,
+) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::OutOfRange);
     }
-    let (mut node, mut last) = (index, size - 1);
+    let mut node = index;
+    let mut last = size - 1;
     let mut hash = *leaf;
     for sibling in proof {
         if last == 0 {
@@ -107,18 +122,26 @@ pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root
     }
 }
 
-/// The proof that the tree of `size` leaves extends the one of `old`. Empty if `old` is 0 or `size`; nothing if `old > size`.
+/// The proof that the tree of `size` leaves extends the one of `old`. Empty if `old` is 0 or `size`; nothing
+/// if `old > size`.
 ///
 /// # Errors
 /// Those of the source.
-pub fn consistency_proof<S: HashSource>(source: &S, old: u64, size: u64) -> Result<Option<Vec<Hash>>, S::Error> {
+pub fn consistency_proof<S: HashSource>(
+    source: &S,
+    old: u64,
+    size: u64,
+) -> Result<Option<Vec<Hash>>, S::Error> {
     if old > size {
         return Ok(None);
     }
     if old == 0 || old == size {
         return Ok(Some(Vec::new()));
     }
-    let (mut old, mut start, mut size, mut whole) = (old, 0, size, true);
+    let mut old = old;
+    let mut start = 0;
+    let mut size = size;
+    let mut whole = true;
     let mut path = Vec::new();
     while old != size {
         let left = split(size);
@@ -161,13 +184,15 @@ pub fn verify_consistency(
             Err(ProofError::Root)
         };
     }
-    let (mut node, mut last) = (old - 1, new - 1);
+    let mut node = old - 1;
+    let mut last = new - 1;
     while node & 1 == 1 {
         (node, last) = (node >> 1, last >> 1);
     }
     let mut rest = proof.iter();
     let first = if node == 0 { *old_root } else { *rest.next().ok_or(ProofError::Length)? };
-    let (mut from, mut to) = (first, first);
+    let mut from = first;
+    let mut to = first;
     for sibling in rest {
         if last == 0 {
             return Err(ProofError::Length);

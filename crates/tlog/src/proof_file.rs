@@ -1,4 +1,5 @@
-//! A proof as one file: index, hashes and the signed checkpoint, with extra data of the application (C2SP `tlog-proof`).
+//! A proof as one file: index, hashes and the signed checkpoint, with extra data of the application (C2SP
+//! `tlog-proof`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -56,8 +57,12 @@ impl ProofFile {
         let index = lines.next().and_then(|line| line.strip_prefix("index ")).ok_or(ProofFileError)?;
         let hash = |line: &str| STANDARD.decode(line).ok().and_then(|hash| hash.try_into().ok());
         let proof = lines.map(hash).collect::<Option<Vec<Hash>>>().ok_or(ProofFileError)?;
-        let file =
-            Self { extra, index: index.parse().map_err(|_| ProofFileError)?, proof, checkpoint: checkpoint.to_owned() };
+        let file = Self {
+            extra,
+            index: index.parse().map_err(|_| ProofFileError)?,
+            proof,
+            checkpoint: checkpoint.to_owned(),
+        };
         if file.proof.len() <= 63 && file.to_text() == text { Ok(file) } else { Err(ProofFileError) }
     }
 }

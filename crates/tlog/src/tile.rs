@@ -43,7 +43,8 @@ fn numbered(index: u64, width: u64) -> String {
     path
 }
 
-/// The root of a complete subtree from the hashes of its leaves: a power of two of them, at least one. Nothing for another number.
+/// The root of a complete subtree from the hashes of its leaves: a power of two of them, at least one.
+/// Nothing for another number.
 pub fn fold(hashes: &[Hash]) -> Option<Hash> {
     if !hashes.len().is_power_of_two() {
         return None;

@@ -1,5 +1,6 @@
-//! The connection pool opens HTTP/2 connections to one endpoint on demand. During exponential backoff after a failed connect, a call that finds no
-//! connection fails at once. Choosing an endpoint and retrying a call that was sent are left to the caller.
+//! The connection pool opens HTTP/2 connections to one endpoint on demand. During exponential backoff after a
+//! failed connect, a call that finds no connection fails at once. Choosing an endpoint and retrying a call
+//! that was sent are left to the caller.
 
 mod back_off;
 pub(crate) mod connect;
@@ -89,12 +90,16 @@ impl Pool {
         self.0.ticket(caller).await
     }
 
-    /// Sends a request to `path` and waits for the head of the answer, and before that for a place where all connections are
-    /// full. A request that a dying connection did not take is sent once more on another one.
+    /// Sends a request to `path` and waits for the head of the answer, and before that for a place where all
+    /// connections are full. A request that a dying connection did not take is sent once more on another one.
     ///
     /// # Errors
     /// [`DialError`], which tells whether the server may have acted.
-    pub async fn call<B>(&self, path: &MethodPath, request: Request<B>) -> Result<Response<Incoming>, DialError>
+    pub async fn call<B>(
+        &self,
+        path: &MethodPath,
+        request: Request<B>,
+    ) -> Result<Response<Incoming>, DialError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -107,7 +112,11 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Pool::call`].
-    pub async fn send<B>(&self, path: PathAndQuery, request: Request<B>) -> Result<Response<Incoming>, DialError>
+    pub async fn send<B>(
+        &self,
+        path: PathAndQuery,
+        request: Request<B>,
+    ) -> Result<Response<Incoming>, DialError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

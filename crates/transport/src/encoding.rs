@@ -1,6 +1,7 @@
-//! This module compresses and decompresses gRPC messages by `grpc-encoding` (gRPC over HTTP/2, "Message-Encoding"). Decompression stops at the
-//! message limit, so that a decompression bomb (1 KiB that unpacks to 1 GiB) costs no more than the limit. It reads the input to its last byte, so
-//! that no decoder behind the gateway can find data that the gateway did not see.
+//! This module compresses and decompresses gRPC messages by `grpc-encoding` (gRPC over HTTP/2,
+//! "Message-Encoding"). Decompression stops at the message limit, so that a decompression bomb (1 KiB that
+//! unpacks to 1 GiB) costs no more than the limit. It reads the input to its last byte, so that no decoder
+//! behind the gateway can find data that the gateway did not see.
 
 use std::io::{Read, Write as _};
 
@@ -75,14 +76,16 @@ impl Encoding {
 
     /// Unpacks a message of at most `limit` bytes; at most `limit` + 1 are ever held.
     ///
-    /// All members of a gzip file (RFC 1952 §2.2) and all frames of zstd (RFC 8878 §3.1) are read, one after the other, as
-    /// other decoders do. Bytes that are neither are [`Unpacking::Corrupt`].
+    /// All members of a gzip file (RFC 1952 §2.2) and all frames of zstd (RFC 8878 §3.1) are read, one after
+    /// the other, as other decoders do. Bytes that are neither are [`Unpacking::Corrupt`].
     pub(crate) fn unpack(self, packed: &[u8], limit: usize) -> Result<Bytes, Unpacking> {
         match self {
             Self::Gzip => read(MultiGzDecoder::new(packed), limit),
             Self::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| Unpacking::Corrupt)?;
-                // A frame may ask for a window that is larger than any message: 8 MiB is what every decoder must grant.
+                let mut decoder =
+                    zstd::stream::read::Decoder::with_buffer(packed).map_err(|_| Unpacking::Corrupt)?;
+                // A frame may ask for a window that is larger than any message: 8 MiB is what every decoder
+                // must grant.
                 decoder.window_log_max(23).map_err(|_| Unpacking::Corrupt)?;
                 read(decoder, limit)
             }
@@ -128,7 +131,11 @@ mod tests {
         for encoding in BOTH {
             assert_eq!(encoding.unpack(b"no such thing", 100), Err(Unpacking::Corrupt), "{encoding:?}");
             let packed = encoding.pack(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
-            assert_eq!(encoding.unpack(&packed[..packed.len() - 1], 100), Err(Unpacking::Corrupt), "{encoding:?}");
+            assert_eq!(
+                encoding.unpack(&packed[..packed.len() - 1], 100),
+                Err(Unpacking::Corrupt),
+                "{encoding:?}"
+            );
         }
     }
 
@@ -153,7 +160,9 @@ mod tests {
     fn bytes_after_the_end_are_corrupt_however_few() {
         for encoding in BOTH {
             let packed = encoding.pack(b"message").unwrap();
-            for rest in [&b"x"[..], &[0], &[0; 8], &[0x1f], &[0x1f, 0x8b], b"left over", &[0x28, 0xb5, 0x2f, 0xfd]] {
+            for rest in
+                [&b"x"[..], &[0], &[0; 8], &[0x1f], &[0x1f, 0x8b], b"left over", &[0x28, 0xb5, 0x2f, 0xfd]]
+            {
                 let all = [&packed[..], rest].concat();
                 assert_eq!(encoding.unpack(&all, 100), Err(Unpacking::Corrupt), "{encoding:?} {rest:?}");
             }

@@ -1,4 +1,5 @@
-//! `Error` names the file, address or endpoint that cannot be used, and why. Failed requests are [`crate::dial::DialError`].
+//! `Error` names the file, address or endpoint that cannot be used, and why. Failed requests are
+//! [`crate::dial::DialError`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,7 +39,8 @@ pub enum Error {
     Tls(#[from] rustls::Error),
 }
 
-/// An error and its causes in one line, without repetitions: `connection error: received fatal alert: CertificateRequired`.
+/// An error and its causes in one line, without repetitions:
+/// `connection error: received fatal alert: CertificateRequired`.
 pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut line = error.to_string();
     for cause in std::iter::successors(error.source(), |cause| cause.source()) {

@@ -1,4 +1,5 @@
-//! This module reads and writes gRPC frames: a flag byte, 4 bytes of length, the message (gRPC over HTTP/2, "Length-Prefixed-Message").
+//! This module reads and writes gRPC frames: a flag byte, 4 bytes of length, the message (gRPC over HTTP/2,
+//! "Length-Prefixed-Message").
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::HeaderMap;
@@ -12,7 +13,8 @@ const PREFIX: usize = 5;
 /// A body that is not a sequence of messages.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// The length in a prefix is over the limit, and nothing was allocated for it; or what a message unpacks to is.
+    /// The length in a prefix is over the limit, and nothing was allocated for it; or what a message unpacks
+    /// to is.
     #[error("a message is longer than {limit} bytes")]
     TooLarge {
         /// The limit, in bytes.
@@ -40,8 +42,9 @@ pub struct Message {
     came: Came,
 }
 
-/// How a message came. Compressed bytes are dropped once they are unpacked: another decoder may read them otherwise (several
-/// gzip members, skippable frames), so what is sent on is always made of what was read here.
+/// How a message came. Compressed bytes are dropped once they are unpacked: another decoder may read them
+/// otherwise (several gzip members, skippable frames), so what is sent on is always made of what was read
+/// here.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Came {
     /// Uncompressed, with its prefix.
@@ -55,8 +58,8 @@ impl Message {
         self.came == Came::Packed
     }
 
-    /// The message with its prefix, to send on: as it came if it was not compressed, else compressed again by `encoding`,
-    /// plain without one.
+    /// The message with its prefix, to send on: as it came if it was not compressed, else compressed again by
+    /// `encoding`, plain without one.
     ///
     /// # Errors
     /// What the compressor says; none is known for a message in memory.
@@ -129,8 +132,11 @@ where
             return if self.pending.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
         }
         let flag = self.pending.first().copied().unwrap_or(u8::MAX);
-        let length =
-            self.pending.get(1..PREFIX).and_then(|bytes| bytes.try_into().ok()).map_or(u32::MAX, u32::from_be_bytes);
+        let length = self
+            .pending
+            .get(1..PREFIX)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(u32::MAX, u32::from_be_bytes);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let packing = match (flag, self.encoding) {
             (0, _) => None,
@@ -182,7 +188,8 @@ where
     }
 }
 
-/// A message with its prefix, as one piece. Messages of a bus are short: one copy costs less than a second frame on the wire.
+/// A message with its prefix, as one piece. Messages of a bus are short: one copy costs less than a second
+/// frame on the wire.
 pub fn encode(message: Bytes) -> Bytes {
     framed(0, message)
 }
@@ -205,16 +212,25 @@ mod tests {
     use super::*;
     use http_body_util::{Full, StreamBody};
 
-    fn pieces(bytes: &[u8], size: usize) -> impl Body<Data = Bytes, Error = std::convert::Infallible> + Unpin {
-        let frames: Vec<_> =
-            bytes.chunks(size).map(|piece| Ok(http_body::Frame::data(Bytes::copy_from_slice(piece)))).collect();
+    fn pieces(
+        bytes: &[u8],
+        size: usize,
+    ) -> impl Body<Data = Bytes, Error = std::convert::Infallible> + Unpin {
+        let frames: Vec<_> = bytes
+            .chunks(size)
+            .map(|piece| Ok(http_body::Frame::data(Bytes::copy_from_slice(piece))))
+            .collect();
         StreamBody::new(futures_util::stream::iter(frames))
     }
 
     #[tokio::test]
     async fn messages_are_whole_however_they_were_cut() {
-        let two = [encode(Bytes::from_static(b"first")), encode(Bytes::new()), encode(Bytes::from_static(b"second"))]
-            .concat();
+        let two = [
+            encode(Bytes::from_static(b"first")),
+            encode(Bytes::new()),
+            encode(Bytes::from_static(b"second")),
+        ]
+        .concat();
         for size in 1..=two.len() {
             let mut reader = MessageReader::new(pieces(&two, size), 100);
             assert_eq!(reader.next().await.unwrap().unwrap(), "first", "pieces of {size}");
@@ -247,7 +263,11 @@ mod tests {
         assert_eq!(again, encode_packed(packed(b"first second")));
         let message = reader.next_message().await.unwrap().unwrap();
         assert!(!message.is_packed());
-        assert_eq!(message.framed(Some(Encoding::Gzip)).unwrap(), plain, "what came plain goes on as it came");
+        assert_eq!(
+            message.framed(Some(Encoding::Gzip)).unwrap(),
+            plain,
+            "what came plain goes on as it came"
+        );
     }
 
     #[tokio::test]
@@ -258,7 +278,10 @@ mod tests {
         let packed = |message: &[u8]| encode_packed(Encoding::Zstd.pack(message).unwrap());
         assert!(matches!(read(packed(b"m"), None).await, FrameError::Compressed));
         assert!(matches!(read(packed(b"m"), Some(Encoding::Gzip)).await, FrameError::Corrupt));
-        assert!(matches!(read(packed(&[0; 101]), Some(Encoding::Zstd)).await, FrameError::TooLarge { limit: 100 }));
+        assert!(matches!(
+            read(packed(&[0; 101]), Some(Encoding::Zstd)).await,
+            FrameError::TooLarge { limit: 100 }
+        ));
         assert!(matches!(read(framed(2, Bytes::new()), Some(Encoding::Zstd)).await, FrameError::Compressed));
     }
 

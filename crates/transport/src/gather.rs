@@ -1,7 +1,9 @@
-//! `Gather` coalesces writes until the next flush or 16 KiB, because a TLS record and a system call cost as much for one frame as for sixty.
+//! `Gather` coalesces writes until the next flush or 16 KiB, because a TLS record and a system call cost as
+//! much for one frame as for sixty.
 //!
-//! h2 hands a larger frame over in two pieces, and hands every frame above 256 bytes over by itself to an output that takes vectored writes. `Gather`
-//! reports that it takes none, so that h2 joins frames of up to 1 KiB before they come here.
+//! h2 hands a larger frame over in two pieces, and hands every frame above 256 bytes over by itself to an
+//! output that takes vectored writes. `Gather` reports that it takes none, so that h2 joins frames of up to 1
+//! KiB before they come here.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -87,7 +89,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Gather<I> {
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Gather<I> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buffer)
     }
 }

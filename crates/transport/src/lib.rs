@@ -1,7 +1,8 @@
-//! This crate is the transport layer: mutual TLS 1.3 with SPIFFE identities, an HTTP/2 server with its own accept loop, connection pools that dial,
-//! and gRPC framing and timeouts.
+//! This crate is the transport layer: mutual TLS 1.3 with SPIFFE identities, an HTTP/2 server with its own
+//! accept loop, connection pools that dial, and gRPC framing and timeouts.
 //!
-//! Deliberately absent: what a call means, authorization, and any identity but that of the peer's certificate.
+//! Deliberately absent: what a call means, authorization, and any identity but that of the peer's
+//! certificate.
 
 pub mod dial;
 pub mod encoding;

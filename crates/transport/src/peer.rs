@@ -1,5 +1,5 @@
-//! `Peer` holds the SPIFFE ID of a peer's verified certificate, and `CertificateStatus` says why that certificate is no longer valid. Authorization
-//! is left out.
+//! `Peer` holds the SPIFFE ID of a peer's verified certificate, and `CertificateStatus` says why that
+//! certificate is no longer valid. Authorization is left out.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,7 +51,8 @@ pub enum CertificateStatus {
 pub struct Peer {
     /// The one SPIFFE ID in the certificate's URI names; its common name and other names say nothing.
     pub identity: Result<Identity, IdentityError>,
-    /// SHA-256 of the DER SubjectPublicKeyInfo of the CA that signed the certificate, as path validation found it.
+    /// SHA-256 of the DER SubjectPublicKeyInfo of the CA that signed the certificate, as path validation
+    /// found it.
     pub issuer_spki_sha256: [u8; 32],
     /// The certificate's serial number, as encoded.
     pub serial: Vec<u8>,
@@ -75,7 +76,8 @@ impl Peer {
     ) -> Option<Self> {
         let (leaf, intermediates) = chain.split_first()?;
         let state = tls.state();
-        let issuer_spki_sha256 = state.trust.verify(leaf, intermediates, time(clock), KeyUsage::client_auth()).ok()?;
+        let issuer_spki_sha256 =
+            state.trust.verify(leaf, intermediates, time(clock), KeyUsage::client_auth()).ok()?;
         let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
         let judge = Judge::new(tls.clone(), chain, &state, clock)?;
         Some(Self {
@@ -90,9 +92,9 @@ impl Peer {
         })
     }
 
-    /// The server at the other end of a connection that was dialled, whose chain the handshake has verified. Its standing is
-    /// its own certificate's time only, and who issued it is not known: `issuer_spki_sha256` is zero. Nothing if the
-    /// certificate cannot be read.
+    /// The server at the other end of a connection that was dialled, whose chain the handshake has verified.
+    /// Its standing is its own certificate's time only, and who issued it is not known: `issuer_spki_sha256`
+    /// is zero. Nothing if the certificate cannot be read.
     pub fn dialled(leaf: &CertificateDer<'_>, clock: &Clock, remote: SocketAddr) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
         let mut peer = Self::known(identity(&certificate), end_of(&certificate), clock, remote);
@@ -119,13 +121,14 @@ impl Peer {
         }
     }
 
-    /// Whether the connection was made by this side: then the handshake has held the peer to the CAs that may speak for it.
+    /// Whether the connection was made by this side: then the handshake has held the peer to the CAs that may
+    /// speak for it.
     pub fn was_dialled(&self) -> bool {
         self.judge.is_none()
     }
 
-    /// Whether the certificate still holds: asked for every call, so cheap unless the listener's TLS was loaded anew since,
-    /// or something on which the last verdict rests has run out.
+    /// Whether the certificate still holds: asked for every call, so cheap unless the listener's TLS was
+    /// loaded anew since, or something on which the last verdict rests has run out.
     ///
     /// # Errors
     /// [`CertificateStatus`], saying why not.
@@ -137,13 +140,14 @@ impl Peer {
         self.judge.as_ref().map_or(Ok(()), |judge| judge.verdict(now.as_second()))
     }
 
-    /// Asks the connection to end in good order: no new call is taken, and running ones may finish for a while.
+    /// Asks the connection to end in good order: no new call is taken, and running ones may finish for a
+    /// while.
     pub fn leave(&self) {
         self.leave.cancel();
     }
 
-    /// Ends once the connection was asked to end, by [`Peer::leave`] or because of a reload after which the certificate no
-    /// longer holds.
+    /// Ends once the connection was asked to end, by [`Peer::leave`] or because of a reload after which the
+    /// certificate no longer holds.
     pub(crate) async fn left(&self) {
         let Some(judge) = &self.judge else { return self.leave.cancelled().await };
         let mut changes = judge.tls.changes();
@@ -179,7 +183,12 @@ struct Verdict {
 }
 
 impl Judge {
-    fn new(tls: ServerTls, chain: &[CertificateDer<'_>], state: &crate::tls::State, clock: &Clock) -> Option<Self> {
+    fn new(
+        tls: ServerTls,
+        chain: &[CertificateDer<'_>],
+        state: &crate::tls::State,
+        clock: &Clock,
+    ) -> Option<Self> {
         let end = |certificate: &CertificateDer<'_>| {
             X509Certificate::from_der(certificate).ok().map(|(_, read)| read.validity().not_after.timestamp())
         };
@@ -237,8 +246,8 @@ fn unix(seconds: i64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(seconds.unsigned_abs()))
 }
 
-/// When a certificate ends. One without an end (`99991231235959Z`, RFC 5280 §4.1.2.5) ends some hours after the last moment that the
-/// library of times has; then that moment is taken.
+/// When a certificate ends. One without an end (`99991231235959Z`, RFC 5280 §4.1.2.5) ends some hours after
+/// the last moment that the library of times has; then that moment is taken.
 fn end_of(certificate: &X509Certificate<'_>) -> Timestamp {
     Timestamp::from_second(certificate.validity().not_after.timestamp()).unwrap_or(Timestamp::MAX)
 }

@@ -1,6 +1,7 @@
-//! On a reverse connection the side that dialled serves HTTP/2, so an adapter needs no port of its own. [`Dialler`] is that side: it keeps
-//! connections to every gateway and reconnects with exponential backoff. The other side takes them from its listener
-//! ([`crate::serve::Settings::reverse`]) and calls on them ([`crate::dial::Link`]).
+//! On a reverse connection the side that dialled serves HTTP/2, so an adapter needs no port of its own.
+//! [`Dialler`] is that side: it keeps connections to every gateway and reconnects with exponential backoff.
+//! The other side takes them from its listener ([`crate::serve::Settings::reverse`]) and calls on them
+//! ([`crate::dial::Link`]).
 
 mod hearing;
 mod line;
@@ -26,10 +27,11 @@ use line::Line;
 
 /// The protocol by which the roles turn round (ALPN).
 pub const PROTOCOL: &[u8] = crate::tls::REVERSE;
-/// A request to this path says that the gateway has taken the connection and will call on it. It needs no answer.
+/// A request to this path says that the gateway has taken the connection and will call on it. It needs no
+/// answer.
 pub const JOINED: &str = "/chapar.reverse.v1/Joined";
-/// A request to this path says that the gateway will soon let go of the connection: time to dial another, which may find
-/// another gateway. It needs no answer, and what runs on the connection goes on.
+/// A request to this path says that the gateway will soon let go of the connection: time to dial another,
+/// which may find another gateway. It needs no answer, and what runs on the connection goes on.
 pub const LEAVING: &str = "/chapar.reverse.v1/Leaving";
 
 /// Whether a request to `path` is one of the gateway's words about the connection, and no call.
@@ -44,7 +46,8 @@ pub struct Settings {
     pub connections: usize,
     /// The longest wait for TCP and TLS together. Default 5 s.
     pub connect: Duration,
-    /// The first pause after a connection failed or ended, doubled up to `back_off_most`, each with jitter. Default 50 ms.
+    /// The first pause after a connection failed or ended, doubled up to `back_off_most`, each with jitter.
+    /// Default 50 ms.
     pub back_off: Duration,
     /// The longest pause. Default 5 s.
     pub back_off_most: Duration,
@@ -79,8 +82,9 @@ impl Renewal {
         Self(Arc::new(watch::Sender::new(reversing(tls))))
     }
 
-    /// Replaces what is shown and trusted. Every connection is then made anew, and an old one ends, running calls first, once
-    /// its successor was taken by the gateway: a certificate that no gateway takes leaves the old connections in use.
+    /// Replaces what is shown and trusted. Every connection is then made anew, and an old one ends, running
+    /// calls first, once its successor was taken by the gateway: a certificate that no gateway takes leaves
+    /// the old connections in use.
     pub fn renew(&self, tls: &ClientConfig) {
         self.0.send_replace(reversing(tls));
     }
@@ -127,16 +131,25 @@ impl Dialler {
     /// Serves until `stop`; then running calls may finish for the drain time, and what still runs is dropped.
     pub async fn run<S, B>(self, service: S, stop: CancellationToken)
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (serving, cut) = (TaskTracker::new(), CancellationToken::new());
-        let lines =
-            self.gateways.iter().flat_map(|gateway| std::iter::repeat_n(gateway, self.settings.connections.max(1)));
+        let serving = TaskTracker::new();
+        let cut = CancellationToken::new();
+        let lines = self
+            .gateways
+            .iter()
+            .flat_map(|gateway| std::iter::repeat_n(gateway, self.settings.connections.max(1)));
         let lines = lines.map(|gateway| {
-            let (settings, tls, heard) = (&self.settings, self.tls.0.subscribe(), &self.heard);
+            let settings = &self.settings;
+            let tls = self.tls.0.subscribe();
+            let heard = &self.heard;
             let line = Line { gateway, settings, serving: &self.serving, tls, heard, stop: &stop };
             line.keep(&service, &serving, &cut)
         });

@@ -1,8 +1,9 @@
-//! The server has its own accept loop: TLS handshakes under a timeout and caps, HTTP/2 with limits against floods, and draining with a deadline
-//! (hyper's own graceful shutdown has none: hyper#4170).
+//! The server has its own accept loop: TLS handshakes under a timeout and caps, HTTP/2 with limits against
+//! floods, and draining with a deadline (hyper's own graceful shutdown has none: hyper#4170).
 //!
-//! `slots` counts the connections of an address, `connection` serves one connection, `conduct` watches its calls (rapid reset, stalled responses) and
-//! `guard` its frames (token bucket). The service decides what is served and to whom.
+//! `slots` counts the connections of an address, `connection` serves one connection, `conduct` watches its
+//! calls (rapid reset, stalled responses) and `guard` its frames (token bucket). The service decides what is
+//! served and to whom.
 
 mod conduct;
 mod connection;

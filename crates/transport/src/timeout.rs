@@ -15,7 +15,8 @@ pub struct Malformed;
 /// Reads a value.
 ///
 /// # Errors
-/// [`Malformed`] if it has another form; a library that dropped it instead would give the call no deadline at all.
+/// [`Malformed`] if it has another form; a library that dropped it instead would give the call no deadline at
+/// all.
 pub fn parse(value: &HeaderValue) -> Result<Duration, Malformed> {
     let (unit, digits) = value.as_bytes().split_last().ok_or(Malformed)?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
@@ -35,8 +36,10 @@ pub fn parse(value: &HeaderValue) -> Result<Duration, Malformed> {
 
 /// Writes a duration in the finest unit that holds it in eight digits, rounded down.
 pub fn format(timeout: Duration) -> HeaderValue {
-    let finest = [(timeout.as_micros(), 'u'), (timeout.as_millis(), 'm'), (u128::from(timeout.as_secs()), 'S')];
-    let (number, unit) = finest.into_iter().find(|(number, _)| *number < 100_000_000).unwrap_or((99_999_999, 'S'));
+    let finest =
+        [(timeout.as_micros(), 'u'), (timeout.as_millis(), 'm'), (u128::from(timeout.as_secs()), 'S')];
+    let (number, unit) =
+        finest.into_iter().find(|(number, _)| *number < 100_000_000).unwrap_or((99_999_999, 'S'));
     let value = HeaderValue::from_str(&format!("{number}{unit}"));
     let mut value = value.unwrap_or_else(|_| HeaderValue::from_static("0S"));
     // Hardly ever the same again: HPACK need not keep it (RFC 7541 §6.2.3).

@@ -1,6 +1,6 @@
-//! This module configures mutual TLS 1.3 from PEM files. Session resumption and early data are off, so that every connection verifies the
-//! certificate. Where revocation lists are given, a certificate without a current list is refused. A client knows a server by its SPIFFE ID or,
-//! without SPIFFE, by its DNS name.
+//! This module configures mutual TLS 1.3 from PEM files. Session resumption and early data are off, so that
+//! every connection verifies the certificate. Where revocation lists are given, a certificate without a
+//! current list is refused. A client knows a server by its SPIFFE ID or, without SPIFFE, by its DNS name.
 
 mod by_identity;
 mod revocation;
@@ -79,8 +79,8 @@ impl Expect {
     }
 }
 
-/// What a client remembers of the revocation lists that it has used, so that a reload does not go back to an older one. Clones are the
-/// same memory.
+/// What a client remembers of the revocation lists that it has used, so that a reload does not go back to an
+/// older one. Clones are the same memory.
 #[derive(Clone, Default)]
 pub struct ListsSeen(Arc<Mutex<Known>>);
 
@@ -102,7 +102,8 @@ pub fn client_remembering(
     seen: &ListsSeen,
 ) -> Result<(Arc<ClientConfig>, Vec<Revocation>), Error> {
     let mut seen = seen.0.lock();
-    let (mut told, mut now_seen) = (vec![Revocation::NotChecked], None);
+    let mut told = vec![Revocation::NotChecked];
+    let mut now_seen = None;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match expect {
         Expect::DnsName => {
@@ -111,7 +112,8 @@ pub fn client_remembering(
                 roots.add(certificate).map_err(|error| unusable(&files.trust, error))?;
             }
             let crls = files.crl.as_deref().map_or(Ok(Vec::new()), revocation::read)?;
-            let mut verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+            let mut verifier =
+                WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
             if !crls.is_empty() {
                 verifier = verifier.with_crls(crls).enforce_revocation_expiration();
             }
@@ -153,9 +155,10 @@ fn unfit(files: &Files, error: &rustls::Error) -> Error {
         return unusable(&files.cert, problem);
     }
     match error {
-        rustls::Error::InconsistentKeys(_) => {
-            unusable(&files.key, format_args!("is not the key of the certificate in {}", files.cert.display()))
-        }
+        rustls::Error::InconsistentKeys(_) => unusable(
+            &files.key,
+            format_args!("is not the key of the certificate in {}", files.cert.display()),
+        ),
         other => unusable(&files.key, other),
     }
 }
@@ -184,7 +187,8 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let pem = read(path)?;
     let mut found = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let damaged = || unusable(path, format_args!("its certificate number {} is damaged", found.len() + 1));
+        let damaged =
+            || unusable(path, format_args!("its certificate number {} is damaged", found.len() + 1));
         let certificate = certificate.map_err(|_| damaged())?;
         X509Certificate::from_der(&certificate).map_err(|_| damaged())?;
         found.push(certificate);
@@ -200,13 +204,15 @@ fn misplaced(chain: &[CertificateDer<'_>]) -> Option<String> {
     let (_, first) = X509Certificate::from_der(chain.first()?).ok()?;
     if first.is_ca() {
         return Some(
-            "begins with a CA's certificate: the own certificate comes first, its issuers after it".to_owned(),
+            "begins with a CA's certificate: the own certificate comes first, its issuers after it"
+                .to_owned(),
         );
     }
     match first.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) if key.key_size() < SMALLEST_RSA => {
-            Some(format!("has an RSA key of {} bits: {SMALLEST_RSA} or more are needed, or P-256", key.key_size()))
-        }
+        Ok(PublicKey::RSA(key)) if key.key_size() < SMALLEST_RSA => Some(format!(
+            "has an RSA key of {} bits: {SMALLEST_RSA} or more are needed, or P-256",
+            key.key_size()
+        )),
         _ => None,
     }
 }
@@ -216,7 +222,10 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| unusable(path, no_key(&pem)))?;
     let metadata = std::fs::metadata(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     if metadata.permissions().mode() & OTHERS != 0 {
-        return Err(unusable(path, "is a private key that everyone on this machine may read: `chmod o= FILE`"));
+        return Err(unusable(
+            path,
+            "is a private key that everyone on this machine may read: `chmod o= FILE`",
+        ));
     }
     Ok(key)
 }
@@ -232,7 +241,8 @@ fn no_key(pem: &[u8]) -> &'static str {
     }
 }
 
-/// Makes aws-lc-rs the process's provider of cryptography, for libraries that ask for a default. Harmless when repeated.
+/// Makes aws-lc-rs the process's provider of cryptography, for libraries that ask for a default. Harmless
+/// when repeated.
 pub fn install_provider() {
     // An error means that there is one already.
     CryptoProvider::install_default(aws_lc_rs::default_provider()).ok();

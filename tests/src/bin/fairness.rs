@@ -1,5 +1,6 @@
-//! Whether a gateway stays fair and useful when it is asked for ten times what it can do: by one caller among ten, by all of them, and
-//! by all of them coming back at once. Exits with 1 if a call ended otherwise than with an answer or a refusal.
+//! Whether a gateway stays fair and useful when it is asked for ten times what it can do: by one caller among
+//! ten, by all of them, and by all of them coming back at once. Exits with 1 if a call ended otherwise than
+//! with an answer or a refusal.
 //!
 //! `cargo run --release -p chapar-tests --bin fairness -- [--seconds 4] [--rounds 5] [--answer 400] [--connections 1] [--times 10]`
 
@@ -92,7 +93,12 @@ fn tell(plan: &Plan, report: &Report) {
     let goodput = |tally: &Tally| 100.0 * tally.answered as f64 / plan.length.as_secs_f64() / capacity;
     let refusals = |tally: &Tally| {
         let quantile = |quantile| tally.refusal.value_at_quantile(quantile) as f64 / 1e6;
-        format!("{} refused, after {:.1} ms (p50), {:.1} ms (p99)", tally.refused, quantile(0.5), quantile(0.99))
+        format!(
+            "{} refused, after {:.1} ms (p50), {:.1} ms (p99)",
+            tally.refused,
+            quantile(0.5),
+            quantile(0.99)
+        )
     };
     let overload = &report.overload;
     say(&format!(
@@ -107,8 +113,9 @@ fn tell(plan: &Plan, report: &Report) {
         goodput(storm),
         refusals(storm)
     ));
-    let recovered = recovered
-        .map_or("not within the run".to_owned(), |slice| format!("{:.1} s", slice as f64 * SLICE.as_secs_f64()));
+    let recovered = recovered.map_or("not within the run".to_owned(), |slice| {
+        format!("{:.1} s", slice as f64 * SLICE.as_secs_f64())
+    });
     say(&format!(
         "then half of capacity: all calls answered after {recovered}; {} of {} refused in all",
         after.refused, after.offered

@@ -1,5 +1,6 @@
-//! Whether anything that was acknowledged can be lost: kills a gateway under load with `kill -9`, starts it again on what it left, and
-//! holds the log against what the callers were told. Exits with 1 if a record is lost or a checkpoint contradicted.
+//! Whether anything that was acknowledged can be lost: kills a gateway under load with `kill -9`, starts it
+//! again on what it left, and holds the log against what the callers were told. Exits with 1 if a record is
+//! lost or a checkpoint contradicted.
 //!
 //! `cargo run --release -p chapar-tests --bin kills -- [--cycles 1000] [--callers 16] [--under-load-ms 150]`
 

@@ -1,5 +1,6 @@
-//! What the gateway costs: one unary call through gateway and adapter against the same call straight to the adapter, in turns in one
-//! run, with the gateway, the adapter and the load in processes of their own. Prints a table; `docs/performance.md` keeps one.
+//! What the gateway costs: one unary call through gateway and adapter against the same call straight to the
+//! adapter, in turns in one run, with the gateway, the adapter and the load in processes of their own. Prints
+//! a table; `docs/performance.md` keeps one.
 //!
 //! `cargo run --release -p chapar-tests --bin overhead -- [--people N] [--calls N] [--rounds N] [--callers N,N,…]`
 
@@ -72,7 +73,8 @@ impl Process {
         Ok(Self(child))
     }
 
-    /// User and system time so far, in seconds, from `/proc/PID/stat` (proc(5): fields 14 and 15, in ticks of 10 ms).
+    /// User and system time so far, in seconds, from `/proc/PID/stat` (proc(5): fields 14 and 15, in ticks of
+    /// 10 ms).
     fn cpu(&self) -> Result<f64, Error> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
         let after_name = stat.rsplit(')').next().ok_or("no stat")?;
@@ -157,7 +159,8 @@ fn listen_instead(dir: &Path) -> Result<(), Error> {
 
 fn national_ids(dir: &Path) -> Result<Vec<String>, Error> {
     let database = rusqlite::Connection::open(dir.join("databases/civil.db"))?;
-    let mut statement = database.prepare("SELECT national_id FROM person WHERE province = '15' LIMIT 10000")?;
+    let mut statement =
+        database.prepare("SELECT national_id FROM person WHERE province = '15' LIMIT 10000")?;
     let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     if ids.is_empty() { Err("the civil register is empty".into()) } else { Ok(ids) }
 }
@@ -178,7 +181,9 @@ impl Target {
     /// As the welfare agency, through the gateway.
     fn through(dir: &Path, demo: &serde_json::Value, ids: &Arc<Vec<String>>) -> Result<Self, Error> {
         let identity = &demo["identities"]["gov/welfare/benefits"];
-        let path = |key: &str| identity[key].as_str().map(|path| dir.join(path)).ok_or("demo.json lacks the identity");
+        let path = |key: &str| {
+            identity[key].as_str().map(|path| dir.join(path)).ok_or("demo.json lacks the identity")
+        };
         let gateway = demo["gateway"].as_str().ok_or("demo.json lacks the gateway")?;
         let expect = "spiffe://lorestan.example/bus/lorestan/gateway".parse()?;
         let tls = tls::client(&files(dir, path("cert")?, path("key")?), Expect::identities(vec![expect]))?;
@@ -188,7 +193,8 @@ impl Target {
     /// As the gateway itself, straight to the adapter.
     fn direct(dir: &Path, ids: &Arc<Vec<String>>) -> Result<Self, Error> {
         let text = std::fs::read_to_string(dir.join("adapters/civil.toml"))?;
-        let listen = text.lines().find_map(|line| line.strip_prefix("listen")).and_then(|rest| rest.split('"').nth(1));
+        let listen =
+            text.lines().find_map(|line| line.strip_prefix("listen")).and_then(|rest| rest.split('"').nth(1));
         let expect = "spiffe://lorestan.example/gov/civil-registry/adapter".parse()?;
         let tls = tls::client(
             &files(dir, dir.join("pki/gateway.crt"), dir.join("pki/gateway.key")),
@@ -212,9 +218,11 @@ impl Target {
     ) -> Result<Self, Error> {
         let pool = Arc::new(Pool::new(&format!("https://{address}"), tls, Settings::default())?);
         let mut map = http::HeaderMap::new();
-        for (name, value) in
-            headers.iter().chain(&[("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "1S")])
-        {
+        for (name, value) in headers.iter().chain(&[
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            ("grpc-timeout", "1S"),
+        ]) {
             map.insert(*name, HeaderValue::from_static(value));
         }
         Ok(Self { pool, headers: map, ids: Arc::clone(ids) })
@@ -243,7 +251,9 @@ impl Target {
         let mut reader = MessageReader::new(response.into_body(), 1 << 20);
         let answered = matches!(reader.next().await, Ok(Some(_))) && matches!(reader.next().await, Ok(None));
         answered
-            && reader.trailers().is_some_and(|trailers| trailers.get("grpc-status").is_some_and(|status| status == "0"))
+            && reader
+                .trailers()
+                .is_some_and(|trailers| trailers.get("grpc-status").is_some_and(|status| status == "0"))
     }
 }
 
@@ -286,7 +296,9 @@ struct Rounds {
 impl Rounds {
     fn add(&mut self, report: &Report, cpu: f64) -> Result<(), Error> {
         if report.failed > 0 {
-            return Err(format!("{} of {} calls failed", report.failed, report.failed + report.answered).into());
+            return Err(
+                format!("{} of {} calls failed", report.failed, report.failed + report.answered).into()
+            );
         }
         self.rate.push(report.rate());
         self.p50.push(report.quantile(0.5).as_secs_f64() * 1e6);
@@ -310,7 +322,8 @@ async fn compare(
     adapter: &Process,
     gateway: &Process,
 ) -> Result<(), Error> {
-    let (mut straight, mut gated) = (Rounds::default(), Rounds::default());
+    let mut straight = Rounds::default();
+    let mut gated = Rounds::default();
     for _ in 0..rounds {
         let before = adapter.cpu()?;
         let report = shape.run(direct).await;

@@ -1,5 +1,6 @@
-//! `rights`: a registry of 10,000 members, 100,000 grants and 5,000 offices in groups, made in a temporary folder: how long it takes to
-//! load, how much memory it holds, and how long a decision takes. See `tests/README.md`.
+//! `rights`: a registry of 10,000 members, 100,000 grants and 5,000 offices in groups, made in a temporary
+//! folder: how long it takes to load, how much memory it holds, and how long a decision takes. See
+//! `tests/README.md`.
 
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a command of the tests")]
 
@@ -37,8 +38,13 @@ fn main() {
     println!("load: {loaded:.2?}; {} MiB, {} MiB before", resident() / 1024, before / 1024);
     let started = Instant::now();
     let again = Registry::load(&dir, &contracts).unwrap_or_else(|errors| panic!("{errors}"));
-    let (took, both) = (started.elapsed(), resident());
-    println!("the next one, beside it: {took:.2?}; {} MiB with both; {} grants", both / 1024, again.grants().count());
+    let took = started.elapsed();
+    let both = resident();
+    println!(
+        "the next one, beside it: {took:.2?}; {} MiB with both; {} grants",
+        both / 1024,
+        again.grants().count()
+    );
     drop(again);
     decisions(&registry);
 }
@@ -168,11 +174,13 @@ fn files(dir: &Path, digest: &str) {
         providers[method / METHODS].push_str(&text);
     };
     for n in 0..OF_GROUPS {
-        let (county, nth) = (n % COUNTIES, n / COUNTIES);
+        let county = n % COUNTIES;
+        let nth = n / COUNTIES;
         grant(&format!("g{n}"), &format!("group/county-{county}"), of_county(county, nth));
     }
     for n in 0..GRANTS - OF_GROUPS {
-        let (consumer, nth) = (n % CONSUMERS, n / CONSUMERS);
+        let consumer = n % CONSUMERS;
+        let nth = n / CONSUMERS;
         grant(&format!("c{n}"), &format!("com/c{consumer}/s"), granted(consumer, nth));
     }
     for (n, text) in providers.iter().enumerate() {

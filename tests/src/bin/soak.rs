@@ -1,6 +1,7 @@
-//! Whether a gateway that runs for long keeps what it should have let go: measures what it can answer, then asks for 70 % of that for
-//! as long as it is told, looks at its memory and its open descriptors, and prints how they and the slowest calls went on. Ends
-//! with the verification of the evidence. Exits with 1 if a call failed.
+//! Whether a gateway that runs for long keeps what it should have let go: measures what it can answer, then
+//! asks for 70 % of that for as long as it is told, looks at its memory and its open descriptors, and prints
+//! how they and the slowest calls went on. Ends with the verification of the evidence. Exits with 1 if a call
+//! failed.
 //!
 //! `cargo run --release -p chapar-tests --bin soak -- [--minutes 30] [--load 0.7]`
 
@@ -48,7 +49,10 @@ fn tell(report: &Report) {
     say(&format!("capacity           {:.0} calls/s, asked for {:.0}", report.capacity, report.rate));
     say(&format!("calls              {} answered, {} failed", report.answered, report.failed));
     let (slope, margin) = report.memory;
-    say(&format!("memory             {:.1} MiB at the end, {slope:+.1} ± {margin:.1} KiB/min", report.resident));
+    say(&format!(
+        "memory             {:.1} MiB at the end, {slope:+.1} ± {margin:.1} KiB/min",
+        report.resident
+    ));
     let (slope, margin) = report.descriptors;
     say(&format!("open descriptors   {slope:+.3} ± {margin:.3} per minute"));
     let (slope, margin) = report.slowest;

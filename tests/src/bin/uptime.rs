@@ -1,12 +1,13 @@
-//! What a deployment that is kept up does to it, under load: rolling restarts of two processes on one socket, new certificates,
-//! registries, trusted authorities and revocation lists; counts the calls that failed for default clients, and measures how long
-//! a revoked caller with a live connection is still answered. Exits with 1 if a call failed or a revocation took over 2 s.
+//! What a deployment that is kept up does to it, under load: rolling restarts of two processes on one socket,
+//! new certificates, registries, trusted authorities and revocation lists; counts the calls that failed for
+//! default clients, and measures how long a revoked caller with a live connection is still answered. Exits
+//! with 1 if a call failed or a revocation took over 2 s.
 //!
-//! `cargo run --release -p chapar-tests --bin uptime -- [--restarts 50] [--rotations 100] [--reloads 100] [--renewals 50]
-//! [--revocations 20] [--callers 16] [--channels 16]`
+//! `cargo run --release -p chapar-tests --bin uptime -- [--restarts 50] [--rotations 100] [--reloads 100] [--renewals 50] [--revocations 20] [--callers 16] [--channels 16]`
 //!
-//! The client is tonic's channel, one connection each. It does not send again what a GOAWAY has left untouched, so a rolling
-//! restart loses calls with it that gRPC's own client keeps (`tests/foreign/interop/test_restarts.py`); they are counted here.
+//! The client is tonic's channel, one connection each. It does not send again what a GOAWAY has left
+//! untouched, so a rolling restart loses calls with it that gRPC's own client keeps
+//! (`tests/foreign/interop/test_restarts.py`); they are counted here.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -75,7 +76,8 @@ fn options() -> Result<Options, Error> {
 async fn run(options: &Options) -> bool {
     let fleet = Fleet::new().await;
     let gateway = fleet.start().await;
-    let mut drilled = Drilled { fleet: &fleet, callers: options.callers, channels: options.channels, failed: 0 };
+    let mut drilled =
+        Drilled { fleet: &fleet, callers: options.callers, channels: options.channels, failed: 0 };
     say("what                   times   calls  failed   seconds");
     let gateway = drilled
         .under_load("rolling restarts", options.restarts, async |load, times| {
@@ -101,8 +103,12 @@ async fn run(options: &Options) -> bool {
     let mut took = drill::revocations(&fleet, options.revocations).await;
     took.sort_unstable();
     let at = |share: usize| took.get((took.len() * share / 100).min(took.len().saturating_sub(1))).copied();
-    let (median, longest) = (at(50).unwrap_or_default(), took.last().copied().unwrap_or_default());
-    say(&format!("revoked to refused on a live connection, {} tries: p50 {median:?}, p100 {longest:?}", took.len()));
+    let median = at(50).unwrap_or_default();
+    let longest = took.last().copied().unwrap_or_default();
+    say(&format!(
+        "revoked to refused on a live connection, {} tries: p50 {median:?}, p100 {longest:?}",
+        took.len()
+    ));
     drilled.failed == 0 && longest <= REFUSED_WITHIN
 }
 
@@ -114,11 +120,19 @@ struct Drilled<'a> {
 }
 
 impl Drilled<'_> {
-    async fn under_load<T>(&mut self, what: &str, times: usize, act: impl AsyncFnOnce(&Load, usize) -> T) -> T {
-        let clients: Vec<_> = (0..self.channels).map(|number| self.fleet.client(&format!("caller-{number}"))).collect();
-        let (load, began) = (Load::start(&clients, self.callers, PAUSE), Instant::now());
+    async fn under_load<T>(
+        &mut self,
+        what: &str,
+        times: usize,
+        act: impl AsyncFnOnce(&Load, usize) -> T,
+    ) -> T {
+        let clients: Vec<_> =
+            (0..self.channels).map(|number| self.fleet.client(&format!("caller-{number}"))).collect();
+        let load = Load::start(&clients, self.callers, PAUSE);
+        let began = Instant::now();
         let done = act(&load, times).await;
-        let (tally, took) = (load.stop().await, began.elapsed().as_secs_f64());
+        let tally = load.stop().await;
+        let took = began.elapsed().as_secs_f64();
         say(&format!("{what:<21} {times:>6} {:>7} {:>7} {took:>9.1}", tally.answered, tally.failed.len()));
         for (after, status) in tally.failed.iter().take(10) {
             say(&format!("  failed after {:.3} s: {status:?}", after.as_secs_f64()));

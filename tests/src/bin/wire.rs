@@ -1,5 +1,5 @@
-//! `wire cases N`, `wire broken N`: minimisation against the reference on N generated cases, over all cores; `wire bench`: its speed
-//! beside decode–clear–encode. See `tests/README.md`.
+//! `wire cases N`, `wire broken N`: minimisation against the reference on N generated cases, over all cores;
+//! `wire bench`: its speed beside decode–clear–encode. See `tests/README.md`.
 
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a command of the tests")]
 
@@ -52,7 +52,11 @@ fn spread(count: u64, what: &str, run: fn(u64, u64) -> [u64; 2]) {
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| std::process::exit(1))).collect()
     });
     let [kept, refused] = sums.iter().fold([0, 0], |sum, one| [sum[0] + one[0], sum[1] + one[1]]);
-    println!("{} {what}: {kept} kept, {refused} refused, no difference, in {:.0?}", kept + refused, started.elapsed());
+    println!(
+        "{} {what}: {kept} kept, {refused} refused, no difference, in {:.0?}",
+        kept + refused,
+        started.elapsed()
+    );
 }
 
 /// One message with its type and what is granted of it.
@@ -69,11 +73,16 @@ fn bench() {
         let mask = FieldMask::new(&sample.message, &sample.granted).expect("fields of the type");
         let expected = wire::decode_clear_encode(&sample.message, &sample.bytes, &sample.granted);
         let kept = mask.keep(&sample.bytes).expect("a valid message");
-        let read = |bytes: &[u8]| DynamicMessage::decode(sample.message.clone(), bytes).expect("a valid message");
+        let read =
+            |bytes: &[u8]| DynamicMessage::decode(sample.message.clone(), bytes).expect("a valid message");
         assert!(read(&kept) == read(&expected), "both keep the same");
         let ours = median(|| drop(black_box(mask.keep(black_box(&sample.bytes)))));
         let other = median(|| {
-            drop(black_box(wire::decode_clear_encode(&sample.message, black_box(&sample.bytes), &sample.granted)))
+            drop(black_box(wire::decode_clear_encode(
+                &sample.message,
+                black_box(&sample.bytes),
+                &sample.granted,
+            )))
         });
         let speed = |time: f64| sample.bytes.len() as f64 / time;
         println!(
@@ -127,7 +136,11 @@ fn samples() -> Vec<Sample> {
     let path: &'static str = format!("{}.{}", field.name(), first.name()).leak();
     let encode = |message: &MessageDescriptor, json: &str| {
         let mut json = serde_json::Deserializer::from_str(json);
-        Bytes::from(DynamicMessage::deserialize(message.clone(), &mut json).expect("JSON of the type").encode_to_vec())
+        Bytes::from(
+            DynamicMessage::deserialize(message.clone(), &mut json)
+                .expect("JSON of the type")
+                .encode_to_vec(),
+        )
     };
     let whole: Vec<&'static str> = person.fields().map(|field| &*field.name().to_owned().leak()).collect();
     vec![
@@ -137,7 +150,12 @@ fn samples() -> Vec<Sample> {
             message: person.clone(),
             granted: vec!["national_id", "given_name", "family_name", "birth_date"],
         },
-        Sample { name: "a person, all fields", bytes: encode(&person, record), message: person, granted: whole },
+        Sample {
+            name: "a person, all fields",
+            bytes: encode(&person, record),
+            message: person,
+            granted: whole,
+        },
         Sample {
             name: "a list of 1,000, one text of each",
             bytes: encode(&degrees, &many),

@@ -1,4 +1,5 @@
-//! Default clients: tonic's channel as it comes, over mutual TLS, without a retry of the application's; and the load that they make.
+//! Default clients: tonic's channel as it comes, over mutual TLS, without a retry of the application's; and
+//! the load that they make.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -45,7 +46,8 @@ impl Client {
     /// The status, as a default client sees it.
     pub async fn recorded(&self) -> Result<(String, String), Status> {
         let answer = self.unary("/civil.v1.CivilRegistry/GetPerson", about_the_citizen()).await?;
-        let said = |name| answer.metadata().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let said =
+            |name| answer.metadata().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let missing = || Status::data_loss("an answer without the coordinates of its record");
         Ok((said("chapar-call-id").ok_or_else(missing)?, said("chapar-entry").ok_or_else(missing)?))
     }
@@ -59,7 +61,8 @@ impl Client {
         Ok(answer.get_ref().as_ref() == [0x08, 1])
     }
 
-    /// Whether the gateway does not answer: asked for its health, it says nothing for two seconds, or breaks off.
+    /// Whether the gateway does not answer: asked for its health, it says nothing for two seconds, or breaks
+    /// off.
     pub async fn is_gone(&self) -> bool {
         !matches!(tokio::time::timeout(Duration::from_secs(2), self.is_serving()).await, Ok(Ok(_)))
     }
@@ -89,7 +92,9 @@ impl Client {
 fn about_the_citizen() -> Request<Bytes> {
     let ask = Text { text: CITIZEN.to_owned() }.encode_to_vec();
     let mut request = Request::new(Bytes::from(ask));
-    request.metadata_mut().insert("chapar-purpose", tonic::metadata::MetadataValue::from_static("benefit.eligibility"));
+    request
+        .metadata_mut()
+        .insert("chapar-purpose", tonic::metadata::MetadataValue::from_static("benefit.eligibility"));
     request
 }
 
@@ -162,10 +167,14 @@ impl Load {
     /// `callers` over those channels in turn.
     pub fn start(channels: &[Client], callers: usize, pause: Duration) -> Self {
         let shared = Shared { answered: AtomicU64::new(0), failed: Mutex::default() };
-        let (shared, stop, began) = (Arc::new(shared), CancellationToken::new(), Instant::now());
+        let shared = Arc::new(shared);
+        let stop = CancellationToken::new();
+        let began = Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
         for client in channels.iter().cycle().take(callers) {
-            let (client, shared, stop) = (client.clone(), Arc::clone(&shared), stop.clone());
+            let client = client.clone();
+            let shared = Arc::clone(&shared);
+            let stop = stop.clone();
             tasks.spawn(async move {
                 while !stop.is_cancelled() {
                     match client.get_person().await {
@@ -191,7 +200,8 @@ impl Load {
     /// # Panics
     /// If they are not within a minute.
     pub async fn more(&self, calls: u64) {
-        let (wanted, began) = (self.answered() + calls, Instant::now());
+        let wanted = self.answered() + calls;
+        let began = Instant::now();
         while self.answered() < wanted {
             assert!(
                 began.elapsed() < Duration::from_secs(60),

@@ -1,5 +1,5 @@
-//! Many callers with connections of their own, each offering calls at a rate of its own, whatever the answers do. One thread, plain
-//! h2, so that ten times what a gateway can do costs the generator as little as may be.
+//! Many callers with connections of their own, each offering calls at a rate of its own, whatever the answers
+//! do. One thread, plain h2, so that ten times what a gateway can do costs the generator as little as may be.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -21,7 +21,8 @@ use super::CITIZEN;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Calls that one connection may carry at once, as the gateway says it: what comes beyond waits in the caller's own library.
+/// Calls that one connection may carry at once, as the gateway says it: what comes beyond waits in the
+/// caller's own library.
 const STREAMS: usize = 100;
 /// How often calls are begun.
 const TICK: Duration = Duration::from_millis(1);
@@ -73,8 +74,10 @@ pub struct Tally {
 
 impl Tally {
     fn new() -> Self {
-        let histogram = || Histogram::new(3).unwrap_or_else(|_| unreachable!("three significant figures are allowed"));
-        let (latency, refusal) = (histogram(), histogram());
+        let histogram =
+            || Histogram::new(3).unwrap_or_else(|_| unreachable!("three significant figures are allowed"));
+        let latency = histogram();
+        let refusal = histogram();
         Self {
             offered: 0,
             held_back: 0,
@@ -142,9 +145,11 @@ impl Crowd {
 
     /// How many calls a second are answered when every caller keeps so many in flight.
     pub async fn capacity(&self, each: usize, length: Duration) -> f64 {
-        let (answered, began) = (Rc::new(Cell::new(0_u64)), Instant::now());
+        let answered = Rc::new(Cell::new(0_u64));
+        let began = Instant::now();
         let lane = |caller: &Rc<Caller>| {
-            let (caller, answered) = (Rc::clone(caller), Rc::clone(&answered));
+            let caller = Rc::clone(caller);
+            let answered = Rc::clone(&answered);
             async move {
                 while began.elapsed() < length {
                     match caller.call().await {
@@ -155,11 +160,13 @@ impl Crowd {
                 }
             }
         };
-        futures_util::future::join_all(self.0.iter().flat_map(|caller| (0..each).map(move |_| lane(caller)))).await;
+        futures_util::future::join_all(self.0.iter().flat_map(|caller| (0..each).map(move |_| lane(caller))))
+            .await;
         answered.get() as f64 / began.elapsed().as_secs_f64()
     }
 
-    /// Each caller offers what stands in its place for so long. Gives what became of it once every call has ended.
+    /// Each caller offers what stands in its place for so long. Gives what became of it once every call has
+    /// ended.
     pub async fn offer(&self, offers: &[Offer], length: Duration) -> Vec<Tally> {
         let began = Instant::now();
         let tallies: Vec<_> = offers.iter().map(|_| Rc::new(RefCell::new(Tally::new()))).collect();
@@ -169,7 +176,9 @@ impl Crowd {
         while began.elapsed() < length {
             ticks.tick().await;
             let now = began.elapsed();
-            for ((caller, offer), (made, tally)) in self.0.iter().zip(offers).zip(made.iter_mut().zip(&tallies)) {
+            for ((caller, offer), (made, tally)) in
+                self.0.iter().zip(offers).zip(made.iter_mut().zip(&tallies))
+            {
                 let due = (now.as_secs_f64() * offer.rate) as u64;
                 while *made < due {
                     let intended = began + Duration::from_secs_f64(*made as f64 / offer.rate);
@@ -179,7 +188,13 @@ impl Crowd {
                         tally.borrow_mut().held_back += 1;
                         continue;
                     }
-                    calls.spawn_local(make(Rc::clone(caller), Rc::clone(tally), intended, began, offer.retries));
+                    calls.spawn_local(make(
+                        Rc::clone(caller),
+                        Rc::clone(tally),
+                        intended,
+                        began,
+                        offer.retries,
+                    ));
                 }
             }
             while calls.try_join_next().is_some() {}
@@ -189,7 +204,13 @@ impl Crowd {
     }
 }
 
-async fn make(caller: Rc<Caller>, tally: Rc<RefCell<Tally>>, intended: Instant, began: Instant, retries: u32) {
+async fn make(
+    caller: Rc<Caller>,
+    tally: Rc<RefCell<Tally>>,
+    intended: Instant,
+    began: Instant,
+    retries: u32,
+) {
     for _ in 0..=retries {
         let sent = Instant::now();
         let end = caller.call().await;
@@ -237,13 +258,14 @@ impl Caller {
             tokio::task::spawn_local(async move { connection.await.ok() });
             connections.push(send);
         }
-        let head = Request::post(format!("https://localhost:{}/civil.v1.CivilRegistry/GetPerson", address.port()))
-            .version(http::Version::HTTP_2)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .header("grpc-timeout", "10S")
-            .header("chapar-purpose", "benefit.eligibility")
-            .body(())?;
+        let head =
+            Request::post(format!("https://localhost:{}/civil.v1.CivilRegistry/GetPerson", address.port()))
+                .version(http::Version::HTTP_2)
+                .header("content-type", "application/grpc")
+                .header("te", "trailers")
+                .header("grpc-timeout", "10S")
+                .header("chapar-purpose", "benefit.eligibility")
+                .body(())?;
         let message = Ask { national_id: CITIZEN.to_owned() }.encode_to_vec();
         let body = chapar_transport::frame::encode(message.into());
         Ok(Self { connections, head, body, in_flight: Cell::new(0), turn: Cell::new(0) })
@@ -286,7 +308,8 @@ struct Ask {
 }
 
 fn tls(folder: &Path, name: &str) -> Result<Arc<rustls::ClientConfig>, Error> {
-    let chain = CertificateDer::pem_file_iter(folder.join(format!("{name}.crt")))?.collect::<Result<_, _>>()?;
+    let chain =
+        CertificateDer::pem_file_iter(folder.join(format!("{name}.crt")))?.collect::<Result<_, _>>()?;
     let key = PrivateKeyDer::from_pem_file(folder.join(format!("{name}.key")))?;
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(folder.join("ca.crt"))? {

@@ -1,4 +1,5 @@
-//! What an operator does to gateways under load: restarts them in turn, renews what they serve with, and revokes a caller.
+//! What an operator does to gateways under load: restarts them in turn, renews what they serve with, and
+//! revokes a caller.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +7,14 @@ use tonic::Code;
 
 use super::{Client, Fleet, Gateway, Load};
 
-/// Longest wait for a revocation to be enforced; far over what is promised, so that a miss is measured and not cut off.
+/// Longest wait for a revocation to be enforced; far over what is promised, so that a miss is measured and
+/// not cut off.
 const ENFORCED_WITHIN: Duration = Duration::from_secs(30);
 /// Calls between two steps, so that each meets traffic.
 const BETWEEN: u64 = 20;
 
-/// Replaces a gateway by a new process, as often as asked: the new one is ready before the old one is told to go, which then
-/// ends with exit 0 and evidence that verifies.
+/// Replaces a gateway by a new process, as often as asked: the new one is ready before the old one is told to
+/// go, which then ends with exit 0 and evidence that verifies.
 pub async fn restarts(fleet: &Fleet, mut old: Gateway, times: usize, load: &Load) -> Gateway {
     for _ in 0..times {
         let new = fleet.start().await;
@@ -24,13 +26,17 @@ pub async fn restarts(fleet: &Fleet, mut old: Gateway, times: usize, load: &Load
     old
 }
 
-/// Gives the listener a new certificate and key, as often as asked; each is shown to new connections before the next.
+/// Gives the listener a new certificate and key, as often as asked; each is shown to new connections before
+/// the next.
 pub async fn rotations(fleet: &Fleet, gateway: &Gateway, times: usize, load: &Load) {
     fleet.pki().issue("gov/welfare/benefits", "looker");
     for _ in 0..times {
         let leaf = fleet.pki().issue("bus/lorestan/gateway", "gateway");
-        let (pki, address) = (fleet.pki(), fleet.address());
-        gateway.until("the new certificate is shown", async |_| pki.shown_at(address, "looker").await == leaf).await;
+        let pki = fleet.pki();
+        let address = fleet.address();
+        gateway
+            .until("the new certificate is shown", async |_| pki.shown_at(address, "looker").await == leaf)
+            .await;
         load.more(BETWEEN).await;
     }
 }
@@ -40,7 +46,9 @@ pub async fn reloads(fleet: &Fleet, gateway: &Gateway, times: usize, load: &Load
     for number in 0..times {
         let before = gateway.reloads("policy").await;
         fleet.edit_grant(&format!("Decree of the day {number}"));
-        gateway.until("the registry is taken up", async |gateway| gateway.reloads("policy").await > before).await;
+        gateway
+            .until("the registry is taken up", async |gateway| gateway.reloads("policy").await > before)
+            .await;
         load.more(BETWEEN).await;
     }
 }
@@ -48,16 +56,21 @@ pub async fn reloads(fleet: &Fleet, gateway: &Gateway, times: usize, load: &Load
 /// Renews trusted authorities and the revocation list, as often as asked; each is taken up before the next.
 pub async fn renewals(fleet: &Fleet, gateway: &Gateway, times: usize, load: &Load) {
     for number in 0..times {
-        for renew in [|fleet: &Fleet, odd| fleet.pki().renew_trust(odd), |fleet: &Fleet, _| fleet.pki().renew_list()] {
+        for renew in
+            [|fleet: &Fleet, odd| fleet.pki().renew_trust(odd), |fleet: &Fleet, _| fleet.pki().renew_list()]
+        {
             let before = gateway.reloads("identity").await;
             renew(fleet, number % 2 == 0);
-            gateway.until("trust is taken up", async |gateway| gateway.reloads("identity").await > before).await;
+            gateway
+                .until("trust is taken up", async |gateway| gateway.reloads("identity").await > before)
+                .await;
             load.more(BETWEEN).await;
         }
     }
 }
 
-/// Revokes a caller with a live connection: how long after the list was in its place the first call was refused, for each try.
+/// Revokes a caller with a live connection: how long after the list was in its place the first call was
+/// refused, for each try.
 ///
 /// # Panics
 /// If a caller is not refused, or refused before it was revoked.

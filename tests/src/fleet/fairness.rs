@@ -1,5 +1,5 @@
-//! Whether one caller, or all of them together, can keep others from being answered: ten callers before one gateway, and ten times what
-//! it can do.
+//! Whether one caller, or all of them together, can keep others from being answered: ten callers before one
+//! gateway, and ten times what it can do.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use crate::Agency;
 
 /// Callers.
 pub const CALLERS: usize = 10;
-/// What each offers when there is no trouble, as a share of what the gateway can answer: half of it all together.
+/// What each offers when there is no trouble, as a share of what the gateway can answer: half of it all
+/// together.
 const MODEST: f64 = 0.05;
 /// How often an impatient caller makes a refused call again.
 const IMPATIENT: u32 = 3;
@@ -34,7 +35,14 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { length: Duration::from_secs(4), rounds: 5, answer: 400, connections: 1, times: 10.0, pinned: false }
+        Self {
+            length: Duration::from_secs(4),
+            rounds: 5,
+            answer: 400,
+            connections: 1,
+            times: 10.0,
+            pinned: false,
+        }
     }
 }
 
@@ -49,8 +57,8 @@ pub struct Report {
     pub isolation: Vec<[Tally; 3]>,
     /// Everyone, each offering the whole capacity.
     pub overload: Tally,
-    /// The same with callers that make refused calls again at once, then half the capacity; and from which of the second's
-    /// slices on all calls are answered.
+    /// The same with callers that make refused calls again at once, then half the capacity; and from which of
+    /// the second's slices on all calls are answered.
     pub storm: (Tally, Tally, Option<usize>),
 }
 

@@ -1,5 +1,6 @@
-//! `kill -9` under load, again and again, against a ledger that the callers keep: whatever was acknowledged is in the log that the
-//! last process leaves, where the caller was told, and every checkpoint that was ever published is a prefix of that log.
+//! `kill -9` under load, again and again, against a ledger that the callers keep: whatever was acknowledged
+//! is in the log that the last process leaves, where the caller was told, and every checkpoint that was ever
+//! published is a prefix of that log.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -55,7 +56,8 @@ type Ledger = Arc<Mutex<Vec<(CallId, u64)>>>;
 /// If a gateway does not start again, or the evidence does not verify in the end.
 pub async fn run(plan: &Plan) -> Report {
     let fleet = Fleet::new().await;
-    let (ledger, mut checkpoints) = (Ledger::default(), Vec::new());
+    let ledger = Ledger::default();
+    let mut checkpoints = Vec::new();
     let mut starts = Histogram::<u64>::new(3).expect("a histogram");
     let mut gateway = fleet.start().await;
     let folder = gateway.folder().to_owned();
@@ -110,7 +112,8 @@ fn checkpoint(folder: &Path) -> Option<Checkpoint> {
     Some(text.parse().expect("a published checkpoint is whole"))
 }
 
-/// Holds the ledger against the log: how many are lost, how many receipts were verified, how many entries there are.
+/// Holds the ledger against the log: how many are lost, how many receipts were verified, how many entries
+/// there are.
 async fn settle(folder: &Path, ledger: &[(CallId, u64)]) -> (usize, usize, u64) {
     let at = |name: &str| folder.join(name);
     let config = chapar_evidence::Config {
@@ -124,7 +127,8 @@ async fn settle(folder: &Path, ledger: &[(CallId, u64)]) -> (usize, usize, u64) 
         low_water: 0,
     };
     let log = Log::open(config, Clock::system()).expect("the log opens");
-    let (mut lost, mut receipts) = (0, 0);
+    let mut lost = 0;
+    let mut receipts = 0;
     for (number, (call, index)) in ledger.iter().enumerate() {
         let found = log.record(*index).await.is_ok_and(|record| record.call_id == call.as_bytes());
         lost += usize::from(!found);
@@ -146,12 +150,14 @@ fn contradicted(folder: &Path, mut checkpoints: Vec<Checkpoint>) -> usize {
     let mut due = checkpoints.into_iter().peekable();
     let mut leaves = leaves(folder).into_iter();
     loop {
-        let root = || subtrees.iter().rev().map(|(_, hash)| *hash).reduce(|right, left| node_hash(&left, &right));
+        let root =
+            || subtrees.iter().rev().map(|(_, hash)| *hash).reduce(|right, left| node_hash(&left, &right));
         while let Some(checkpoint) = due.next_if(|checkpoint| checkpoint.size == size) {
             bad += usize::from(root().unwrap_or(EMPTY_ROOT) != checkpoint.root);
         }
         let Some(leaf) = leaves.next() else { break };
-        let (mut height, mut hash) = (0, leaf);
+        let mut height = 0;
+        let mut hash = leaf;
         while let Some((_, left)) = subtrees.pop_if(|(own, _)| *own == height) {
             (height, hash) = (height + 1, node_hash(&left, &hash));
         }
@@ -167,7 +173,8 @@ fn leaves(folder: &Path) -> Vec<Hash> {
     let path = |number, width| folder.join("evidence").join(entries_path(number, width));
     let mut hashes = Vec::new();
     for number in 0..signed.div_ceil(256) {
-        let (full, partial) = (path(number, 256), path(number, signed - number * 256));
+        let full = path(number, 256);
+        let partial = path(number, signed - number * 256);
         let bytes = std::fs::read(if full.exists() { full } else { partial }).expect("a bundle");
         let mut rest = bytes.as_slice();
         while let Some((length, after)) = rest.split_first_chunk::<2>() {

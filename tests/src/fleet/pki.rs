@@ -1,13 +1,13 @@
-//! The files by which the processes' listener knows itself and others, and their renewal: each is written beside and renamed into
-//! place.
+//! The files by which the processes' listener knows itself and others, and their renewal: each is written
+//! beside and renamed into place.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rcgen::{
-    CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    RevokedCertParams, SanType, SerialNumber,
+    CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
 };
 
 use super::replace;
@@ -30,7 +30,8 @@ struct Issued {
 impl Pki {
     pub(crate) fn new(folder: &Path) -> Self {
         std::fs::create_dir(folder).expect("pki");
-        let pki = Self { folder: folder.to_owned(), authorities: Authorities::new(), issued: Mutex::default() };
+        let pki =
+            Self { folder: folder.to_owned(), authorities: Authorities::new(), issued: Mutex::default() };
         std::fs::write(folder.join("ca.crt"), pki.authorities.own.pem()).expect("ca.crt");
         pki.renew_trust(false);
         pki.renew_list();
@@ -46,7 +47,8 @@ impl Pki {
         self.authorities.issuer()
     }
 
-    /// A new certificate and key under this name, renamed into the place of those that were there. The leaf, DER.
+    /// A new certificate and key under this name, renamed into the place of those that were there. The leaf,
+    /// DER.
     ///
     /// # Panics
     /// If it cannot be made or written.
@@ -58,7 +60,8 @@ impl Pki {
             SanType::DnsName("localhost".try_into().expect("ASCII")),
         ];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2098, 1, 1);
         let serial = {
@@ -84,7 +87,8 @@ impl Pki {
     pub fn revoke(&self, name: &str) {
         {
             let mut issued = self.issued.lock();
-            let found = issued.serials.iter().rev().find(|(issued, _)| issued == name).map(|(_, serial)| *serial);
+            let found =
+                issued.serials.iter().rev().find(|(issued, _)| issued == name).map(|(_, serial)| *serial);
             issued.revoked.push(found.expect("a certificate of that name"));
         }
         self.renew_list();
@@ -133,10 +137,13 @@ impl Pki {
         use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
         let at = |extension: &str| self.folder.join(format!("{as_name}.{extension}"));
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(self.folder.join("ca.crt")).expect("ca.crt")).expect("a root");
+        roots
+            .add(CertificateDer::from_pem_file(self.folder.join("ca.crt")).expect("ca.crt"))
+            .expect("a root");
         let chain = vec![CertificateDer::from_pem_file(at("crt")).expect("a certificate")];
         let key = PrivateKeyDer::from_pem_file(at("key")).expect("a key");
-        let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key);
+        let config =
+            rustls::ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key);
         let mut config = config.expect("a TLS configuration");
         config.alpn_protocols = vec![b"h2".to_vec()];
         let stream = tokio::net::TcpStream::connect(address).await.expect("the gateway");

@@ -1,4 +1,5 @@
-//! One gateway process: started on a socket that it inherits, watched through its admin pages and `/proc`, and ended by signals.
+//! One gateway process: started on a socket that it inherits, watched through its admin pages and `/proc`,
+//! and ended by signals.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -8,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::binary::chapar;
 
-/// The socket comes as standard input, becomes descriptor 3, and is named by the process's own number, as `systemd` does it.
-const HAND_OVER: &str = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; ulimit -n FILES; exec \"$0\" \"$@\"";
+/// The socket comes as standard input, becomes descriptor 3, and is named by the process's own number, as
+/// `systemd` does it.
+const HAND_OVER: &str =
+    "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; ulimit -n FILES; exec \"$0\" \"$@\"";
 /// Longest wait for anything that a process is to do.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -73,9 +76,11 @@ impl Gateway {
     /// How many reloads of `what` were taken up.
     pub async fn reloads(&self, what: &str) -> u64 {
         let page = self.page("/metrics").await;
-        let (what, ok) = (format!("what=\"{what}\""), "result=\"ok\"");
-        let line =
-            page.lines().find(|line| line.contains("reloads_total") && line.contains(&what) && line.contains(ok));
+        let what = format!("what=\"{what}\"");
+        let ok = "result=\"ok\"";
+        let line = page
+            .lines()
+            .find(|line| line.contains("reloads_total") && line.contains(&what) && line.contains(ok));
         line.and_then(|line| line.rsplit(' ').next()).and_then(|count| count.parse().ok()).unwrap_or(0)
     }
 
@@ -101,7 +106,10 @@ impl Gateway {
     /// # Panics
     /// If `kill` cannot be run.
     pub fn signal(&self, name: &str) {
-        Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().expect("kill runs");
+        Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
     }
 
     /// `kill -9`: it ends wherever it is.
@@ -128,7 +136,8 @@ impl Gateway {
         }
     }
 
-    /// SIGTERM, and the end that must follow: exit 0, and evidence that verifies. The log's folder, whose process is gone.
+    /// SIGTERM, and the end that must follow: exit 0, and evidence that verifies. The log's folder, whose
+    /// process is gone.
     ///
     /// # Panics
     /// If either does not come.
@@ -205,7 +214,10 @@ impl Drop for Gateway {
 /// Keeps all threads of a process on one core; whether that was possible.
 pub(crate) fn pin(process: u32, core: usize) -> bool {
     let mut taskset = Command::new("taskset");
-    taskset.args(["-acp", &core.to_string(), &process.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    taskset
+        .args(["-acp", &core.to_string(), &process.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     taskset.status().is_ok_and(|status| status.success())
 }
 
@@ -222,7 +234,12 @@ pub(crate) fn verify_evidence(folder: &Path) {
         .output()
         .expect("the binary runs");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {said}{}", folder.display(), String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{}: {said}{}",
+        folder.display(),
+        String::from_utf8_lossy(&output.stdout)
+    );
 }
 
 fn admin_address(line: &str) -> Option<SocketAddr> {

@@ -1,5 +1,5 @@
-//! A long run at a steady rate, and what it says of memory, descriptors and the slowest calls: the slope of each over time by
-//! least squares, with the margin of its 95 % interval.
+//! A long run at a steady rate, and what it says of memory, descriptors and the slowest calls: the slope of
+//! each over time by least squares, with the margin of its 95 % interval.
 
 use std::time::{Duration, Instant};
 
@@ -76,11 +76,16 @@ pub async fn run(plan: &Plan) -> Report {
     let rate = capacity * plan.load;
     let began = Instant::now();
     let mut looks = Vec::new();
-    let (mut answered, mut failed) = (0, 0);
+    let mut answered = 0;
+    let mut failed = 0;
     while began.elapsed() < plan.length {
         let part = open(rate, plan.every, ask.clone()).await;
         (answered, failed) = (answered + part.answered, failed + part.failed);
-        looks.push((began.elapsed().as_secs_f64() / 60.0, gateway.sample(), part.quantile(0.99).as_secs_f64() * 1e3));
+        looks.push((
+            began.elapsed().as_secs_f64() / 60.0,
+            gateway.sample(),
+            part.quantile(0.99).as_secs_f64() * 1e3,
+        ));
     }
     drop(clients);
     gateway.stop().await;
@@ -102,7 +107,8 @@ pub async fn run(plan: &Plan) -> Report {
     }
 }
 
-/// The slope of a line through points by least squares, and 1.96 times its standard error; no line through fewer than three.
+/// The slope of a line through points by least squares, and 1.96 times its standard error; no line through
+/// fewer than three.
 fn slope(points: &[(f64, f64)]) -> (f64, f64) {
     let count = points.len() as f64;
     if points.len() < 3 {
@@ -123,10 +129,12 @@ mod tests {
     #[test]
     fn a_slope_is_found_with_a_margin_that_grows_with_the_noise() {
         let line = |noise: f64| {
-            let points = (0..100).map(|x| (f64::from(x), 3.0 * f64::from(x) + if x % 2 == 0 { noise } else { -noise }));
+            let points = (0..100)
+                .map(|x| (f64::from(x), 3.0 * f64::from(x) + if x % 2 == 0 { noise } else { -noise }));
             slope(&points.collect::<Vec<_>>())
         };
-        let ((exact, none), (near, some)) = (line(0.0), line(10.0));
+        let (exact, none) = line(0.0);
+        let (near, some) = line(10.0);
         assert!((exact - 3.0).abs() < 1e-9 && none < 1e-6, "{exact} ± {none}");
         assert!((near - 3.0).abs() < some && some > 0.01, "{near} ± {some}");
     }

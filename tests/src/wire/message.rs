@@ -1,5 +1,5 @@
-//! Random messages of a type, written by hand: fields in any order and number, split, packed or not, unknown ones among them, tags
-//! and lengths not always as short as they could be. And ways to break one.
+//! Random messages of a type, written by hand: fields in any order and number, split, packed or not, unknown
+//! ones among them, tags and lengths not always as short as they could be. And ways to break one.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
@@ -33,8 +33,13 @@ fn known(dice: &mut Dice, field: &FieldDescriptor, out: &mut Vec<u8>, depth: u32
             delimited(dice, out, number, &value);
         }
         Kind::String => {
-            let text =
-                *dice.one(&["", "a", "علی", "0013542419", "long enough to need no more than one byte of length"]);
+            let text = *dice.one(&[
+                "",
+                "a",
+                "علی",
+                "0013542419",
+                "long enough to need no more than one byte of length",
+            ]);
             delimited(dice, out, number, text.as_bytes());
         }
         Kind::Bytes => {
@@ -78,7 +83,9 @@ fn scalar(dice: &mut Dice, kind: &Kind, out: &mut Vec<u8>) {
 
 fn unknown(dice: &mut Dice, of: &MessageDescriptor, out: &mut Vec<u8>, depth: u32) {
     let taken = |number: u32| of.get_field(number).is_some();
-    let Some(number) = (0..8).map(|_| 1 + dice.roll(3000) as u32).find(|number| !taken(*number)) else { return };
+    let Some(number) = (0..8).map(|_| 1 + dice.roll(3000) as u32).find(|number| !taken(*number)) else {
+        return;
+    };
     match dice.roll(5) {
         0 => {
             tag(dice, out, number, 0);
@@ -150,8 +157,9 @@ pub(super) fn break_up(dice: &mut Dice, bytes: &mut Vec<u8>) {
                 bytes.splice(at..at, piece);
             }
             _ => {
-                let piece =
-                    [[0xff; 10].as_slice(), &[0x0b; 40], &[0x0a, 0x80, 0x80, 0x80, 0x80, 0x08]][dice.roll(3)].to_vec();
+                let piece = [[0xff; 10].as_slice(), &[0x0b; 40], &[0x0a, 0x80, 0x80, 0x80, 0x80, 0x08]]
+                    [dice.roll(3)]
+                .to_vec();
                 bytes.splice(at..at, piece);
             }
         }

@@ -5,7 +5,11 @@ use prost_reflect::prost::Message as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _, Value};
 
 /// What is left of `bytes`; nothing if they cannot be read.
-pub(super) fn minimised(message: &MessageDescriptor, bytes: &Bytes, paths: &[&str]) -> Option<DynamicMessage> {
+pub(super) fn minimised(
+    message: &MessageDescriptor,
+    bytes: &Bytes,
+    paths: &[&str],
+) -> Option<DynamicMessage> {
     cleared(message, bytes, paths).map(|cleared| normal(&cleared))
 }
 
@@ -15,9 +19,11 @@ pub(super) fn cleared(message: &MessageDescriptor, bytes: &Bytes, paths: &[&str]
     Some(decoded)
 }
 
-/// Once more through the wire: an explicit default is not equal to an absent one, nor an emptied set of unknown fields to none.
+/// Once more through the wire: an explicit default is not equal to an absent one, nor an emptied set of
+/// unknown fields to none.
 pub(super) fn normal(message: &DynamicMessage) -> DynamicMessage {
-    DynamicMessage::decode(message.descriptor(), message.encode_to_vec().as_slice()).unwrap_or_else(|_| message.clone())
+    DynamicMessage::decode(message.descriptor(), message.encode_to_vec().as_slice())
+        .unwrap_or_else(|_| message.clone())
 }
 
 /// Whether both are equal, or one of them holds a NaN, which is equal to nothing.

@@ -66,8 +66,9 @@ fn value(name: &str, number: i32) -> EnumValueDescriptorProto {
 fn message(dice: &mut Dice, index: usize, old: bool) -> DescriptorProto {
     let mut made = DescriptorProto { name: Some(format!("M{index}")), ..Default::default() };
     let oneofs = dice.roll(3);
-    made.oneof_decl =
-        (0..oneofs).map(|n| OneofDescriptorProto { name: Some(format!("o{n}")), ..Default::default() }).collect();
+    made.oneof_decl = (0..oneofs)
+        .map(|n| OneofDescriptorProto { name: Some(format!("o{n}")), ..Default::default() })
+        .collect();
     let mut members = vec![0; oneofs];
     let mut optional = Vec::new();
     let first = dice.roll(NUMBERS.len());
@@ -89,7 +90,9 @@ fn message(dice: &mut Dice, index: usize, old: bool) -> DescriptorProto {
         let scalar_list = field.label() == Label::Optional && dice.once_in(3);
         if scalar_list {
             field.label = Some(Label::Repeated as i32);
-            if !matches!(field.r#type(), Type::String | Type::Bytes | Type::Message | Type::Group) && dice.once_in(2) {
+            if !matches!(field.r#type(), Type::String | Type::Bytes | Type::Message | Type::Group)
+                && dice.once_in(2)
+            {
                 field.options = Some(FieldOptions { packed: Some(dice.once_in(2)), ..Default::default() });
             }
         } else if field.label() == Label::Optional && oneofs > 0 && dice.once_in(2) {
@@ -107,8 +110,10 @@ fn message(dice: &mut Dice, index: usize, old: bool) -> DescriptorProto {
         let of = usize::try_from(field.oneof_index()).unwrap_or_default();
         field.oneof_index = kept.iter().position(|kept| *kept == of).and_then(|of| i32::try_from(of).ok());
     }
-    made.oneof_decl =
-        kept.iter().map(|n| OneofDescriptorProto { name: Some(format!("o{n}")), ..Default::default() }).collect();
+    made.oneof_decl = kept
+        .iter()
+        .map(|n| OneofDescriptorProto { name: Some(format!("o{n}")), ..Default::default() })
+        .collect();
     for index in optional {
         let name = format!("_{}", made.field[index].name());
         made.field[index].proto3_optional = Some(true);
@@ -140,7 +145,8 @@ fn map(dice: &mut Dice, of: &mut DescriptorProto, field: &mut FieldDescriptorPro
         ..Default::default()
     };
     let mut key = part("key", 1);
-    key.r#type = Some(*dice.one(&[Type::String, Type::Int32, Type::Bool, Type::Fixed64, Type::Sint64]) as i32);
+    key.r#type =
+        Some(*dice.one(&[Type::String, Type::Int32, Type::Bool, Type::Fixed64, Type::Sint64]) as i32);
     let mut value = part("value", 2);
     let inner = dice.once_in(2).then_some(index);
     typed(dice, &mut value, inner);
@@ -156,7 +162,13 @@ fn map(dice: &mut Dice, of: &mut DescriptorProto, field: &mut FieldDescriptorPro
     });
 }
 
-fn group(dice: &mut Dice, of: &mut DescriptorProto, field: &mut FieldDescriptorProto, n: usize, index: usize) {
+fn group(
+    dice: &mut Dice,
+    of: &mut DescriptorProto,
+    field: &mut FieldDescriptorProto,
+    n: usize,
+    index: usize,
+) {
     let name = format!("G{n}");
     field.name = Some(name.to_lowercase());
     field.r#type = Some(Type::Group as i32);

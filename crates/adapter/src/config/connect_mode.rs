@@ -10,7 +10,8 @@ use super::{AdapterTable, Reader};
 /// How gateways and an adapter come together.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ConnectMode {
-    /// The adapter connects to each gateway, `HOST:PORT`, with so many connections, and serves on those. It opens no port.
+    /// The adapter connects to each gateway, `HOST:PORT`, with so many connections, and serves on those. It
+    /// opens no port.
     Dial {
         /// At least one.
         gateways: Vec<String>,
@@ -32,7 +33,10 @@ impl Reader<'_> {
     /// `dial` or `listen`, exactly one of them.
     pub(super) fn mode(&mut self, adapter: &AdapterTable) -> Option<ConnectMode> {
         if let (None, Some(connections)) = (&adapter.dial, &adapter.connections) {
-            self.report(connections.span(), "goes with `dial`: who listens is told how many by those who connect");
+            self.report(
+                connections.span(),
+                "goes with `dial`: who listens is told how many by those who connect",
+            );
         }
         match (&adapter.dial, &adapter.listen) {
             (Some(dial), None) => self.dial(dial, adapter.connections.as_ref()),
@@ -51,7 +55,11 @@ impl Reader<'_> {
         }
     }
 
-    fn dial(&mut self, dial: &Spanned<OneOrMore>, connections: Option<&Spanned<usize>>) -> Option<ConnectMode> {
+    fn dial(
+        &mut self,
+        dial: &Spanned<OneOrMore>,
+        connections: Option<&Spanned<usize>>,
+    ) -> Option<ConnectMode> {
         let gateways = match dial.get_ref() {
             OneOrMore::One(gateway) => vec![gateway.clone()],
             OneOrMore::More(gateways) => gateways.clone(),
@@ -79,7 +87,8 @@ fn is_host_and_port(text: &str) -> bool {
     })
 }
 
-pub(super) const NO_MODE: &str = "say how gateways reach it: `dial = \"GATEWAY:PORT\"`, or `listen = \"ADDRESS:PORT\"`";
+pub(super) const NO_MODE: &str =
+    "say how gateways reach it: `dial = \"GATEWAY:PORT\"`, or `listen = \"ADDRESS:PORT\"`";
 
 #[cfg(test)]
 mod tests {
@@ -88,12 +97,17 @@ mod tests {
 
     #[test]
     fn an_adapter_dials_one_or_more_gateways_or_listens() {
-        let mode = |lines: &str| parse(&GOOD.replace("listen    = \"127.0.0.1:0\"", lines)).map(|config| config.mode);
+        let mode = |lines: &str| {
+            parse(&GOOD.replace("listen    = \"127.0.0.1:0\"", lines)).map(|config| config.mode)
+        };
         let dial = |gateways: &[&str], connections| ConnectMode::Dial {
             gateways: gateways.iter().map(ToString::to_string).collect(),
             connections,
         };
-        assert_eq!(mode("listen = '[::1]:8443'").unwrap(), ConnectMode::Listen("[::1]:8443".parse().unwrap()));
+        assert_eq!(
+            mode("listen = '[::1]:8443'").unwrap(),
+            ConnectMode::Listen("[::1]:8443".parse().unwrap())
+        );
         assert_eq!(mode("dial = 'gw.example:7443'").unwrap(), dial(&["gw.example:7443"], 2));
         let two = mode("dial = ['gw-1.example:7443', '[::1]:7443']\nconnections = 3").unwrap();
         assert_eq!(two, dial(&["gw-1.example:7443", "[::1]:7443"], 3));
@@ -103,10 +117,14 @@ mod tests {
     fn who_does_neither_or_both_or_dials_nowhere_is_told_so() {
         let error = |lines: &str| parse(&GOOD.replace("listen    = \"127.0.0.1:0\"", lines)).unwrap_err();
         assert!(error("").contains("how gateways reach it"));
-        assert!(error("listen = '127.0.0.1:0'\ndial = 'gw.example:7443'").contains("cannot stand beside `listen`"));
+        assert!(
+            error("listen = '127.0.0.1:0'\ndial = 'gw.example:7443'")
+                .contains("cannot stand beside `listen`")
+        );
         assert!(error("listen = '127.0.0.1:0'\nconnections = 2").contains("goes with `dial`"));
         assert!(error("dial = 'gw.example:7443'\nconnections = 17").contains("1 to 16"));
-        for nowhere in ["'gw.example'", "[]", "''", "'https://gw.example:7443'", "'gw.example:0'", "'me@gw.example:1'"]
+        for nowhere in
+            ["'gw.example'", "[]", "''", "'https://gw.example:7443'", "'gw.example:0'", "'me@gw.example:1'"]
         {
             let told = error(&format!("dial = {nowhere}"));
             assert!(told.contains("HOST:PORT"), "{nowhere}: {told}");

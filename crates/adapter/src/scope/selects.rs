@@ -1,5 +1,6 @@
-//! `not_narrowed` finds a SELECT that reads a table and is not narrowed by a row scope. `chapar_rows` narrows a SELECT if it is a condition of its
-//! own, joined by AND, in the WHERE; under OR or NOT, in a join's ON or among the columns it narrows nothing.
+//! `not_narrowed` finds a SELECT that reads a table and is not narrowed by a row scope. `chapar_rows` narrows
+//! a SELECT if it is a condition of its own, joined by AND, in the WHERE; under OR or NOT, in a join's ON or
+//! among the columns it narrows nothing.
 
 use std::collections::HashSet;
 
@@ -26,7 +27,8 @@ pub(super) fn not_narrowed(pieces: &[Piece], scope: &str) -> Option<usize> {
 
 /// The pieces of one SELECT at its own level of brackets, up to the next part of a UNION or the like.
 fn own_level(pieces: &[Piece], select: usize) -> Vec<Flat<'_>> {
-    let (mut depth, mut cases) = (0usize, 0usize);
+    let mut depth = 0usize;
+    let mut cases = 0usize;
     let mut own = Vec::new();
     for (at, piece) in pieces.iter().enumerate().skip(select) {
         match piece {
@@ -57,7 +59,8 @@ fn reads_a_table(pieces: &[Piece], own: &[Flat<'_>], named: &HashSet<String>) ->
             continue;
         }
         in_from = true;
-        // Brackets: a query of their own, which is looked at by itself, or a join whose tables are not seen from here.
+        // Brackets: a query of their own, which is looked at by itself, or a join whose tables are not seen
+        // from here.
         match pieces.get(flat.at + 1) {
             Some(Piece::Token(Token::LParen))
                 if pieces.get(flat.at + 2).is_some_and(|piece| is_word(piece, "SELECT")) => {}
@@ -86,7 +89,8 @@ fn is_narrowed(own: &[Flat<'_>], scope: &str) -> bool {
         between = is_word(flat.piece, "BETWEEN") || between && !is_and;
     }
     let stands_alone = |at: usize| joins[at - 1] && joins.get(at + 1).is_none_or(|joins| *joins);
-    (1..condition.len()).any(|at| matches!(condition[at].piece, Piece::Rows(name) if name == scope) && stands_alone(at))
+    (1..condition.len())
+        .any(|at| matches!(condition[at].piece, Piece::Rows(name) if name == scope) && stands_alone(at))
 }
 
 /// Names of queries: `NAME AS (SELECT …)` and `NAME (columns) AS (SELECT …)`, in lower case.
@@ -94,8 +98,9 @@ fn named_queries(pieces: &[Piece]) -> HashSet<String> {
     let mut names = HashSet::new();
     for at in 1..pieces.len() {
         let opens = pieces[at..].iter().skip_while(|piece| !is_token(piece, &Token::LParen)).nth(1);
-        let is_query =
-            opens.is_some_and(|piece| is_word(piece, "SELECT") || is_word(piece, "WITH") || is_word(piece, "VALUES"));
+        let is_query = opens.is_some_and(|piece| {
+            is_word(piece, "SELECT") || is_word(piece, "WITH") || is_word(piece, "VALUES")
+        });
         if !is_word(&pieces[at], "AS") || !is_query {
             continue;
         }

@@ -1,5 +1,6 @@
-//! `Source` is the interface between the adapter and one kind of database. A source describes a statement and runs it. Rows leave it as encoded
-//! batches, in bounded memory (backpressure), until the deadline or until the reader leaves. gRPC, grants and the meaning of columns are left out.
+//! `Source` is the interface between the adapter and one kind of database. A source describes a statement and
+//! runs it. Rows leave it as encoded batches, in bounded memory (backpressure), until the deadline or until
+//! the reader leaves. gRPC, grants and the meaning of columns are left out.
 
 pub(crate) mod sqlite;
 
@@ -204,7 +205,8 @@ pub(crate) trait Source: Send + Sync {
     /// Prepares `sql` on the live database. Blocks; used at start.
     fn describe(&self, sql: &str) -> Result<Described, Failure>;
 
-    /// Runs `sql` once with made-up values, under the same restrictions as a call's. Blocks, for a bounded time.
+    /// Runs `sql` once with made-up values, under the same restrictions as a call's. Blocks, for a bounded
+    /// time.
     fn try_out(&self, sql: &str, values: &[Parameter]) -> Result<Tried, Failure>;
 
     /// Shows `look` at most `most` values of one column. Blocks, for a bounded time.

@@ -1,5 +1,6 @@
-//! `Header` parses the declarations in a statement file's leading comment: `-- unused: a, b`, `-- column NAME: CONVERSION` and `-- bind NAME: FORM`.
-//! Whether the names exist is checked in `check` and `bind`.
+//! `Header` parses the declarations in a statement file's leading comment: `-- unused: a, b`,
+//! `-- column NAME: CONVERSION` and `-- bind NAME: FORM`. Whether the names exist is checked in `check` and
+//! `bind`.
 
 use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
@@ -44,7 +45,9 @@ impl Header {
     pub(super) fn read(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Result<Self, (Name, String)> {
         let mut header = Self::default();
         for token in tokens.iter().take_while(|token| matches!(token.token, Token::Whitespace(_))) {
-            let Token::Whitespace(Whitespace::SingleLineComment { comment, .. }) = &token.token else { continue };
+            let Token::Whitespace(Whitespace::SingleLineComment { comment, .. }) = &token.token else {
+                continue;
+            };
             let comment = comment.trim();
             let name = |text: &str| lines.name(text.trim(), token);
             if let Some(names) = comment.strip_prefix("unused:") {
@@ -84,7 +87,9 @@ impl BoundForm {
             "canonical" => Ok(Self::Canonical),
             "given" => Ok(Self::Given),
             "national" => Ok(Self::National),
-            other => Err(format!("`{other}` is no form of a bound value: `canonical`, `given` or `national`")),
+            other => {
+                Err(format!("`{other}` is no form of a bound value: `canonical`, `given` or `national`"))
+            }
         }
     }
 }

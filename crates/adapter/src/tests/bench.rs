@@ -1,4 +1,5 @@
-//! A small adapter for one test: a contract, its statements and a database, called in process as the gateway would.
+//! A small adapter for one test: a contract, its statements and a database, called in process as the gateway
+//! would.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -135,7 +136,12 @@ impl Bench {
         Self::with(PROTO, &STATEMENTS, SCHEMA, sql).unwrap()
     }
 
-    pub(super) fn with(proto: &str, statements: &[(&str, &str)], schema: &str, sql: &str) -> Result<Self, Findings> {
+    pub(super) fn with(
+        proto: &str,
+        statements: &[(&str, &str)],
+        schema: &str,
+        sql: &str,
+    ) -> Result<Self, Findings> {
         let folder = tempfile::tempdir().unwrap();
         let contract = folder.path().join("reg");
         std::fs::create_dir_all(contract.join("v1/Register")).unwrap();
@@ -179,11 +185,18 @@ impl Bench {
         let mut json = serde_json::Deserializer::from_str(request);
         let message = DynamicMessage::deserialize(input, &mut json).unwrap();
         let message = prost_reflect::prost::Message::encode_to_vec(&message);
-        self.send(method, &[("chapar-fields", fields), ("chapar-rows", rows)], framed(&message), GATEWAY).await
+        self.send(method, &[("chapar-fields", fields), ("chapar-rows", rows)], framed(&message), GATEWAY)
+            .await
     }
 
     /// Sends any bytes with any metadata as anyone.
-    pub(super) async fn send(&self, method: &str, metadata: &[(&str, &str)], body: Bytes, caller: &str) -> Answered {
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        metadata: &[(&str, &str)],
+        body: Bytes,
+        caller: &str,
+    ) -> Answered {
         let response = self.calls.clone().answer(self.request(method, metadata, body, caller)).await;
         let output = self.contract.method(&path(method)).map(|method| method.output().clone());
         let (head, body) = response.into_parts();
@@ -198,8 +211,15 @@ impl Bench {
         self.calls.clone().answer(request).await.into_body()
     }
 
-    fn request(&self, method: &str, metadata: &[(&str, &str)], body: Bytes, caller: &str) -> Request<Full<Bytes>> {
-        let (identity, remote) = (Ok(caller.parse().unwrap()), SocketAddr::from(([127, 0, 0, 1], 1)));
+    fn request(
+        &self,
+        method: &str,
+        metadata: &[(&str, &str)],
+        body: Bytes,
+        caller: &str,
+    ) -> Request<Full<Bytes>> {
+        let identity = Ok(caller.parse().unwrap());
+        let remote = SocketAddr::from(([127, 0, 0, 1], 1));
         let peer = Peer::known(identity, jiff::Timestamp::MAX, &Clock::system(), remote);
         let mut request = Request::post(format!("/reg.v1.Register/{method}")).extension(Arc::new(peer));
         for (name, value) in metadata {

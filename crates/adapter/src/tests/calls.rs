@@ -46,7 +46,10 @@ async fn a_stream_keeps_the_statements_order_and_obeys_row_scopes() {
     let bench = Bench::new();
     let request = r#"{"id": "1"}"#;
     let answered = bench.call("ListChildren", "parent,name", "", request).await;
-    assert_eq!(answered.messages, [json!({"parent": "1", "name": "Zhila"}), json!({"parent": "1", "name": "Amir"})]);
+    assert_eq!(
+        answered.messages,
+        [json!({"parent": "1", "name": "Zhila"}), json!({"parent": "1", "name": "Amir"})]
+    );
     let answered = bench.call("ListChildren", "parent,name", "province=15", request).await;
     assert_eq!(answered.messages, [json!({"parent": "1", "name": "Amir"})]);
     let answered = bench.call("ListChildren", "parent,name", "province=17,18", request).await;
@@ -80,8 +83,16 @@ async fn injected_text_is_a_literal() {
         "1)) AS q; DELETE FROM sentinel; --",
     ] {
         let request = format!(r#"{{"id": {:?}}}"#, text).replace("\\\\u", "\\u");
-        assert_eq!(bench.call("GetPerson", "given_name", "", &request).await.reason(), "RECORD_NOT_FOUND", "{text}");
-        assert_eq!(bench.call("ListDegrees", "degrees.title", "", &request).await.messages, [json!({})], "{text}");
+        assert_eq!(
+            bench.call("GetPerson", "given_name", "", &request).await.reason(),
+            "RECORD_NOT_FOUND",
+            "{text}"
+        );
+        assert_eq!(
+            bench.call("ListDegrees", "degrees.title", "", &request).await.messages,
+            [json!({})],
+            "{text}"
+        );
     }
     let database = rusqlite::Connection::open(bench.folder().join("reg.db")).unwrap();
     let word: String = database.query_row("SELECT word FROM sentinel", [], |row| row.get(0)).unwrap();

@@ -1,4 +1,5 @@
-//! What is wrong with a contract folder is found before the first call, all of it at once, each with its place.
+//! What is wrong with a contract folder is found before the first call, all of it at once, each with its
+//! place.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +15,12 @@ use crate::{Adapter, Config};
 
 /// The findings after `changed` replaced the statements of the same name.
 fn findings(changed: &[(&'static str, &'static str)]) -> Vec<String> {
-    let statement =
-        |(method, sql)| (method, changed.iter().find(|(name, _)| *name == method).map_or(sql, |(_, sql)| *sql));
+    let statement = |(method, sql)| {
+        (method, changed.iter().find(|(name, _)| *name == method).map_or(sql, |(_, sql)| *sql))
+    };
     let mut statements: Vec<_> = STATEMENTS.into_iter().map(statement).collect();
-    statements.extend(changed.iter().filter(|(method, _)| !STATEMENTS.iter().any(|(known, _)| known == method)));
+    statements
+        .extend(changed.iter().filter(|(method, _)| !STATEMENTS.iter().any(|(known, _)| known == method)));
     let Err(findings) = Bench::with(PROTO, &statements, SCHEMA, "") else { return Vec::new() };
     let tail = |text: String| text.rsplit_once("Register/").map(|(_, tail)| tail.to_owned()).unwrap();
     findings.iter().map(|finding| tail(finding.to_string())).collect()
@@ -52,13 +55,20 @@ fn every_fault_of_every_statement_is_found_at_once() {
 #[test]
 fn columns_and_fields_must_be_the_same() {
     let found = findings(&[("ListDegrees", "SELECT title AS titel,\n  mark FROM degree WHERE person = :id")]);
-    assert!(found[0].starts_with("ListDegrees.sql:1:17: column `titel` is no field of reg.v1.Degrees"), "{found:#?}");
-    assert!(found[1].contains("no column is named `title`, so the field `degrees.title` has no source"), "{found:#?}");
+    assert!(
+        found[0].starts_with("ListDegrees.sql:1:17: column `titel` is no field of reg.v1.Degrees"),
+        "{found:#?}"
+    );
+    assert!(
+        found[1].contains("no column is named `title`, so the field `degrees.title` has no source"),
+        "{found:#?}"
+    );
 }
 
 #[test]
 fn declared_types_must_fit_the_contract() {
-    let found = findings(&[("ListDegrees", "SELECT person AS title, title AS mark FROM degree WHERE person = :id")]);
+    let found =
+        findings(&[("ListDegrees", "SELECT person AS title, title AS mark FROM degree WHERE person = :id")]);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("column `mark` is declared TEXT, the field needs a number"), "{found:#?}");
 }
@@ -75,7 +85,8 @@ fn an_unused_field_is_declared() {
     let statement = "SELECT title, mark FROM degree";
     assert!(findings(&[("ListDegrees", statement)])[0].contains("the request field `id` is not used"));
     assert!(findings(&[("ListDegrees", "-- unused: id\nSELECT title, mark FROM degree")]).is_empty());
-    let found = findings(&[("ListDegrees", "-- unused: idd\nSELECT title, mark FROM degree WHERE person = :id")]);
+    let found =
+        findings(&[("ListDegrees", "-- unused: idd\nSELECT title, mark FROM degree WHERE person = :id")]);
     assert!(found[0].starts_with("ListDegrees.sql:1:1: `unused: idd` is no field"), "{found:#?}");
 }
 
@@ -84,7 +95,10 @@ fn a_statement_that_is_missing_is_named() {
     let statements: Vec<_> = STATEMENTS.into_iter().filter(|(method, _)| *method != "Count").collect();
     let findings = Bench::with(PROTO, &statements, SCHEMA, "").err().unwrap();
     let text = findings.to_string();
-    assert!(text.contains("Register/Count.sql:1:1: there is no statement for reg.v1.Register/Count"), "{text}");
+    assert!(
+        text.contains("Register/Count.sql:1:1: there is no statement for reg.v1.Register/Count"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -139,10 +153,17 @@ fn a_look_at_the_tables_counts_what_callers_would_not_expect() {
     let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
     let compiled = Contract::load(&contract).unwrap();
     let mut findings = Vec::new();
-    let methods =
-        served_method::load(&contract, &compiled, &source, Duration::from_secs(1), Look::AtValues, &mut findings);
+    let methods = served_method::load(
+        &contract,
+        &compiled,
+        &source,
+        Duration::from_secs(1),
+        Look::AtValues,
+        &mut findings,
+    );
     assert!(findings.is_empty(), "{findings:#?}");
-    let told: Vec<String> = methods.iter().flat_map(|served| &served.remarks).map(ToString::to_string).collect();
+    let told: Vec<String> =
+        methods.iter().flat_map(|served| &served.remarks).map(ToString::to_string).collect();
     for expected in [
         "reg.v1.Register/GetPerson: person.birth_date: 1 of 2 values: a year of the Jalali calendar",
         "reg.v1.Register/ListDegrees: untyped.title: 1 of 2 values: digits that are not ASCII",
@@ -154,14 +175,17 @@ fn a_look_at_the_tables_counts_what_callers_would_not_expect() {
 
 #[test]
 fn what_sqlite_would_refuse_while_reading_is_refused_at_load() {
-    let found = findings(&[("ListDegrees", "SELECT name AS title, 1.0 AS mark FROM sqlite_schema WHERE name = :id")]);
+    let found =
+        findings(&[("ListDegrees", "SELECT name AS title, 1.0 AS mark FROM sqlite_schema WHERE name = :id")]);
     assert!(found[0].contains("the database does not take this statement"), "{found:#?}");
 }
 
 #[test]
 fn a_request_that_contains_itself_has_findings_with_an_end() {
-    let proto =
-        PROTO.replace("message Ask { string id = 1; }", "message Ask { string id = 1; Ask left = 2; Ask right = 3; }");
+    let proto = PROTO.replace(
+        "message Ask { string id = 1; }",
+        "message Ask { string id = 1; Ask left = 2; Ask right = 3; }",
+    );
     let error = Bench::with(&proto, &STATEMENTS, SCHEMA, "").err().unwrap().to_string();
     assert!(error.contains("the request field `left` is not used") && error.len() < 4_000, "{error}");
 }
@@ -209,8 +233,14 @@ fn the_reference_contracts_fit_their_own_schemas() {
         let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
         let compiled = Contract::load(&contract).unwrap();
         let mut findings = Vec::new();
-        let methods =
-            served_method::load(&contract, &compiled, &source, Duration::from_secs(1), Look::AtValues, &mut findings);
+        let methods = served_method::load(
+            &contract,
+            &compiled,
+            &source,
+            Duration::from_secs(1),
+            Look::AtValues,
+            &mut findings,
+        );
         assert!(findings.is_empty(), "{findings:#?}");
         assert!(methods.len() >= 2, "{name}");
     }

@@ -66,8 +66,8 @@ async fn a_fault_in_the_middle_of_a_stream_ends_it_with_its_reason() {
 
 #[tokio::test]
 async fn a_row_of_another_subject_is_never_released() {
-    let statements =
-        super::bench::STATEMENTS.map(|(method, sql)| (method, sql.replace("WHERE id = :id", "WHERE id <> :id")));
+    let statements = super::bench::STATEMENTS
+        .map(|(method, sql)| (method, sql.replace("WHERE id = :id", "WHERE id <> :id")));
     let statements = statements.each_ref().map(|(method, sql)| (*method, sql.as_str()));
     let bench = Bench::with(super::bench::PROTO, &statements, super::bench::SCHEMA, "").unwrap();
     let answered = bench.call("GetPerson", "given_name", "", ONE).await;
@@ -92,7 +92,8 @@ async fn a_damaged_page_is_a_source_that_is_down_and_the_other_tables_go_on() {
     let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'person'";
     let root: u32 = database.query_row(root, [], |row| row.get(0)).unwrap();
     drop(database);
-    let (root, mut bytes) = (root as usize, std::fs::read(&file).unwrap());
+    let root = root as usize;
+    let mut bytes = std::fs::read(&file).unwrap();
     bytes[(root - 1) * 4096..root * 4096].fill(0xaa);
     std::fs::write(&file, bytes).unwrap();
     assert_eq!(bench.call("GetPerson", "given_name", "", ONE).await.reason(), "SOURCE_DOWN");
@@ -129,7 +130,8 @@ async fn a_slow_statement_is_really_interrupted() {
     let slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000)\n\
                 SELECT max(i) + :most AS number FROM n";
     let proto = super::bench::PROTO.replace("timeout: { seconds: 20 }", "timeout: { nanos: 200000000 }");
-    let statements = super::bench::STATEMENTS.map(|(method, sql)| (method, if method == "Count" { slow } else { sql }));
+    let statements =
+        super::bench::STATEMENTS.map(|(method, sql)| (method, if method == "Count" { slow } else { sql }));
     let bench = Bench::with(&proto, &statements, super::bench::SCHEMA, "").unwrap();
     for (timeout, reason) in [("10S", "SOURCE_TIMEOUT"), ("50m", "DEADLINE_EXCEEDED")] {
         let started = Instant::now();
@@ -152,7 +154,13 @@ async fn what_is_no_call_is_refused_before_the_database() {
     let twice = [("chapar-fields", "given_name"), ("chapar-fields", "photo")];
     let timeout = [("chapar-fields", "given_name"), ("grpc-timeout", "soon")];
     for (method, metadata, body, caller, reason) in [
-        ("GetPerson", &granted[..], good(), "spiffe://lorestan.example/gov/welfare/benefits", "IDENTITY_UNKNOWN"),
+        (
+            "GetPerson",
+            &granted[..],
+            good(),
+            "spiffe://lorestan.example/gov/welfare/benefits",
+            "IDENTITY_UNKNOWN",
+        ),
         ("GetPerson", &granted, good(), "spiffe://other.example/bus/lorestan/gateway", "IDENTITY_UNKNOWN"),
         ("getperson", &granted, good(), GATEWAY, "METHOD_UNKNOWN"),
         ("GetPerson", &[], good(), GATEWAY, "REQUEST_MALFORMED"),
@@ -165,6 +173,10 @@ async fn what_is_no_call_is_refused_before_the_database() {
         ("GetPerson", &granted, Bytes::from_static(&[0, 0, 0, 0]), GATEWAY, "FRAME_MALFORMED"),
         ("GetPerson", &granted, framed(&[0; 70_000]), GATEWAY, "MESSAGE_TOO_LARGE"),
     ] {
-        assert_eq!(bench.send(method, metadata, body, caller).await.reason(), reason, "{method} {metadata:?}");
+        assert_eq!(
+            bench.send(method, metadata, body, caller).await.reason(),
+            reason,
+            "{method} {metadata:?}"
+        );
     }
 }

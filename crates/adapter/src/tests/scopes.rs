@@ -1,4 +1,5 @@
-//! A grant's rows in statements of every shape: the same rows as if the scope stood in the statement, or refused before the first call.
+//! A grant's rows in statements of every shape: the same rows as if the scope stood in the statement, or
+//! refused before the first call.
 
 use serde_json::Value;
 
@@ -6,7 +7,8 @@ use super::bench::{Bench, PROTO, SCHEMA, STATEMENTS};
 
 /// A bench whose `ListChildren` is this statement, over a table of visits with provinces as integers.
 fn bench(statement: &'static str) -> Result<Bench, crate::Findings> {
-    let statements = STATEMENTS.map(|(method, sql)| (method, if method == "ListChildren" { statement } else { sql }));
+    let statements =
+        STATEMENTS.map(|(method, sql)| (method, if method == "ListChildren" { statement } else { sql }));
     let schema = format!(
         "{SCHEMA}
         CREATE TABLE visit (parent TEXT NOT NULL, name TEXT NOT NULL, day TEXT NOT NULL, prov INTEGER);
@@ -24,8 +26,7 @@ async fn names(bench: &Bench, rows: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn the_newest_two_of_the_granted_rows_are_not_the_granted_ones_of_the_newest_two() {
-    let placed =
-        "SELECT parent, name FROM visit WHERE parent = :id AND chapar_rows(province, prov) ORDER BY day DESC LIMIT 2";
+    let placed = "SELECT parent, name FROM visit WHERE parent = :id AND chapar_rows(province, prov) ORDER BY day DESC LIMIT 2";
     let bench = bench(placed).unwrap();
     assert_eq!(names(&bench, "province=15").await, ["old"]);
     assert_eq!(names(&bench, "province=15,16").await, ["newer", "new"]);
@@ -67,10 +68,12 @@ fn a_statement_whose_rows_cannot_be_told_from_outside_is_refused_with_what_to_wr
         assert!(text.contains("rows by `province` cannot be told from outside of this statement"), "{text}");
         assert!(text.contains("chapar_rows(province, COLUMN)"), "{text}");
     }
-    let findings =
-        bench("SELECT parent, name FROM visit WHERE parent = :id AND chapar_rows(provinz, prov)").err().unwrap();
+    let findings = bench("SELECT parent, name FROM visit WHERE parent = :id AND chapar_rows(provinz, prov)")
+        .err()
+        .unwrap();
     assert!(format!("{findings:?}").contains("the contract has no such row scope"), "{findings:?}");
-    let findings =
-        bench("SELECT parent, name FROM visit WHERE parent = :id AND chapar_rows(province, nope)").err().unwrap();
+    let findings = bench("SELECT parent, name FROM visit WHERE parent = :id AND chapar_rows(province, nope)")
+        .err()
+        .unwrap();
     assert!(format!("{findings:?}").contains("no such column: nope"), "{findings:?}");
 }

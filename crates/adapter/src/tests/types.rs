@@ -25,7 +25,8 @@ fn proto(request: &str, response: &str) -> String {
 /// What the SQL value `value` becomes in a field of type `field`, or the reason why not.
 async fn told(field: &str, value: &str) -> Result<Value, String> {
     let statement = format!("-- unused: v\nSELECT {value} AS v");
-    let bench = Bench::with(&proto("string", field), &[("Get", &statement)], "CREATE TABLE t (a)", "").unwrap();
+    let bench =
+        Bench::with(&proto("string", field), &[("Get", &statement)], "CREATE TABLE t (a)", "").unwrap();
     let answered = bench.call("Get", "v", "", "{}").await;
     match answered.messages.first() {
         Some(message) => Ok(message.get("v").cloned().unwrap_or(Value::Null)),
@@ -126,7 +127,8 @@ async fn a_declared_conversion_is_exact_and_fails_by_row() {
         ("google.type.Date", "gregorian", "'1392-04-02'", Ok(json!({"year": 1392, "month": 4, "day": 2}))),
     ] {
         let statement = format!("-- unused: v\n-- column v: {declared}\nSELECT {value} AS v");
-        let bench = Bench::with(&proto("string", field), &[("Get", &statement)], "CREATE TABLE t (a)", "").unwrap();
+        let bench =
+            Bench::with(&proto("string", field), &[("Get", &statement)], "CREATE TABLE t (a)", "").unwrap();
         let answered = bench.call("Get", "v", "", "{}").await;
         let told = answered.messages.first().map(|message| message["v"].clone());
         assert_eq!(told.ok_or(answered.reason()), expected, "{value} by {declared} as {field}");
@@ -142,7 +144,8 @@ fn a_conversion_of_no_column_or_of_another_field_is_a_finding() {
         ("string", "bind v: national", "`bind v` is no request field with a format"),
     ] {
         let statement = format!("-- unused: v\n-- {declared}\nSELECT 1 AS v");
-        let error = Bench::with(&proto("string", field), &[("Get", &statement)], "CREATE TABLE t (a)", "").err();
+        let error =
+            Bench::with(&proto("string", field), &[("Get", &statement)], "CREATE TABLE t (a)", "").err();
         assert!(error.unwrap().to_string().contains(finding), "{declared}");
     }
 }
@@ -167,7 +170,8 @@ async fn the_form_in_which_an_identifier_is_bound_can_be_chosen() {
 #[test]
 fn one_name_for_two_values_of_an_enum_is_a_finding() {
     let proto = proto("string", "Kind").replace("KIND_ONE = 1;", "KIND_ONE = 1; ONE = 2;");
-    let error = Bench::with(&proto, &[("Get", "-- unused: v\nSELECT 1 AS v")], "CREATE TABLE t (a)", "").err();
+    let error =
+        Bench::with(&proto, &[("Get", "-- unused: v\nSELECT 1 AS v")], "CREATE TABLE t (a)", "").err();
     assert!(error.unwrap().to_string().contains("one name stands for two values"));
 }
 
@@ -206,7 +210,8 @@ async fn fields_of_a_request_are_bound_with_their_type() {
         ("google.protobuf.Timestamp", r#"{"v": "2026-11-23T08:30:00Z"}"#, "text 2026-11-23T08:30:00Z"),
     ] {
         let statement = "SELECT typeof(:v) || ' ' || ifnull(CAST(:v AS TEXT), '') AS v";
-        let bench = Bench::with(&proto(field, "string"), &[("Get", statement)], "CREATE TABLE t (a)", "").unwrap();
+        let bench =
+            Bench::with(&proto(field, "string"), &[("Get", statement)], "CREATE TABLE t (a)", "").unwrap();
         let answered = bench.call("Get", "v", "", request).await;
         let told = answered.messages.first().and_then(|message| message["v"].as_str());
         assert_eq!(told.unwrap_or(answered.reason()), expected, "{request} as {field}");

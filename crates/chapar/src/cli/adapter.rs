@@ -10,8 +10,9 @@ use super::{Exit, Failure, Outcome, out};
 
 /// Serve an agency's database
 ///
-/// Checks every statement against contract and database, then serves until SIGINT or SIGTERM. At SIGHUP the settings, the
-/// certificates, the contracts and the statements are read anew, and taken up if all of it is good.
+/// Checks every statement against contract and database, then serves until SIGINT or SIGTERM. At SIGHUP the
+/// settings, the certificates, the contracts and the statements are read anew, and taken up if all of it is
+/// good.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar adapter check --config adapter.toml",
@@ -34,9 +35,10 @@ pub(super) struct Args {
 enum Command {
     /// Load the settings and all that they name, say what is wrong, and end
     ///
-    /// Each statement is run once on the live database with made-up values. Up to 10,000 values of each column that fills a field
-    /// are looked at: the count of those that could not be read, or look like another calendar, number form or type, is told, never
-    /// a value. Such remarks do not change the exit code: 0 if the adapter could start, 1 with every finding if not.
+    /// Each statement is run once on the live database with made-up values. Up to 10,000 values of each
+    /// column that fills a field are looked at: the count of those that could not be read, or look like
+    /// another calendar, number form or type, is told, never a value. Such remarks do not change the exit
+    /// code: 0 if the adapter could start, 1 with every finding if not.
     Check {
         /// The settings, `adapter.toml`
         #[arg(long, short, value_name = "FILE")]

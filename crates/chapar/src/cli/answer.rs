@@ -1,8 +1,8 @@
 //! Response messages as JSON with the contract's own field names.
 //!
-//! A field that holds its default (a `matches` that is false) is a fact and is shown; a field that was withheld is absent and
-//! must not look like one. Which is which, only the end of the call says; so a stream's messages, printed as they come, show
-//! set fields only.
+//! A field that holds its default (a `matches` that is false) is a fact and is shown; a field that was
+//! withheld is absent and must not look like one. Which is which, only the end of the call says; so a
+//! stream's messages, printed as they come, show set fields only.
 
 use prost_reflect::{DynamicMessage, ReflectMessage as _, SerializeOptions};
 use serde_json::Value;
@@ -35,7 +35,9 @@ fn json(message: &DynamicMessage, skip_default_fields: bool) -> Result<Value, Fa
         let name = message.descriptor().full_name().to_owned();
         Failure::new(
             Exit::Finding,
-            format_args!("answered, but the {name} cannot be shown as JSON: a date or time in it is out of range"),
+            format_args!(
+                "answered, but the {name} cannot be shown as JSON: a date or time in it is out of range"
+            ),
         )
     })
 }
@@ -72,7 +74,8 @@ mod tests {
 
     #[test]
     fn withheld_paths_are_removed_through_repeated_fields_and_nothing_else() {
-        let mut value = serde_json::json!({"a": 1, "list": [{"b": 1, "c": 2}, {"b": 3}], "d": {"e": {"f": 1, "g": 2}}});
+        let mut value =
+            serde_json::json!({"a": 1, "list": [{"b": 1, "c": 2}, {"b": 3}], "d": {"e": {"f": 1, "g": 2}}});
         for path in ["list.b", "d.e.f", "nowhere", "a.b.c"] {
             remove(&mut value, path);
         }

@@ -1,5 +1,5 @@
-//! `chapar call`: one call through the bus. The answer goes to standard output as JSON; who saw what, and where that is
-//! recorded, to standard error.
+//! `chapar call`: one call through the bus. The answer goes to standard output as JSON; who saw what, and
+//! where that is recorded, to standard error.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,8 +17,9 @@ use super::{Exit, Failure, Outcome, answer, fields, out};
 
 /// Call a method
 ///
-/// The answer is printed as JSON with the contract's field names, a stream as one document per line. What was withheld,
-/// the time it took and the entry in the evidence log go to standard error. A refusal exits with 64 + the gRPC code.
+/// The answer is printed as JSON with the contract's field names, a stream as one document per line. What was
+/// withheld, the time it took and the entry in the evidence log go to standard error. A refusal exits with 64
+/// + the gRPC code.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar call CivilRegistry/GetPerson national_id=0012345679 --purpose benefit.eligibility \\\n      \
@@ -69,7 +70,8 @@ enum Output {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let time: jiff::SignedDuration = text.parse().map_err(|_| "a time with a unit, e.g. `500ms` or `3s`".to_owned())?;
+    let time: jiff::SignedDuration =
+        text.parse().map_err(|_| "a time with a unit, e.g. `500ms` or `3s`".to_owned())?;
     Duration::try_from(time)
         .ok()
         .filter(|time| !time.is_zero())
@@ -103,8 +105,9 @@ pub(super) async fn run(args: Args) -> Outcome {
         Ok(ending) => {
             printer.ending(&ending, elapsed);
             if let Some(file) = &args.receipt {
-                let entry =
-                    ending.entry.ok_or_else(|| Failure::new(Exit::Finding, "the call has no entry, so no receipt"))?;
+                let entry = ending
+                    .entry
+                    .ok_or_else(|| Failure::new(Exit::Finding, "the call has no entry, so no receipt"))?;
                 super::evidence::save(&session.receipt(&entry).await?, Some(file))?;
                 out::say(format_args!("receipt   {}", file.display()));
             }
@@ -125,14 +128,19 @@ struct Printer {
 }
 
 impl Printer {
-    /// Reads the answer to its end. A stream's messages are printed as they come; a single message waits for the trailers,
-    /// which say what was withheld.
-    async fn messages(&mut self, mut answers: Answers, method: Option<&MethodDescriptor>) -> Result<Ending, CallError> {
+    /// Reads the answer to its end. A stream's messages are printed as they come; a single message waits for
+    /// the trailers, which say what was withheld.
+    async fn messages(
+        &mut self,
+        mut answers: Answers,
+        method: Option<&MethodDescriptor>,
+    ) -> Result<Ending, CallError> {
         let stream = method.is_some_and(MethodDescriptor::is_server_streaming);
         let mut last: Option<DynamicMessage> = None;
         while let Some(bytes) = answers.next().await? {
-            let undescribed =
-                || CallError::Failed(Failure::new(Exit::Finding, "answered, but nothing describes the answer"));
+            let undescribed = || {
+                CallError::Failed(Failure::new(Exit::Finding, "answered, but nothing describes the answer"))
+            };
             let message = decode(method.ok_or_else(undescribed)?, bytes).map_err(CallError::Failed)?;
             if stream {
                 self.message(answer::set_fields(&message).map_err(CallError::Failed)?);

@@ -14,7 +14,13 @@ pub(super) struct ConnectArgs {
     #[arg(long, env = "CHAPAR_DEMO", value_name = "DIR", help_heading = "Connection")]
     demo: Option<PathBuf>,
     /// With --demo: as whom to call, e.g. `gov/welfare/benefits`
-    #[arg(long = "as", env = "CHAPAR_AS", value_name = "IDENTITY", requires = "demo", help_heading = "Connection")]
+    #[arg(
+        long = "as",
+        env = "CHAPAR_AS",
+        value_name = "IDENTITY",
+        requires = "demo",
+        help_heading = "Connection"
+    )]
     identity: Option<String>,
     /// The gateway
     #[arg(
@@ -26,7 +32,13 @@ pub(super) struct ConnectArgs {
     )]
     gateway: Option<String>,
     /// The name in the gateway's certificate, if it is not HOST
-    #[arg(long, env = "CHAPAR_SERVER_NAME", value_name = "NAME", requires = "gateway", help_heading = "Connection")]
+    #[arg(
+        long,
+        env = "CHAPAR_SERVER_NAME",
+        value_name = "NAME",
+        requires = "gateway",
+        help_heading = "Connection"
+    )]
     server_name: Option<String>,
     /// Your certificate (PEM, chain)
     #[arg(long, env = "CHAPAR_CERT", value_name = "FILE", requires = "gateway", help_heading = "Connection")]
@@ -97,7 +109,10 @@ impl ConnectArgs {
             return Err(Failure::usage(format_args!("as whom? Give `--as` one of: {}", known())));
         };
         let Some(files) = demo.identities.get(identity) else {
-            return Err(Failure::usage(format_args!("no identity `{identity}` in this demo; it has: {}", known())));
+            return Err(Failure::usage(format_args!(
+                "no identity `{identity}` in this demo; it has: {}",
+                known()
+            )));
         };
         Ok(Target {
             gateway: demo.gateway.clone(),
@@ -111,11 +126,13 @@ impl ConnectArgs {
 
     fn explicit_target(&self, gateway: &str) -> Result<Target, Failure> {
         let missing = |option: &str| Failure::usage(format_args!("`--gateway` also needs `{option}`"));
-        let host = gateway.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map(|(host, _)| host);
+        let host =
+            gateway.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map(|(host, _)| host);
         let Some(host) = host.filter(|host| !host.is_empty()) else {
             return Err(Failure::usage(format_args!("`--gateway {gateway}` is not HOST:PORT")));
         };
-        let server_name = self.server_name.clone().unwrap_or_else(|| host.trim_matches(['[', ']']).to_owned());
+        let server_name =
+            self.server_name.clone().unwrap_or_else(|| host.trim_matches(['[', ']']).to_owned());
         Ok(Target {
             gateway: gateway.to_owned(),
             server_name,

@@ -15,8 +15,8 @@ pub(super) enum Command {
 
 /// Compile contract folders and check Chapar's rules
 ///
-/// All findings at once, with file, line and column. On success, one line per contract: the digest that a registry names,
-/// and the folder.
+/// All findings at once, with file, line and column. On success, one line per contract: the digest that a
+/// registry names, and the folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar contract check proto/civil proto/health")]
 pub(super) struct Check {
@@ -27,9 +27,9 @@ pub(super) struct Check {
 
 /// Compare a new version of a contract with the one in use
 ///
-/// Prints every change that breaks a caller, a grant or a promise to the citizen, one a line, with its place in the new version,
-/// and exits 1 if there is one. Beside what breaks the wire and JSON: a class lowered, a purpose removed or added, a row scope
-/// removed, a subject or key moved, a format loosened or tightened.
+/// Prints every change that breaks a caller, a grant or a promise to the citizen, one a line, with its place
+/// in the new version, and exits 1 if there is one. Beside what breaks the wire and JSON: a class lowered, a
+/// purpose removed or added, a row scope removed, a subject or key moved, a format loosened or tightened.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar contract breaking published/civil proto/civil")]
 pub(super) struct Breaking {
@@ -84,7 +84,8 @@ fn compare(args: &Breaking) -> Outcome {
                 new.iter().flat_map(|new| breaking(contract, new)).map(|change| change.to_string()).collect()
             }
             None => {
-                let gone = |service: &chapar_contract::Service| format!("the service {} is gone", service.name());
+                let gone =
+                    |service: &chapar_contract::Service| format!("the service {} is gone", service.name());
                 contract.services().map(gone).collect::<Vec<_>>()
             }
         };

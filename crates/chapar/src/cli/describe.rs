@@ -1,8 +1,9 @@
-//! `chapar describe`: a service, a method or a message, as the bus shows it to this identity: comments, purposes, and for
-//! every field its class and whether it will be disclosed.
+//! `chapar describe`: a service, a method or a message, as the bus shows it to this identity: comments,
+//! purposes, and for every field its class and whether it will be disclosed.
 
 use prost_reflect::{
-    DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor,
+    DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor,
+    ServiceDescriptor,
 };
 
 use super::connect::ConnectArgs;
@@ -14,8 +15,10 @@ use super::{Exit, Failure, Outcome, options, out};
 ///
 /// In a response, `+` marks a field that your grant discloses and `-` one that it withholds.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  chapar describe civil.v1.CivilRegistry --demo DIR --as gov/welfare/benefits\n  \
-                        chapar describe GetPerson --demo DIR --as gov/welfare/benefits")]
+#[command(
+    after_help = "Examples:\n  chapar describe civil.v1.CivilRegistry --demo DIR --as gov/welfare/benefits\n  \
+                        chapar describe GetPerson --demo DIR --as gov/welfare/benefits"
+)]
 pub(super) struct Args {
     /// Its name; the tail is enough where it is unambiguous
     #[arg(value_name = "NAME")]
@@ -102,11 +105,21 @@ fn method(method: &MethodDescriptor, rights: &[Right]) {
         out::data(format_args!("  purposes: {}", purposes.join(", ")));
     }
     for right in &rights {
-        let whose =
-            if right.on_behalf_of.is_empty() { String::new() } else { format!(" on behalf of {}", right.on_behalf_of) };
-        let requires =
-            if right.requires.is_empty() { String::new() } else { format!("; send {}", right.requires.join(", ")) };
-        out::data(format_args!("  granted{whose} by {}: {}{requires}", right.grant, right.purposes.join(", ")));
+        let whose = if right.on_behalf_of.is_empty() {
+            String::new()
+        } else {
+            format!(" on behalf of {}", right.on_behalf_of)
+        };
+        let requires = if right.requires.is_empty() {
+            String::new()
+        } else {
+            format!("; send {}", right.requires.join(", "))
+        };
+        out::data(format_args!(
+            "  granted{whose} by {}: {}{requires}",
+            right.grant,
+            right.purposes.join(", ")
+        ));
     }
     if rights.is_empty() && !purposes.is_empty() {
         out::data("  not granted to you");
@@ -146,7 +159,8 @@ fn collect(
 ) {
     for field in message.fields() {
         let path = format!("{prefix}{}", field.name());
-        let mut notes: Vec<String> = options::class(&field).into_iter().chain(options::format(&field)).collect();
+        let mut notes: Vec<String> =
+            options::class(&field).into_iter().chain(options::format(&field)).collect();
         if options::is_key(&field) {
             notes.push("key".to_owned());
         }
@@ -167,8 +181,9 @@ fn collect(
 
 /// `+` if any right discloses the path, `-` if all withhold it.
 fn mark(path: &str, rights: &[&Right]) -> char {
-    let beneath =
-        |listed: &String| listed == path || listed.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+    let beneath = |listed: &String| {
+        listed == path || listed.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
+    };
     if rights.is_empty() {
         ' '
     } else if rights.iter().any(|right| right.fields.iter().any(beneath)) {

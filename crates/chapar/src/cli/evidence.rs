@@ -20,8 +20,9 @@ pub(super) enum Command {
 
 /// Verify a receipt or a whole log, offline
 ///
-/// A receipt: the record in it is in the log, under a checkpoint that the log's key has signed. A folder: every record is in
-/// the tree that its newest checkpoint signs, and nothing is missing or altered. Exits with 4 if not.
+/// A receipt: the record in it is in the log, under a checkpoint that the log's key has signed. A folder:
+/// every record is in the tree that its newest checkpoint signs, and nothing is missing or altered. Exits
+/// with 4 if not.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar evidence verify receipt.txt --trust evidence.pub\n  chapar evidence verify DIR/evidence"
@@ -33,17 +34,18 @@ pub(super) struct Verify {
     /// The log's public key (C2SP vkey), or a file with it; default: `evidence.pub` beside FILE or DIR
     #[arg(long, value_name = "KEY|FILE")]
     trust: Option<String>,
-    /// A checkpoint or receipt of the same log that was kept elsewhere: a log that does not extend it was cut, forked, or put back from
-    /// an older copy
+    /// A checkpoint or receipt of the same log that was kept elsewhere: a log that does not extend it was
+    /// cut, forked, or put back from an older copy
     #[arg(long, value_name = "FILE")]
     since: Option<PathBuf>,
 }
 
 /// Accept that a log has lost entries, so that its gateway can start again
 ///
-/// A gateway does not start on a log that holds less than was signed, or something else. If no newer copy of the folder exists, this takes the
-/// log as it is. For each entry that was lost, one is written that says so, with who accepted it and why, under a new signed checkpoint;
-/// whoever kept an older checkpoint or receipt will see that the log does not extend it. Stop the gateway first.
+/// A gateway does not start on a log that holds less than was signed, or something else. If no newer copy of
+/// the folder exists, this takes the log as it is. For each entry that was lost, one is written that says so,
+/// with who accepted it and why, under a new signed checkpoint; whoever kept an older checkpoint or receipt
+/// will see that the log does not extend it. Stop the gateway first.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar evidence accept-loss --config gateway.toml --who m.rezaei --reason 'disk 2 failed, no copy after 14:10'"
@@ -62,8 +64,8 @@ pub(super) struct AcceptLoss {
 
 /// Fetch the receipt of an entry
 ///
-/// From the gateway only a party to the call gets it. Whoever has the log's folder, or a copy of it, makes it from that: without
-/// the salt, so that it proves who received what and when, and not which bytes.
+/// From the gateway only a party to the call gets it. Whoever has the log's folder, or a copy of it, makes it
+/// from that: without the salt, so that it proves who received what and when, and not which bytes.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar evidence receipt bus.lorestan.example/evidence/12 --demo DIR --as gov/welfare/benefits -o receipt.txt\n  chapar evidence receipt bus.lorestan.example/evidence/12 --dir DIR/evidence -o receipt.txt"
@@ -119,7 +121,8 @@ fn accept_loss(args: &AcceptLoss) -> Outcome {
     if !(1..=200).contains(&args.reason.chars().count()) || args.reason.chars().any(char::is_control) {
         return Err(Failure::usage("a reason is 1 to 200 characters, on one line"));
     }
-    let config = chapar_gateway::Config::load(&args.config).map_err(|error| Failure::error(Exit::Finding, error))?;
+    let config =
+        chapar_gateway::Config::load(&args.config).map_err(|error| Failure::error(Exit::Finding, error))?;
     let config = chapar_gateway::evidence_config(&config);
     let loss = chapar_evidence::accept_loss(&config, &Clock::system(), args.who.as_str(), &args.reason);
     let loss = loss.map_err(|error| Failure::error(Exit::Finding, error))?;
@@ -134,7 +137,8 @@ fn accept_loss(args: &AcceptLoss) -> Outcome {
 fn verify_file(args: &Verify) -> Outcome {
     let trust = trust(args)?;
     let read = |file: &Path| {
-        let unreadable = |error| Failure::new(Exit::Finding, format_args!("cannot read {}: {error}", file.display()));
+        let unreadable =
+            |error| Failure::new(Exit::Finding, format_args!("cannot read {}: {error}", file.display()));
         std::fs::read(file).map_err(unreadable)
     };
     let since = args.since.as_deref().map(read).transpose()?;
@@ -174,7 +178,9 @@ fn trust(args: &Verify) -> Result<VerifierKey, Failure> {
             (read_key(&beside)?, beside.display().to_string())
         }
     };
-    text.trim().parse().map_err(|error| Failure::new(Exit::Usage, format_args!("{from} is no verifier key: {error}")))
+    text.trim()
+        .parse()
+        .map_err(|error| Failure::new(Exit::Usage, format_args!("{from} is no verifier key: {error}")))
 }
 
 fn read_key(file: &Path) -> Result<String, Failure> {
@@ -185,8 +191,9 @@ fn read_key(file: &Path) -> Result<String, Failure> {
 /// Writes a receipt to a file, or to standard output.
 pub(super) fn save(receipt: &[u8], file: Option<&Path>) -> Result<(), Failure> {
     match file {
-        Some(file) => std::fs::write(file, receipt)
-            .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", file.display()))),
+        Some(file) => std::fs::write(file, receipt).map_err(|error| {
+            Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", file.display()))
+        }),
         None => {
             out::bytes(receipt);
             Ok(())

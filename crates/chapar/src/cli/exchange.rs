@@ -1,4 +1,5 @@
-//! One call on an open connection: what goes along with it, its answer as it comes in, and why it may have none.
+//! One call on an open connection: what goes along with it, its answer as it comes in, and why it may have
+//! none.
 
 use std::time::Duration;
 
@@ -113,12 +114,13 @@ impl Metadata {
 
 /// A message of the method's output type.
 pub(super) fn decode(method: &MethodDescriptor, bytes: Bytes) -> Result<DynamicMessage, Failure> {
-    let unlike = |_| Failure::new(Exit::Finding, format_args!("the answer is no {}", method.output().full_name()));
+    let unlike =
+        |_| Failure::new(Exit::Finding, format_args!("the answer is no {}", method.output().full_name()));
     DynamicMessage::decode(method.output(), bytes).map_err(unlike)
 }
 
-/// A status from the wire is a refusal. One that this end made up because the connection broke is not, but for the
-/// deadline, which both ends keep.
+/// A status from the wire is a refusal. One that this end made up because the connection broke is not, but
+/// for the deadline, which both ends keep.
 pub(super) fn refused(gateway: &str, status: &Status, call_id: Option<String>) -> CallError {
     let Some(source) = std::error::Error::source(status) else {
         return CallError::Refused(Box::new(Refusal::from_status(status, call_id)));
@@ -151,7 +153,10 @@ pub(super) fn unreachable(gateway: &str, error: &(dyn std::error::Error + 'stati
             causes.push(words);
         }
     }
-    Failure::new(Exit::Unreachable, format_args!("cannot reach the gateway at {gateway}: {}", causes.join(": ")))
+    Failure::new(
+        Exit::Unreachable,
+        format_args!("cannot reach the gateway at {gateway}: {}", causes.join(": ")),
+    )
 }
 
 pub(super) fn text(metadata: &MetadataMap, name: &str) -> Option<String> {

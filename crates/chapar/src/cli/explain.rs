@@ -1,5 +1,5 @@
-//! `chapar explain`: the decision of a call, supposed or past, gate by gate. For providers and operators: callers are told a reason
-//! and no more.
+//! `chapar explain`: the decision of a call, supposed or past, gate by gate. For providers and operators:
+//! callers are told a reason and no more.
 
 use std::path::PathBuf;
 
@@ -13,8 +13,8 @@ use super::{Exit, Failure, Outcome, names, out};
 
 /// Tell why a call is allowed or refused, gate by gate
 ///
-/// Runs the same decision as the gateway on a registry's files. The call is told by options, or read from the receipt of a past one;
-/// options stand before what the receipt says. Exits 1 if the call is refused.
+/// Runs the same decision as the gateway on a registry's files. The call is told by options, or read from the
+/// receipt of a past one; options stand before what the receipt says. Exits 1 if the call is refused.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar explain registry --contracts contracts --as gov/welfare/benefits --call GetPerson --purpose benefit.eligibility\n  chapar explain registry --contracts contracts --receipt receipt.txt --trust evidence.pub"
@@ -74,10 +74,16 @@ pub(super) fn run(args: &Args) -> Outcome {
         (Some(receipt), Some(trust)) => recorded(receipt, trust)?,
         _ => Call::default(),
     };
-    let caller =
-        args.caller.as_ref().or(past.caller.as_ref()).ok_or_else(|| Failure::usage("who calls? `--as SUBSYSTEM`"))?;
-    let typed =
-        args.call.as_ref().or(past.method.as_ref()).ok_or_else(|| Failure::usage("what is called? `--call METHOD`"))?;
+    let caller = args
+        .caller
+        .as_ref()
+        .or(past.caller.as_ref())
+        .ok_or_else(|| Failure::usage("who calls? `--as SUBSYSTEM`"))?;
+    let typed = args
+        .call
+        .as_ref()
+        .or(past.method.as_ref())
+        .ok_or_else(|| Failure::usage("what is called? `--call METHOD`"))?;
     let known: Vec<String> =
         registry.services().flat_map(|service| service.methods()).map(|m| m.path().to_string()).collect();
     let path = names::resolve(typed, &known).map_err(|sentence| Failure::new(Exit::Finding, sentence))?;
@@ -101,11 +107,18 @@ pub(super) fn run(args: &Args) -> Outcome {
 }
 
 fn tell(question: &Question<'_>, explanation: &Explanation) -> Exit {
-    out::data(format_args!("{} calls {} at {}", question.caller, question.method.method.path(), question.now));
+    out::data(format_args!(
+        "{} calls {} at {}",
+        question.caller,
+        question.method.method.path(),
+        question.now
+    ));
     for gate in &explanation.gates {
         match &gate.refused {
             None => out::data(format_args!("  ✓ {}", gate.name)),
-            Some(refused) => out::data(format_args!("  ✗ {}: {}: {}", gate.name, refused.reason, refused.gate)),
+            Some(refused) => {
+                out::data(format_args!("  ✗ {}: {}: {}", gate.name, refused.reason, refused.gate))
+            }
         }
     }
     match &explanation.decision {
@@ -125,14 +138,18 @@ fn tell(question: &Question<'_>, explanation: &Explanation) -> Exit {
 }
 
 fn recorded(receipt: &std::path::Path, trust: &std::path::Path) -> Result<Call, Failure> {
-    let unreadable =
-        |path: &std::path::Path, error| Failure::usage(format_args!("cannot read {}: {error}", path.display()));
+    let unreadable = |path: &std::path::Path, error| {
+        Failure::usage(format_args!("cannot read {}: {error}", path.display()))
+    };
     let key = std::fs::read_to_string(trust).map_err(|error| unreadable(trust, error))?;
-    let key: VerifierKey = key.parse().map_err(|error| Failure::usage(format_args!("{}: {error}", trust.display())))?;
+    let key: VerifierKey =
+        key.parse().map_err(|error| Failure::usage(format_args!("{}: {error}", trust.display())))?;
     let bytes = std::fs::read(receipt).map_err(|error| unreadable(receipt, error))?;
-    let verified = verify::receipt(&bytes, &key).map_err(|invalid| Failure::new(Exit::EvidenceInvalid, invalid))?;
-    let record =
-        verified.record().ok_or_else(|| Failure::new(Exit::Finding, "the receipt holds no record of a call"))?;
+    let verified =
+        verify::receipt(&bytes, &key).map_err(|invalid| Failure::new(Exit::EvidenceInvalid, invalid))?;
+    let record = verified
+        .record()
+        .ok_or_else(|| Failure::new(Exit::Finding, "the receipt holds no record of a call"))?;
     let moment = i64::try_from(record.time_unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     Ok(Call {
         caller: record.caller.parse().ok(),

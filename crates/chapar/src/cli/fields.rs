@@ -1,5 +1,5 @@
-//! `field=value` arguments → a request message, by the method's own descriptor. No error shows a value: what stands there may
-//! be a citizen's.
+//! `field=value` arguments → a request message, by the method's own descriptor. No error shows a value: what
+//! stands there may be a citizen's.
 
 use chapar_contract::text;
 use prost_reflect::{
@@ -10,13 +10,16 @@ use super::Failure;
 
 /// Builds a message of type `descriptor`.
 ///
-/// Paths are dotted (`address.city`); a repeated field is given several times; an enum by its name; a `google.type.Date` as
-/// `YYYY-MM-DD`; bytes in base64; any other message as JSON. Digits may be Persian or Arabic where the field is a number, a
-/// date, or a string with a format.
+/// Paths are dotted (`address.city`); a repeated field is given several times; an enum by its name; a
+/// `google.type.Date` as `YYYY-MM-DD`; bytes in base64; any other message as JSON. Digits may be Persian or
+/// Arabic where the field is a number, a date, or a string with a format.
 ///
 /// # Errors
 /// A usage failure that names the argument's field and what it takes.
-pub(super) fn message(descriptor: &MessageDescriptor, arguments: &[String]) -> Result<DynamicMessage, Failure> {
+pub(super) fn message(
+    descriptor: &MessageDescriptor,
+    arguments: &[String],
+) -> Result<DynamicMessage, Failure> {
     let mut message = DynamicMessage::new(descriptor.clone());
     let mut given: Vec<&str> = Vec::new();
     for argument in arguments {
@@ -48,13 +51,16 @@ fn set(message: &mut DynamicMessage, whole: &str, path: &str, text: &str) -> Res
         )));
     };
     let Some(rest) = rest else {
-        let value = parse(&field, text).map_err(|takes| Failure::usage(format_args!("`{whole}` takes {takes}")))?;
+        let value =
+            parse(&field, text).map_err(|takes| Failure::usage(format_args!("`{whole}` takes {takes}")))?;
         return match message.get_field_mut(&field) {
             Value::List(list) => {
                 list.push(value);
                 Ok(true)
             }
-            _ if field.is_map() => Err(Failure::usage(format_args!("`{whole}` is a map, which cannot be given here"))),
+            _ if field.is_map() => {
+                Err(Failure::usage(format_args!("`{whole}` is a map, which cannot be given here")))
+            }
             place => {
                 *place = value;
                 Ok(false)
@@ -79,8 +85,12 @@ fn parse(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
             "false" | "no" => Ok(Value::Bool(false)),
             _ => Err("`true` or `false`".to_owned()),
         },
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => digits().parse().map(Value::I32).map_err(|_| number("int32")),
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => digits().parse().map(Value::I64).map_err(|_| number("int64")),
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
+            digits().parse().map(Value::I32).map_err(|_| number("int32"))
+        }
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
+            digits().parse().map(Value::I64).map_err(|_| number("int64"))
+        }
         Kind::Uint32 | Kind::Fixed32 => digits().parse().map(Value::U32).map_err(|_| number("uint32")),
         Kind::Uint64 | Kind::Fixed64 => digits().parse().map(Value::U64).map_err(|_| number("uint64")),
         Kind::Float => digits().parse().map(Value::F32).map_err(|_| number("float")),
@@ -108,7 +118,8 @@ fn date(descriptor: MessageDescriptor, text: &str) -> Result<Value, String> {
     let takes = || "a date of the Gregorian calendar, `YYYY-MM-DD`".to_owned();
     let date: jiff::civil::Date = text.parse().map_err(|_| takes())?;
     let mut message = DynamicMessage::new(descriptor);
-    let parts = [("year", i32::from(date.year())), ("month", date.month().into()), ("day", date.day().into())];
+    let parts =
+        [("year", i32::from(date.year())), ("month", date.month().into()), ("day", date.day().into())];
     for (name, value) in parts {
         message.try_set_field_by_name(name, Value::I32(value)).map_err(|_| takes())?;
     }
@@ -124,7 +135,11 @@ fn takes(descriptor: &MessageDescriptor) -> String {
             format!("`{}`{many}", field.name())
         })
         .collect();
-    if fields.is_empty() { "it takes no fields".to_owned() } else { format!("it takes {}", fields.join(", ")) }
+    if fields.is_empty() {
+        "it takes no fields".to_owned()
+    } else {
+        format!("it takes {}", fields.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -146,8 +161,7 @@ mod tests {
     fn digits_may_be_persian_where_a_format_says_what_they_are() {
         let fields = ["national_id=۰۰۱۳۵۴۲۴۱۹", "birth_date=۱۳۷۰/۰۵/۱۲", "given_name=دی ۱۲"];
         let built = build("civil", "civil.v1.VerifyIdentityRequest", &fields).unwrap();
-        let wanted =
-            serde_json::json!({"national_id": "0013542419", "birth_date": "1370/05/12", "given_name": "دی ۱۲"});
+        let wanted = serde_json::json!({"national_id": "0013542419", "birth_date": "1370/05/12", "given_name": "دی ۱۲"});
         assert_eq!(built, wanted);
     }
 
@@ -175,7 +189,8 @@ mod tests {
             let told = failure.report.to_string();
             assert!(told.contains("national_id") && !told.contains("0013542419"), "{told}");
         }
-        let twice = build("civil", "civil.v1.GetPersonRequest", &["national_id=1", "national_id=2"]).unwrap_err();
+        let twice =
+            build("civil", "civil.v1.GetPersonRequest", &["national_id=1", "national_id=2"]).unwrap_err();
         assert_eq!(twice.report.to_string(), "`national_id` is given twice");
     }
 }

@@ -10,9 +10,9 @@ use super::{Exit, Failure, Outcome, out};
 
 /// Serve the gateway
 ///
-/// Opens every file and port that the configuration names, then serves until SIGINT or SIGTERM, lets running calls finish,
-/// and closes the evidence log. Certificates, revocation lists, contracts and the registry are taken up as their files change,
-/// and at SIGHUP.
+/// Opens every file and port that the configuration names, then serves until SIGINT or SIGTERM, lets running
+/// calls finish, and closes the evidence log. Certificates, revocation lists, contracts and the registry are
+/// taken up as their files change, and at SIGHUP.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar gateway --config gateway.toml --check")]
 pub(super) struct Args {

@@ -51,7 +51,8 @@ fn rows(grant: &Value) -> Vec<Vec<String>> {
     let name = || text(grant, "grant");
     let limits = grant.get("limits").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     if limits.is_empty() {
-        let (used, refused) = (text(grant, "admitted"), text(grant, "refused"));
+        let used = text(grant, "admitted");
+        let refused = text(grant, "refused");
         return vec![vec![name(), "none".to_owned(), used, "-".to_owned(), refused, text(grant, "since")]];
     }
     let row = |limit: &Value| {

@@ -7,8 +7,8 @@ use super::{Exit, Outcome, out};
 
 /// List the methods you may call
 ///
-/// One line per right: the method, the purposes it may be called for, how many of its fields you will get, what must be sent
-/// along, and by which grant.
+/// One line per right: the method, the purposes it may be called for, how many of its fields you will get,
+/// what must be sent along, and by which grant.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar list --demo DIR --as gov/welfare/benefits")]
 pub(super) struct Args {

@@ -1,5 +1,5 @@
-//! The command line: one file per command. Data goes to standard output, talk to standard error, and the exit code says how
-//! it went ([`Exit`]).
+//! The command line: one file per command. Data goes to standard output, talk to standard error, and the exit
+//! code says how it went ([`Exit`]).
 
 mod adapter;
 mod answer;
@@ -37,7 +37,8 @@ use clap::{Parser, Subcommand};
 pub use exit::{Exit, Failure, Outcome};
 pub(crate) use serve::stop_on_signal;
 
-/// The government service bus: calls between agencies that are authorised, limited, minimised, recorded and provable.
+/// The government service bus: calls between agencies that are authorised, limited, minimised, recorded and
+/// provable.
 #[derive(Debug, Parser)]
 #[command(name = "chapar", version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
@@ -132,7 +133,14 @@ mod command_line {
 
     #[test]
     fn exit_codes_are_those_of_the_reference() {
-        let codes = [Exit::Ok, Exit::Finding, Exit::Usage, Exit::Unreachable, Exit::EvidenceInvalid, Exit::Refused(7)];
+        let codes = [
+            Exit::Ok,
+            Exit::Finding,
+            Exit::Usage,
+            Exit::Unreachable,
+            Exit::EvidenceInvalid,
+            Exit::Refused(7),
+        ];
         assert_eq!(codes.map(Exit::code), [0, 1, 2, 3, 4, 71]);
     }
 }

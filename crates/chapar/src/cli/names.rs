@@ -1,9 +1,10 @@
-//! Short names of methods and services: `GetPerson` for `civil.v1.CivilRegistry/GetPerson`, where only one is meant.
+//! Short names of methods and services: `GetPerson` for `civil.v1.CivilRegistry/GetPerson`, where only one is
+//! meant.
 
 /// The full name that `typed` stands for.
 ///
-/// A full name stands for itself. Otherwise `typed` must be a tail of exactly one of `known`, cut at a `.` or `/`; the
-/// separators may be mixed up (`CivilRegistry.GetPerson`).
+/// A full name stands for itself. Otherwise `typed` must be a tail of exactly one of `known`, cut at a `.` or
+/// `/`; the separators may be mixed up (`CivilRegistry.GetPerson`).
 ///
 /// # Errors
 /// A sentence with the candidates, or with what comes near.
@@ -12,7 +13,8 @@ pub(super) fn resolve<'a>(typed: &str, known: &'a [String]) -> Result<&'a str, S
         return Ok(exact);
     }
     let tail = format!(".{}", plain(typed));
-    let found: Vec<&str> = known.iter().map(String::as_str).filter(|name| plain(name).ends_with(&tail)).collect();
+    let found: Vec<&str> =
+        known.iter().map(String::as_str).filter(|name| plain(name).ends_with(&tail)).collect();
     match found.as_slice() {
         [one] => Ok(one),
         [] => Err(match nearest(typed, known) {
@@ -57,20 +59,30 @@ mod tests {
     use super::*;
 
     fn known() -> Vec<String> {
-        ["civil.v1.CivilRegistry/GetPerson", "civil.v1.CivilRegistry/ListChildren", "old.v1.CivilRegistry/ListChildren"]
-            .map(str::to_owned)
-            .to_vec()
+        [
+            "civil.v1.CivilRegistry/GetPerson",
+            "civil.v1.CivilRegistry/ListChildren",
+            "old.v1.CivilRegistry/ListChildren",
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 
     #[test]
     fn a_method_may_be_shortened_while_only_one_is_meant() {
         let known = known();
-        for typed in
-            ["GetPerson", "CivilRegistry/GetPerson", "CivilRegistry.GetPerson", "/civil.v1.CivilRegistry/GetPerson"]
-        {
+        for typed in [
+            "GetPerson",
+            "CivilRegistry/GetPerson",
+            "CivilRegistry.GetPerson",
+            "/civil.v1.CivilRegistry/GetPerson",
+        ] {
             assert_eq!(resolve(typed, &known), Ok("civil.v1.CivilRegistry/GetPerson"), "{typed}");
         }
-        assert_eq!(resolve("old.v1.CivilRegistry/ListChildren", &known), Ok("old.v1.CivilRegistry/ListChildren"));
+        assert_eq!(
+            resolve("old.v1.CivilRegistry/ListChildren", &known),
+            Ok("old.v1.CivilRegistry/ListChildren")
+        );
     }
 
     #[test]
@@ -78,7 +90,11 @@ mod tests {
         let known = known();
         let several = resolve("ListChildren", &known).unwrap_err();
         assert!(several.contains("civil.v1.") && several.contains("old.v1."), "{several}");
-        assert!(resolve("GetPersn", &known).unwrap_err().contains("did you mean `civil.v1.CivilRegistry/GetPerson`"));
+        assert!(
+            resolve("GetPersn", &known)
+                .unwrap_err()
+                .contains("did you mean `civil.v1.CivilRegistry/GetPerson`")
+        );
         assert!(!resolve("Erase", &known).unwrap_err().contains("mean"));
         assert!(resolve("Person", &known).is_err(), "a tail is cut at a separator");
     }

@@ -1,7 +1,10 @@
-//! What a descriptor says beyond its shape: its comments, and the rules of `chapar.contract.v1`. Read by name from the
-//! descriptors that the bus sends, so that a contract made with newer options still shows what is known here.
+//! What a descriptor says beyond its shape: its comments, and the rules of `chapar.contract.v1`. Read by name
+//! from the descriptors that the bus sends, so that a contract made with newer options still shows what is
+//! known here.
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, FileDescriptor, MethodDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, FileDescriptor, MethodDescriptor, ReflectMessage as _, Value,
+};
 
 const METHOD: &str = "chapar.contract.v1.method";
 const FIELD: &str = "chapar.contract.v1.field";
@@ -59,8 +62,8 @@ fn enum_word(rules: &DynamicMessage, field: &str, prefix: &str) -> Option<String
     (number != 0).then_some(word)
 }
 
-/// The comment before an element, in one line; empty if there is none or the descriptors came without comments. `path` is
-/// the element's path in its file (`SourceCodeInfo.Location.path`).
+/// The comment before an element, in one line; empty if there is none or the descriptors came without
+/// comments. `path` is the element's path in its file (`SourceCodeInfo.Location.path`).
 pub(super) fn comment(file: &FileDescriptor, path: &[i32]) -> String {
     let info = file.file_descriptor_proto().source_code_info.as_ref();
     let location = info.and_then(|info| info.location.iter().find(|location| location.path == path));

@@ -1,7 +1,8 @@
 //! The only place that prints: data on standard output, talk on standard error.
 //!
-//! A closed standard output (`chapar list | head -1`) is not an error; what is left is not written. Any other failure to write data,
-//! a full disk under `> file` say, is told at the end: data that was not written must not look like a success.
+//! A closed standard output (`chapar list | head -1`) is not an error; what is left is not written. Any other
+//! failure to write data, a full disk under `> file` say, is told at the end: data that was not written must
+//! not look like a success.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};

@@ -41,7 +41,9 @@ pub(super) enum Command {
         force: bool,
     },
     /// Make a key and a request: OUT.key, which never leaves this machine, and OUT.csr
-    #[command(after_help = "Example:\n  chapar pki csr spiffe://lorestan.example/gov/welfare/benefits --out welfare")]
+    #[command(
+        after_help = "Example:\n  chapar pki csr spiffe://lorestan.example/gov/welfare/benefits --out welfare"
+    )]
     Csr {
         #[command(flatten)]
         names: Names,
@@ -151,7 +153,8 @@ pub(super) fn run(command: Command) -> Outcome {
             write(&out, "csr", &request, 0o644)?;
         }
         Command::Sign { dir, request, names, made } => {
-            let chain = open(&dir)?.sign(&read(&request)?, &names.identity, &names.dns, made.days).map_err(failed)?;
+            let chain =
+                open(&dir)?.sign(&read(&request)?, &names.identity, &names.dns, made.days).map_err(failed)?;
             issued(&chain, &made.out)?;
         }
         Command::Renew { dir, cert, made } => {
@@ -166,7 +169,9 @@ pub(super) fn run(command: Command) -> Outcome {
             let number = open(&dir)?.write_crl().map_err(failed)?;
             out::say(format_args!("{} has the number {number}", dir.join("ca.crl").display()));
         }
-        Command::Inspect { file } => authority::inspect(&read(&file)?).map_err(failed)?.into_iter().for_each(out::data),
+        Command::Inspect { file } => {
+            authority::inspect(&read(&file)?).map_err(failed)?.into_iter().for_each(out::data)
+        }
     }
     Ok(Exit::Ok)
 }
@@ -201,7 +206,8 @@ fn named(out: &Path, extension: &str) -> PathBuf {
 }
 
 fn write(out: &Path, extension: &str, text: &str, mode: u32) -> Result<(), Failure> {
-    write_file(&named(out, extension), text.as_bytes(), mode).map_err(|error| Failure::error(Exit::Finding, error))
+    write_file(&named(out, extension), text.as_bytes(), mode)
+        .map_err(|error| Failure::error(Exit::Finding, error))
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

@@ -1,4 +1,5 @@
-//! Descriptors from `grpc.reflection.v1`, kept as the bytes that the server sent, so that Chapar's options survive.
+//! Descriptors from `grpc.reflection.v1`, kept as the bytes that the server sent, so that Chapar's options
+//! survive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -59,7 +60,8 @@ pub(super) async fn pool(channel: Channel) -> Result<DescriptorPool, Error> {
 
 /// The descriptors of a file: a `FileDescriptorSet` as `protoc --descriptor_set_out` writes it.
 pub(super) fn pool_of_file(file: &Path) -> Result<DescriptorPool, Failure> {
-    let failure = |why: &dyn std::fmt::Display| Failure::new(Exit::Finding, format_args!("{}: {why}", file.display()));
+    let failure =
+        |why: &dyn std::fmt::Display| Failure::new(Exit::Finding, format_args!("{}: {why}", file.display()));
     let bytes = std::fs::read(file).map_err(|error| failure(&error))?;
     let set = prost_types::FileDescriptorSet::decode(bytes.as_slice()).map_err(|error| failure(&error))?;
     refuse_editions(set.file.iter()).map_err(|why| failure(&why))?;

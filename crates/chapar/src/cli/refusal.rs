@@ -172,7 +172,8 @@ refused: RESOURCE_EXHAUSTED RATE_LIMITED
 
     #[test]
     fn short_times_have_a_decimal_and_long_ones_are_seconds() {
-        let shown = [3_100, 640_000, 3_200_000, 120_000_000].map(|micros| span(Duration::from_micros(micros)));
+        let shown =
+            [3_100, 640_000, 3_200_000, 120_000_000].map(|micros| span(Duration::from_micros(micros)));
         assert_eq!(shown, ["3.1 ms", "640 ms", "3.2 s", "120 s"]);
     }
 }

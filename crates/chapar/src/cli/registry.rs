@@ -1,4 +1,5 @@
-//! `chapar registry`: policy as code, from the check of a draft to the registry in force. One file per command below.
+//! `chapar registry`: policy as code, from the check of a draft to the registry in force. One file per
+//! command below.
 
 mod apply;
 mod approve;

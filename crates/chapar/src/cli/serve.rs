@@ -34,8 +34,8 @@ pub(super) fn telemetry(config: chapar_telemetry::Config) -> Result<Arc<Telemetr
 /// One Ctrl-C can arrive twice: from the terminal and from whoever started the process.
 const SAME_SIGNAL: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// A token that the first SIGINT or SIGTERM cancels; a second one, not just an echo of the first, ends the process at once, as
-/// a shell's own would.
+/// A token that the first SIGINT or SIGTERM cancels; a second one, not just an echo of the first, ends the
+/// process at once, as a shell's own would.
 pub(crate) fn stop_on_signal() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     on_signals(stop.clone(), || std::process::exit(130))?;
@@ -70,8 +70,8 @@ fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// A token that the first signal cancels, for a command whose end may be hurried but not skipped: the second signal cancels
-/// `hurry`.
+/// A token that the first signal cancels, for a command whose end may be hurried but not skipped: the second
+/// signal cancels `hurry`.
 pub(super) fn stop_in_order(hurry: CancellationToken) -> Result<CancellationToken, Failure> {
     let stop = CancellationToken::new();
     on_signals(stop.clone(), move || hurry.cancel()).map_err(|error| Failure::error(Exit::Finding, error))?;

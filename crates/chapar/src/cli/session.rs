@@ -1,5 +1,5 @@
-//! A connection to a gateway under one identity, and what the CLI asks of it: descriptors by reflection, calls whose messages
-//! stay bytes, and the bus's own service `chapar.meta.v1.Meta`.
+//! A connection to a gateway under one identity, and what the CLI asks of it: descriptors by reflection,
+//! calls whose messages stay bytes, and the bus's own service `chapar.meta.v1.Meta`.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -76,7 +76,8 @@ impl Session {
         self.fallback.as_deref().map(reflect::pool_of_file).transpose()
     }
 
-    /// The method that `typed` means: among those that the bus shows, then among those of the descriptors' file.
+    /// The method that `typed` means: among those that the bus shows, then among those of the descriptors'
+    /// file.
     pub(super) async fn method(&mut self, typed: &str) -> Result<Method, Failure> {
         let shown = self.pool().await?;
         let why = match find(&shown, typed)? {
@@ -108,7 +109,8 @@ impl Session {
         let mut request = Request::new(tokio_stream::once(Bytes::from(message)));
         request.set_timeout(metadata.timeout);
         metadata.write(request.metadata_mut()).map_err(CallError::Failed)?;
-        // As a stream also where one message is meant: so headers, message and trailers can be read one by one.
+        // As a stream also where one message is meant: so headers, message and trailers can be read one by
+        // one.
         let deadline = Instant::now() + metadata.timeout;
         match client.streaming(request, path, BytesCodec).await {
             Ok(response) => Ok(Answers::new(response, &self.gateway, metadata.timeout)),
@@ -121,8 +123,10 @@ impl Session {
     /// What this identity may call.
     pub(super) async fn rights(&mut self) -> Result<Vec<Right>, Failure> {
         let answer = self.ask("AllowedMethods", |_| {}).await?;
-        let rights: Rights = serde_json::from_value(answer::disclosed_fields(&answer, &[])?)
-            .map_err(|error| Failure::new(Exit::Finding, format_args!("the gateway's list cannot be read: {error}")))?;
+        let rights: Rights =
+            serde_json::from_value(answer::disclosed_fields(&answer, &[])?).map_err(|error| {
+                Failure::new(Exit::Finding, format_args!("the gateway's list cannot be read: {error}"))
+            })?;
         Ok(rights.methods)
     }
 
@@ -148,7 +152,11 @@ impl Session {
     }
 
     /// One question to the bus itself.
-    async fn ask(&mut self, method: &str, fill: impl FnOnce(&mut DynamicMessage)) -> Result<DynamicMessage, Failure> {
+    async fn ask(
+        &mut self,
+        method: &str,
+        fill: impl FnOnce(&mut DynamicMessage),
+    ) -> Result<DynamicMessage, Failure> {
         let lacks = || Failure::new(Exit::Finding, format_args!("the gateway has no {META}/{method}"));
         let pool = self.pool().await?;
         let service = pool.get_service_by_name(META).ok_or_else(lacks)?;
@@ -166,7 +174,9 @@ impl Session {
         match asked.await {
             Ok(Some(bytes)) => decode(&descriptor, bytes),
             Ok(None) => Err(lacks()),
-            Err(CallError::Refused(refusal)) => Err(Failure::new(Exit::Refused(refusal.number), refusal.text())),
+            Err(CallError::Refused(refusal)) => {
+                Err(Failure::new(Exit::Refused(refusal.number), refusal.text()))
+            }
             Err(CallError::Failed(failure)) => Err(failure),
         }
     }
@@ -183,19 +193,22 @@ impl Session {
 fn find(pool: &DescriptorPool, typed: &str) -> Result<Result<Method, String>, Failure> {
     let methods: Vec<MethodDescriptor> =
         pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
-    let path = |method: &MethodDescriptor| format!("{}/{}", method.parent_service().full_name(), method.name());
+    let path =
+        |method: &MethodDescriptor| format!("{}/{}", method.parent_service().full_name(), method.name());
     let known: Vec<String> = methods.iter().map(path).collect();
     let name = match names::resolve(typed, &known) {
         Ok(name) => name,
         Err(why) => return Ok(Err(why)),
     };
-    let parsed = name.parse().map_err(|_| Failure::new(Exit::Finding, format_args!("`{name}` is no method path")))?;
+    let parsed =
+        name.parse().map_err(|_| Failure::new(Exit::Finding, format_args!("`{name}` is no method path")))?;
     Ok(Ok(Method { path: parsed, descriptor: methods.into_iter().find(|method| path(method) == name) }))
 }
 
 fn endpoint(target: &Target) -> Result<Endpoint, Failure> {
     let read = |file: &PathBuf| {
-        std::fs::read(file).map_err(|error| Failure::new(Exit::Finding, format_args!("{}: {error}", file.display())))
+        std::fs::read(file)
+            .map_err(|error| Failure::new(Exit::Finding, format_args!("{}: {error}", file.display())))
     };
     let tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(read(&target.ca)?))

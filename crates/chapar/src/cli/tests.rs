@@ -1,5 +1,6 @@
-//! `call`, `list`, `describe` and `whoami` against a small stand-in for the bus: mutual TLS, reflection, one method that answers
-//! and refuses by purpose. What the bus really does is tested with the real one, in `tests/`.
+//! `call`, `list`, `describe` and `whoami` against a small stand-in for the bus: mutual TLS, reflection, one
+//! method that answers and refuses by purpose. What the bus really does is tested with the real one, in
+//! `tests/`.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -35,7 +36,8 @@ fn contract() -> Contract {
     Contract::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/civil")).unwrap()
 }
 
-/// The one method: answers for `benefit.eligibility`, is slow for `counter.identity_check`, refuses any other purpose.
+/// The one method: answers for `benefit.eligibility`, is slow for `counter.identity_check`, refuses any other
+/// purpose.
 #[derive(Clone)]
 struct Civil(Arc<Contract>);
 
@@ -58,7 +60,10 @@ impl UnaryService<Bytes> for Civil {
             let asked = pool.get_message_by_name("civil.v1.GetPersonRequest").unwrap();
             let asked = DynamicMessage::decode(asked, request.into_inner()).unwrap();
             let mut person = DynamicMessage::new(pool.get_message_by_name("civil.v1.Person").unwrap());
-            person.set_field_by_name("national_id", asked.get_field_by_name("national_id").unwrap().into_owned());
+            person.set_field_by_name(
+                "national_id",
+                asked.get_field_by_name("national_id").unwrap().into_owned(),
+            );
             person.set_field_by_name("given_name", Value::String("نمونه".to_owned()));
             let mut response = Response::new(person.encode_to_vec().into());
             response.metadata_mut().insert("chapar-call-id", "0193-call".parse().unwrap());
@@ -68,7 +73,8 @@ impl UnaryService<Bytes> for Civil {
 }
 
 fn refusal() -> Status {
-    let mut details = ErrorDetails::with_error_info("PURPOSE_NOT_GRANTED", "chapar", std::collections::HashMap::new());
+    let mut details =
+        ErrorDetails::with_error_info("PURPOSE_NOT_GRANTED", "chapar", std::collections::HashMap::new());
     details.add_help_link("PURPOSE_NOT_GRANTED", "https://bus.example/PURPOSE_NOT_GRANTED");
     let mut metadata = MetadataMap::new();
     metadata.insert("chapar-call-id", "0193-refused".parse().unwrap());
@@ -132,7 +138,8 @@ impl Bus {
             .client_ca_root(Certificate::from_pem(read("ca.crt")));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gateway = listener.local_addr().unwrap().to_string();
-        let server = Server::builder().tls_config(tls).unwrap().add_service(reflection).add_service(Civil(contract));
+        let server =
+            Server::builder().tls_config(tls).unwrap().add_service(reflection).add_service(Civil(contract));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         let target = Target {
             gateway,
@@ -147,7 +154,11 @@ impl Bus {
 }
 
 fn asked(purpose: &str) -> Metadata {
-    Metadata { purpose: Some(purpose.parse().unwrap()), timeout: Duration::from_secs(10), ..Metadata::default() }
+    Metadata {
+        purpose: Some(purpose.parse().unwrap()),
+        timeout: Duration::from_secs(10),
+        ..Metadata::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,7 +193,10 @@ async fn a_refusal_is_decoded_with_its_details() {
     };
 
     assert_eq!(Exit::Refused(refusal.number).code(), 71);
-    assert_eq!((refusal.code.as_str(), refusal.reason.as_str()), ("PERMISSION_DENIED", "PURPOSE_NOT_GRANTED"));
+    assert_eq!(
+        (refusal.code.as_str(), refusal.reason.as_str()),
+        ("PERMISSION_DENIED", "PURPOSE_NOT_GRANTED")
+    );
     assert_eq!(refusal.call_id.as_deref(), Some("0193-refused"));
     assert_eq!(refusal.help, ["https://bus.example/PURPOSE_NOT_GRANTED"]);
 }

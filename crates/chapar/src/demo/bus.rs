@@ -1,5 +1,5 @@
-//! The bus of the demo: five adapters and a gateway, or several, each the same code that `chapar adapter` and `chapar gateway` run,
-//! on loopback with mutual TLS between them, in one process with one trace store.
+//! The bus of the demo: five adapters and a gateway, or several, each the same code that `chapar adapter` and
+//! `chapar gateway` run, on loopback with mutual TLS between them, in one process with one trace store.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -64,8 +64,8 @@ impl Part {
 }
 
 impl Bus {
-    /// Writes keys, policy and settings into `dir`, starts the gateways on free ports (or on `port` and those after it) and then the
-    /// adapters, which join them, and writes `demo.json`. The databases must be there.
+    /// Writes keys, policy and settings into `dir`, starts the gateways on free ports (or on `port` and those
+    /// after it) and then the adapters, which join them, and writes `demo.json`. The databases must be there.
     ///
     /// # Errors
     /// Names the file or address at fault. Parts that were started go on until the process ends.
@@ -126,7 +126,9 @@ impl Bus {
 
     /// Stops the adapter of `register`.
     pub(super) async fn stop_adapter(&mut self, register: &str) -> Result<(), Failure> {
-        let Some(place) = AGENCIES.iter().position(|agency| agency.register == register) else { return Ok(()) };
+        let Some(place) = AGENCIES.iter().position(|agency| agency.register == register) else {
+            return Ok(());
+        };
         let part = self.adapters.remove(place);
         self.telemetries.push(Arc::clone(&part.telemetry));
         part.end().await
@@ -134,7 +136,9 @@ impl Bus {
 
     /// Starts the adapter of `register` again.
     pub(super) async fn start_adapter(&mut self, register: &str) -> Result<(), Failure> {
-        let Some(place) = AGENCIES.iter().position(|agency| agency.register == register) else { return Ok(()) };
+        let Some(place) = AGENCIES.iter().position(|agency| agency.register == register) else {
+            return Ok(());
+        };
         let telemetry = telemetry(&format!("adapter {register}"), &self.traces)?;
         let part = adapter(&self.dir, register, telemetry).await?;
         self.adapters.insert(place, part);
@@ -178,16 +182,25 @@ struct Serving {
 }
 
 /// Starts a gateway, and writes its settings with the ports that it has.
-async fn gateway(dir: &Path, number: Numbered, at: At, clock: &Clock, traces: &TraceStore) -> Result<Serving, Failure> {
+async fn gateway(
+    dir: &Path,
+    number: Numbered,
+    at: At,
+    clock: &Clock,
+    traces: &TraceStore,
+) -> Result<Serving, Failure> {
     files::gateway(dir, number, at.gateway, at.admin).map_err(Failure::finding)?;
     let config = chapar_gateway::Config::load(&number.settings(dir));
     let config = config.map_err(|error| Failure::error(Exit::Finding, error))?;
     let name = number.name("gateway", "");
     let telemetry = telemetry(&name, traces)?;
-    let parts =
-        chapar_gateway::Parts { clock: clock.clone(), ..chapar_gateway::Parts::production(Arc::clone(&telemetry)) };
+    let parts = chapar_gateway::Parts {
+        clock: clock.clone(),
+        ..chapar_gateway::Parts::production(Arc::clone(&telemetry))
+    };
     let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
-    let (at, log) = (At { gateway: gateway.local_addr(), admin: gateway.admin_addr() }, gateway.log().clone());
+    let at = At { gateway: gateway.local_addr(), admin: gateway.admin_addr() };
+    let log = gateway.log().clone();
     files::gateway(dir, number, at.gateway, at.admin).map_err(Failure::finding)?;
     let stop = CancellationToken::new();
     let token = stop.clone();
@@ -197,7 +210,8 @@ async fn gateway(dir: &Path, number: Numbered, at: At, clock: &Clock, traces: &T
 
 /// Starts an adapter and waits until a gateway has taken it in.
 async fn adapter(dir: &Path, register: &str, telemetry: Arc<Telemetry>) -> Result<Part, Failure> {
-    let config = chapar_adapter::Config::load(&files::adapter_path(dir, register)).map_err(Failure::finding)?;
+    let config =
+        chapar_adapter::Config::load(&files::adapter_path(dir, register)).map_err(Failure::finding)?;
     let parts = chapar_adapter::Parts { clock: Clock::system(), telemetry: Arc::clone(&telemetry) };
     let adapter = Adapter::bind(config, parts).await.map_err(Failure::finding)?;
     let joined = adapter.joined();
@@ -205,7 +219,10 @@ async fn adapter(dir: &Path, register: &str, telemetry: Arc<Telemetry>) -> Resul
     let token = stop.clone();
     let task = tokio::spawn(async move { adapter.run(token).await.map_err(Failure::finding) });
     if tokio::time::timeout(JOINING, joined).await.is_err() {
-        return Err(Failure::new(Exit::Finding, format_args!("the adapter {register} could not join the gateway")));
+        return Err(Failure::new(
+            Exit::Finding,
+            format_args!("the adapter {register} could not join the gateway"),
+        ));
     }
     Ok(Part { name: format!("adapter {register}"), stop, task, telemetry })
 }
@@ -216,14 +233,16 @@ fn telemetry(name: &str, traces: &TraceStore) -> Result<Arc<Telemetry>, Failure>
     telemetry.map(Arc::new).map_err(|error| Failure::error(Exit::Finding, error))
 }
 
-/// Port 0 for all, or `port` for the first gateway, the next one for its admin pages, and so on. Adapters have none.
+/// Port 0 for all, or `port` for the first gateway, the next one for its admin pages, and so on. Adapters
+/// have none.
 fn addresses(port: Option<u16>, gateways: u16) -> Result<Vec<At>, Failure> {
     let at = |offset: u16| {
         let number = match port {
             Some(port) => port.checked_add(offset),
             None => Some(0),
         };
-        let number = number.ok_or_else(|| Failure::usage("`--port` leaves no room for the ports after it"))?;
+        let number =
+            number.ok_or_else(|| Failure::usage("`--port` leaves no room for the ports after it"))?;
         Ok::<_, Failure>(SocketAddr::from((Ipv4Addr::LOCALHOST, number)))
     };
     (0..gateways).map(|number| Ok(At { gateway: at(2 * number)?, admin: at(2 * number + 1)? })).collect()
@@ -246,7 +265,8 @@ mod tests {
         assert!(keys::write(dir.path(), 1, &Clock::system()).is_ok());
         for agency in &AGENCIES {
             files::adapter(dir.path(), agency.register, &["127.0.0.1:7443".parse().unwrap()]).unwrap();
-            let config = chapar_adapter::Config::load(&files::adapter_path(dir.path(), agency.register)).unwrap();
+            let config =
+                chapar_adapter::Config::load(&files::adapter_path(dir.path(), agency.register)).unwrap();
             Adapter::check(&config).unwrap_or_else(|error| panic!("{}: {error}", agency.register));
         }
     }

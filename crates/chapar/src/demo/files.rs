@@ -1,5 +1,5 @@
-//! Writes what stands in the demo's folder besides policy, keys and databases: contracts, the settings of gateway and
-//! adapters, and `demo.json`. Every part can be started by hand from these files.
+//! Writes what stands in the demo's folder besides policy, keys and databases: contracts, the settings of
+//! gateway and adapters, and `demo.json`. Every part can be started by hand from these files.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -56,8 +56,8 @@ pub(super) enum Error {
 /// The log's name in checkpoints and receipts.
 pub(super) const ORIGIN: &str = "demo.lorestan.example/evidence";
 
-/// Writes the public contracts, their descriptors, and the agencies' own copies with the SQL; gives the five contracts in the
-/// order of [`AGENCIES`].
+/// Writes the public contracts, their descriptors, and the agencies' own copies with the SQL; gives the five
+/// contracts in the order of [`AGENCIES`].
 pub(super) fn contracts(dir: &Path) -> Result<Vec<Contract>, Error> {
     for (path, text) in REFERENCE {
         put(&dir.join("adapters/contracts").join(path), text)?;
@@ -104,7 +104,8 @@ statement_timeout = "700ms"
     put(&adapter_path(dir, register), &text)
 }
 
-/// One of the demo's gateways, by its number: 1, 2, … The first has plain names, so that a demo of one looks like one.
+/// One of the demo's gateways, by its number: 1, 2, … The first has plain names, so that a demo of one looks
+/// like one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Numbered(pub(super) u16);
 
@@ -126,8 +127,14 @@ impl Numbered {
 }
 
 /// Writes the settings of a gateway.
-pub(super) fn gateway(dir: &Path, number: Numbered, listen: SocketAddr, admin: SocketAddr) -> Result<(), Error> {
-    let contracts: Vec<String> = AGENCIES.iter().map(|agency| format!("\"contracts/{}\"", agency.register)).collect();
+pub(super) fn gateway(
+    dir: &Path,
+    number: Numbered,
+    listen: SocketAddr,
+    admin: SocketAddr,
+) -> Result<(), Error> {
+    let contracts: Vec<String> =
+        AGENCIES.iter().map(|agency| format!("\"contracts/{}\"", agency.register)).collect();
     let contracts = contracts.join(", ");
     let (evidence, signing_key, period_key) =
         (number.name("evidence", ""), number.name("evidence", ".key"), number.name("period", ".key"));
@@ -212,7 +219,8 @@ pub(super) struct At {
     pub(super) admin: SocketAddr,
 }
 
-/// Writes `demo.json`, whole or not at all: others wait for it to appear. `first` is the gateway of those who know of one.
+/// Writes `demo.json`, whole or not at all: others wait for it to appear. `first` is the gateway of those who
+/// know of one.
 pub(super) fn demo_json(dir: &Path, first: At, all: &[At], sample: &[Sample]) -> Result<(), Error> {
     let files = |subsystem: &'static str| {
         let name = key_name(subsystem);
@@ -246,7 +254,8 @@ pub(super) fn demo_json(dir: &Path, first: At, all: &[At], sample: &[Sample]) ->
 
 fn put(path: &Path, text: &str) -> Result<(), Error> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|source| pki::Error::File { path: folder.to_owned(), source })?;
+        std::fs::create_dir_all(folder)
+            .map_err(|source| pki::Error::File { path: folder.to_owned(), source })?;
     }
     Ok(write_file(path, text.as_bytes(), 0o644)?)
 }
@@ -265,7 +274,8 @@ mod tests {
             let own = Contract::load(&dir.path().join("adapters/contracts").join(agency.register)).unwrap();
             assert_eq!(own.digest(), contract.digest(), "{}", agency.register);
         }
-        let sql = |folder: &str| dir.path().join(folder).join("civil/v1/CivilRegistry/GetPerson.sql").exists();
+        let sql =
+            |folder: &str| dir.path().join(folder).join("civil/v1/CivilRegistry/GetPerson.sql").exists();
         assert!(sql("adapters/contracts") && !sql("contracts"), "the public copy holds no SQL");
         assert!(dir.path().join("contracts/chapar/contract/v1/options.proto").exists());
     }

@@ -1,5 +1,5 @@
-//! The demo's folder: a fresh temporary one, or the user's, new or from an earlier demo. One demo at a time; what a failed
-//! start has made is removed.
+//! The demo's folder: a fresh temporary one, or the user's, new or from an earlier demo. One demo at a time;
+//! what a failed start has made is removed.
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -65,15 +65,19 @@ impl Folder {
         Self { path, people: None, foreign: BTreeSet::new(), remove: Remove::Folder, lock: None }.locked()
     }
 
-    /// The user's folder: made if it is not there. One from an earlier demo of which files were edited is refused, unless by `force`.
+    /// The user's folder: made if it is not there. One from an earlier demo of which files were edited is
+    /// refused, unless by `force`.
     pub(super) fn at(path: &Path, force: bool) -> Result<Self, Error> {
         let failed = |source| Error::Io { path: path.to_owned(), source };
         let entries = match std::fs::read_dir(path) {
-            Ok(entries) => Some(entries.filter_map(Result::ok).filter(|entry| entry.file_name() != LOCK).count()),
+            Ok(entries) => {
+                Some(entries.filter_map(Result::ok).filter(|entry| entry.file_name() != LOCK).count())
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(error)),
         };
-        let people = std::fs::read_to_string(path.join(PEOPLE)).ok().and_then(|text| text.trim().parse().ok());
+        let people =
+            std::fs::read_to_string(path.join(PEOPLE)).ok().and_then(|text| text.trim().parse().ok());
         let remove = match (entries, people) {
             (None, _) => Remove::Folder,
             (Some(0), _) => Remove::Contents,
@@ -120,8 +124,13 @@ impl Folder {
         &self.path
     }
 
-    /// Builds the databases, or takes those of an earlier demo of as many people. Blocks until done or `stop`.
-    pub(super) fn databases(&self, wanted: Option<u32>, stop: &CancellationToken) -> Result<Databases, Error> {
+    /// Builds the databases, or takes those of an earlier demo of as many people. Blocks until done or
+    /// `stop`.
+    pub(super) fn databases(
+        &self,
+        wanted: Option<u32>,
+        stop: &CancellationToken,
+    ) -> Result<Databases, Error> {
         let dir = self.path.join("databases");
         match (self.people, wanted) {
             (Some(there), Some(wanted)) if there != wanted => {
@@ -138,7 +147,8 @@ impl Folder {
         }
     }
 
-    /// The bus is up: from now on the user's folder stays, and a temporary one goes at the end unless it is kept.
+    /// The bus is up: from now on the user's folder stays, and a temporary one goes at the end unless it is
+    /// kept.
     ///
     /// # Errors
     /// If what was written cannot be noted.

@@ -1,5 +1,6 @@
-//! What a demo has written into a folder that stays, by file and SHA-256, so that the next demo there overwrites nothing that was edited since.
-//! Leaves out databases, keys and evidence logs, which are taken over as they are or made anew.
+//! What a demo has written into a folder that stays, by file and SHA-256, so that the next demo there
+//! overwrites nothing that was edited since. Leaves out databases, keys and evidence logs, which are taken
+//! over as they are or made anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,7 +23,8 @@ pub(super) fn remember(dir: &Path, foreign: &BTreeSet<String>) -> std::io::Resul
     std::fs::write(dir.join(LIST), lines)
 }
 
-/// Files in a demo's folder that no demo has made: the user's own, which stay theirs. Nothing where no demo has left a list.
+/// Files in a demo's folder that no demo has made: the user's own, which stay theirs. Nothing where no demo
+/// has left a list.
 ///
 /// # Errors
 /// As reading does.
@@ -32,11 +34,13 @@ pub(super) fn foreign(dir: &Path) -> std::io::Result<BTreeSet<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         Err(error) => return Err(error),
     };
-    let made: BTreeSet<&str> = list.lines().filter_map(|line| line.split_once("  ")).map(|(_, file)| file).collect();
+    let made: BTreeSet<&str> =
+        list.lines().filter_map(|line| line.split_once("  ")).map(|(_, file)| file).collect();
     Ok(files(dir)?.into_keys().filter(|file| !made.contains(file.as_str())).collect())
 }
 
-/// Files in `dir` that are not as a demo has written them. Files of which the list says nothing are not overwritten either way.
+/// Files in `dir` that are not as a demo has written them. Files of which the list says nothing are not
+/// overwritten either way.
 ///
 /// # Errors
 /// As reading does.

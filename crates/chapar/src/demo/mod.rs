@@ -1,5 +1,5 @@
-//! `chapar demo`: the whole bus on this machine, with invented citizens, and the story of one farm loan. Here: its options, its
-//! beginning and its end.
+//! `chapar demo`: the whole bus on this machine, with invented citizens, and the story of one farm loan.
+//! Here: its options, its beginning and its end.
 
 mod bus;
 pub mod data;
@@ -24,8 +24,9 @@ use report::Report;
 
 /// Run the whole bus on this machine, and tell its story
 ///
-/// Makes keys, policy and five agencies' databases with invented citizens; starts the gateway and five adapters, which join it by
-/// mutual TLS; then a clerk handles a farm loan, and every step is checked. Stays up until Ctrl-C.
+/// Makes keys, policy and five agencies' databases with invented citizens; starts the gateway and five
+/// adapters, which join it by mutual TLS; then a clerk handles a farm loan, and every step is checked. Stays
+/// up until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  chapar demo --once\n  chapar demo --dir target/demo --people 100000")]
 pub struct Args {
@@ -50,7 +51,8 @@ pub struct Args {
     /// How many gateways, each with an evidence log of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
     gateways: u16,
-    /// The gateway's port; the admin pages take the next, and further gateways those after. Default: free ones
+    /// The gateway's port; the admin pages take the next, and further gateways those after. Default: free
+    /// ones
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// How log lines look: `text` for people, `json` for collectors
@@ -64,8 +66,8 @@ pub struct Args {
 /// Runs the demo.
 ///
 /// # Errors
-/// If it cannot start (what was made is removed then) or does not end well. A step of the story that comes out otherwise than
-/// expected is told and ends `--once` with [`Exit::Finding`].
+/// If it cannot start (what was made is removed then) or does not end well. A step of the story that comes
+/// out otherwise than expected is told and ends `--once` with [`Exit::Finding`].
 pub async fn run(args: Args) -> Outcome {
     logs::init(args.log_format, &args.log).map_err(Failure::usage)?;
     let stop = stop_on_signal().map_err(|error| Failure::error(Exit::Finding, error))?;
@@ -76,12 +78,17 @@ pub async fn run(args: Args) -> Outcome {
         None => Folder::temporary(),
     }
     .map_err(failed)?;
-    let (wanted, token) = (args.people, stop.clone());
+    let wanted = args.people;
+    let token = stop.clone();
     let (made, mut folder) = tokio::task::spawn_blocking(move || (folder.databases(wanted, &token), folder))
         .await
         .map_err(|error| Failure::error(Exit::Finding, error))?;
     let interrupted = || {
-        if args.once { Err(Failure::new(Exit::Finding, "stopped before the end of the story")) } else { Ok(Exit::Ok) }
+        if args.once {
+            Err(Failure::new(Exit::Finding, "stopped before the end of the story"))
+        } else {
+            Ok(Exit::Ok)
+        }
     };
     let made = match made {
         Err(folder::Error::Data(data::Error::Stopped)) => return interrupted(),
@@ -92,7 +99,8 @@ pub async fn run(args: Args) -> Outcome {
     let mut report = Report::new(args.json);
     report.ready(&bus, &made, started.elapsed());
 
-    let told = stop.run_until_cancelled(story::all(&mut bus, &made.sample, &mut |step| report.step(step))).await;
+    let told =
+        stop.run_until_cancelled(story::all(&mut bus, &made.sample, &mut |step| report.step(step))).await;
     let ended = match told {
         None => interrupted(),
         Some(steps) => {

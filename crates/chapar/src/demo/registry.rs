@@ -1,5 +1,5 @@
-//! Writes the demo's policy: the templates in `registry/` with issuer, digests and dates filled in. The cast is
-//! here too, so that certificates, adapters and policy name the same members.
+//! Writes the demo's policy: the templates in `registry/` with issuer, digests and dates filled in. The cast
+//! is here too, so that certificates, adapters and policy name the same members.
 
 use std::path::Path;
 
@@ -98,9 +98,15 @@ pub(super) fn identity(subsystem: &str) -> String {
     format!("spiffe://{TRUST_DOMAIN}/{subsystem}")
 }
 
-/// Writes the whole registry to `dir`, in place of what is there: grants are valid from `from` until `until`, both included; `issuer` is the CA's hash;
-/// `digests` are those of the contracts, in the order of [`AGENCIES`].
-pub(super) fn write(dir: &Path, issuer: &str, (from, until): (Date, Date), digests: &[&str]) -> Result<(), pki::Error> {
+/// Writes the whole registry to `dir`, in place of what is there: grants are valid from `from` until `until`,
+/// both included; `issuer` is the CA's hash; `digests` are those of the contracts, in the order of
+/// [`AGENCIES`].
+pub(super) fn write(
+    dir: &Path,
+    issuer: &str,
+    (from, until): (Date, Date),
+    digests: &[&str],
+) -> Result<(), pki::Error> {
     match std::fs::remove_dir_all(dir) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             return Err(pki::Error::File { path: dir.to_owned(), source });

@@ -40,7 +40,12 @@ impl Report {
             },
             span(setup)
         ));
-        out::data(format_args!("gateway {}   admin http://{}   folder {}", bus.gateway, bus.admin, bus.dir.display()));
+        out::data(format_args!(
+            "gateway {}   admin http://{}   folder {}",
+            bus.gateway,
+            bus.admin,
+            bus.dir.display()
+        ));
     }
 
     /// One more step has come out.
@@ -75,7 +80,10 @@ impl Report {
         }
         if !self.is_json && ok {
             out::data("");
-            out::data(format_args!("All {} steps came out as expected. همه چیز همان شد که باید.", steps.len()));
+            out::data(format_args!(
+                "All {} steps came out as expected. همه چیز همان شد که باید.",
+                steps.len()
+            ));
         }
         if !once {
             self.invite(bus, made);

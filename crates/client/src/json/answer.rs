@@ -1,7 +1,8 @@
 //! Messages as JSON with the contract's own field names.
 //!
-//! A field that holds its default (a `matches` that is false) is a fact and is shown; a field that was withheld is absent and
-//! must not look like one. Which is which, only the end of the call says; so there are two functions.
+//! A field that holds its default (a `matches` that is false) is a fact and is shown; a field that was
+//! withheld is absent and must not look like one. Which is which, only the end of the call says; so there are
+//! two functions.
 
 use bytes::Bytes;
 use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
@@ -39,7 +40,11 @@ pub fn disclosed_json(
     Ok(value)
 }
 
-fn json(descriptor: &MessageDescriptor, message: Bytes, skip_default_fields: bool) -> Result<Value, Unreadable> {
+fn json(
+    descriptor: &MessageDescriptor,
+    message: Bytes,
+    skip_default_fields: bool,
+) -> Result<Value, Unreadable> {
     let unreadable = || Unreadable { message: descriptor.full_name().to_owned() };
     let message = DynamicMessage::decode(descriptor.clone(), message).map_err(|_| unreadable())?;
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(skip_default_fields);
@@ -67,7 +72,8 @@ mod tests {
 
     #[test]
     fn withheld_paths_are_removed_through_repeated_fields_and_nothing_else() {
-        let mut value = serde_json::json!({"a": 1, "list": [{"b": 1, "c": 2}, {"b": 3}], "d": {"e": {"f": 1, "g": 2}}});
+        let mut value =
+            serde_json::json!({"a": 1, "list": [{"b": 1, "c": 2}, {"b": 3}], "d": {"e": {"f": 1, "g": 2}}});
         for path in ["list.b", "d.e.f", "nowhere", "a.b.c"] {
             remove(&mut value, path);
         }
@@ -81,7 +87,10 @@ mod tests {
         let answer = contract.pool().get_message_by_name("civil.v1.VerifyIdentityResponse").unwrap();
         let no = Bytes::new();
         assert_eq!(disclosed_json(&answer, no.clone(), &[]).unwrap(), serde_json::json!({"matches": false}));
-        assert_eq!(disclosed_json(&answer, no.clone(), &["matches".to_owned()]).unwrap(), serde_json::json!({}));
+        assert_eq!(
+            disclosed_json(&answer, no.clone(), &["matches".to_owned()]).unwrap(),
+            serde_json::json!({})
+        );
         assert_eq!(to_json(&answer, no).unwrap(), serde_json::json!({}));
         let told = to_json(&answer, Bytes::from_static(b"\xff")).unwrap_err().to_string();
         assert_eq!(told, "the answer is no civil.v1.VerifyIdentityResponse");

@@ -46,13 +46,16 @@ pub enum ArgumentError {
 
 /// Builds a message of type `descriptor` from pairs of field and value.
 ///
-/// Paths are dotted (`address.city`); a repeated field is given several times; an enum by its name; a `google.type.Date` as
-/// `YYYY-MM-DD`; bytes in base64; any other message as JSON. Digits may be Persian or Arabic where the field is a number, a
-/// date, or a string with a format.
+/// Paths are dotted (`address.city`); a repeated field is given several times; an enum by its name; a
+/// `google.type.Date` as `YYYY-MM-DD`; bytes in base64; any other message as JSON. Digits may be Persian or
+/// Arabic where the field is a number, a date, or a string with a format.
 ///
 /// # Errors
 /// [`ArgumentError`], naming the field and what it takes, never the value.
-pub fn to_request(descriptor: &MessageDescriptor, arguments: &[(&str, &str)]) -> Result<Bytes, ArgumentError> {
+pub fn to_request(
+    descriptor: &MessageDescriptor,
+    arguments: &[(&str, &str)],
+) -> Result<Bytes, ArgumentError> {
     let mut message = DynamicMessage::new(descriptor.clone());
     let mut given: Vec<&str> = Vec::new();
     for (path, text) in arguments {
@@ -105,8 +108,12 @@ fn parse(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
             "false" | "no" => Ok(Value::Bool(false)),
             _ => Err("`true` or `false`".to_owned()),
         },
-        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => digits().parse().map(Value::I32).map_err(|_| number("int32")),
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => digits().parse().map(Value::I64).map_err(|_| number("int64")),
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
+            digits().parse().map(Value::I32).map_err(|_| number("int32"))
+        }
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
+            digits().parse().map(Value::I64).map_err(|_| number("int64"))
+        }
         Kind::Uint32 | Kind::Fixed32 => digits().parse().map(Value::U32).map_err(|_| number("uint32")),
         Kind::Uint64 | Kind::Fixed64 => digits().parse().map(Value::U64).map_err(|_| number("uint64")),
         Kind::Float => digits().parse().map(Value::F32).map_err(|_| number("float")),
@@ -136,15 +143,16 @@ fn date(descriptor: MessageDescriptor, text: &str) -> Result<Value, String> {
     let takes = || "a date of the Gregorian calendar, `YYYY-MM-DD`".to_owned();
     let date: jiff::civil::Date = text.parse().map_err(|_| takes())?;
     let mut message = DynamicMessage::new(descriptor);
-    let parts = [("year", i32::from(date.year())), ("month", date.month().into()), ("day", date.day().into())];
+    let parts =
+        [("year", i32::from(date.year())), ("month", date.month().into()), ("day", date.day().into())];
     for (name, value) in parts {
         message.try_set_field_by_name(name, Value::I32(value)).map_err(|_| takes())?;
     }
     Ok(Value::Message(message))
 }
 
-/// Whether Chapar's option on the field names a format. Read by name from the descriptors that the bus sends, so that a
-/// contract made with newer options is still understood.
+/// Whether Chapar's option on the field names a format. Read by name from the descriptors that the bus sends,
+/// so that a contract made with newer options is still understood.
 fn has_format(field: &FieldDescriptor) -> bool {
     let options = field.options();
     let extension = options.descriptor().get_extension_by_full_name("chapar.contract.v1.field");
@@ -160,9 +168,15 @@ fn has_format(field: &FieldDescriptor) -> bool {
 /// What a message takes, for a person who typed something else.
 fn takes(descriptor: &MessageDescriptor) -> String {
     let many = |field: &FieldDescriptor| field.cardinality() == Cardinality::Repeated;
-    let name = |field: FieldDescriptor| format!("`{}`{}", field.name(), if many(&field) { " (repeated)" } else { "" });
+    let name = |field: FieldDescriptor| {
+        format!("`{}`{}", field.name(), if many(&field) { " (repeated)" } else { "" })
+    };
     let fields: Vec<String> = descriptor.fields().map(name).collect();
-    if fields.is_empty() { "it takes no fields".to_owned() } else { format!("it takes {}", fields.join(", ")) }
+    if fields.is_empty() {
+        "it takes no fields".to_owned()
+    } else {
+        format!("it takes {}", fields.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +192,11 @@ mod tests {
         contract.pool().get_message_by_name(message).unwrap()
     }
 
-    fn build(contract: &str, message: &str, arguments: &[(&str, &str)]) -> Result<serde_json::Value, ArgumentError> {
+    fn build(
+        contract: &str,
+        message: &str,
+        arguments: &[(&str, &str)],
+    ) -> Result<serde_json::Value, ArgumentError> {
         let descriptor = descriptor(contract, message);
         Ok(to_json(&descriptor, to_request(&descriptor, arguments)?).unwrap())
     }
@@ -187,8 +205,7 @@ mod tests {
     fn digits_may_be_persian_where_a_format_says_what_they_are() {
         let fields = [("national_id", "۰۰۱۳۵۴۲۴۱۹"), ("birth_date", "۱۳۷۰/۰۵/۱۲"), ("given_name", "دی ۱۲")];
         let built = build("civil", "civil.v1.VerifyIdentityRequest", &fields).unwrap();
-        let wanted =
-            serde_json::json!({"national_id": "0013542419", "birth_date": "1370/05/12", "given_name": "دی ۱۲"});
+        let wanted = serde_json::json!({"national_id": "0013542419", "birth_date": "1370/05/12", "given_name": "دی ۱۲"});
         assert_eq!(built, wanted);
     }
 
@@ -201,7 +218,10 @@ mod tests {
         assert!(wrong.contains("`water` takes one of WATER_UNSPECIFIED"), "{wrong}");
         let person = "civil.v1.Person";
         for (field, value) in [("birth_date", "1990-02-31"), ("birth_date.year", "x")] {
-            assert!(matches!(build("civil", person, &[(field, value)]), Err(ArgumentError::Value { .. })), "{field}");
+            assert!(
+                matches!(build("civil", person, &[(field, value)]), Err(ArgumentError::Value { .. })),
+                "{field}"
+            );
         }
         let whole = build("civil", person, &[("birth_date", "۱۹۹۰-۰۲-۲۸")]).unwrap();
         let parts = [("birth_date.year", "1990"), ("birth_date.month", "2"), ("birth_date.day", "28")];
@@ -212,7 +232,8 @@ mod tests {
     #[test]
     fn a_repeated_field_is_given_several_times() {
         let rules = "chapar.contract.v1.MethodRules";
-        let built = build("civil", rules, &[("purposes", "a"), ("purposes", "b"), ("max_rows", "۳")]).unwrap();
+        let built =
+            build("civil", rules, &[("purposes", "a"), ("purposes", "b"), ("max_rows", "۳")]).unwrap();
         assert_eq!(built, serde_json::json!({"purposes": ["a", "b"], "max_rows": 3}));
     }
 

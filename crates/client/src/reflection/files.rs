@@ -24,10 +24,14 @@ struct File {
 impl Files {
     pub(super) fn add(&mut self, files: Vec<Vec<u8>>) -> Result<(), String> {
         for bytes in files {
-            let file = FileDescriptorProto::decode(bytes.as_slice()).map_err(|error| format!("reflection: {error}"))?;
+            let file = FileDescriptorProto::decode(bytes.as_slice())
+                .map_err(|error| format!("reflection: {error}"))?;
             // prost-reflect cannot read editions, and must not try (docs/decisions/0003).
             if file.syntax() == "editions" {
-                return Err(format!("{} is written in a protobuf edition; proto2 and proto3 can be read", file.name()));
+                return Err(format!(
+                    "{} is written in a protobuf edition; proto2 and proto3 can be read",
+                    file.name()
+                ));
             }
             self.known.insert(file.name().to_owned(), File { bytes, imports: file.dependency });
         }
@@ -37,7 +41,8 @@ impl Files {
     /// Files that are imported and not there. Each is asked for once.
     pub(super) fn ask_for_missing(&mut self) -> Result<Vec<String>, String> {
         let imports = self.known.values().flat_map(|file| &file.imports);
-        let missing: BTreeSet<String> = imports.filter(|name| !self.known.contains_key(*name)).cloned().collect();
+        let missing: BTreeSet<String> =
+            imports.filter(|name| !self.known.contains_key(*name)).cloned().collect();
         if let Some(again) = missing.iter().find(|name| self.asked.contains(*name)) {
             return Err(format!("reflection: asked for {again}, got something else"));
         }
@@ -69,7 +74,8 @@ mod tests {
     fn file(name: &str, imports: &[&str]) -> Vec<u8> {
         let dependency = imports.iter().map(|name| (*name).to_owned()).collect();
         let syntax = Some("proto3".to_owned());
-        FileDescriptorProto { name: Some(name.to_owned()), dependency, syntax, ..Default::default() }.encode_to_vec()
+        FileDescriptorProto { name: Some(name.to_owned()), dependency, syntax, ..Default::default() }
+            .encode_to_vec()
     }
 
     #[test]
@@ -87,7 +93,10 @@ mod tests {
         let mut files = Files::default();
         files.add(vec![file("a.proto", &["b.proto"])]).unwrap();
         files.ask_for_missing().unwrap();
-        assert!(files.ask_for_missing().unwrap_err().contains("b.proto"), "the file that was asked for never came");
+        assert!(
+            files.ask_for_missing().unwrap_err().contains("b.proto"),
+            "the file that was asked for never came"
+        );
         let mut circle = Files::default();
         circle.add(vec![file("a.proto", &["b.proto"]), file("b.proto", &["a.proto"])]).unwrap();
         assert!(circle.pool().unwrap_err().contains("circle"));

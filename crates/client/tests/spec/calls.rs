@@ -71,7 +71,10 @@ async fn a_gateway_that_talks_nonsense_is_named_with_what_is_wrong() {
     for (method, problem) in cases {
         let error = client.call(&spec(method), Bytes::new()).await.unwrap_err();
         assert!(matches!(error, CallError::Garbled { .. }), "{method}: {error}");
-        assert!(error.to_string().contains(problem) && error.to_string().contains(&gateway.config.gateway), "{error}");
+        assert!(
+            error.to_string().contains(problem) && error.to_string().contains(&gateway.config.gateway),
+            "{error}"
+        );
     }
 }
 

@@ -43,13 +43,16 @@ impl StandIn {
         let folder = tempfile::tempdir().unwrap();
         let ca = authority(folder.path());
         let gateway = issue(folder.path(), &ca, "spiffe://lorestan.example/bus/lorestan/gateway", "gateway");
-        let (cert, key) = issue(folder.path(), &ca, "spiffe://lorestan.example/gov/welfare/benefits", "welfare");
+        let (cert, key) =
+            issue(folder.path(), &ca, "spiffe://lorestan.example/gov/welfare/benefits", "welfare");
         let trust = folder.path().join("ca.crt");
         let files = tls::Files { cert: gateway.0, key: gateway.1, trust: trust.clone(), crl: None };
-        let bound = Server::bind("127.0.0.1:0".parse().unwrap(), tls::server(&files).unwrap(), Settings::default());
+        let bound =
+            Server::bind("127.0.0.1:0".parse().unwrap(), tls::server(&files).unwrap(), Settings::default());
         let bound = bound.await.unwrap();
         let address = bound.local_addr().to_string();
-        let (stop, asked) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let stop = CancellationToken::new();
+        let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
         let service = hyper::service::service_fn(move |request| {
             count.fetch_add(1, Ordering::Relaxed);
@@ -57,7 +60,12 @@ impl StandIn {
         });
         tokio::spawn(bound.run(service, stop.clone()));
         let server_name = "gateway.lorestan.example".to_owned();
-        Self { config: Config { gateway: address, server_name, cert, key, ca: trust }, stop, asked, _folder: folder }
+        Self {
+            config: Config { gateway: address, server_name, cert, key, ca: trust },
+            stop,
+            asked,
+            _folder: folder,
+        }
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -74,7 +82,8 @@ fn authority(folder: &Path) -> CertifiedIssuer<'static, KeyPair> {
 }
 
 fn issue(folder: &Path, ca: &CertifiedIssuer<'_, KeyPair>, uri: &str, name: &str) -> (PathBuf, PathBuf) {
-    let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::default());
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
     let dns = format!("{name}.lorestan.example");
     params.subject_alt_names =
         vec![SanType::URI(uri.try_into().unwrap()), SanType::DnsName(dns.as_str().try_into().unwrap())];
@@ -85,7 +94,8 @@ fn issue(folder: &Path, ca: &CertifiedIssuer<'_, KeyPair>, uri: &str, name: &str
 }
 
 fn refusal() -> Status {
-    let mut details = ErrorDetails::with_error_info("NOT_GRANTED", "chapar", std::collections::HashMap::new());
+    let mut details =
+        ErrorDetails::with_error_info("NOT_GRANTED", "chapar", std::collections::HashMap::new());
     details.set_localized_message("fa", "مجوزی نیست");
     Status::with_error_details(Code::PermissionDenied, "no grant", details)
 }
@@ -123,8 +133,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
     let method = path.rsplit('/').next().unwrap_or_default();
     Ok(match method {
         "Echo" => {
-            let text = |name| request.headers().get(name).map_or("-", |value| value.to_str().unwrap()).to_owned();
-            let names = ["chapar-purpose", "chapar-clerk", "chapar-on-behalf-of", "accept-language", "grpc-timeout"];
+            let text =
+                |name| request.headers().get(name).map_or("-", |value| value.to_str().unwrap()).to_owned();
+            let names =
+                ["chapar-purpose", "chapar-clerk", "chapar-on-behalf-of", "accept-language", "grpc-timeout"];
             let heard = names.map(text).join(" ");
             let body = request.into_body().collect().await.unwrap().to_bytes();
             said(&[&body[5..], heard.as_bytes()], fine())
@@ -137,7 +149,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
             said(&[], fine())
         }
         "Stuck" => {
-            let first = futures_util::stream::iter([Ok::<_, Infallible>(Frame::data(frame::encode("1".into())))]);
+            let first =
+                futures_util::stream::iter([Ok::<_, Infallible>(Frame::data(frame::encode("1".into())))]);
             let frames = futures_util::StreamExt::chain(first, futures_util::stream::pending());
             let mut response = raw(Vec::new());
             *response.body_mut() = Body::new(StreamBody::new(frames));
@@ -145,7 +158,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
         }
         "NoStatus" => said(&[b"1"], HeaderMap::new()),
         "Torn" => raw(vec![Frame::data(Bytes::from_static(b"\0\0\0\0\x09torn")), Frame::trailers(fine())]),
-        "TornRefused" => raw(vec![Frame::data(Bytes::from_static(b"\0\0\0\0\x09torn")), Frame::trailers(refused())]),
+        "TornRefused" => {
+            raw(vec![Frame::data(Bytes::from_static(b"\0\0\0\0\x09torn")), Frame::trailers(refused())])
+        }
         "Huge" => raw(vec![Frame::data(Bytes::from_static(b"\0\xff\xff\xff\xff")), Frame::trailers(fine())]),
         "Html" => Response::builder().header("content-type", "text/html").body(Body::empty()).unwrap(),
         "Http" => Response::builder().status(415).body(Body::empty()).unwrap(),
@@ -173,5 +188,13 @@ fn write_key(path: &Path, pem: &str) {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap().write_all(pem.as_bytes()).unwrap();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap()
+        .write_all(pem.as_bytes())
+        .unwrap();
 }

@@ -1,4 +1,5 @@
-//! This module compares what options promise: to citizens (class, purposes), to grants (row scopes) and to callers (formats, bounds).
+//! This module compares what options promise: to citizens (class, purposes), to grants (row scopes) and to
+//! callers (formats, bounds).
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 
@@ -48,7 +49,9 @@ impl Comparison {
         };
         for before in was.fields() {
             let touched = |path: &str| within(path, &before.path) || within(&before.path, path);
-            for after in now.fields().iter().filter(|after| touched(&after.path) && after.class < before.class) {
+            for after in
+                now.fields().iter().filter(|after| touched(&after.path) && after.class < before.class)
+            {
                 let message = format!("its class was {:?} and is {:?}", before.class, after.class);
                 if let Some(field) = field_at(now.output(), &after.path) {
                     self.tell_field(&field, Break::ClassLowered, message.to_lowercase());
@@ -58,7 +61,8 @@ impl Comparison {
     }
 
     fn formats(&mut self, was: &Method, now: &Method) {
-        let (before, after) = (asked(was), asked(now));
+        let before = asked(was);
+        let after = asked(now);
         let missing = |from: &[(String, String)], to: &[(String, String)]| -> Vec<(String, String)> {
             from.iter().filter(|rule| !to.contains(rule)).cloned().collect()
         };
@@ -81,7 +85,8 @@ impl Comparison {
 fn asked(method: &Method) -> Vec<(String, String)> {
     let formats = method.formats.iter().flat_map(|format| {
         let required = format.required.then(|| "must be present".to_owned());
-        [Some(format!("is {}", format.format)), required].map(|rule| rule.map(|rule| (format.path.to_string(), rule)))
+        [Some(format!("is {}", format.format)), required]
+            .map(|rule| rule.map(|rule| (format.path.to_string(), rule)))
     });
     let rules = method
         .rules

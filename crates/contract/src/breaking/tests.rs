@@ -74,10 +74,25 @@ fn nothing_changed_breaks_nothing() {
 #[test]
 fn what_the_wire_and_json_cannot_bear_is_told() {
     breaks("  rpc Other(Ask) returns (Ack);\n", "", Break::Removed, "the method Other is gone");
-    breaks("Other(Ask) returns (Ack)", "Other(Ask) returns (stream Ack)", Break::StreamingChanged, "is a stream now");
-    breaks("Other(Ask) returns", "Other(Ack) returns", Break::TypeChanged, "the request was t.Ask and is t.Ack");
+    breaks(
+        "Other(Ask) returns (Ack)",
+        "Other(Ask) returns (stream Ack)",
+        Break::StreamingChanged,
+        "is a stream now",
+    );
+    breaks(
+        "Other(Ask) returns",
+        "Other(Ack) returns",
+        Break::TypeChanged,
+        "the request was t.Ask and is t.Ack",
+    );
     breaks("NO_SIDE_EFFECTS", "IDEMPOTENT", Break::IdempotencyLowered, "t.S.Get");
-    breaks("  int64 count = 5 [(chapar.contract.v1.field).class = CLASS_PUBLIC];\n", "", Break::Removed, "count = 5");
+    breaks(
+        "  int64 count = 5 [(chapar.contract.v1.field).class = CLASS_PUBLIC];\n",
+        "",
+        Break::Removed,
+        "count = 5",
+    );
     breaks("int64 count", "int64 number", Break::Renamed, "its name was count");
     breaks("count = 5 [", "count = 5 [json_name = \"n\", ", Break::Renamed, "its name in JSON was count");
     breaks("int64 count", "int32 count", Break::TypeChanged, "its type was int64 and is int32");
@@ -101,7 +116,12 @@ fn what_no_public_tool_sees_is_told() {
     );
     breaks("\"a.b\", \"c\"", "\"a.b\"", Break::PurposeRemoved, "the purpose c is gone");
     breaks("\"a.b\", \"c\"", "\"a.b\", \"c\", \"d\"", Break::PurposeAdded, "the purpose d is new");
-    breaks("\"province\", \"county\"", "\"county\"", Break::RowScopeRemoved, "the row scope province is gone");
+    breaks(
+        "\"province\", \"county\"",
+        "\"county\"",
+        Break::RowScopeRemoved,
+        "the row scope province is gone",
+    );
     breaks("subject: \"id\"", "subject: \"file\"", Break::SubjectMoved, "was id and is file");
     breaks(" key: true", "", Break::KeyChanged, "the key was id and is nothing");
     breaks("seconds: 2", "seconds: 1", Break::BoundLowered, "was 2s and is 1s");
@@ -126,16 +146,24 @@ fn what_no_public_tool_sees_is_told() {
 
 #[test]
 fn a_class_cannot_be_lowered_by_classing_parts_instead_of_the_whole() {
-    let found = changed(&[("Part whole = 6 [(chapar.contract.v1.field).class = CLASS_SECRET];", "Part whole = 6;")]);
+    let found =
+        changed(&[("Part whole = 6 [(chapar.contract.v1.field).class = CLASS_SECRET];", "Part whole = 6;")]);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!(found[0].kind, Break::ClassLowered);
-    assert!(found[0].to_string().contains("t.Part.name: its class was secret and is sensitive"), "{}", found[0]);
+    assert!(
+        found[0].to_string().contains("t.Part.name: its class was secret and is sensitive"),
+        "{}",
+        found[0]
+    );
 }
 
 #[test]
 fn what_only_adds_breaks_nothing() {
     for (from, to) in [
-        ("message Ack {}", "message Ack { string new = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }"),
+        (
+            "message Ack {}",
+            "message Ack { string new = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }",
+        ),
         ("  rpc Other", "  rpc New(Ask) returns (Ack);\n  rpc Other"),
         ("CLASS_SENSITIVE];\n  oneof", "CLASS_SECRET];\n  oneof"),
         ("\"province\", \"county\"", "\"province\", \"county\", \"district\""),

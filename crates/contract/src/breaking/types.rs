@@ -1,7 +1,10 @@
-//! This module compares the wire and JSON: streaming, types of fields by number, names, and enum values that are gone.
+//! This module compares the wire and JSON: streaming, types of fields by number, names, and enum values that
+//! are gone.
 
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
-use prost_reflect::{Cardinality, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{
+    Cardinality, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor,
+};
 
 use super::{Break, Comparison};
 
@@ -10,7 +13,13 @@ impl Comparison {
     pub(super) fn shape(&mut self, was: &MethodDescriptor, now: &MethodDescriptor) {
         let sides = [
             ("the request", was.is_client_streaming(), now.is_client_streaming(), was.input(), now.input()),
-            ("the response", was.is_server_streaming(), now.is_server_streaming(), was.output(), now.output()),
+            (
+                "the response",
+                was.is_server_streaming(),
+                now.is_server_streaming(),
+                was.output(),
+                now.output(),
+            ),
         ];
         for (side, streamed, streams, before, after) in sides {
             if streamed != streams {
@@ -24,7 +33,8 @@ impl Comparison {
                 self.tell_method(now, Break::TypeChanged, message);
             }
         }
-        let (before, after) = (idempotency(was), idempotency(now));
+        let before = idempotency(was);
+        let after = idempotency(now);
         if after < before {
             self.tell_method(now, Break::IdempotencyLowered, "its idempotency_level is lower than it was");
         }
@@ -41,7 +51,8 @@ impl Comparison {
                 Some(same) => self.field(&field, &same),
                 None if is_reserved(now, &field) => {}
                 None => {
-                    let (name, number) = (field.name(), field.number());
+                    let name = field.name();
+                    let number = field.number();
                     let message = format!("the field {name} = {number} is gone, and not both are reserved");
                     self.tell_message(now, Break::Removed, message);
                 }
@@ -62,9 +73,11 @@ impl Comparison {
             }
         }
         for range in was.reserved_ranges() {
-            let kept = now.reserved_ranges().any(|other| other.start <= range.start && range.end <= other.end);
+            let kept =
+                now.reserved_ranges().any(|other| other.start <= range.start && range.end <= other.end);
             if !kept {
-                let message = format!("the numbers {} to {} are no longer reserved", range.start, range.end - 1);
+                let message =
+                    format!("the numbers {} to {} are no longer reserved", range.start, range.end - 1);
                 self.tell_message(now, Break::Removed, message);
             }
         }
@@ -77,7 +90,10 @@ impl Comparison {
             self.tell_field(now, Break::Renamed, format!("its name in JSON was {}", was.json_name()));
         }
         let oneof = |field: &FieldDescriptor| {
-            field.containing_oneof().filter(|oneof| !oneof.is_synthetic()).map(|oneof| oneof.name().to_owned())
+            field
+                .containing_oneof()
+                .filter(|oneof| !oneof.is_synthetic())
+                .map(|oneof| oneof.name().to_owned())
         };
         // A member of a oneof unsets the others, so a message of one version can lose a value in the other.
         if oneof(was) != oneof(now) {
@@ -124,8 +140,11 @@ impl Comparison {
                 }
                 None if reserved => {}
                 None => {
-                    let message =
-                        format!("the value {} of {} is gone, and not both are reserved", value.name(), now.full_name());
+                    let message = format!(
+                        "the value {} of {} is gone, and not both are reserved",
+                        value.name(),
+                        now.full_name()
+                    );
                     self.tell_field(field, Break::Removed, message);
                 }
             }

@@ -1,5 +1,5 @@
-//! This module computes a contract's SHA-256 digest. Built-in option files do not count, so that a later option does not change the digest of a
-//! contract that does not use it.
+//! This module computes a contract's SHA-256 digest. Built-in option files do not count, so that a later
+//! option does not change the digest of a contract that does not use it.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -15,7 +15,8 @@ use crate::{compile, wire};
 /// Files that only say how options are written.
 const OPTIONS: &[&str] = &["chapar/contract/v1/options.proto", "buf/validate/validate.proto"];
 
-/// The compiled bytes of [`OPTIONS`], bare: a file of the same name that says something else is not ours, and counts.
+/// The compiled bytes of [`OPTIONS`], bare: a file of the same name that says something else is not ours, and
+/// counts.
 static OURS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let files = compile::built_in(OPTIONS).ok().and_then(|bytes| files(&bytes).ok()).unwrap_or_default();
     OPTIONS.iter().filter_map(|name| files.get(*name)).map(|file| file.bare.clone()).collect()
@@ -31,7 +32,8 @@ pub(super) fn digest(bytes: &Bytes) -> Result<String, Error> {
     let files = files(bytes)?;
     let mut counted: BTreeMap<&str, &[u8]> = BTreeMap::new();
     let mut reached: Vec<&str> = files.keys().map(String::as_str).filter(|name| !is_google(name)).collect();
-    // Of the files that protobuf itself brings only those that the contract imports, and not those that our options import.
+    // Of the files that protobuf itself brings only those that the contract imports, and not those that our
+    // options import.
     while let Some(name) = reached.pop() {
         let Some(file) = files.get(name) else { continue };
         if OURS.contains(&file.bare) || counted.insert(name, &file.bare).is_some() {
@@ -57,7 +59,8 @@ fn is_google(name: &str) -> bool {
     name.starts_with("google/protobuf/")
 }
 
-/// The files of a descriptor set by name; of two with one name, both under one: the decoder refuses that elsewhere.
+/// The files of a descriptor set by name; of two with one name, both under one: the decoder refuses that
+/// elsewhere.
 fn files(bytes: &Bytes) -> Result<BTreeMap<String, File>, Error> {
     let unreadable = || invalid("", "these bytes are no file descriptor");
     let set = RawSet::decode(bytes.clone()).map_err(|_| unreadable())?;

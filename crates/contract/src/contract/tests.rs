@@ -47,7 +47,8 @@ fn rules_are_read_from_the_options() {
 fn the_digest_ignores_comments_and_nothing_else() {
     let plain = load(&valid("  string id = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL];")).unwrap();
     let commented =
-        load(&valid("  // A comment.\n  string id = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL];")).unwrap();
+        load(&valid("  // A comment.\n  string id = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL];"))
+            .unwrap();
     let lowered = load(&valid("  string id = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC];")).unwrap();
     assert_eq!(plain.digest(), commented.digest());
     assert_ne!(plain.digest(), lowered.digest());
@@ -78,7 +79,11 @@ fn chapars_own_options_are_no_part_of_the_digest_and_what_only_bears_their_name_
     assert_eq!(ours, load(&text).unwrap().digest());
     let without_import = "syntax = \"proto3\";\npackage t;\nmessage M { string id = 1; }\n";
     let importing = without_import.replace("message", "import \"google/protobuf/duration.proto\";\nmessage");
-    assert_ne!(load(without_import).unwrap().digest(), load(&importing).unwrap().digest(), "its own imports count");
+    assert_ne!(
+        load(without_import).unwrap().digest(),
+        load(&importing).unwrap().digest(),
+        "its own imports count"
+    );
     let other = digest_with(&text, &|name, text| match name {
         "chapar/contract/v1/options.proto" => text.replace("CLASS_PUBLIC = 1", "CLASS_PUBLIC = 9"),
         _ => text.to_owned(),
@@ -90,7 +95,10 @@ fn chapars_own_options_are_no_part_of_the_digest_and_what_only_bears_their_name_
 #[test]
 fn the_digest_of_a_contract_outlives_a_release() {
     let text = "syntax = \"proto3\";\npackage t;\nimport \"chapar/contract/v1/options.proto\";\nmessage M { string id = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }\n";
-    assert_eq!(load(text).unwrap().digest(), "sha256:968ef431814c5d3483e695000e8d66a966c01ff19c20f3534e43bc3eeb131e4f");
+    assert_eq!(
+        load(text).unwrap().digest(),
+        "sha256:968ef431814c5d3483e695000e8d66a966c01ff19c20f3534e43bc3eeb131e4f"
+    );
 }
 
 #[test]
@@ -156,15 +164,15 @@ fn merged_sets_hold_each_file_once_with_its_options() {
 
 #[test]
 fn every_fault_that_the_compiler_sees_is_told_once() {
-    let text =
-        "syntax = \"proto3\";\npackage t;\nmessage A { string a = 1 string b = 2; }\nmessage B { string = 1; }\n";
+    let text = "syntax = \"proto3\";\npackage t;\nmessage A { string a = 1 string b = 2; }\nmessage B { string = 1; }\n";
     let error = load(text).unwrap_err().to_string();
     assert!(error.contains("t/t.proto:3:26: ") && error.contains("t/t.proto:4:20: "), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("t");
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("broken.proto"), "syntax = \"proto3\";\npackage t;\nmessage {\n").unwrap();
-    std::fs::write(dir.join("uses.proto"), "syntax = \"proto3\";\npackage t;\nimport \"t/broken.proto\";\n").unwrap();
+    std::fs::write(dir.join("uses.proto"), "syntax = \"proto3\";\npackage t;\nimport \"t/broken.proto\";\n")
+        .unwrap();
     let error = Contract::load(&dir).unwrap_err().to_string();
     assert_eq!(error.matches("t/broken.proto:3:9").count(), 1, "{error}");
 }
@@ -182,7 +190,8 @@ fn hidden_folders_are_no_part_of_a_contract() {
 
 #[test]
 fn an_option_of_the_same_name_that_is_not_chapars_is_refused() {
-    let foreign = "syntax = \"proto2\"; package chapar.contract.v1; import \"google/protobuf/descriptor.proto\";
+    let foreign =
+        "syntax = \"proto2\"; package chapar.contract.v1; import \"google/protobuf/descriptor.proto\";
         message Rules { repeated string purposes = 2; }
         extend google.protobuf.MethodOptions { optional Rules method = 50999; }";
     let mut resolver = protox::file::ChainFileResolver::new();
@@ -195,7 +204,8 @@ fn an_option_of_the_same_name_that_is_not_chapars_is_refused() {
     resolver.add(protox::file::IncludeFileResolver::new(folder.path().to_owned()));
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).open_file("s.proto").unwrap();
-    let error = Contract::from_descriptor_set(compiler.encode_file_descriptor_set().into()).unwrap_err().to_string();
+    let error =
+        Contract::from_descriptor_set(compiler.encode_file_descriptor_set().into()).unwrap_err().to_string();
     assert!(error.contains("t.S.Get: its rules cannot be read"), "{error}");
 }
 

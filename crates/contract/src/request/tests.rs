@@ -33,7 +33,10 @@ fn a_pattern_is_of_the_whole_folded_text() {
     let fields = r#"string file = 1 [(chapar.contract.v1.field).pattern = "14\\d\\d/[0-9]{1,4}"];
         optional string name = 2 [(chapar.contract.v1.field).pattern = "[ا-ی]+"];"#;
     assert!(violations(fields, r#"{"file": "1405/7"}"#).is_empty());
-    assert!(violations(fields, r#"{"file": "۱۴۰۵/٧", "name": "علي"}"#).is_empty(), "digits and letters are folded");
+    assert!(
+        violations(fields, r#"{"file": "۱۴۰۵/٧", "name": "علي"}"#).is_empty(),
+        "digits and letters are folded"
+    );
     for request in [r#"{"file": "x1405/7"}"#, r#"{"file": "1405/7x"}"#, "{}"] {
         assert_eq!(violations(fields, request), ["file must be as `14\\d\\d/[0-9]{1,4}`"], "{request}");
     }
@@ -56,12 +59,16 @@ fn required_is_set_or_not_the_default() {
 #[test]
 fn nothing_is_asked_of_what_is_inside_an_absent_message() {
     assert!(violations("In one = 1; optional In two = 2;", "{}").is_empty());
-    assert_eq!(violations("In one = 1; optional In two = 2;", r#"{"two": {}}"#), ["two.name must be present"]);
+    assert_eq!(
+        violations("In one = 1; optional In two = 2;", r#"{"two": {}}"#),
+        ["two.name must be present"]
+    );
 }
 
 #[test]
 fn texts_have_lengths_in_characters() {
-    let fields = "optional string a = 1 [(buf.validate.field).string = { min_len: 2 max_len: 3 prefix: \"ا\" }];
+    let fields =
+        "optional string a = 1 [(buf.validate.field).string = { min_len: 2 max_len: 3 prefix: \"ا\" }];
         optional string b = 2 [(buf.validate.field).string.len = 2];
         optional string c = 3 [(buf.validate.field).string.pattern = \"[0-9]\"];";
     assert!(violations(fields, r#"{"a": "ابت", "b": "ab", "c": "x1y"}"#).is_empty());
@@ -85,9 +92,11 @@ fn numbers_have_bounds_as_their_types_read_them() {
         optional int64 c = 3 [(buf.validate.field).int64.gte = -9223372036854775808];
         optional uint64 d = 4 [(buf.validate.field).uint64.lt = 18446744073709551615];
         int32 e = 5 [(buf.validate.field).int32.lte = 0];";
-    for request in
-        [r#"{"a": -1, "b": 3999999999, "c": "-9223372036854775808", "d": "18446744073709551614"}"#, r#"{"a": 5}"#, "{}"]
-    {
+    for request in [
+        r#"{"a": -1, "b": 3999999999, "c": "-9223372036854775808", "d": "18446744073709551614"}"#,
+        r#"{"a": 5}"#,
+        "{}",
+    ] {
         assert!(violations(fields, request).is_empty(), "{request}");
     }
     let request = r#"{"a": -2, "b": 4000000000, "d": "18446744073709551615", "e": 1}"#;
@@ -102,7 +111,11 @@ fn numbers_have_bounds_as_their_types_read_them() {
     );
     assert_eq!(violations(fields, r#"{"a": 6}"#), ["a must be at most 5"]);
     let above_zero = "int32 e = 5 [(buf.validate.field).int32.gt = 0];";
-    assert_eq!(violations(above_zero, "{}"), ["e must be at least 1"], "absent is 0 where presence is not tracked");
+    assert_eq!(
+        violations(above_zero, "{}"),
+        ["e must be at least 1"],
+        "absent is 0 where presence is not tracked"
+    );
 }
 
 #[test]
@@ -112,7 +125,10 @@ fn enums_and_items_have_bounds() {
         repeated fixed64 wide = 3 [(buf.validate.field).repeated.max_items = 1];
         repeated In all = 4 [(buf.validate.field).repeated.max_items = 1];";
     let fields = fields.replace("repeated In all", "repeated string all");
-    assert!(violations(&fields, r#"{"color": "BLUE", "packed": [300, -1], "wide": ["1"], "all": ["x"]}"#).is_empty());
+    assert!(
+        violations(&fields, r#"{"color": "BLUE", "packed": [300, -1], "wide": ["1"], "all": ["x"]}"#)
+            .is_empty()
+    );
     assert_eq!(
         violations(&fields, r#"{"color": 4, "packed": [1, 2, 300], "wide": ["1", "2"], "all": ["x", "y"]}"#),
         [
@@ -130,9 +146,15 @@ fn a_rule_that_would_not_be_checked_is_refused() {
     for (fields, finding) in [
         ("string a = 1 [(buf.validate.field).string.email = true];", "email"),
         ("string a = 1 [(buf.validate.field).cel = { id: \"x\" expression: \"true\" }];", "cel"),
-        ("string a = 1 [(buf.validate.field).int32.gt = 1];", "the rule `int32` of buf.validate is not supported here"),
+        (
+            "string a = 1 [(buf.validate.field).int32.gt = 1];",
+            "the rule `int32` of buf.validate is not supported here",
+        ),
         ("repeated string a = 1 [(buf.validate.field).string.len = 1];", "`string` of buf.validate"),
-        ("map<string, string> a = 1 [(buf.validate.field).repeated.max_items = 1];", "`repeated` of buf.validate"),
+        (
+            "map<string, string> a = 1 [(buf.validate.field).repeated.max_items = 1];",
+            "`repeated` of buf.validate",
+        ),
         ("repeated In a = 1;", "a rule is checked only where a request has one such field"),
         ("string a = 1 [(chapar.contract.v1.field).pattern = \"(\"];", "no regular expression"),
         ("string a = 1 [(chapar.contract.v1.field).pattern = \"(?=x)\"];", "no regular expression"),

@@ -1,5 +1,5 @@
-//! This module checks the rules of a request's type: where the subject is, and which texts have a format. The gateway reads both from wire bytes, so
-//! what it cannot read there reliably is refused.
+//! This module checks the rules of a request's type: where the subject is, and which texts have a format. The
+//! gateway reads both from wire bytes, so what it cannot read there reliably is refused.
 
 use prost_reflect::{Cardinality, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, Syntax};
 
@@ -40,20 +40,29 @@ impl Checker<'_> {
             return None;
         }
         let Ok(path) = FieldPath::resolve(input, &rules.subject) else {
-            let message = format!("{name}: the subject `{}` is no field of {}", rules.subject, input.full_name());
+            let message =
+                format!("{name}: the subject `{}` is no field of {}", rules.subject, input.full_name());
             self.find(file, at, message);
             return None;
         };
         let steps = steps(input, &rules.subject);
         if steps.iter().any(in_oneof) {
-            self.find(file, at, format!("{name}: the subject must not be a member of a oneof: another could unset it"));
+            self.find(
+                file,
+                at,
+                format!("{name}: the subject must not be a member of a oneof: another could unset it"),
+            );
             return None;
         }
         let single = steps.iter().all(|step| step.cardinality() != Cardinality::Repeated);
         match steps.last().map(FieldDescriptor::kind) {
             Some(Kind::String | Kind::Int64 | Kind::Uint64) if single => Some(path),
             _ => {
-                self.find(file, at, format!("{name}: the subject must be one text or 64-bit number, not repeated"));
+                self.find(
+                    file,
+                    at,
+                    format!("{name}: the subject must be one text or 64-bit number, not repeated"),
+                );
                 None
             }
         }
@@ -143,6 +152,7 @@ fn steps(message: &MessageDescriptor, path: &str) -> Vec<FieldDescriptor> {
 
 /// Declared `optional`, or a member of a oneof. A message of proto3 without either must be there.
 fn may_be_absent(field: &FieldDescriptor) -> bool {
-    let proto2 = field.parent_file().syntax() == Syntax::Proto2 && field.cardinality() == Cardinality::Optional;
+    let proto2 =
+        field.parent_file().syntax() == Syntax::Proto2 && field.cardinality() == Cardinality::Optional;
     proto2 || field.containing_oneof().is_some()
 }

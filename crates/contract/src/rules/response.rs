@@ -1,4 +1,5 @@
-//! This module checks the rules of a response's type: every leaf has a class, and the key can be compared with the subject.
+//! This module checks the rules of a response's type: every leaf has a class, and the key can be compared
+//! with the subject.
 
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 
@@ -46,7 +47,8 @@ impl Checker<'_> {
                 self.find_field(&field, "a key is one text or 64-bit number at the top of the response");
             }
             match field.kind() {
-                // A message with a class of its own is one leaf: a grant names it, and discloses it, as a whole.
+                // A message with a class of its own is one leaf: a grant names it, and discloses it, as a
+                // whole.
                 Kind::Message(inner) if !is_leaf(&inner) && !field.is_map() && rules.class == 0 => {
                     self.leaves(&inner, &format!("{path}."), found, inside);
                 }
@@ -56,7 +58,12 @@ impl Checker<'_> {
         inside.pop();
     }
 
-    fn leaf(&mut self, field: &FieldDescriptor, path: String, rules: &pb::FieldRules) -> Option<ResponseField> {
+    fn leaf(
+        &mut self,
+        field: &FieldDescriptor,
+        path: String,
+        rules: &pb::FieldRules,
+    ) -> Option<ResponseField> {
         let Some(class) = class(rules) else {
             self.find_field(field, "every field of a response needs a class");
             return None;

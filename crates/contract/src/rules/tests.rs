@@ -17,7 +17,11 @@ fn exactly(syntax: &str, rules: &str, asked: &str, types: &str) -> Result<Contra
     let service = format!(
         "service S {{ rpc Get({asked}) returns (Say) {{ option (chapar.contract.v1.method) = {{ {rules} }}; }} }}\n"
     );
-    std::fs::write(dir.join("t.proto"), format!("syntax = \"{syntax}\";\npackage t;\n{HEAD}{service}{types}")).unwrap();
+    std::fs::write(
+        dir.join("t.proto"),
+        format!("syntax = \"{syntax}\";\npackage t;\n{HEAD}{service}{types}"),
+    )
+    .unwrap();
     Contract::load(&dir)
 }
 
@@ -40,14 +44,18 @@ fn national(text: &str) -> String {
 fn a_subject_that_another_field_could_unset_is_refused() {
     let ask = "message Ask { oneof who { string id = 1; string passport = 2; } }\n";
     refused("subject: \"id\"", &format!("{ask}{SAY}"), "oneof");
-    let ask = "message Ask { oneof who { Person one = 1; string all = 2; } }\nmessage Person { string id = 1; }\n";
+    let ask =
+        "message Ask { oneof who { Person one = 1; string all = 2; } }\nmessage Person { string id = 1; }\n";
     refused("subject: \"one.id\"", &format!("{ask}{SAY}"), "oneof");
     let ask = "message Ask { repeated string id = 1; }\n";
     refused("subject: \"id\"", &format!("{ask}{SAY}"), "not repeated");
     let ask = "message Ask { map<string, string> id = 1; }\n";
     refused("subject: \"id.value\"", &format!("{ask}{SAY}"), "not repeated");
     let ask = "message Ask { optional string id = 1; }\n";
-    assert!(contract("proto3", "subject: \"id\"", &format!("{ask}{SAY}")).is_ok(), "`optional` is no oneof here");
+    assert!(
+        contract("proto3", "subject: \"id\"", &format!("{ask}{SAY}")).is_ok(),
+        "`optional` is no oneof here"
+    );
 }
 
 #[test]
@@ -61,7 +69,11 @@ fn a_format_that_would_not_be_checked_is_refused() {
     ] {
         refused("", &format!("{}{SAY}", national(ask)), finding);
     }
-    refused("", &format!("{}{SAY}", national("message Ask { int64 id = 1 ID; }\n")), "only a text has a format");
+    refused(
+        "",
+        &format!("{}{SAY}", national("message Ask { int64 id = 1 ID; }\n")),
+        "only a text has a format",
+    );
 }
 
 #[test]
@@ -81,7 +93,8 @@ fn a_format_is_required_unless_it_or_what_is_around_it_is_optional() {
 
 #[test]
 fn whoever_asks_about_a_person_needs_a_purpose() {
-    let types = |class: &str| format!("message Ask {{ string id = 1; }}\n{}", SAY.replace("CLASS_PERSONAL", class));
+    let types =
+        |class: &str| format!("message Ask {{ string id = 1; }}\n{}", SAY.replace("CLASS_PERSONAL", class));
     for class in ["CLASS_PERSONAL", "CLASS_SENSITIVE", "CLASS_SECRET"] {
         let error = exactly("proto3", "", "Ask", &types(class)).unwrap_err().to_string();
         assert!(

@@ -1,5 +1,5 @@
-//! This module compiles `pattern` and the supported subset of `buf.validate` from the options of a request's field. Any other rule is a finding. The
-//! subset is in `docs/reference/contract.md`.
+//! This module compiles `pattern` and the supported subset of `buf.validate` from the options of a request's
+//! field. Any other rule is a finding. The subset is in `docs/reference/contract.md`.
 
 use prost_reflect::{FieldDescriptor, Kind, Value};
 use regex::Regex;
@@ -46,7 +46,14 @@ impl Checker<'_> {
         }
     }
 
-    fn one(&mut self, field: &FieldDescriptor, kind: &str, rule: &str, value: &Value, checks: &mut Vec<Check>) {
+    fn one(
+        &mut self,
+        field: &FieldDescriptor,
+        kind: &str,
+        rule: &str,
+        value: &Value,
+        checks: &mut Vec<Check>,
+    ) {
         let check = match (rule, value) {
             ("min_len", Value::U64(n)) => Some(Check::MinLen(*n)),
             ("max_len", Value::U64(n)) => Some(Check::MaxLen(*n)),

@@ -16,7 +16,8 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// The value as an identifier's text: a UTF-8 text as it is, a varint in decimal. Nothing for other values.
+    /// The value as an identifier's text: a UTF-8 text as it is, a varint in decimal. Nothing for other
+    /// values.
     pub fn to_text(&self) -> Option<String> {
         match self {
             Self::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(str::to_owned),
@@ -26,12 +27,13 @@ impl Value<'_> {
     }
 }
 
-/// The last value of the field at `path` (numbers from the outermost message inwards), or nothing. Every occurrence of an
-/// embedded message counts, in order, because protobuf merges them. The types are not known here, so a member of a oneof is
-/// found although a later member unset it: a contract's subject is never one.
+/// The last value of the field at `path` (numbers from the outermost message inwards), or nothing. Every
+/// occurrence of an embedded message counts, in order, because protobuf merges them. The types are not known
+/// here, so a member of a oneof is found although a later member unset it: a contract's subject is never one.
 ///
 /// # Errors
-/// [`WireError`] if the message, or an embedded one on the path, is malformed, or the path is longer than [`MAX_DEPTH`].
+/// [`WireError`] if the message, or an embedded one on the path, is malformed, or the path is longer than
+/// [`MAX_DEPTH`].
 pub fn find<'a>(message: &'a [u8], path: &[u32]) -> Result<Option<Value<'a>>, WireError> {
     let Some((number, inner)) = path.split_first() else { return Ok(None) };
     if path.len() > MAX_DEPTH {

@@ -1,5 +1,5 @@
-//! `keep` is data minimisation: it copies the granted fields and drops every other field, known or unknown, at any depth. Its time is proportional to
-//! the message, whatever an adapter sends.
+//! `keep` is data minimisation: it copies the granted fields and drops every other field, known or unknown,
+//! at any depth. Its time is proportional to the message, whatever an adapter sends.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,9 +7,13 @@ use std::ops::Range;
 use super::read::{Field, Reader, Wire, WireError};
 use super::table::Message;
 
-/// What is kept of a message that stands in `pieces`, or nothing if all of it stays. Protobuf reads the pieces of a message
-/// as if they stood in a row.
-pub(super) fn keep(message: Message<'_>, pieces: &[&[u8]], depth: usize) -> Result<Option<Vec<u8>>, WireError> {
+/// What is kept of a message that stands in `pieces`, or nothing if all of it stays. Protobuf reads the
+/// pieces of a message as if they stood in a row.
+pub(super) fn keep(
+    message: Message<'_>,
+    pieces: &[&[u8]],
+    depth: usize,
+) -> Result<Option<Vec<u8>>, WireError> {
     let depth = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
     let mut copy = Copying::default();
     for piece in pieces {
@@ -45,7 +49,13 @@ struct Chosen {
 }
 
 impl<'a> Copying<'a> {
-    fn field(&mut self, message: Message<'_>, piece: &'a [u8], field: Field, depth: usize) -> Result<(), WireError> {
+    fn field(
+        &mut self,
+        message: Message<'_>,
+        piece: &'a [u8],
+        field: Field,
+        depth: usize,
+    ) -> Result<(), WireError> {
         let number = field.number;
         let oneof = message.oneof(number);
         if let Some(oneof) = oneof {
@@ -105,7 +115,12 @@ impl<'a> Copying<'a> {
     }
 
     /// `last`: the piece that what comes next is of.
-    fn finish(mut self, message: Message<'_>, last: &[u8], depth: usize) -> Result<Option<Vec<u8>>, WireError> {
+    fn finish(
+        mut self,
+        message: Message<'_>,
+        last: &[u8],
+        depth: usize,
+    ) -> Result<Option<Vec<u8>>, WireError> {
         // Messages that may have to be written as one, and how.
         let mut written = Vec::with_capacity(self.merged.len());
         for (number, pieces) in std::mem::take(&mut self.merged) {

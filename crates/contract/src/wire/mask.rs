@@ -1,5 +1,5 @@
-//! `FieldMask` is a grant's fields, compiled against the response's type to field numbers: what minimisation keeps. The lookup table is in `table`,
-//! the copying in `keep`.
+//! `FieldMask` is a grant's fields, compiled against the response's type to field numbers: what minimisation
+//! keeps. The lookup table is in `table`, the copying in `keep`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,8 +22,8 @@ pub struct UnknownField {
     pub message: String,
 }
 
-/// The granted fields of one message type. A path to a message grants all that the contract knows of it; a path leads
-/// through repeated messages, and through a map into its values, whose keys stay.
+/// The granted fields of one message type. A path to a message grants all that the contract knows of it; a
+/// path leads through repeated messages, and through a map into its values, whose keys stay.
 #[derive(Clone)]
 pub struct FieldMask {
     table: Table,
@@ -42,7 +42,8 @@ impl fmt::Debug for FieldMask {
 #[derive(Clone, Default)]
 pub(super) struct Node {
     pub(super) fields: BTreeMap<u32, Rule>,
-    /// Member → its oneof, for every oneof of the message, granted or not: a member that is dropped still unsets the others.
+    /// Member → its oneof, for every oneof of the message, granted or not: a member that is dropped still
+    /// unsets the others.
     pub(super) oneofs: BTreeMap<u32, usize>,
 }
 
@@ -71,18 +72,22 @@ impl FieldMask {
     pub fn new(message: &MessageDescriptor, paths: &[&str]) -> Result<Self, UnknownField> {
         let mut root = Node::default();
         for path in paths {
-            grant(&mut root, message, path)
-                .ok_or_else(|| UnknownField { path: (*path).to_owned(), message: message.full_name().to_owned() })?;
+            grant(&mut root, message, path).ok_or_else(|| UnknownField {
+                path: (*path).to_owned(),
+                message: message.full_name().to_owned(),
+            })?;
         }
         Ok(Self { numbers: root.fields.keys().copied().collect(), table: Table::new(&root) })
     }
 
-    /// Copies what is granted out of `message`; takes time in proportion to its length. If nothing has to go, the same bytes,
-    /// not copied. Embedded messages that protobuf would merge are written as one, after the other fields. Whatever is kept
-    /// is checked as by [`validate`](super::validate); what is left out must only be well-formed.
+    /// Copies what is granted out of `message`; takes time in proportion to its length. If nothing has to go,
+    /// the same bytes, not copied. Embedded messages that protobuf would merge are written as one, after the
+    /// other fields. Whatever is kept is checked as by [`validate`](super::validate); what is left out must
+    /// only be well-formed.
     ///
     /// # Errors
-    /// [`WireError`] if the message is malformed or nested deeper than [`MAX_DEPTH`], or a granted field does not fit its type.
+    /// [`WireError`] if the message is malformed or nested deeper than [`MAX_DEPTH`], or a granted field does
+    /// not fit its type.
     pub fn keep(&self, message: &Bytes) -> Result<Bytes, WireError> {
         let kept = keep(self.table.root(), &[message], MAX_DEPTH)?;
         Ok(kept.map_or_else(|| message.clone(), Bytes::from))

@@ -44,7 +44,8 @@ pub(super) enum Wire {
     Fixed32,
 }
 
-/// One field: where its tag begins, and where its value is. A group's value is what stands between its two tags.
+/// One field: where its tag begins, and where its value is. A group's value is what stands between its two
+/// tags.
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     pub(super) number: u32,
@@ -144,7 +145,8 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, length: usize) -> Result<Range<usize>, WireError> {
-        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len()).ok_or(WireError::Truncated)?;
+        let end =
+            self.at.checked_add(length).filter(|end| *end <= self.bytes.len()).ok_or(WireError::Truncated)?;
         let value = self.at..end;
         self.at = end;
         Ok(value)

@@ -1,5 +1,5 @@
-//! `Shape` is the wire type of a known field, and checks a value against it. Validation and masks share it, so that both call the same bytes a
-//! mismatch. It does not check inside an embedded message.
+//! `Shape` is the wire type of a known field, and checks a value against it. Validation and masks share it,
+//! so that both call the same bytes a mismatch. It does not check inside an embedded message.
 
 use prost_reflect::{Cardinality, FieldDescriptor, Kind};
 
@@ -23,7 +23,8 @@ impl Shape {
             Kind::Message(_) | Kind::String | Kind::Bytes => Wire::Bytes,
             _ => Wire::Varint,
         };
-        let packable = field.cardinality() == Cardinality::Repeated && !matches!(own, Wire::Bytes | Wire::Group);
+        let packable =
+            field.cardinality() == Cardinality::Repeated && !matches!(own, Wire::Bytes | Wire::Group);
         Self { own, packable, text: kind == Kind::String }
     }
 
@@ -31,8 +32,8 @@ impl Shape {
         self.own
     }
 
-    /// Whether `value`, found with the wire type `wire`, is a value of the field. Receivers take a value of another wire type
-    /// for an unknown field, so it must not pass as a known one.
+    /// Whether `value`, found with the wire type `wire`, is a value of the field. Receivers take a value of
+    /// another wire type for an unknown field, so it must not pass as a known one.
     pub(super) fn check(self, wire: Wire, value: &[u8]) -> Result<(), WireError> {
         match wire {
             Wire::Bytes if self.text => std::str::from_utf8(value).map(drop).map_err(|_| WireError::Utf8),

@@ -1,5 +1,5 @@
-//! `Table` is a mask as lookup tables of field numbers, which `keep` reads for every field. A message type that is granted as a whole has one table,
-//! which refers to itself where the type contains itself.
+//! `Table` is a mask as lookup tables of field numbers, which `keep` reads for every field. A message type
+//! that is granted as a whole has one table, which refers to itself where the type contains itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +34,8 @@ pub(super) struct Kept {
     pub(super) shape: Shape,
     /// The table of what is kept inside, if it is a message.
     inner: Option<usize>,
-    /// Its occurrences are one message, and must be seen together: in one, a member of a oneof may go that another one set.
+    /// Its occurrences are one message, and must be seen together: in one, a member of a oneof may go that
+    /// another one set.
     pub(super) merged: bool,
 }
 
@@ -101,7 +102,8 @@ impl Builder {
             (*number, Kept { shape: rule.shape, inner, merged })
         });
         let fields: Vec<_> = fields.collect();
-        self.tables[at] = Fields::new(&fields, node.oneofs.iter().map(|(member, oneof)| (*member, *oneof)).collect());
+        self.tables[at] =
+            Fields::new(&fields, node.oneofs.iter().map(|(member, oneof)| (*member, *oneof)).collect());
         at
     }
 

@@ -157,7 +157,8 @@ fn a_member_of_a_oneof_that_was_unset_does_not_come_back() {
     // Protobuf reads two occurrences of one message as one, so the second may unset what the first one set.
     let split = [delimited(3, delimited(5, b"old".to_vec())), delimited(3, tagged(7, 0, varint(2)))].concat();
     assert_eq!(kept(&outer(), &["one.x"], split).unwrap(), delimited(3, Vec::new()));
-    let back = [delimited(8, delimited(1, b"old".to_vec())), left(), delimited(8, tagged(2, 0, varint(2)))].concat();
+    let back =
+        [delimited(8, delimited(1, b"old".to_vec())), left(), delimited(8, tagged(2, 0, varint(2)))].concat();
     assert_eq!(kept(&outer(), &["left", "right.b"], back).unwrap(), delimited(8, tagged(2, 0, varint(2))));
 }
 

@@ -1,4 +1,5 @@
-//! `validate` checks that bytes are a message of their type: well-formed, right wire types, UTF-8 texts, at most 32 levels.
+//! `validate` checks that bytes are a message of their type: well-formed, right wire types, UTF-8 texts, at
+//! most 32 levels.
 
 use prost_reflect::{Kind, MessageDescriptor};
 

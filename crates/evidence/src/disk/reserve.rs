@@ -1,13 +1,13 @@
-//! Reserve of 6 file descriptors for all logs of the process. When connections have taken every other descriptor (EMFILE, ENFILE), the log can still
-//! begin its next segment and write its next checkpoint.
+//! Reserve of 6 file descriptors for all logs of the process. When connections have taken every other
+//! descriptor (EMFILE, ENFILE), the log can still begin its next segment and write its next checkpoint.
 
 use std::fs::File;
 use std::io;
 
 use parking_lot::Mutex;
 
-/// The most files that the log has open at once, besides those that it holds for good: a file to write and its folder, for the thread that
-/// appends, the one that publishes and a reader of entries.
+/// The most files that the log has open at once, besides those that it holds for good: a file to write and
+/// its folder, for the thread that appends, the one that publishes and a reader of entries.
 const RESERVED: usize = 6;
 
 static RESERVE: Mutex<Vec<File>> = Mutex::new(Vec::new());
@@ -23,8 +23,8 @@ pub(crate) fn fill() {
     }
 }
 
-/// Opens something, with descriptors of the reserve if the process has no other. The reserve is filled again by the next one that finds
-/// a descriptor free.
+/// Opens something, with descriptors of the reserve if the process has no other. The reserve is filled again
+/// by the next one that finds a descriptor free.
 pub(super) fn open<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
     loop {
         match open() {

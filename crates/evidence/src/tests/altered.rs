@@ -14,7 +14,8 @@ async fn log_of_600() -> Folder {
 
 fn frames(folder: &Folder) -> Vec<Vec<u8>> {
     let bytes = std::fs::read(folder.segment()).unwrap();
-    let (mut rest, mut frames) = (bytes.as_slice(), Vec::new());
+    let mut rest = bytes.as_slice();
+    let mut frames = Vec::new();
     while let Some(frame) = Frame::at_start(rest) {
         let (first, after) = rest.split_at(16 + frame.entry.len());
         frames.push(first.to_vec());

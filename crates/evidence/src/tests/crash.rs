@@ -1,5 +1,6 @@
-//! The real writer over a disk that crashes, refuses and lies ([`SimDisk`]): what was acknowledged is there after every crash, in every
-//! state that the disk may have kept; the log extends every checkpoint that was published; a failed call is never tried again.
+//! The real writer over a disk that crashes, refuses and lies ([`SimDisk`]): what was acknowledged is there
+//! after every crash, in every state that the disk may have kept; the log extends every checkpoint that was
+//! published; a failed call is never tried again.
 //!
 //! Each sync has its control: on a disk whose sync does nothing, the same search finds losses.
 
@@ -25,7 +26,8 @@ impl Folder {
     }
 }
 
-/// What a log is used for in a run: groups of entries, checkpoints between them, and whether it is closed at the end.
+/// What a log is used for in a run: groups of entries, checkpoints between them, and whether it is closed at
+/// the end.
 struct Use {
     groups: &'static [usize],
     /// Bytes that each entry is made longer by.
@@ -98,7 +100,9 @@ fn broken(folder: &Folder, disk: SimDisk, history: &[Op], entries: &[Vec<u8>]) -
     if state.tiles.size < acknowledged {
         return Some(format!("{acknowledged} entries were acknowledged, {} are there", state.tiles.size));
     }
-    for index in [0, acknowledged / 2, acknowledged.saturating_sub(1)].into_iter().filter(|at| *at < acknowledged) {
+    for index in
+        [0, acknowledged / 2, acknowledged.saturating_sub(1)].into_iter().filter(|at| *at < acknowledged)
+    {
         let found = read_entry(&*disk, &folder.simulated().path, state.place(index).unwrap());
         if found.as_ref().ok() != entries.get(usize::try_from(index).unwrap()) {
             return Some(format!("entry {index} is not what was acknowledged"));
@@ -111,7 +115,8 @@ fn broken(folder: &Folder, disk: SimDisk, history: &[Op], entries: &[Vec<u8>]) -
     None
 }
 
-/// Crashes after every step of a run, in so many ways each: how many states there were, and what was broken in which.
+/// Crashes after every step of a run, in so many ways each: how many states there were, and what was broken
+/// in which.
 async fn crashes(uses: &Use, faults: Faults, ways: u64) -> (usize, Vec<String>) {
     let folder = Folder::new();
     let disk = SimDisk::with(faults);
@@ -121,7 +126,8 @@ async fn crashes(uses: &Use, faults: Faults, ways: u64) -> (usize, Vec<String>) 
     let entry = |index| read_entry(&*whole, &folder.simulated().path, state.place(index).unwrap()).unwrap();
     let entries: Vec<_> = (0..state.tiles.size).map(entry).collect();
     let history = disk.history();
-    let (mut states, mut found) = (0, Vec::new());
+    let mut states = 0;
+    let mut found = Vec::new();
     for end in 0..=history.len() {
         for way in 1..=ways {
             let seed = end as u64 * 7919 + way;
@@ -147,9 +153,16 @@ async fn nothing_acknowledged_is_lost_in_ten_thousand_states_that_a_power_loss_l
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_syncs_the_same_search_finds_losses() {
     let (_, without_file_sync) = crashes(&MANY, Faults { no_file_sync: true, ..Faults::default() }, 4).await;
-    assert!(without_file_sync.iter().any(|problem| problem.contains("acknowledged")), "{without_file_sync:#?}");
-    let (_, without_folder_sync) = crashes(&MANY, Faults { no_folder_sync: true, ..Faults::default() }, 4).await;
-    assert!(without_folder_sync.iter().any(|problem| problem.contains("acknowledged")), "{without_folder_sync:#?}");
+    assert!(
+        without_file_sync.iter().any(|problem| problem.contains("acknowledged")),
+        "{without_file_sync:#?}"
+    );
+    let (_, without_folder_sync) =
+        crashes(&MANY, Faults { no_folder_sync: true, ..Faults::default() }, 4).await;
+    assert!(
+        without_folder_sync.iter().any(|problem| problem.contains("acknowledged")),
+        "{without_folder_sync:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,13 +186,17 @@ async fn an_error_at_any_call_ends_the_log_and_is_never_tried_again() {
         ended.expect_err("the log went on");
         tokio::time::sleep(Duration::from_millis(5)).await;
         let history = disk.history();
-        let after: Vec<_> = history[failed_at..].iter().filter(|op| !matches!(op, Op::Remove { .. })).collect();
+        let after: Vec<_> =
+            history[failed_at..].iter().filter(|op| !matches!(op, Op::Remove { .. })).collect();
         assert!(after.is_empty(), "call {call} failed, and then: {after:?}");
         for way in 1..4 {
             let crashed = SimDisk::after_crash(&history, &mut Random::seeded(way));
             let (acknowledged, _) = promised(&history, &folder.key);
             let found = folder.open_on(&crashed).unwrap().size().await;
-            assert!(found >= acknowledged, "call {call}: {acknowledged} were acknowledged, {found} are there");
+            assert!(
+                found >= acknowledged,
+                "call {call}: {acknowledged} were acknowledged, {found} are there"
+            );
         }
     }
 }

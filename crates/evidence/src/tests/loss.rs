@@ -1,4 +1,5 @@
-//! A log that holds less than was signed, or something else: it does not start, until an operator accepts the loss.
+//! A log that holds less than was signed, or something else: it does not start, until an operator accepts the
+//! loss.
 
 use super::*;
 
@@ -60,7 +61,10 @@ async fn a_log_of_other_entries_does_not_start_however_long_it_is() {
 
     put_back(&folder, &fork.log());
     let refused = refusal(&folder);
-    assert!(matches!(refused, Error::Lost { found: 24, signed: 5, problem, .. } if !problem.is_empty()), "{refused}");
+    assert!(
+        matches!(refused, Error::Lost { found: 24, signed: 5, problem, .. } if !problem.is_empty()),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,13 +111,17 @@ async fn an_accepted_loss_is_on_the_record_and_no_index_or_size_is_used_twice() 
     let sentence = verify::directory(&folder.log(), &folder.key, None).unwrap().sentence().to_owned();
     assert!(sentence.contains("3 stand where signed entries were lost"), "{sentence}");
     let since = verify::checkpoint(&before, &folder.key).unwrap();
-    assert!(verify::directory(&folder.log(), &folder.key, Some(&since)).is_err(), "whoever kept a checkpoint sees it");
+    assert!(
+        verify::directory(&folder.log(), &folder.key, Some(&since)).is_err(),
+        "whoever kept a checkpoint sees it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_held_to_a_checkpoint_or_receipt_that_someone_kept() {
     let (folder, older) = with_older_copy().await;
-    let early = verify::checkpoint(&std::fs::read(older.path().join("checkpoint")).unwrap(), &folder.key).unwrap();
+    let early =
+        verify::checkpoint(&std::fs::read(older.path().join("checkpoint")).unwrap(), &folder.key).unwrap();
     let log = folder.open();
     append(&log, 3).await;
     let kept = log.receipt(7).await.unwrap().to_bytes();

@@ -1,5 +1,6 @@
-//! A disk in memory that keeps what a crash may take: writes that no sync followed are lost, kept, or torn at sectors, each by
-//! chance; names in a folder likewise until the folder is synced. It can also fail one call, or make writes short.
+//! A disk in memory that keeps what a crash may take: writes that no sync followed are lost, kept, or torn at
+//! sectors, each by chance; names in a folder likewise until the folder is synced. It can also fail one call,
+//! or make writes short.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -196,7 +197,9 @@ impl Durable {
                 self.name(to, node);
                 self.name(from, None);
             }
-            Op::Write { file, .. } | Op::SetLen { file, .. } => self.files.entry(*file).or_default().1.push(op.clone()),
+            Op::Write { file, .. } | Op::SetLen { file, .. } => {
+                self.files.entry(*file).or_default().1.push(op.clone())
+            }
             Op::SyncFile { file } => {
                 let (bytes, pending) = self.files.entry(*file).or_default();
                 pending.drain(..).for_each(|op| apply(bytes, &op, |_| true));
@@ -235,7 +238,8 @@ impl Durable {
         let is_folder = |names: &BTreeMap<PathBuf, Node>, path: &Path| {
             path == Path::new("/") || names.get(path) == Some(&Node::Folder)
         };
-        let kept = names.iter().filter(|(path, _)| path.ancestors().skip(1).all(|above| is_folder(&names, above)));
+        let kept =
+            names.iter().filter(|(path, _)| path.ancestors().skip(1).all(|above| is_folder(&names, above)));
         inner.names = kept.map(|(path, node)| (path.clone(), *node)).collect();
         SimDisk(Arc::new(Mutex::new(inner)))
     }
@@ -402,7 +406,8 @@ impl DiskFile for SimFile {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let length = if inner.faults.short_writes { bytes.len().div_ceil(2) } else { bytes.len() };
-        let (offset, bytes) = (usize::try_from(offset).unwrap(), bytes[..length].to_vec());
+        let offset = usize::try_from(offset).unwrap();
+        let bytes = bytes[..length].to_vec();
         let op = Op::Write { file: self.file, offset, bytes };
         apply(&mut inner.files[self.file], &op, |_| true);
         inner.history.push(op);

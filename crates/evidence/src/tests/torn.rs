@@ -1,9 +1,11 @@
-//! What a crash or a power loss leaves behind: a last group of which any part is missing. It was never acknowledged.
+//! What a crash or a power loss leaves behind: a last group of which any part is missing. It was never
+//! acknowledged.
 
 use super::*;
 use crate::segment::Frame;
 
-/// A log of five entries, each its own group, and the frames of a sixth group of three that was not acknowledged.
+/// A log of five entries, each its own group, and the frames of a sixth group of three that was not
+/// acknowledged.
 async fn interrupted() -> (Folder, Vec<u8>, Vec<Vec<u8>>) {
     let folder = Folder::new();
     let log = folder.open();
@@ -11,7 +13,8 @@ async fn interrupted() -> (Folder, Vec<u8>, Vec<Vec<u8>>) {
     let frames = (0..3)
         .map(|_| {
             let mut frame = Vec::new();
-            Frame { group: 5, entry: &prost::Message::encode_to_vec(&record(&log, Kind::Unary)) }.put(&mut frame);
+            Frame { group: 5, entry: &prost::Message::encode_to_vec(&record(&log, Kind::Unary)) }
+                .put(&mut frame);
             frame
         })
         .collect();
@@ -32,7 +35,11 @@ async fn a_group_that_reached_the_disk_in_part_is_cut_whatever_part_that_is() {
             std::fs::write(folder.segment(), [durable.as_slice(), &tail.concat()].concat()).unwrap();
 
             let verified = verify::directory(&folder.log(), &folder.key, None).unwrap();
-            assert!(verified.sentence().contains(&format!("holds {} entries", 5 + missing)), "{}", verified.sentence());
+            assert!(
+                verified.sentence().contains(&format!("holds {} entries", 5 + missing)),
+                "{}",
+                verified.sentence()
+            );
             let log = folder.open();
             assert_eq!(log.size().await, 5 + missing as u64, "{zeroed:?} of frame {missing} are zero");
             drop(log);
@@ -108,7 +115,8 @@ async fn an_altered_log_is_refused_before_its_tiles_are_touched() {
     let tile = std::fs::read(folder.log().join("tile/0/000")).unwrap();
     let mut altered = std::fs::read(folder.segment()).unwrap();
     let frame = Frame::at_start(&altered).unwrap();
-    let (length, mut entry) = (frame.entry.len(), frame.entry.to_vec());
+    let length = frame.entry.len();
+    let mut entry = frame.entry.to_vec();
     let call_id = entry.iter().position(|byte| *byte == 0x1a).unwrap() + 2;
     entry[call_id] ^= 1;
     let mut first = Vec::new();

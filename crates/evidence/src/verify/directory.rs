@@ -1,5 +1,5 @@
-//! Verifies a whole log: every frame, record and leaf, the signed tiles and bundles, the checkpoint, and the durable tail after it. One segment is in
-//! memory at a time.
+//! Verifies a whole log: every frame, record and leaf, the signed tiles and bundles, the checkpoint, and the
+//! durable tail after it. One segment is in memory at a time.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -10,8 +10,9 @@ use chapar_tlog::{Checkpoint, EMPTY_ROOT, Hash, VerifierKey, leaf_hash, node_has
 use super::{Invalid, Verified, known_record, signed_checkpoint};
 use crate::record::pb::Kind;
 
-/// Verifies a log's folder against the key that signs it; also while the log is written. With a checkpoint of `since`, which the same
-/// key signed `earlier`, the log must extend it: that finds a log that was put back from an older copy, or forked.
+/// Verifies a log's folder against the key that signs it; also while the log is written. With a checkpoint of
+/// `since`, which the same key signed `earlier`, the log must extend it: that finds a log that was put back
+/// from an older copy, or forked.
 ///
 /// # Errors
 /// [`Invalid`] naming the first file, place and entry that fails.
@@ -29,14 +30,20 @@ pub fn directory(path: &Path, trust: &VerifierKey, since: Option<&Checkpoint>) -
     }
     let Walk { checkpoint, index, files, since, lost, .. } = walk;
     if let Some(since) = since {
-        let problem =
-            format!("{} entries were signed before, the log holds {index}: it was cut or is an older copy", since.size);
+        let problem = format!(
+            "{} entries were signed before, the log holds {index}: it was cut or is an older copy",
+            since.size
+        );
         return Err(Invalid::Log(problem));
     }
     let Some(tail) = index.checked_sub(checkpoint.size) else {
-        return Err(Invalid::Log(format!("the checkpoint signs {} entries, the log holds {index}", checkpoint.size)));
+        return Err(Invalid::Log(format!(
+            "the checkpoint signs {} entries, the log holds {index}",
+            checkpoint.size
+        )));
     };
-    let lost = if lost == 0 { String::new() } else { format!("; {lost} stand where signed entries were lost") };
+    let lost =
+        if lost == 0 { String::new() } else { format!("; {lost} stand where signed entries were lost") };
     let sentence = format!(
         "VALID: log {} holds {index} entries; the first {} are signed by its checkpoint, {tail} are durable and not signed yet{lost}; {files} tiles and bundles agree. Checked offline.",
         checkpoint.origin, checkpoint.size,
@@ -48,9 +55,12 @@ fn segments(log: &Path) -> Result<Vec<PathBuf>, Invalid> {
     let folder = log.join("segments");
     let unreadable = |source| Invalid::Read { path: folder.clone(), source };
     let entries = std::fs::read_dir(&folder).map_err(unreadable)?;
-    let mut paths =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    // Other files may lie there (a file manager's, an editor's, NFS's): a segment that is missing is found by its number.
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unreadable)?;
+    // Other files may lie there (a file manager's, an editor's, NFS's): a segment that is missing is found by
+    // its number.
     let is_segment = |name: &str| {
         name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     };
@@ -132,7 +142,8 @@ impl<'a> Walk<'a> {
         while at < bytes.len() {
             let entry = EntryPosition { index: self.index, path, offset: at };
             let Some(frame) = frame_at(&bytes, at) else {
-                // What is torn was never acknowledged: the last group, which nothing follows and no checkpoint covers.
+                // What is torn was never acknowledged: the last group, which nothing follows and no
+                // checkpoint covers.
                 let followed = |later| frame_at(&bytes, later).is_some_and(|frame| frame.group > self.index);
                 if is_last && self.index >= self.checkpoint.size && !(at + 1..bytes.len()).any(followed) {
                     return Ok(());
@@ -198,15 +209,18 @@ impl<'a> Walk<'a> {
     fn check_since(&mut self) -> Result<(), Invalid> {
         match self.since.take_if(|since| since.size == self.index) {
             Some(since) if since.root != self.root() => {
-                let problem =
-                    format!("the first {} entries are others than were signed before: it was forked", since.size);
+                let problem = format!(
+                    "the first {} entries are others than were signed before: it was forked",
+                    since.size
+                );
                 Err(Invalid::Log(problem))
             }
             _ => Ok(()),
         }
     }
 
-    /// RFC 6962 §2.1, by merging equal subtrees from the left as leaves come; the tiles hold every eighth level of it.
+    /// RFC 6962 §2.1, by merging equal subtrees from the left as leaves come; the tiles hold every eighth
+    /// level of it.
     fn leaf(&mut self, leaf: Hash) -> Result<(), Invalid> {
         let mut top = (0, leaf);
         loop {
@@ -228,7 +242,12 @@ impl<'a> Walk<'a> {
         tile.push(hash);
         if tile.len() == 256 {
             let tile = std::mem::take(tile);
-            self.compare(&level.to_string(), (self.index >> (8 * (level + 1))) - 1, 256, tile.as_flattened())?;
+            self.compare(
+                &level.to_string(),
+                (self.index >> (8 * (level + 1))) - 1,
+                256,
+                tile.as_flattened(),
+            )?;
         }
         Ok(())
     }
@@ -244,7 +263,8 @@ impl<'a> Walk<'a> {
             return Err(Invalid::Log(problem));
         }
         let partial = self.tiles.iter().enumerate().filter(|(_, tile)| !tile.is_empty());
-        let partial: Vec<_> = partial.map(|(level, tile)| (level, tile.len(), tile.as_flattened().to_vec())).collect();
+        let partial: Vec<_> =
+            partial.map(|(level, tile)| (level, tile.len(), tile.as_flattened().to_vec())).collect();
         for (level, width, tile) in partial {
             self.compare(&level.to_string(), self.index >> (8 * (level + 1)), width, &tile)?;
         }
@@ -253,7 +273,8 @@ impl<'a> Walk<'a> {
         if width == 0 { Ok(()) } else { self.compare("entries", self.index / 256, width, &bundle) }
     }
 
-    /// A file of the tree holds `expected`. A partial one may be gone when the full one has come, which then begins with it.
+    /// A file of the tree holds `expected`. A partial one may be gone when the full one has come, which then
+    /// begins with it.
     fn compare(&mut self, kind: &str, index: u64, width: usize, expected: &[u8]) -> Result<(), Invalid> {
         let full = self.log.join(format!("tile/{kind}/{}", numbered(index)));
         let mut path = full.clone();
@@ -261,7 +282,9 @@ impl<'a> Walk<'a> {
             path = self.log.join(format!("tile/{kind}/{}.p/{width}", numbered(index)));
         }
         let found = match (read(&path), width < 256) {
-            (Err(Invalid::Read { source, .. }), true) if source.kind() == ErrorKind::NotFound && full.exists() => {
+            (Err(Invalid::Read { source, .. }), true)
+                if source.kind() == ErrorKind::NotFound && full.exists() =>
+            {
                 path = full;
                 read(&path).map(|mut bytes| {
                     bytes.truncate(expected.len());
@@ -274,14 +297,16 @@ impl<'a> Walk<'a> {
         if found == expected {
             return Ok(());
         }
-        let differs = found.iter().zip(expected).position(|(a, b)| a != b).unwrap_or(found.len().min(expected.len()));
+        let differs =
+            found.iter().zip(expected).position(|(a, b)| a != b).unwrap_or(found.len().min(expected.len()));
         Err(wrong(&path, differs, "it is not what the entries give"))
     }
 }
 
 /// C2SP `tlog-tiles`: groups of three digits, all but the last with an `x`.
 fn numbered(index: u64) -> String {
-    let (mut path, mut rest) = (format!("{:03}", index % 1000), index / 1000);
+    let mut path = format!("{:03}", index % 1000);
+    let mut rest = index / 1000;
     while rest > 0 {
         path = format!("x{:03}/{path}", rest % 1000);
         rest /= 1000;

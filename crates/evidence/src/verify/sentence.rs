@@ -7,7 +7,8 @@ use crate::record::pb::{Kind, Record};
 /// The sentence, with its full stop.
 pub(super) fn tell(record: &Record) -> String {
     let milliseconds = i64::try_from(record.time_unix_ms).ok();
-    let when = milliseconds.and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let when =
+        milliseconds.and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
     let caller = &record.caller;
     let method = if record.method.is_empty() { "an unknown method" } else { &record.method };
     let purpose = if record.purpose.is_empty() { "no stated purpose" } else { &record.purpose };
@@ -26,9 +27,14 @@ pub(super) fn tell(record: &Record) -> String {
         Kind::Refusal | Kind::Unspecified if record.count > 1 => {
             format!("on {when} {caller} was refused {} times {method}{why}: {outcome}.", record.count)
         }
-        Kind::Refusal | Kind::Unspecified => format!("on {when} {caller} was refused {method}{why}: {outcome}."),
+        Kind::Refusal | Kind::Unspecified => {
+            format!("on {when} {caller} was refused {method}{why}: {outcome}.")
+        }
         Kind::Lost => {
-            format!("on {when} {} accepted that the entry that stood here was lost: {}.", record.clerk, record.case)
+            format!(
+                "on {when} {} accepted that the entry that stood here was lost: {}.",
+                record.clerk, record.case
+            )
         }
         Kind::Unary => format!("on {when} {caller} received {fields} of {method}{why}."),
         Kind::Open => format!("on {when} {caller} began to receive {fields} of {method}{why}."),

@@ -1,5 +1,6 @@
-//! Access control of the admin pages. The pages are plain HTTP, and a foreign web page could reach them through the operator's browser. So a foreign
-//! `Host` (DNS rebinding) or `Origin` is refused, and every method except GET and HEAD needs the bearer token, whose file is created with mode 0600.
+//! Access control of the admin pages. The pages are plain HTTP, and a foreign web page could reach them
+//! through the operator's browser. So a foreign `Host` (DNS rebinding) or `Origin` is refused, and every
+//! method except GET and HEAD needs the bearer token, whose file is created with mode 0600.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -22,7 +23,8 @@ pub(crate) const FILE: &str = "admin.token";
 pub(crate) struct Token(Arc<str>);
 
 impl Token {
-    /// Reads the token of a state folder; makes it, of 32 random bytes and for its owner alone (mode 0600), if there is none.
+    /// Reads the token of a state folder; makes it, of 32 random bytes and for its owner alone (mode 0600),
+    /// if there is none.
     ///
     /// # Errors
     /// What the system said.
@@ -35,7 +37,8 @@ impl Token {
             Err(error) => return Err(error),
         }
         let mut secret = [0; 32];
-        aws_lc_rs::rand::fill(&mut secret).map_err(|_| std::io::Error::other("the system gives no randomness"))?;
+        aws_lc_rs::rand::fill(&mut secret)
+            .map_err(|_| std::io::Error::other("the system gives no randomness"))?;
         let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
         std::fs::create_dir_all(folder)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
@@ -61,10 +64,12 @@ fn refusal(method: &Method, headers: &HeaderMap, token: &Token) -> Option<(Statu
     if text(header::ORIGIN).is_some_and(|origin| origin.strip_prefix("http://") != host) {
         return Some((StatusCode::FORBIDDEN, "asked by a page of another origin\n"));
     }
-    let given = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    let given =
+        text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     let only_reads = matches!(*method, Method::GET | Method::HEAD);
     let is_allowed = only_reads || bool::from(given.as_bytes().ct_eq(token.0.as_bytes()));
-    let how = "send `authorization: Bearer TOKEN`, with the token in `admin.token` in the gateway's state folder\n";
+    let how =
+        "send `authorization: Bearer TOKEN`, with the token in `admin.token` in the gateway's state folder\n";
     (!is_allowed).then_some((StatusCode::UNAUTHORIZED, how))
 }
 
@@ -86,9 +91,14 @@ mod tests {
         for own in ["127.0.0.1:7480", "127.0.0.1", "[::1]:7480", "localhost:7480", "10.0.0.5:7480"] {
             assert!(is_own(own), "{own}");
         }
-        for foreign in
-            ["", "evil.example", "evil.example:7480", "127.0.0.1.evil.example", "localhost.evil.example:1", "[::1"]
-        {
+        for foreign in [
+            "",
+            "evil.example",
+            "evil.example:7480",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:1",
+            "[::1",
+        ] {
             assert!(!is_own(foreign), "{foreign}");
         }
     }

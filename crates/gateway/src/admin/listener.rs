@@ -1,5 +1,6 @@
-//! Serves the connections of the admin listener: at most 32 at once, 5 s for a request head, and 1 s more after a stop, so that no connection delays
-//! the gateway's end. Leaves out the pages (`admin`) and access control (`guard`).
+//! Serves the connections of the admin listener: at most 32 at once, 5 s for a request head, and 1 s more
+//! after a stop, so that no connection delays the gateway's end. Leaves out the pages (`admin`) and access
+//! control (`guard`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,15 +24,19 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves until `stop`, and at most [`STOP_TIMEOUT`] longer.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let (room, connections, cut) =
-        (Arc::new(Semaphore::new(MAX_CONNECTIONS)), TaskTracker::new(), CancellationToken::new());
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
     let accepting = async {
         loop {
-            // Taken before a connection is: those beyond the bound wait in the kernel's queue and hold no descriptor here.
+            // Taken before a connection is: those beyond the bound wait in the kernel's queue and hold no
+            // descriptor here.
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (router, stop, cut) = (router.clone(), stop.clone(), cut.clone());
+                    let router = router.clone();
+                    let stop = stop.clone();
+                    let cut = cut.clone();
                     connections.spawn(async move {
                         cut.run_until_cancelled(connection(stream, router, stop)).await;
                         drop(permit);

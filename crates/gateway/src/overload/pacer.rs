@@ -1,9 +1,10 @@
-//! Token bucket for callers far over their share of calls. Its rate follows the mean queue delay in ticks of 10 ms (AIMD).
+//! Token bucket for callers far over their share of calls. Its rate follows the mean queue delay in ticks of
+//! 10 ms (AIMD).
 
 use std::time::{Duration, Instant};
 
-/// How often the pace is judged: often enough that what a caller brings too much is held back before the others' calls have waited for
-/// some milliseconds.
+/// How often the pace is judged: often enough that what a caller brings too much is held back before the
+/// others' calls have waited for some milliseconds.
 const TICK: Duration = Duration::from_millis(10);
 /// While the mean queue delay is longer, the pace falls: a little more than what a thread that keeps up has.
 const BUSY_DELAY: Duration = Duration::from_micros(700);
@@ -61,8 +62,8 @@ impl Pacer {
     }
 
     fn judge(&mut self, now: Instant) {
-        // How many calls wait is their rate times their delay (Little's law). Where that is hardly one, it is not calls that keep the
-        // thread, and holding them back would not make it faster.
+        // How many calls wait is their rate times their delay (Little's law). Where that is hardly one, it is
+        // not calls that keep the thread, and holding them back would not make it faster.
         let wait = self.queue_delay > TICK * MIN_WAITING;
         let is_busy = wait && self.queue_delay / self.calls > BUSY_DELAY;
         self.pace = match self.pace {

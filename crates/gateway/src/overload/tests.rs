@@ -35,7 +35,8 @@ impl Thread {
         Self { shedder: Shedder::new(now), now, queue, held, let_in, refused, queue_delay }
     }
 
-    /// One second in which each caller makes so many calls per second, of which no more than a hundred are under way.
+    /// One second in which each caller makes so many calls per second, of which no more than a hundred are
+    /// under way.
     fn second(&mut self, rates: &[(&SubsystemId, u32)]) {
         let end = self.now + Duration::from_secs(1);
         let mut next: Vec<_> =
@@ -101,14 +102,19 @@ impl Thread {
 
 #[test]
 fn a_thread_that_the_system_holds_up_again_and_again_refuses_no_one() {
-    let (bank, police) = (caller("bank"), caller("police"));
+    let bank = caller("bank");
+    let police = caller("police");
     let mut thread = Thread::new();
     // Each time it finds what came in the 120 ms before.
     for _ in 0..20 {
         thread.now += Duration::from_millis(120);
         for number in 0..40 {
             let caller = if number % 2 == 0 { &bank } else { &police };
-            thread.ask(caller.clone(), Some(Duration::from_millis(118) - number * Duration::from_millis(2)), 0);
+            thread.ask(
+                caller.clone(),
+                Some(Duration::from_millis(118) - number * Duration::from_millis(2)),
+                0,
+            );
         }
     }
     assert_eq!((thread.refused(&bank), thread.refused(&police)), (0, 0));
@@ -116,7 +122,8 @@ fn a_thread_that_the_system_holds_up_again_and_again_refuses_no_one() {
 
 #[test]
 fn a_burst_that_can_be_answered_in_time_is_not_refused_on_a_slow_machine() {
-    let (bank, police) = (caller("bank"), caller("police"));
+    let bank = caller("bank");
+    let police = caller("police");
     let mut thread = Thread::new();
     thread.ask(police, Some(Duration::ZERO), 0);
     // 64 calls at once, each of 6 ms: the last one lies there for 384 ms.
@@ -129,7 +136,8 @@ fn a_burst_that_can_be_answered_in_time_is_not_refused_on_a_slow_machine() {
 
 #[test]
 fn once_a_flood_is_over_its_caller_is_let_in_however_slow_the_machine_is() {
-    let (bank, police) = (caller("bank"), caller("police"));
+    let bank = caller("bank");
+    let police = caller("police");
     let mut thread = Thread::new();
     let slow = Some(20 * 1000 * US);
     for _ in 0..200 {
@@ -140,8 +148,8 @@ fn once_a_flood_is_over_its_caller_is_let_in_however_slow_the_machine_is() {
     }
     assert!(thread.refused(&bank) > 100, "there was a flood: {}", thread.refused(&bank));
 
-    // A call now and then, each of which queue_delay there for long: no queue, but a machine that is busy with other things. A second later
-    // that is known.
+    // A call now and then, each of which queue_delay there for long: no queue, but a machine that is busy
+    // with other things. A second later that is known.
     for _ in 0..2 {
         thread.forget();
         thread.held.clear();
@@ -176,9 +184,11 @@ fn a_caller_that_is_alone_may_use_all_there_is() {
 
 #[test]
 fn what_one_caller_brings_too_much_is_not_felt_by_the_others() {
-    let (greedy, modest) = (caller("tax"), ["school", "welfare", "police", "health"].map(caller));
+    let greedy = caller("tax");
+    let modest = ["school", "welfare", "police", "health"].map(caller);
     let mut thread = Thread::new();
-    let rates: Vec<_> = [(&greedy, 100_000)].into_iter().chain(modest.iter().map(|one| (one, 1_000))).collect();
+    let rates: Vec<_> =
+        [(&greedy, 100_000)].into_iter().chain(modest.iter().map(|one| (one, 1_000))).collect();
     thread.second(&rates);
     thread.forget();
     (0..2).for_each(|_| thread.second(&rates));
@@ -194,7 +204,8 @@ fn what_one_caller_brings_too_much_is_not_felt_by_the_others() {
 
 #[test]
 fn a_thread_that_is_slow_for_another_reason_than_its_calls_holds_no_one_back() {
-    let (bank, police) = (caller("bank"), caller("police"));
+    let bank = caller("bank");
+    let police = caller("police");
     let mut thread = Thread::new();
     // Each call waits for as long as one frame of a flood takes, and the next one comes after it.
     for number in 0..20_000 {
@@ -202,13 +213,19 @@ fn a_thread_that_is_slow_for_another_reason_than_its_calls_holds_no_one_back() {
         thread.now += Duration::from_micros(900);
         thread.ask(caller.clone(), Some(Duration::from_micros(800)), 0);
     }
-    assert!(thread.held.is_empty() && thread.refused.is_empty(), "{} {:?}", thread.held.len(), thread.refused);
+    assert!(
+        thread.held.is_empty() && thread.refused.is_empty(),
+        "{} {:?}",
+        thread.held.len(),
+        thread.refused
+    );
 }
 
 #[test]
 fn a_caller_that_is_paced_is_never_shut_out() {
     let mut now = Instant::now();
-    let (mut pacer, mut passed) = (Pacer::new(now), 0);
+    let mut pacer = Pacer::new(now);
+    let mut passed = 0;
     for tick in 0..2_000 {
         now += Duration::from_millis(10);
         (0..20).for_each(|_| pacer.look(Duration::from_millis(5), now));
@@ -227,9 +244,12 @@ fn where_all_bring_too_much_all_are_served_alike_and_the_thread_does_not_idle() 
     (0..2).for_each(|_| thread.second(&rates));
 
     let served: Vec<u32> = all.iter().map(|one| thread.let_in[one]).collect();
-    let (least, most, sum) = (served.iter().min().unwrap(), served.iter().max().unwrap(), served.iter().sum::<u32>());
+    let least = served.iter().min().unwrap();
+    let most = served.iter().max().unwrap();
+    let sum = served.iter().sum::<u32>();
     assert!(*most <= least * 5 / 4, "{served:?}");
-    // Refusing 90,000 a second takes nearly half of it; whoever is refused 90,000 times has not been refused by a hundred streams.
+    // Refusing 90,000 a second takes nearly half of it; whoever is refused 90,000 times has not been refused
+    // by a hundred streams.
     assert!(sum > 2 * 5_000, "{served:?}");
     for one in &all {
         assert!(thread.p99(one) <= Duration::from_millis(30), "{:?}", thread.p99(one));
@@ -238,7 +258,8 @@ fn where_all_bring_too_much_all_are_served_alike_and_the_thread_does_not_idle() 
 
 #[test]
 fn many_that_bring_too_much_together_wait_for_no_longer_than_one_that_does() {
-    let (greedy, many) = (caller("tax"), Vec::from_iter((0..20).map(|number| caller(&format!("office-{number}")))));
+    let greedy = caller("tax");
+    let many = Vec::from_iter((0..20).map(|number| caller(&format!("office-{number}"))));
     let rates: Vec<_> = [(&greedy, 50_000)].into_iter().chain(many.iter().map(|one| (one, 1_000))).collect();
     let mut thread = Thread::new();
     thread.second(&rates);
@@ -265,8 +286,10 @@ fn it_is_over_soon_after_the_load_is_over() {
 #[test]
 fn the_last_places_are_for_those_who_have_few() {
     assert_eq!([7, 8, 9].map(|number| Fill::of(number, 8)), [Fill::Room, Fill::Scarce, Fill::Full]);
-    let (mut gate, now) = (Shedder::new(Instant::now()), Instant::now());
-    let (greedy, modest) = (caller("tax"), caller("school"));
+    let mut gate = Shedder::new(Instant::now());
+    let now = Instant::now();
+    let greedy = caller("tax");
+    let modest = caller("school");
     let mut enters = |caller, fill| matches!(gate.enter(Some(caller), None, now, fill), Verdict::Enter(_));
     assert!((0..7).all(|_| enters(&greedy, Fill::Room)));
     assert!(!enters(&greedy, Fill::Scarce));

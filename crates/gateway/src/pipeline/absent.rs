@@ -1,6 +1,7 @@
-//! Hides, under a grant that is narrowed to rows, whether a record is outside the granted rows or does not exist. Both cases get the same status. A
-//! random wait of up to 10 ms covers the timing side channel: databases answer the two cases some 10 µs apart, which then takes hundreds of thousands
-//! of calls, within the caller's rate limit, to measure.
+//! Hides, under a grant that is narrowed to rows, whether a record is outside the granted rows or does not
+//! exist. Both cases get the same status. A random wait of up to 10 ms covers the timing side channel:
+//! databases answer the two cases some 10 µs apart, which then takes hundreds of thousands of calls, within
+//! the caller's rate limit, to measure.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,18 @@ use crate::refusal::Refusal;
 const MAX_WAIT: Duration = Duration::from_millis(10);
 
 /// Makes the two alike.
-pub(super) async fn cover(answered: Result<Minimised, Refusal>, deadline: Instant) -> Result<Minimised, Refusal> {
+pub(super) async fn cover(
+    answered: Result<Minimised, Refusal>,
+    deadline: Instant,
+) -> Result<Minimised, Refusal> {
     let answered = match answered {
-        // An agency's own server says that there is none; the gateway says it of one that is outside the rows.
-        Err(refusal) if refusal.provider_code() == Some(Code::NotFound as u8) => Err(Reason::RecordNotFound.into()),
-        // Such a server may say NOT_FOUND of a stream too, where the gateway drops rows and leaves an empty one.
+        // An agency's own server says that there is none; the gateway says it of one that is outside the
+        // rows.
+        Err(refusal) if refusal.provider_code() == Some(Code::NotFound as u8) => {
+            Err(Reason::RecordNotFound.into())
+        }
+        // Such a server may say NOT_FOUND of a stream too, where the gateway drops rows and leaves an empty
+        // one.
         Ok(minimised) if minimised.is_empty_stream_of_own_server() => Err(Reason::RecordNotFound.into()),
         answered => answered,
     };

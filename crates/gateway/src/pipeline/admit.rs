@@ -1,5 +1,5 @@
-//! Admit: takes a permit of the grant's concurrency and a token of its rate (GCRA). The request is not read yet, so a refusal costs the provider
-//! nothing. A repeated attempt of a counted call takes no token.
+//! Admit: takes a permit of the grant's concurrency and a token of its rate (GCRA). The request is not read
+//! yet, so a refusal costs the provider nothing. A repeated attempt of a counted call takes no token.
 
 use std::time::Instant;
 
@@ -33,9 +33,8 @@ pub(super) fn admit(
         Denied::Rate { retry_after, limit } => {
             Refusal::from(Reason::RateLimited).retry_after(retry_after).quota(grant.as_str(), limit)
         }
-        Denied::Concurrency { limit } => {
-            Refusal::from(Reason::ConcurrencyLimited).quota(grant.as_str(), format!("{limit} concurrent calls"))
-        }
+        Denied::Concurrency { limit } => Refusal::from(Reason::ConcurrencyLimited)
+            .quota(grant.as_str(), format!("{limit} concurrent calls")),
     })?;
     if let Some(attempt) = &mut attempt {
         attempt.counted();
@@ -44,10 +43,12 @@ pub(super) fn admit(
     Ok(Admitted { permitted, admission, attempt })
 }
 
-/// What the call's request id says, if it has one. A streamed request is known only when it has gone on, so that its id is no more
-/// than recorded.
+/// What the call's request id says, if it has one. A streamed request is known only when it has gone on, so
+/// that its id is no more than recorded.
 fn attempt(attempts: &Attempts, permitted: &Permitted) -> Result<Option<RequestIdAttempt>, Refusal> {
-    let (call, method, metadata) = (permitted.call(), &permitted.entry().method, permitted.metadata());
+    let call = permitted.call();
+    let method = &permitted.entry().method;
+    let metadata = permitted.metadata();
     let Some(id) = metadata.request_id.filter(|_| !method.kind().streams_requests()) else { return Ok(None) };
     let name = [call.caller.id.as_str(), method.path().as_str(), &id.to_string()];
     let intent = [

@@ -1,5 +1,5 @@
-//! Passes metadata that the registry names, encodings, and the server's status between a caller and an agency's own gRPC server. To and from an
-//! adapter no metadata passes, and no status as it is.
+//! Passes metadata that the registry names, encodings, and the server's status between a caller and an
+//! agency's own gRPC server. To and from an adapter no metadata passes, and no status as it is.
 
 use chapar_registry::Server;
 use chapar_transport::encoding::{self, Encoding, Unsupported};
@@ -22,7 +22,8 @@ impl FromCaller {
     /// # Errors
     /// [`Unsupported`], for whatever kind of server: no message could be looked into.
     pub(super) fn read(headers: &HeaderMap, server: &Server) -> Result<Self, Unsupported> {
-        let encoding = headers.get(encoding::HEADER).map_or(Ok(None), |value| Encoding::parse(value.as_bytes()))?;
+        let encoding =
+            headers.get(encoding::HEADER).map_or(Ok(None), |value| Encoding::parse(value.as_bytes()))?;
         let Server::Grpc(passed) = server else {
             return Ok(Self { encoding, encoding_to_server: None, headers: HeaderMap::new() });
         };

@@ -1,5 +1,6 @@
-//! Forward: sends the request's bytes to the provider, with deadline propagation (2 ms are kept back), the trace context, and what the provider must
-//! know of the grant. Of the caller's metadata only what the registry names is sent (`carried`).
+//! Forward: sends the request's bytes to the provider, with deadline propagation (2 ms are kept back), the
+//! trace context, and what the provider must know of the grant. Of the caller's metadata only what the
+//! registry names is sent (`carried`).
 
 use std::time::Instant;
 
@@ -32,8 +33,8 @@ pub(super) struct Forwarded {
     pub(super) exchange: Exchange,
 }
 
-/// What lasts as long as the exchange with the provider: its span, its place among the service's calls, and the request
-/// while that is still on its way.
+/// What lasts as long as the exchange with the provider: its span, its place among the service's calls, and
+/// the request while that is still on its way.
 pub(super) struct Exchange {
     _stage: Stage,
     place: UpstreamPermit,
@@ -41,7 +42,8 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// The provider broke off, or gave an end that is none. Unless the request was ended here: then that is why.
+    /// The provider broke off, or gave an end that is none. Unless the request was ended here: then that is
+    /// why.
     pub(super) fn broken(&mut self, otherwise: Refusal) -> Refusal {
         self.stopped.refusal().unwrap_or_else(|| {
             self.place.ended(Blame::of(&otherwise));
@@ -79,7 +81,8 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
         stopped: &was_stopped,
         body,
     };
-    let (response, place) = upstreams.call(outbound).await.map_err(|refusal| stopped.refusal().unwrap_or(refusal))?;
+    let (response, place) =
+        upstreams.call(outbound).await.map_err(|refusal| stopped.refusal().unwrap_or(refusal))?;
     let mut exchange = Exchange { _stage: stage, place, stopped };
     let (parts, body) = response.into_parts();
     if parts.status != http::StatusCode::OK {
@@ -88,16 +91,18 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
     let server = &head.entry.service.server;
     let trailers_only = parts.headers.contains_key("grpc-status");
     let streams = head.entry.method.kind().streams_responses();
-    // Trailers-only with OK is a stream without messages (gRPC over HTTP/2, "Responses"); an answer that is not a stream needs a message.
+    // Trailers-only with OK is a stream without messages (gRPC over HTTP/2, "Responses"); an answer that is
+    // not a stream needs a message.
     let empty_stream = trailers_only && streams && status(&parts.headers, server).is_ok();
     if trailers_only && !empty_stream {
         exchange.end(&parts.headers, server)?;
         return Err(exchange.broken(misbehaved("adapter answered OK without a message")));
     }
     exchange.place.head_came();
-    let encoding = parts.headers.get(encoding::HEADER).map_or(Ok(None), |value| Encoding::parse(value.as_bytes()));
     let encoding =
-        encoding.map_err(|_| exchange.broken(misbehaved("adapter chose an encoding that was not offered")))?;
+        parts.headers.get(encoding::HEADER).map_or(Ok(None), |value| Encoding::parse(value.as_bytes()));
+    let encoding = encoding
+        .map_err(|_| exchange.broken(misbehaved("adapter chose an encoding that was not offered")))?;
     let answer = MessageReader::new(body, limit).encoded(encoding);
     let (answer, metadata) = if trailers_only {
         (answer.ended(parts.headers), HeaderMap::new())
@@ -115,7 +120,9 @@ fn set_headers(headers: &mut HeaderMap, head: &Head) -> Result<(), Refusal> {
         return Err(Reason::DeadlineExceeded.into());
     }
     headers.insert(timeout::HEADER, timeout::format(left));
-    headers.extend(header_value(head.id.encode(&mut [0; 36])).map(|id| (HeaderName::from_static(header::CALL_ID), id)));
+    headers.extend(
+        header_value(head.id.encode(&mut [0; 36])).map(|id| (HeaderName::from_static(header::CALL_ID), id)),
+    );
     let mut set = |name: &'static str, value: &str| -> Result<(), Refusal> {
         let value = HeaderValue::from_str(value).map_err(|_| {
             Refusal::from(Reason::AdapterUnavailable).with_detail(format!("`{name}` is no header value"))
@@ -154,10 +161,11 @@ const FROM_ADAPTER: [Reason; 16] = [
     Reason::RequestMalformed,
 ];
 
-/// The end of an answer: OK, the own status of an agency's own server, or a refusal with a reason that we choose; an
-/// adapter's own text goes nowhere.
+/// The end of an answer: OK, the own status of an agency's own server, or a refusal with a reason that we
+/// choose; an adapter's own text goes nowhere.
 fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
-    let text = |name| trailers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let text =
+        |name| trailers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let status = text("grpc-status");
     if status == "0" {
         return Ok(());

@@ -1,5 +1,6 @@
-//! Checks at every message of a stream, in both directions, that the right to the call still holds. So a revocation, a suspension, a withdrawn grant
-//! or field, or the end of a grant's validity ends the stream at its next message.
+//! Checks at every message of a stream, in both directions, that the right to the call still holds. So a
+//! revocation, a suspension, a withdrawn grant or field, or the end of a grant's validity ends the stream at
+//! its next message.
 
 use std::sync::Arc;
 
@@ -35,12 +36,14 @@ impl Judge {
     /// Whether one more message may pass now.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` or `PERMISSION_DENIED`, with the reason that a new call would be refused with; `NOT_GRANTED` where a new call would
-    /// be allowed less than this one.
+    /// `UNAUTHENTICATED` or `PERMISSION_DENIED`, with the reason that a new call would be refused with;
+    /// `NOT_GRANTED` where a new call would be allowed less than this one.
     pub(super) fn still_holds(&self) -> Result<(), Refusal> {
         let registry = &self.grounds.policy.load().registry;
         let caller = identify(registry, &self.grounds.peer)?;
-        let entry = registry.method_for(&caller.id, self.entry.method.path().as_str()).ok_or(Reason::MethodUnknown)?;
+        let entry = registry
+            .method_for(&caller.id, self.entry.method.path().as_str())
+            .ok_or(Reason::MethodUnknown)?;
         let question = Question {
             caller: &self.caller.id,
             method: entry,
@@ -50,16 +53,16 @@ impl Judge {
             on_behalf_of: self.metadata.on_behalf_of.as_ref(),
             now: self.clock.now(),
         };
-        let now =
-            registry.decide(&question).map_err(|refused| Refusal::from(refused.reason).with_detail(refused.gate))?;
+        let now = registry
+            .decide(&question)
+            .map_err(|refused| Refusal::from(refused.reason).with_detail(refused.gate))?;
         let allows_as_much = Arc::ptr_eq(&now, &self.permit)
             || now.rows_header == self.permit.rows_header
                 && self.permit.disclosed.iter().all(|field| now.disclosed.contains(field));
         match allows_as_much {
             true => Ok(()),
-            false => {
-                Err(Refusal::from(Reason::NotGranted).with_detail("the grant allows less than when the stream began"))
-            }
+            false => Err(Refusal::from(Reason::NotGranted)
+                .with_detail("the grant allows less than when the stream began")),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Minimise: copies only the granted fields from the provider's bytes, so that unknown fields never pass. A message that does not fit its contract,
-//! or whose key field names another citizen than the subject, is not released.
+//! Minimise: copies only the granted fields from the provider's bytes, so that unknown fields never pass. A
+//! message that does not fit its contract, or whose key field names another citizen than the subject, is not
+//! released.
 
 use std::time::Instant;
 
@@ -69,7 +70,8 @@ pub(super) async fn minimise(forwarded: Forwarded) -> Result<Minimised, Refusal>
             Answer::Unary(only, messages.trailers(&head))
         }
         MethodKind::ServerStreaming => {
-            // A stream that is refused before its first message is a refusal, and no disclosure that was broken off.
+            // A stream that is refused before its first message is a refusal, and no disclosure that was
+            // broken off.
             messages.look_ahead(&head).await?;
             Answer::Stream(Box::new(messages))
         }
@@ -128,7 +130,9 @@ impl Messages {
 
     /// What of the provider's trailers goes out, once the end has come.
     pub(super) fn trailers(&self, head: &Head) -> HeaderMap {
-        self.reader.trailers().map_or_else(HeaderMap::new, |all| carried::from_server(all, &head.entry.service.server))
+        self.reader
+            .trailers()
+            .map_or_else(HeaderMap::new, |all| carried::from_server(all, &head.entry.service.server))
     }
 }
 
@@ -136,7 +140,8 @@ fn cut(head: &Head, message: Message, encoding: Option<Encoding>) -> Result<Mini
     let bytes = head.permit.mask.keep(&message.bytes).map_err(|error| violation(error.to_string()))?;
     if let (Some(key), Some(subject)) = (head.entry.method.key(), &head.subject) {
         let echoed = wire::find(&bytes, key.numbers()).map_err(|error| violation(error.to_string()))?;
-        let echoed = echoed.and_then(|value| value.to_text()).map(|text| head.entry.method.normalise_subject(&text));
+        let echoed =
+            echoed.and_then(|value| value.to_text()).map(|text| head.entry.method.normalise_subject(&text));
         if echoed.as_ref() != Some(subject) {
             return Err(violation(format!("`{key}` is not the subject that was asked for")));
         }

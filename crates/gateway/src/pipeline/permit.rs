@@ -1,5 +1,6 @@
-//! Permit: finds the grant that allows the call by caller, method, purpose and delegation, with its fields and rows. It also fixes the deadline: the
-//! lesser of the caller's `grpc-timeout` and the contract's timeout.
+//! Permit: finds the grant that allows the call by caller, method, purpose and delegation, with its fields
+//! and rows. It also fixes the deadline: the lesser of the caller's `grpc-timeout` and the contract's
+//! timeout.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,8 +80,9 @@ pub(super) fn permit(
         on_behalf_of: metadata.on_behalf_of.as_ref(),
         now: clock.now(),
     };
-    let permit =
-        registry.decide(&question).map_err(|refused| Refusal::from(refused.reason).with_detail(refused.gate))?;
+    let permit = registry
+        .decide(&question)
+        .map_err(|refused| Refusal::from(refused.reason).with_detail(refused.gate))?;
     record.permit(&permit);
     call.span.permit(&permit);
     let allowed = allowed(&call, entry.method.timeout())?;

@@ -1,5 +1,6 @@
-//! Read: checks the request on its wire bytes; the checked bytes are the bytes that are sent. A single message is read whole. Of a stream only the
-//! message that names the citizen is read here, and `requests` checks the others as they pass.
+//! Read: checks the request on its wire bytes; the checked bytes are the bytes that are sent. A single
+//! message is read whole. Of a stream only the message that names the citizen is read here, and `requests`
+//! checks the others as they pass.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -71,9 +72,10 @@ pub(super) async fn read(
         metadata: metadata.clone(),
         permit: Arc::clone(&permit),
     });
-    let carried =
-        FromCaller::read(&headers, &entry.service.server).map_err(|_| Refusal::from(Reason::EncodingUnsupported))?;
-    // An adapter takes less than the gateway may: what is over that is the caller's to hear, and not the adapter's to refuse.
+    let carried = FromCaller::read(&headers, &entry.service.server)
+        .map_err(|_| Refusal::from(Reason::EncodingUnsupported))?;
+    // An adapter takes less than the gateway may: what is over that is the caller's to hear, and not the
+    // adapter's to refuse.
     let limit = if entry.service.server == Server::Adapter { limit.min(MAX_ADAPTER_REQUEST) } else { limit };
     let messages = MessageReader::new(body, limit).encoded(carried.encoding);
     let asked = if entry.method.kind().streams_requests() {
@@ -92,7 +94,8 @@ pub(super) async fn read(
     if let Some(subject) = &subject {
         record.subject(subject);
     }
-    let (_admission, _slot) = (admission, slot);
+    let _admission = admission;
+    let _slot = slot;
     let head = Head {
         id,
         caller,
@@ -135,7 +138,11 @@ async fn whole(
         attempt.read(&message.bytes).map_err(|_| Reason::RequestIdConflict)?;
     }
     let subject = check(method, &message.bytes)?;
-    Ok(Asked { subject, body: Outgoing::Whole(framed(message, encoding_to_server)?), stopped: Stopped::default() })
+    Ok(Asked {
+        subject,
+        body: Outgoing::Whole(framed(message, encoding_to_server)?),
+        stopped: Stopped::default(),
+    })
 }
 
 async fn streamed(mut requests: Requests) -> Result<Asked, Refusal> {
@@ -143,8 +150,8 @@ async fn streamed(mut requests: Requests) -> Result<Asked, Refusal> {
     Ok(Asked { subject, stopped: requests.stopped(), body: requests.into_body() })
 }
 
-/// Checks a message of the request, and finds the citizen that it names: in the form that is compared and hashed; the message
-/// keeps the form that the caller wrote.
+/// Checks a message of the request, and finds the citizen that it names: in the form that is compared and
+/// hashed; the message keeps the form that the caller wrote.
 pub(super) fn check(method: &Method, message: &[u8]) -> Result<Option<String>, Refusal> {
     wire::validate(message, method.input()).map_err(unreadable)?;
     let subject = subject(method, message)?;

@@ -1,4 +1,5 @@
-//! Record: makes a disclosure durable before a byte of it is released; of a stream its opening, and the end follows.
+//! Record: makes a disclosure durable before a byte of it is released; of a stream its opening, and the end
+//! follows.
 
 use chapar_evidence::{Entry, Log};
 use chapar_transport::encoding::Encoding;
@@ -32,7 +33,9 @@ pub(super) async fn record(minimised: Minimised, record: OpenRecord) -> Result<R
             let entry = record.disclosed(&message.bytes).await?;
             RecordedAnswer::Unary { message, trailers, entry }
         }
-        Answer::Stream(messages) => RecordedAnswer::Stream { messages, record: Box::new(record.opened().await?) },
+        Answer::Stream(messages) => {
+            RecordedAnswer::Stream { messages, record: Box::new(record.opened().await?) }
+        }
     };
     Ok(Recorded { head, log, encoding, metadata, answer })
 }

@@ -1,5 +1,6 @@
-//! Release: sends message, status and trailers, with the entry of the record. A task of its own relays each stream, notices at once that the caller
-//! has gone, and hands over the closing record before it sends the status.
+//! Release: sends message, status and trailers, with the entry of the record. A task of its own relays each
+//! stream, notices at once that the caller has gone, and hands over the closing record before it sends the
+//! status.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -24,7 +25,8 @@ use super::record::{Recorded, RecordedAnswer};
 use crate::record::StreamRecord;
 use crate::refusal::Refusal;
 
-/// Messages of a stream that wait for the caller, at most: what waits was judged before and goes out whatever happens to its right.
+/// Messages of a stream that wait for the caller, at most: what waits was judged before and goes out whatever
+/// happens to its right.
 const AHEAD: usize = 1;
 
 pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Body> {
@@ -63,7 +65,10 @@ impl http_body::Body for Whole {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let message = self.message.take().map(Frame::data);
         Poll::Ready(message.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
     }
@@ -129,7 +134,8 @@ impl Pump {
         drop(messages); // the exchange with the provider ends here, also when it was cut short
         let count = record.messages();
         let outcome = end.as_ref().err().map(Refusal::reason);
-        // Written in any case; the caller is kept from its end no longer than a refusal is, or than its deadline.
+        // Written in any case; the caller is kept from its end no longer than a refusal is, or than its
+        // deadline.
         let patience = head.deadline.max(Instant::now() + super::REFUSAL_WAIT);
         let closing = record.closed(outcome.map_or("OK", Reason::as_str));
         let closed = tokio::time::timeout_at(patience.into(), closing).await;
@@ -156,7 +162,8 @@ async fn relay(
 ) -> Result<(), Refusal> {
     while let Some(message) = messages.next(head).await? {
         let room = frames.reserve().await.map_err(|_| Reason::Cancelled)?;
-        // Asked once there is room: a caller that reads slowly must not get by what it was allowed when it read last.
+        // Asked once there is room: a caller that reads slowly must not get by what it was allowed when it
+        // read last.
         head.judge.still_holds()?;
         record.message(&message.bytes);
         room.send(Ok(Frame::data(message.framed)));

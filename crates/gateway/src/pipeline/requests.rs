@@ -1,5 +1,6 @@
-//! Relays a streamed request: each message is checked, counted into the commitment, and sent; the first refused message ends the call. Only a message
-//! that names the citizen is read ahead, so the provider's backpressure reaches the caller.
+//! Relays a streamed request: each message is checked, counted into the commitment, and sent; the first
+//! refused message ends the call. Only a message that names the citizen is read ahead, so the provider's
+//! backpressure reaches the caller.
 
 use std::sync::{Arc, OnceLock};
 
@@ -88,14 +89,17 @@ impl Requests {
                 None => requests.next().await.map_err(|refusal| requests.stop(refusal))?,
             };
             let Some(message) = message else { return Ok(None) };
-            let framed = framed(message, requests.encoding_to_server).map_err(|refusal| requests.stop(refusal))?;
+            let framed =
+                framed(message, requests.encoding_to_server).map_err(|refusal| requests.stop(refusal))?;
             Ok::<_, BoxError>(Some((Frame::data(framed), requests)))
         });
         Outgoing::Stream(StreamBody::new(frames).boxed_unsync())
     }
 
     async fn next(&mut self) -> Result<Option<Message>, Refusal> {
-        let Some(message) = self.reader.next_message().await.map_err(read::malformed)? else { return Ok(None) };
+        let Some(message) = self.reader.next_message().await.map_err(read::malformed)? else {
+            return Ok(None);
+        };
         self.judge.still_holds()?;
         let subject = read::check(&self.entry.method, &message.bytes)?;
         self.same_subject(subject)?;
@@ -127,8 +131,8 @@ impl Requests {
     }
 }
 
-/// A message as it goes on to the provider: the bytes that were checked here, compressed again if it came compressed and the
-/// server takes that.
+/// A message as it goes on to the provider: the bytes that were checked here, compressed again if it came
+/// compressed and the server takes that.
 pub(super) fn framed(message: Message, encoding_to_server: Option<Encoding>) -> Result<Bytes, Refusal> {
     message
         .framed(encoding_to_server)

@@ -1,5 +1,6 @@
-//! Enforces the grant's row scopes and the contract's `max_rows` on answers of an agency's own gRPC server. An adapter narrows rows in its database,
-//! but such a server is only told the scope, so this check alone holds other rows back.
+//! Enforces the grant's row scopes and the contract's `max_rows` on answers of an agency's own gRPC server.
+//! An adapter narrows rows in its database, but such a server is only told the scope, so this check alone
+//! holds other rows back.
 
 use chapar_contract::MethodKind;
 use chapar_model::Reason;
@@ -15,11 +16,12 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Whether a message of the answer may go on. One of a stream that may not is passed over, as if it were not there.
+    /// Whether a message of the answer may go on. One of a stream that may not is passed over, as if it were
+    /// not there.
     ///
     /// # Errors
-    /// `RECORD_NOT_FOUND` for the only message of an answer, as for a record that does not exist; `TOO_MANY_ROWS`;
-    /// `CONTRACT_VIOLATION` for a message whose rows cannot be told.
+    /// `RECORD_NOT_FOUND` for the only message of an answer, as for a record that does not exist;
+    /// `TOO_MANY_ROWS`; `CONTRACT_VIOLATION` for a message whose rows cannot be told.
     pub(super) fn may_pass(&mut self, head: &Head, message: &[u8]) -> Result<bool, Refusal> {
         let method = &head.entry.method;
         if head.entry.service.server == Server::Adapter {

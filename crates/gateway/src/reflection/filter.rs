@@ -1,20 +1,21 @@
-//! Removes methods from a `FileDescriptorProto` without decoding the rest, so that custom options are kept byte for byte. Paths of comments
-//! (`SourceCodeInfo`) are rewritten to the new indexes.
+//! Removes methods from a `FileDescriptorProto` without decoding the rest, so that custom options are kept
+//! byte for byte. Paths of comments (`SourceCodeInfo`) are rewritten to the new indexes.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message as _;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_varint, skip_field};
 use prost_types::SourceCodeInfo;
 
-/// `FileDescriptorProto.package`, `.service`, `.source_code_info`; `ServiceDescriptorProto.name`, `.method`; `MethodDescriptorProto.name`.
+/// `FileDescriptorProto.package`, `.service`, `.source_code_info`; `ServiceDescriptorProto.name`, `.method`;
+/// `MethodDescriptorProto.name`.
 const PACKAGE: u32 = 2;
 const SERVICE: u32 = 6;
 const SOURCE_CODE_INFO: u32 = 9;
 const NAME: u32 = 1;
 const METHOD: u32 = 2;
 
-/// The file with only those methods for which `keep(full service name, method name)` holds; a service left with none goes
-/// too. Nothing if the bytes are not a file.
+/// The file with only those methods for which `keep(full service name, method name)` holds; a service left
+/// with none goes too. Nothing if the bytes are not a file.
 pub(super) fn keep_methods(file: &Bytes, keep: impl Fn(&str, &str) -> bool) -> Option<Bytes> {
     let package = fields(file)?
         .into_iter()
@@ -28,7 +29,8 @@ pub(super) fn keep_methods(file: &Bytes, keep: impl Fn(&str, &str) -> bool) -> O
         match field.number {
             SERVICE => {
                 let (service, methods) = cut_service(&field.payload()?, &package, &keep)?;
-                let place = moves.iter().filter(|kept: &&Vec<Option<i32>>| kept.iter().any(Option::is_some)).count();
+                let place =
+                    moves.iter().filter(|kept: &&Vec<Option<i32>>| kept.iter().any(Option::is_some)).count();
                 if methods.iter().any(Option::is_some) {
                     put(&mut out, SERVICE, &service);
                 }
@@ -181,8 +183,13 @@ mod tests {
         assert_eq!(cut.service.len(), 1);
         let names: Vec<_> = cut.service[0].method.iter().map(|method| method.name()).collect();
         assert_eq!(names, ["Get", "Put"]);
-        let comments: Vec<_> =
-            cut.source_code_info.unwrap().location.into_iter().map(|l| (l.path, l.leading_comments.unwrap())).collect();
+        let comments: Vec<_> = cut
+            .source_code_info
+            .unwrap()
+            .location
+            .into_iter()
+            .map(|l| (l.path, l.leading_comments.unwrap()))
+            .collect();
         assert_eq!(comments, [(vec![6, 0], "S".to_owned()), (vec![6, 0, 2, 1], "Put".to_owned())]);
     }
 

@@ -1,4 +1,5 @@
-//! Answers reflection queries by file name and by symbol, with files cut to the methods that the caller may call.
+//! Answers reflection queries by file name and by symbol, with files cut to the methods that the caller may
+//! call.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -85,7 +86,8 @@ impl Set {
     }
 }
 
-/// A `FileDescriptorSet` without the services that `is_visible` does not let through; nothing if the bytes are none.
+/// A `FileDescriptorSet` without the services that `is_visible` does not let through; nothing if the bytes
+/// are none.
 pub(crate) fn visible_descriptors(set: &[u8], is_visible: impl Fn(&str) -> bool) -> Option<Vec<u8>> {
     let files = RawSet::decode(set).ok()?.file;
     let kept = files.iter().map(|file| filter::keep_methods(file, |service, _| is_visible(service)));
@@ -93,7 +95,8 @@ pub(crate) fn visible_descriptors(set: &[u8], is_visible: impl Fn(&str) -> bool)
 }
 
 impl Directory {
-    /// Reads the descriptors of the registry's contracts and of the gateway's own services, `meta` among them.
+    /// Reads the descriptors of the registry's contracts and of the gateway's own services, `meta` among
+    /// them.
     pub(crate) fn new(registry: Arc<Registry>, clock: Clock, meta: &[u8]) -> Result<Self, BadDescriptors> {
         let own = Set::read(&[
             meta,
@@ -133,7 +136,8 @@ impl View {
                 self.file(name).map_or(Answer::Unknown(Code::NotFound), |file| Answer::Files(vec![file]))
             }
             Query::Symbol(symbol) => {
-                let file = self.sets().find_map(|set| set.file_of(symbol)).filter(|_| !self.is_hidden(symbol));
+                let file =
+                    self.sets().find_map(|set| set.file_of(symbol)).filter(|_| !self.is_hidden(symbol));
                 let file = file.and_then(|name| self.file(&name));
                 file.map_or(Answer::Unknown(Code::NotFound), |file| Answer::Files(vec![file]))
             }
@@ -142,16 +146,19 @@ impl View {
     }
 
     fn services(&self) -> Vec<String> {
-        let visible =
-            self.methods.iter().filter_map(|method| method.split_once('/').map(|(service, _)| service.to_owned()));
+        let visible = self
+            .methods
+            .iter()
+            .filter_map(|method| method.split_once('/').map(|(service, _)| service.to_owned()));
         let own = crate::own::SERVICES.iter().map(|&name| name.to_owned());
         visible.chain(own).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The gateway's own descriptors, and those of contracts with a method that the caller may call.
     fn sets(&self) -> impl Iterator<Item = &Set> {
-        let callable =
-            |service: &str| self.methods.iter().any(|method| method.split_once('/').is_some_and(|(s, _)| s == service));
+        let callable = |service: &str| {
+            self.methods.iter().any(|method| method.split_once('/').is_some_and(|(s, _)| s == service))
+        };
         let contracts = self.directory.contracts.iter().filter(move |(service, _)| callable(service));
         contracts.map(|(_, set)| &**set).chain([&self.directory.own])
     }
@@ -167,14 +174,18 @@ impl View {
     /// Whether a symbol is a service of which the caller may call nothing, or a method that it may not call.
     fn is_hidden(&self, symbol: &str) -> bool {
         let prefix = format!("{symbol}/");
-        self.directory.contracts.contains_key(symbol) && !self.methods.iter().any(|method| method.starts_with(&prefix))
+        self.directory.contracts.contains_key(symbol)
+            && !self.methods.iter().any(|method| method.starts_with(&prefix))
             || self.is_hidden_method(symbol)
     }
 
     fn is_hidden_method(&self, symbol: &str) -> bool {
         let Some((service, method)) = symbol.rsplit_once('.') else { return false };
         self.directory.contracts.get(service).is_some_and(|set| {
-            let known = set.pool.get_service_by_name(service).is_some_and(|s| s.methods().any(|m| m.name() == method));
+            let known = set
+                .pool
+                .get_service_by_name(service)
+                .is_some_and(|s| s.methods().any(|m| m.name() == method));
             known && !self.methods.contains(&format!("{service}/{method}"))
         })
     }

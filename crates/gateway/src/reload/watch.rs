@@ -1,5 +1,5 @@
-//! Detects changed files by polling their names, sizes, modification times and inodes. Polling also works where a folder is a mount that is swapped,
-//! as Kubernetes does it; a subscription may miss that.
+//! Detects changed files by polling their names, sizes, modification times and inodes. Polling also works
+//! where a folder is a mount that is swapped, as Kubernetes does it; a subscription may miss that.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
@@ -25,8 +25,8 @@ impl Watched {
         Self { paths, taken: seen, seen, cost: Duration::ZERO }
     }
 
-    /// Looks once. True if the files are other than those last taken up and have not changed since the last look; they are
-    /// then taken up.
+    /// Looks once. True if the files are other than those last taken up and have not changed since the last
+    /// look; they are then taken up.
     pub(super) fn settled(&mut self) -> bool {
         let began = Instant::now();
         let now = state(&self.paths);

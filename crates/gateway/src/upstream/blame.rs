@@ -1,5 +1,6 @@
-//! `Blame` says who caused the end of an exchange, for the circuit breaker: provider, caller or nobody. What a caller causes (a message that is too
-//! large, a short deadline, a broken stream) must not open the breaker.
+//! `Blame` says who caused the end of an exchange, for the circuit breaker: provider, caller or nobody. What
+//! a caller causes (a message that is too large, a short deadline, a broken stream) must not open the
+//! breaker.
 
 use chapar_model::Reason;
 
@@ -8,7 +9,8 @@ use crate::refusal::Refusal;
 /// Who brought about the end of an exchange.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Blame {
-    /// The provider broke off, did not answer in the time that the contract gives it, or said that it is in trouble.
+    /// The provider broke off, did not answer in the time that the contract gives it, or said that it is in
+    /// trouble.
     Provider,
     /// The caller, or a limit that the caller's request or answer is over.
     Caller,
@@ -24,9 +26,10 @@ impl Blame {
     pub(crate) fn of(refusal: &Refusal) -> Self {
         match refusal.reason() {
             Reason::ProviderStatus if refusal.provider_code() == Some(UNAVAILABLE) => Self::Provider,
-            Reason::AdapterUnavailable | Reason::ContractViolation | Reason::SourceDown | Reason::SourceTimeout => {
-                Self::Provider
-            }
+            Reason::AdapterUnavailable
+            | Reason::ContractViolation
+            | Reason::SourceDown
+            | Reason::SourceTimeout => Self::Provider,
             Reason::Cancelled
             | Reason::Cardinality
             | Reason::DeadlineExceeded
@@ -49,17 +52,21 @@ mod tests {
     #[test]
     fn a_provider_is_blamed_for_its_own_trouble_only() {
         let of = |reason: Reason| Blame::of(&Refusal::from(reason));
-        for reason in [Reason::AdapterUnavailable, Reason::SourceDown, Reason::SourceTimeout, Reason::ContractViolation]
+        for reason in
+            [Reason::AdapterUnavailable, Reason::SourceDown, Reason::SourceTimeout, Reason::ContractViolation]
         {
             assert_eq!(of(reason), Blame::Provider, "{reason}");
         }
-        for reason in [Reason::MessageTooLarge, Reason::DeadlineExceeded, Reason::Cancelled, Reason::RequestMalformed] {
+        for reason in
+            [Reason::MessageTooLarge, Reason::DeadlineExceeded, Reason::Cancelled, Reason::RequestMalformed]
+        {
             assert_eq!(of(reason), Blame::Caller, "{reason}");
         }
         for reason in [Reason::SourceBusy, Reason::RecordNotFound, Reason::TooManyRows, Reason::SchemaDrift] {
             assert_eq!(of(reason), Blame::Nobody, "{reason}");
         }
-        let status = |code| Blame::of(&Refusal::provider(ProviderStatus { code, ..ProviderStatus::default() }));
+        let status =
+            |code| Blame::of(&Refusal::provider(ProviderStatus { code, ..ProviderStatus::default() }));
         assert_eq!([status(14), status(5), status(13)], [Blame::Provider, Blame::Nobody, Blame::Nobody]);
     }
 }

@@ -1,6 +1,7 @@
-//! Circuit breaker of one endpoint. It opens after 5 consecutive failures, or when more than half of at least 20 calls in the last 5 to 10 s failed,
-//! but not if all failures are of one caller and others call too. After a pause of 1 to 30 s, and up to half as much jitter, it is half-open: one
-//! trial call decides whether it closes.
+//! Circuit breaker of one endpoint. It opens after 5 consecutive failures, or when more than half of at least
+//! 20 calls in the last 5 to 10 s failed, but not if all failures are of one caller and others call too.
+//! After a pause of 1 to 30 s, and up to half as much jitter, it is half-open: one trial call decides whether
+//! it closes.
 
 use std::time::Duration;
 
@@ -152,8 +153,8 @@ impl State {
         if (self.in_a_row >= IN_A_ROW || mostly) && self.concerns_all() { self.eject() } else { false }
     }
 
-    /// Whether the failures are not one caller's alone, where there are others: its requests may be what fails, and no caller takes a
-    /// provider away from the rest.
+    /// Whether the failures are not one caller's alone, where there are others: its requests may be what
+    /// fails, and no caller takes a provider away from the rest.
     fn concerns_all(&self) -> bool {
         let several = |of: fn(&Count) -> &Callers| of(&self.halves[0]).are_several_with(of(&self.halves[1]));
         several(|count| &count.failing) || !several(|count| &count.callers)
@@ -304,8 +305,14 @@ mod tests {
             pauses.push(began.elapsed());
             assert!(breaker.release(BreakerPermit::Trial, &caller("welfare"), Blame::Provider));
         }
-        assert!(pauses[0] >= FIRST_PAUSE && pauses[0] <= FIRST_PAUSE * 3 / 2 + Duration::from_millis(10), "{pauses:?}");
+        assert!(
+            pauses[0] >= FIRST_PAUSE && pauses[0] <= FIRST_PAUSE * 3 / 2 + Duration::from_millis(10),
+            "{pauses:?}"
+        );
         assert!(pauses[2] >= FIRST_PAUSE * 4, "{pauses:?}");
-        assert!(pauses[9] >= PAUSE_MOST && pauses[9] <= PAUSE_MOST * 3 / 2 + Duration::from_millis(10), "{pauses:?}");
+        assert!(
+            pauses[9] >= PAUSE_MOST && pauses[9] <= PAUSE_MOST * 3 / 2 + Duration::from_millis(10),
+            "{pauses:?}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! `Endpoint` is one endpoint as one service sees it: its `Connection`, its circuit breaker, and its last health status.
+//! `Endpoint` is one endpoint as one service sees it: its `Connection`, its circuit breaker, and its last
+//! health status.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,7 +66,8 @@ impl Endpoint {
 
     pub(super) fn says(&self, serving: bool) {
         if self.serving.swap(serving, Ordering::Relaxed) != serving {
-            let (service, endpoint) = (&self.service, self.way.name());
+            let service = &self.service;
+            let endpoint = self.way.name();
             tracing::info!(service, endpoint, serving, "an endpoint's health changed");
         }
     }
@@ -82,8 +84,13 @@ impl Endpoint {
     pub(super) fn release(&self, permit: BreakerPermit, caller: &SubsystemId, blame: Blame) {
         if self.breaker.release(permit, caller, blame) {
             self.figures.ejections.inc();
-            let (service, endpoint) = (&self.service, self.way.name());
-            tracing::warn!(service, endpoint, "circuit breaker open: the endpoint fails and gets no calls for a while");
+            let service = &self.service;
+            let endpoint = self.way.name();
+            tracing::warn!(
+                service,
+                endpoint,
+                "circuit breaker open: the endpoint fails and gets no calls for a while"
+            );
         }
     }
 }
@@ -132,7 +139,9 @@ impl Connection {
             Self::Joined(link) => link.ticket(Some(caller)).map_err(|full| {
                 let endpoint = link.endpoint().to_string();
                 match full {
-                    _ if !link.is_open() => DialError::Unreachable { endpoint, problem: "it has left".to_owned() },
+                    _ if !link.is_open() => {
+                        DialError::Unreachable { endpoint, problem: "it has left".to_owned() }
+                    }
                     Full::All => DialError::Full { endpoint, own: false },
                     Full::Share => DialError::Full { endpoint, own: true },
                 }

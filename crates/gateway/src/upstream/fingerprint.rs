@@ -12,7 +12,8 @@ impl Fingerprint {
     pub(super) fn of(files: &Files) -> Result<Self, dial::Error> {
         let mut hash = Context::new(&SHA256);
         for path in [&files.cert, &files.key, &files.trust].into_iter().chain(&files.crl) {
-            let bytes = std::fs::read(path).map_err(|source| dial::Error::Read { path: path.clone(), source })?;
+            let bytes =
+                std::fs::read(path).map_err(|source| dial::Error::Read { path: path.clone(), source })?;
             hash.update(&(bytes.len() as u64).to_le_bytes());
             hash.update(&bytes);
         }

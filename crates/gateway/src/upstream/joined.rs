@@ -1,5 +1,6 @@
-//! Reverse connections: adapters that connected to the gateway. The registry, never the adapter, decides who may join and which services it answers.
-//! A connection is kept under its certificate's identity, and is closed at once if the registry names that identity for no service.
+//! Reverse connections: adapters that connected to the gateway. The registry, never the adapter, decides who
+//! may join and which services it answers. A connection is kept under its certificate's identity, and is
+//! closed at once if the registry names that identity for no service.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +29,8 @@ const MAX_LEAVING: Duration = Duration::from_secs(30);
 const IDLE_BEFORE_RELEASE: Duration = Duration::from_millis(500);
 /// How often it is looked whether it has.
 const IDLE_POLL: Duration = Duration::from_millis(50);
-/// How long after the gateway's start calls wait for an adapter: those of a gateway that was here before come by themselves.
+/// How long after the gateway's start calls wait for an adapter: those of a gateway that was here before come
+/// by themselves.
 const JOIN_WINDOW: Duration = Duration::from_secs(5);
 
 /// Which identities may join, each with the authorities that may speak for its member.
@@ -72,7 +74,8 @@ impl Joined {
         }
     }
 
-    /// Waits until `there` holds, for half of the time until `deadline`, as long as adapters may still be on their way.
+    /// Waits until `there` holds, for half of the time until `deadline`, as long as adapters may still be on
+    /// their way.
     pub(super) async fn wait_for(&self, there: impl Fn() -> bool, deadline: std::time::Instant) {
         let now = Instant::now();
         let half = Instant::from_std(deadline).saturating_duration_since(now) / 2;
@@ -186,8 +189,9 @@ fn admits(known: &Known, peer: &Peer) -> Option<Identity> {
     issuers.contains(&peer.issuer_spki_sha256).then(|| identity.clone())
 }
 
-/// Ends once the connection was told to leave and has had no call for a while: a gateway that stops still needs it for calls that
-/// it has taken on already. The adapter is told at once, so that it finds another gateway meanwhile.
+/// Ends once the connection was told to leave and has had no call for a while: a gateway that stops still
+/// needs it for calls that it has taken on already. The adapter is told at once, so that it finds another
+/// gateway meanwhile.
 async fn at_leisure(link: &Link, stop: CancellationToken) {
     stop.cancelled().await;
     tokio::spawn(say(reverse::LEAVING, link.watcher()));
@@ -201,7 +205,8 @@ async fn at_leisure(link: &Link, stop: CancellationToken) {
     }
 }
 
-/// Says one of the words of a reverse connection. An adapter that does not hear it dials again when the connection ends.
+/// Says one of the words of a reverse connection. An adapter that does not hear it dials again when the
+/// connection ends.
 async fn say(word: &'static str, ticket: StreamSlot) {
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;

@@ -1,4 +1,5 @@
-//! `UpstreamPermit` is held by a call during its exchange with a provider, and reports the outcome to the breaker.
+//! `UpstreamPermit` is held by a call during its exchange with a provider, and reports the outcome to the
+//! breaker.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +11,8 @@ use super::breaker::BreakerPermit;
 use super::endpoint::Endpoint;
 use super::service_queue::ServiceSlot;
 
-/// A call's place at a provider: one of the calls that the service serves at once. Held until the response's body has ended.
+/// A call's place at a provider: one of the calls that the service serves at once. Held until the response's
+/// body has ended.
 pub(crate) struct UpstreamPermit {
     _taken: Option<ServiceSlot>,
     attempt: UpstreamAttempt,
@@ -21,13 +23,14 @@ impl UpstreamPermit {
         Self { _taken: taken, attempt }
     }
 
-    /// Tells how the exchange ended; the first word counts. A place that is dropped without a word tells nothing: the caller
-    /// went away.
+    /// Tells how the exchange ended; the first word counts. A place that is dropped without a word tells
+    /// nothing: the caller went away.
     pub(crate) fn ended(&mut self, blame: Blame) {
         self.attempt.ended(blame);
     }
 
-    /// The head of an answer that is no refusal has come: that ends the trial of an endpoint, whose stream may last for hours.
+    /// The head of an answer that is no refusal has come: that ends the trial of an endpoint, whose stream
+    /// may last for hours.
     pub(crate) fn head_came(&mut self) {
         if self.attempt.permit == Some(BreakerPermit::Trial) {
             self.attempt.ended(Blame::Nobody);
@@ -45,7 +48,8 @@ pub(super) struct UpstreamAttempt {
 }
 
 impl UpstreamAttempt {
-    /// `due` is when the endpoint is to blame for having said nothing; nothing where it may rightly wait for the caller.
+    /// `due` is when the endpoint is to blame for having said nothing; nothing where it may rightly wait for
+    /// the caller.
     pub(super) fn new(
         endpoint: Arc<Endpoint>,
         caller: SubsystemId,

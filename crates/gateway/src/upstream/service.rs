@@ -1,5 +1,5 @@
-//! One service and its choice of an endpoint: the less loaded of two random ones (power of two choices), among those that report to serve, are not in
-//! back-off, and whose circuit breaker is not open.
+//! One service and its choice of an endpoint: the less loaded of two random ones (power of two choices),
+//! among those that report to serve, are not in back-off, and whose circuit breaker is not open.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -77,7 +77,8 @@ impl Service {
             dialled,
             joined: Arc::clone(joined),
             endpoints: ArcSwap::from_pointee(endpoints.into_iter().chain(known).collect()),
-            // No version reaches this value, so the first use renews the list: adapters may have come or gone since `before`.
+            // No version reaches this value, so the first use renews the list: adapters may have come or gone
+            // since `before`.
             seen: AtomicU64::new(u64::MAX),
             renewing: Mutex::new(()),
             places,
@@ -96,8 +97,13 @@ impl Service {
         found.map(|(_, endpoint)| Arc::clone(endpoint))
     }
 
-    /// A place among the calls that the service serves at once, when `caller`'s turn comes; none where the registry sets no cap.
-    pub(super) async fn place(&self, caller: &SubsystemId, deadline: Instant) -> Result<Option<ServiceSlot>, Refusal> {
+    /// A place among the calls that the service serves at once, when `caller`'s turn comes; none where the
+    /// registry sets no cap.
+    pub(super) async fn place(
+        &self,
+        caller: &SubsystemId,
+        deadline: Instant,
+    ) -> Result<Option<ServiceSlot>, Refusal> {
         match &self.places {
             None => Ok(None),
             Some(places) => places.take(caller, deadline).await.map(Some),
@@ -117,10 +123,12 @@ impl Service {
         let _one = self.renewing.lock();
         let before = self.endpoints.load_full();
         let links = self.joined.links(&self.adapters).into_iter().map(|link| {
-            let same = |endpoint: &&Arc<Endpoint>| matches!(&endpoint.way, Connection::Joined(own) if own.is(&link));
+            let same =
+                |endpoint: &&Arc<Endpoint>| matches!(&endpoint.way, Connection::Joined(own) if own.is(&link));
             let known = before.iter().find(same).map(Arc::clone);
             known.unwrap_or_else(|| {
-                let endpoint = Arc::new(Endpoint::new(Connection::Joined(link), &self.name, Arc::clone(&self.figures)));
+                let endpoint =
+                    Arc::new(Endpoint::new(Connection::Joined(link), &self.name, Arc::clone(&self.figures)));
                 watch::start(&endpoint, &self.name);
                 endpoint
             })
@@ -138,8 +146,10 @@ impl Service {
     /// Whether any endpoint works, as far as is known. Shows the figures of it.
     pub(super) fn is_up(&self) -> bool {
         let endpoints = self.endpoints();
-        let count = |which: fn(&Endpoint) -> bool| endpoints.iter().filter(|endpoint| which(endpoint)).count();
-        let (up, ejected) = (count(Endpoint::is_up), count(Endpoint::is_ejected));
+        let count =
+            |which: fn(&Endpoint) -> bool| endpoints.iter().filter(|endpoint| which(endpoint)).count();
+        let up = count(Endpoint::is_up);
+        let ejected = count(Endpoint::is_ejected);
         self.figures.up.set(i64::try_from(up).unwrap_or(i64::MAX));
         self.figures.ejected.set(i64::try_from(ejected).unwrap_or(i64::MAX));
         up > 0
@@ -173,12 +183,15 @@ impl Service {
         }
         // One that rests says why, and costs nothing to ask.
         let resting = endpoints.iter().filter(fresh).filter(|endpoint| endpoint.is_serving());
-        let resting = resting.filter_map(|endpoint| endpoint.enter().map(|permit| (Arc::clone(endpoint), permit)));
+        let resting =
+            resting.filter_map(|endpoint| endpoint.enter().map(|permit| (Arc::clone(endpoint), permit)));
         let mut resting = resting.take(1);
         resting.next().ok_or_else(|| {
             down(match endpoints.as_slice() {
                 [] => "the registry names no endpoint, and no adapter has joined",
-                all if all.iter().any(|endpoint| endpoint.is_ejected()) => "every endpoint fails, and is left alone",
+                all if all.iter().any(|endpoint| endpoint.is_ejected()) => {
+                    "every endpoint fails, and is left alone"
+                }
                 _ => "no endpoint says that it serves",
             })
         })

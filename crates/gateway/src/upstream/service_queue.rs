@@ -1,5 +1,6 @@
-//! Concurrency limit of one service, with a fair queue over callers (`chapar_limit::Fair`). A waiting call leaves when its caller goes. A call that
-//! would pass its deadline, or exceed the queue's bounds, is refused at once.
+//! Concurrency limit of one service, with a fair queue over callers (`chapar_limit::Fair`). A waiting call
+//! leaves when its caller goes. A call that would pass its deadline, or exceed the queue's bounds, is refused
+//! at once.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -56,7 +57,8 @@ impl ServiceQueue {
     /// A place, at once or when `caller`'s turn comes. Given up before that, it leaves the queue.
     ///
     /// # Errors
-    /// `SOURCE_BUSY` with when to come back: the queue is full, the caller's part of it is, or the wait would pass `deadline`.
+    /// `SOURCE_BUSY` with when to come back: the queue is full, the caller's part of it is, or the wait would
+    /// pass `deadline`.
     pub(super) async fn take(&self, caller: &SubsystemId, deadline: Instant) -> Result<ServiceSlot, Refusal> {
         let (turn, _leaving) = match self.enter(caller, deadline)? {
             Entered::Served(taken) => return Ok(taken),
@@ -93,7 +95,9 @@ impl ServiceQueue {
     fn busy(&self, wait: Duration) -> Refusal {
         self.figures.turned_away.inc();
         let wait = wait.clamp(MIN_RETRY, MAX_RETRY).mul_f64(2.0 * jitter::half_to_one());
-        Refusal::from(Reason::SourceBusy).retry_after(wait).with_detail("the service's cap on concurrent calls")
+        Refusal::from(Reason::SourceBusy)
+            .retry_after(wait)
+            .with_detail("the service's cap on concurrent calls")
     }
 
     /// Gives a free place to whoever is next; whether there were both.

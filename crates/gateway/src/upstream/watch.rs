@@ -1,5 +1,5 @@
-//! Watches an endpoint's health by `grpc.health.v1`. Only NOT_SERVING takes the endpoint out of the choice: a server without health, or that does not
-//! know the service, is used like any other.
+//! Watches an endpoint's health by `grpc.health.v1`. Only NOT_SERVING takes the endpoint out of the choice: a
+//! server without health, or that does not know the service, is used like any other.
 
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -30,7 +30,8 @@ const MAX_MESSAGE: usize = 1 << 10;
 /// Starts watching an endpoint for as long as it is in use, unless someone does already.
 pub(super) fn start(endpoint: &Arc<Endpoint>, service: &str) {
     let Some(gone) = endpoint.watch() else { return };
-    let (endpoint, service) = (Arc::downgrade(endpoint), service.to_owned());
+    let endpoint = Arc::downgrade(endpoint);
+    let service = service.to_owned();
     tokio::spawn(async move {
         let watching = async {
             while let Some(pause) = once(&endpoint, &service).await {
@@ -41,7 +42,8 @@ pub(super) fn start(endpoint: &Arc<Endpoint>, service: &str) {
     });
 }
 
-/// One watch from its beginning to its end, and how long to wait before the next; nothing if the endpoint is no more.
+/// One watch from its beginning to its end, and how long to wait before the next; nothing if the endpoint is
+/// no more.
 async fn once(endpoint: &Weak<Endpoint>, service: &str) -> Option<Duration> {
     let Some(link) = endpoint.upgrade()?.way.link() else { return Some(REWATCH_PAUSE) };
     let mut head = Request::new(());

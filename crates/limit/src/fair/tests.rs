@@ -17,9 +17,11 @@ fn backlog(bounds: Bounds, calls: &[(u8, usize)]) -> Fair<u8, usize> {
     fair
 }
 
-/// Runs `turns` calls over `places`, each as long as its caller's take; gives the callers in the order of their turns.
+/// Runs `turns` calls over `places`, each as long as its caller's take; gives the callers in the order of
+/// their turns.
 fn run(fair: &mut Fair<u8, usize>, places: usize, turns: usize, took: impl Fn(u8) -> Duration) -> Vec<u8> {
-    let (mut order, mut running, mut now) = (Vec::new(), Vec::<(Duration, u8, Charge)>::new(), Duration::ZERO);
+    let (mut order, mut running, mut now) =
+        (Vec::new(), Vec::<(Duration, u8, Charge)>::new(), Duration::ZERO);
     while order.len() < turns {
         while running.len() < places && order.len() < turns {
             let Some(turn) = fair.take() else { break };
@@ -65,7 +67,8 @@ fn a_full_house_is_at_the_expense_of_the_longest_line() {
     for number in 3..6 {
         assert!(fair.push(&number, 0).unwrap().displaced.is_some());
     }
-    // Four, two, and four of one each: no one who has two already may take from a line of four that would be of three.
+    // Four, two, and four of one each: no one who has two already may take from a line of four that would be
+    // of three.
     assert_eq!(fair.push(&1, 9).unwrap_err(), 9);
     assert_eq!(fair.waiting(), 10);
 }
@@ -138,7 +141,9 @@ proptest! {
     fn no_call_is_lost_or_doubled(steps in proptest::collection::vec(step(), 1..400), each in 1..6usize, total in 1..12usize) {
         let mut fair = Fair::new(Bounds { each, total });
         let (mut waiting, mut running) = (Vec::<(u8, usize, Ticket)>::new(), Vec::new());
-        let (mut number, mut seen, mut last) = (0, HashSet::new(), HashMap::new());
+        let mut number = 0;
+        let mut seen = HashSet::new();
+        let mut last = HashMap::new();
         for step in steps {
             match step {
                 Step::Push(caller) => {

@@ -157,7 +157,8 @@ fn a_delegation_outlives_no_grant() {
 
 #[test]
 fn a_delegation_may_give_fewer_fields() {
-    let registry = delegated("valid = { from = 2026-01-01, until = 2026-12-31 }\nfields = [\"place.city\", \"note\"]");
+    let registry =
+        delegated("valid = { from = 2026-01-01, until = 2026-12-31 }\nfields = [\"place.city\", \"note\"]");
     let permit = ask(&registry, COUNTER, "Get", "purpose=desk.read for=com/bank case=1").unwrap();
     assert_eq!(*permit.disclosed, ["id", "place.city"], "never more than the grant");
 }
@@ -188,7 +189,10 @@ fn a_refusal_names_the_gate_for_the_provider() {
 fn of_several_that_come_equally_near_the_first_is_named() {
     let files = Files::default()
         .with("gov/desk.toml", &grant("first", WELFARE, "valid = { from = 2025-01-01, until = 2025-06-30 }"))
-        .with("gov/desk.toml", &grant("second", WELFARE, "valid = { from = 2025-07-01, until = 2025-12-31 }"));
+        .with(
+            "gov/desk.toml",
+            &grant("second", WELFARE, "valid = { from = 2025-07-01, until = 2025-12-31 }"),
+        );
     let gate = ask(&files.load().unwrap(), WELFARE, "Get", READ).unwrap_err().gate;
     assert_eq!(gate, "grant first is valid from 2025-01-01 until 2025-06-30");
 }
@@ -196,8 +200,10 @@ fn of_several_that_come_equally_near_the_first_is_named() {
 #[test]
 fn rights_are_those_of_the_day_own_and_delegated() {
     let registry = delegated("valid = { from = 2026-02-01, until = 2026-06-30 }");
-    let (counter, loans) = (COUNTER.parse().unwrap(), LOANS.parse().unwrap());
-    let (june, july) = ("2026-06-01T00:00:00Z".parse().unwrap(), "2026-07-02T00:00:00Z".parse().unwrap());
+    let counter = COUNTER.parse().unwrap();
+    let loans = LOANS.parse().unwrap();
+    let june = "2026-06-01T00:00:00Z".parse().unwrap();
+    let july = "2026-07-02T00:00:00Z".parse().unwrap();
     let rights: Vec<_> = registry.rights(&counter, june).collect();
     assert_eq!(rights.len(), 1);
     assert_eq!(rights[0].purposes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["desk.read"]);
@@ -262,14 +268,16 @@ fn a_suspension_stops_what_it_names_and_nothing_else() {
         let registry = suspended(of, "");
         assert_eq!(all(&registry), expected, "{of}");
         let now = "2026-06-01T00:00:00Z".parse().unwrap();
-        let rights = [WELFARE, LOANS, COUNTER].map(|caller| registry.rights(&caller.parse().unwrap(), now).count());
+        let rights =
+            [WELFARE, LOANS, COUNTER].map(|caller| registry.rights(&caller.parse().unwrap(), now).count());
         assert_eq!(rights, expected.map(|word| usize::from(word == "OK")), "what {of} leaves to be listed");
     }
 }
 
 #[test]
 fn a_suspension_has_its_time() {
-    let registry = suspended("gov/welfare", "from = 2026-06-01T10:00:00+03:30\nuntil = 2026-06-01T12:00:00+03:30");
+    let registry =
+        suspended("gov/welfare", "from = 2026-06-01T10:00:00+03:30\nuntil = 2026-06-01T12:00:00+03:30");
     for (at, expected) in [
         ("2026-06-01T06:29:59Z", "OK"),
         ("2026-06-01T06:30:00Z", "SUSPENDED"),
@@ -284,7 +292,9 @@ fn a_suspension_has_its_time() {
 fn an_office_acts_while_its_licence_is_in_force() {
     let licence = "licence = { number = \"L-12\", valid = { from = 2026-03-01, until = 2026-08-31 } }\n";
     let registry = Files::default()
-        .edit("office/north.toml", |text| *text = text.replace("\n[[subsystem]]", &format!("{licence}\n[[subsystem]]")))
+        .edit("office/north.toml", |text| {
+            *text = text.replace("\n[[subsystem]]", &format!("{licence}\n[[subsystem]]"))
+        })
         .with("gov/desk.toml", &grant("g", COUNTER, ""))
         .load()
         .unwrap();
@@ -306,7 +316,10 @@ fn a_hidden_service_is_there_for_those_alone_who_have_a_right_to_it() {
     }
     assert_eq!(reason(&registry, WELFARE, "List", READ), "METHOD_UNKNOWN");
     assert_eq!(reason(&registry, WELFARE, "Get", READ), "OK");
-    assert_eq!(reason(&registry, WELFARE, "Get", "purpose=desk.read at=2030-01-01T00:00:00Z"), "GRANT_EXPIRED");
+    assert_eq!(
+        reason(&registry, WELFARE, "Get", "purpose=desk.read at=2030-01-01T00:00:00Z"),
+        "GRANT_EXPIRED"
+    );
     let seen = |caller: &str| registry.method_for(&caller.parse().unwrap(), "desk.v1.Desk/Get").is_some();
     assert_eq!((seen(WELFARE), seen(LOANS)), (true, false));
 }
@@ -332,7 +345,8 @@ fn offices(groups: &str, to: &str) -> Files {
 /// Which of the offices' systems may call.
 fn allowed(files: Files) -> Vec<String> {
     let registry = files.load().unwrap_or_else(|errors| panic!("{errors}"));
-    let systems = ["a", "b", "c"].iter().flat_map(|office| ["counter", "scanner"].map(|s| format!("{office}/{s}")));
+    let systems =
+        ["a", "b", "c"].iter().flat_map(|office| ["counter", "scanner"].map(|s| format!("{office}/{s}")));
     systems.filter(|system| reason(&registry, &format!("office/{system}"), "Get", READ) == "OK").collect()
 }
 
@@ -340,12 +354,22 @@ fn allowed(files: Files) -> Vec<String> {
 fn offices_share_one_grant_by_a_list_or_by_what_they_are() {
     let group = |lines: &str| allowed(offices(&format!("[[group]]\nid = \"g\"\n{lines}\n"), "group/g"));
     assert_eq!(group("members = [\"office/a\"]"), ["a/counter", "a/scanner"]);
-    assert_eq!(group("members = [\"office/a\", \"office/c\"]\nsubsystem = \"counter\""), ["a/counter", "c/counter"]);
+    assert_eq!(
+        group("members = [\"office/a\", \"office/c\"]\nsubsystem = \"counter\""),
+        ["a/counter", "c/counter"]
+    );
     let county = "where = { county = [\"1501\", \"1502\"] }\nsubsystem = \"counter\"";
     assert_eq!(group(county), ["a/counter", "b/counter"]);
     assert_eq!(group(&format!("{county}\nclass = \"gov\"")), [""; 0]);
-    assert_eq!(group(&format!("{county}\nmembers = [\"office/c\"]")), ["a/counter", "b/counter", "c/counter"]);
-    assert_eq!(group("where = { county = [\"1501\"], kind = [\"bank\"] }"), [""; 0], "every attribute counts");
+    assert_eq!(
+        group(&format!("{county}\nmembers = [\"office/c\"]")),
+        ["a/counter", "b/counter", "c/counter"]
+    );
+    assert_eq!(
+        group("where = { county = [\"1501\"], kind = [\"bank\"] }"),
+        [""; 0],
+        "every attribute counts"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! This module loads `[[approver]]` and `[[approval]]` of `bus.toml`: people with keys and roles, and the roles that a change needs.
+//! This module loads `[[approver]]` and `[[approval]]` of `bus.toml`: people with keys and roles, and the
+//! roles that a change needs.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,7 +37,8 @@ impl Loader<'_> {
             if approver.roles.get_ref().is_empty() {
                 self.malformed(source, approver.roles.span(), "an approver has a role at least");
             }
-            let (key, roles) = (approver.key.get_ref().clone(), approver.roles.get_ref().clone());
+            let key = approver.key.get_ref().clone();
+            let roles = approver.roles.get_ref().clone();
             approvals.approvers.push(Approver { id: id.clone(), key, roles });
         }
         approvals.rules = raw.approvals.iter().map(|rule| self.rule(source, rule, &approvals)).collect();
@@ -45,20 +47,29 @@ impl Loader<'_> {
 
     fn rule(&mut self, source: &Arc<Source>, raw: &raw::Approval, approvals: &Approvals) -> Rule {
         let tables = || OF_A_MEMBER.iter().chain(OF_THE_BUS).chain(OF_SUSPENSIONS).copied();
-        for of in
-            raw.of.get_ref().iter().filter(|of| *of.get_ref() != "*" && !tables().any(|table| table == of.get_ref()))
+        for of in raw
+            .of
+            .get_ref()
+            .iter()
+            .filter(|of| *of.get_ref() != "*" && !tables().any(|table| table == of.get_ref()))
         {
             let message = format!("`{}` is no table of a registry", of.get_ref());
             self.findings.at(source, of.span(), Kind::Malformed, message).suggest(of.get_ref(), tables());
         }
         if raw.of.get_ref().is_empty() || raw.needs.get_ref().is_empty() {
-            self.malformed(source, raw.of.span(), "a rule is `of` one table at least, and `needs` one role at least");
+            self.malformed(
+                source,
+                raw.of.span(),
+                "a rule is `of` one table at least, and `needs` one role at least",
+            );
         }
         let roles = || approvals.approvers.iter().flat_map(|approver| &approver.roles).map(String::as_str);
-        let held =
-            |role: &str| roles().any(|known| known == role || (role == "steward" && known.starts_with("steward of ")));
+        let held = |role: &str| {
+            roles().any(|known| known == role || (role == "steward" && known.starts_with("steward of ")))
+        };
         for role in raw.needs.get_ref().iter().filter(|role| !held(role.get_ref())) {
-            let message = format!("no approver has the role `{}`: nothing of this could be approved", role.get_ref());
+            let message =
+                format!("no approver has the role `{}`: nothing of this could be approved", role.get_ref());
             let finding = self.findings.at(source, role.span(), Kind::Malformed, message);
             finding.suggest(role.get_ref(), roles());
         }

@@ -1,4 +1,5 @@
-//! This module loads `[[delegation]]`: a member lets another one use its rights, never more than its own grants allow.
+//! This module loads `[[delegation]]`: a member lets another one use its rights, never more than its own
+//! grants allow.
 
 use std::sync::Arc;
 
@@ -32,7 +33,8 @@ impl Loader<'_> {
         let id = self.id(source, &file.member, &raw.id);
         let to = self.delegates(file, &raw.to);
         let valid = self.validity(source, &raw.valid);
-        let purposes: Vec<Purpose> = raw.purposes.iter().filter_map(|purpose| self.parse(source, purpose)).collect();
+        let purposes: Vec<Purpose> =
+            raw.purposes.iter().filter_map(|purpose| self.parse(source, purpose)).collect();
         if raw.methods.get_ref().is_empty() {
             self.malformed(source, raw.methods.span(), "a delegation names at least one method");
         }
@@ -42,7 +44,9 @@ impl Loader<'_> {
             .iter()
             .filter_map(|text| self.known_method(source, text).map(|entry| (text, entry)))
             .collect();
-        let (id, to, valid) = (id?, to?, valid?);
+        let id = id?;
+        let to = to?;
+        let valid = valid?;
         // A grant that was left out as faulty would be missed here.
         if !self.findings.is_empty() {
             return None;
@@ -51,8 +55,10 @@ impl Loader<'_> {
         if !self.findings.is_empty() {
             return None;
         }
-        let fields =
-            raw.fields.as_ref().map(|fields| fields.get_ref().iter().map(|field| field.get_ref().clone()).collect());
+        let fields = raw
+            .fields
+            .as_ref()
+            .map(|fields| fields.get_ref().iter().map(|field| field.get_ref().clone()).collect());
         let checked = Checked { id: id.clone(), to, terms: Delegated { id, purposes, valid }, fields };
         for (text, entry) in methods {
             self.delegate(file, &checked, text, &entry);
@@ -63,12 +69,14 @@ impl Loader<'_> {
     /// Each purpose and each field must be one of at least one of the methods.
     fn known_by_one(&mut self, file: &File, raw: &raw::Delegation, methods: &[(&Text, Arc<MethodEntry>)]) {
         let known = || methods.iter().flat_map(|(_, entry)| entry.method.purposes()).map(Purpose::as_str);
-        for purpose in raw.purposes.iter().filter(|purpose| !known().any(|known| known == purpose.get_ref())) {
+        for purpose in raw.purposes.iter().filter(|purpose| !known().any(|known| known == purpose.get_ref()))
+        {
             let message = format!("`{}` is no purpose of the delegated methods", purpose.get_ref());
             let finding = self.findings.at(&file.source, purpose.span(), Kind::UnknownPurpose, message);
             finding.suggest(purpose.get_ref(), known());
         }
-        let known = || methods.iter().flat_map(|(_, entry)| entry.method.fields()).map(|field| field.path.as_str());
+        let known =
+            || methods.iter().flat_map(|(_, entry)| entry.method.fields()).map(|field| field.path.as_str());
         let fields = raw.fields.as_ref().map(|fields| fields.get_ref().as_slice()).unwrap_or_default();
         for field in fields.iter().filter(|field| !known().any(|known| known == field.get_ref())) {
             let message = format!("no response of the delegated methods has the field `{}`", field.get_ref());
@@ -98,7 +106,8 @@ impl Loader<'_> {
             if purposes.is_empty() && !grant.purposes.is_empty() {
                 continue;
             }
-            let granted = |field: &&String| delegation.fields.as_ref().is_none_or(|fields| fields.contains(field));
+            let granted =
+                |field: &&String| delegation.fields.as_ref().is_none_or(|fields| fields.contains(field));
             let fields: Vec<String> = grant.fields.iter().filter(granted).cloned().collect();
             if fields.is_empty() {
                 continue;
@@ -121,11 +130,16 @@ impl Loader<'_> {
             }
         }
         if !found {
-            let message =
-                format!("{} has no grant for {} with these purposes and fields", file.member, entry.method.path());
+            let message = format!(
+                "{} has no grant for {} with these purposes and fields",
+                file.member,
+                entry.method.path()
+            );
             let finding = self.findings.at(&file.source, text.span(), Kind::NothingToDelegate, message);
-            finding
-                .advise(format!("{} gives it, in a grant to a subsystem of {}", entry.service.provider, file.member));
+            finding.advise(format!(
+                "{} gives it, in a grant to a subsystem of {}",
+                entry.service.provider, file.member
+            ));
         }
     }
 
@@ -135,7 +149,10 @@ impl Loader<'_> {
             let methods = self.terms.entry(caller.clone()).or_default();
             let beside = methods.entry(term.permit.grant.method.clone()).or_default();
             if let Some(other) = beside.iter().find(|other| other.clashes(term)) {
-                clash = other.delegated.as_ref().map(|delegated| (delegated.id.clone(), other.permit.grant.id.clone()));
+                clash = other
+                    .delegated
+                    .as_ref()
+                    .map(|delegated| (delegated.id.clone(), other.permit.grant.id.clone()));
             }
             beside.push(Arc::clone(term));
         }
@@ -146,8 +163,9 @@ impl Loader<'_> {
                 delegation.id, term.permit.grant.id
             );
             let finding = self.findings.at(&file.source, text.span(), Kind::Overlap, message);
-            finding
-                .advise(format!("the other delegation is at {place}: part them, or the grants, by purpose or by date"));
+            finding.advise(format!(
+                "the other delegation is at {place}: part them, or the grants, by purpose or by date"
+            ));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! This module loads `[[grant]]`: names are known, limits are enforced, and no two grants answer the same call on the same day.
+//! This module loads `[[grant]]`: names are known, limits are enforced, and no two grants answer the same
+//! call on the same day.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,8 +37,12 @@ impl Loader<'_> {
         }
         let entry = self.known_method(source, &raw.method)?;
         if entry.service.provider != file.member {
-            let message =
-                format!("{} is {}'s to grant, not {}'s", entry.method.path(), entry.service.provider, file.member);
+            let message = format!(
+                "{} is {}'s to grant, not {}'s",
+                entry.method.path(),
+                entry.service.provider,
+                file.member
+            );
             self.findings.at(source, raw.method.span(), Kind::ForeignMethod, message);
             return None;
         }
@@ -76,13 +81,17 @@ impl Loader<'_> {
             citizen: citizen?,
         });
         let permit = Arc::new(Permit::new(&grant, None, disclosure, rows_header));
-        let term = Arc::new(Term { on_behalf_of: None, delegated: None, purposes: grant.purposes.clone(), permit });
+        let term =
+            Arc::new(Term { on_behalf_of: None, delegated: None, purposes: grant.purposes.clone(), permit });
         let mut clash = None;
         for caller in callers.iter() {
             let methods = self.terms.entry(caller.clone()).or_default();
             let beside = methods.entry(grant.method.clone()).or_default();
             if clash.is_none() {
-                clash = beside.iter().find(|other| other.clashes(&term)).map(|other| other.permit.grant.id.clone());
+                clash = beside
+                    .iter()
+                    .find(|other| other.clashes(&term))
+                    .map(|other| other.permit.grant.id.clone());
             }
             beside.push(Arc::clone(&term));
         }
@@ -92,15 +101,23 @@ impl Loader<'_> {
         }
         if let Some(other) = clash {
             let place = self.ids.get(&other).map(at).unwrap_or_default();
-            let message = format!("the grants `{}` and `{other}` answer the same call on the same day", grant.id);
+            let message =
+                format!("the grants `{}` and `{other}` answer the same call on the same day", grant.id);
             let finding = self.findings.at(source, raw.id.span(), Kind::Overlap, message);
-            finding.advise(format!("the other is at {place}: part them by purpose or by date, or make one of them"));
+            finding.advise(format!(
+                "the other is at {place}: part them by purpose or by date, or make one of them"
+            ));
         }
         self.grants.push(grant);
         Some(())
     }
 
-    fn purposes(&mut self, source: &Arc<Source>, raw: &raw::Grant, entry: &MethodEntry) -> Option<Vec<Purpose>> {
+    fn purposes(
+        &mut self,
+        source: &Arc<Source>,
+        raw: &raw::Grant,
+        entry: &MethodEntry,
+    ) -> Option<Vec<Purpose>> {
         let known = entry.method.purposes();
         if raw.purposes.is_empty() && !known.is_empty() {
             let listed: Vec<&str> = known.iter().map(Purpose::as_str).collect();
@@ -123,7 +140,8 @@ impl Loader<'_> {
             }
             let scope = BTreeMap::from([(name.get_ref().clone(), values.get_ref().clone())]);
             if RowScopes::new(scope).is_err() {
-                let message = "a row scope has at least one value, each 1 to 64 of A-Z, a-z, 0-9, `.`, `_`, `-`";
+                let message =
+                    "a row scope has at least one value, each 1 to 64 of A-Z, a-z, 0-9, `.`, `_`, `-`";
                 self.malformed(source, values.span(), message);
             }
             scopes.insert(name.get_ref().clone(), values.get_ref().clone());
@@ -131,7 +149,8 @@ impl Loader<'_> {
         RowScopes::new(scopes).ok()
     }
 
-    /// Row scopes of a service whose server the gateway only tells of them: each needs a field of the answer that it can be held to.
+    /// Row scopes of a service whose server the gateway only tells of them: each needs a field of the answer
+    /// that it can be held to.
     fn row_checks(&mut self, source: &Arc<Source>, raw: &raw::Grant, entry: &MethodEntry) -> Vec<RowCheck> {
         if entry.service.server == Server::Adapter {
             return Vec::new();
@@ -147,7 +166,9 @@ impl Loader<'_> {
                 name.get_ref()
             );
             let finding = self.findings.at(source, name.span(), Kind::NotEnforced, message);
-            finding.advise("add the field to the response (it need not be granted), or serve the method by an adapter");
+            finding.advise(
+                "add the field to the response (it need not be granted), or serve the method by an adapter",
+            );
         }
         checks
     }
@@ -161,7 +182,11 @@ impl Loader<'_> {
         }
         match &raw.burst {
             Some(burst) if raw.rate.is_none() => {
-                self.malformed(source, burst.span(), "`burst` without `rate`: a burst is what a rate allows at once");
+                self.malformed(
+                    source,
+                    burst.span(),
+                    "`burst` without `rate`: a burst is what a rate allows at once",
+                );
             }
             Some(burst) if burst.get_ref().get() > MAX_CALLS => {
                 self.malformed(source, burst.span(), format!("the largest burst is {MAX_CALLS}"));
@@ -169,7 +194,11 @@ impl Loader<'_> {
             _ => {}
         }
         let rate = rate.map_or(Some(None), |rate| rate.map(Some))?;
-        Some(Limits { rate, burst: raw.burst.as_ref().map(|burst| *burst.get_ref()), concurrent: raw.concurrent })
+        Some(Limits {
+            rate,
+            burst: raw.burst.as_ref().map(|burst| *burst.get_ref()),
+            concurrent: raw.concurrent,
+        })
     }
 
     fn requires(&mut self, source: &Arc<Source>, raw: &raw::Grant) -> Option<Requires> {
@@ -219,7 +248,8 @@ impl Loader<'_> {
             }
             minute
         });
-        let (from, until) = (minutes.next().flatten(), minutes.next().flatten());
+        let from = minutes.next().flatten();
+        let until = minutes.next().flatten();
         let hours = Hours::new(days?, from?, until?);
         if hours.is_none() {
             self.malformed(source, raw.span(), "`until` is after `from` on the same day, and at most 24:00");
@@ -234,7 +264,11 @@ impl Loader<'_> {
         }
         let day = text.get_ref().strip_prefix("after ").and_then(|day| day.parse().ok());
         if day.is_none() {
-            self.malformed(source, text.span(), "`citizen` is `shown` or `after` and a day, e.g. `after 2027-06-01`");
+            self.malformed(
+                source,
+                text.span(),
+                "`citizen` is `shown` or `after` and a day, e.g. `after 2027-06-01`",
+            );
         }
         day.map(Citizen::After)
     }
@@ -244,7 +278,8 @@ impl Loader<'_> {
 fn week(text: &str) -> Option<[bool; 7]> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let place = |day: &str| WEEK.iter().position(|known| *known == day);
-    let (first, last) = (place(first)?, place(last)?);
+    let first = place(first)?;
+    let last = place(last)?;
     let mut days = [false; 7];
     for day in 0..=(last + 7 - first) % 7 {
         days[(first + day) % 7] = true;
@@ -255,9 +290,11 @@ fn week(text: &str) -> Option<[bool; 7]> {
 /// `07:30` in minutes of the day, `24:00` included.
 fn minute(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
-    let number =
-        |text: &str| (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u16>().ok())?;
-    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    let number = |text: &str| {
+        (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u16>().ok())?
+    };
+    let hours = number(hours)?;
+    let minutes = number(minutes)?;
     (minutes < 60 && hours * 60 + minutes <= 24 * 60).then_some(hours * 60 + minutes)
 }
 
@@ -266,7 +303,9 @@ impl Term {
     pub(super) fn clashes(&self, other: &Self) -> bool {
         let purposes = self.purposes.is_empty() && other.purposes.is_empty()
             || self.purposes.iter().any(|purpose| other.purposes.contains(purpose));
-        let days = || self.days().is_some_and(|days| other.days().is_some_and(|other| days.overlap(&other).is_some()));
+        let days = || {
+            self.days().is_some_and(|days| other.days().is_some_and(|other| days.overlap(&other).is_some()))
+        };
         self.on_behalf_of == other.on_behalf_of && purposes && days()
     }
 }

@@ -1,5 +1,5 @@
-//! This module loads `[[group]]`: subsystems that share grants, by a list of members or by class and attributes. A group of `bus.toml` is for
-//! everyone's grants, a group of a member's file for its own.
+//! This module loads `[[group]]`: subsystems that share grants, by a list of members or by class and
+//! attributes. A group of `bus.toml` is for everyone's grants, a group of a member's file for its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,7 +56,11 @@ impl Loader<'_> {
         }
         // `class` is read only together with `where`: beside a list it would be ignored in silence.
         if raw.class.is_some() && raw.attributes.is_empty() {
-            self.malformed(source, raw.id.span(), "`class` narrows `where`: a list of `members` has no need of it");
+            self.malformed(
+                source,
+                raw.id.span(),
+                "`class` narrows `where`: a list of `members` has no need of it",
+            );
         }
         let mut members: BTreeSet<MemberId> =
             raw.members.iter().filter_map(|member| self.known_member(source, member)).collect();
@@ -94,12 +98,14 @@ impl Loader<'_> {
             of.get(name.get_ref()).is_some_and(|value| values.get_ref().contains(value))
         };
         let fits = |(member, of): &(&MemberId, &BTreeMap<String, String>)| {
-            class.is_none_or(|class| member.class() == class) && raw.attributes.iter().all(|wanted| has(of, wanted))
+            class.is_none_or(|class| member.class() == class)
+                && raw.attributes.iter().all(|wanted| has(of, wanted))
         };
         self.attributes.iter().filter(fits).map(|(member, _)| member.clone()).collect()
     }
 
-    /// Whom a grant or a delegation of `owner` names: a subsystem, or a group of its own file or of `bus.toml`.
+    /// Whom a grant or a delegation of `owner` names: a subsystem, or a group of its own file or of
+    /// `bus.toml`.
     pub(super) fn grantee(
         &mut self,
         source: &Arc<Source>,

@@ -24,8 +24,7 @@ impl Loader<'_> {
                     match chapar_model::parse_sha256(issuer.get_ref()) {
                         Some(hash) => hashes.push(hash),
                         None => {
-                            let message =
-                                "an issuer is `sha256:` and the 64 hexadecimal digits of its public key's SHA-256";
+                            let message = "an issuer is `sha256:` and the 64 hexadecimal digits of its public key's SHA-256";
                             self.malformed(source, issuer.span(), message);
                         }
                     }
@@ -36,15 +35,23 @@ impl Loader<'_> {
             None => (Name { fa: String::new(), en: String::new() }, Vec::new()),
         };
         if let Some(member) = &file.raw.member {
-            let named = member.attributes.iter().map(|(name, value)| (name.get_ref().clone(), value.get_ref().clone()));
+            let named = member
+                .attributes
+                .iter()
+                .map(|(name, value)| (name.get_ref().clone(), value.get_ref().clone()));
             self.attributes.insert(file.member.clone(), named.collect());
             self.licence(file, member);
         }
-        let (name, issuers) = (Arc::new(name), Arc::<[[u8; 32]]>::from(issuers));
+        let name = Arc::new(name);
+        let issuers = Arc::<[[u8; 32]]>::from(issuers);
         for subsystem in &file.raw.subsystems {
             let written = &subsystem.id;
             let Ok(id) = format!("{}/{}", file.member, written.get_ref()).parse::<SubsystemId>() else {
-                self.malformed(source, written.span(), "a subsystem's id is 1 to 63 of a-z, 0-9, `-`, e.g. `benefits`");
+                self.malformed(
+                    source,
+                    written.span(),
+                    "a subsystem's id is 1 to 63 of a-z, 0-9, `-`, e.g. `benefits`",
+                );
                 continue;
             };
             if self.subsystems.contains_key(&id) {

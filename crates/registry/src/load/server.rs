@@ -1,12 +1,13 @@
-//! This module loads `server` and `metadata` of a `[[service]]`: which metadata may pass to and from an agency's own gRPC server.
+//! This module loads `server` and `metadata` of a `[[service]]`: which metadata may pass to and from an
+//! agency's own gRPC server.
 
 use super::{File, Loader};
 use crate::entry::{PassedMetadata, Server};
 use crate::finding::Kind;
 use crate::raw::{self, Text};
 
-/// Names by which proxies and meshes tell who is calling. Identity comes from the certificate of a connection and never from
-/// a caller's header, so none of them can be passed on.
+/// Names by which proxies and meshes tell who is calling. Identity comes from the certificate of a connection
+/// and never from a caller's header, so none of them can be passed on.
 const IDENTITY: &[&str] = &[
     "authorization",
     "proxy-authorization",
@@ -77,7 +78,9 @@ impl Loader<'_> {
             Some((written, other)) => {
                 let message = format!("`{other}` is no kind of server");
                 let finding = self.findings.at(&file.source, written.span(), Kind::Malformed, message);
-                finding.label("not one of: adapter, grpc".to_owned()).suggest(other, ["adapter", "grpc"].into_iter());
+                finding
+                    .label("not one of: adapter, grpc".to_owned())
+                    .suggest(other, ["adapter", "grpc"].into_iter());
             }
         }
         if let Some(name) = service.metadata.request.iter().chain(&service.metadata.response).next() {
@@ -94,7 +97,9 @@ impl Loader<'_> {
     fn metadata_name(&mut self, file: &File, written: &Text) -> Option<String> {
         let name = written.get_ref();
         let well_formed = !name.is_empty()
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'));
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'));
         let problem = if !well_formed {
             "a name of metadata has letters `a-z`, digits, `-`, `_` and `.`"
         } else if reserved(name) {
@@ -107,7 +112,8 @@ impl Loader<'_> {
     }
 }
 
-/// Whether a name may never be passed on, whoever wishes it. `_` counts as `-`, since servers mix them up, and `-bin` as nothing.
+/// Whether a name may never be passed on, whoever wishes it. `_` counts as `-`, since servers mix them up,
+/// and `-bin` as nothing.
 fn reserved(name: &str) -> bool {
     let name = name.replace('_', "-");
     let name = name.strip_suffix("-bin").unwrap_or(&name);

@@ -30,13 +30,16 @@ impl Loader<'_> {
         for endpoint in service.endpoints.iter().filter(|endpoint| !is_endpoint(endpoint.get_ref())) {
             self.malformed(source, endpoint.span(), "an endpoint is `https://HOST:PORT` and nothing more");
         }
-        let (written, name) = (&service.contract, service.contract.get_ref());
+        let written = &service.contract;
+        let name = service.contract.get_ref();
         let contracts = self.contracts;
         let Some(contract) = contracts.iter().find(|contract| contract.service(name).is_some()) else {
             let message = format!("no loaded contract has the service `{name}`");
             let finding = self.findings.at(source, written.span(), Kind::UnknownContract, message);
-            finding
-                .suggest(name, contracts.iter().flat_map(|contract| contract.services()).map(|service| service.name()));
+            finding.suggest(
+                name,
+                contracts.iter().flat_map(|contract| contract.services()).map(|service| service.name()),
+            );
             return;
         };
         // The digest pins the contract: a changed `.proto` takes effect only with a change of the registry.
@@ -89,12 +92,17 @@ impl Loader<'_> {
 
 /// `https://HOST:PORT` with a name, an IPv4 address or an IPv6 address in brackets, and a port that is not 0.
 fn is_endpoint(text: &str) -> bool {
-    let Some((host, port)) = text.strip_prefix("https://").and_then(|rest| rest.rsplit_once(':')) else { return false };
+    let Some((host, port)) = text.strip_prefix("https://").and_then(|rest| rest.rsplit_once(':')) else {
+        return false;
+    };
     let host_is_valid = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')),
+        None => {
+            !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
+        }
     };
-    let port_is_valid = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let port_is_valid =
+        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     host_is_valid && port_is_valid
 }
 

@@ -1,5 +1,6 @@
-//! This module loads `[[suspension]]`: of anything in `suspensions.toml`, and of a member's own entries in its file. Only tests that expect
-//! `SUSPENDED` see suspensions, so that no other test can hold up an urgent stop.
+//! This module loads `[[suspension]]`: of anything in `suspensions.toml`, and of a member's own entries in
+//! its file. Only tests that expect `SUSPENDED` see suspensions, so that no other test can hold up an urgent
+//! stop.
 
 use std::sync::Arc;
 
@@ -57,7 +58,8 @@ impl Loader<'_> {
         };
         // Otherwise a member could stop the calls of others by an edit of its own file.
         if !own {
-            let message = "a member suspends what is its own: itself, its subsystems, its grants and delegations";
+            let message =
+                "a member suspends what is its own: itself, its subsystems, its grants and delegations";
             let finding = self.findings.at(source, raw.of.span(), Kind::Malformed, message);
             finding.advise("the operator suspends anything, in `suspensions.toml`");
         }

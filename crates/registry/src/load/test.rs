@@ -1,4 +1,5 @@
-//! This module runs `[[test]]`: what the registry's authors expect, checked by the same decision as calls. A failed test blocks the load.
+//! This module runs `[[test]]`: what the registry's authors expect, checked by the same decision as calls. A
+//! failed test blocks the load.
 
 use std::sync::Arc;
 
@@ -30,8 +31,9 @@ struct Trial<'a> {
 }
 
 impl Loader<'_> {
-    /// Reads the tests of all files; if the registry stands, runs them against `policy`. Suspensions are not seen, so that none
-    /// is held up by a test that expects its call to go on, except by a test that expects one.
+    /// Reads the tests of all files; if the registry stands, runs them against `policy`. Suspensions are not
+    /// seen, so that none is held up by a test that expects its call to go on, except by a test that expects
+    /// one.
     pub(super) fn tests(&mut self, files: &[File], policy: &mut Policy) {
         // A test of a registry that does not stand would only repeat what is wrong with it.
         let stands = self.findings.is_empty();
@@ -104,7 +106,8 @@ impl Loader<'_> {
             Ok(permit) => ("it is allowed".to_owned(), format!("by the grant {}", permit.grant.id)),
         };
         let span = trial.raw.expect.as_ref().map_or(trial.raw.call.span(), Text::span);
-        let message = format!("test failed: {} should be refused with {expected}, but {text}: {actual}", trial.words());
+        let message =
+            format!("test failed: {} should be refused with {expected}, but {text}: {actual}", trial.words());
         self.findings.at(trial.source, span, Kind::TestFailed, message);
     }
 
@@ -119,16 +122,25 @@ impl Loader<'_> {
             }
         };
         let grant = &permit.grant;
-        let (allow, deny) = (trial.raw.allow.iter(), trial.raw.deny.iter());
-        let missing =
-            allow.filter(|field| !permit.disclosed.contains(field.get_ref())).map(|field| (field, "does not give"));
-        let given = deny.filter(|field| permit.disclosed.contains(field.get_ref())).map(|field| (field, "gives"));
+        let allow = trial.raw.allow.iter();
+        let deny = trial.raw.deny.iter();
+        let missing = allow
+            .filter(|field| !permit.disclosed.contains(field.get_ref()))
+            .map(|field| (field, "does not give"));
+        let given =
+            deny.filter(|field| permit.disclosed.contains(field.get_ref())).map(|field| (field, "gives"));
         for (field, verb) in missing.chain(given) {
-            let message =
-                format!("test failed: the grant {} {verb} `{}` to {}", grant.id, field.get_ref(), trial.caller);
+            let message = format!(
+                "test failed: the grant {} {verb} `{}` to {}",
+                grant.id,
+                field.get_ref(),
+                trial.caller
+            );
             let finding = self.findings.at(trial.source, field.span(), Kind::TestFailed, message);
             match self.ids.get(&grant.id) {
-                Some(place) if place.source.path == trial.source.path => finding.also(place.span.clone(), "this grant"),
+                Some(place) if place.source.path == trial.source.path => {
+                    finding.also(place.span.clone(), "this grant")
+                }
                 Some(place) => finding.advise(format!("the grant is at {}", at(place))),
                 None => finding,
             };
@@ -169,8 +181,8 @@ impl Trial<'_> {
     }
 }
 
-/// The day that the test names; else the first day of everything that could answer it, so that a test holds or fails
-/// whenever the registry is loaded.
+/// The day that the test names; else the first day of everything that could answer it, so that a test holds
+/// or fails whenever the registry is loaded.
 fn moments(policy: &Policy, trial: &Trial<'_>) -> Vec<Timestamp> {
     if let Some(on) = trial.on {
         return vec![on];
@@ -181,7 +193,8 @@ fn moments(policy: &Policy, trial: &Trial<'_>) -> Vec<Timestamp> {
     let first = |terms: &mut dyn Iterator<Item = &&Arc<Term>>| -> Vec<Timestamp> {
         terms.filter_map(|term| term.first_moment()).collect()
     };
-    let fits = |term: &&&Arc<Term>| trial.purpose.as_ref().is_none_or(|purpose| term.purposes.contains(purpose));
+    let fits =
+        |term: &&&Arc<Term>| trial.purpose.as_ref().is_none_or(|purpose| term.purposes.contains(purpose));
     let mut moments = first(&mut terms.iter().filter(fits));
     if moments.is_empty() {
         moments = first(&mut terms.iter());

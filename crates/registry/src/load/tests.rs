@@ -24,11 +24,13 @@ fn a_good_registry_loads_and_identifies_its_subsystems() {
     let registry = Files::default().with("gov/desk.toml", &grant("g", WELFARE, "")).load().unwrap();
     let identity = |text: &str| text.parse::<Identity>().unwrap();
     let known = identity("spiffe://bus.example/gov/welfare/benefits");
-    let reason =
-        |identity: &Identity, issuer: &[u8; 32]| registry.identify(identity, issuer).map(|known| known.id.to_string());
+    let reason = |identity: &Identity, issuer: &[u8; 32]| {
+        registry.identify(identity, issuer).map(|known| known.id.to_string())
+    };
     assert_eq!(reason(&known, &[0xab; 32]), Ok(WELFARE.to_owned()));
     assert_eq!(reason(&known, &[0xac; 32]).unwrap_err().as_str(), "ISSUER_NOT_ALLOWED");
-    for stranger in ["spiffe://bus.example/gov/welfare/other", "spiffe://other.example/gov/welfare/benefits"] {
+    for stranger in ["spiffe://bus.example/gov/welfare/other", "spiffe://other.example/gov/welfare/benefits"]
+    {
         assert_eq!(reason(&identity(stranger), &[0xab; 32]).unwrap_err().as_str(), "IDENTITY_UNKNOWN");
     }
     assert!(registry.method("desk.v1.Desk/Get").is_some());
@@ -36,7 +38,10 @@ fn a_good_registry_loads_and_identifies_its_subsystems() {
         assert!(registry.method(path).is_none(), "{path}");
     }
     let service = registry.services().next().unwrap();
-    assert_eq!((service.provider.as_str(), service.methods().len(), service.concurrent), ("gov/desk", 3, None));
+    assert_eq!(
+        (service.provider.as_str(), service.methods().len(), service.concurrent),
+        ("gov/desk", 3, None)
+    );
 }
 
 #[test]
@@ -52,12 +57,22 @@ fn the_digest_is_over_names_and_bytes() {
 fn a_name_that_is_not_known_is_told_with_the_nearest_one() {
     check(
         &of_grant("purposes = [\"desk.raed\"]"),
-        &["registry/gov/desk.toml:", "`desk.raed` is no purpose of desk.v1.Desk/Get", "did you mean `desk.read`?"],
+        &[
+            "registry/gov/desk.toml:",
+            "`desk.raed` is no purpose of desk.v1.Desk/Get",
+            "did you mean `desk.read`?",
+        ],
     );
     check(&of_grant("fields = [\"nam\"]"), &["no field `nam`", "did you mean `name`?"]);
-    check(&of_grant("fields = [\"place\"]"), &["no field `place`", "name the fields in it: place.city, place.street"]);
+    check(
+        &of_grant("fields = [\"place\"]"),
+        &["no field `place`", "name the fields in it: place.city, place.street"],
+    );
     check(&of_grant("rows = { provinces = [\"15\"] }"), &["no row scope", "did you mean `province`?"]);
-    check(&of_grant("method = \"desk.v1.Desk/Gett\""), &["has the method `desk.v1.Desk/Gett`", "`desk.v1.Desk/Get`?"]);
+    check(
+        &of_grant("method = \"desk.v1.Desk/Gett\""),
+        &["has the method `desk.v1.Desk/Gett`", "`desk.v1.Desk/Get`?"],
+    );
     check(&of_grant("requires = [\"clark\"]"), &["cannot require `clark`", "did you mean `clerk`?"]);
     let errors = Files::default().with("gov/desk.toml", &grant("g", "gov/welfare/benefit", "")).errors();
     check(&errors, &["`gov/welfare/benefit` is not registered", "did you mean `gov/welfare/benefits`?"]);
@@ -125,8 +140,9 @@ fn a_member_without_issuers_or_with_a_malformed_one_does_not_load() {
 
 #[test]
 fn an_own_grpc_server_passes_only_metadata_that_is_named_and_tells_no_identity() {
-    let service =
-        |more: &str| Files::default().replace("gov/desk.toml", "[[service]]", &format!("[[service]]\n{more}"));
+    let service = |more: &str| {
+        Files::default().replace("gov/desk.toml", "[[service]]", &format!("[[service]]\n{more}"))
+    };
     let good = "server = \"grpc\"\nmetadata = { request = [\"x-region\"], response = [\"page-hint-bin\"] }";
     let registry = service(good).load().unwrap();
     let passed = PassedMetadata { request: vec!["x-region".into()], response: vec!["page-hint-bin".into()] };
@@ -153,7 +169,10 @@ fn rows_that_an_own_grpc_server_could_not_be_held_to_do_not_load() {
     check(&own("rows = { province = [\"15\"] }").errors(), &["rows by `province` cannot be held"]);
     assert!(own("").load().is_ok());
     assert!(
-        Files::default().with("gov/desk.toml", &grant("g", WELFARE, "rows = { province = [\"15\"] }")).load().is_ok()
+        Files::default()
+            .with("gov/desk.toml", &grant("g", WELFARE, "rows = { province = [\"15\"] }"))
+            .load()
+            .is_ok()
     );
 }
 
@@ -212,10 +231,19 @@ fn no_one_delegates_what_it_does_not_have() {
     let delegate = |to: &str, method: &str, lines: &str| {
         files().with("com/bank.toml", &delegation("d", to, method, lines)).errors()
     };
-    check(&delegate("office/north", "desk.v1.Desk/List", ""), &["com/bank has no grant for desk.v1.Desk/List"]);
+    check(
+        &delegate("office/north", "desk.v1.Desk/List", ""),
+        &["com/bank has no grant for desk.v1.Desk/List"],
+    );
     check(&delegate("office/north", "desk.v1.Desk/Get", "fields = [\"note\"]"), &["has no grant", "fields"]);
-    check(&delegate("office/north", "desk.v1.Desk/Get", "fields = [\"nme\"]\n"), &["`nme`", "did you mean `name`?"]);
-    check(&delegate("office/nort", "desk.v1.Desk/Get", ""), &["`office/nort` is not registered", "`office/north`?"]);
+    check(
+        &delegate("office/north", "desk.v1.Desk/Get", "fields = [\"nme\"]\n"),
+        &["`nme`", "did you mean `name`?"],
+    );
+    check(
+        &delegate("office/nort", "desk.v1.Desk/Get", ""),
+        &["`office/nort` is not registered", "`office/north`?"],
+    );
     check(&delegate("office/north/desk", "desk.v1.Desk/Get", ""), &["`office/north/desk` is not registered"]);
     let purposes = delegation("d", "office/north", "desk.v1.Desk/Get", "").replace("desk.read", "desk.raed");
     let errors = files().with("com/bank.toml", &purposes).errors();
@@ -243,7 +271,10 @@ fn groups_are_told_with_their_place() {
     check(&group("id = \"all\"", WELFARE), &["a group has `members`, or `where`"]);
     check(&group("id = \"all\"\nmembers = [\"gov/welfar\"]", WELFARE), &["did you mean `gov/welfare`?"]);
     check(&group(&format!("{list}\nclass = \"gov\""), WELFARE), &["`class` narrows `where`"]);
-    check(&group("id = \"all\"\nwhere = { county = [\"1\"] }", WELFARE), &["no member has the attribute `county`"]);
+    check(
+        &group("id = \"all\"\nwhere = { county = [\"1\"] }", WELFARE),
+        &["no member has the attribute `county`"],
+    );
     let attributes = |group: &str| {
         let files = Files::default().replace(
             "gov/welfare.toml",
@@ -264,9 +295,13 @@ fn groups_are_told_with_their_place() {
 #[test]
 fn a_grant_goes_by_its_own_groups_and_those_of_the_bus_and_by_no_one_elses() {
     let group = "[[group]]\nid = \"all\"\nmembers = [\"gov/welfare\"]\n";
-    let granted = |file: &str| Files::default().with(file, group).with("gov/desk.toml", &grant("g", "group/all", ""));
+    let granted =
+        |file: &str| Files::default().with(file, group).with("gov/desk.toml", &grant("g", "group/all", ""));
     assert!(granted("gov/desk.toml").load().is_ok() && granted("bus.toml").load().is_ok());
-    check(&granted("gov/welfare.toml").errors(), &["the group is another member's", "registry/gov/welfare.toml"]);
+    check(
+        &granted("gov/welfare.toml").errors(),
+        &["the group is another member's", "registry/gov/welfare.toml"],
+    );
     let clash = granted("bus.toml").with("gov/desk.toml", &grant("h", WELFARE, ""));
     check(&clash.errors(), &["`h` and `g` answer the same call"]);
 }
@@ -278,7 +313,10 @@ fn hours_and_licences_have_their_form() {
         ("hours = { from = \"07:00\", until = \"24:01\" }", "an hour is written `07:30`"),
         ("hours = { from = \"07:60\", until = \"14:00\" }", "an hour is written `07:30`"),
         ("hours = { from = \"14:00\", until = \"07:00\" }", "`until` is after `from`"),
-        ("hours = { days = \"mon-sat-tue\", from = \"07:00\", until = \"14:00\" }", "days are one of sat, sun"),
+        (
+            "hours = { days = \"mon-sat-tue\", from = \"07:00\", until = \"14:00\" }",
+            "days are one of sat, sun",
+        ),
         ("hours = { days = \"monday\", from = \"07:00\", until = \"14:00\" }", "days are one of sat, sun"),
     ] {
         check(&of_grant(lines), &[part]);
@@ -295,7 +333,8 @@ fn hours_and_licences_have_their_form() {
 
 #[test]
 fn a_suspension_is_of_something_and_of_ones_own() {
-    let suspension = |of: &str, more: &str| format!("[[suspension]]\nof = \"{of}\"\nreason = \"r\"\n{more}\n");
+    let suspension =
+        |of: &str, more: &str| format!("[[suspension]]\nof = \"{of}\"\nreason = \"r\"\n{more}\n");
     let files = || Files::default().with("gov/desk.toml", &grant("g", WELFARE, ""));
     let by_operator = |of: &str, more: &str| files().with("suspensions.toml", &suspension(of, more)).errors();
     check(&by_operator("grant/h", ""), &["no grant or delegation has the id `h`", "did you mean `grant/g`?"]);
@@ -315,9 +354,11 @@ fn a_suspension_is_of_something_and_of_ones_own() {
     {
         assert!(files().with(file, &suspension(of, "")).load().is_ok(), "{of}");
     }
-    for (file, of) in
-        [("gov/welfare.toml", "grant/g"), ("gov/desk.toml", "gov/welfare"), ("gov/desk.toml", "gov/welfare/benefits")]
-    {
+    for (file, of) in [
+        ("gov/welfare.toml", "grant/g"),
+        ("gov/desk.toml", "gov/welfare"),
+        ("gov/desk.toml", "gov/welfare/benefits"),
+    ] {
         check(
             &files().with(file, &suspension(of, "")).errors(),
             &["a member suspends what is its own", "suspensions.toml"],
@@ -336,8 +377,9 @@ fn no_test_holds_up_a_suspension_and_one_may_expect_it() {
 #[test]
 fn a_test_is_asked_within_the_hours_of_its_grant() {
     let files = |lines: &str| {
-        let test =
-            format!("[[test]]\nas = \"{WELFARE}\"\ncall = \"desk.v1.Desk/Get\"\npurpose = \"desk.read\"\n{lines}\n");
+        let test = format!(
+            "[[test]]\nas = \"{WELFARE}\"\ncall = \"desk.v1.Desk/Get\"\npurpose = \"desk.read\"\n{lines}\n"
+        );
         let hours = "hours = { days = \"fri\", from = \"08:00\", until = \"09:00\" }";
         Files::default().with("gov/desk.toml", &grant("g", WELFARE, hours)).with("gov/welfare.toml", &test)
     };
@@ -346,7 +388,9 @@ fn a_test_is_asked_within_the_hours_of_its_grant() {
 }
 
 fn tested(lines: &str) -> Files {
-    let test = format!("[[test]]\nas = \"{WELFARE}\"\ncall = \"desk.v1.Desk/Get\"\npurpose = \"desk.read\"\n{lines}\n");
+    let test = format!(
+        "[[test]]\nas = \"{WELFARE}\"\ncall = \"desk.v1.Desk/Get\"\npurpose = \"desk.read\"\n{lines}\n"
+    );
     let lines = "requires = [\"case\"]\nvalid = { from = 2026-01-01, until = 2026-06-30 }";
     Files::default().with("gov/desk.toml", &grant("g", WELFARE, lines)).with("gov/welfare.toml", &test)
 }
@@ -373,7 +417,10 @@ fn a_test_that_fails_blocks_the_load_and_points_at_itself() {
     );
     check(&tested("allow = [\"note\"]").errors(), &[place, "the grant g does not give `note`"]);
     check(&tested("on = 2026-07-01\nallow = [\"name\"]").errors(), &[place, "refused with GRANT_EXPIRED"]);
-    check(&tested("case = \"1\"\nexpect = \"NOT_GRANTED\"").errors(), &[place, "but it is allowed: by the grant g"]);
+    check(
+        &tested("case = \"1\"\nexpect = \"NOT_GRANTED\"").errors(),
+        &[place, "but it is allowed: by the grant g"],
+    );
     check(&tested("expect = \"NOT_GRANTED\"").errors(), &[place, "but it is refused with CASE_REQUIRED"]);
 }
 
@@ -394,16 +441,25 @@ fn files_are_where_members_can_be() {
         &Files::default().with("gov/deep/welfare.toml", "").errors(),
         &["gov/deep/welfare.toml:1:1: this is no member's file"],
     );
-    check(&Files::default().with("ngo/welfare.toml", "").errors(), &["this is no member's file", "CLASS is gov, com"]);
+    check(
+        &Files::default().with("ngo/welfare.toml", "").errors(),
+        &["this is no member's file", "CLASS is gov, com"],
+    );
     check(&Files::default().with("gov/empty.toml", "").errors(), &["the table `[member]` is missing"]);
-    check(&Files::default().edit("bus.toml", String::clear).errors(), &["bus.toml:1:1: the table `[bus]` is missing"]);
+    check(
+        &Files::default().edit("bus.toml", String::clear).errors(),
+        &["bus.toml:1:1: the table `[bus]` is missing"],
+    );
     check(&Files::default().with("bus.toml", "[member]").errors(), &["`member` is no table of this file"]);
 }
 
 #[test]
 fn all_mistakes_of_all_files_are_told_at_once_and_nothing_that_only_follows() {
     let errors = Files::default()
-        .with("gov/desk.toml", &grant("a", WELFARE, "purposes = [\"x.y\"]\nfields = [\"nope\"]\nlimit = { burst = 3 }"))
+        .with(
+            "gov/desk.toml",
+            &grant("a", WELFARE, "purposes = [\"x.y\"]\nfields = [\"nope\"]\nlimit = { burst = 3 }"),
+        )
         .with("gov/desk.toml", &grant("b", "gov/broken/system", ""))
         .with("gov/desk.toml", &grant("c", WELFARE, "fields = 5"))
         .with("gov/broken.toml", "[member\n")
@@ -413,7 +469,10 @@ fn all_mistakes_of_all_files_are_told_at_once_and_nothing_that_only_follows() {
         assert!(errors.contains(part), "{part} in\n{errors}");
     }
     assert!(!errors.contains("gov/broken/system"), "its file is broken, so it may be there:\n{errors}");
-    assert!(!errors.contains("com/bank"), "the grant that it needs may be the one with the mistake:\n{errors}");
+    assert!(
+        !errors.contains("com/bank"),
+        "the grant that it needs may be the one with the mistake:\n{errors}"
+    );
 }
 
 #[test]

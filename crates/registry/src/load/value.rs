@@ -1,4 +1,5 @@
-//! This module parses values that several tables have: ids, dates and known names. A wrong value is reported and gives `None`.
+//! This module parses values that several tables have: ids, dates and known names. A wrong value is reported
+//! and gives `None`.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -33,11 +34,19 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut names: Vec<&str> = names.collect();
     let more = if names.len() > LISTED { ", …" } else { "" };
     names.truncate(LISTED);
-    if names.is_empty() { "there is none".to_owned() } else { format!("not one of: {}{more}", names.join(", ")) }
+    if names.is_empty() {
+        "there is none".to_owned()
+    } else {
+        format!("not one of: {}{more}", names.join(", "))
+    }
 }
 
 impl Loader<'_> {
-    pub(super) fn parse<T: FromStr<Err = InvalidId>>(&mut self, source: &Arc<Source>, text: &Text) -> Option<T> {
+    pub(super) fn parse<T: FromStr<Err = InvalidId>>(
+        &mut self,
+        source: &Arc<Source>,
+        text: &Text,
+    ) -> Option<T> {
         parse(source, text, &mut self.findings)
     }
 
@@ -51,7 +60,8 @@ impl Loader<'_> {
             return Some(id);
         };
         let first = at(first);
-        let finding = self.findings.at(source, text.span(), Kind::Duplicate, format!("the id `{id}` is taken"));
+        let finding =
+            self.findings.at(source, text.span(), Kind::Duplicate, format!("the id `{id}` is taken"));
         finding.advise(format!("the first is at {first}; grants and delegations share one space of names"));
         None
     }
@@ -94,13 +104,20 @@ impl Loader<'_> {
             let mut known: Vec<&str> = self.methods.keys().map(AsRef::as_ref).collect();
             known.sort_unstable();
             let message = format!("no registered service has the method `{path}`");
-            self.findings.at(source, text.span(), Kind::UnknownMethod, message).suggest(path, known.into_iter());
+            self.findings
+                .at(source, text.span(), Kind::UnknownMethod, message)
+                .suggest(path, known.into_iter());
         }
         None
     }
 
     /// A purpose that the method's contract has.
-    pub(super) fn purpose(&mut self, source: &Arc<Source>, text: &Text, entry: &MethodEntry) -> Option<Purpose> {
+    pub(super) fn purpose(
+        &mut self,
+        source: &Arc<Source>,
+        text: &Text,
+        entry: &MethodEntry,
+    ) -> Option<Purpose> {
         let purpose: Purpose = self.parse(source, text)?;
         let known = entry.method.purposes();
         // The contract's own: a hundred thousand grants share it.
@@ -114,8 +131,8 @@ impl Loader<'_> {
         None
     }
 
-    /// A leaf of the method's response. A message is granted by naming its fields: a field that the contract adds to it later
-    /// must not be granted by a line that was written before.
+    /// A leaf of the method's response. A message is granted by naming its fields: a field that the contract
+    /// adds to it later must not be granted by a line that was written before.
     pub(super) fn field(&mut self, source: &Arc<Source>, text: &Text, entry: &MethodEntry) -> Option<String> {
         let path = text.get_ref();
         let known = || entry.method.fields().iter().map(|field| field.path.as_str());
@@ -147,13 +164,15 @@ impl Loader<'_> {
         self.is_of_our_calendar(source, written).then_some(day).flatten()
     }
 
-    /// Whether a date is not one of the Jalali calendar, which is a finding: as a Gregorian one it would be 621 years ago.
+    /// Whether a date is not one of the Jalali calendar, which is a finding: as a Gregorian one it would be
+    /// 621 years ago.
     pub(super) fn is_of_our_calendar(&mut self, source: &Arc<Source>, written: &Spanned<Datetime>) -> bool {
         let Some(date) = written.get_ref().date else { return true };
         let gregorian = chapar_contract::gregorian_of_jalali(date.year.into(), date.month, date.day);
         if let Some(gregorian) = &gregorian {
-            let text =
-                format!("this looks like a day of the Jalali calendar; a registry has Gregorian days: {gregorian}");
+            let text = format!(
+                "this looks like a day of the Jalali calendar; a registry has Gregorian days: {gregorian}"
+            );
             self.malformed(source, written.span(), text);
         }
         gregorian.is_none()
@@ -162,7 +181,8 @@ impl Loader<'_> {
     pub(super) fn validity(&mut self, source: &Arc<Source>, valid: &Spanned<Valid>) -> Option<Validity> {
         let from = self.day(source, &valid.get_ref().from);
         let until = self.day(source, &valid.get_ref().until);
-        let (from, until) = (from?, until?);
+        let from = from?;
+        let until = until?;
         let valid_days = Validity::new(from, until);
         if valid_days.is_none() {
             let message = match from <= until {
@@ -180,7 +200,9 @@ impl Loader<'_> {
 }
 
 fn civil(date: toml::value::Date) -> Option<Date> {
-    let (year, month, day) = (date.year.try_into().ok()?, date.month.try_into().ok()?, date.day.try_into().ok()?);
+    let year = date.year.try_into().ok()?;
+    let month = date.month.try_into().ok()?;
+    let day = date.day.try_into().ok()?;
     Date::new(year, month, day).ok()
 }
 

@@ -29,13 +29,16 @@ struct Difference {
 }
 
 pub(super) fn effects(before: &Registry, after: &Registry, now: Timestamp) -> Vec<Effect> {
-    let callers: BTreeSet<&SubsystemId> = before.policy.terms.keys().chain(after.policy.terms.keys()).collect();
+    let callers: BTreeSet<&SubsystemId> =
+        before.policy.terms.keys().chain(after.policy.terms.keys()).collect();
     let mut found: BTreeMap<Difference, Vec<String>> = BTreeMap::new();
     for caller in callers {
-        let (was, is) = (accesses(before, caller, now), accesses(after, caller, now));
+        let was = accesses(before, caller, now);
+        let is = accesses(after, caller, now);
         let ways: BTreeSet<&Of> = was.keys().chain(is.keys()).collect();
         for of in ways {
-            let (was, is) = (was.get(of).cloned().unwrap_or_default(), is.get(of).cloned().unwrap_or_default());
+            let was = was.get(of).cloned().unwrap_or_default();
+            let is = is.get(of).cloned().unwrap_or_default();
             if was == is {
                 continue;
             }
@@ -66,7 +69,12 @@ fn accesses(registry: &Registry, caller: &SubsystemId, now: Timestamp) -> BTreeM
     for (path, terms) in registry.policy.terms.get(caller).into_iter().flatten() {
         let Some(entry) = registry.method(path.as_str()) else { continue };
         let class = |path: &str| {
-            entry.method.fields().iter().find(|field| field.path == path).map_or(Class::Public, |field| field.class)
+            entry
+                .method
+                .fields()
+                .iter()
+                .find(|field| field.path == path)
+                .map_or(Class::Public, |field| field.class)
         };
         for term in terms.iter().filter(|term| term.not_over(now) && !registry.policy.stopped(term, now)) {
             let access = found.entry((path.clone(), term.on_behalf_of.clone())).or_default();
@@ -76,8 +84,11 @@ fn accesses(registry: &Registry, caller: &SubsystemId, now: Timestamp) -> BTreeM
                 purposes => purposes.iter().map(|purpose| purpose.as_str()).collect(),
             };
             for field in term.permit.disclosed.iter() {
-                let seen =
-                    |purpose: &&str| Seen { purpose: (*purpose).to_owned(), field: field.clone(), class: class(field) };
+                let seen = |purpose: &&str| Seen {
+                    purpose: (*purpose).to_owned(),
+                    field: field.clone(),
+                    class: class(field),
+                };
                 access.seen.extend(purposes.iter().map(seen));
             }
         }

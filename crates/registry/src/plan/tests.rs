@@ -7,7 +7,8 @@ const WELFARE: &str = "gov/welfare/benefits";
 
 fn plan(before: Files, after: Files) -> Plan {
     let dir = tempfile::tempdir().unwrap();
-    let (base, new) = (dir.path().join("base"), dir.path().join("new"));
+    let base = dir.path().join("base");
+    let new = dir.path().join("new");
     before.write(&base);
     after.write(&new);
     let contracts = std::slice::from_ref(&*CONTRACT);
@@ -68,8 +69,10 @@ fn a_changed_grant_says_what_is_gained_and_what_is_lost() {
 
 #[test]
 fn a_removed_or_suspended_grant_says_who_loses_access() {
-    let loses =
-        ["  - gov/welfare/benefits may no longer call desk.v1.Desk/Get", "0 gain sensitive fields, 1 lose access"];
+    let loses = [
+        "  - gov/welfare/benefits may no longer call desk.v1.Desk/Get",
+        "0 gain sensitive fields, 1 lose access",
+    ];
     check(with(""), Files::default(), &loses);
     check(with(""), Files::default(), &["  - grant g  (gov/desk)"]);
     let suspension = "[[suspension]]\nof = \"grant/g\"\nreason = \"r\"\n";
@@ -82,7 +85,8 @@ fn an_office_that_joins_a_group_by_an_edit_of_its_own_file_is_told() {
     let group = "[[group]]\nid = \"g\"\nwhere = { county = [\"15\"] }\n";
     let files = |county: &str| {
         let attributes = format!("attributes = {{ county = \"{county}\" }}\n\n[[subsystem]]");
-        let granted = Files::default().with("bus.toml", group).with("gov/desk.toml", &grant("g", "group/g", ""));
+        let granted =
+            Files::default().with("bus.toml", group).with("gov/desk.toml", &grant("g", "group/g", ""));
         granted.replace("office/north.toml", "\n[[subsystem]]", &attributes)
     };
     check(
@@ -119,6 +123,14 @@ fn the_rules_are_those_of_the_registry_that_is_changed() {
     let granted = plan(Files::default().with("bus.toml", rules), with("").with("bus.toml", rules));
     assert_eq!(needs(&granted), ["steward of gov/desk AND security, for grant g"]);
     let removed = plan(with("").with("bus.toml", rules), with(""));
-    assert_eq!(needs(&removed).len(), 1, "who drops the rules needs what the rules ask: {:?}", needs(&removed));
-    assert!(needs(&plan(Files::default(), with("").with("bus.toml", rules))).is_empty(), "the first rules need no one");
+    assert_eq!(
+        needs(&removed).len(),
+        1,
+        "who drops the rules needs what the rules ask: {:?}",
+        needs(&removed)
+    );
+    assert!(
+        needs(&plan(Files::default(), with("").with("bus.toml", rules))).is_empty(),
+        "the first rules need no one"
+    );
 }

@@ -1,4 +1,5 @@
-//! This module formats a `Plan` as people read and sign it. The summary is last, because a terminal shows the end.
+//! This module formats a `Plan` as people read and sign it. The summary is last, because a terminal shows the
+//! end.
 
 use std::fmt;
 
@@ -77,7 +78,9 @@ impl fmt::Display for Effect {
 
 fn who(callers: &[String]) -> String {
     match callers {
-        many if many.len() > MAX_NAMED => format!("{} subsystems ({}, …)", many.len(), many[..MAX_NAMED].join(", ")),
+        many if many.len() > MAX_NAMED => {
+            format!("{} subsystems ({}, …)", many.len(), many[..MAX_NAMED].join(", "))
+        }
         few => few.join(", "),
     }
 }

@@ -1,5 +1,6 @@
-//! `Directory` is a store in a folder: `generations/NNNNNN/registry` with the files, `generations/NNNNNN/plan.txt`, and the symbolic link `current`,
-//! which a rename replaces atomically. A gateway that reads `STORE/current` takes up a new one by itself.
+//! `Directory` is a store in a folder: `generations/NNNNNN/registry` with the files,
+//! `generations/NNNNNN/plan.txt`, and the symbolic link `current`, which a rename replaces atomically. A
+//! gateway that reads `STORE/current` takes up a new one by itself.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -60,7 +61,8 @@ impl Directory {
         let mut numbers = Vec::new();
         for entry in fs::read_dir(&folder).map_err(at(&folder))? {
             let name = entry.map_err(at(&folder))?.file_name();
-            // What is still being written, or was left behind by a writer that ended, has no number for a name.
+            // What is still being written, or was left behind by a writer that ended, has no number for a
+            // name.
             numbers.extend(name.to_str().and_then(|name| name.parse::<u64>().ok()));
         }
         numbers.sort_unstable();
@@ -84,7 +86,12 @@ impl Store for Directory {
         self.numbers()?.into_iter().map(|number| self.generation(number)).collect()
     }
 
-    fn put(&self, expected: Option<&str>, files: &Files<'_>, moment: Timestamp) -> Result<Generation, StoreError> {
+    fn put(
+        &self,
+        expected: Option<&str>,
+        files: &Files<'_>,
+        moment: Timestamp,
+    ) -> Result<Generation, StoreError> {
         let _alone = self.lock()?;
         let found = self.current()?.map(|generation| generation.digest);
         if found.as_deref() != expected {
@@ -235,7 +242,8 @@ mod tests {
         let won = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
                 .map(|n| {
-                    let (store, base) = (&store, &base);
+                    let store = &store;
+                    let base = &base;
                     scope.spawn(move || put(store, Some(base), &format!("by {n}")).is_ok())
                 })
                 .collect();

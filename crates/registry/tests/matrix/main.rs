@@ -1,6 +1,7 @@
-//! An exhaustive matrix: every caller × method × purpose × member on whose behalf × moment × case and clerk × field, over several
-//! registries with groups, delegations, hours, licences, suspensions and a hidden service. Each cell of `decide` is compared with
-//! a short reference (`model`) that is written from the reference page and shares no code with it.
+//! An exhaustive matrix: every caller × method × purpose × member on whose behalf × moment × case and clerk ×
+//! field, over several registries with groups, delegations, hours, licences, suspensions and a hidden
+//! service. Each cell of `decide` is compared with a short reference (`model`) that is written from the
+//! reference page and shares no code with it.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod model;
@@ -36,12 +37,18 @@ fn load(world: &World) -> Registry {
 }
 
 /// How many cells one world has; asserts that each is as the model says.
-fn compare(world: &World, registry: &Registry, reasons: &mut std::collections::BTreeMap<&'static str, u64>) -> u64 {
+fn compare(
+    world: &World,
+    registry: &Registry,
+    reasons: &mut std::collections::BTreeMap<&'static str, u64>,
+) -> u64 {
     let moments: Vec<Timestamp> = world::moments();
-    let purposes: Vec<Option<Purpose>> =
-        [None, Some("a.read"), Some("a.write"), Some("b"), Some("other")].map(|p| p.map(|p| p.parse().unwrap())).into();
-    let members: Vec<Option<MemberId>> =
-        [None, Some("com/bank"), Some("gov/tax"), Some("office/a")].map(|m| m.map(|m| m.parse().unwrap())).into();
+    let purposes: Vec<Option<Purpose>> = [None, Some("a.read"), Some("a.write"), Some("b"), Some("other")]
+        .map(|p| p.map(|p| p.parse().unwrap()))
+        .into();
+    let members: Vec<Option<MemberId>> = [None, Some("com/bank"), Some("gov/tax"), Some("office/a")]
+        .map(|m| m.map(|m| m.parse().unwrap()))
+        .into();
     let cases: [(Option<CaseNumber>, Option<ClerkId>); 4] = [
         (None, None),
         (Some("1405/7".parse().unwrap()), None),
@@ -77,12 +84,14 @@ fn compare(world: &World, registry: &Registry, reasons: &mut std::collections::B
                             };
                             let expected = answer(world, &ask);
                             let decided = registry.decide(&question);
-                            let outcome = decided.as_ref().map_or_else(|refused| refused.reason.as_str(), |_| "OK");
+                            let outcome =
+                                decided.as_ref().map_or_else(|refused| refused.reason.as_str(), |_| "OK");
                             *reasons.entry(outcome).or_default() += 1;
                             explains(registry, &question, outcome);
                             for field in FIELDS {
-                                let discloses =
-                                    decided.as_ref().is_ok_and(|permit| permit.disclosed.iter().any(|f| f == field));
+                                let discloses = decided
+                                    .as_ref()
+                                    .is_ok_and(|permit| permit.disclosed.iter().any(|f| f == field));
                                 let model = expected.as_ref().is_ok_and(|fields| fields.contains(&field));
                                 assert_eq!(
                                     (outcome, discloses),
@@ -100,12 +109,13 @@ fn compare(world: &World, registry: &Registry, reasons: &mut std::collections::B
     cells
 }
 
-/// The gates that are told are those of the decision: the last one of an allowed call passes, and one of a refused call refuses with
-/// the reason of the decision.
+/// The gates that are told are those of the decision: the last one of an allowed call passes, and one of a
+/// refused call refuses with the reason of the decision.
 fn explains(registry: &Registry, question: &Question<'_>, outcome: &str) {
     let gates = registry.explain(question).gates;
-    let told =
-        |reason: &str| gates.iter().any(|gate| gate.refused.as_ref().is_some_and(|r| r.reason.as_str() == reason));
+    let told = |reason: &str| {
+        gates.iter().any(|gate| gate.refused.as_ref().is_some_and(|r| r.reason.as_str() == reason))
+    };
     let last = gates.last().unwrap();
     match outcome {
         "OK" => assert!(last.refused.is_none() && last.alone, "{question:?} {gates:?}"),
@@ -138,6 +148,9 @@ fn every_cell_of_the_matrix_is_as_the_reference_says() {
         "CASE_INVALID",
         "CLERK_REQUIRED",
     ] {
-        assert!(reasons.get(reason).is_some_and(|n| *n > 100), "{reason} is hardly in the matrix: {reasons:?}");
+        assert!(
+            reasons.get(reason).is_some_and(|n| *n > 100),
+            "{reason} is hardly in the matrix: {reasons:?}"
+        );
     }
 }

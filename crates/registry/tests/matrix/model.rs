@@ -1,4 +1,5 @@
-//! The reference: what docs/reference/registry.md says, in the order in which it says it. Slow and plain on purpose.
+//! The reference: what docs/reference/registry.md says, in the order in which it says it. Slow and plain on
+//! purpose.
 
 use jiff::Timestamp;
 use jiff::civil::Weekday;
@@ -24,7 +25,8 @@ pub(crate) struct Ask<'a> {
 /// The disclosed fields, or the reason.
 pub(crate) fn answer<'w>(world: &'w World, ask: &Ask<'_>) -> Result<Vec<&'w str>, &'static str> {
     let service = ask.method.split('/').next().unwrap();
-    let mine: Vec<Way<'w>> = ways(world, ask.caller).into_iter().filter(|way| way.grant.method == ask.method).collect();
+    let mine: Vec<Way<'w>> =
+        ways(world, ask.caller).into_iter().filter(|way| way.grant.method == ask.method).collect();
     if service == "desk.v1.Secret" && world.hidden && mine.is_empty() {
         return Err("METHOD_UNKNOWN");
     }
@@ -55,8 +57,11 @@ struct Way<'w> {
 
 /// Every way that a caller has, valid or not.
 fn ways<'w>(world: &'w World, caller: &str) -> Vec<Way<'w>> {
-    let own =
-        world.grants.iter().filter(|grant| world.is(caller, &grant.to)).map(|grant| Way { grant, delegation: None });
+    let own = world
+        .grants
+        .iter()
+        .filter(|grant| world.is(caller, &grant.to))
+        .map(|grant| Way { grant, delegation: None });
     let delegated = world.delegations.iter().filter(|d| world.is(caller, &d.to)).flat_map(|delegation| {
         let of_giver = |grant: &&Grant| world.members_of(&grant.to).contains(&delegation.by.as_str());
         let both = |grant: &&Grant| {
@@ -73,7 +78,8 @@ fn ways<'w>(world: &'w World, caller: &str) -> Vec<Way<'w>> {
 impl<'w> Way<'w> {
     /// Nothing if it holds; else how far it got, and the reason.
     fn hurdle(&self, world: &World, ask: &Ask<'_>) -> Option<(u8, &'static str)> {
-        let (grant, now) = (self.grant, ask.now);
+        let grant = self.grant;
+        let now = ask.now;
         let purpose = ask.purpose.unwrap();
         let for_it = |purposes: &[&str]| purposes.contains(&purpose);
         let delegated = |test: &dyn Fn(&Delegation) -> bool| self.delegation.is_none_or(test);
@@ -95,7 +101,9 @@ impl<'w> Way<'w> {
         match ask.case {
             None if case => return Err("CASE_REQUIRED"),
             // Every pattern of the worlds asks for 14, two digits, a slash and a number.
-            Some(case_number) if case && self.grant.pattern && case_number != "1405/7" => return Err("CASE_INVALID"),
+            Some(case_number) if case && self.grant.pattern && case_number != "1405/7" => {
+                return Err("CASE_INVALID");
+            }
             _ => {}
         }
         if self.grant.requires.contains(&"clerk") && !ask.clerk { Err("CLERK_REQUIRED") } else { Ok(()) }
@@ -127,8 +135,11 @@ fn tehran(now: Timestamp) -> jiff::civil::DateTime {
 
 /// A subsystem stops with its member, an office with its licence.
 fn stopped(world: &World, of: &str, now: Timestamp) -> bool {
-    let member =
-        if of.starts_with("grant/") { of.to_owned() } else { of.split('/').take(2).collect::<Vec<_>>().join("/") };
+    let member = if of.starts_with("grant/") {
+        of.to_owned()
+    } else {
+        of.split('/').take(2).collect::<Vec<_>>().join("/")
+    };
     let named = world.suspensions.iter().any(|s| {
         (s.of == of || s.of == member)
             && s.from.is_none_or(|from| from.parse::<Timestamp>().unwrap() <= now)

@@ -1,5 +1,6 @@
-//! Registries by a seed: the rows of which the reference decides, and the TOML of which the registry is loaded. No two grants
-//! answer the same call, by construction: own grants and those of groups are for different purposes.
+//! Registries by a seed: the rows of which the reference decides, and the TOML of which the registry is
+//! loaded. No two grants answer the same call, by construction: own grants and those of groups are for
+//! different purposes.
 
 use jiff::Timestamp;
 
@@ -166,8 +167,11 @@ impl World {
                 for valid in windows {
                     if dice.roll(4) > 0 {
                         // The office is in a group that has the other purpose.
-                        let purposes =
-                            if to == "office/b/counter" { vec!["a.write"] } else { dice.some(&["a.read", "a.write"]) };
+                        let purposes = if to == "office/b/counter" {
+                            vec!["a.write"]
+                        } else {
+                            dice.some(&["a.read", "a.write"])
+                        };
                         world.grant(&mut dice, to, method, purposes, *valid);
                     }
                 }
@@ -187,8 +191,15 @@ impl World {
             }
         }
         for _ in 0..dice.roll(4) {
-            let of =
-                ["gov/welfare", "com/bank", "com/bank/loans", "office/a", "office/a/counter", "office/b", "gov/desk"];
+            let of = [
+                "gov/welfare",
+                "com/bank",
+                "com/bank/loans",
+                "office/a",
+                "office/a/counter",
+                "office/b",
+                "gov/desk",
+            ];
             let of = match dice.roll(3) {
                 0 => format!("grant/{}", world.grants[dice.roll(world.grants.len())].id),
                 1 if !world.delegations.is_empty() => {
@@ -202,7 +213,8 @@ impl World {
             world.suspensions.push(Suspension { of, from, until });
         }
         if seed == 1 {
-            let (from, until) = (Some("2026-03-15T12:30:00+03:30"), Some("2026-06-06T07:30:00+03:30"));
+            let from = Some("2026-03-15T12:30:00+03:30");
+            let until = Some("2026-06-06T07:30:00+03:30");
             world.suspensions.push(Suspension { of: provider().to_owned(), from, until });
         }
         world.licence = (dice.roll(2) == 0).then_some(WINDOWS[dice.roll(3)]);
@@ -262,7 +274,9 @@ impl World {
             // By list, and of their systems the counters.
             "group/counters" => ["office/a/counter", "office/b/counter"].contains(&caller),
             // By county, of any class.
-            "group/county" => ["gov/welfare/benefits", "office/a/counter", "office/a/scanner"].contains(&caller),
+            "group/county" => {
+                ["gov/welfare/benefits", "office/a/counter", "office/a/scanner"].contains(&caller)
+            }
             // By county and class.
             "group/bus" => caller == "office/b/counter",
             to => caller == to || caller.strip_prefix(to).is_some_and(|rest| rest.starts_with('/')),
@@ -270,9 +284,9 @@ impl World {
     }
 
     pub(crate) fn members_of(&self, to: &str) -> Vec<&'static str> {
-        let of = MEMBERS
-            .iter()
-            .filter(|(member, systems, _)| systems.iter().any(|system| self.is(&format!("{member}/{system}"), to)));
+        let of = MEMBERS.iter().filter(|(member, systems, _)| {
+            systems.iter().any(|system| self.is(&format!("{member}/{system}"), to))
+        });
         of.map(|(member, _, _)| *member).collect()
     }
 
@@ -288,7 +302,9 @@ impl World {
                 "ab".repeat(32)
             );
             if let (Some((from, until)), "office/a") = (self.licence, member) {
-                text += &format!("licence = {{ number = \"1\", valid = {{ from = {from}, until = {until} }} }}\n");
+                text += &format!(
+                    "licence = {{ number = \"1\", valid = {{ from = {from}, until = {until} }} }}\n"
+                );
             }
             for system in systems {
                 text += &format!("[[subsystem]]\nid = \"{system}\"\n");
@@ -343,7 +359,10 @@ impl Grant {
 impl Delegation {
     fn toml(&self) -> String {
         let Self { id, to, method, valid: (from, until), .. } = self;
-        let fields = self.fields.as_ref().map_or_else(String::new, |fields| format!("fields = [{}]\n", quoted(fields)));
+        let fields = self
+            .fields
+            .as_ref()
+            .map_or_else(String::new, |fields| format!("fields = [{}]\n", quoted(fields)));
         format!(
             "[[delegation]]\nid = \"{id}\"\nto = \"{to}\"\nmethods = [\"{method}\"]\npurposes = [{}]\n{fields}valid = {{ from = {from}, until = {until} }}\n",
             quoted(&self.purposes)
@@ -353,8 +372,9 @@ impl Delegation {
 
 impl Suspension {
     fn toml(&self) -> String {
-        let line =
-            |key: &str, value: Option<&str>| value.map_or_else(String::new, |value| format!("{key} = {value}\n"));
+        let line = |key: &str, value: Option<&str>| {
+            value.map_or_else(String::new, |value| format!("{key} = {value}\n"))
+        };
         format!(
             "[[suspension]]\nof = \"{}\"\nreason = \"r\"\n{}{}",
             self.of,

@@ -1,4 +1,5 @@
-//! Roots by published vectors and by the definition; proofs for every tree of up to 300 leaves, and for none that is altered.
+//! Roots by published vectors and by the definition; proofs for every tree of up to 300 leaves, and for none
+//! that is altered.
 
 use super::*;
 use crate::hash::leaf_hash;
@@ -95,7 +96,10 @@ fn roots_are_those_of_the_published_vectors() {
         "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
     ];
     let source = Leaves::new(inputs.iter().map(|input| leaf_hash(input)).collect());
-    assert_eq!(hex(&root(&source, 0).unwrap()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    assert_eq!(
+        hex(&root(&source, 0).unwrap()),
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    );
     for (size, expected) in (1..).zip(roots) {
         assert_eq!(hex(&root(&source, size).unwrap()), expected, "{size} leaves");
     }

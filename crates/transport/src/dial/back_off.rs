@@ -1,4 +1,5 @@
-//! `BackOff` is exponential backoff with jitter after failed connects (default 50 ms to 5 s). It keeps the last error to report meanwhile.
+//! `BackOff` is exponential backoff with jitter after failed connects (default 50 ms to 5 s). It keeps the
+//! last error to report meanwhile.
 
 use tokio::time::Instant;
 
@@ -21,7 +22,8 @@ impl BackOff {
     pub(super) fn failed(&mut self, settings: &Settings, problem: String) {
         let doubled = settings.back_off.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
-        self.until = Some(Instant::now() + doubled.min(settings.back_off_most).mul_f64(jitter::half_to_one()));
+        self.until =
+            Some(Instant::now() + doubled.min(settings.back_off_most).mul_f64(jitter::half_to_one()));
         self.problem = problem;
     }
 

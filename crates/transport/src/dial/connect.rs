@@ -1,4 +1,5 @@
-//! `Endpoint` opens one connection: TCP without Nagle's delay, the TLS handshake, and a check of the negotiated ALPN protocol.
+//! `Endpoint` opens one connection: TCP without Nagle's delay, the TLS handshake, and a check of the
+//! negotiated ALPN protocol.
 
 use std::sync::Arc;
 

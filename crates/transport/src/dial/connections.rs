@@ -1,5 +1,6 @@
-//! `Connections` holds the open connections of a pool. `ticket` waits only while a connect is under way and no open connection has room. The connect
-//! is a task of its own, so a caller that gives up does not cancel it, and concurrent callers share one attempt.
+//! `Connections` holds the open connections of a pool. `ticket` waits only while a connect is under way and
+//! no open connection has room. The connect is a task of its own, so a caller that gives up does not cancel
+//! it, and concurrent callers share one attempt.
 
 use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
@@ -67,8 +68,12 @@ impl Connections {
     }
 
     /// A place on a connection, or why there is none.
-    pub(super) async fn ticket(self: &Arc<Self>, caller: Option<&SubsystemId>) -> Result<StreamSlot, DialError> {
-        // One round to join or make an attempt, one to take what came of it, one for a connection that ended in between.
+    pub(super) async fn ticket(
+        self: &Arc<Self>,
+        caller: Option<&SubsystemId>,
+    ) -> Result<StreamSlot, DialError> {
+        // One round to join or make an attempt, one to take what came of it, one for a connection that ended
+        // in between.
         for _ in 0..3 {
             match self.choose(caller) {
                 Choice::Use(ticket) => return Ok(ticket),
@@ -117,7 +122,9 @@ impl Connections {
                 endpoint: self.endpoint.authority().to_string(),
                 own: full == Full::Share,
             }),
-            (Err(_), None) => Choice::No(self.unreachable(state.back_off.resting().unwrap_or("not connected"))),
+            (Err(_), None) => {
+                Choice::No(self.unreachable(state.back_off.resting().unwrap_or("not connected")))
+            }
         }
     }
 
@@ -156,13 +163,17 @@ impl Open {
 }
 
 /// The less loaded of two by chance, or any that has room.
-fn place<'a>(open: impl Iterator<Item = &'a Open> + Clone, caller: Option<&SubsystemId>) -> Result<StreamSlot, Full> {
+fn place<'a>(
+    open: impl Iterator<Item = &'a Open> + Clone,
+    caller: Option<&SubsystemId>,
+) -> Result<StreamSlot, Full> {
     let count = open.clone().count();
     if count == 0 {
         return Err(Full::All);
     }
     let (one, other) = jitter::two_below(count);
-    let two = open.clone().enumerate().filter(|(number, _)| [one, other].contains(number)).map(|(_, open)| open);
+    let two =
+        open.clone().enumerate().filter(|(number, _)| [one, other].contains(number)).map(|(_, open)| open);
     let mut why = Full::All;
     for candidate in two.min_by_key(|open| open.link.load()).into_iter().chain(open) {
         match candidate.link.ticket(caller) {
@@ -174,8 +185,8 @@ fn place<'a>(open: impl Iterator<Item = &'a Open> + Clone, caller: Option<&Subsy
     Err(why)
 }
 
-/// Works a connection until it ends. One that broke before it answered anything counts as a failed connect: with TLS 1.3 a
-/// client learns only after its own handshake that the server did not take its certificate.
+/// Works a connection until it ends. One that broke before it answered anything counts as a failed connect:
+/// with TLS 1.3 a client learns only after its own handshake that the server did not take its certificate.
 async fn drive(driven: impl Future<Output = Result<(), Broken>>, connections: Weak<Connections>) {
     let Err(Broken { problem, answered }) = driven.await else { return };
     tracing::debug!(problem, "connection ended");

@@ -1,4 +1,5 @@
-//! `DialError` says why a request got no response, and whether the server may have processed it (RFC 9113 §6.8, §8.7).
+//! `DialError` says why a request got no response, and whether the server may have processed it (RFC 9113
+//! §6.8, §8.7).
 
 use crate::error::causes;
 
@@ -32,8 +33,9 @@ pub enum DialError {
 }
 
 impl DialError {
-    /// Whether the server may have acted on the request. It has not if it was never connected to, if it refused the stream
-    /// (RFC 9113, 8.7), or if it closed the connection in good order before it came to the stream (6.8).
+    /// Whether the server may have acted on the request. It has not if it was never connected to, if it
+    /// refused the stream (RFC 9113, 8.7), or if it closed the connection in good order before it came to the
+    /// stream (6.8).
     pub fn may_have_been_processed(&self) -> bool {
         match self {
             Self::Full { .. } | Self::Unreachable { .. } => false,

@@ -1,6 +1,6 @@
-//! `Incoming` is a response body with flow control. With `Reading::Slowly` a task takes each frame from h2 at once into a buffer of at most one
-//! stream window, so that unread frames do not count against the connection (see [`super::link`]). Window updates follow the reader: a slow reader
-//! slows its sender (backpressure).
+//! `Incoming` is a response body with flow control. With `Reading::Slowly` a task takes each frame from h2 at
+//! once into a buffer of at most one stream window, so that unread frames do not count against the connection
+//! (see [`super::link`]). Window updates follow the reader: a slow reader slows its sender (backpressure).
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 
 use super::ticket::AnswerHold;
 
-/// A piece of up to this many bytes is copied beside others: on its own it could keep a whole read of the connection in memory.
+/// A piece of up to this many bytes is copied beside others: on its own it could keep a whole read of the
+/// connection in memory.
 const SMALL: usize = 1 << 10;
 
 /// How an answer will be read.
@@ -45,7 +46,8 @@ impl Incoming {
             _ if body.is_end_stream() => Source::Direct(body),
             Reading::AtOnce => Source::Direct(body),
             Reading::Slowly => {
-                let (buffer, room) = (Arc::new(Mutex::new(Buffer::default())), body.flow_control().clone());
+                let buffer = Arc::new(Mutex::new(Buffer::default()));
+                let room = body.flow_control().clone();
                 tokio::spawn(fill(body, Arc::clone(&buffer)));
                 Source::Buffered { buffer, room }
             }
@@ -178,7 +180,8 @@ impl Buffer {
     }
 }
 
-/// Takes everything from the stream as it comes, until its end or until the reader has left, which cancels it.
+/// Takes everything from the stream as it comes, until its end or until the reader has left, which cancels
+/// it.
 async fn fill(mut body: RecvStream, buffer: Arc<Mutex<Buffer>>) {
     std::future::poll_fn(|context| {
         let mut buffer = buffer.lock();

@@ -1,26 +1,32 @@
-//! `Link` is one HTTP/2 connection on which this side is the client, whichever side dialled. It owns the flow control windows, the keepalive pings
-//! and each caller's share of calls. It does not choose the connection for a call.
+//! `Link` is one HTTP/2 connection on which this side is the client, whichever side dialled. It owns the flow
+//! control windows, the keepalive pings and each caller's share of calls. It does not choose the connection
+//! for a call.
 //!
 //! # Why no caller can break another's call here
 //!
-//! h2 charges every DATA frame under 256 bytes that is still unread in h2 with `256 − length`, and ends the connection when a budget for that is
-//! spent, by default half of the connection window. A caller could spend any such budget:
+//! h2 charges every DATA frame under 256 bytes that is still unread in h2 with `256 − length`, and ends the
+//! connection when a budget for that is spent, by default half of the connection window. A caller could spend
+//! any such budget:
 //!
-//! * by not reading: a window of 65,535 bytes in frames of one byte is a charge of 16.7 million. hyper's windows (2 MiB a stream, 5 MiB a connection,
-//!   so a budget of 2.6 million) bear a fraction of one such caller;
-//! * by cancelling: frames on a stream that was reset are charged too, and the charge is never returned (h2 0.4.20). A dozen calls that are cancelled
-//!   in the middle of a window of tiny messages cost 32 million for good.
+//! * by not reading: a window of 65,535 bytes in frames of one byte is a charge of 16.7 million. hyper's
+//!   windows (2 MiB a stream, 5 MiB a connection, so a budget of 2.6 million) bear a fraction of one such
+//!   caller;
+//! * by cancelling: frames on a stream that was reset are charged too, and the charge is never returned (h2
+//!   0.4.20). A dozen calls that are cancelled in the middle of a window of tiny messages cost 32 million for
+//!   good.
 //!
-//! So the budget is off ([`BUDGET`]), and memory is bounded in another way: no frame stays in h2. For a response that may be read slowly, a task
-//! ([`super::incoming`]) takes frames at once into a buffer of at most one window, and only the reader's progress opens the window again
-//! (backpressure). h2 holds at most what one turn of the event loop reads before those tasks run: tokio allows a task 128 reads of 4 KiB each through
-//! TLS, which is 512 KiB, or 52,429 frames of one byte (10 bytes on the wire).
+//! So the budget is off ([`BUDGET`]), and memory is bounded in another way: no frame stays in h2. For a
+//! response that may be read slowly, a task ([`super::incoming`]) takes frames at once into a buffer of at
+//! most one window, and only the reader's progress opens the window again (backpressure). h2 holds at most
+//! what one turn of the event loop reads before those tasks run: tokio allows a task 128 reads of 4 KiB each
+//! through TLS, which is 512 KiB, or 52,429 frames of one byte (10 bytes on the wire).
 //!
-//! Two more measures keep a caller that cancels from harming others: late frames of its streams are ignored ([`GIVEN_UP`]), and a call is not reset
-//! before the server had time to accept it ([`super::ticket`]).
+//! Two more measures keep a caller that cancels from harming others: late frames of its streams are ignored
+//! ([`GIVEN_UP`]), and a call is not reset before the server had time to accept it ([`super::ticket`]).
 //!
-//! [`CONNECTION_WINDOW`] is `256 × 64 KiB`, a full window for each of at most 256 streams, so that readers that stopped do not block the others
-//! (head-of-line blocking). 16 MiB is also the most response data that a connection keeps in memory.
+//! [`CONNECTION_WINDOW`] is `256 × 64 KiB`, a full window for each of at most 256 streams, so that readers
+//! that stopped do not block the others (head-of-line blocking). 16 MiB is also the most response data that a
+//! connection keeps in memory.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -53,8 +59,9 @@ const CONNECTION_WINDOW: u32 = MOST_STREAMS as u32 * STREAM_WINDOW;
 /// What small frames may be charged in all: anything.
 const BUDGET: usize = usize::MAX;
 const MAX_HEADER_LIST: u32 = 32 << 10;
-/// Calls that callers gave up and whose late frames are passed over. What comes for others is answered with a reset, and h2
-/// ends a connection after 1,024 of those in its life: a caller that cancels must not be able to bring that about.
+/// Calls that callers gave up and whose late frames are passed over. What comes for others is answered with a
+/// reset, and h2 ends a connection after 1,024 of those in its life: a caller that cancels must not be able
+/// to bring that about.
 const GIVEN_UP: usize = 4_096;
 
 /// A connection. Clones are the same one; it closes when the last is gone and its calls have ended.
@@ -97,9 +104,9 @@ pub struct Broken {
 }
 
 impl Link {
-    /// Speaks HTTP/2 as the client on a connection that is encrypted and authenticated already. The second part must be driven
-    /// for it to work, and ends with the connection: in good order, or with what broke it. `freed` hears of every place that is
-    /// given up.
+    /// Speaks HTTP/2 as the client on a connection that is encrypted and authenticated already. The second
+    /// part must be driven for it to work, and ends with the connection: in good order, or with what broke
+    /// it. `freed` hears of every place that is given up.
     ///
     /// # Errors
     /// What failed, as text.
@@ -119,25 +126,33 @@ impl Link {
             .data_frame_budget(BUDGET)
             .max_header_list_size(MAX_HEADER_LIST)
             .max_concurrent_reset_streams(GIVEN_UP)
-            // h2's default ends a connection after 1,024 resets of its own, and a caller that cancels often could cause those.
+            // h2's default ends a connection after 1,024 resets of its own, and a caller that cancels often
+            // could cause those.
             .max_local_error_reset_streams(None)
             .enable_push(false);
-        let (sender, mut connection) = builder.handshake(Gather::new(io)).await.map_err(|error| causes(&error))?;
+        let (sender, mut connection) =
+            builder.handshake(Gather::new(io)).await.map_err(|error| causes(&error))?;
         let status = Arc::new(Status::default());
         let pings = connection.ping_pong();
         let streams = settings.streams.clamp(1, MOST_STREAMS);
         let callers = Mutex::default();
-        let link = Self(Arc::new(Inner { endpoint, sender, status: Arc::clone(&status), streams, callers, freed }));
-        let (every, idle) = (settings.keepalive, settings.keepalive_idle);
+        let link =
+            Self(Arc::new(Inner { endpoint, sender, status: Arc::clone(&status), streams, callers, freed }));
+        let every = settings.keepalive;
+        let idle = settings.keepalive_idle;
         let driven = async move {
             let _closed = Closed(&status);
             let mut silence = pin!(silence(pings, every, idle, &status));
             let mut connection = pin!(connection);
             let driving = poll_fn(|context| match connection.as_mut().poll(context) {
                 Poll::Ready(ended) => Poll::Ready(ended.map_err(|error| causes(&error))),
-                Poll::Pending => silence.as_mut().poll(context).map(|()| Err("pings are not answered".to_owned())),
+                Poll::Pending => {
+                    silence.as_mut().poll(context).map(|()| Err("pings are not answered".to_owned()))
+                }
             });
-            driving.await.map_err(|problem| Broken { problem, answered: status.answered.load(Ordering::Relaxed) })
+            driving
+                .await
+                .map_err(|problem| Broken { problem, answered: status.answered.load(Ordering::Relaxed) })
         };
         Ok((link, driven))
     }
@@ -147,7 +162,8 @@ impl Link {
         !self.0.status.closed.load(Ordering::Relaxed)
     }
 
-    /// Asks the connection itself whether it still takes calls: it does not once the other end said that it will close.
+    /// Asks the connection itself whether it still takes calls: it does not once the other end said that it
+    /// will close.
     pub fn refresh(&self) -> bool {
         let ready = self.0.sender.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
         if matches!(ready, Poll::Ready(Err(_))) {
@@ -173,8 +189,8 @@ impl Link {
 
     /// Takes a place for a call of `caller`.
     ///
-    /// A caller may have at most as many calls on a connection as it leaves free for others: one greedy caller gets a half, two
-    /// get a third each, and there is always room for the next.
+    /// A caller may have at most as many calls on a connection as it leaves free for others: one greedy
+    /// caller gets a half, two get a third each, and there is always room for the next.
     ///
     /// # Errors
     /// [`Full`] if there is none.
@@ -197,7 +213,8 @@ impl Link {
         Ok(StreamSlot { link: self.clone(), caller: caller.cloned(), counted: true })
     }
 
-    /// A place beside those that are counted, for what watches the connection: it is no load and keeps nothing awake.
+    /// A place beside those that are counted, for what watches the connection: it is no load and keeps
+    /// nothing awake.
     pub fn watcher(&self) -> StreamSlot {
         StreamSlot { link: self.clone(), caller: None, counted: false }
     }

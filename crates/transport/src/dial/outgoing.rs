@@ -1,4 +1,5 @@
-//! This module sends a request body under HTTP/2 flow control (RFC 9113 §5.2). A complete body is sent in one step, without a task.
+//! This module sends a request body under HTTP/2 flow control (RFC 9113 §5.2). A complete body is sent in one
+//! step, without a task.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};

@@ -1,4 +1,5 @@
-//! `StreamSlot` is a permit for one call on one connection, and sends that call. The response body holds the permit until it is dropped.
+//! `StreamSlot` is a permit for one call on one connection, and sends that call. The response body holds the
+//! permit until it is dropped.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -35,7 +36,8 @@ impl StreamSlot {
         self.link.load()
     }
 
-    /// Sends a request to `path` and waits for the head of the answer. Of `head` everything is sent but its URI.
+    /// Sends a request to `path` and waits for the head of the answer. Of `head` everything is sent but its
+    /// URI.
     ///
     /// # Errors
     /// [`DialError`], which tells whether the server may have acted; and the body, if nothing of it has left.
@@ -64,7 +66,10 @@ impl StreamSlot {
                 // It is going away, or its numbers are spent: nothing can be begun on it any more.
                 inner.status.closed.store(true, Ordering::Relaxed);
                 let problem = causes(&error);
-                return Err((DialError::Unreachable { endpoint: inner.endpoint.to_string(), problem }, Some(body)));
+                return Err((
+                    DialError::Unreachable { endpoint: inner.endpoint.to_string(), problem },
+                    Some(body),
+                ));
             }
         };
         let sending = outgoing::send(stream, body);
@@ -85,8 +90,9 @@ impl StreamSlot {
 /// What an answer needs for as long as it comes: the rest of the request, and its place.
 pub(super) type AnswerHold = Option<(Sending, StreamSlot)>;
 
-/// How long a call that was given up before its answer began is still held. A server counts those that are reset before it
-/// came to them, and closes the connection of whoever does that often; so it is given the time to come to them.
+/// How long a call that was given up before its answer began is still held. A server counts those that are
+/// reset before it came to them, and closes the connection of whoever does that often; so it is given the
+/// time to come to them.
 const GIVING_UP: Duration = Duration::from_millis(10);
 
 /// A call whose answer has not begun.
@@ -120,8 +126,8 @@ impl Drop for Begun {
 impl Link {
     fn failed(&self, source: h2::Error) -> DialError {
         let endpoint = self.0.endpoint.to_string();
-        // Before anything was answered, a failure of TLS means that our certificate does not suit the other end, which then
-        // has read no request.
+        // Before anything was answered, a failure of TLS means that our certificate does not suit the other
+        // end, which then has read no request.
         let in_tls = source.get_io().is_some_and(|error| error.kind() == std::io::ErrorKind::InvalidData);
         if in_tls && !self.answered() {
             return DialError::Unreachable { endpoint, problem: causes(&source) };

@@ -1,4 +1,5 @@
-//! `Hearing` wraps a service and notes the gateway's signals on a reverse connection: its first request, and `LEAVING`.
+//! `Hearing` wraps a service and notes the gateway's signals on a reverse connection: its first request, and
+//! `LEAVING`.
 
 use http::Request;
 use hyper::body::Incoming;

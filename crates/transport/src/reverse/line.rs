@@ -1,4 +1,5 @@
-//! `Line` keeps one reverse connection to a gateway: it connects, serves, and reconnects with exponential backoff and jitter.
+//! `Line` keeps one reverse connection to a gateway: it connects, serves, and reconnects with exponential
+//! backoff and jitter.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -26,7 +27,8 @@ use crate::serve::{self, serve_connection};
 
 /// A connection that lasted as long was a good one: the next pause is the first again.
 const GOOD_LIFETIME: Duration = Duration::from_secs(5);
-/// What a gateway means that closes a connection without a word: it says no more than that to whom it does not know.
+/// What a gateway means that closes a connection without a word: it says no more than that to whom it does
+/// not know.
 const NOT_TAKEN: &str = "it closed the connection at once: its registry names no adapter with the identity and the issuer of \
                          this certificate, or it is stopping";
 /// By this rustls reports what the other side holds against a certificate (RFC 8446 §6.2).
@@ -46,7 +48,11 @@ impl Line<'_> {
     /// Connects, serves, and comes back, until the stop.
     pub(super) async fn keep<S, B>(mut self, service: &S, serving: &TaskTracker, cut: &CancellationToken)
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -56,18 +62,22 @@ impl Line<'_> {
         let mut old: Option<CancellationToken> = None;
         while !self.stop.is_cancelled() {
             let began = Instant::now();
-            let (heard, end) = (Heard::default(), self.stop.child_token());
-            let hearing = Hearing { service: service.clone(), here: heard.clone(), anywhere: self.heard.clone() };
+            let heard = Heard::default();
+            let end = self.stop.child_token();
+            let hearing =
+                Hearing { service: service.clone(), here: heard.clone(), anywhere: self.heard.clone() };
             let mut good = false;
             match self.stop.clone().run_until_cancelled(self.open(hearing, end.clone())).await {
                 None => return,
                 Some(Ok(connection)) => {
                     let cut = cut.clone();
-                    let connection = serving.spawn(async move { cut.run_until_cancelled(connection).await.flatten() });
+                    let connection =
+                        serving.spawn(async move { cut.run_until_cancelled(connection).await.flatten() });
                     match self.attend(connection, &heard, &mut old).await {
                         Next::Ended(why) if !heard.joined.is_cancelled() && !self.stop.is_cancelled() => {
                             let alert = why.filter(|why| why.contains(ALERT));
-                            let (gateway, problem) = (self.gateway.authority(), alert.as_deref().unwrap_or(NOT_TAKEN));
+                            let gateway = self.gateway.authority();
+                            let problem = alert.as_deref().unwrap_or(NOT_TAKEN);
                             tracing::warn!(%gateway, problem, "the gateway did not take this adapter");
                         }
                         Next::Ended(_) => good = began.elapsed() >= GOOD_LIFETIME,

@@ -1,5 +1,6 @@
-//! `Conduct` tracks a connection's calls: how many run, how many the peer cancelled within 100 ms (rapid reset), and which responses wait for flow
-//! control. The connection's task checks it at least every 5 s, and cancellations on each read.
+//! `Conduct` tracks a connection's calls: how many run, how many the peer cancelled within 100 ms (rapid
+//! reset), and which responses wait for flow control. The connection's task checks it at least every 5 s, and
+//! cancellations on each read.
 
 use std::pin::Pin;
 use std::sync::Arc;

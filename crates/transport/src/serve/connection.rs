@@ -1,5 +1,5 @@
-//! `serve_connection` serves one authenticated HTTP/2 connection until the peer closes it or breaks a limit, or this side ends it (stop, age,
-//! idleness, certificate) by GOAWAY and a grace period (RFC 9113 §6.8).
+//! `serve_connection` serves one authenticated HTTP/2 connection until the peer closes it or breaks a limit,
+//! or this side ends it (stop, age, idleness, certificate) by GOAWAY and a grace period (RFC 9113 §6.8).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,9 +29,10 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 /// How long the housekeeping of a connection may sleep.
 const LONGEST_TURN: Duration = Duration::from_secs(5);
 
-/// Serves HTTP/2 on a connection whose peer is known; every request carries the peer in its extensions. Ends when the peer
-/// hangs up, when it misbehaves, and some time after `stop`, after [`Peer::leave`] and after the connection has grown old or
-/// idle: then the peer is told (GOAWAY) and calls that run may finish. Says why it ended, if not in order.
+/// Serves HTTP/2 on a connection whose peer is known; every request carries the peer in its extensions. Ends
+/// when the peer hangs up, when it misbehaves, and some time after `stop`, after [`Peer::leave`] and after
+/// the connection has grown old or idle: then the peer is told (GOAWAY) and calls that run may finish. Says
+/// why it ended, if not in order.
 pub async fn serve_connection<I, S, B>(
     io: I,
     peer: Arc<Peer>,
@@ -50,11 +51,14 @@ where
     let conduct = Arc::new(Conduct::new(settings.cancelled));
     let io = TokioIo::new(Guard::new(Gather::new(io), Arc::clone(&conduct), settings.ping_permitted));
     let calls = service_fn({
-        let (peer, conduct) = (Arc::clone(&peer), Arc::clone(&conduct));
+        let peer = Arc::clone(&peer);
+        let conduct = Arc::clone(&conduct);
         move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Arc::clone(&peer));
-            // Boxed at once: HTTP/2 moves the future of a call about a dozen times before it is first polled, and it is large.
-            let (call, answer) = (conduct.begin(), Box::pin(service.call(request)));
+            // Boxed at once: HTTP/2 moves the future of a call about a dozen times before it is first polled,
+            // and it is large.
+            let call = conduct.begin();
+            let answer = Box::pin(service.call(request));
             async move { answer.await.map(|response| response.map(|body| call.answer(body))) }
         }
     });
@@ -66,8 +70,9 @@ where
     let turn = Conduct::turn_of(settings.write_stall).min(settings.idle).min(LONGEST_TURN);
     let mut turns = tokio::time::interval_at(began + turn, turn);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut stopping, mut leaving, mut ages) =
-        (std::pin::pin!(stop.cancelled()), std::pin::pin!(peer.left()), std::pin::pin!(ages));
+    let mut stopping = std::pin::pin!(stop.cancelled());
+    let mut leaving = std::pin::pin!(peer.left());
+    let mut ages = std::pin::pin!(ages);
     let mut told = Reasons::default();
     let why = loop {
         let (first, grace) = tokio::select! {
@@ -134,8 +139,8 @@ fn builder(settings: &Settings) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Calls that may be reset before they are taken on: few for a peer that calls for itself (rapid reset), as many as come from
-/// one that passes on what its callers cancel.
+/// Calls that may be reset before they are taken on: few for a peer that calls for itself (rapid reset), as
+/// many as come from one that passes on what its callers cancel.
 fn pending_resets(settings: &Settings) -> usize {
     if settings.cancelled == u32::MAX { usize::MAX } else { 20 }
 }

@@ -1,4 +1,5 @@
-//! `Frames` parses HTTP/2 frame headers from a byte stream (RFC 9113 §4.1) and skips the payloads. It keeps only a header that is cut in two.
+//! `Frames` parses HTTP/2 frame headers from a byte stream (RFC 9113 §4.1) and skips the payloads. It keeps
+//! only a header that is cut in two.
 
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
@@ -83,7 +84,8 @@ mod tests {
             bytes.extend_from_slice(payload);
         }
         for size in 1..=bytes.len() {
-            let (mut scanner, mut found) = (Frames::after(7), Vec::new());
+            let mut scanner = Frames::after(7);
+            let mut found = Vec::new();
             for piece in bytes.chunks(size) {
                 scanner.feed(piece, |head| found.push(head));
             }

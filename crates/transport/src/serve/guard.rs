@@ -1,8 +1,10 @@
-//! `Guard` limits frames that cost the peer nothing and this side something: pings, settings, resets, priorities, window updates, continuations and
-//! empty DATA. `FrameBudget` is a token bucket of 1,000, filled by 100 a second and by the work that the connection does. A peer that empties it is
-//! sent `ENHANCE_YOUR_CALM`, and its connection ends.
+//! `Guard` limits frames that cost the peer nothing and this side something: pings, settings, resets,
+//! priorities, window updates, continuations and empty DATA. `FrameBudget` is a token bucket of 1,000, filled
+//! by 100 a second and by the work that the connection does. A peer that empties it is sent
+//! `ENHANCE_YOUR_CALM`, and its connection ends.
 //!
-//! h2 has its own limits on resets, continuations and small DATA frames; `Guard` also limits frames for which h2 has none.
+//! h2 has its own limits on resets, continuations and small DATA frames; `Guard` also limits frames for which
+//! h2 has none.
 
 use std::io;
 use std::pin::Pin;
@@ -58,7 +60,14 @@ impl<I> Guard<I> {
             strikes: 0,
             last_stream: 0,
         };
-        Self { io, incoming: Frames::after(PREFACE), outgoing: Frames::default(), budget, conduct, greeted: false }
+        Self {
+            io,
+            incoming: Frames::after(PREFACE),
+            outgoing: Frames::default(),
+            budget,
+            conduct,
+            greeted: false,
+        }
     }
 }
 
@@ -131,11 +140,16 @@ impl<I: AsyncWrite + Unpin> Guard<I> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<I> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let guard = self.get_mut();
         let before = buffer.filled().len();
         ready!(Pin::new(&mut guard.io).poll_read(cx, buffer))?;
-        let (mut excess, now) = (None, Instant::now());
+        let mut excess = None;
+        let now = Instant::now();
         let budget = &mut guard.budget;
         let mut frames = 0u32;
         guard.incoming.feed(&buffer.filled()[before..], |head| {

@@ -1,5 +1,5 @@
-//! The accept loop neither waits for a handshake nor spins: each handshake is a task, and an accept error (a full file table) is retried with
-//! exponential backoff, 5 ms to 1 s.
+//! The accept loop neither waits for a handshake nor spins: each handshake is a task, and an accept error (a
+//! full file table) is retried with exponential backoff, 5 ms to 1 s.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -46,12 +46,16 @@ impl Server {
         Ok(Bound { listener, address, tls, settings, shared: false })
     }
 
-    /// Serves on a listener that was handed over, as by a service manager. At the end it is closed and never shut down, and
-    /// connections that wait in it are left to whoever else holds it.
+    /// Serves on a listener that was handed over, as by a service manager. At the end it is closed and never
+    /// shut down, and connections that wait in it are left to whoever else holds it.
     ///
     /// # Errors
     /// [`Error::Listen`] if it cannot be used.
-    pub fn adopt(listener: std::net::TcpListener, tls: ServerTls, settings: Settings) -> Result<Bound, Error> {
+    pub fn adopt(
+        listener: std::net::TcpListener,
+        tls: ServerTls,
+        settings: Settings,
+    ) -> Result<Bound, Error> {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let failed = |source| Error::Listen { address: listener.local_addr().unwrap_or(unknown), source };
         let address = listener.local_addr().map_err(failed)?;
@@ -61,8 +65,8 @@ impl Server {
     }
 }
 
-/// The listener that whoever started the process has handed over (systemd's protocol: `LISTEN_FDS`, `LISTEN_PID`); the first
-/// if there are several.
+/// The listener that whoever started the process has handed over (systemd's protocol: `LISTEN_FDS`,
+/// `LISTEN_PID`); the first if there are several.
 pub fn inherited() -> Option<std::net::TcpListener> {
     let mut handed_over = listenfd::ListenFd::from_env();
     handed_over.take_tcp_listener(0).ok().flatten()
@@ -93,11 +97,16 @@ impl Bound {
         self.address
     }
 
-    /// Answers requests with `service` until `stop`, then drains: no new connection, GOAWAY on the others, and after the
-    /// drain time what still runs is dropped. Every request carries an `Arc<Peer>` in its extensions.
+    /// Answers requests with `service` until `stop`, then drains: no new connection, GOAWAY on the others,
+    /// and after the drain time what still runs is dropped. Every request carries an `Arc<Peer>` in its
+    /// extensions.
     pub async fn run<S, B>(self, service: S, stop: CancellationToken)
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -105,15 +114,21 @@ impl Bound {
         let Self { listener, tls, mut settings, shared, .. } = self;
         settings.connections = settings.connections.min(room());
         let settings = Arc::new(settings);
-        let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
+        let tasks = TaskTracker::new();
+        let cut = CancellationToken::new();
         let take = |(stream, remote): (TcpStream, SocketAddr)| {
             let place = match settings.slots.take(remote.ip(), &settings) {
                 Ok(place) => place,
                 Err(cap) => return tracing::debug!(%remote, cap, "closed: no place"),
             };
-            let arrival =
-                Arrival { tls: tls.clone(), settings: Arc::clone(&settings), stop: stop.child_token(), remote };
-            let (service, cut) = (service.clone(), cut.clone());
+            let arrival = Arrival {
+                tls: tls.clone(),
+                settings: Arc::clone(&settings),
+                stop: stop.child_token(),
+                remote,
+            };
+            let service = service.clone();
+            let cut = cut.clone();
             tasks.spawn(async move {
                 cut.run_until_cancelled(arrival.serve(stream, place, service)).await;
             });
@@ -135,8 +150,8 @@ impl Bound {
 }
 
 impl Bound {
-    /// The same listener for so many threads (at least one), each with a runtime of its own: whoever has time accepts. They
-    /// share what addresses may take up.
+    /// The same listener for so many threads (at least one), each with a runtime of its own: whoever has time
+    /// accepts. They share what addresses may take up.
     ///
     /// # Errors
     /// [`Error::Listen`] if the system gives no more files.
@@ -169,7 +184,11 @@ impl Part {
     /// [`Error::Listen`] if that runtime cannot wait for connections.
     pub async fn run<S, B>(self, service: S, stop: CancellationToken) -> Result<(), Error>
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -188,7 +207,8 @@ fn room() -> usize {
     files.map_or(usize::MAX, |files| files / 4 * 3)
 }
 
-/// The next connection. An error of one connection, or of a full table of files, is waited out and never spun on.
+/// The next connection. An error of one connection, or of a full table of files, is waited out and never spun
+/// on.
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     let mut wait = Duration::from_millis(5);
     loop {

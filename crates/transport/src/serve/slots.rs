@@ -1,8 +1,8 @@
-//! `ConnectionSlots` counts the connections and TLS handshakes of each address (IPv6: of each /64) against caps. It is used when a connection opens
-//! or closes, never for a call.
+//! `ConnectionSlots` counts the connections and TLS handshakes of each address (IPv6: of each /64) against
+//! caps. It is used when a connection opens or closes, never for a call.
 //!
-//! At the cap of all handshakes, a new connection takes the slot of the oldest handshake of the address that has most. So a client with many
-//! handshakes does not lock out a client with few.
+//! At the cap of all handshakes, a new connection takes the slot of the oldest handshake of the address that
+//! has most. So a client with many handshakes does not lock out a client with few.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -75,7 +75,8 @@ impl ConnectionSlots {
         if taken.handshakes >= settings.handshakes && !taken.make_room_for(own_handshakes) {
             return Err("handshakes");
         }
-        let (number, needed) = (taken.next, CancellationToken::new());
+        let number = taken.next;
+        let needed = CancellationToken::new();
         taken.next += 1;
         taken.connections += 1;
         taken.handshakes += 1;
@@ -85,8 +86,8 @@ impl ConnectionSlots {
         Ok(ConnectionSlot { slots: self.clone(), address, number, needed })
     }
 
-    /// Counts a connection that did not come about. Whether to say something about it, and about how many nothing was said
-    /// before: strangers do not fill the log.
+    /// Counts a connection that did not come about. Whether to say something about it, and about how many
+    /// nothing was said before: strangers do not fill the log.
     pub(super) fn failed(&self, now: Instant) -> Option<u64> {
         let taken = &mut *self.0.lock();
         taken.failed += 1;
@@ -114,7 +115,8 @@ impl ConnectionSlots {
 }
 
 impl Counts {
-    /// Takes a handshake's place away, for an address that has so many; from one that will have no fewer left.
+    /// Takes a handshake's place away, for an address that has so many; from one that will have no fewer
+    /// left.
     fn make_room_for(&mut self, has: usize) -> bool {
         let most = self.by_address.values_mut().max_by_key(|own| own.handshakes.len());
         let Some(most) = most.filter(|most| most.handshakes.len() > has + 1) else { return false };
@@ -223,7 +225,11 @@ mod tests {
 
         let needed: Vec<_> = many.iter().map(|place| place.needed.is_cancelled()).collect();
         assert_eq!(needed, [true, true, false, false]);
-        assert_eq!(slots.take(address(2), &settings).map(drop), Err("handshakes"), "no more than others have");
+        assert_eq!(
+            slots.take(address(2), &settings).map(drop),
+            Err("handshakes"),
+            "no more than others have"
+        );
         assert_eq!(slots.take(address(1), &settings).map(drop), Err("handshakes"));
         assert!(slots.take(address(3), &settings).is_ok());
         drop((many, first, second));
@@ -233,7 +239,8 @@ mod tests {
 
     #[test]
     fn of_many_connections_that_do_not_come_about_a_few_are_told_and_the_others_counted() {
-        let (slots, began) = (ConnectionSlots::default(), Instant::now());
+        let slots = ConnectionSlots::default();
+        let began = Instant::now();
         let told = (0..100).filter(|_| slots.failed(began).is_some()).count();
         assert_eq!(told, 10);
         let later = began + Duration::from_secs(1);

@@ -1,5 +1,6 @@
-//! `ByIdentity` verifies a server by its SPIFFE ID: the chain must verify as a caller's does ([`Trust`]), the certificate's one URI name must be
-//! expected, and a CA that may speak for it must have signed it. The address that was dialled is not checked.
+//! `ByIdentity` verifies a server by its SPIFFE ID: the chain must verify as a caller's does ([`Trust`]), the
+//! certificate's one URI name must be expected, and a CA that may speak for it must have signed it. The
+//! address that was dialled is not checked.
 
 use chapar_model::Identity;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -17,12 +18,14 @@ use crate::peer;
 pub struct Party {
     /// The SPIFFE ID.
     pub identity: Identity,
-    /// SHA-256 of the SubjectPublicKeyInfo (DER) of each CA whose signature counts; empty: of any that is trusted.
+    /// SHA-256 of the SubjectPublicKeyInfo (DER) of each CA whose signature counts; empty: of any that is
+    /// trusted.
     pub issuers: Vec<[u8; 32]>,
 }
 
 impl Party {
-    /// Whether a verified certificate with this identity, signed by the CA with this SubjectPublicKeyInfo (SHA-256), is its own.
+    /// Whether a verified certificate with this identity, signed by the CA with this SubjectPublicKeyInfo
+    /// (SHA-256), is its own.
     pub fn is(&self, identity: &Identity, issuer_spki_sha256: &[u8; 32]) -> bool {
         self.identity == *identity && (self.issuers.is_empty() || self.issuers.contains(issuer_spki_sha256))
     }

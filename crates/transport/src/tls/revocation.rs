@@ -1,5 +1,6 @@
-//! This module loads revocation lists (CRL, RFC 5280 §5) from a file of at most 16 MiB, verifies those that a trusted CA issued, and refuses a
-//! CRLNumber lower than the last one. A list is used for a grace period after its `nextUpdate`.
+//! This module loads revocation lists (CRL, RFC 5280 §5) from a file of at most 16 MiB, verifies those that a
+//! trusted CA issued, and refuses a CRLNumber lower than the last one. A list is used for a grace period
+//! after its `nextUpdate`.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -20,10 +21,11 @@ use crate::error::Error;
 
 /// The largest file of lists.
 const MAX_FILE: u64 = 16 << 20;
-const ISSUING_DISTRIBUTION_POINT: x509_parser::der_parser::Oid<'static> = x509_parser::der_parser::oid!(2.5.29.28);
+const ISSUING_DISTRIBUTION_POINT: x509_parser::der_parser::Oid<'static> =
+    x509_parser::der_parser::oid!(2.5.29.28);
 
-/// What is remembered of lists that were used, so that revocation never goes back: the last one of each scope. It is written to a file, so
-/// that it outlives the process.
+/// What is remembered of lists that were used, so that revocation never goes back: the last one of each
+/// scope. It is written to a file, so that it outlives the process.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct Known {
     /// By SHA-256 of the scope, in hexadecimal.
@@ -95,17 +97,20 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// Reads the lists. `known` are the numbers of those before; with this result come the numbers to be known from now on.
+    /// Reads the lists. `known` are the numbers of those before; with this result come the numbers to be
+    /// known from now on.
     pub(super) fn load(
         path: &Path,
         roots: &[CertificateDer<'_>],
         known: &Known,
         grace: Duration,
     ) -> Result<(Self, Known), Error> {
-        let (mut lists, mut told, mut here) = (Vec::new(), Vec::new(), Known::default());
+        let mut lists = Vec::new();
+        let mut told = Vec::new();
+        let mut here = Known::default();
         for der in read(path)? {
-            let (_, parsed) =
-                CertificateRevocationList::from_der(&der).map_err(|error| unusable(path, format_args!("{error}")))?;
+            let (_, parsed) = CertificateRevocationList::from_der(&der)
+                .map_err(|error| unusable(path, format_args!("{error}")))?;
             let issuer = parsed.issuer();
             let signer = signer(&parsed, roots)
                 .map_err(|()| unusable(path, format_args!("the list of `{issuer}` is not signed by it")))?;
@@ -114,23 +119,30 @@ impl Lists {
             let ends = parsed
                 .next_update()
                 .ok_or_else(|| unusable(path, format_args!("the list of `{issuer}` has no nextUpdate")))?;
-            let usable_until = ends.timestamp().saturating_add(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX));
+            let usable_until =
+                ends.timestamp().saturating_add(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX));
             told.push(Revocation::List {
                 issuer: issuer.to_string(),
                 number: number.clone(),
                 next_update: ends.timestamp(),
                 usable_until,
             });
-            let last = Last { issuer: issuer.to_string(), signer, number, sha256: hex(&sha256(&der)), usable_until };
+            let last =
+                Last { issuer: issuer.to_string(), signer, number, sha256: hex(&sha256(&der)), usable_until };
             let scope = scope(&parsed, &last.signer);
-            // CRLNumbers only increase (RFC 5280 §5.2.3): a lower one is an old list, which may lack later revocations.
+            // CRLNumbers only increase (RFC 5280 §5.2.3): a lower one is an old list, which may lack later
+            // revocations.
             match known.list.get(&scope) {
                 Some(before) if before.order() > last.order() => {
-                    return Err(unusable(path, format_args!("the list of `{issuer}` is older than the last one")));
+                    return Err(unusable(
+                        path,
+                        format_args!("the list of `{issuer}` is older than the last one"),
+                    ));
                 }
                 Some(before) if before.number == last.number && before.sha256 != last.sha256 => {
-                    let problem =
-                        format_args!("the list of `{issuer}` has the number of the last one, and other content");
+                    let problem = format_args!(
+                        "the list of `{issuer}` has the number of the last one, and other content"
+                    );
                     return Err(unusable(path, problem));
                 }
                 _ => {}
@@ -138,7 +150,8 @@ impl Lists {
             if here.list.insert(scope, last).is_some() {
                 return Err(unusable(path, format_args!("holds two lists of `{issuer}`")));
             }
-            let list = OwnedCertRevocationList::from_der(&der).map_err(|error| unusable(path, in_words(&error)))?;
+            let list =
+                OwnedCertRevocationList::from_der(&der).map_err(|error| unusable(path, in_words(&error)))?;
             lists.push((list.into(), usable_until));
         }
         let has_list = |key: &str| here.list.values().any(|last| last.signer == key);
@@ -218,8 +231,9 @@ fn named_keys(roots: &[CertificateDer<'_>]) -> impl Iterator<Item = (String, Str
     read.map(|(_, root)| (root.subject().to_string(), hex(&sha256(root.public_key().raw))))
 }
 
-/// The trusted CA that bears a list's issuer's name and signed it, by SHA-256 of its public key. Where the issuer is an intermediate, only a
-/// chain shows its key: then the signature is checked when a certificate is, and the text is empty.
+/// The trusted CA that bears a list's issuer's name and signed it, by SHA-256 of its public key. Where the
+/// issuer is an intermediate, only a chain shows its key: then the signature is checked when a certificate
+/// is, and the text is empty.
 fn signer(list: &CertificateRevocationList<'_>, roots: &[CertificateDer<'_>]) -> Result<String, ()> {
     let mut bearers = roots
         .iter()
@@ -234,8 +248,8 @@ fn signer(list: &CertificateRevocationList<'_>, roots: &[CertificateDer<'_>]) ->
 }
 
 impl Known {
-    /// Holds the lists of a file to those before: one that may still be used may not go away, nor make room for one of another part
-    /// (RFC 5280 §5.2.5), unless its issuer is no longer trusted.
+    /// Holds the lists of a file to those before: one that may still be used may not go away, nor make room
+    /// for one of another part (RFC 5280 §5.2.5), unless its issuer is no longer trusted.
     fn keep_of(&mut self, before: &Self, roots: &[CertificateDer<'_>], path: &Path) -> Result<(), Error> {
         let now = Clock::system().now().as_second();
         let signers: Vec<String> = roots

@@ -1,4 +1,5 @@
-//! `ServerTls` holds a listener's TLS configuration and reloads it as a whole. A reload that fails leaves the old one in use.
+//! `ServerTls` holds a listener's TLS configuration and reloads it as a whole. A reload that fails leaves the
+//! old one in use.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,8 +17,8 @@ use super::status::Revocation;
 use super::{CALLS, Files, REVERSE, Trust, chain, key, unfit, unusable};
 use crate::error::Error;
 
-/// How long a revocation list is still used after its `nextUpdate`, unless one says otherwise: long enough for a CA's own
-/// outage, so that it does not become everyone's.
+/// How long a revocation list is still used after its `nextUpdate`, unless one says otherwise: long enough
+/// for a CA's own outage, so that it does not become everyone's.
 pub(super) const LIST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// TLS of a listener. Clones are the same handle.
@@ -27,7 +28,8 @@ pub struct ServerTls(Arc<Shared>);
 struct Shared {
     state: ArcSwap<State>,
     changed: watch::Sender<u64>,
-    /// What is remembered of revocation lists. Held while loading, so that of two reloads the later one wins whole.
+    /// What is remembered of revocation lists. Held while loading, so that of two reloads the later one wins
+    /// whole.
     known: Mutex<Known>,
     /// The file that remembers it over restarts.
     memory: Option<PathBuf>,
@@ -45,8 +47,8 @@ pub(crate) struct State {
     pub(crate) calls_and_reverse: Arc<ServerConfig>,
 }
 
-/// TLS of a listener: a client certificate is required. A revocation list is used for 24 hours after its `nextUpdate`, and then
-/// its issuer's certificates are refused; [`server_with_grace`] takes another time.
+/// TLS of a listener: a client certificate is required. A revocation list is used for 24 hours after its
+/// `nextUpdate`, and then its issuer's certificates are refused; [`server_with_grace`] takes another time.
 ///
 /// # Errors
 /// [`Error`] naming the file that cannot be read or used.
@@ -54,8 +56,8 @@ pub fn server(files: &Files) -> Result<ServerTls, Error> {
     load(files, None, LIST_GRACE)
 }
 
-/// As [`server`], and what is known of revocation lists outlives the process in the file `memory`: a list older than the last one that was
-/// used is refused at a start too.
+/// As [`server`], and what is known of revocation lists outlives the process in the file `memory`: a list
+/// older than the last one that was used is refused at a start too.
 ///
 /// # Errors
 /// As [`server`], and where the file can be neither read nor written.
@@ -77,7 +79,9 @@ fn load(files: &Files, memory: Option<&Path>, list_grace: Duration) -> Result<Se
     let (state, known) = State::load(files, 0, &before, list_grace)?;
     remember(&before, &known, memory)?;
     let (changed, _) = watch::channel(0);
-    let (state, known, memory) = (ArcSwap::from_pointee(state), Mutex::new(known), memory.map(Path::to_owned));
+    let state = ArcSwap::from_pointee(state);
+    let known = Mutex::new(known);
+    let memory = memory.map(Path::to_owned);
     Ok(ServerTls(Arc::new(Shared { state, changed, known, memory, list_grace })))
 }
 
@@ -87,7 +91,8 @@ fn check_lists(files: &Files, known: &Known, memory: Option<&Path>) -> Result<()
         return Ok(());
     }
     let way_out = memory.map(|memory| format!("; to do without on purpose, remove {}", memory.display()));
-    let problem = format!("comes without the revocation lists that there were before{}", way_out.unwrap_or_default());
+    let problem =
+        format!("comes without the revocation lists that there were before{}", way_out.unwrap_or_default());
     Err(unusable(&files.trust, problem))
 }
 
@@ -100,12 +105,14 @@ fn remember(before: &Known, known: &Known, memory: Option<&Path>) -> Result<(), 
 }
 
 impl ServerTls {
-    /// Loads everything anew: certificate, key, trusted CAs and revocation lists. The next handshake uses it, and whoever is
-    /// connected is judged by it at the next call. Reads files, so not for a thread that serves.
+    /// Loads everything anew: certificate, key, trusted CAs and revocation lists. The next handshake uses it,
+    /// and whoever is connected is judged by it at the next call. Reads files, so not for a thread that
+    /// serves.
     ///
     /// # Errors
-    /// [`Error`] naming the file that cannot be read or used, also if a revocation list is older than the last one of its
-    /// issuer, or there was one and now there is none. What was loaded before stays as it was.
+    /// [`Error`] naming the file that cannot be read or used, also if a revocation list is older than the
+    /// last one of its issuer, or there was one and now there is none. What was loaded before stays as it
+    /// was.
     pub fn reload(&self, files: &Files) -> Result<(), Error> {
         let mut known = self.0.known.lock();
         let last = self.state();
@@ -120,7 +127,8 @@ impl ServerTls {
         Ok(())
     }
 
-    /// What is known of revocation: one entry for each list and for each trusted CA without one, at least one.
+    /// What is known of revocation: one entry for each list and for each trusted CA without one, at least
+    /// one.
     pub fn revocation(&self) -> Vec<Revocation> {
         self.state().trust.told()
     }
@@ -158,7 +166,8 @@ impl State {
         config.alpn_protocols = vec![CALLS.to_vec()];
         let mut both = config.clone();
         both.alpn_protocols.push(REVERSE.to_vec());
-        let (calls, calls_and_reverse) = (Arc::new(config), Arc::new(both));
+        let calls = Arc::new(config);
+        let calls_and_reverse = Arc::new(both);
         Ok((Self { generation, trust, calls, calls_and_reverse }, known))
     }
 }

@@ -1,4 +1,5 @@
-//! `Revocation` tells operators the state of each trusted CA's revocation list: until when it can be used, or that there is none.
+//! `Revocation` tells operators the state of each trusted CA's revocation list: until when it can be used, or
+//! that there is none.
 
 use std::fmt;
 
@@ -67,7 +68,8 @@ impl fmt::Display for Sentence<'_> {
                 if self.now <= *next_update {
                     write!(f, "is in force for another {}", Span(next_update - self.now))
                 } else if self.now <= *usable_until {
-                    let (over, left) = (Span(self.now - next_update), Span(usable_until - self.now));
+                    let over = Span(self.now - next_update);
+                    let left = Span(usable_until - self.now);
                     write!(f, "has been over for {over}, and is used for another {left}: sign it anew")
                 } else {
                     let over = Span(self.now - next_update);
@@ -83,7 +85,9 @@ struct Span(i64);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (minutes, hours, days) = (self.0 / 60, self.0 / 3_600, self.0 / 86_400);
+        let minutes = self.0 / 60;
+        let hours = self.0 / 3_600;
+        let days = self.0 / 86_400;
         match (days, hours, minutes) {
             (0, 0, minutes) => write!(f, "{minutes} min"),
             (0, hours, minutes) => write!(f, "{hours} h {} min", minutes - hours * 60),

@@ -1,5 +1,6 @@
-//! `Trust` verifies certificate chains against trusted CAs and revocation lists: of callers, of servers known by SPIFFE ID, and of connected peers
-//! again later. A server known by DNS name is verified in `tls`. The identity in a certificate is read in `peer`.
+//! `Trust` verifies certificate chains against trusted CAs and revocation lists: of callers, of servers known
+//! by SPIFFE ID, and of connected peers again later. A server known by DNS name is verified in `tls`. The
+//! identity in a certificate is read in `peer`.
 
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use ::aws_lc_rs::digest::{SHA256, digest};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder};
 
@@ -29,8 +32,8 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// Reads the CAs and lists of `files`. `known` is what is remembered of the lists before; with this result comes what is to be
-    /// remembered from now on.
+    /// Reads the CAs and lists of `files`. `known` is what is remembered of the lists before; with this
+    /// result comes what is to be remembered from now on.
     ///
     /// # Errors
     /// [`Error`] naming the file that cannot be read or used.
@@ -60,8 +63,8 @@ impl Trust {
         self.algorithms
     }
 
-    /// Verifies a chain for `usage` and gives SHA-256 of the SubjectPublicKeyInfo of the CA that signed the leaf, as path
-    /// validation found it: a peer chooses the certificates that it sends along.
+    /// Verifies a chain for `usage` and gives SHA-256 of the SubjectPublicKeyInfo of the CA that signed the
+    /// leaf, as path validation found it: a peer chooses the certificates that it sends along.
     pub(crate) fn verify(
         &self,
         leaf: &CertificateDer<'_>,
@@ -78,7 +81,8 @@ impl Trust {
         let revocation = match &usable {
             // No list is configured: revocation is not checked.
             None => None,
-            // webpki's own check of nextUpdate is off because `usable` has applied it, with the grace that it lacks.
+            // webpki's own check of nextUpdate is off because `usable` has applied it, with the grace that it
+            // lacks.
             Some(usable) => Some(
                 RevocationOptionsBuilder::new(usable)
                     .map_err(|_| CertificateError::ExpiredRevocationList)?
@@ -88,7 +92,15 @@ impl Trust {
         };
         let certificate = EndEntityCert::try_from(leaf).map_err(in_tls)?;
         let path = certificate
-            .verify_for_usage(self.algorithms.all, &self.roots.roots, intermediates, now, usage, revocation, None)
+            .verify_for_usage(
+                self.algorithms.all,
+                &self.roots.roots,
+                intermediates,
+                now,
+                usage,
+                revocation,
+                None,
+            )
             .map_err(in_tls)
             .map_err(|error| match error {
                 CertificateError::UnknownRevocationStatus

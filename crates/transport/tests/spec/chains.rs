@@ -1,4 +1,5 @@
-//! Chains and handshakes that are wrong in one way each: the alert says which, and not a byte of an answer is said.
+//! Chains and handshakes that are wrong in one way each: the alert says which, and not a byte of an answer is
+//! said.
 
 use std::sync::Arc;
 
@@ -144,8 +145,8 @@ async fn an_intermediate_is_checked_as_its_leaves_are() {
 async fn an_older_tls_is_told_that_its_version_is_not_spoken() {
     let pki = Pki::new();
     let server = listener(&server_files(&pki)).await;
-    // A hello of TLS 1.2 (RFC 5246, 7.4.1.2): version, 32 random bytes, no session, two suites, no compression, and the
-    // signatures that are understood.
+    // A hello of TLS 1.2 (RFC 5246, 7.4.1.2): version, 32 random bytes, no session, two suites, no
+    // compression, and the signatures that are understood.
     let suites = [0xc0, 0x2b, 0xc0, 0x2f];
     let signatures = [0, 8, 0, 13, 0, 4, 0, 2, 4, 3];
     let hello = [&[3, 3][..], &[7; 32], &[0, 0, 4], &suites, &[1, 0], &signatures].concat();

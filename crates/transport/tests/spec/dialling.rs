@@ -99,7 +99,10 @@ async fn a_refused_certificate_is_told_and_not_tried_again_and_again() {
     let pool = pool(address, &pki.issue("expired", &expired), quick());
     for _ in 0..20 {
         let error = get(&pool, "/hello").await.unwrap_err();
-        assert!(!error.may_have_been_processed() && error.to_string().contains("CertificateExpired"), "{error}");
+        assert!(
+            !error.may_have_been_processed() && error.to_string().contains("CertificateExpired"),
+            "{error}"
+        );
     }
     assert_eq!(connections.load(Ordering::Relaxed), 1);
 }
@@ -107,7 +110,8 @@ async fn a_refused_certificate_is_told_and_not_tried_again_and_again() {
 /// A way to `server` that counts the connections made.
 async fn counted(server: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind(free()).await.unwrap();
-    let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
     let counting = Arc::clone(&count);
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {

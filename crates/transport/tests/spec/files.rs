@@ -46,7 +46,8 @@ fn each_bad_file_is_named_with_its_problem() {
 fn what_is_wrong_with_a_chain_is_named() {
     let pki = Pki::new();
     let good = pki.issue("adapter", &named(&[ADAPTER]));
-    let (own, ca) = (std::fs::read_to_string(&good.cert).unwrap(), pki.ca().pem());
+    let own = std::fs::read_to_string(&good.cert).unwrap();
+    let ca = pki.ca().pem();
     let damaged = ca.replacen("MII", "AAA", 1);
     for (pem, problem) in [
         (format!("{ca}{own}"), "begins with a CA's certificate: the own certificate comes first"),
@@ -62,7 +63,9 @@ fn what_is_wrong_with_a_chain_is_named() {
         key: pki.write_key("weak.key", include_str!("../data/rsa_1024.key")),
         ..good
     };
-    assert!(both(&weak).iter().all(|told| told.contains("weak.crt: has an RSA key of 1024 bits: 2048 or more")));
+    assert!(
+        both(&weak).iter().all(|told| told.contains("weak.crt: has an RSA key of 1024 bits: 2048 or more"))
+    );
 }
 
 #[test]
@@ -87,7 +90,10 @@ fn what_is_known_of_revocation_is_told_for_each_authority() {
     files.trust = pki.write("one.crt", &pki.ca().pem());
     files.crl = Some(pki.revoke(&[], false));
     let [(list, false)] = &told(&files)[..] else { panic!("{:?}", told(&files)) };
-    assert!(list.contains("has been over for") && list.contains("none of this CA's certificates is taken"), "{list}");
+    assert!(
+        list.contains("has been over for") && list.contains("none of this CA's certificates is taken"),
+        "{list}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Peers with a good certificate and bad manners: each is told to calm down and its connection ends, while another's calls go on.
+//! Peers with a good certificate and bad manners: each is told to calm down and its connection ends, while
+//! another's calls go on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,8 +11,8 @@ use rustls::ClientConfig;
 
 use crate::pki::{ADAPTER, GATEWAY, Pki, named};
 use crate::raw::{
-    CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Ended, HEADERS, PING, RST_STREAM, Raw,
-    SETTINGS, WINDOW_UPDATE, call, frame,
+    CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Ended, HEADERS, PING, RST_STREAM,
+    Raw, SETTINGS, WINDOW_UPDATE, call, frame,
 };
 use crate::world::{Calls, Running, free, get};
 
@@ -108,7 +109,8 @@ async fn calls_that_are_taken_back_once_they_run_end_the_connection_too() {
 #[tokio::test]
 async fn streams_that_the_server_is_made_to_reset_end_the_connection() {
     let attacked = Attacked::without_meter().await;
-    // A window of more than 2^31-1 is an error of that stream (RFC 9113, 6.9.1): the server resets it, the peer never does.
+    // A window of more than 2^31-1 is an error of that stream (RFC 9113, 6.9.1): the server resets it, the
+    // peer never does.
     let ended = attacked
         .attack(|round| {
             let too_much = (u32::MAX >> 1).to_be_bytes();

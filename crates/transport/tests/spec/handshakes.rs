@@ -112,7 +112,8 @@ async fn a_caller_without_a_certificate_is_told_that_one_is_required() {
     // An adapter has no DNS name, so look only at how the server ends the handshake.
     let mut params = named(&[ADAPTER]);
     params.subject_alt_names.push(rcgen::SanType::DnsName("adapter.example".try_into().unwrap()));
-    let with_name = Running::start(free(), &pki.issue("with-name", &params), serve::Settings::default()).await;
+    let with_name =
+        Running::start(free(), &pki.issue("with-name", &params), serve::Settings::default()).await;
     drop(server);
     let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -129,12 +130,14 @@ async fn a_revoked_caller_is_refused_and_so_is_everyone_once_the_list_is_out_of_
     let good = pki.issue("good", &with_serial(named(&[GATEWAY]), 10));
     let bad = pki.issue("bad", &with_serial(named(&[WELFARE]), 11));
     let listener = |crl| Files { crl: Some(crl), ..pki.issue("adapter", &named(&[ADAPTER])) };
-    let mut server = Running::start(free(), &listener(pki.revoke(&[11], true)), serve::Settings::default()).await;
+    let mut server =
+        Running::start(free(), &listener(pki.revoke(&[11], true)), serve::Settings::default()).await;
     assert_eq!(admitted(&mut server, &good).await.serial, [10]);
     let why = refused(&mut server, &bad).await;
     assert!(why.contains("CertificateRevoked"), "{why}");
 
-    let mut stale = Running::start(free(), &listener(pki.revoke(&[11], false)), serve::Settings::default()).await;
+    let mut stale =
+        Running::start(free(), &listener(pki.revoke(&[11], false)), serve::Settings::default()).await;
     let why = refused(&mut stale, &good).await;
     assert!(why.contains("fatal alert"), "{why}");
 }
@@ -148,7 +151,8 @@ async fn a_server_is_believed_only_under_an_expected_identity_that_is_not_revoke
     of_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let mut expired = adapter.clone();
     expired.not_after = date_time_ymd(2020, 1, 1);
-    let cases = [named(&[WELFARE]), named(&[ADAPTER, WELFARE]), CertificateParams::default(), of_clients, expired];
+    let cases =
+        [named(&[WELFARE]), named(&[ADAPTER, WELFARE]), CertificateParams::default(), of_clients, expired];
     for (number, params) in cases.iter().enumerate() {
         let server = Running::start(free(), &pki.issue("server", params), serve::Settings::default()).await;
         let error = get(&server.pool(&gateway, dial::Settings::default()), "/hello").await.unwrap_err();

@@ -1,4 +1,5 @@
-//! How long a connection may be what it is: silent, idle, old, deaf or blocked. Each end is waited for, none is timed.
+//! How long a connection may be what it is: silent, idle, old, deaf or blocked. Each end is waited for, none
+//! is timed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ async fn start(settings: Settings) -> (Pki, Running, Arc<ClientConfig>) {
 
 #[tokio::test]
 async fn a_connection_on_which_no_http2_is_spoken_is_ended() {
-    let (_pki, server, tls) = start(Settings { handshake: SOON, write_stall: SOON, ..Settings::default() }).await;
+    let (_pki, server, tls) =
+        start(Settings { handshake: SOON, write_stall: SOON, ..Settings::default() }).await;
     let silent = Raw::silent(server.address, &tls).await.unwrap();
     let mut trickling = Raw::silent(server.address, &tls).await.unwrap();
     trickling.send(b"PRI * HTTP/2.0").await.unwrap();
@@ -86,7 +88,8 @@ async fn an_old_connection_is_renewed_and_no_call_is_lost() {
 
 #[tokio::test]
 async fn an_old_connection_ends_after_its_grace_even_with_a_call() {
-    let (_pki, server, tls) = start(Settings { max_age: SOON, max_age_grace: SOON, ..Settings::default() }).await;
+    let (_pki, server, tls) =
+        start(Settings { max_age: SOON, max_age_grace: SOON, ..Settings::default() }).await;
     let mut raw = Raw::connect(server.address, &tls, &[]).await.unwrap();
     raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &call("/never"))).await.unwrap();
     assert_eq!(raw.ended().await.goaway.map(|(code, _)| code), Some(0));
@@ -163,16 +166,19 @@ async fn whoever_holds_all_handshakes_open_keeps_out_no_other_address() {
         stuck.push(socket.connect(server.address).await.unwrap());
     }
     assert_eq!(get(&server.gateway(&pki), "/hello").await.unwrap(), "hello");
-    let closed =
-        futures_util::future::select_all(stuck.iter_mut().map(|stream| Box::pin(async { stream.read_u8().await })));
-    let (ended, ..) = tokio::time::timeout(Duration::from_secs(2), closed).await.expect("one of them made room");
+    let closed = futures_util::future::select_all(
+        stuck.iter_mut().map(|stream| Box::pin(async { stream.read_u8().await })),
+    );
+    let (ended, ..) =
+        tokio::time::timeout(Duration::from_secs(2), closed).await.expect("one of them made room");
     assert!(ended.is_err());
 }
 
 #[tokio::test]
 async fn connections_of_one_address_leave_room_for_others() {
     let (pki, server, _) = start(Settings { connections_per_address: 2, ..Settings::default() }).await;
-    let (one, two) = (server.gateway(&pki), server.gateway(&pki));
+    let one = server.gateway(&pki);
+    let two = server.gateway(&pki);
     get(&one, "/hello").await.unwrap();
     get(&two, "/hello").await.unwrap();
     assert!(is_closed(server.address, [127, 0, 0, 1]).await);
@@ -193,8 +199,10 @@ async fn a_listener_that_is_handed_over_goes_on_when_one_of_its_holders_stops() 
         };
         tokio::spawn(bound.run(hyper::service::service_fn(hello), stop.clone()))
     };
-    let (first, second) = (tokio_util::sync::CancellationToken::new(), tokio_util::sync::CancellationToken::new());
-    let (ended, _still) = (run(&first), run(&second));
+    let first = tokio_util::sync::CancellationToken::new();
+    let second = tokio_util::sync::CancellationToken::new();
+    let ended = run(&first);
+    let _still = run(&second);
     first.cancel();
     ended.await.unwrap();
 

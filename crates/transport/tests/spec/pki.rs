@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use chapar_transport::tls::Files;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CrlDistributionPoint,
-    CrlIssuingDistributionPoint, CrlScope, DnType, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType,
-    SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, DnType, IsCa, KeyIdMethod, KeyPair,
+    RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 
 pub(crate) const GATEWAY: &str = "spiffe://lorestan.example/bus/lorestan/gateway";
@@ -35,7 +35,8 @@ pub(crate) fn authority(name: &str) -> CertificateParams {
 
 impl Pki {
     pub(crate) fn new() -> Self {
-        let ca = CertifiedIssuer::self_signed(authority("throw-away CA"), KeyPair::generate().unwrap()).unwrap();
+        let ca =
+            CertifiedIssuer::self_signed(authority("throw-away CA"), KeyPair::generate().unwrap()).unwrap();
         let pki = Self { folder: tempfile::tempdir().unwrap(), ca };
         pki.write("ca.crt", &pki.ca.pem());
         pki
@@ -86,7 +87,8 @@ impl Pki {
         }
     }
 
-    /// A certificate signed by an intermediate of the CA, with the intermediate after it; and the intermediate's SPKI hash.
+    /// A certificate signed by an intermediate of the CA, with the intermediate after it; and the
+    /// intermediate's SPKI hash.
     pub(crate) fn issue_by_intermediate(&self, name: &str, params: &CertificateParams) -> (Files, [u8; 32]) {
         let key = KeyPair::generate().unwrap();
         let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
@@ -130,7 +132,9 @@ impl Pki {
             next_update: if fresh { date_time_ymd(4000, 1, 1) } else { date_time_ymd(2026, 1, 2) },
             crl_number: SerialNumber::from_slice(&number.to_be_bytes()),
             issuing_distribution_point: part.map(|scope| CrlIssuingDistributionPoint {
-                distribution_point: CrlDistributionPoint { uris: vec!["http://ca.example/users.crl".to_owned()] },
+                distribution_point: CrlDistributionPoint {
+                    uris: vec!["http://ca.example/users.crl".to_owned()],
+                },
                 scope: Some(scope),
             }),
             revoked_certs: serials.iter().map(revoked).collect(),

@@ -160,7 +160,10 @@ impl Raw {
         let read = async {
             while let Ok(frame) = read(&mut reading).await {
                 let number = |at: usize| {
-                    frame.payload.get(at..at + 4).map(|four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]))
+                    frame
+                        .payload
+                        .get(at..at + 4)
+                        .map(|four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]))
                 };
                 match frame.kind {
                     GOAWAY => {
@@ -178,7 +181,10 @@ impl Raw {
                 () = read => {}
             }
         };
-        assert!(tokio::time::timeout(Duration::from_secs(60), until).await.is_ok(), "the connection does not end");
+        assert!(
+            tokio::time::timeout(Duration::from_secs(60), until).await.is_ok(),
+            "the connection does not end"
+        );
         ended
     }
 }

@@ -1,4 +1,5 @@
-//! Connections on which the roles turn round: who dials serves, comes back after an end, and dials anew when told to.
+//! Connections on which the roles turn round: who dials serves, comes back after an end, and dials anew when
+//! told to.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -30,20 +31,24 @@ struct Gateway {
 impl Gateway {
     async fn start(pki: &Pki, address: SocketAddr) -> Self {
         let (arrived, arrivals) = mpsc::unbounded_channel();
-        let reverse: Arc<dyn Fn(Reversed) + Send + Sync> = Arc::new(move |reversed| drop(arrived.send(reversed)));
+        let reverse: Arc<dyn Fn(Reversed) + Send + Sync> =
+            Arc::new(move |reversed| drop(arrived.send(reversed)));
         let settings = Settings { reverse: Some(reverse), ..Settings::default() };
         let files = pki.issue("gateway", &named(&[GATEWAY]));
         let bound = Server::bind(address, tls::server(&files).unwrap(), settings).await.unwrap();
-        let (address, stop) = (bound.local_addr(), CancellationToken::new());
-        let nobody =
-            hyper::service::service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) });
+        let address = bound.local_addr();
+        let stop = CancellationToken::new();
+        let nobody = hyper::service::service_fn(|_| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
         tokio::spawn(bound.run(nobody, stop.clone()));
         Self { address, arrivals, _stop: stop.drop_guard() }
     }
 
     /// The next connection that an adapter made, ready to be called on.
     async fn link(&mut self) -> (Link, Driven) {
-        let arrival = tokio::time::timeout(Duration::from_secs(10), self.arrivals.recv()).await.unwrap().unwrap();
+        let arrival =
+            tokio::time::timeout(Duration::from_secs(10), self.arrivals.recv()).await.unwrap().unwrap();
         assert_eq!(arrival.peer.identity.as_ref().unwrap().to_string(), ADAPTER);
         let settings = dial::Settings::default();
         let (link, driven) =
@@ -57,7 +62,8 @@ type Driven = tokio::task::JoinHandle<()>;
 async fn call(link: &Link, path: &'static str) -> Result<Bytes, String> {
     let ticket = link.ticket(None).map_err(|full| format!("{full:?}"))?;
     let body = Full::new(Bytes::new());
-    let response = ticket.send(PathAndQuery::from_static(path), Request::new(()), body, Reading::AtOnce).await;
+    let response =
+        ticket.send(PathAndQuery::from_static(path), Request::new(()), body, Reading::AtOnce).await;
     let response = response.map_err(|(error, _)| error.to_string())?;
     Ok(response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes())
 }
@@ -98,7 +104,8 @@ fn renewable(pki: &Pki, gateway: SocketAddr, connections: usize) -> (DropGuard, 
         }
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(path))))
     });
-    let (stop, renewal) = (CancellationToken::new(), dialler.renewal());
+    let stop = CancellationToken::new();
+    let renewal = dialler.renewal();
     let task = tokio::spawn(dialler.run(echo, stop.clone()));
     (stop.drop_guard(), task, renewal)
 }
@@ -108,7 +115,8 @@ async fn who_dials_serves_on_as_many_connections_as_it_was_told() {
     let pki = Pki::new();
     let mut gateway = Gateway::start(&pki, free()).await;
     let _adapter = adapter(&pki, gateway.address, 2);
-    let (one, other) = (gateway.link().await.0, gateway.link().await.0);
+    let one = gateway.link().await.0;
+    let other = gateway.link().await.0;
     assert_eq!(call(&one, "/a").await.unwrap(), "/a");
     assert_eq!(call(&other, "/b").await.unwrap(), "/b");
 }
@@ -167,7 +175,10 @@ async fn a_renewed_certificate_is_shown_on_a_new_connection_and_the_old_one_then
     assert_eq!(call(&old, "/b").await.unwrap(), "/b", "as long as the new one is not in use");
     call(&new, reverse::JOINED).await.unwrap();
     assert_eq!(running.await.unwrap().unwrap(), "/slow");
-    tokio::time::timeout(Duration::from_secs(5), driven).await.expect("the adapter ends the old one").unwrap();
+    tokio::time::timeout(Duration::from_secs(5), driven)
+        .await
+        .expect("the adapter ends the old one")
+        .unwrap();
     assert!(call(&old, "/b").await.is_err());
     assert_eq!(call(&new, "/a").await.unwrap(), "/a");
 }
@@ -181,7 +192,8 @@ async fn a_renewed_certificate_that_the_gateway_does_not_take_leaves_the_old_con
     call(&old, reverse::JOINED).await.unwrap();
 
     let stranger = Pki::new();
-    let files = tls::Files { trust: pki.folder().join("ca.crt"), ..stranger.issue("adapter", &named(&[ADAPTER])) };
+    let files =
+        tls::Files { trust: pki.folder().join("ca.crt"), ..stranger.issue("adapter", &named(&[ADAPTER])) };
     let strange = tls::client(&files, Expect::identities(vec![GATEWAY.parse().unwrap()])).unwrap();
     renewal.renew(&strange);
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -218,7 +230,9 @@ async fn a_server_of_another_identity_is_not_served() {
     let files = pki.issue("adapter-2", &named(&[ADAPTER]));
     let bound = Server::bind(free(), tls::server(&files).unwrap(), settings).await.unwrap();
     let address = bound.local_addr();
-    let nobody = hyper::service::service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) });
+    let nobody = hyper::service::service_fn(|_| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
     let server = tokio::spawn(bound.run(nobody, CancellationToken::new()));
     let _adapter = adapter(&pki, address, 1);
     let joined = tokio::time::timeout(Duration::from_millis(500), arrivals.recv()).await;

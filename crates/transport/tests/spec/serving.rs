@@ -23,7 +23,8 @@ async fn within(limit: Duration, server: Running) -> Duration {
 async fn a_stop_lets_a_running_call_finish_and_takes_no_new_connection() {
     let pki = Pki::new();
     let server = Running::adapter(&pki).await;
-    let (pool, late) = (server.gateway(&pki), server.gateway(&pki));
+    let pool = server.gateway(&pki);
+    let late = server.gateway(&pki);
     let call = tokio::spawn(async move { get(&pool, "/slow").await });
     tokio::time::sleep(Duration::from_millis(100)).await;
     server.stop.cancel();
@@ -98,15 +99,18 @@ async fn callers_that_stop_reading_do_not_break_another_call_on_the_same_connect
     for response in stuck {
         let rows = response.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
         let whole = rows.chunks(6).all(|row| b"\0\0\0\0\x01x".starts_with(row));
-        assert!(whole && rows.len() <= 64 << 10, "the streams themselves are whole, and kept within their windows");
+        assert!(
+            whole && rows.len() <= 64 << 10,
+            "the streams themselves are whole, and kept within their windows"
+        );
         unread += rows.len() / 6;
     }
     // 250 for each is what h2 would hold against the connection.
     assert!(unread * 250 > 32 << 20, "{unread} rows would have broken it");
 }
 
-/// What the pool takes answers at once for: where they are left in HTTP/2, a few such callers break the call above (h2's
-/// `too_many_data_frames`).
+/// What the pool takes answers at once for: where they are left in HTTP/2, a few such callers break the call
+/// above (h2's `too_many_data_frames`).
 #[tokio::test]
 async fn the_same_callers_do_break_another_call_where_windows_are_ordinary() {
     let pki = Pki::new();

@@ -14,7 +14,8 @@ use crate::pki::{ADAPTER, GATEWAY, Pki, named};
 use crate::world::{Calls, Running, free, get, open};
 
 async fn one_connection(pki: &Pki, streams: usize) -> (Running, Calls) {
-    let serving = chapar_transport::serve::Settings { streams: 256, cancelled: 1_000_000, ..Default::default() };
+    let serving =
+        chapar_transport::serve::Settings { streams: 256, cancelled: 1_000_000, ..Default::default() };
     let server = Running::start(free(), &pki.issue("adapter", &named(&[ADAPTER])), serving).await;
     let settings = Settings { connections: 1, streams, ..Settings::default() };
     let pool = server.pool(&pki.issue("gateway", &named(&[GATEWAY])), settings);
@@ -103,11 +104,13 @@ async fn a_connection_whose_pings_are_not_answered_is_given_up() {
     let listener = tokio::net::TcpListener::bind(free()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let silent = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let (there, silence) = (server.address, Arc::clone(&silent));
+    let there = server.address;
+    let silence = Arc::clone(&silent);
     tokio::spawn(async move {
         let (near, _) = listener.accept().await.unwrap();
         let far = tokio::net::TcpStream::connect(there).await.unwrap();
-        let ((mut from_near, mut to_near), (mut from_far, mut to_far)) = (near.into_split(), far.into_split());
+        let (mut from_near, mut to_near) = near.into_split();
+        let (mut from_far, mut to_far) = far.into_split();
         tokio::spawn(async move { tokio::io::copy(&mut from_near, &mut to_far).await });
         let mut bytes = [0; 4096];
         while let Ok(read @ 1..) = tokio::io::AsyncReadExt::read(&mut from_far, &mut bytes).await {
@@ -120,8 +123,10 @@ async fn a_connection_whose_pings_are_not_answered_is_given_up() {
     let pool = crate::world::pool(address, &pki.issue("gateway", &named(&[GATEWAY])), settings);
     assert_eq!(get(&pool, "/hello").await.unwrap(), "hello");
     silent.store(true, std::sync::atomic::Ordering::Relaxed);
-    let error =
-        tokio::time::timeout(Duration::from_secs(10), get(&pool, "/never")).await.expect("given up").unwrap_err();
+    let error = tokio::time::timeout(Duration::from_secs(10), get(&pool, "/never"))
+        .await
+        .expect("given up")
+        .unwrap_err();
     assert!(error.may_have_been_processed(), "{error}");
     assert!(!pool.is_up());
 }
@@ -132,7 +137,8 @@ async fn an_answer_that_is_read_at_once_needs_no_buffer_and_comes_whole() {
     let (_server, pool) = one_connection(&pki, 256).await;
     let ticket = pool.ticket(None).await.unwrap();
     let body = Full::new(Bytes::new());
-    let sent = ticket.send(PathAndQuery::from_static("/hello"), Request::new(()), body, Reading::AtOnce).await;
+    let sent =
+        ticket.send(PathAndQuery::from_static("/hello"), Request::new(()), body, Reading::AtOnce).await;
     let answer = sent.map_err(|(error, _)| error).unwrap().into_body();
     assert_eq!(http_body_util::BodyExt::collect(answer).await.unwrap().to_bytes(), "hello");
     assert_eq!(pool.load(), 0, "its place is given up with it");

@@ -22,7 +22,8 @@ impl Listener {
     /// With a revocation list that names these serial numbers.
     async fn revoking(serials: &[u8]) -> Self {
         let pki = Pki::new();
-        let files = Files { crl: Some(pki.revoke(serials, true)), ..pki.issue("adapter", &named(&[ADAPTER])) };
+        let files =
+            Files { crl: Some(pki.revoke(serials, true)), ..pki.issue("adapter", &named(&[ADAPTER])) };
         let tls = tls::server(&files).unwrap();
         let server = Running::with(free(), tls.clone(), Settings::default()).await;
         Self { pki, files, tls, server }
@@ -59,7 +60,9 @@ async fn who_is_revoked_while_connected_is_known_at_the_next_call_and_asked_to_l
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("its connection ends, and it gets no other");
+    tokio::time::timeout(Duration::from_secs(10), gone)
+        .await
+        .expect("its connection ends, and it gets no other");
     assert_eq!(get(&good, "/hello").await.unwrap(), "hello");
 }
 
@@ -70,7 +73,10 @@ async fn who_comes_from_a_ca_that_is_trusted_no_longer_is_known_at_the_next_call
     let other = Pki::new();
     let crl = Some(other.revoke(&[], true));
 
-    listener.tls.reload(&Files { trust: other.folder().join("ca.crt"), crl, ..listener.files.clone() }).unwrap();
+    listener
+        .tls
+        .reload(&Files { trust: other.folder().join("ca.crt"), crl, ..listener.files.clone() })
+        .unwrap();
 
     assert_eq!(peer.certificate_status(), Err(CertificateStatus::Untrusted));
 }
@@ -122,7 +128,8 @@ async fn a_bad_reload_is_refused_whole_and_changes_nothing() {
     listener.pki.revoke_numbered(&[11], 300);
     listener.tls.reload(&listener.files).unwrap();
     let (calls, peer) = listener.caller(12).await;
-    let (files, pki) = (listener.files.clone(), &listener.pki);
+    let files = listener.files.clone();
+    let pki = &listener.pki;
     let crl = |path: &Path| Files { crl: Some(path.to_owned()), ..files.clone() };
 
     let mut told = vec![
@@ -166,7 +173,9 @@ async fn a_list_is_used_for_the_grace_after_its_time_and_then_its_issuer_is_beli
     let good = pki.issue("good", &with_serial(named(&[GATEWAY]), 12));
     let bad = pki.issue("bad", &with_serial(named(&[GATEWAY]), 11));
     let years = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-    for (grace, admitted, alert) in [(years, true, "CertificateRevoked"), (Duration::ZERO, false, "UnknownCA")] {
+    for (grace, admitted, alert) in
+        [(years, true, "CertificateRevoked"), (Duration::ZERO, false, "UnknownCA")]
+    {
         let tls = tls::server_with_grace(&files, grace).unwrap();
         let server = Running::with(free(), tls, Settings::default()).await;
         let answer = get(&server.pool(&good, dial::Settings::default()), "/hello").await;
@@ -197,8 +206,10 @@ async fn a_list_that_ends_while_a_caller_is_connected_ends_its_good_standing() {
 fn revocation_does_not_go_back_over_a_restart_under_the_same_number_or_by_a_list_of_another_scope() {
     let pki = Pki::new();
     let memory = pki.folder().join("state/revocation.toml");
-    let files = Files { crl: Some(pki.revoke_numbered(&[11], 7)), ..pki.issue("adapter", &named(&[ADAPTER])) };
-    let started = |files: &Files| tls::server_remembering(files, &memory).map(drop).map_err(|error| error.to_string());
+    let files =
+        Files { crl: Some(pki.revoke_numbered(&[11], 7)), ..pki.issue("adapter", &named(&[ADAPTER])) };
+    let started =
+        |files: &Files| tls::server_remembering(files, &memory).map(drop).map_err(|error| error.to_string());
     started(&files).unwrap();
     started(&files).expect("the same list again");
 
@@ -207,9 +218,14 @@ fn revocation_does_not_go_back_over_a_restart_under_the_same_number_or_by_a_list
     pki.revoke_numbered(&[], 7);
     assert!(started(&files).unwrap_err().contains("has the number of the last one, and other content"));
     pki.revoke_of_users(&[], 8);
-    assert!(started(&files).unwrap_err().contains("of the same scope as the last one, which is still in force"));
+    assert!(
+        started(&files).unwrap_err().contains("of the same scope as the last one, which is still in force")
+    );
     let without = started(&Files { crl: None, ..files.clone() }).unwrap_err();
-    assert!(without.contains("comes without the revocation lists") && without.contains("revocation.toml"), "{without}");
+    assert!(
+        without.contains("comes without the revocation lists") && without.contains("revocation.toml"),
+        "{without}"
+    );
     pki.revoke_numbered(&[11, 12], 256);
     started(&files).expect("a newer list, whose number is longer");
 }

@@ -24,7 +24,8 @@ use crate::pki::{ADAPTER, GATEWAY, Pki, named};
 
 pub(crate) type Calls = Pool;
 
-/// A running server. `/hello` answers, `/slow` answers after 300 ms, `/never` does not, `/rows` sends tiny messages without end.
+/// A running server. `/hello` answers, `/slow` answers after 300 ms, `/never` does not, `/rows` sends tiny
+/// messages without end.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) stop: CancellationToken,
@@ -41,7 +42,8 @@ impl Running {
     /// With TLS that can be loaded anew.
     pub(crate) async fn with(address: SocketAddr, tls: tls::ServerTls, settings: Settings) -> Self {
         let bound = Server::bind(address, tls, settings).await.unwrap();
-        let (address, stop) = (bound.local_addr(), CancellationToken::new());
+        let address = bound.local_addr();
+        let stop = CancellationToken::new();
         let (seen, peers) = mpsc::unbounded_channel();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             seen.send(Arc::clone(request.extensions().get::<Arc<Peer>>().unwrap())).ok();
@@ -84,7 +86,8 @@ pub(crate) async fn get(pool: &Calls, path: &'static str) -> Result<Bytes, DialE
 
 /// The head of the answer.
 pub(crate) async fn open(pool: &Calls, path: &'static str) -> Result<Response<dial::Incoming>, DialError> {
-    pool.send(PathAndQuery::from_static(path), Request::post("/").body(Full::new(Bytes::new())).unwrap()).await
+    pool.send(PathAndQuery::from_static(path), Request::post("/").body(Full::new(Bytes::new())).unwrap())
+        .await
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {

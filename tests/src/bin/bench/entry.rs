@@ -1,4 +1,5 @@
-//! The entries of the table: how each proxy is set up for the same work. A peer that is not there is left out, loudly.
+//! The entries of the table: how each proxy is set up for the same work. A peer that is not there is left
+//! out, loudly.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -49,7 +50,12 @@ impl Place<'_> {
         let mut command = match name {
             "hyper" | "hyper-durable" => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.arg("proxy").args(["--listen", &address.to_string(), "--upstream", &self.upstream.to_string()]);
+                command.arg("proxy").args([
+                    "--listen",
+                    &address.to_string(),
+                    "--upstream",
+                    &self.upstream.to_string(),
+                ]);
                 command.arg("--pki").arg(&self.pki);
                 if name == "hyper-durable" {
                     command.arg("--journal").arg(dir.join("journal"));

@@ -1,5 +1,5 @@
-//! The load: closed loop (so many calls in flight, each begins when the last is answered) and open loop (calls begin at a fixed
-//! rate; latency counts from the intended start). One thread, plain h2.
+//! The load: closed loop (so many calls in flight, each begins when the last is answered) and open loop
+//! (calls begin at a fixed rate; latency counts from the intended start). One thread, plain h2.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -117,7 +117,11 @@ impl Caller {
             tokio::task::spawn_local(async move { connection.await.ok() });
             connections.push(send);
         }
-        Ok(Self { connections, head: wire::head(&format!("localhost:{}", address.port()))?, body: wire::request() })
+        Ok(Self {
+            connections,
+            head: wire::head(&format!("localhost:{}", address.port()))?,
+            body: wire::request(),
+        })
     }
 
     /// One call, checked.
@@ -208,7 +212,8 @@ async fn closed(caller: Rc<Caller>, state: Rc<State>, number: usize) {
     }
 }
 
-/// Waits by yielding: a timer's milliseconds would be seen in every latency. The generator has its core for itself.
+/// Waits by yielding: a timer's milliseconds would be seen in every latency. The generator has its core for
+/// itself.
 async fn open(caller: Rc<Caller>, state: Rc<State>, rate: u32) {
     let began = Instant::now();
     let mut calls = tokio::task::JoinSet::new();
@@ -218,7 +223,8 @@ async fn open(caller: Rc<Caller>, state: Rc<State>, rate: u32) {
         while Instant::now() < intended {
             tokio::task::yield_now().await;
         }
-        let (caller, state) = (Rc::clone(&caller), Rc::clone(&state));
+        let caller = Rc::clone(&caller);
+        let state = Rc::clone(&state);
         calls.spawn_local(async move {
             let outcome = caller.call(number as usize).await;
             state.record(outcome, intended.elapsed());

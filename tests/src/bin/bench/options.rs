@@ -30,7 +30,8 @@ pub(crate) struct Options {
     pub(crate) raw: Option<PathBuf>,
     /// With [`Command::Load`]: so many calls, one after the other or at `loads`' width, and no more.
     pub(crate) calls: Option<u64>,
-    /// With [`Command::Load`]: a command that the entry's process is started under, e.g. `valgrind --tool=callgrind`.
+    /// With [`Command::Load`]: a command that the entry's process is started under, e.g.
+    /// `valgrind --tool=callgrind`.
     pub(crate) under: Vec<String>,
 }
 
@@ -56,7 +57,10 @@ impl Options {
             calls: None,
             under: Vec::new(),
         };
-        let (mut listen, mut upstream, mut pki, mut journal) = (None, None, PathBuf::new(), None);
+        let mut listen = None;
+        let mut upstream = None;
+        let mut pki = PathBuf::new();
+        let mut journal = None;
         let words = |value: String, at: &str| value.split(at).map(str::to_owned).collect();
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;

@@ -1,4 +1,5 @@
-//! Throw-away certificates that all entries share, and TLS settings made of them: TLS 1.3, both sides show a certificate.
+//! Throw-away certificates that all entries share, and TLS settings made of them: TLS 1.3, both sides show a
+//! certificate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ pub(crate) fn uri(subsystem: &str) -> String {
     format!("spiffe://lorestan.example/{subsystem}")
 }
 
-/// Writes `ca.crt` and, for caller, gateway and upstream, `NAME.crt`, `NAME.key` and both in `NAME.pem`. Gives the authority's
-/// key as a registry names it.
+/// Writes `ca.crt` and, for caller, gateway and upstream, `NAME.crt`, `NAME.key` and both in `NAME.pem`.
+/// Gives the authority's key as a registry names it.
 pub(crate) fn write(folder: &Path) -> Result<String, Error> {
     std::fs::create_dir_all(folder)?;
     let mut params = CertificateParams::default();
@@ -39,13 +40,17 @@ pub(crate) fn write(folder: &Path) -> Result<String, Error> {
     ] {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, common_name);
-        params.subject_alt_names =
-            vec![SanType::URI(uri(subsystem).as_str().try_into()?), SanType::DnsName("localhost".try_into()?)];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.subject_alt_names = vec![
+            SanType::URI(uri(subsystem).as_str().try_into()?),
+            SanType::DnsName("localhost".try_into()?),
+        ];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2098, 1, 1);
         let key = KeyPair::generate()?;
-        let (certificate, key) = (params.signed_by(&key, &authority)?.pem(), key.serialize_pem());
+        let certificate = params.signed_by(&key, &authority)?.pem();
+        let key = key.serialize_pem();
         std::fs::write(folder.join(format!("{name}.pem")), format!("{certificate}{key}"))?;
         std::fs::write(folder.join(format!("{name}.crt")), certificate)?;
         let path = folder.join(format!("{name}.key"));
@@ -61,7 +66,8 @@ pub(crate) fn write(folder: &Path) -> Result<String, Error> {
 type Own = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>, Arc<rustls::RootCertStore>);
 
 fn own(folder: &Path, name: &str) -> Result<Own, Error> {
-    let chain = CertificateDer::pem_file_iter(folder.join(format!("{name}.crt")))?.collect::<Result<_, _>>()?;
+    let chain =
+        CertificateDer::pem_file_iter(folder.join(format!("{name}.crt")))?.collect::<Result<_, _>>()?;
     let key = PrivateKeyDer::from_pem_file(folder.join(format!("{name}.key")))?;
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(folder.join("ca.crt"))? {

@@ -1,4 +1,5 @@
-//! A measured process: on a core of its own, ended with its owner, its CPU time and memory from the kernel's accounts.
+//! A measured process: on a core of its own, ended with its owner, its CPU time and memory from the kernel's
+//! accounts.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -68,7 +69,8 @@ pub(crate) fn family(id: u32) -> Result<Vec<u32>, Error> {
     Ok(family)
 }
 
-/// Time on a processor of all threads of some processes, in nanoseconds: the first number of each `schedstat`.
+/// Time on a processor of all threads of some processes, in nanoseconds: the first number of each
+/// `schedstat`.
 pub(crate) fn cpu(family: &[u32]) -> Result<u64, Error> {
     let mut sum = 0;
     for id in family {

@@ -1,5 +1,5 @@
-//! The bare byte proxy on hyper: mutual TLS in and out, no rights, no limits, no log; with a journal it holds every answer until an
-//! entry is durable. One thread. The floor for what any gateway in Rust costs.
+//! The bare byte proxy on hyper: mutual TLS in and out, no rights, no limits, no log; with a journal it holds
+//! every answer until an entry is durable. One thread. The floor for what any gateway in Rust costs.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -37,11 +37,14 @@ pub(crate) async fn run(options: &options::Proxy) -> Result<(), Error> {
     loop {
         let (tcp, _) = listener.accept().await?;
         tcp.set_nodelay(true)?;
-        let (acceptor, upstream, journal) = (acceptor.clone(), upstream.clone(), journal.clone());
+        let acceptor = acceptor.clone();
+        let upstream = upstream.clone();
+        let journal = journal.clone();
         tokio::task::spawn_local(async move {
             let Ok(tls) = acceptor.accept(tcp).await else { return };
-            let service =
-                hyper::service::service_fn(move |request| forward(request, upstream.clone(), journal.clone()));
+            let service = hyper::service::service_fn(move |request| {
+                forward(request, upstream.clone(), journal.clone())
+            });
             // Its end is the caller's business.
             hyper::server::conn::http2::Builder::new(Local)
                 .initial_stream_window_size(STREAM)

@@ -1,5 +1,5 @@
-//! The order of the measurement: every entry in turn, at every load, in every round, so that what the machine does meanwhile
-//! meets all of them.
+//! The order of the measurement: every entry in turn, at every load, in every round, so that what the machine
+//! does meanwhile meets all of them.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -88,7 +88,8 @@ fn shapes(options: &Options) -> Vec<Shape> {
 async fn ready(entry: &mut Entry, place: &Place<'_>) -> Result<(), Error> {
     let began = Instant::now();
     loop {
-        let tried = async { Caller::connect(entry.address, &place.pki, Shape::Closed(1)).await?.call(0).await };
+        let tried =
+            async { Caller::connect(entry.address, &place.pki, Shape::Closed(1)).await?.call(0).await };
         let tried: Result<(), Error> = match tokio::time::timeout(Duration::from_secs(5), tried).await {
             Ok(tried) => tried,
             Err(_) => Err("no answer".into()),
@@ -96,7 +97,8 @@ async fn ready(entry: &mut Entry, place: &Place<'_>) -> Result<(), Error> {
         let Err(error) = tried else { return Ok(()) };
         let ended = entry.process.as_mut().map_or(Ok(false), |process| process.ended())?;
         if ended || began.elapsed() > Duration::from_secs(30) {
-            let said = std::fs::read_to_string(place.root.join(entry.name).join("output.log")).unwrap_or_default();
+            let said =
+                std::fs::read_to_string(place.root.join(entry.name).join("output.log")).unwrap_or_default();
             return Err(format!("{} does not answer: {error}\n{said}", entry.name).into());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -115,7 +117,10 @@ async fn idle(entry: &Entry, place: &Place<'_>) -> Result<String, Error> {
         callers.call(number).await?;
     }
     let each = process.resident()?.saturating_sub(before) as f64 / IDLE as f64;
-    Ok(format!("{}: {before} KiB resident when idle, {each:.1} KiB more per connection of {IDLE}\n", entry.name))
+    Ok(format!(
+        "{}: {before} KiB resident when idle, {each:.1} KiB more per connection of {IDLE}\n",
+        entry.name
+    ))
 }
 
 async fn one(
@@ -127,13 +132,20 @@ async fn one(
 ) -> Result<Line, Error> {
     let caller = Caller::connect(entry.address, &place.pki, shape).await?;
     // Without a proxy it is the generator's own time; its children are the proxies.
-    let family = entry.process.as_ref().map_or_else(|| Ok(vec![std::process::id()]), |process| family(process.id()))?;
+    let family = entry
+        .process
+        .as_ref()
+        .map_or_else(|| Ok(vec![std::process::id()]), |process| family(process.id()))?;
     let mut spent = Vec::new();
     let (count, elapsed) = load::run(caller, shape, window, calls, || spent.push(cpu(&family))).await?;
     let spent: Vec<u64> = spent.into_iter().collect::<Result<_, _>>()?;
     if count.failed > 0 || count.answered == 0 {
         let why = count.why.unwrap_or_default();
-        return Err(format!("{} at {shape}: {} failed of {}: {why}", entry.name, count.failed, count.answered).into());
+        return Err(format!(
+            "{} at {shape}: {} failed of {}: {why}",
+            entry.name, count.failed, count.answered
+        )
+        .into());
     }
     let spent = spent.last().zip(spent.first()).map_or(0, |(after, before)| after - before);
     let quantile = |share| count.latency.value_at_quantile(share) as f64 / 1e3;

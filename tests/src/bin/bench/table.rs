@@ -53,7 +53,12 @@ impl Table {
     ) -> fmt::Result {
         let present: Vec<&str> =
             NAMES.into_iter().filter(|name| self.0.iter().any(|line| line.entry == *name)).collect();
-        writeln!(f, "{title}\n\n| in flight | {} |\n|---|{}", present.join(" | "), "--:|".repeat(present.len()))?;
+        writeln!(
+            f,
+            "{title}\n\n| in flight | {} |\n|---|{}",
+            present.join(" | "),
+            "--:|".repeat(present.len())
+        )?;
         for shape in Shape::ALL.into_iter().filter(|shape| self.0.iter().any(|line| line.shape == *shape)) {
             write!(f, "| {shape} |")?;
             for name in &present {

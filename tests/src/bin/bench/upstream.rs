@@ -1,4 +1,5 @@
-//! The fixed upstream: a gRPC server on plain h2 in the load generator's own thread, which says the same reply to everything.
+//! The fixed upstream: a gRPC server on plain h2 in the load generator's own thread, which says the same
+//! reply to everything.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -41,7 +42,9 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor) -> Result<(), Error> {
         let (request, respond) = incoming?;
         let known = request.uri().path() == wire::PATH;
         let reply = reply.clone();
-        tokio::task::spawn_local(async move { answer(request.into_body(), respond, known, reply).await.ok() });
+        tokio::task::spawn_local(
+            async move { answer(request.into_body(), respond, known, reply).await.ok() },
+        );
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! One attacker of each kind. Whoever's connection is ended makes another at once (the slow-loris after a while), until the attack
-//! is over.
+//! One attacker of each kind. Whoever's connection is ended makes another at once (the slow-loris after a
+//! while), until the attack is over.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::raw::{
-    CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, call,
-    fields, frame,
+    CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, Raw, SETTINGS,
+    WINDOW_UPDATE, call, fields, frame,
 };
 
 /// Frames in one write.
@@ -82,7 +82,8 @@ impl Attack {
             _ => 1,
         };
         for number in 0..crowd {
-            let (attacker, stop) = (Arc::clone(&attacker), stop.clone());
+            let attacker = Arc::clone(&attacker);
+            let stop = stop.clone();
             tasks.spawn(async move {
                 let mut lives = Vec::new();
                 while let Some(life) = stop.run_until_cancelled(self.once(&attacker, number)).await {
@@ -118,7 +119,9 @@ impl Attack {
         match self {
             Self::RapidReset => Some(
                 numbers
-                    .flat_map(|number| [open(number), frame(RST_STREAM, 0, stream(number), &CANCEL.to_be_bytes())])
+                    .flat_map(|number| {
+                        [open(number), frame(RST_STREAM, 0, stream(number), &CANCEL.to_be_bytes())]
+                    })
                     .collect::<Vec<_>>()
                     .concat(),
             ),
@@ -132,7 +135,9 @@ impl Attack {
                     .concat(),
             ),
             Self::Continuation if round == 0 => Some(frame(HEADERS, 0, 1, &call(path))),
-            Self::Continuation => Some(frame(CONTINUATION, 0, 1, &fields([("x", "y")])).repeat(BATCH as usize)),
+            Self::Continuation => {
+                Some(frame(CONTINUATION, 0, 1, &fields([("x", "y")])).repeat(BATCH as usize))
+            }
             Self::EmptyData if round == 0 => Some(open(0)),
             Self::EmptyData => Some(frame(DATA, 0, 1, b"").repeat(BATCH as usize)),
             Self::Ping => Some(frame(PING, 0, 0, b"whenever").repeat(BATCH as usize)),
@@ -170,7 +175,8 @@ async fn wait(stream: &mut TcpStream) {
 
 /// Calls that would be allowed one by one: sixty-four at once, without a pause.
 async fn greedy(attacker: &Attacker) -> Option<Duration> {
-    let pool = Pool::new(&format!("https://{}", attacker.address), Arc::clone(&attacker.tls), Settings::default());
+    let pool =
+        Pool::new(&format!("https://{}", attacker.address), Arc::clone(&attacker.tls), Settings::default());
     let pool = pool.ok()?;
     let ask = || async {
         let id = chapar_tests::people::ZAHRA.as_bytes();

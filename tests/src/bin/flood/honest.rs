@@ -1,5 +1,5 @@
-//! Callers who do nothing wrong: nine on connections of their own that make a call every few milliseconds, and one who connects
-//! anew ten times a second.
+//! Callers who do nothing wrong: nine on connections of their own that make a call every few milliseconds,
+//! and one who connects anew ten times a second.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,7 +59,9 @@ impl Seen {
 
 impl Honest {
     pub(crate) fn start(fleet: &Fleet) -> Self {
-        let (stop, mut tasks, seen) = (CancellationToken::new(), JoinSet::new(), Arc::new(Mutex::new(Seen::new())));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let seen = Arc::new(Mutex::new(Seen::new()));
         for number in 0..CALLERS {
             let client = fleet.client(&format!("honest-{number}"));
             tasks.spawn(call_for_ever(move || client.clone(), PAUSE, false, stop.clone(), Arc::clone(&seen)));
@@ -92,7 +94,8 @@ async fn call_for_ever(
     seen: Arc<Mutex<Seen>>,
 ) {
     while !stop.is_cancelled() {
-        let (client, began) = (client(), Instant::now());
+        let client = client();
+        let began = Instant::now();
         let answer = tokio::time::timeout(PATIENCE, client.get_person()).await;
         let took = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         {

@@ -1,12 +1,14 @@
-//! What floods do to others: a gateway as a process of its own, nine honest callers at a steady pace and one that connects anew
-//! for every call, and beside them one attack after the other. Prints, for each, what the honest lost (goodput and p99 as ratios
-//! to the time just before), the gateway's memory, and how long an attacker's connections lived. Attacker, callers and gateway
-//! share the machine, so the ratios hold what the attacker's own work takes away too. Exits with 1 if an honest call failed.
+//! What floods do to others: a gateway as a process of its own, nine honest callers at a steady pace and one
+//! that connects anew for every call, and beside them one attack after the other. Prints, for each, what the
+//! honest lost (goodput and p99 as ratios to the time just before), the gateway's memory, and how long an
+//! attacker's connections lived. Attacker, callers and gateway share the machine, so the ratios hold what the
+//! attacker's own work takes away too. Exits with 1 if an honest call failed.
 //!
 //! `cargo run --release -p chapar-tests --bin flood -- [--seconds 60] [--attack NAME] [--connections 10000] [--smoke]`
 //!
-//! `--connections` are those of the slow-loris, half of them silent before TLS and half after it, from a hundred addresses; no more
-//! than the process may open files, and what was cut is said. `--smoke`: two seconds each, 200 connections.
+//! `--connections` are those of the slow-loris, half of them silent before TLS and half after it, from a
+//! hundred addresses; no more than the process may open files, and what was cut is said. `--smoke`: two
+//! seconds each, 200 connections.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot be set up ends")]
 
@@ -76,7 +78,8 @@ fn options() -> Result<Options, Error> {
 }
 
 async fn run(options: &Options) -> bool {
-    let connections = options.connections.min(usize::try_from(files()).unwrap_or(usize::MAX).saturating_sub(1000));
+    let connections =
+        options.connections.min(usize::try_from(files()).unwrap_or(usize::MAX).saturating_sub(1000));
     if connections < options.connections {
         say(&format!("slow-loris with {connections} connections: the process may open no more files"));
     }
@@ -91,8 +94,11 @@ async fn run(options: &Options) -> bool {
         crl: None,
     };
     let expect = Expect::identities(vec!["spiffe://lorestan.example/bus/lorestan/gateway".parse().unwrap()]);
-    let attacker =
-        Arc::new(Attacker { address: fleet.address(), tls: tls::client(&files, expect).unwrap(), connections });
+    let attacker = Arc::new(Attacker {
+        address: fleet.address(),
+        tls: tls::client(&files, expect).unwrap(),
+        connections,
+    });
     let length = Duration::from_secs(options.seconds);
     say(
         "attack             goodput    p99   p99 ms  failed  anew  RSS before/most MiB   connections  closed after p50/most",
@@ -106,12 +112,19 @@ async fn run(options: &Options) -> bool {
 }
 
 /// One attack; whether no honest call failed.
-async fn measure(fleet: &Fleet, gateway: &Gateway, attacker: &Arc<Attacker>, attack: Attack, length: Duration) -> bool {
+async fn measure(
+    fleet: &Fleet,
+    gateway: &Gateway,
+    attacker: &Arc<Attacker>,
+    attack: Attack,
+    length: Duration,
+) -> bool {
     let honest = Honest::start(fleet);
     honest.during(Duration::from_millis(500)).await;
     let before = honest.during(length.clamp(Duration::from_secs(1), Duration::from_secs(10))).await;
     let resident = gateway.sample().resident;
-    let (mut most, stop) = (resident, CancellationToken::new());
+    let mut most = resident;
+    let stop = CancellationToken::new();
     let attacking = tokio::spawn(attack.until(Arc::clone(attacker), stop.clone()));
     let during = {
         let mut waiting = std::pin::pin!(honest.during(length));
@@ -127,7 +140,8 @@ async fn measure(fleet: &Fleet, gateway: &Gateway, attacker: &Arc<Attacker>, att
     honest.stop().await;
     lives.sort_unstable();
     let life = |share: usize| lives.get((lives.len() * share / 100).min(lives.len().saturating_sub(1)));
-    let shown = |life: Option<&Duration>| life.map_or("-".to_owned(), |life| format!("{:.2}s", life.as_secs_f64()));
+    let shown =
+        |life: Option<&Duration>| life.map_or("-".to_owned(), |life| format!("{:.2}s", life.as_secs_f64()));
     let mib = |bytes: u64| bytes >> 20;
     say(&format!(
         "{:<18} {:>6.2} {:>7.2} {:>7.2} {:>7} {:>5} {:>13}/{:<7} {:>12} {:>14}/{}",

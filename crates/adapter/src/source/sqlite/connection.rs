@@ -1,5 +1,6 @@
-//! `open` makes a read-only SQLite connection: the file opened read-only, `query_only`, an authorizer that allows reads only, and no extensions,
-//! attached files or writable schema. This module also maps SQLite's errors to reasons. Describing a statement is in `inspect`.
+//! `open` makes a read-only SQLite connection: the file opened read-only, `query_only`, an authorizer that
+//! allows reads only, and no extensions, attached files or writable schema. This module also maps SQLite's
+//! errors to reasons. Describing a statement is in `inspect`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -46,7 +47,9 @@ pub(super) fn authorize(context: AuthContext<'_>) -> Authorization {
     match context.action {
         AuthAction::Select | AuthAction::Recursive => Authorization::Allow,
         AuthAction::Read { table_name, .. } if !table_name.starts_with("sqlite_") => Authorization::Allow,
-        AuthAction::Function { function_name } if !matches!(function_name, "load_extension" | "fts3_tokenizer") => {
+        AuthAction::Function { function_name }
+            if !matches!(function_name, "load_extension" | "fts3_tokenizer") =>
+        {
             Authorization::Allow
         }
         // FTS5 asks for this counter before it searches: it says whether another connection has written.
@@ -86,12 +89,14 @@ pub(super) fn failure_at_start(error: &Error) -> Failure {
     Failure::new(reason(error, Reason::SchemaDrift), message)
 }
 
-/// While a statement runs, SQLite's words may quote a value. Kept are its code, what the code means, and, of what the authorizer
-/// denied, the words: they name parts of the schema.
+/// While a statement runs, SQLite's words may quote a value. Kept are its code, what the code means, and, of
+/// what the authorizer denied, the words: they name parts of the schema.
 pub(super) fn failure_of_run(error: &Error) -> Failure {
     let reason = reason(error, Reason::SourceRefused);
     match error {
-        Error::SqliteFailure(code, Some(words)) if code.code == ErrorCode::AuthorizationForStatementDenied => {
+        Error::SqliteFailure(code, Some(words))
+            if code.code == ErrorCode::AuthorizationForStatementDenied =>
+        {
             Failure::new(reason, words.clone())
         }
         Error::SqliteFailure(code, _) => Failure::new(reason, described(code)),
@@ -132,7 +137,8 @@ fn reason(error: &Error, otherwise: Reason) -> Reason {
             | ErrorCode::NotADatabase
             | ErrorCode::NotFound
             | ErrorCode::OutOfMemory
-            // Nothing is ever written: what cannot be written is a journal that has to be rolled back, or a WAL index.
+            // Nothing is ever written: what cannot be written is a journal that has to be rolled back, or a
+            // WAL index.
             | ErrorCode::ReadOnly
             | ErrorCode::SystemIoFailure,
         ) => Reason::SourceDown,

@@ -1,5 +1,6 @@
-//! This module asks the live database about a statement before it is served: its columns and parameters, which table columns it reads, whether it
-//! runs under the authorizer of calls, and samples of a column. It blocks the thread, so no call uses it.
+//! This module asks the live database about a statement before it is served: its columns and parameters,
+//! which table columns it reads, whether it runs under the authorizer of calls, and samples of a column. It
+//! blocks the thread, so no call uses it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -40,7 +41,11 @@ pub(super) fn describe(file: &Path, sql: &str) -> Result<Described, Failure> {
         let metadata = statement.column_metadata(index).ok().flatten();
         let family = column.decl_type().map_or(Family::Unknown, family);
         let origin = metadata.as_ref().and_then(|(_, table, name, ..)| {
-            Some(TableColumn { table: table.to_str().ok()?.to_owned(), column: name.to_str().ok()?.to_owned(), family })
+            Some(TableColumn {
+                table: table.to_str().ok()?.to_owned(),
+                column: name.to_str().ok()?.to_owned(),
+                family,
+            })
         });
         Column {
             name: column.name().to_owned(),
@@ -67,8 +72,8 @@ pub(super) fn describe(file: &Path, sql: &str) -> Result<Described, Failure> {
 /// Runs `sql` with `values` until its first row.
 ///
 /// # Errors
-/// What a call would fail with: in the database's own words if the statement cannot be prepared. While it runs, those words may quote a
-/// value of a row, so its code must do.
+/// What a call would fail with: in the database's own words if the statement cannot be prepared. While it
+/// runs, those words may quote a value of a row, so its code must do.
 pub(super) fn try_out(file: &Path, sql: &str, values: &[Parameter]) -> Result<Tried, Failure> {
     let mut connection = open(file).map_err(|error| failure_at_start(&error))?;
     bound_in_time(&mut connection)?;
@@ -87,7 +92,9 @@ pub(super) fn try_out(file: &Path, sql: &str, values: &[Parameter]) -> Result<Tr
         }
     };
     match run(&mut values.iter()) {
-        Err(failure) if failure.reason == Reason::SourceRefused && !failure.detail.contains(NOT_AUTHORIZED) => {
+        Err(failure)
+            if failure.reason == Reason::SourceRefused && !failure.detail.contains(NOT_AUTHORIZED) =>
+        {
             // A function may refuse a made-up value and take a real one; none refuses NULL for what it is.
             let nulls = vec![Parameter::Null; values.len()];
             run(&mut nulls.iter()).map(|_| Tried::RefusesTheSample(failure.detail.into_owned()))
@@ -96,7 +103,8 @@ pub(super) fn try_out(file: &Path, sql: &str, values: &[Parameter]) -> Result<Tr
     }
 }
 
-/// Shows `look` the values of one column, in the table's own order, at most `most` of them. Fewer if that takes too long.
+/// Shows `look` the values of one column, in the table's own order, at most `most` of them. Fewer if that
+/// takes too long.
 pub(super) fn sample(
     file: &Path,
     column: &TableColumn,
@@ -113,7 +121,9 @@ pub(super) fn sample(
         match rows.next() {
             Ok(Some(row)) => look(SqliteRow(row).cell(0)),
             Ok(None) => return Ok(()),
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) => return Ok(()),
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) => {
+                return Ok(());
+            }
             Err(error) => return Err(failure_of_run(&error)),
         }
     }
@@ -125,7 +135,8 @@ fn bound_in_time(connection: &mut Connection) -> Result<(), Failure> {
     connection.progress_handler(LOOK_EVERY, Some(is_over)).map_err(|error| failure_at_start(&error))
 }
 
-/// SQLite's words for what its authorizer denied, also to a virtual table's own statements; they name no value.
+/// SQLite's words for what its authorizer denied, also to a virtual table's own statements; they name no
+/// value.
 const NOT_AUTHORIZED: &str = "not authorized";
 
 fn is_denied(error: &Error) -> bool {
@@ -164,8 +175,10 @@ mod tests {
     #[test]
     fn a_description_names_columns_types_nullability_and_parameters() {
         let (_folder, file) = database("CREATE TABLE p (id TEXT PRIMARY KEY, a INTEGER NOT NULL, b DATE)");
-        let described = describe(&file, "SELECT id, a, b, a + 1 AS c FROM p WHERE id = :id AND a > :least").unwrap();
-        let columns: Vec<_> = described.columns.iter().map(|c| (c.name.as_str(), c.family, c.nullable)).collect();
+        let described =
+            describe(&file, "SELECT id, a, b, a + 1 AS c FROM p WHERE id = :id AND a > :least").unwrap();
+        let columns: Vec<_> =
+            described.columns.iter().map(|c| (c.name.as_str(), c.family, c.nullable)).collect();
         assert_eq!(
             columns,
             [
@@ -195,7 +208,10 @@ mod tests {
             assert_eq!(try_out(&file, sql, &text).is_ok(), ran, "{sql}");
         }
         let picky = try_out(&file, "SELECT json_extract(:id, '$.a') AS a FROM p", &text).unwrap();
-        assert!(matches!(picky, Tried::RefusesTheSample(ref words) if words.contains("result code 1")), "{picky:?}");
+        assert!(
+            matches!(picky, Tried::RefusesTheSample(ref words) if words.contains("result code 1")),
+            "{picky:?}"
+        );
     }
 
     #[test]

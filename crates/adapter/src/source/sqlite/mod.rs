@@ -1,5 +1,6 @@
-//! `Sqlite` is a bounded pool of read-only connections, each with its own thread and prepared statements. Making a connection read-only is in
-//! `connection`, describing a statement in `inspect`, running a query in `worker`.
+//! `Sqlite` is a bounded pool of read-only connections, each with its own thread and prepared statements.
+//! Making a connection read-only is in `connection`, describing a statement in `inspect`, running a query in
+//! `worker`.
 
 mod connection;
 mod inspect;
@@ -43,8 +44,8 @@ impl Sqlite {
         connection::probe(file)?;
         let pool = Arc::new(Pool { permits: Arc::new(Semaphore::new(connections)), idle: Mutex::default() });
         for number in 0..connections {
-            let jobs =
-                worker::start(number, file.to_owned()).map_err(|error| format!("cannot start a thread: {error}"))?;
+            let jobs = worker::start(number, file.to_owned())
+                .map_err(|error| format!("cannot start a thread: {error}"))?;
             pool.idle.lock().push(jobs);
         }
         Ok(Self { file: file.to_owned(), acquire_timeout, pool })
@@ -69,7 +70,12 @@ impl Sqlite {
             }
             drop(permit);
         };
-        let job = Job { query, batches, runtime: tokio::runtime::Handle::current(), give_back: Box::new(give_back) };
+        let job = Job {
+            query,
+            batches,
+            runtime: tokio::runtime::Handle::current(),
+            give_back: Box::new(give_back),
+        };
         jobs.send(job).map_err(|_| lost())?;
         Ok(Rows(rows))
     }

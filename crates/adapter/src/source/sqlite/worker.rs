@@ -1,5 +1,6 @@
-//! A worker thread owns one connection and runs one query at a time. It sends rows in batches of 16 KiB; the deadline or the reader's leaving
-//! interrupts the statement. It connects when first needed, and again after the file failed or was replaced.
+//! A worker thread owns one connection and runs one query at a time. It sends rows in batches of 16 KiB; the
+//! deadline or the reader's leaving interrupts the statement. It connects when first needed, and again after
+//! the file failed or was replaced.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,8 @@ use crate::source::{Batch, Cell, Failure, Parameter, Query, Row};
 
 /// A batch is sent when it holds this many bytes.
 const BATCH_BYTES: usize = 16 * 1024;
-/// How many instructions of SQLite's virtual machine pass between two looks at the clock: some tens of microseconds.
+/// How many instructions of SQLite's virtual machine pass between two looks at the clock: some tens of
+/// microseconds.
 const LOOK_EVERY: i32 = 1_000;
 
 /// One query for one connection.
@@ -60,7 +62,9 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
                 *none = None;
                 Err(Failure::new(Reason::SourceDown, "the database file is not there"))
             }
-            none => connect(file, query.deadline, &watch).and_then(|opened| run(none.insert(opened), &mut output)),
+            none => {
+                connect(file, query.deadline, &watch).and_then(|opened| run(none.insert(opened), &mut output))
+            }
         };
         *watch.lock() = None;
         if result.as_ref().is_err_and(is_broken) {
@@ -82,11 +86,18 @@ fn identity(file: &Path) -> Option<(u64, u64)> {
 fn connect(file: &Path, deadline: Instant, watch: &Watch) -> Result<Connection, Failure> {
     let mut connection = open_within(file, lock_patience(deadline)).map_err(|error| {
         let failure = failure_at_start(&error);
-        if failure.reason == Reason::SchemaDrift { Failure { reason: Reason::SourceDown, ..failure } } else { failure }
+        if failure.reason == Reason::SchemaDrift {
+            Failure { reason: Reason::SourceDown, ..failure }
+        } else {
+            failure
+        }
     })?;
     let watch = Arc::clone(watch);
     let is_over = move || {
-        watch.lock().as_ref().is_some_and(|(deadline, batches)| batches.is_closed() || Instant::now() >= *deadline)
+        watch
+            .lock()
+            .as_ref()
+            .is_some_and(|(deadline, batches)| batches.is_closed() || Instant::now() >= *deadline)
     };
     connection.progress_handler(LOOK_EVERY, Some(is_over)).map_err(|error| failure_at_start(&error))?;
     Ok(connection)
@@ -103,7 +114,8 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
     let mut rows = statement.raw_query();
     let mut buffer = Vec::new();
     let mut scratch = Vec::new();
-    let (mut count, mut total) = (0, 0);
+    let mut count = 0;
+    let mut total = 0;
     loop {
         let row = match rows.next() {
             Ok(Some(row)) => row,
@@ -111,8 +123,9 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
             Err(error) => {
                 let failure = output.explain(&error, failure_of_run);
                 // SQLite prepares anew when the schema moved, and says no more than "error" if that fails.
-                let moved =
-                    || connection.prepare(&query.sql).err().map(|error| output.explain(&error, failure_at_start));
+                let moved = || {
+                    connection.prepare(&query.sql).err().map(|error| output.explain(&error, failure_at_start))
+                };
                 return Err(match failure.reason {
                     Reason::SourceRefused => moved().unwrap_or(failure),
                     _ => failure,
@@ -140,8 +153,9 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
 /// The longest wait for a lock: a caller that has gone meanwhile keeps its connection for so long.
 const LONGEST_LOCK: Duration = Duration::from_secs(2);
 
-/// How long a query waits for a writer's lock: for most of the time that it has, since a writer is usually done soon, and not for all
-/// of it, so that the caller is told that the database is busy and not that it is slow.
+/// How long a query waits for a writer's lock: for most of the time that it has, since a writer is usually
+/// done soon, and not for all of it, so that the caller is told that the database is busy and not that it is
+/// slow.
 fn lock_patience(deadline: Instant) -> Duration {
     (deadline.saturating_duration_since(Instant::now()) * 4 / 5).min(LONGEST_LOCK)
 }
@@ -169,7 +183,9 @@ impl Output<'_> {
 
     /// Ends the result. The connection is already another query's: a slow reader is waited for elsewhere.
     fn fail(self, failure: Failure) {
-        let Err(mpsc::error::TrySendError::Full(failure)) = self.batches.try_send(Err(failure)) else { return };
+        let Err(mpsc::error::TrySendError::Full(failure)) = self.batches.try_send(Err(failure)) else {
+            return;
+        };
         let deadline = self.query.deadline.into();
         let sent = async move { tokio::time::timeout_at(deadline, self.batches.send(failure)).await };
         self.runtime.spawn(async move { drop(sent.await) });

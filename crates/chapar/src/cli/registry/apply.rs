@@ -15,8 +15,9 @@ use crate::cli::{Exit, Failure, Outcome};
 
 /// Put a new registry in force, as planned and approved
 ///
-/// The plan is made again from what is in force and from NEW, and must be the one that was approved, to the last byte: what has moved since
-/// is refused. Whose approval counts is what the registry in force says. The first registry of a store needs no plan.
+/// The plan is made again from what is in force and from NEW, and must be the one that was approved, to the
+/// last byte: what has moved since is refused. Whose approval counts is what the registry in force says. The
+/// first registry of a store needs no plan.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar registry apply change.plan --store /var/lib/chapar/registry --new draft --contracts contracts --by bahar"
@@ -67,7 +68,8 @@ fn planned(args: &Args, store: &Directory, note: &Note, now: Timestamp) -> Resul
     let new = args.contracts.load()?;
     let old = if args.base_contracts.is_empty() { new.clone() } else { contracts(&args.base_contracts)? };
     let base = store.current().map_err(failed)?;
-    let base = base.ok_or_else(|| Failure::new(Exit::Finding, "nothing is in force that could be changed"))?;
+    let base =
+        base.ok_or_else(|| Failure::new(Exit::Finding, "nothing is in force that could be changed"))?;
     let change = Change { base: &base, old: &old, folder: &args.new, new: &new };
     let (digest, approved) = change.approved(note, now)?;
     let files = Files { folder: &args.new, digest: &digest, note: note.text() };
@@ -90,8 +92,8 @@ impl Change<'_> {
         Plan::between((&self.base.folder, self.old), (self.folder, self.new), at).map_err(Failure::finding)
     }
 
-    /// The digest of the new registry and who has approved it, if `note` is the plan of this change and is approved as the registry in force
-    /// wants it.
+    /// The digest of the new registry and who has approved it, if `note` is the plan of this change and is
+    /// approved as the registry in force wants it.
     pub(super) fn approved(&self, note: &Note, now: Timestamp) -> Result<(String, Vec<String>), Failure> {
         let refused = |sentence: &str| Failure::new(Exit::Finding, sentence);
         let plan = self.plan(note.made)?;
@@ -113,14 +115,15 @@ impl Change<'_> {
         if !note.is_of(&plan) {
             return Err(refused("the plan does not say what the change does; plan again"));
         }
-        let approvals = Registry::load(&self.base.folder, self.old).map_err(Failure::finding)?.approvals().clone();
+        let approvals =
+            Registry::load(&self.base.folder, self.old).map_err(Failure::finding)?.approvals().clone();
         let approved = approved(note, &approvals, &plan.needs)?;
         Ok((plan.new, approved))
     }
 }
 
-/// Who has approved, if that is enough. An approval says that another than the author has looked at the change, so who the author is must
-/// be known by a key: a name alone could be anyone's.
+/// Who has approved, if that is enough. An approval says that another than the author has looked at the
+/// change, so who the author is must be known by a key: a name alone could be anyone's.
 fn approved(note: &Note, approvals: &Approvals, needs: &[Need]) -> Result<Vec<String>, Failure> {
     let signed = note.signed(approvals)?;
     if !needs.is_empty() && !signed.contains(&note.author) {

@@ -11,7 +11,8 @@ use crate::cli::{Exit, Failure, Outcome, out};
 
 /// Make a key to approve with
 ///
-/// Writes the private key to a file that only you can read, and prints the public one, for an `[[approver]]` of `bus.toml`.
+/// Writes the private key to a file that only you can read, and prints the public one, for an `[[approver]]`
+/// of `bus.toml`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar registry key bahar --out bahar.key")]
 pub(in crate::cli) struct KeyArgs {
@@ -25,7 +26,8 @@ pub(in crate::cli) struct KeyArgs {
 
 /// Approve a plan, by signing it
 ///
-/// Prints the plan and adds your signature to its file. Whose approval counts is decided when it is applied, by the registry in force.
+/// Prints the plan and adds your signature to its file. Whose approval counts is decided when it is applied,
+/// by the registry in force.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar registry approve change.plan --key bahar.key")]
 pub(in crate::cli) struct Args {
@@ -38,11 +40,12 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn key(args: &KeyArgs) -> Outcome {
-    let key = SigningKey::generate(&args.name).map_err(|_| Failure::usage("a name has no space and no `+`"))?;
+    let key =
+        SigningKey::generate(&args.name).map_err(|_| Failure::usage("a name has no space and no `+`"))?;
     let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.out);
-    written
-        .and_then(|mut file| writeln!(file, "{}", key.to_secret_text()))
-        .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", args.out.display())))?;
+    written.and_then(|mut file| writeln!(file, "{}", key.to_secret_text())).map_err(|error| {
+        Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", args.out.display()))
+    })?;
     out::data(key.verifier());
     Ok(Exit::Ok)
 }
@@ -56,16 +59,18 @@ pub(super) fn run(args: &Args) -> Outcome {
     }
     note.sign(&key);
     let beside = args.plan.with_extension("approved");
-    std::fs::write(&beside, note.text())
-        .and_then(|()| std::fs::rename(&beside, &args.plan))
-        .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", args.plan.display())))?;
+    std::fs::write(&beside, note.text()).and_then(|()| std::fs::rename(&beside, &args.plan)).map_err(
+        |error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", args.plan.display())),
+    )?;
     out::say(format_args!("approved by {}", key.verifier().name()));
     Ok(Exit::Ok)
 }
 
 /// The private key in a file.
 pub(super) fn secret(file: &Path) -> Result<SigningKey, Failure> {
-    read(file)?.parse().map_err(|error| Failure::new(Exit::Usage, format_args!("{}: {error}", file.display())))
+    read(file)?
+        .parse()
+        .map_err(|error| Failure::new(Exit::Usage, format_args!("{}: {error}", file.display())))
 }
 
 pub(super) fn read(file: &Path) -> Result<String, Failure> {

@@ -8,7 +8,8 @@ use crate::cli::{Exit, Outcome, out};
 
 /// Load a registry as the gateway would, and run its tests
 ///
-/// All findings at once, with file, line and caret. On success, the registry's digest, by which evidence names it.
+/// All findings at once, with file, line and caret. On success, the registry's digest, by which evidence
+/// names it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar registry check registry --contracts contracts")]
 pub(in crate::cli) struct Args {
@@ -22,7 +23,8 @@ pub(in crate::cli) struct Args {
 pub(super) fn run(args: &Args) -> Outcome {
     let registry = load(&args.folder, &args.contracts.load()?)?;
     note::keys(registry.approvals())?;
-    let (services, grants) = (registry.services().count(), registry.grants().count());
+    let services = registry.services().count();
+    let grants = registry.grants().count();
     out::say(format_args!(
         "{}: {services} services, {grants} grants, {} tests passed",
         args.folder.display(),

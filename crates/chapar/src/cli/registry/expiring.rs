@@ -28,12 +28,18 @@ pub(super) fn run(args: &Args) -> Outcome {
     let registry = load(&args.folder, &args.contracts.load()?)?;
     let now = Clock::system().now();
     let hours = i64::from(args.days) * 24;
-    let until = now.checked_add(Span::new().hours(hours)).map_err(|error| Failure::usage(error.to_string()))?;
-    let mut ending: Vec<_> =
-        registry.endings().into_iter().filter(|ending| !ending.valid.over(now) && ending.valid.over(until)).collect();
+    let until =
+        now.checked_add(Span::new().hours(hours)).map_err(|error| Failure::usage(error.to_string()))?;
+    let mut ending: Vec<_> = registry
+        .endings()
+        .into_iter()
+        .filter(|ending| !ending.valid.over(now) && ending.valid.over(until))
+        .collect();
     ending.sort_by(|a, b| (a.valid.until, &a.what).cmp(&(b.valid.until, &b.what)));
-    let rows: Vec<Vec<String>> =
-        ending.into_iter().map(|ending| vec![ending.valid.until.to_string(), ending.what, ending.whom]).collect();
+    let rows: Vec<Vec<String>> = ending
+        .into_iter()
+        .map(|ending| vec![ending.valid.until.to_string(), ending.what, ending.whom])
+        .collect();
     table(&rows).into_iter().for_each(out::data);
     out::say(format_args!("{} end within {} days", rows.len(), args.days));
     Ok(Exit::Ok)

@@ -1,4 +1,5 @@
-//! What was done to a store, and what was tried: one line of JSON each in `STORE/journal`, on disk before the command ends.
+//! What was done to a store, and what was tried: one line of JSON each in `STORE/journal`, on disk before the
+//! command ends.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -22,13 +23,16 @@ pub(super) fn kept(
         Ok(detail) => ("done", detail.clone()),
         Err(failure) => ("failed", failure.report.to_string()),
     };
-    let line = json!({"at": now.to_string(), "action": action, "by": who, "outcome": outcome, "detail": detail});
+    let line =
+        json!({"at": now.to_string(), "action": action, "by": who, "outcome": outcome, "detail": detail});
     let path = store.join("journal");
     let written = OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| {
         file.write_all(format!("{line}\n").as_bytes())?;
         file.sync_all()
     });
-    written.map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", path.display())))?;
+    written.map_err(|error| {
+        Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", path.display()))
+    })?;
     done
 }
 

@@ -1,4 +1,5 @@
-//! Where registries and contracts are read from: a folder, or a store with generations; contract folders, or a folder of them.
+//! Where registries and contracts are read from: a folder, or a store with generations; contract folders, or
+//! a folder of them.
 
 use std::path::{Path, PathBuf};
 
@@ -50,7 +51,9 @@ pub(super) fn in_force(folder: &Path) -> Result<PathBuf, Failure> {
     let current = Directory::open(folder).and_then(|store| store.current()).map_err(failed)?;
     match current {
         Some(generation) => Ok(generation.folder),
-        None => Err(Failure::new(Exit::Finding, format_args!("{}: nothing is in force yet", folder.display()))),
+        None => {
+            Err(Failure::new(Exit::Finding, format_args!("{}: nothing is in force yet", folder.display())))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! A plan as a signed note (C2SP `signed-note`): the text of the plan under two lines that say whose it is and when it was made, and
-//! a signature for each approval. Whoever has a tool for such notes can check one without Chapar.
+//! A plan as a signed note (C2SP `signed-note`): the text of the plan under two lines that say whose it is
+//! and when it was made, and a signature for each approval. Whoever has a tool for such notes can check one
+//! without Chapar.
 
 use chapar_registry::{Approvals, Plan};
 use chapar_tlog::{SigningKey, VerifierKey, open_note, sign_note};
@@ -62,14 +63,17 @@ impl Note {
         self.text = format!("{}{line}{others}", self.body());
     }
 
-    /// Those with a registered key whose signatures verify. One that is there and does not verify is an error.
+    /// Those with a registered key whose signatures verify. One that is there and does not verify is an
+    /// error.
     pub(super) fn signed(&self, approvals: &Approvals) -> Result<Vec<String>, Failure> {
         let mut signed = Vec::new();
         for (id, key) in keys(approvals)? {
             match open_note(&self.text, &key) {
                 Ok(text) if text == self.body() => signed.push(id),
                 Ok(_) | Err(chapar_tlog::NoteError::Unsigned | chapar_tlog::NoteError::Malformed) => {}
-                Err(error) => return Err(Failure::new(Exit::Finding, format_args!("the signature of {id}: {error}"))),
+                Err(error) => {
+                    return Err(Failure::new(Exit::Finding, format_args!("the signature of {id}: {error}")));
+                }
             }
         }
         Ok(signed)
@@ -83,8 +87,9 @@ fn body(plan: &Plan, author: &str, made: Timestamp) -> String {
 /// The approvers' keys.
 pub(super) fn keys(approvals: &Approvals) -> Result<Vec<(String, VerifierKey)>, Failure> {
     let key = |approver: &chapar_registry::Approver| {
-        let told =
-            |error| Failure::new(Exit::Finding, format_args!("the key of the approver {}: {error}", approver.id));
+        let told = |error| {
+            Failure::new(Exit::Finding, format_args!("the key of the approver {}: {error}", approver.id))
+        };
         approver.key.parse::<VerifierKey>().map(|key| (approver.id.clone(), key)).map_err(told)
     };
     approvals.approvers().iter().map(key).collect()

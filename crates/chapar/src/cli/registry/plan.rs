@@ -12,8 +12,9 @@ use crate::cli::{Exit, Failure, Outcome, out};
 
 /// Tell what a change of the registry does, before it is done
 ///
-/// Loads both registries and runs the tests of the new one. Prints which entries are added, changed and removed, who may see more or less
-/// by it, whose approval it needs, and a summary last. With `--out`, writes the plan for `approve` and `apply`.
+/// Loads both registries and runs the tests of the new one. Prints which entries are added, changed and
+/// removed, who may see more or less by it, whose approval it needs, and a summary last. With `--out`, writes
+/// the plan for `approve` and `apply`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar registry plan /var/lib/chapar/registry draft --contracts contracts --key dara.key --out change.plan"
@@ -45,7 +46,8 @@ pub(super) fn run(args: &Args) -> Outcome {
     let new = args.contracts.load()?;
     let old = if args.base_contracts.is_empty() { new.clone() } else { contracts(&args.base_contracts)? };
     let now = Clock::system().now();
-    let plan = Plan::between((&in_force(&args.base)?, &old), (&args.new, &new), now).map_err(Failure::finding)?;
+    let plan =
+        Plan::between((&in_force(&args.base)?, &old), (&args.new, &new), now).map_err(Failure::finding)?;
     if plan.is_empty() {
         out::say("nothing changes");
         return Ok(Exit::Ok);
@@ -59,8 +61,9 @@ pub(super) fn run(args: &Args) -> Outcome {
     }
     if let (Some(file), Some(key)) = (&args.out, &args.key) {
         let note = Note::new(&plan, &approve::secret(key)?, now);
-        std::fs::write(file, note.text())
-            .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", file.display())))?;
+        std::fs::write(file, note.text()).map_err(|error| {
+            Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", file.display()))
+        })?;
         out::say(format_args!("written to {}", file.display()));
     }
     Ok(Exit::Ok)

@@ -26,9 +26,10 @@ pub(in crate::cli) struct HistoryArgs {
 
 /// Put an old generation in force again, as a new one
 ///
-/// It must still load with the contracts of today, and needs the same approvals as any other way to these files: where the registry in force asks
-/// for some, plan it (`registry plan STORE STORE/generations/NUMBER/registry`), have the plan approved and give it. To stop something at once,
-/// `suspend` it. Who did it and why is kept.
+/// It must still load with the contracts of today, and needs the same approvals as any other way to these
+/// files: where the registry in force asks for some, plan it
+/// (`registry plan STORE STORE/generations/NUMBER/registry`), have the plan approved and give it. To stop
+/// something at once, `suspend` it. Who did it and why is kept.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar registry rollback /var/lib/chapar/registry 11 --contracts contracts --by bahar --reason \"wrong county\""
@@ -83,10 +84,16 @@ pub(super) fn run(args: &Args) -> Outcome {
             None => String::new(),
         };
         let current = current.map(|generation| generation.digest);
-        let note = format!("rollback to generation {}\nby: {}\nreason: {}\n{plan}", args.number, args.by, args.reason);
+        let note = format!(
+            "rollback to generation {}\nby: {}\nreason: {}\n{plan}",
+            args.number, args.by, args.reason
+        );
         let files = Files { folder: &old.folder, digest: &old.digest, note: &note };
         let generation = store.put(current.as_deref(), &files, now).map_err(failed)?;
-        Ok(format!("generation {} is in force, as {} was: {}", generation.number, args.number, generation.digest))
+        Ok(format!(
+            "generation {} is in force, as {} was: {}",
+            generation.number, args.number, generation.digest
+        ))
     }))
 }
 
@@ -98,8 +105,11 @@ fn approved(
     contracts: &[Contract],
     now: Timestamp,
 ) -> Result<String, Failure> {
-    let of_base =
-        if args.base_contracts.is_empty() { contracts.to_vec() } else { load::contracts(&args.base_contracts)? };
+    let of_base = if args.base_contracts.is_empty() {
+        contracts.to_vec()
+    } else {
+        load::contracts(&args.base_contracts)?
+    };
     let change = Change { base, old: &of_base, folder: &old.folder, new: contracts };
     if let Some(plan) = &args.plan {
         let note = Note::parse(&approve::read(plan)?)?;

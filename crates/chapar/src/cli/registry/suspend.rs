@@ -13,8 +13,8 @@ use crate::cli::{Exit, Failure, Outcome};
 
 /// Suspend a member, a subsystem, a grant or a delegation, at once and for a time
 ///
-/// For one person, in an emergency: it adds to `suspensions.toml` and needs no plan. In a store it becomes a new generation, if what
-/// it makes still loads.
+/// For one person, in an emergency: it adds to `suspensions.toml` and needs no plan. In a store it becomes a
+/// new generation, if what it makes still loads.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar registry suspend /var/lib/chapar/registry office/khorramabad-12 --for 2h --reason \"a stolen key\" --by bahar --contracts contracts"
@@ -51,7 +51,8 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
         "d" => 24 * 60,
         _ => return Err("a number and one of m, h, d".to_owned()),
     };
-    let minutes = number.checked_mul(minutes).filter(|minutes| (1..=MAX_SUSPENSION.as_mins()).contains(minutes));
+    let minutes =
+        number.checked_mul(minutes).filter(|minutes| (1..=MAX_SUSPENSION.as_mins()).contains(minutes));
     minutes.map(SignedDuration::from_mins).ok_or_else(|| "from one minute to 30 days".to_owned())
 }
 
@@ -75,7 +76,10 @@ fn in_store(args: &Args, now: Timestamp) -> Result<String, Failure> {
     let note = format!("suspension of {}\nby: {}\nreason: {}\n", args.of, args.by, args.reason);
     let files = Files { folder: draft.path(), digest: registry.digest(), note: &note };
     let generation = store.put(Some(&base.digest), &files, now).map_err(failed)?;
-    Ok(format!("{} is suspended; generation {} is in force: {}", args.of, generation.number, generation.digest))
+    Ok(format!(
+        "{} is suspended; generation {} is in force: {}",
+        args.of, generation.number, generation.digest
+    ))
 }
 
 fn in_folder(args: &Args, now: Timestamp) -> Outcome {
@@ -110,15 +114,19 @@ fn add(args: &Args, folder: &Path, now: Timestamp) -> Result<(), Failure> {
     let beside = folder.join(".suspensions.next");
     std::fs::write(&beside, format!("{before}{separator}{suspension}"))
         .and_then(|()| std::fs::rename(&beside, &path))
-        .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", path.display())))
+        .map_err(|error| {
+            Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", path.display()))
+        })
 }
 
 /// The files of a registry, two levels deep.
 fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(Exit::Finding, format_args!("{}: {error}", from.display()));
+    let failed =
+        |error: std::io::Error| Failure::new(Exit::Finding, format_args!("{}: {error}", from.display()));
     for entry in std::fs::read_dir(from).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let path = entry.path();
+        let target = to.join(entry.file_name());
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
@@ -141,7 +149,9 @@ mod tests {
         assert_eq!(duration("90m"), Ok(SignedDuration::from_mins(90)));
         assert_eq!(duration("2h"), Ok(SignedDuration::from_hours(2)));
         assert_eq!(duration("30d"), Ok(MAX_SUSPENSION));
-        for text in ["", "2", "h", "-1h", "0m", "31d", "2w", "۲h", "9999999999999999999d", "153722867280912931d"] {
+        for text in
+            ["", "2", "h", "-1h", "0m", "31d", "2w", "۲h", "9999999999999999999d", "153722867280912931d"]
+        {
             assert!(duration(text).is_err(), "{text}");
         }
     }

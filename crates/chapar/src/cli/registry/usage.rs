@@ -1,5 +1,6 @@
-//! When grants were last used, from an evidence log: what a change takes from whom. Reads the published bundles of the log from the
-//! newest back; not a proof of anything, for which there is `chapar evidence verify`.
+//! When grants were last used, from an evidence log: what a change takes from whom. Reads the published
+//! bundles of the log from the newest back; not a proof of anything, for which there is
+//! `chapar evidence verify`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,17 +18,19 @@ const DAYS: i64 = 30;
 
 /// A line for each grant or delegation that the plan changes or removes.
 pub(super) fn lines(plan: &Plan, log: &Path, now: Timestamp) -> Result<Vec<String>, Failure> {
-    let touched = plan
-        .changes
-        .iter()
-        .filter(|change| change.verb != Verb::Added && matches!(change.kind.as_str(), "grant" | "delegation"));
-    let mut used: BTreeMap<&str, Used> = touched.map(|change| (change.id.as_str(), Used::default())).collect();
+    let touched = plan.changes.iter().filter(|change| {
+        change.verb != Verb::Added && matches!(change.kind.as_str(), "grant" | "delegation")
+    });
+    let mut used: BTreeMap<&str, Used> =
+        touched.map(|change| (change.id.as_str(), Used::default())).collect();
     if !used.is_empty() {
         let since = (now - SignedDuration::from_hours(DAYS * 24)).as_millisecond();
         read(log, &mut used, u64::try_from(since).unwrap_or(0))?;
     }
     let line = |(id, used): (&str, Used)| match used.last {
-        Some((at, caller)) => format!("  {id}: {} calls in {DAYS} days, the last at {at} by {caller}", used.calls),
+        Some((at, caller)) => {
+            format!("  {id}: {} calls in {DAYS} days, the last at {at} by {caller}", used.calls)
+        }
         None => format!("  {id}: not used in {DAYS} days"),
     };
     Ok(used.into_iter().map(line).collect())
@@ -40,7 +43,8 @@ struct Used {
 }
 
 fn read(log: &Path, used: &mut BTreeMap<&str, Used>, since: u64) -> Result<(), Failure> {
-    let failed = |path: &Path, what: &str| Failure::new(Exit::Finding, format_args!("{}: {what}", path.display()));
+    let failed =
+        |path: &Path, what: &str| Failure::new(Exit::Finding, format_args!("{}: {what}", path.display()));
     let note = log.join("checkpoint");
     let text = std::fs::read_to_string(&note).map_err(|error| failed(&note, &error.to_string()))?;
     let body = text.split_once("\n\n").map(|(text, _)| format!("{text}\n")).unwrap_or_default();

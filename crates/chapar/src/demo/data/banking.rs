@@ -26,7 +26,10 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
     let is_complete = family.is_applicants();
     let mut random = people.random(For::Banking, person.ordinal);
     let is_customer = random.chance(CUSTOMERS) || is_complete;
-    if !person.alive || person.born.age() < 18 || !is_customer || gaps::is_missing(people, family, person, For::Banking)
+    if !person.alive
+        || person.born.age() < 18
+        || !is_customer
+        || gaps::is_missing(people, family, person, For::Banking)
     {
         return None;
     }

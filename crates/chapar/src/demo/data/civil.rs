@@ -35,13 +35,15 @@ pub(super) fn write(database: &Connection, people: &People) -> rusqlite::Result<
         village.execute(params![v.id, v.name, PROVINCE, v.county.code, v.households, v.office])?;
         rows += 1;
     }
-    let mut insert = database.prepare("INSERT INTO person VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)")?;
+    let mut insert =
+        database.prepare("INSERT INTO person VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)")?;
     for family in people.families() {
         let parent = |parent: Option<&Person>| parent.map(|parent| parent.national_id.clone());
         let parents = (parent(family.father()), parent(family.mother()));
         for person in &family.people {
             let Some(entry) = entry(people, &family, person) else { continue };
-            let (father, mother) = if person.role == Role::Child { (&parents.0, &parents.1) } else { (&None, &None) };
+            let (father, mother) =
+                if person.role == Role::Child { (&parents.0, &parents.1) } else { (&None, &None) };
             insert.execute(params![
                 person.national_id,
                 person.given_name,

@@ -10,8 +10,18 @@ use crate::demo::people::{Day, Family, People, Person};
 /// Schools per county.
 const SCHOOLS: u32 = 30;
 /// What schools are named after.
-const SCHOOL_NAMES: [&str; 10] =
-    ["شهید بهشتی", "فردوسی", "حافظ", "سعدی", "ابن سینا", "خوارزمی", "پروین اعتصامی", "رازی", "آزادگان", "امید"];
+const SCHOOL_NAMES: [&str; 10] = [
+    "شهید بهشتی",
+    "فردوسی",
+    "حافظ",
+    "سعدی",
+    "ابن سینا",
+    "خوارزمی",
+    "پروین اعتصامی",
+    "رازی",
+    "آزادگان",
+    "امید",
+];
 /// What is studied after school.
 const FIELDS: [&str; 8] = ["کشاورزی", "دامپروری", "حسابداری", "پرستاری", "معلمی", "عمران", "برق", "مدیریت"];
 
@@ -75,7 +85,8 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
     })
 }
 
-/// The degrees of someone who has finished `grade`: certificates of school, and of a quarter of the graduates, study.
+/// The degrees of someone who has finished `grade`: certificates of school, and of a quarter of the
+/// graduates, study.
 fn degrees(
     random: &mut crate::demo::people::random::Random,
     grade: u8,
@@ -109,7 +120,11 @@ pub(super) fn write(database: &Connection, people: &People) -> rusqlite::Result<
     let mut school = database.prepare("INSERT INTO school VALUES (?1, ?2, ?3, ?4)")?;
     for id in 1..=COUNTIES.len() as u32 * SCHOOLS {
         let mut random = people.random(For::School, id);
-        let name = format!("{} {}", if random.chance(500) { "دبستان" } else { "دبیرستان" }, random.pick(&SCHOOL_NAMES));
+        let name = format!(
+            "{} {}",
+            if random.chance(500) { "دبستان" } else { "دبیرستان" },
+            random.pick(&SCHOOL_NAMES)
+        );
         let name = (!random.chance(gaps::OFTEN_NULL)).then_some(name);
         school.execute(params![id, name, PROVINCE, COUNTIES[((id - 1) / SCHOOLS) as usize].code])?;
         rows += 1;

@@ -61,7 +61,8 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
 
 /// Writes the insured; gives the number of rows.
 pub(super) fn write(database: &Connection, people: &People) -> rusqlite::Result<u64> {
-    let mut insert = database.prepare("INSERT INTO insured VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)")?;
+    let mut insert =
+        database.prepare("INSERT INTO insured VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)")?;
     let mut rows = 0;
     for family in people.families() {
         for person in &family.people {

@@ -1,5 +1,6 @@
-//! Makes one database file: schema, rows in one transaction, then indexes. Written under another name and renamed when all
-//! five are whole, so a broken run leaves nothing half-made. Journal and syncing are off: a lost file is made again.
+//! Makes one database file: schema, rows in one transaction, then indexes. Written under another name and
+//! renamed when all five are whole, so a broken run leaves nothing half-made. Journal and syncing are off: a
+//! lost file is made again.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -43,7 +44,9 @@ pub(super) fn discard(dir: &Path) {
 
 fn remove(path: &Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::File { path: path.into(), source }),
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::File { path: path.into(), source })
+        }
         _ => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
-//! The five agencies' databases, filled with the demo's people. One file per register says what it holds about a person
-//! and writes it; `load` makes the files; `sample` picks people worth asking about. The shares of gaps are in `gaps` and
-//! in docs/reference/demo-data.md.
+//! The five agencies' databases, filled with the demo's people. One file per register says what it holds
+//! about a person and writes it; `load` makes the files; `sample` picks people worth asking about. The shares
+//! of gaps are in `gaps` and in docs/reference/demo-data.md.
 
 mod agriculture;
 mod banking;
@@ -77,11 +77,13 @@ pub enum Error {
     },
 }
 
-/// Builds `dir/NAME.db` for each of [`REGISTERS`] with `people` citizens, replacing files of the same names. `dir` must exist.
-/// Blocks for about 35 µs per person on two cores (release). The same number of people gives the same rows, always.
+/// Builds `dir/NAME.db` for each of [`REGISTERS`] with `people` citizens, replacing files of the same names.
+/// `dir` must exist. Blocks for about 35 µs per person on two cores (release). The same number of people
+/// gives the same rows, always.
 ///
 /// # Errors
-/// [`Error`]; then no new file is left, and files from before are as they were unless only some could be replaced.
+/// [`Error`]; then no new file is left, and files from before are as they were unless only some could be
+/// replaced.
 pub fn build(dir: &Path, people: u32) -> Result<Summary, Error> {
     build_until(dir, people, &CancellationToken::new())
 }

@@ -54,9 +54,14 @@ fn look(people: &People, family: &Family, person: &Person) -> (Option<Kind>, Sam
     let education = education::record(people, family, person);
     let farmer = agriculture::record(people, family, person);
     let customer = banking::record(people, family, person);
-    let holds = [civil.is_some(), health.is_some(), education.is_some(), farmer.is_some(), customer.is_some()];
-    let has =
-        super::REGISTERS.iter().zip(holds).filter(|(_, holds)| *holds).map(|(name, _)| (*name).to_owned()).collect();
+    let holds =
+        [civil.is_some(), health.is_some(), education.is_some(), farmer.is_some(), customer.is_some()];
+    let has = super::REGISTERS
+        .iter()
+        .zip(holds)
+        .filter(|(_, holds)| *holds)
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
     let lacking: Vec<&'static str> =
         super::REGISTERS.iter().zip(holds).filter(|(_, holds)| !holds).map(|(name, _)| *name).collect();
     let kind = match (lacking.as_slice(), &civil, &health) {

@@ -1,4 +1,5 @@
-//! What the five databases promise together: the same people, whole files or none, gaps in the documented shares.
+//! What the five databases promise together: the same people, whole files or none, gaps in the documented
+//! shares.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::Path;
@@ -121,7 +122,8 @@ fn the_fewest_people_already_include_the_applicant_and_the_same_ones_come_every_
     build(second.path(), FEWEST).unwrap();
     assert_eq!(one.sample[0].has.len(), 5);
     for name in REGISTERS {
-        let [a, b] = [&first, &second].map(|dir| std::fs::read(dir.path().join(format!("{name}.db"))).unwrap());
+        let [a, b] =
+            [&first, &second].map(|dir| std::fs::read(dir.path().join(format!("{name}.db"))).unwrap());
         assert!(a == b, "{name} differs");
     }
 }
@@ -132,7 +134,8 @@ fn a_build_that_fails_leaves_nothing_behind() {
     std::fs::create_dir(dir.path().join(".education.db.partial")).unwrap();
     let error = build(dir.path(), 200).unwrap_err();
     assert!(error.to_string().contains(".education.db.partial"), "{error}");
-    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, [".education.db.partial"]);
 }
 

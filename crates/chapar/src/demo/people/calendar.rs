@@ -1,5 +1,5 @@
-//! Days, and their two ways of being written: Gregorian and Jalali. Only as much calendar as the generator needs; the bus
-//! itself reads dates elsewhere.
+//! Days, and their two ways of being written: Gregorian and Jalali. Only as much calendar as the generator
+//! needs; the bus itself reads dates elsewhere.
 
 use std::fmt;
 
@@ -13,7 +13,8 @@ const EPOCH: i32 = 719_163;
 const JALALI_EPOCH: i32 = 226_896;
 
 impl Day {
-    /// The day on which the demo's people live: 1405/09/01. Fixed, so that the same people come out every day.
+    /// The day on which the demo's people live: 1405/09/01. Fixed, so that the same people come out every
+    /// day.
     pub(crate) const TODAY: Self = Self(20_779);
 
     /// A day `years` (of 365.2425 days) and `days` before this one.
@@ -51,7 +52,11 @@ impl Day {
             year += 1;
         }
         let day = self.since(Self::new_year(year));
-        if day < 186 { (year, day / 31 + 1, day % 31 + 1) } else { (year, (day - 186) / 30 + 7, (day - 186) % 30 + 1) }
+        if day < 186 {
+            (year, day / 31 + 1, day % 31 + 1)
+        } else {
+            (year, (day - 186) / 30 + 7, (day - 186) % 30 + 1)
+        }
     }
 
     /// Year, month and day in the Gregorian calendar (Hinnant, "days_from_civil").
@@ -96,7 +101,8 @@ mod tests {
         for offset in 0..150 * 365 {
             let day = first.plus(offset);
             let (year, month, of_month) = day.gregorian();
-            let reference = Date::try_new_iso(year, month as u8, of_month as u8).unwrap().to_calendar(Persian);
+            let reference =
+                Date::try_new_iso(year, month as u8, of_month as u8).unwrap().to_calendar(Persian);
             let expected = (
                 reference.year().extended_year(),
                 i32::from(reference.month().ordinal),
@@ -110,7 +116,10 @@ mod tests {
     fn known_days_are_written_in_both_calendars() {
         let day = Day::new_year(1348).plus(6 * 31 + 3 * 30 + 10);
         assert_eq!((day.jalali_text().as_str(), day.to_string().as_str()), ("1348/10/11", "1970-01-01"));
-        assert_eq!((Day::TODAY.jalali_text().as_str(), Day::TODAY.to_string().as_str()), ("1405/09/01", "2026-11-22"));
+        assert_eq!(
+            (Day::TODAY.jalali_text().as_str(), Day::TODAY.to_string().as_str()),
+            ("1405/09/01", "2026-11-22")
+        );
         assert_eq!(Day::new_year(1404).plus(-1).jalali_text(), "1403/12/30");
     }
 

@@ -140,7 +140,8 @@ impl Builder<'_> {
         self.random.chance(permille)
     }
 
-    /// Seven of ten families live in villages. A small population fills the first villages, so that some have many.
+    /// Seven of ten families live in villages. A small population fills the first villages, so that some have
+    /// many.
     fn home(&mut self) -> Home {
         if self.random.chance(700) {
             let settled = (self.people.count() / 40).clamp(20, places::VILLAGE_COUNT);
@@ -171,18 +172,36 @@ impl Builder<'_> {
         let father_name = self.random.pick(MEN);
         let national_id = numbers::national_id(self.people.seed, ordinal);
         let alive = true;
-        Person { ordinal, national_id, given_name, family_name, father_name, born, sex, alive, marital, role, home }
+        Person {
+            ordinal,
+            national_id,
+            given_name,
+            family_name,
+            father_name,
+            born,
+            sex,
+            alive,
+            marital,
+            role,
+            home,
+        }
     }
 
-    /// Adds the children of the couple in `people`: born while the mother is 17 to 45, at least 400 days apart.
+    /// Adds the children of the couple in `people`: born while the mother is 17 to 45, at least 400 days
+    /// apart.
     fn children(&mut self, people: &mut Vec<Person>, applicants: bool) {
         let [father, mother] = people.as_slice() else { return };
-        let (father, mother) = (father.clone(), mother.clone());
+        let father = father.clone();
+        let mother = mother.clone();
         let older = father.born.age() >= 50;
-        let most = if applicants { 3 } else { self.random.between(i32::from(older), if older { 6 } else { 4 }) };
+        let most =
+            if applicants { 3 } else { self.random.between(i32::from(older), if older { 6 } else { 4 }) };
         let latest_first = if applicants { 8 * 365 } else { 14 * 365 };
-        let mut born =
-            mother.born.plus(18 * 365).max(father.born.plus(19 * 365)).plus(self.random.between(0, latest_first));
+        let mut born = mother
+            .born
+            .plus(18 * 365)
+            .max(father.born.plus(19 * 365))
+            .plus(self.random.between(0, latest_first));
         for _ in 0..most {
             if born.plus(30) > Day::TODAY || born.since(mother.born) > 45 * 365 {
                 break;
@@ -190,7 +209,8 @@ impl Builder<'_> {
             let sex = if self.random.chance(512) { Sex::Male } else { Sex::Female };
             let age = born.age();
             let home = if applicants { father.home } else { self.home_of_child(father.home, age) };
-            let marital = if age >= 22 && self.random.chance(600) { Marital::Married } else { Marital::Single };
+            let marital =
+                if age >= 22 && self.random.chance(600) { Marital::Married } else { Marital::Single };
             let mut child = self.person(Role::Child, sex, father.family_name, born, home, marital);
             child.father_name = father.given_name;
             child.alive = applicants || self.random.chance(992);
@@ -223,14 +243,16 @@ mod tests {
     #[test]
     fn there_are_exactly_as_many_people_as_asked_for_and_their_ordinals_count_up() {
         for count in [100, 101, 2_000, 9_999] {
-            let ordinals: Vec<u32> = families(count).iter().flat_map(|f| &f.people).map(|p| p.ordinal).collect();
+            let ordinals: Vec<u32> =
+                families(count).iter().flat_map(|f| &f.people).map(|p| p.ordinal).collect();
             assert_eq!(ordinals, (0..count).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn more_people_begin_with_the_same_numbers_and_names() {
-        let (few, many) = (families(2_000), families(4_000));
+        let few = families(2_000);
+        let many = families(4_000);
         let names = |all: &[Family]| -> Vec<(String, &str, Day)> {
             all.iter()
                 .flat_map(|f| &f.people)
@@ -249,8 +271,11 @@ mod tests {
     fn parents_are_grown_up_when_their_children_are_born() {
         for family in families(20_000) {
             for child in family.people.iter().filter(|p| p.role == Role::Child) {
-                let (father, mother) = (family.father().unwrap(), family.mother().unwrap());
-                assert!(child.born.since(mother.born) >= 17 * 365 && child.born.since(mother.born) <= 46 * 365);
+                let father = family.father().unwrap();
+                let mother = family.mother().unwrap();
+                assert!(
+                    child.born.since(mother.born) >= 17 * 365 && child.born.since(mother.born) <= 46 * 365
+                );
                 assert!(child.born.since(father.born) >= 18 * 365);
                 assert_eq!((child.family_name, child.father_name), (father.family_name, father.given_name));
                 assert!(child.born < Day::TODAY);

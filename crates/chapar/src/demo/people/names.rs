@@ -1,4 +1,5 @@
-//! Persian names that the demo's people are given. Common names only; no list of real persons stands behind them.
+//! Persian names that the demo's people are given. Common names only; no list of real persons stands behind
+//! them.
 
 /// Given names of men.
 pub(crate) const MEN: &[&str] = &[

@@ -1,9 +1,11 @@
-//! Numbers that must be valid and unique: national ids, IBANs, mobile numbers. Each is a permutation of the person's place
-//! in the line, so no set of used ones is kept. Any resemblance to a real person's number is chance.
+//! Numbers that must be valid and unique: national ids, IBANs, mobile numbers. Each is a permutation of the
+//! person's place in the line, so no set of used ones is kept. Any resemblance to a real person's number is
+//! chance.
 
 use super::MOST;
 
-/// Places of issue used for ids. All are of six serial digits, so each gives 999,999 numbers (serial 000000 is refused).
+/// Places of issue used for ids. All are of six serial digits, so each gives 999,999 numbers (serial 000000
+/// is refused).
 const PLACES: [u32; 20] =
     [406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418, 419, 420, 421, 422, 423, 424, 425];
 /// Serials per place.
@@ -19,7 +21,8 @@ const _: () = assert!((MOST as u64) < SPACE);
 pub(crate) fn national_id(seed: u64, ordinal: u32) -> String {
     let place = (u64::from(ordinal) * STEP + seed % SPACE) % SPACE;
     let nine = u64::from(PLACES[(place / SERIALS) as usize]) * 1_000_000 + place % SERIALS + 1;
-    let sum: u64 = (0..9).map(|position| nine / 10_u64.pow(8 - position) % 10 * u64::from(10 - position)).sum();
+    let sum: u64 =
+        (0..9).map(|position| nine / 10_u64.pow(8 - position) % 10 * u64::from(10 - position)).sum();
     let check = match sum % 11 {
         rest @ (0 | 1) => rest,
         rest => 11 - rest,
@@ -27,12 +30,14 @@ pub(crate) fn national_id(seed: u64, ordinal: u32) -> String {
     format!("{nine:09}{check}")
 }
 
-/// The IBAN of the person at `ordinal` at the agricultural bank (bank code 016): `IR` and 24 digits, ISO 7064 mod 97-10.
+/// The IBAN of the person at `ordinal` at the agricultural bank (bank code 016): `IR` and 24 digits, ISO 7064
+/// mod 97-10.
 pub(crate) fn iban(seed: u64, ordinal: u32) -> String {
     const NUMBERS: u64 = 1_000_000_000_000;
     let number = (u64::from(ordinal) * 618_033_988_747 + seed) % NUMBERS;
     let account = format!("0160000000{number:012}");
-    let rest = account.bytes().chain(*b"182700").fold(0, |rest, digit| (rest * 10 + u32::from(digit - b'0')) % 97);
+    let rest =
+        account.bytes().chain(*b"182700").fold(0, |rest, digit| (rest * 10 + u32::from(digit - b'0')) % 97);
     format!("IR{:02}{account}", 98 - rest)
 }
 

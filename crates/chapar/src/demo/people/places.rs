@@ -1,5 +1,6 @@
-//! Where the demo's people live: the counties of Lorestan, and 2,578 villages of which 1,569 have more than 20 households,
-//! as the news report behind the product counts them. Names are made up; which village lies where is too.
+//! Where the demo's people live: the counties of Lorestan, and 2,578 villages of which 1,569 have more than
+//! 20 households, as the news report behind the product counts them. Names are made up; which village lies
+//! where is too.
 
 use super::names::{VILLAGE_PARTS, VILLAGES};
 use super::random::{For, Random};
@@ -74,7 +75,8 @@ pub(crate) fn village(seed: u64, id: u32) -> Village {
     let county = if id == 1 { &COUNTIES[0] } else { county(&mut random) };
     // 1,009 is prime and no factor of 2,578, so exactly the wanted number of villages are large.
     let is_large = (id - 1) * 1_009 % VILLAGE_COUNT < LARGE_VILLAGES;
-    let households = if is_large { 21 + random.below(120) * random.below(120) / 40 } else { 2 + random.below(19) };
+    let households =
+        if is_large { 21 + random.below(120) * random.below(120) / 40 } else { 2 + random.below(19) };
     let name = format!("{}{}", random.pick(VILLAGES), random.pick(VILLAGE_PARTS));
     let number = if id == 1 { 12 } else { 1 + random.below(county.share * 3) };
     let is_served = random.chance(if is_large { 850 } else { 400 }) || id == 1;

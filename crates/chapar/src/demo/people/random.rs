@@ -1,5 +1,5 @@
-//! Repeatable random numbers. Each draw is named by (seed, what for, index), so any person's values can be made without
-//! making anyone else's. Not for keys: the numbers are meant to be guessed again.
+//! Repeatable random numbers. Each draw is named by (seed, what for, index), so any person's values can be
+//! made without making anyone else's. Not for keys: the numbers are meant to be guessed again.
 
 /// What a stream of numbers is for. One variant per independent choice, so that a new one changes no other.
 #[derive(Clone, Copy, Debug)]

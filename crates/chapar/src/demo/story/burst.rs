@@ -16,7 +16,8 @@ const CALLS: usize = 100;
 /// Calls at once, fewer than the grant's limit of concurrent calls.
 const AT_ONCE: usize = 20;
 
-/// The burst is answered and what the rate adds while it lasts; all others are refused, each told when to come back.
+/// The burst is answered and what the rate adds while it lasts; all others are refused, each told when to
+/// come back.
 pub(super) async fn step(bus: &Bus, welfare: &Caller, applicant: &Sample) -> Outcome {
     let fields = [("national_id", applicant.national_id.as_str())];
     let asked = Asked {
@@ -45,7 +46,10 @@ pub(super) async fn step(bus: &Bus, welfare: &Caller, applicant: &Sample) -> Out
     let added = (took.as_secs_f64() * f64::from(LIMITED_RATE)).ceil() as usize;
     let most = LIMITED_BURST as usize + added + 1;
     if refused.is_empty() || answered > most || answered == 0 {
-        return Err(format!("{answered} of {CALLS} were answered in {}, and at most {most} may", show::span(took)));
+        return Err(format!(
+            "{answered} of {CALLS} were answered in {}, and at most {most} may",
+            show::span(took)
+        ));
     }
     if waits.len() != refused.len() || longest.is_zero() {
         return Err("a refusal did not say when to come back".to_owned());

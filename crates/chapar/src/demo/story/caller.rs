@@ -1,5 +1,5 @@
-//! A caller of the bus as any gRPC client would be one: a channel with a certificate, the call's metadata, and the answer or the
-//! refusal with what the bus says about it.
+//! A caller of the bus as any gRPC client would be one: a channel with a certificate, the call's metadata,
+//! and the answer or the refusal with what the bus says about it.
 
 use std::fmt;
 use std::time::Duration;
@@ -86,10 +86,15 @@ impl Caller {
     }
 
     /// Makes one call and reads it to its end.
-    pub(super) async fn ask(&self, contract: Option<&Contract>, asked: &Asked<'_>) -> Result<Answer, Refused> {
+    pub(super) async fn ask(
+        &self,
+        contract: Option<&Contract>,
+        asked: &Asked<'_>,
+    ) -> Result<Answer, Refused> {
         let path: MethodPath = asked.method.parse().map_err(|_| Refused::unasked("no method path"))?;
-        let method =
-            contract.and_then(|contract| contract.method(&path)).ok_or_else(|| Refused::unasked("no such method"))?;
+        let method = contract
+            .and_then(|contract| contract.method(&path))
+            .ok_or_else(|| Refused::unasked("no such method"))?;
         let mut message = DynamicMessage::new(method.input().clone());
         for (field, value) in asked.fields {
             let set = message.try_set_field_by_name(field, Value::String((*value).to_owned()));
@@ -103,7 +108,8 @@ impl Caller {
             client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
             let path = http::uri::PathAndQuery::try_from(format!("/{path}"))
                 .map_err(|_| Status::invalid_argument("no method path"))?;
-            // As a stream also where one message is meant, so that headers, messages and trailers can be read one by one.
+            // As a stream also where one message is meant, so that headers, messages and trailers can be read
+            // one by one.
             let response = client.streaming(request, path, DynamicCodec(method.output().clone())).await?;
             let call_id = text(response.metadata(), header::CALL_ID);
             let mut stream = response.into_inner();
@@ -126,7 +132,8 @@ impl Asked<'_> {
         let behalf = self.on_behalf_of.map(|member| (header::ON_BEHALF_OF, member));
         let pairs = [(header::PURPOSE, self.purpose), (header::CASE, CASE), (header::CLERK, CLERK)];
         for (name, value) in pairs.into_iter().chain(behalf) {
-            let value: AsciiMetadataValue = value.parse().map_err(|_| Refused::unasked("metadata is ASCII"))?;
+            let value: AsciiMetadataValue =
+                value.parse().map_err(|_| Refused::unasked("metadata is ASCII"))?;
             metadata.insert(name, value);
         }
         Ok(())
@@ -136,7 +143,12 @@ impl Asked<'_> {
 impl Refused {
     /// The call was never made.
     fn unasked(why: &str) -> Self {
-        Self { code: "INTERNAL".to_owned(), reason: String::new(), message: why.to_owned(), retry_after: None }
+        Self {
+            code: "INTERNAL".to_owned(),
+            reason: String::new(),
+            message: why.to_owned(),
+            retry_after: None,
+        }
     }
 }
 
@@ -159,7 +171,8 @@ fn text(metadata: &MetadataMap, name: &str) -> String {
 /// `disclosed=a,b;withheld=c`.
 fn fields(text: &str) -> (Vec<String>, Vec<String>) {
     let part = |name: &str| {
-        let list = text.split(';').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default();
+        let list =
+            text.split(';').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default();
         list.split(',').filter(|field| !field.is_empty()).map(str::to_owned).collect()
     };
     (part("disclosed"), part("withheld"))

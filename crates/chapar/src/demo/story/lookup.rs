@@ -79,7 +79,8 @@ pub(super) async fn ask_all(bus: &Bus, counter: &Caller, applicant: &Sample) -> 
         if question.method.ends_with("/VerifyAccount") {
             fields.push(("iban", applicant.iban.as_deref().unwrap_or_default()));
         }
-        let asked = Asked { method: question.method, fields: &fields, purpose: LOAN, on_behalf_of: Some(BANK) };
+        let asked =
+            Asked { method: question.method, fields: &fields, purpose: LOAN, on_behalf_of: Some(BANK) };
         let started = Instant::now();
         let result = counter.ask(bus.contract(question.register), &asked).await;
         Found { question, result, took: started.elapsed() }
@@ -88,7 +89,11 @@ pub(super) async fn ask_all(bus: &Bus, counter: &Caller, applicant: &Sample) -> 
 }
 
 /// All seven must be answered. Gives the answers too, for the steps that come back to them.
-pub(super) async fn step(bus: &Bus, counter: &Caller, applicant: &Sample) -> Result<(Vec<Answer>, Told), String> {
+pub(super) async fn step(
+    bus: &Bus,
+    counter: &Caller,
+    applicant: &Sample,
+) -> Result<(Vec<Answer>, Told), String> {
     let started = Instant::now();
     let found = ask_all(bus, counter, applicant).await;
     let together = started.elapsed();
@@ -97,7 +102,9 @@ pub(super) async fn step(bus: &Bus, counter: &Caller, applicant: &Sample) -> Res
     let mut answers = Vec::new();
     for Found { question, result, took } in found {
         let answer = result.map_err(|refused| format!("{} was refused: {refused}", question.method))?;
-        let Some(agency) = AGENCIES.iter().find(|agency| agency.register == question.register) else { continue };
+        let Some(agency) = AGENCIES.iter().find(|agency| agency.register == question.register) else {
+            continue;
+        };
         if answer.messages.is_empty() {
             return Err(format!("{} was answered with nothing", question.method));
         }
@@ -108,7 +115,12 @@ pub(super) async fn step(bus: &Bus, counter: &Caller, applicant: &Sample) -> Res
                 show::span(took),
                 question.paper.to_owned(),
             ],
-            [agency.persian.to_owned(), show::names(&answer.disclosed), String::new(), question.paper_fa.to_owned()],
+            [
+                agency.persian.to_owned(),
+                show::names(&answer.disclosed),
+                String::new(),
+                question.paper_fa.to_owned(),
+            ],
         ]);
         detail.push(json!({
             "method": question.method, "agency": agency.english, "agency_fa": agency.persian, "took_ms": show::millis(took),
@@ -118,9 +130,14 @@ pub(super) async fn step(bus: &Bus, counter: &Caller, applicant: &Sample) -> Res
         answers.push(answer);
     }
     let heading = ["agency", "answer, and the fields disclosed", "time", "instead of"].map(str::to_owned);
-    let mut lines = vec![format!("{COUNTER}, clerk {CLERK}, asks on behalf of {BANK} for {LOAN}, case {CASE}")];
+    let mut lines =
+        vec![format!("{COUNTER}, clerk {CLERK}, asks on behalf of {BANK} for {LOAN}, case {CASE}")];
     lines.extend(show::table(&heading, &rows.concat()));
-    let outcome =
-        format!("{} answers in {}; {} papers not carried", answers.len(), show::span(together), answers.len());
+    let outcome = format!(
+        "{} answers in {}; {} papers not carried",
+        answers.len(),
+        show::span(together),
+        answers.len()
+    );
     Ok((answers, Told { outcome, lines, detail: json!({ "questions": detail }) }))
 }

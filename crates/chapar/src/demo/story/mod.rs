@@ -1,5 +1,6 @@
-//! The story of one farm loan, in seven steps. Each step does what it tells, measures it, and compares the outcome with what
-//! must come out; a step that comes out otherwise is said to have failed, and the story goes on.
+//! The story of one farm loan, in seven steps. Each step does what it tells, measures it, and compares the
+//! outcome with what must come out; a step that comes out otherwise is said to have failed, and the story
+//! goes on.
 
 mod burst;
 mod caller;
@@ -67,7 +68,12 @@ struct Tale<'a> {
 }
 
 impl Tale<'_> {
-    async fn step(&mut self, title: &'static str, title_fa: &'static str, work: impl Future<Output = Outcome>) {
+    async fn step(
+        &mut self,
+        title: &'static str,
+        title_fa: &'static str,
+        work: impl Future<Output = Outcome>,
+    ) {
         self.number += 1;
         let started = Instant::now();
         let outcome = work.await;
@@ -109,7 +115,8 @@ pub(super) async fn all(
     let withheld = refused::field(bus, &welfare, applicant);
     tale.step("A field that is not granted", "فیلدی که اجازه‌اش نیست", withheld).await;
     tale.step("A burst over the limit", "بیش از اندازهٔ مجاز", burst::step(bus, &welfare, applicant)).await;
-    tale.step("An agency that is down", "دستگاهی از کار افتاده", outage::step(bus, &counter, applicant)).await;
+    tale.step("An agency that is down", "دستگاهی از کار افتاده", outage::step(bus, &counter, applicant))
+        .await;
     let proven = proof::step(bus, first.as_deref());
     tale.step("The receipt of the first answer", "رسید نخستین پاسخ", proven).await;
     let drawn = waterfall::step(bus, first.as_deref());

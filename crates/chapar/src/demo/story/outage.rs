@@ -1,5 +1,5 @@
-//! Step 5: one agency's adapter is stopped. Its questions are refused with a clear reason, all others are answered; then it
-//! comes back.
+//! Step 5: one agency's adapter is stopped. Its questions are refused with a clear reason, all others are
+//! answered; then it comes back.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,8 @@ pub(super) async fn step(bus: &mut Bus, counter: &Caller, applicant: &Sample) ->
     let started = Instant::now();
     let back = loop {
         let found = lookup::ask_all(bus, counter, applicant).await;
-        let refused = found.iter().find_map(|found| found.result.as_ref().err().map(|refused| (found, refused)));
+        let refused =
+            found.iter().find_map(|found| found.result.as_ref().err().map(|refused| (found, refused)));
         match refused {
             None => break started.elapsed(),
             Some((found, refused)) if started.elapsed() > BACK_WITHIN => {
@@ -42,7 +43,10 @@ pub(super) async fn step(bus: &mut Bus, counter: &Caller, applicant: &Sample) ->
         }
     };
     Ok(Told {
-        outcome: format!("{answered} answered without it, 1 refused with {EXPECTED}; back after {}", show::span(back)),
+        outcome: format!(
+            "{answered} answered without it, 1 refused with {EXPECTED}; back after {}",
+            show::span(back)
+        ),
         lines: vec![format!("{DOWN}: {reason}")],
         detail: json!({
             "down": DOWN, "reason": EXPECTED, "answered": answered, "refused": 1, "back_after_ms": show::millis(back),
@@ -56,7 +60,9 @@ fn judge(found: &[Found]) -> Result<(usize, String), String> {
     for Found { question, result, .. } in found {
         match (result, question.register == DOWN) {
             (Ok(_), false) => {}
-            (Ok(_), true) => return Err(format!("{} was answered while its adapter was down", question.method)),
+            (Ok(_), true) => {
+                return Err(format!("{} was answered while its adapter was down", question.method));
+            }
             (Err(refused), true) if refused.reason == EXPECTED => message = Some(refused.message.clone()),
             (Err(refused), _) => return Err(format!("{} was refused: {refused}", question.method)),
         }

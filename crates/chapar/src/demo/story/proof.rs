@@ -1,4 +1,5 @@
-//! Step 6: the receipt of the first answer, verified with the log's public key alone; and a receipt with one bit changed.
+//! Step 6: the receipt of the first answer, verified with the log's public key alone; and a receipt with one
+//! bit changed.
 
 use chapar_evidence::verify;
 use serde_json::json;
@@ -16,8 +17,8 @@ pub(super) async fn step(bus: &Bus, answers: Option<&[Answer]>) -> Outcome {
     std::fs::write(&path, &receipt).map_err(|error| format!("{}: {error}", path.display()))?;
     let key = std::fs::read_to_string(bus.dir.join("evidence.pub")).map_err(|error| error.to_string())?;
     let trust = key.trim().parse().map_err(|error| format!("evidence.pub: {error}"))?;
-    let verified =
-        verify::receipt(&receipt, &trust).map_err(|invalid| format!("the receipt does not verify: {invalid}"))?;
+    let verified = verify::receipt(&receipt, &trust)
+        .map_err(|invalid| format!("the receipt does not verify: {invalid}"))?;
     let (changed, place) = flip_a_bit(&receipt).ok_or("the receipt is empty")?;
     let Err(invalid) = verify::receipt(&changed, &trust) else {
         return Err(format!("a receipt whose byte {place} differs in one bit verifies"));
@@ -32,8 +33,8 @@ pub(super) async fn step(bus: &Bus, answers: Option<&[Answer]>) -> Outcome {
     })
 }
 
-/// The file with one bit changed such that it is still a file of its form: in the record, a letter or digit becomes its
-/// neighbour, which no reader of base64 can complain about.
+/// The file with one bit changed such that it is still a file of its form: in the record, a letter or digit
+/// becomes its neighbour, which no reader of base64 can complain about.
 fn flip_a_bit(receipt: &[u8]) -> Option<(Vec<u8>, usize)> {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() && (byte ^ 1).is_ascii_alphanumeric();
     let record = receipt.windows(6).position(|word| word == b"extra ")? + 6;

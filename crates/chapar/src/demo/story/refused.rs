@@ -1,5 +1,5 @@
-//! Steps 2 and 3: what the policy does not allow. A purpose without a grant refuses the call; a field without a grant is not in
-//! the answer, and is named.
+//! Steps 2 and 3: what the policy does not allow. A purpose without a grant refuses the call; a field without
+//! a grant is not in the answer, and is named.
 
 use serde_json::json;
 
@@ -20,7 +20,8 @@ const WITHHELD: &str = "life_status";
 /// The counter asks for a purpose that the bank has not delegated.
 pub(super) async fn purpose(bus: &Bus, counter: &Caller, applicant: &Sample) -> Outcome {
     let fields = [("national_id", applicant.national_id.as_str())];
-    let asked = Asked { method: GET_PERSON, fields: &fields, purpose: OTHER_PURPOSE, on_behalf_of: Some(BANK) };
+    let asked =
+        Asked { method: GET_PERSON, fields: &fields, purpose: OTHER_PURPOSE, on_behalf_of: Some(BANK) };
     match counter.ask(bus.contract("civil"), &asked).await {
         Ok(_) => Err(format!("answered, though the purpose {OTHER_PURPOSE} was never granted")),
         Err(refused) if refused.reason == EXPECTED => Ok(Told {
@@ -35,8 +36,10 @@ pub(super) async fn purpose(bus: &Bus, counter: &Caller, applicant: &Sample) -> 
 /// The welfare agency asks by right, and its grant has no `life_status`.
 pub(super) async fn field(bus: &Bus, welfare: &Caller, applicant: &Sample) -> Outcome {
     let fields = [("national_id", applicant.national_id.as_str())];
-    let asked = Asked { method: GET_PERSON, fields: &fields, purpose: "benefit.eligibility", on_behalf_of: None };
-    let answer = welfare.ask(bus.contract("civil"), &asked).await.map_err(|refused| format!("refused: {refused}"))?;
+    let asked =
+        Asked { method: GET_PERSON, fields: &fields, purpose: "benefit.eligibility", on_behalf_of: None };
+    let answer =
+        welfare.ask(bus.contract("civil"), &asked).await.map_err(|refused| format!("refused: {refused}"))?;
     let message = answer.messages.first().ok_or("answered with nothing")?;
     let has = |name: &str| message.has_field_by_name(name);
     if has(WITHHELD) || !answer.withheld.iter().any(|field| field == WITHHELD) {
@@ -46,7 +49,11 @@ pub(super) async fn field(bus: &Bus, welfare: &Caller, applicant: &Sample) -> Ou
         return Err(format!("{missing} was granted, and is not in the answer"));
     }
     Ok(Told {
-        outcome: format!("{} fields disclosed, {} withheld and named", answer.disclosed.len(), answer.withheld.len()),
+        outcome: format!(
+            "{} fields disclosed, {} withheld and named",
+            answer.disclosed.len(),
+            answer.withheld.len()
+        ),
         lines: vec![
             format!("{WELFARE} asks by its own grant"),
             format!("disclosed  {}", answer.disclosed.join(", ")),

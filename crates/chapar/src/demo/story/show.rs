@@ -28,15 +28,16 @@ pub(super) fn table<const N: usize>(heading: &[String; N], rows: &[[String; N]])
         }
     }
     let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width())));
+        let cells =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width())));
         cells.collect::<Vec<_>>().join("   ").trim_end().to_owned()
     };
     let rule = "─".repeat(widths.iter().sum::<usize>() + 3 * (N - 1));
     std::iter::once(line(heading)).chain(std::iter::once(rule)).chain(rows.iter().map(line)).collect()
 }
 
-/// The values of an answer in one line, without the `subject` that was asked for; of many messages the first, and how many
-/// there are.
+/// The values of an answer in one line, without the `subject` that was asked for; of many messages the first,
+/// and how many there are.
 pub(super) fn brief(messages: &[DynamicMessage], subject: &str) -> String {
     let inner: Vec<DynamicMessage>;
     let messages = match messages {
@@ -79,7 +80,9 @@ fn collect(message: &DynamicMessage, subject: &str, words: &mut Vec<String>) {
             Value::EnumNumber(number) => words.extend(enum_word(&field, *number)),
             Value::String(text) if text == subject => {}
             Value::String(text) => words.push(text.clone()),
-            Value::Message(date) if date.descriptor().full_name() == "google.type.Date" => words.push(day(date)),
+            Value::Message(date) if date.descriptor().full_name() == "google.type.Date" => {
+                words.push(day(date))
+            }
             Value::Message(inner) => collect(inner, subject, words),
             Value::I32(number) => words.push(format!("{} {number}", field.name())),
             Value::U32(number) => words.push(format!("{} {number}", field.name())),
@@ -126,7 +129,8 @@ mod tests {
 
     #[test]
     fn columns_are_straight_on_the_screen_with_persian_and_joiners_in_them() {
-        let rows = [["جهاد کشاورزی", "1"], ["بیمه‌شده", "2"], ["Agriculture", "3"]].map(|row| row.map(str::to_owned));
+        let rows =
+            [["جهاد کشاورزی", "1"], ["بیمه‌شده", "2"], ["Agriculture", "3"]].map(|row| row.map(str::to_owned));
         let lines = table(&["agency", "n"].map(str::to_owned), &rows);
         let columns: Vec<usize> = lines[2..].iter().map(|line| line.width()).collect();
         assert!(columns.iter().all(|width| *width == columns[0]), "{lines:#?}");

@@ -1,5 +1,6 @@
-//! The walker against the reference, which cannot be wrong: decode, clear what is not granted, encode. Messages are made from
-//! their descriptors: fields in any order and number, split, packed or not, unknown ones among them.
+//! The walker against the reference, which cannot be wrong: decode, clear what is not granted, encode.
+//! Messages are made from their descriptors: fields in any order and number, split, packed or not, unknown
+//! ones among them.
 
 use proptest::prelude::*;
 use prost::Message as _;
@@ -14,7 +15,8 @@ fn reference(message: &MessageDescriptor, bytes: &[u8], paths: &[&str]) -> Dynam
     normal(&decoded)
 }
 
-/// Once more through the wire: an explicit default is not equal to an absent one, nor an emptied set of unknown fields to none.
+/// Once more through the wire: an explicit default is not equal to an absent one, nor an emptied set of
+/// unknown fields to none.
 fn normal(message: &DynamicMessage) -> DynamicMessage {
     DynamicMessage::decode(message.descriptor(), message.encode_to_vec().as_slice()).unwrap()
 }
@@ -82,16 +84,22 @@ fn occurrence(field: &FieldDescriptor, depth: u32) -> Option<BoxedStrategy<Vec<u
         Kind::Message(inner) if field.is_group() => {
             fields(&inner, depth - 1).prop_map(move |inside| group(number, inside)).boxed()
         }
-        Kind::Message(inner) => fields(&inner, depth - 1).prop_map(move |inside| delimited(number, inside)).boxed(),
-        Kind::String => "[a-zا-ی]{0,4}".prop_map(move |text| delimited(number, text.into_bytes())).boxed(),
-        Kind::Bytes => {
-            proptest::collection::vec(any::<u8>(), 0..6).prop_map(move |bytes| delimited(number, bytes)).boxed()
+        Kind::Message(inner) => {
+            fields(&inner, depth - 1).prop_map(move |inside| delimited(number, inside)).boxed()
         }
+        Kind::String => "[a-zا-ی]{0,4}".prop_map(move |text| delimited(number, text.into_bytes())).boxed(),
+        Kind::Bytes => proptest::collection::vec(any::<u8>(), 0..6)
+            .prop_map(move |bytes| delimited(number, bytes))
+            .boxed(),
         // From whole numbers: NaN is not equal to itself.
         Kind::Double => scalar(1, any::<i32>().prop_map(|n| f64::from(n).to_le_bytes().to_vec()).boxed()),
         Kind::Float => scalar(5, any::<i16>().prop_map(|n| f32::from(n).to_le_bytes().to_vec()).boxed()),
-        Kind::Fixed64 | Kind::Sfixed64 => scalar(1, any::<u64>().prop_map(|n| n.to_le_bytes().to_vec()).boxed()),
-        Kind::Fixed32 | Kind::Sfixed32 => scalar(5, any::<u32>().prop_map(|n| n.to_le_bytes().to_vec()).boxed()),
+        Kind::Fixed64 | Kind::Sfixed64 => {
+            scalar(1, any::<u64>().prop_map(|n| n.to_le_bytes().to_vec()).boxed())
+        }
+        Kind::Fixed32 | Kind::Sfixed32 => {
+            scalar(5, any::<u32>().prop_map(|n| n.to_le_bytes().to_vec()).boxed())
+        }
         _ => scalar(0, any::<u32>().prop_map(|n| varint(u64::from(n))).boxed()),
     })
 }
@@ -137,7 +145,8 @@ fn garbage(depth: u32) -> BoxedStrategy<Vec<u8>> {
         (1..13_u32, any::<u64>()).prop_map(|(number, value)| tagged(number, 0, varint(value))),
         (1..13_u32, any::<u64>()).prop_map(|(number, value)| tagged(number, 1, value.to_le_bytes().to_vec())),
         (1..13_u32, any::<u32>()).prop_map(|(number, value)| tagged(number, 5, value.to_le_bytes().to_vec())),
-        (1..13_u32, proptest::collection::vec(any::<u8>(), 0..4)).prop_map(|(number, bytes)| delimited(number, bytes)),
+        (1..13_u32, proptest::collection::vec(any::<u8>(), 0..4))
+            .prop_map(|(number, bytes)| delimited(number, bytes)),
     ];
     let field = if depth == 0 {
         leaf.boxed()

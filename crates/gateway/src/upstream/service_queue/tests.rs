@@ -44,7 +44,9 @@ fn at_once<T>(call: impl Future<Output = T>) -> T {
 
 #[test]
 fn a_caller_is_served_before_the_rest_of_anothers_backlog() {
-    let (places, greedy, modest) = (places(1), caller("gov/tax/office"), caller("gov/welfare/benefits"));
+    let places = places(1);
+    let greedy = caller("gov/tax/office");
+    let modest = caller("gov/welfare/benefits");
     let running = at_once(places.take(&greedy, later())).ok().unwrap();
     let mut backlog: Vec<_> = (0..10).map(|_| waits(&places, &greedy)).collect();
     let mut late = waits(&places, &modest);
@@ -58,9 +60,13 @@ fn a_caller_is_served_before_the_rest_of_anothers_backlog() {
 
 #[test]
 fn those_who_leave_give_their_turn_to_the_next_and_no_place_is_lost() {
-    let (places, one, other) = (places(2), caller("gov/tax/office"), caller("gov/welfare/benefits"));
+    let places = places(2);
+    let one = caller("gov/tax/office");
+    let other = caller("gov/welfare/benefits");
     let running: Vec<_> = (0..2).map(|_| at_once(places.take(&one, later())).ok().unwrap()).collect();
-    let (gone, given, mut last) = (waits(&places, &one), waits(&places, &other), waits(&places, &one));
+    let gone = waits(&places, &one);
+    let given = waits(&places, &other);
+    let mut last = waits(&places, &one);
 
     drop(gone);
     assert_eq!(places.state.lock().queue.waiting(), 2, "it makes no one's line longer");
@@ -78,7 +84,9 @@ fn those_who_leave_give_their_turn_to_the_next_and_no_place_is_lost() {
 
 #[test]
 fn one_callers_full_line_is_refused_at_once_and_told_when_to_come_back() {
-    let (places, greedy, modest) = (places(1), caller("gov/tax/office"), caller("gov/welfare/benefits"));
+    let places = places(1);
+    let greedy = caller("gov/tax/office");
+    let modest = caller("gov/welfare/benefits");
     let _running = at_once(places.take(&greedy, later())).ok().unwrap();
     let _backlog: Vec<_> = (0..*WAITING_PER_CALLER.start()).map(|_| waits(&places, &greedy)).collect();
 
@@ -93,7 +101,8 @@ fn one_callers_full_line_is_refused_at_once_and_told_when_to_come_back() {
 
 #[test]
 fn a_full_house_makes_room_for_a_caller_without_a_backlog() {
-    let (places, modest) = (places(1), caller("gov/welfare/benefits"));
+    let places = places(1);
+    let modest = caller("gov/welfare/benefits");
     let crowd: Vec<_> = (0..*WAITING_IN_ALL.start() / *WAITING_PER_CALLER.start())
         .map(|number| caller(&format!("gov/tax/office-{number}")))
         .collect();
@@ -112,7 +121,8 @@ fn a_full_house_makes_room_for_a_caller_without_a_backlog() {
 
 #[test]
 fn a_call_that_could_not_be_served_in_time_is_refused_at_once() {
-    let (places, one) = (places(1), caller("gov/tax/office"));
+    let places = places(1);
+    let one = caller("gov/tax/office");
     let running = at_once(places.take(&one, later())).ok().unwrap();
     let mut next = waits(&places, &one);
     drop(running);
@@ -129,7 +139,8 @@ fn a_call_that_could_not_be_served_in_time_is_refused_at_once() {
 
 #[test]
 fn a_reload_keeps_the_queue_and_a_higher_cap_serves_it() {
-    let (before, one) = (places(1), caller("gov/tax/office"));
+    let before = places(1);
+    let one = caller("gov/tax/office");
     let _running = at_once(before.take(&one, later())).ok().unwrap();
     let mut first = waits(&before, &one);
     let after = ServiceQueue::new(3, Some(&before), &before.figures);
