@@ -72,8 +72,8 @@ impl Disk for SlowDisk {
         OsDisk.create(path).map(|file| self.file(path, file))
     }
 
-    fn open(&self, path: &Path, write: bool) -> io::Result<Box<dyn DiskFile>> {
-        OsDisk.open(path, write).map(|file| self.file(path, file))
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        OsDisk.open(path).map(|file| self.file(path, file))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -137,10 +137,6 @@ struct SlowFile {
 }
 
 impl DiskFile for SlowFile {
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(bytes, offset)
-    }
-
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let written = self.file.write_at(bytes, offset)?;
         if bytes.iter().any(|byte| *byte != 0) {

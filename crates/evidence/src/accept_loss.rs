@@ -77,9 +77,9 @@ pub fn accept_loss(config: &Config, clock: &Clock, who: &str, why: &str) -> Resu
                 salt_hash: &period.commit(&call, &[]),
                 ..RecordDraft::default()
             };
-            draft.encode()
+            (draft.encode(), None)
         });
-        writer.write_now(entries.collect())?;
+        writer.write_now(entries)?;
         next += count;
     }
     writer.publisher.lock().close()?;

@@ -21,8 +21,8 @@ pub trait Disk: Debug + Send + Sync {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Makes a file, or empties the one that exists.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
-    /// Opens a file that exists, for reading and, if `write`, for writing.
-    fn open(&self, path: &Path, write: bool) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file that exists, for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// Bytes in a file.
     fn len(&self, path: &Path) -> io::Result<u64>;
@@ -47,8 +47,6 @@ pub trait Disk: Debug + Send + Sync {
 /// One open file.
 #[expect(missing_docs, reason = "each method is the system call of its name")]
 pub trait DiskFile: Debug + Send {
-    /// Bytes read, fewer than asked for at the end of the file.
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Bytes written, perhaps fewer than given.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     fn set_len(&self, length: u64) -> io::Result<()>;
@@ -68,20 +66,6 @@ impl dyn DiskFile {
                     bytes = bytes.get(written..).unwrap_or_default();
                     offset += written as u64;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Fills `bytes`, or fails with `UnexpectedEof`.
-    pub(crate) fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        let mut filled = 0;
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.read_at(rest, offset + filled as u64) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -111,8 +95,8 @@ impl Disk for OsDisk {
         }))
     }
 
-    fn open(&self, path: &Path, write: bool) -> io::Result<Box<dyn DiskFile>> {
-        boxed(reserve::open(|| OpenOptions::new().read(true).write(write).open(path)))
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        boxed(reserve::open(|| OpenOptions::new().read(true).write(true).open(path)))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -183,10 +167,6 @@ fn boxed(file: io::Result<File>) -> io::Result<Box<dyn DiskFile>> {
 }
 
 impl DiskFile for File {
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(self, bytes, offset)
-    }
-
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         std::os::unix::fs::FileExt::write_at(self, bytes, offset)
     }

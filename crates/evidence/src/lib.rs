@@ -6,6 +6,7 @@
 //! crate's code that writes it.
 
 mod accept_loss;
+mod bundle;
 mod completions;
 mod config;
 mod disk;
@@ -16,7 +17,10 @@ mod last_signed;
 mod log;
 mod publisher;
 mod receipt;
+mod recheck;
 mod recover;
+mod resume;
+mod scan;
 mod segment;
 mod state;
 mod tiles;

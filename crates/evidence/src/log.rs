@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use chapar_model::{CallId, Clock};
 use chapar_tlog::{
-    Checkpoint, EMPTY_ROOT, ProofFile, VerifierKey, inclusion_proof, leaf_hash, sign_note, verify_inclusion,
+    Checkpoint, EMPTY_ROOT, HashSource as _, ProofFile, VerifierKey, inclusion_proof, leaf_hash, sign_note,
+    verify_inclusion,
 };
 use parking_lot::Mutex;
 use prost::Message as _;
@@ -25,9 +26,9 @@ use crate::keys::{self, PeriodKey};
 use crate::last_signed;
 use crate::publisher::Publisher;
 use crate::receipt::Receipt;
-use crate::record::pb::Record;
+use crate::recheck;
+use crate::record::pb::{Kind, Record};
 use crate::recover::{self, Hold};
-use crate::segment::read_entry;
 use crate::state::{Commit, Condition, Shared, Write};
 use crate::writer::{Command, StreamPart, Writer};
 
@@ -87,7 +88,8 @@ impl Log {
             last_signed::write(&*disk, &config.state, &sign_note(&shown.to_string(), &key))?;
         }
         let (commands, receiver) = mpsc::channel(config.queue.max(1));
-        let open_streams = std::mem::take(&mut recovered.open_streams);
+        let open_streams = recovered.open_streams.clone();
+        let resumed = recovered.resumed.take();
         let mut writer = Writer::new(&config, Arc::clone(&disk), key, recovered);
         let shared = Arc::clone(&writer.shared);
         let publisher = Arc::clone(&writer.publisher);
@@ -103,6 +105,9 @@ impl Log {
         let inner = Arc::new(Inner { config, disk, period, verifier, commands, shared, publisher });
         tokio::spawn(publish_every(Arc::downgrade(&inner), Arc::clone(&inner.shared), every));
         tokio::spawn(look_after(Arc::downgrade(&inner)));
+        if let Some(resume) = resumed {
+            recheck::start(&inner.disk, &inner.config, &inner.shared, &inner.publisher, resume)?;
+        }
         Ok(Self { inner, completions: None })
     }
 
@@ -220,7 +225,7 @@ impl Log {
     /// [`Error::NoEntry`], or [`Error::Damaged`] if its bytes are not what was written.
     pub async fn record(&self, index: u64) -> Result<Record, Error> {
         let inner = Arc::clone(&self.inner);
-        blocking(move || inner.decode(&inner.entry(index)?)).await
+        blocking(move || inner.record(index)).await
     }
 
     /// The receipt of one entry: its record, the proof that it is in the log, and a signed checkpoint. Signs
@@ -262,8 +267,18 @@ pub fn check(config: &Config) -> Result<(), Error> {
 
 impl Inner {
     fn entry(&self, index: u64) -> Result<Vec<u8>, Error> {
-        let place = self.shared.state.read().place(index);
-        read_entry(&*self.disk, &self.config.path, place.ok_or(Error::NoEntry(index))?)
+        let stored = self.shared.state.read().tiles.stored(index);
+        stored.ok_or(Error::NoEntry(index))?.read(&*self.disk, &self.config.path)
+    }
+
+    fn record(&self, index: u64) -> Result<Record, Error> {
+        let entry = self.entry(index)?;
+        let tiles = self.shared.state.read().tiles.snapshot();
+        // Read back from disk: what is not in the tree is not given out.
+        if tiles.hash(0, index)? != leaf_hash(&entry) {
+            return Err(self.damaged("an entry is not the one that the tree holds"));
+        }
+        self.decode(&entry)
     }
 
     fn decode(&self, entry: &[u8]) -> Result<Record, Error> {
@@ -358,7 +373,13 @@ pub struct Slot {
 impl Slot {
     /// Hands a record over; never waits and never fails. The record is written also if the future is dropped.
     pub fn append<'a>(self, record: impl Into<RecordDraft<'a>>) -> Appended {
-        self.send(record.into().encode(), None)
+        let record = record.into();
+        let part = match record.kind {
+            Kind::Open => Some(StreamPart::Opening(Opening::default())),
+            Kind::Close => Some(StreamPart::Closes(record.opening)),
+            _ => None,
+        };
+        self.send(record.encode(), part)
     }
 
     /// The same for the record that opens a stream. Its [`Opening`] names it in the record that closes the

@@ -13,6 +13,7 @@ use crate::disk::Disk;
 use crate::files::{Named, put_all, replace};
 use crate::last_signed;
 use crate::recover::Lock;
+use crate::resume;
 use crate::state::{Shared, Write};
 
 /// Signs for one log.
@@ -107,6 +108,11 @@ impl Publisher {
         replace(&*self.disk, &self.log.join("checkpoint"), note.as_bytes())?;
         self.shared.state.write().published = Some((checkpoint.clone(), note));
         self.last = Some(Instant::now());
+        // Only now: a start from a segment that begins past what was signed could not be held to a root.
+        let resume = self.shared.resume.lock().take_if(|resume| resume.size <= checkpoint.size);
+        if let Some(resume) = resume {
+            resume::write(&*self.disk, &self.state, &resume)?;
+        }
         for name in self.completed.drain(..) {
             // Most have no partial form, and one that is left behind is only clutter.
             self.disk.remove_folder(&self.log.join(format!("{name}.p"))).ok();

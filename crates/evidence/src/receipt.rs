@@ -8,6 +8,7 @@ use chapar_tlog::{
 };
 use prost::Message as _;
 
+use crate::bundle;
 use crate::record::pb::ReceiptExtra;
 use crate::verify::Invalid;
 
@@ -89,22 +90,11 @@ impl Published<'_> {
     }
 
     fn entry(&self, index: u64) -> Result<Vec<u8>, Invalid> {
-        let bundle = index / TILE_WIDTH;
-        let (path, bytes) = self.items(self.size, bundle, |width| entries_path(bundle, width))?;
-        let mut rest = bytes.as_slice();
-        for _ in 0..index % TILE_WIDTH {
-            rest = split_entry(rest).ok_or_else(|| wrong(&path, "it holds fewer entries than it should"))?.1;
-        }
-        let (entry, _) =
-            split_entry(rest).ok_or_else(|| wrong(&path, "it holds fewer entries than it should"))?;
-        Ok(entry.to_vec())
+        let number = index / TILE_WIDTH;
+        let (path, bytes) = self.items(self.size, number, |width| entries_path(number, width))?;
+        let entry = bundle::nth(&bytes, index % TILE_WIDTH);
+        entry.map(<[u8]>::to_vec).ok_or_else(|| wrong(&path, "it holds fewer entries than it should"))
     }
-}
-
-/// The first entry of a bundle, and what follows it.
-fn split_entry(bundle: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bundle.split_first_chunk::<2>()?;
-    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
 
 impl HashSource for Published<'_> {

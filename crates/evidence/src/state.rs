@@ -1,74 +1,30 @@
-//! State that a log's writer, publisher and readers share. `Log::receipt` holds the read lock while it reads
-//! tiles from disk.
+//! State that a log's writer, publisher and readers share. Readers of the disk hold no lock: they read by a
+//! snapshot of the tree.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chapar_tlog::Checkpoint;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
+use crate::resume::Resume;
 use crate::tiles::Tiles;
 
 /// A clock that was set back by less is waited for, as NTP's steps are; by more, it is believed.
 const CLOCK_STEP_MS: u64 = 5 * 60 * 1000;
 
-/// Entries from one whose place is kept to the next.
-const APART: u64 = 256;
-
-/// Where to find an entry.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct EntryLocation {
-    /// First entry of its segment.
-    pub(crate) segment: u64,
-    /// Offset of a frame in the segment.
-    pub(crate) offset: u64,
-    /// How many frames after that one it is.
-    pub(crate) after: u64,
-}
-
 /// What is known of the durable log: nothing is in here before it is on disk.
 pub(crate) struct State {
     pub(crate) tiles: Tiles,
-    /// First entry of each segment.
-    pub(crate) segments: Vec<u64>,
-    /// Of every 256th entry: number of its segment, offset in it. The others are found by walking from there.
-    places: Vec<(u32, u32)>,
     /// The last checkpoint and its signed note; none before the first.
     pub(crate) published: Option<(Checkpoint, String)>,
 }
 
 impl State {
     pub(crate) fn new(tiles: Tiles, published: Option<(Checkpoint, String)>) -> Self {
-        Self { tiles, segments: Vec::new(), places: Vec::new(), published }
-    }
-
-    /// Takes in an entry that is on disk at `offset` of the last segment; gives its index.
-    pub(crate) fn add(&mut self, offset: u64, entry: &[u8]) -> u64 {
-        if self.tiles.size.is_multiple_of(APART) {
-            let segment = u32::try_from(self.segments.len().saturating_sub(1)).unwrap_or(u32::MAX);
-            // A segment ends soon after 64 MiB, so the offset fits.
-            self.places.push((segment, u32::try_from(offset).unwrap_or(u32::MAX)));
-        }
-        self.tiles.add(entry);
-        self.tiles.size - 1
-    }
-
-    /// Where an entry is; nothing if there is no such entry.
-    pub(crate) fn place(&self, index: u64) -> Option<EntryLocation> {
-        if index >= self.tiles.size {
-            return None;
-        }
-        let (segment, offset) = *self.places.get(usize::try_from(index / APART).ok()?)?;
-        let later = self.segments.partition_point(|first| *first <= index).checked_sub(1)?;
-        let place = if later > segment as usize {
-            let segment = *self.segments.get(later)?;
-            EntryLocation { segment, offset: 0, after: index - segment }
-        } else {
-            EntryLocation { segment: *self.segments.get(later)?, offset: offset.into(), after: index % APART }
-        };
-        Some(place)
+        Self { tiles, published }
     }
 
     /// Entries that the last checkpoint covers.
@@ -98,6 +54,8 @@ pub(crate) struct Shared {
     opened: Instant,
     /// Latest time of any record, in milliseconds since the Unix epoch.
     latest_ms: AtomicU64,
+    /// Where the newest segment begins, until a checkpoint that covers it has been signed.
+    pub(crate) resume: Mutex<Option<Resume>>,
     poison: watch::Sender<bool>,
 }
 
@@ -147,6 +105,7 @@ impl Shared {
             syncing_since: AtomicU64::new(0),
             opened: Instant::now(),
             latest_ms: AtomicU64::new(latest_ms),
+            resume: Mutex::new(None),
             state: RwLock::new(state),
             closing: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
@@ -235,6 +194,11 @@ impl Shared {
             "the clock is far behind the evidence log's last record: was one of the two wrong?"
         );
         now
+    }
+
+    /// Latest time of any record so far, in milliseconds since the Unix epoch.
+    pub(crate) fn latest_ms(&self) -> u64 {
+        self.latest_ms.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {

@@ -12,6 +12,7 @@ mod altered;
 mod closing;
 mod crash;
 mod loss;
+mod resume;
 mod sim_disk;
 mod torn;
 
@@ -235,6 +236,7 @@ async fn a_log_of_several_segments_is_read_recovered_and_verified_like_one() {
 
     let first = std::fs::read(folder.segment()).unwrap();
     std::fs::write(folder.segment(), &first[..first.len() - 9]).unwrap();
+    std::fs::remove_file(folder.config().state.join("resume")).unwrap();
     assert!(
         matches!(Log::open(folder.config(), Clock::system()), Err(Error::Damaged { .. })),
         "only the last may be torn"

@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use chapar_tlog::{Hash, HashSource, TILE_WIDTH, Tile, entries_path, fold, leaf_hash};
 
+use crate::bundle::{self, Stored};
 use crate::config::Error;
 use crate::disk::Disk;
 use crate::files::{Named, io};
+use crate::resume::Resume;
 
 const WIDTH: usize = TILE_WIDTH as usize;
 
@@ -53,6 +55,53 @@ impl Tiles {
         Self { keeps_bundles: false, ..Self::new(disk, log) }
     }
 
+    /// The tree where `resume` was made; nothing if what it holds is not the right edge of a tree of its size.
+    pub(crate) fn resumed(disk: &Arc<dyn Disk>, log: &Path, resume: &Resume) -> Option<Self> {
+        let mut edge = Vec::new();
+        for (level, hashes) in resume.edge.iter().enumerate() {
+            let (hashes, []) = hashes.as_chunks::<32>() else { return None };
+            let expected = resume.size.checked_shr(8 * u32::try_from(level).ok()?)? % TILE_WIDTH;
+            if hashes.len() as u64 != expected {
+                return None;
+            }
+            edge.push(hashes.to_vec());
+        }
+        let levels = u32::try_from(edge.len()).ok().filter(|levels| *levels > 0)?;
+        if resume.size.checked_shr(8 * levels).unwrap_or(0) != 0 {
+            return None;
+        }
+        let entries = bundle::entries(&resume.bundle)?;
+        let is_of_edge = edge.first()?.iter().copied().eq(entries.into_iter().map(leaf_hash));
+        let bundle = resume.bundle.clone();
+        is_of_edge.then_some(Self { size: resume.size, edge, bundle, ..Self::new(disk, log) })
+    }
+
+    /// The right edge, as a resume file keeps it.
+    pub(crate) fn edge(&self) -> Vec<Vec<u8>> {
+        self.edge.iter().map(|hashes| hashes.as_flattened().to_vec()).collect()
+    }
+
+    /// The entries of the unfinished bundle, as the bundle has them.
+    pub(crate) fn unfinished_bundle(&self) -> &[u8] {
+        &self.bundle
+    }
+
+    /// Where an entry is; nothing if there is no such entry.
+    pub(crate) fn stored(&self, index: u64) -> Option<Stored> {
+        if index >= self.size {
+            return None;
+        }
+        let number = index / TILE_WIDTH;
+        let before = index % TILE_WIDTH;
+        let name = entries_path(number, TILE_WIDTH);
+        let in_memory = match self.unwritten.get(&name) {
+            Some(full) => bundle::nth(full, before),
+            None if number == self.size / TILE_WIDTH => bundle::nth(&self.bundle, before),
+            None => return Some(Stored::File(name, before)),
+        };
+        in_memory.map(|entry| Stored::Here(entry.to_vec()))
+    }
+
     /// The hashes as they are now, to be read without a lock: tiles are read back from the disk, which may
     /// take its time. Some kilobytes, whatever the size; bundles are left out.
     pub(crate) fn snapshot(&self) -> Self {
@@ -67,14 +116,12 @@ impl Tiles {
     /// Adds an entry that is on disk.
     pub(crate) fn add(&mut self, entry: &[u8]) {
         if self.keeps_bundles {
-            let length = u16::try_from(entry.len()).unwrap_or(u16::MAX);
-            self.bundle.extend_from_slice(&length.to_be_bytes());
-            self.bundle.extend_from_slice(entry);
+            bundle::put(&mut self.bundle, entry);
         }
         self.size += 1;
         if self.keeps_bundles && self.size.is_multiple_of(TILE_WIDTH) {
-            let bundle = std::mem::take(&mut self.bundle);
-            self.keep(entries_path(self.size / TILE_WIDTH - 1, TILE_WIDTH), bundle);
+            let full = std::mem::take(&mut self.bundle);
+            self.keep(entries_path(self.size / TILE_WIDTH - 1, TILE_WIDTH), full);
         }
         let mut level = 0;
         let mut hash = leaf_hash(entry);

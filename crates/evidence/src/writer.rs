@@ -2,6 +2,7 @@
 //! their callers are told. A full disk is waited for. Any other failed write is never retried, since a second
 //! sync may hide the loss: the log is poisoned and the thread ends.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +21,7 @@ use crate::log::{Entry, Opening};
 use crate::publisher::Publisher;
 use crate::record::pb::{Kind, Record};
 use crate::recover::{Lock, Recovered};
+use crate::resume::{OpenStream, Resume};
 use crate::segment::{Frame, MAX_ENTRY, SEGMENT_BYTES, Segment};
 use crate::state::{Commit, Shared, Write};
 
@@ -60,6 +62,8 @@ pub(crate) enum StreamPart {
     Opening(Opening),
     /// The second, appended before the index of the first was known: it is filled in.
     Closing(Opening),
+    /// The second, which names the index of the first.
+    Closes(u64),
 }
 
 /// Where a caller waits for its entry; dropped, it says [`Unavailable`].
@@ -73,6 +77,9 @@ pub(crate) struct Writer {
     pub(crate) folder: Identity,
     pub(crate) shared: Arc<Shared>,
     pub(crate) publisher: Arc<Mutex<Publisher>>,
+    pub(crate) origin: String,
+    /// Streams without an end: index of the opening → its entry.
+    pub(crate) open_streams: BTreeMap<u64, Vec<u8>>,
     /// Held for as long as this thread may write.
     #[expect(dead_code, reason = "the lock is given back when the file is closed")]
     pub(crate) lock: Lock,
@@ -81,6 +88,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Of a log that was opened, with the publisher that signs behind it. Nothing is written yet.
     pub(crate) fn new(config: &Config, disk: Arc<dyn Disk>, key: SigningKey, recovered: Recovered) -> Self {
+        let encoded = |(index, record): (u64, Record)| (index, record.encode_to_vec());
         let shared = Arc::new(Shared::new(recovered.state, recovered.latest_ms));
         let publisher = Arc::new(Mutex::new(Publisher {
             disk: Arc::clone(&disk),
@@ -100,6 +108,8 @@ impl Writer {
             folder: recovered.folder,
             shared,
             publisher,
+            origin: config.origin.clone(),
+            open_streams: recovered.open_streams.into_iter().map(encoded).collect(),
             lock: recovered.lock,
         }
     }
@@ -193,7 +203,7 @@ impl Writer {
         if self.segment.length >= SEGMENT_BYTES {
             self.segment.finish()?;
             self.segment = Segment::create(&*self.disk, &self.log, group.first)?;
-            self.shared.state.write().segments.push(group.first);
+            *self.shared.resume.lock() = Some(self.resume());
         }
         let began = Instant::now();
         let records = group.entries.len();
@@ -210,12 +220,17 @@ impl Writer {
 
     /// Takes a group that is on disk into the tree, and tells its callers.
     fn tell(&mut self, group: Group) {
-        let start = self.segment.length - group.bytes.len() as u64;
         let mut batch = CommitBatch::default();
         let unwritten = {
             let mut state = self.shared.state.write();
-            for Queued { offset, entry, done, completions } in group.entries {
-                let index = state.add(start + offset, &entry);
+            for Queued { entry, stream, done, completions } in group.entries {
+                let index = state.tiles.size;
+                state.tiles.add(&entry);
+                match stream {
+                    Some(StreamEnd::Opens) => self.open_streams.insert(index, entry),
+                    Some(StreamEnd::Closes(opening)) => self.open_streams.remove(&opening),
+                    None => None,
+                };
                 batch.add(completions, done, Entry { index });
             }
             state.tiles.unwritten_bytes
@@ -226,6 +241,20 @@ impl Writer {
             self.publisher.lock().store().ok();
         } else if unwritten > UNWRITTEN_BYTES {
             self.shared.full.notify_one();
+        }
+    }
+
+    /// The log as it is where a new segment begins.
+    fn resume(&self) -> Resume {
+        let state = self.shared.state.read();
+        let open = |(index, entry): (&u64, &Vec<u8>)| OpenStream { index: *index, entry: entry.clone() };
+        Resume {
+            origin: self.origin.clone(),
+            size: state.tiles.size,
+            edge: state.tiles.edge(),
+            bundle: state.tiles.unfinished_bundle().to_vec(),
+            latest_ms: self.shared.latest_ms(),
+            open: self.open_streams.iter().map(open).collect(),
         }
     }
 
@@ -258,15 +287,18 @@ impl Writer {
                 latency_us: 0,
                 ..record
             };
-            close.encode_to_vec()
+            (close.encode_to_vec(), Some(StreamPart::Closes(opening)))
         };
-        self.write_now(open.into_iter().map(close).collect())
+        self.write_now(open.into_iter().map(close))
     }
 
     /// Writes entries that no one waits for. Called where the log is not used otherwise.
-    pub(crate) fn write_now(&mut self, entries: Vec<Vec<u8>>) -> Result<(), Error> {
+    pub(crate) fn write_now(
+        &mut self,
+        entries: impl Iterator<Item = (Vec<u8>, Option<StreamPart>)>,
+    ) -> Result<(), Error> {
         let mut group = Group::new(self.shared.state.read().tiles.size);
-        entries.into_iter().for_each(|entry| group.add(entry, None, oneshot::channel().0, None));
+        entries.for_each(|(entry, part)| group.add(entry, part, oneshot::channel().0, None));
         self.write(&group)?;
         self.tell(group);
         Ok(())
@@ -323,9 +355,16 @@ struct Group {
     entries: Vec<Queued>,
 }
 
+/// What a record does to the stream that it is one of.
+enum StreamEnd {
+    Opens,
+    /// Closes the stream that the entry of this index opened.
+    Closes(u64),
+}
+
 struct Queued {
-    offset: u64,
     entry: Vec<u8>,
+    stream: Option<StreamEnd>,
     done: CompletionSender,
     completions: Option<Completions>,
 }
@@ -350,11 +389,16 @@ impl Group {
             done.send(Err(Unavailable)).ok();
             return;
         };
-        if let Some(StreamPart::Opening(opening)) = part {
-            opening.set(self.first + self.entries.len() as u64);
-        }
-        let offset = self.bytes.len() as u64;
+        let stream = match part {
+            Some(StreamPart::Opening(opening)) => {
+                opening.set(self.first + self.entries.len() as u64);
+                Some(StreamEnd::Opens)
+            }
+            Some(StreamPart::Closing(opening)) => opening.index().map(StreamEnd::Closes),
+            Some(StreamPart::Closes(opening)) => Some(StreamEnd::Closes(opening)),
+            None => None,
+        };
         Frame { group: self.first, entry: &entry }.put(&mut self.bytes);
-        self.entries.push(Queued { offset, entry, done, completions });
+        self.entries.push(Queued { entry, stream, done, completions });
     }
 }

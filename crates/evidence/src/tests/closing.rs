@@ -65,28 +65,10 @@ async fn refusing(folder: &Folder) -> (Arc<Shared>, Arc<Mutex<Publisher>>, mpsc:
     let config = folder.config();
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let recovered = recover::open(&disk, &config, &folder.key, Hold::ToState).unwrap();
-    let shared = Arc::new(Shared::new(recovered.state, 0));
     let key = keys::signing_key(&config).unwrap();
-    let publisher = Arc::new(Mutex::new(Publisher {
-        disk: Arc::clone(&disk),
-        log: config.path,
-        state: config.state,
-        origin: config.origin,
-        key,
-        shared: Arc::clone(&shared),
-        lock: Some(Arc::clone(&recovered.lock)),
-        completed: Vec::new(),
-        last: None,
-    }));
-    let writer = Writer {
-        disk,
-        log: folder.log(),
-        segment: Segment::refusing(folder.segment()),
-        folder: recovered.folder,
-        shared: Arc::clone(&shared),
-        publisher: Arc::clone(&publisher),
-        lock: recovered.lock,
-    };
+    let mut writer = Writer::new(&config, disk, key, recovered);
+    writer.segment = Segment::refusing(folder.segment());
+    let (shared, publisher) = (Arc::clone(&writer.shared), Arc::clone(&writer.publisher));
     let (commands, receiver) = mpsc::channel(8);
     std::thread::spawn(move || writer.run(receiver));
     (shared, publisher, commands)

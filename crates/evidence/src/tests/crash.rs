@@ -13,7 +13,8 @@ use super::sim_disk::{Faults, Op, Random, SimDisk};
 use super::*;
 use crate::disk::Disk;
 use crate::recover::{self, Hold};
-use crate::segment::{SEGMENT_BYTES, read_entry};
+use crate::segment::SEGMENT_BYTES;
+use crate::state::State;
 
 impl Folder {
     /// The keys are real files; the log and its state lie on the simulated disk.
@@ -103,7 +104,7 @@ fn broken(folder: &Folder, disk: SimDisk, history: &[Op], entries: &[Vec<u8>]) -
     for index in
         [0, acknowledged / 2, acknowledged.saturating_sub(1)].into_iter().filter(|at| *at < acknowledged)
     {
-        let found = read_entry(&*disk, &folder.simulated().path, state.place(index).unwrap());
+        let found = entry(&*disk, folder, &state, index);
         if found.as_ref().ok() != entries.get(usize::try_from(index).unwrap()) {
             return Some(format!("entry {index} is not what was acknowledged"));
         }
@@ -115,6 +116,10 @@ fn broken(folder: &Folder, disk: SimDisk, history: &[Op], entries: &[Vec<u8>]) -
     None
 }
 
+fn entry(disk: &dyn Disk, folder: &Folder, state: &State, index: u64) -> Result<Vec<u8>, Error> {
+    state.tiles.stored(index).unwrap().read(disk, &folder.simulated().path)
+}
+
 /// Crashes after every step of a run, in so many ways each: how many states there were, and what was broken
 /// in which.
 async fn crashes(uses: &Use, faults: Faults, ways: u64) -> (usize, Vec<String>) {
@@ -123,8 +128,8 @@ async fn crashes(uses: &Use, faults: Faults, ways: u64) -> (usize, Vec<String>) 
     uses.run(&folder, &disk).await.unwrap();
     let whole: Arc<dyn Disk> = Arc::new(disk.clone());
     let state = recover::open(&whole, &folder.simulated(), &folder.key, Hold::ToState).unwrap().state;
-    let entry = |index| read_entry(&*whole, &folder.simulated().path, state.place(index).unwrap()).unwrap();
-    let entries: Vec<_> = (0..state.tiles.size).map(entry).collect();
+    let entries: Vec<_> =
+        (0..state.tiles.size).map(|index| entry(&*whole, &folder, &state, index).unwrap()).collect();
     let history = disk.history();
     let mut states = 0;
     let mut found = Vec::new();

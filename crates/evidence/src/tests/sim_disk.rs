@@ -291,7 +291,7 @@ impl Disk for SimDisk {
         Ok(Box::new(SimFile { disk: self.clone(), file }))
     }
 
-    fn open(&self, path: &Path, _: bool) -> io::Result<Box<dyn DiskFile>> {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         self.open_node(path)
     }
 
@@ -391,14 +391,6 @@ impl SimFile {
 }
 
 impl DiskFile for SimFile {
-    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
-        let inner = self.disk.0.lock();
-        let rest = inner.files[self.file].get(usize::try_from(offset).unwrap()..).unwrap_or_default();
-        let length = rest.len().min(bytes.len());
-        bytes[..length].copy_from_slice(&rest[..length]);
-        Ok(length)
-    }
-
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let mut inner = self.disk.0.lock();
         SimDisk::call(&mut inner, true)?;
