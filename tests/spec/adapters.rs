@@ -34,7 +34,7 @@ async fn a_changed_statement_and_a_renewed_certificate_are_taken_up_at_a_hang_up
     bus.issue(&Certificate::of("gov/civil-registry/adapter"), "adapter");
     adapter.hang_up();
 
-    adapter.logs("reloaded", 1).await;
+    adapter.logs("adapter reloaded", 1).await;
     adapter.logs(JOINED, 4).await;
     assert_eq!(given_name(&bus).await, format!("X{before}"));
 }
@@ -48,7 +48,7 @@ async fn files_that_are_bad_at_a_hang_up_are_told_and_change_nothing() {
     bus.issue(&Certificate::of("gov/civil-registry/adapter").signed_by_a_stranger(), "adapter");
     adapter.hang_up();
 
-    adapter.logs("not reloaded; what was in force stays", 1).await;
+    adapter.logs("reload failed: the previous settings and statements stay in force", 1).await;
     assert!(adapter.log().contains("GetPerson.sql"), "the file at fault is named: {}", adapter.log());
     assert_eq!(given_name(&bus).await, before);
     assert_eq!(adapter.log().matches(JOINED).count(), 2, "the connections are the same");

@@ -13,7 +13,7 @@ async fn a_page_of_someone_else_reads_nothing_and_changes_nothing() {
     assert!(bus.admin_request("GET", "/metrics", &own).await.contains("chapar_"));
 
     let rebound = bus.admin_request("GET", "/metrics", "host: evil.example\r\n").await;
-    assert!(rebound.contains("ask by the listener's address"), "{rebound}");
+    assert!(rebound.contains("the Host header must be the listener's address"), "{rebound}");
     let foreign =
         bus.admin_request("GET", "/metrics", &format!("{own}origin: http://evil.example\r\n")).await;
     assert!(foreign.contains("another origin"), "{foreign}");

@@ -199,7 +199,7 @@ async fn a_past_call_is_explained_by_its_receipt() {
     let (then, other) = explain(&["--at", "2028-01-01T00:00:00Z"]);
 
     for part in [
-        "then: OK",
+        "recorded outcome: OK",
         "gov/welfare/benefits calls civil.v1.CivilRegistry/GetPerson at 2026-06-01T08:00:00Z",
         "allowed by the grant welfare-getperson",
     ] {

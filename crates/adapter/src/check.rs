@@ -35,7 +35,8 @@ pub(crate) fn compare(
                 if column.nullable == Some(true) && !leaf.presence {
                     tracing::info!(
                         method = %method.path(), column = %name,
-                        "the column may be NULL, the field has no presence: such records answer NULL_IN_REQUIRED"
+                        "the column may be NULL but the field has no presence: calls for a NULL fail as \
+                         NULL_IN_REQUIRED"
                     );
                 }
             }

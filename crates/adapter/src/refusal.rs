@@ -56,8 +56,8 @@ pub(crate) fn log(method: Option<&MethodPath>, call: &str, failure: &Failure) {
     let field = failure.field.as_deref().unwrap_or_default();
     match failure.reason.code() {
         Code::NotFound | Code::InvalidArgument | Code::Cancelled => {
-            tracing::info!(method, call, reason, field, detail, "refused");
+            tracing::info!(method, call, reason, field, detail, "call refused");
         }
-        _ => tracing::warn!(method, call, reason, field, detail, "refused"),
+        _ => tracing::warn!(method, call, reason, field, detail, "call refused"),
     }
 }

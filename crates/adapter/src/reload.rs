@@ -56,9 +56,13 @@ impl Reload {
         match &reloaded {
             Ok(services) => {
                 parts.health.serves(services).await;
-                tracing::info!(services = services.join(", "), "reloaded");
+                tracing::info!(services = services.join(", "), "adapter reloaded");
             }
-            Err(error) => tracing::error!(%error, "not reloaded; what was in force stays"),
+            Err(error) => tracing::error!(
+                %error,
+                "reload failed: the previous settings and statements stay in force; correct the error and \
+                 reload"
+            ),
         }
         reloaded.map(drop)
     }
@@ -84,7 +88,8 @@ impl Parts {
         self.calls.replace(Routes::new(config.gateways, methods));
         if config.mode != self.mode {
             tracing::warn!(
-                "`dial`, `listen` and `connections` have changed, and are taken up at a restart only"
+                "`dial`, `listen` or `connections` has changed, which a reload does not apply: restart the \
+                 adapter"
             );
         }
         Ok(services)

@@ -111,7 +111,10 @@ fn one(
         Cardinality::List(_) | Cardinality::Stream => (method.max_rows().into(), Reason::TooManyRows),
     };
     if let Some(unknown) = statement.unknown_to_parser() {
-        tracing::info!(%unknown, "the SQL parser does not know this statement; the database takes it, and that it only reads");
+        tracing::info!(
+            %unknown,
+            "the SQL parser does not know this statement; the database accepts it and says that it only reads"
+        );
     }
     let remarks = match (&described, look) {
         (Ok(described), Look::AtValues) => {
@@ -154,11 +157,13 @@ fn try_out(
             Tried::Ran => {}
             Tried::Slow => tracing::warn!(
                 method = %method.path(),
-                "the statement runs for seconds for a value that no record has: it reads whole tables; is an index missing?"
+                "the statement is slow for a value that no record has, so it probably scans whole tables: \
+                 add an index"
             ),
             Tried::RefusesTheSample(words) => tracing::info!(
                 method = %method.path(), %words,
-                "the statement fails for a made-up value of its parameters' types, and runs with NULL"
+                "the statement fails with made-up parameter values but runs with NULL: try it with real \
+                 values"
             ),
         }
     }

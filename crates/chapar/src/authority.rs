@@ -42,7 +42,7 @@ pub enum Error {
     #[error("the certificate signing request is not valid: {0}")]
     Request(rcgen::Error),
     /// A request for another identity than the operator says.
-    #[error("the request asks for {asked}, not for {said}")]
+    #[error("the certificate signing request asks for {asked}, not for {said}")]
     Other {
         /// What stands in the request.
         asked: String,
@@ -50,7 +50,7 @@ pub enum Error {
         said: String,
     },
     /// No request at all.
-    #[error("holds no PEM certificate signing request")]
+    #[error("the file holds no PEM certificate signing request")]
     NoRequest,
     /// How long, or for which name, a certificate cannot be made.
     #[error("{0}")]
@@ -61,7 +61,7 @@ pub enum Error {
     )]
     Unfaithful,
     /// A certificate that this authority did not issue.
-    #[error("this authority has issued no such certificate")]
+    #[error("this certificate authority has not issued this certificate")]
     Stranger,
     /// It was revoked before.
     #[error("the certificate {0} is revoked")]

@@ -17,7 +17,7 @@ pub enum CallError {
     #[error(transparent)]
     Config(#[from] chapar_transport::Error),
     /// What came back is not what a gateway says.
-    #[error("the gateway at {gateway} cannot be understood: {problem}")]
+    #[error("the gateway at {gateway} sent an invalid answer: {problem}")]
     Garbled {
         /// `host:port`.
         gateway: String,
@@ -25,7 +25,7 @@ pub enum CallError {
         problem: String,
     },
     /// No answer within the call's own time; the call may have been made and recorded.
-    #[error("no answer within the time given")]
+    #[error("the gateway did not answer before the call's deadline")]
     Late {
         /// The bus's name of the call, if that much was heard.
         call_id: Option<String>,

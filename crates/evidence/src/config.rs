@@ -39,7 +39,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// There is no room on the disk. Nothing is damaged: the log goes on when there is.
-    #[error("evidence: no room for {}: {source}", path.display())]
+    #[error("evidence: the disk has no room for {}: {source}", path.display())]
     Full {
         /// The file.
         path: PathBuf,
@@ -48,8 +48,9 @@ pub enum Error {
     },
     /// The log holds fewer entries than were signed, or others: it was cut, replaced, or is an older copy.
     #[error(
-        "evidence: {} holds {found} entries{problem}, and {signed} were signed, says {}. If a newer copy of the folder exists, put it back. If not, accept \
-         the loss, which is then on the record: `chapar evidence accept-loss --config FILE --reason TEXT`",
+        "evidence: {} holds {found} entries{problem}, and {signed} were signed according to {}. If a newer \
+         copy of the folder exists, put it back. If not, accept the loss, which is then recorded in the log: \
+         `chapar evidence accept-loss --config FILE --who NAME --reason TEXT`",
         path.display(), state.display()
     )]
     Lost {
@@ -65,12 +66,14 @@ pub enum Error {
         problem: &'static str,
     },
     /// There is no loss to accept.
-    #[error("evidence: {} holds all that was signed: there is no loss to accept", .0.display())]
+    #[error("evidence: {} holds all entries that were signed: there is no loss to accept", .0.display())]
     NothingLost(PathBuf),
     /// Nothing is known of what was signed last for a log that has entries.
     #[error(
-        "evidence: {} holds {found} entries, and {} is missing, which says what was signed last. If it was moved, name its folder as `state` in \
-         `[evidence]`. If it is lost, or the log is of a version before it, accept that: `chapar evidence accept-loss --config FILE --reason TEXT`",
+        "evidence: {} holds {found} entries, but {} is missing, the file that records what was signed last. \
+         If the file was moved, name its folder as `state` in `[evidence]`. If the file is lost, or an older \
+         version without such a file wrote the log, accept that: \
+         `chapar evidence accept-loss --config FILE --who NAME --reason TEXT`",
         path.display(), state.display()
     )]
     StateMissing {
@@ -83,7 +86,10 @@ pub enum Error {
     },
     /// The log's folder or its newest segment is not at its path any more, or is shorter than what was
     /// written.
-    #[error("evidence: {} was {change} while the log is written", path.display())]
+    #[error(
+        "evidence: {} was {change} while the log was in use: restart the gateway, which verifies the log",
+        path.display()
+    )]
     Moved {
         /// The folder or file.
         path: PathBuf,

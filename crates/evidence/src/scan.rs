@@ -25,7 +25,7 @@ pub(crate) fn segments(disk: &dyn Disk, log: &Path) -> Result<Vec<PathBuf>, Erro
     let names = io("cannot read", &folder, disk.list(&folder))?;
     let (segments, strays): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| segment::is_name(name));
     for stray in strays {
-        tracing::warn!(file = %folder.join(stray).display(), "passed over a file that is no segment of the evidence log");
+        tracing::warn!(file = %folder.join(stray).display(), "the evidence log ignores a file in its folder that is not a segment: move the file elsewhere");
     }
     Ok(segments.into_iter().map(|name| folder.join(name)).collect())
 }
@@ -122,7 +122,9 @@ impl<'a> Scan<'a> {
             }
             // Zeros were written ahead; anything else was being written when the process ended.
             if rest.iter().any(|byte| *byte != 0) {
-                tracing::warn!("cut the torn tail of the evidence log");
+                tracing::warn!(
+                    "the torn tail of the evidence log was cut off: a crash stopped that write before it was acknowledged"
+                );
             }
         }
         Ok(sound as u64)
@@ -195,7 +197,7 @@ pub(crate) fn settle(disk: &dyn Disk, log: &Path, tiles: &mut Tiles, trusted: bo
         if differs && trusted {
             tracing::warn!(
                 file = file.0,
-                "a file of the evidence log's tree was damaged; it is made again from the entries"
+                "a Merkle tile or entry bundle of the evidence log was damaged and is rebuilt: check the disk"
             );
             missing.push(file.clone());
         }

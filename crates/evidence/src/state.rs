@@ -118,7 +118,11 @@ impl Shared {
     /// A write has failed: nothing more may be written until the log has been opened again.
     pub(crate) fn poison(&self, error: &dyn std::error::Error) {
         if !self.poison.send_replace(true) {
-            tracing::error!(%error, "the evidence log is poisoned: nothing is written until it is opened again");
+            tracing::error!(
+                %error,
+                "the evidence log is poisoned: a write failed, and nothing is written until a restart \
+                 verifies the log"
+            );
         }
     }
 
@@ -143,9 +147,12 @@ impl Shared {
         if flag.swap(is_full, Ordering::SeqCst) != is_full && was_full != self.is_disk_full() {
             match is_full {
                 true => {
-                    tracing::error!(%why, "the evidence log's disk is full: calls are refused until there is room")
+                    tracing::error!(
+                        %why,
+                        "the evidence log's disk is full: calls are refused until space is free; free some"
+                    )
                 }
-                false => tracing::info!("the evidence log's disk has room again: calls are taken"),
+                false => tracing::info!("the evidence log's disk has room again: calls are accepted"),
             }
         }
     }
@@ -191,7 +198,7 @@ impl Shared {
         self.latest_ms.store(now, Ordering::Relaxed);
         tracing::warn!(
             back_ms = latest - now,
-            "the clock is far behind the evidence log's last record: was one of the two wrong?"
+            "the system clock is minutes or more behind the evidence log's last record: check it (NTP)"
         );
         now
     }

@@ -62,7 +62,9 @@ async fn ready(State(admin): State<Admin>) -> Response {
         Condition::DiskFull => not_ready("the evidence log's disk is full\n"),
         Condition::SlowDisk => not_ready("the evidence log's disk does not answer\n"),
         Condition::Ready if admin.stopping.is_cancelled() => not_ready("stopping\n"),
-        Condition::Ready if !admin.joined.is_cancelled() => not_ready("adapters that dial are awaited\n"),
+        Condition::Ready if !admin.joined.is_cancelled() => {
+            not_ready("waiting for the adapters that dial to join\n")
+        }
         Condition::Ready => "ready\n".into_response(),
     }
 }
@@ -83,7 +85,7 @@ async fn reset_limits(State(admin): State<Admin>, Path(grant): Path<String>) -> 
     if !admin.reloader.policy.load().limiter.reset(&grant) {
         return unknown();
     }
-    tracing::info!(%grant, "the limits of a grant begin anew");
+    tracing::info!(%grant, "the rate limit and the counts of a grant were reset");
     "reset\n".into_response()
 }
 

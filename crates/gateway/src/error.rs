@@ -28,18 +28,19 @@ pub enum Error {
     #[error("`admin.token` in the gateway's state folder cannot be used")]
     AdminToken(#[source] std::io::Error),
     /// The system gives no more threads.
-    #[error("cannot start the threads that serve")]
+    #[error("cannot start the worker threads")]
     Threads(#[source] std::io::Error),
     /// The evidence log cannot be opened or closed.
     #[error(transparent)]
     Evidence(#[from] chapar_evidence::Error),
     /// The evidence log failed while serving; what is on disk must be verified by a restart.
-    #[error("the evidence log failed; restart to verify what is on disk")]
+    #[error("a write to the evidence log failed: restart the gateway, which verifies the log on disk")]
     EvidenceFailed,
     /// The evidence log's disk did not answer while the log was closed. Nothing is lost that anyone was told
     /// of.
     #[error(
-        "the evidence log's disk does not answer: stopped without its last checkpoint; the next start verifies what is on disk"
+        "the evidence log's disk does not answer: the gateway stopped without signing the last checkpoint; \
+         the next start verifies the log on disk"
     )]
     EvidenceSlow,
     /// The system gives no randomness.

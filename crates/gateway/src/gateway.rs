@@ -382,7 +382,10 @@ impl Joining {
         };
         if let Some(Err(_)) = ended.run_until_cancelled(tokio::time::timeout(ADAPTERS_WAIT, all_there)).await
         {
-            tracing::warn!("ready, although some services have no adapter that has joined");
+            tracing::warn!(
+                "the gateway is ready, although no adapter has joined for some services: calls to them are \
+                 refused until one joins"
+            );
         }
         self.open.cancel();
         self.done.cancel();

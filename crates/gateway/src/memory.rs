@@ -37,8 +37,17 @@ impl Pressure {
             let held = held >> 20;
             let ceiling = ceiling >> 20;
             match high {
-                true => tracing::warn!(held, ceiling, "memory is short (MiB): new calls are refused"),
-                false => tracing::info!(held, ceiling, "memory suffices again (MiB)"),
+                true => tracing::warn!(
+                    held,
+                    ceiling,
+                    "load shedding: memory is over 85 % of `memory` (in MiB), and new calls are refused as \
+                     OVERLOADED"
+                ),
+                false => tracing::info!(
+                    held,
+                    ceiling,
+                    "load shedding for memory ended: memory is below 85 % of `memory` (in MiB)"
+                ),
             }
         }
     }

@@ -113,9 +113,9 @@ impl CallSpan {
         let gate = refusal.gate();
         match reason {
             Reason::RateLimited | Reason::ConcurrencyLimited | Reason::Cancelled => {
-                tracing::debug!(%call, %reason, gate, "refused")
+                tracing::debug!(%call, %reason, gate, "call refused")
             }
-            _ => tracing::info!(%call, %reason, gate, "refused"),
+            _ => tracing::info!(%call, %reason, gate, "call refused"),
         }
         self.end_refused(reason);
     }

@@ -97,7 +97,7 @@ impl Reloader {
             .and_then(|registry| self.policy.load().next(&self.serving, registry, self.own.clone()));
         let reloaded = reloaded.map(|next| {
             self.metrics.add_methods(next.methods());
-            tracing::info!(registry = next.registry.digest(), "policy in force");
+            tracing::info!(registry = next.registry.digest(), "a new policy is in force");
             self.policy.store(Arc::new(next));
         });
         self.tell("policy", &reloaded);
@@ -107,8 +107,11 @@ impl Reloader {
     fn tell(&self, what: &'static str, reloaded: &Result<(), Error>) {
         self.metrics.reloaded(what, reloaded.is_ok());
         match reloaded {
-            Ok(()) => tracing::info!(what, "reloaded"),
-            Err(error) => tracing::error!(what, %error, "not reloaded; what was in force stays"),
+            Ok(()) => tracing::info!(what, "files reloaded"),
+            Err(error) => tracing::error!(
+                what, %error,
+                "reload failed: the previous files stay in force; correct the file that the error names"
+            ),
         }
     }
 }

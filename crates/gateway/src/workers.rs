@@ -109,7 +109,7 @@ async fn work(parts: Parts, stack: Stack, ends: Ends) {
         };
         for served in <[_; 2]>::from(tokio::join!(calls, own)) {
             if let Err(error) = served {
-                tracing::error!(%error, "a worker cannot take connections");
+                tracing::error!(%error, "a worker thread cannot accept connections: restart the gateway");
             }
         }
         streams.close();

@@ -27,7 +27,10 @@ pub struct Generation {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another change came first: what was expected to be in force is not.
-    #[error("the registry in force is {} now, not the one that was planned against", found.as_deref().unwrap_or("none"))]
+    #[error(
+        "the registry in force is now {}, not the base of the plan: plan again",
+        found.as_deref().unwrap_or("none")
+    )]
     Moved {
         /// The digest of what is in force.
         found: Option<String>,

@@ -120,13 +120,17 @@ impl<E: SpanExporter> SpanExporter for Counting<E> {
         match &exported {
             Ok(()) => {
                 if self.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the collector takes spans again");
+                    tracing::info!("the OTLP collector accepts spans again");
                 }
             }
             Err(error) => {
                 self.dropped.inc_by(size as u64);
                 if !self.failing.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "the collector takes no spans; they are dropped until it does");
+                    tracing::warn!(
+                        %error,
+                        "the OTLP collector accepts no spans, and spans are dropped until it does: check \
+                         the collector"
+                    );
                 }
             }
         }

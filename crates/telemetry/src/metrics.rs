@@ -105,17 +105,18 @@ impl Metrics {
             "From the request's headers to the status",
             durations.clone(),
         );
-        registry.register("reloads", "Files taken up while serving, or refused", reloads.clone());
+        registry.register("reloads", "Reloads of files while serving", reloads.clone());
         let revocation_lists = Family::<IssuerLabels, Gauge>::default();
         let authorities_unlisted = Gauge::default();
         registry.register(
             "revocation_list_next_update_timestamp_seconds",
-            "When the revocation list of a trusted CA is over",
+            "When the certificate revocation list of a trusted CA expires",
             revocation_lists.clone(),
         );
         registry.register(
             "authorities_without_revocation_list",
-            "Trusted CAs of which no certificate is taken, since they have no revocation list",
+            "Trusted CAs whose certificates are all refused, because they have no certificate revocation \
+             list",
             authorities_unlisted.clone(),
         );
         registry.register("calls_in_flight", "Calls under way", in_flight.clone());

@@ -59,12 +59,12 @@ impl UpstreamMetrics {
         registry.register("upstream_retries", "Calls sent to a provider again", self.retries.clone());
         registry.register(
             "upstream_ejections",
-            "Times an endpoint was left alone for failing",
+            "Times the circuit breaker of an endpoint opened",
             self.ejections.clone(),
         );
         registry.register(
             "upstream_endpoints_ejected",
-            "Endpoints that are left alone now",
+            "Endpoints whose circuit breaker is open or half-open",
             self.ejected.clone(),
         );
         registry.register("upstream_endpoints_up", "Endpoints that are connected and serve", self.up.clone());

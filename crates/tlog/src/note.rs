@@ -13,7 +13,7 @@ const ALGORITHM: u8 = 1;
 
 /// A text that is no key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("not a note key: `NAME+HASH+BASE64`, Ed25519, the hash that of the key")]
+#[error("not a note key: it must be `NAME+HASH+BASE64`, with an Ed25519 key and the hash of that key")]
 pub struct KeyError;
 
 /// A note that is malformed or not signed by the key.

@@ -19,10 +19,10 @@ pub trait HashSource {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ProofError {
     /// The index is not in the tree, or the sizes are in the wrong order.
-    #[error("out of range")]
+    #[error("the index or the tree size is out of range")]
     OutOfRange,
     /// It has another number of hashes than it needs.
-    #[error("a proof of the wrong length")]
+    #[error("the proof has the wrong number of hashes")]
     Length,
     /// It leads to another root.
     #[error("the proof leads to another root")]

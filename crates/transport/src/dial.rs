@@ -104,7 +104,9 @@ impl Pool {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let path = format!("/{path}").parse().map_err(|_| self.0.unreachable("the path is no path"))?;
+        let path = format!("/{path}")
+            .parse()
+            .map_err(|_| self.0.unreachable("the method path is not a valid URI path"))?;
         self.send(path, request).await
     }
 
@@ -131,6 +133,6 @@ impl Pool {
                 Err((_, Some(unsent))) => body = unsent,
             }
         }
-        Err(self.0.unreachable("connections end as soon as they are open"))
+        Err(self.0.unreachable("connections close as soon as they are open"))
     }
 }

@@ -9,7 +9,7 @@ pub const HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// A value of another form.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`grpc-timeout` is one to eight digits and one of H, M, S, m, u, n")]
+#[error("`grpc-timeout` must be one to eight digits and a unit: H, M, S, m, u or n")]
 pub struct Malformed;
 
 /// Reads a value.

@@ -204,7 +204,7 @@ fn misplaced(chain: &[CertificateDer<'_>]) -> Option<String> {
     let (_, first) = X509Certificate::from_der(chain.first()?).ok()?;
     if first.is_ca() {
         return Some(
-            "begins with a CA's certificate: the own certificate comes first, its issuers after it"
+            "begins with a CA's certificate: your own certificate must come first, then its issuers"
                 .to_owned(),
         );
     }

@@ -115,7 +115,7 @@ class Gateway:
         deadline = time.monotonic() + READY_WITHIN
         while time.monotonic() < deadline:
             for line in self.log.read_text().splitlines():
-                if '"serving"' in line:
+                if '"gateway serving"' in line:
                     return tuple(re.search(rf'"{name}":"([^"]+)"', line)[1] for name in ("address", "admin"))
             if self.process.poll() is not None:
                 break

@@ -8,11 +8,11 @@ use chapar_model::Clock;
 use super::serve::{self, HangUps, LogArgs};
 use super::{Exit, Failure, Outcome, out};
 
-/// Serve an agency's database
+/// Run an adapter, which serves an agency's database
 ///
-/// Checks every statement against contract and database, then serves until SIGINT or SIGTERM. At SIGHUP the
-/// settings, the certificates, the contracts and the statements are read anew, and taken up if all of it is
-/// good.
+/// The adapter checks every statement against the contract and the database, then serves until SIGINT or
+/// SIGTERM. At SIGHUP it reloads the settings, the certificates, the contracts and the statements, if all of
+/// them are valid.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar adapter check --config adapter.toml",
@@ -21,7 +21,7 @@ use super::{Exit, Failure, Outcome, out};
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The settings, `adapter.toml`
+    /// The settings file of the adapter, `adapter.toml`
     #[arg(long, short, value_name = "FILE", required = true)]
     config: Option<PathBuf>,
     /// The same as `chapar adapter check`
@@ -33,14 +33,14 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Load the settings and all that they name, say what is wrong, and end
+    /// Load the settings and every file that they name, report the errors, and exit
     ///
-    /// Each statement is run once on the live database with made-up values. Up to 10,000 values of each
-    /// column that fills a field are looked at: the count of those that could not be read, or look like
-    /// another calendar, number form or type, is told, never a value. Such remarks do not change the exit
-    /// code: 0 if the adapter could start, 1 with every finding if not.
+    /// The check runs each statement once on the live database with made-up values. It reads up to 10,000
+    /// values of each column that fills a field, and reports how many of them cannot be read or look like
+    /// another calendar, number form or type. It never prints a value. Such remarks do not change the exit
+    /// code: 0 if the adapter can start, 1 with every finding if it cannot.
     Check {
-        /// The settings, `adapter.toml`
+        /// The settings file of the adapter, `adapter.toml`
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
     },

@@ -17,9 +17,9 @@ use super::{Exit, Failure, Outcome, answer, fields, out};
 
 /// Call a method
 ///
-/// The answer is printed as JSON with the contract's field names, a stream as one document per line. What was
-/// withheld, the time it took and the entry in the evidence log go to standard error. A refusal exits with 64
-/// + the gRPC code.
+/// The command prints the answer as JSON with the contract's field names, and a stream as one document per
+/// line. The withheld fields, the time that the call took and its entry in the evidence log go to standard
+/// error. A refused call exits with 64 + the gRPC code.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar call CivilRegistry/GetPerson national_id=0012345679 --purpose benefit.eligibility \\\n      \
@@ -27,34 +27,34 @@ use super::{Exit, Failure, Outcome, answer, fields, out};
                         chapar call GetPerson national_id=۰۰۱۲۳۴۵۶۷۹ --gateway gw.example:7443 \\\n      --cert me.crt --key me.key --ca ca.crt"
 )]
 pub(super) struct Args {
-    /// The method; its tail is enough where it is unambiguous
+    /// The method; the end of its name is enough where it is unambiguous
     #[arg(value_name = "SERVICE/METHOD")]
     method: String,
-    /// Fields of the request; digits may be Persian
+    /// The fields of the request; digits may be Persian
     #[arg(value_name = "FIELD=VALUE")]
     fields: Vec<String>,
-    /// Why you ask: one of the contract's purposes
+    /// The purpose of the call: a code of the contract, e.g. `benefit.eligibility`
     #[arg(long, value_name = "CODE")]
     purpose: Option<Purpose>,
-    /// Your file number
+    /// The case: your file number
     #[arg(long, value_name = "NUMBER")]
     case: Option<CaseNumber>,
-    /// The person at the keyboard
+    /// The clerk: the person who asks
     #[arg(long, value_name = "NAME")]
     clerk: Option<ClerkId>,
-    /// The member whose right is used
+    /// The member whose delegated right you use
     #[arg(long, value_name = "MEMBER")]
     on_behalf_of: Option<MemberId>,
-    /// How long to wait
+    /// The deadline of the call, with a unit
     #[arg(long, default_value = "10s", value_name = "TIME", value_parser = duration)]
     timeout: Duration,
-    /// Language of refusals besides English, e.g. `fa`
+    /// The language of refusals besides English, e.g. `fa`
     #[arg(long, value_name = "LANGUAGE")]
     language: Option<String>,
-    /// Fetch the receipt of the call and write it here
+    /// Fetch the receipt of the call and write it to this file
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
-    /// What to print
+    /// The output
     #[arg(long, value_enum, default_value_t = Output::Data, value_name = "FORMAT")]
     output: Output,
     #[command(flatten)]
@@ -65,17 +65,17 @@ pub(super) struct Args {
 enum Output {
     /// The answer only
     Data,
-    /// One document with the answer or the refusal, and all that is known about the call
+    /// One document with the answer or the refusal, and with the facts about the call
     Json,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     let time: jiff::SignedDuration =
-        text.parse().map_err(|_| "a time with a unit, e.g. `500ms` or `3s`".to_owned())?;
+        text.parse().map_err(|_| "give a time with a unit, e.g. `500ms` or `3s`".to_owned())?;
     Duration::try_from(time)
         .ok()
         .filter(|time| !time.is_zero())
-        .ok_or_else(|| "it must be more than nothing".to_owned())
+        .ok_or_else(|| "the time must be more than zero".to_owned())
 }
 
 pub(super) async fn run(args: Args) -> Outcome {
@@ -105,9 +105,12 @@ pub(super) async fn run(args: Args) -> Outcome {
         Ok(ending) => {
             printer.ending(&ending, elapsed);
             if let Some(file) = &args.receipt {
-                let entry = ending
-                    .entry
-                    .ok_or_else(|| Failure::new(Exit::Finding, "the call has no entry, so no receipt"))?;
+                let entry = ending.entry.ok_or_else(|| {
+                    Failure::new(
+                        Exit::Finding,
+                        "the call has no entry in the evidence log, so there is no receipt",
+                    )
+                })?;
                 super::evidence::save(&session.receipt(&entry).await?, Some(file))?;
                 out::say(format_args!("receipt   {}", file.display()));
             }
@@ -139,7 +142,10 @@ impl Printer {
         let mut last: Option<DynamicMessage> = None;
         while let Some(bytes) = answers.next().await? {
             let undescribed = || {
-                CallError::Failed(Failure::new(Exit::Finding, "answered, but nothing describes the answer"))
+                CallError::Failed(Failure::new(
+                    Exit::Finding,
+                    "the call was answered, but the answer's type is not known: give `--descriptors FILE`",
+                ))
             };
             let message = decode(method.ok_or_else(undescribed)?, bytes).map_err(CallError::Failed)?;
             if stream {

@@ -10,10 +10,10 @@ use super::{Exit, Failure};
 /// How to reach the bus.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConnectArgs {
-    /// The folder of a running demo, with its addresses and keys
+    /// The folder of a running demo, which holds its addresses and keys
     #[arg(long, env = "CHAPAR_DEMO", value_name = "DIR", help_heading = "Connection")]
     demo: Option<PathBuf>,
-    /// With --demo: as whom to call, e.g. `gov/welfare/benefits`
+    /// With --demo: the identity that calls, e.g. `gov/welfare/benefits`
     #[arg(
         long = "as",
         env = "CHAPAR_AS",
@@ -22,7 +22,7 @@ pub(super) struct ConnectArgs {
         help_heading = "Connection"
     )]
     identity: Option<String>,
-    /// The gateway
+    /// The address of the gateway
     #[arg(
         long,
         env = "CHAPAR_GATEWAY",
@@ -31,7 +31,7 @@ pub(super) struct ConnectArgs {
         help_heading = "Connection"
     )]
     gateway: Option<String>,
-    /// The name in the gateway's certificate, if it is not HOST
+    /// The DNS name in the gateway's certificate, if it differs from HOST
     #[arg(
         long,
         env = "CHAPAR_SERVER_NAME",
@@ -40,16 +40,17 @@ pub(super) struct ConnectArgs {
         help_heading = "Connection"
     )]
     server_name: Option<String>,
-    /// Your certificate (PEM, chain)
+    /// Your client certificate with its chain (PEM)
     #[arg(long, env = "CHAPAR_CERT", value_name = "FILE", requires = "gateway", help_heading = "Connection")]
     cert: Option<PathBuf>,
-    /// Its key (PEM)
+    /// The private key of your certificate (PEM)
     #[arg(long, env = "CHAPAR_KEY", value_name = "FILE", requires = "gateway", help_heading = "Connection")]
     key: Option<PathBuf>,
-    /// The CAs that the gateway is checked with (PEM)
+    /// The CA certificates that verify the gateway's certificate (PEM)
     #[arg(long, env = "CHAPAR_CA", value_name = "FILE", requires = "gateway", help_heading = "Connection")]
     ca: Option<PathBuf>,
-    /// A FileDescriptorSet, for methods that the gateway does not show you; default: the demo's
+    /// A FileDescriptorSet that describes methods which the gateway's reflection does not show you; default:
+    /// that of the demo
     #[arg(long, env = "CHAPAR_DESCRIPTORS", value_name = "FILE", help_heading = "Connection")]
     descriptors: Option<PathBuf>,
 }
@@ -97,7 +98,8 @@ impl ConnectArgs {
             (Some(folder), _) => self.demo_target(folder),
             (None, Some(gateway)) => self.explicit_target(gateway),
             (None, None) => Err(Failure::usage(
-                "which gateway? Give `--demo DIR --as IDENTITY`, or `--gateway HOST:PORT --cert FILE --key FILE --ca FILE`",
+                "the gateway is missing: give `--demo DIR --as IDENTITY`, or \
+                 `--gateway HOST:PORT --cert FILE --key FILE --ca FILE`",
             )),
         }
     }
@@ -106,7 +108,10 @@ impl ConnectArgs {
         let demo = read_demo(folder)?;
         let known = || demo.identities.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let Some(identity) = &self.identity else {
-            return Err(Failure::usage(format_args!("as whom? Give `--as` one of: {}", known())));
+            return Err(Failure::usage(format_args!(
+                "the identity is missing: give `--as` and one of: {}",
+                known()
+            )));
         };
         let Some(files) = demo.identities.get(identity) else {
             return Err(Failure::usage(format_args!(

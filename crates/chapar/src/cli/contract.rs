@@ -15,8 +15,8 @@ pub(super) enum Command {
 
 /// Compile contract folders and check Chapar's rules
 ///
-/// All findings at once, with file, line and column. On success, one line per contract: the digest that a
-/// registry names, and the folder.
+/// The command prints all findings at once, with file, line and column. On success it prints one line for
+/// each contract: the digest that a registry names, and the folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar contract check proto/civil proto/health")]
 pub(super) struct Check {
@@ -27,9 +27,9 @@ pub(super) struct Check {
 
 /// Compare a new version of a contract with the one in use
 ///
-/// Prints every change that breaks a caller, a grant or a promise to the citizen, one a line, with its place
-/// in the new version, and exits 1 if there is one. Beside what breaks the wire and JSON: a class lowered, a
-/// purpose removed or added, a row scope removed, a subject or key moved, a format loosened or tightened.
+/// The command prints every breaking change on a line with its place in the new version, and exits 1 if there
+/// is one. Besides the changes that break the wire format or JSON, these are breaking: a lower class, a
+/// purpose that is removed or added, a removed row scope, another subject or key, a looser or tighter format.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar contract breaking published/civil proto/civil")]
 pub(super) struct Breaking {

@@ -20,7 +20,7 @@ use super::{Exit, Failure, Outcome, options, out};
                         chapar describe GetPerson --demo DIR --as gov/welfare/benefits"
 )]
 pub(super) struct Args {
-    /// Its name; the tail is enough where it is unambiguous
+    /// The name of a service, method or message; its end is enough where it is unambiguous
     #[arg(value_name = "NAME")]
     name: String,
     #[command(flatten)]

@@ -20,9 +20,9 @@ pub(super) enum Command {
 
 /// Verify a receipt or a whole log, offline
 ///
-/// A receipt: the record in it is in the log, under a checkpoint that the log's key has signed. A folder:
-/// every record is in the tree that its newest checkpoint signs, and nothing is missing or altered. Exits
-/// with 4 if not.
+/// For a receipt, the command verifies that its record is in the log, under a checkpoint that the log's key
+/// has signed. For a folder, it verifies that every record is in the Merkle tree which the newest checkpoint
+/// signs, and that no record is missing or altered. The exit code is 4 if the evidence is not valid.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar evidence verify receipt.txt --trust evidence.pub\n  chapar evidence verify DIR/evidence"
@@ -31,53 +31,55 @@ pub(super) struct Verify {
     /// A receipt, or the folder of a log
     #[arg(value_name = "FILE|DIR")]
     what: PathBuf,
-    /// The log's public key (C2SP vkey), or a file with it; default: `evidence.pub` beside FILE or DIR
+    /// The log's public key (C2SP vkey), or a file that holds the key; default: `evidence.pub` beside FILE or
+    /// DIR
     #[arg(long, value_name = "KEY|FILE")]
     trust: Option<String>,
-    /// A checkpoint or receipt of the same log that was kept elsewhere: a log that does not extend it was
-    /// cut, forked, or put back from an older copy
+    /// A checkpoint or receipt of the same log that was kept elsewhere: a log that does not extend this
+    /// checkpoint was cut, forked, or restored from an older copy
     #[arg(long, value_name = "FILE")]
     since: Option<PathBuf>,
 }
 
 /// Accept that a log has lost entries, so that its gateway can start again
 ///
-/// A gateway does not start on a log that holds less than was signed, or something else. If no newer copy of
-/// the folder exists, this takes the log as it is. For each entry that was lost, one is written that says so,
-/// with who accepted it and why, under a new signed checkpoint; whoever kept an older checkpoint or receipt
-/// will see that the log does not extend it. Stop the gateway first.
+/// A gateway does not start on a log that holds fewer entries than were signed, or other entries. If no newer
+/// copy of the folder exists, this command accepts the log as it is. For each lost entry it writes an entry
+/// that names who accepted the loss and why, and it signs a new checkpoint. An older checkpoint or receipt
+/// still shows that the log does not extend it. Stop the gateway first.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar evidence accept-loss --config gateway.toml --who m.rezaei --reason 'disk 2 failed, no copy after 14:10'"
 )]
 pub(super) struct AcceptLoss {
-    /// The settings of the gateway, `gateway.toml`
+    /// The settings file of the gateway, `gateway.toml`
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
-    /// Who accepts it: 1 to 64 of A-Z, a-z, 0-9, `.`, `_`, `@`, `-`
+    /// The person who accepts the loss: 1 to 64 of A-Z, a-z, 0-9, `.`, `_`, `@`, `-`
     #[arg(long, value_name = "NAME")]
     who: ClerkId,
-    /// Why, for those who read the log: 1 to 200 characters; name no citizen
+    /// The reason, which readers of the log see: 1 to 200 characters; name no citizen
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }
 
 /// Fetch the receipt of an entry
 ///
-/// From the gateway only a party to the call gets it. Whoever has the log's folder, or a copy of it, makes it
-/// from that: without the salt, so that it proves who received what and when, and not which bytes.
+/// The gateway gives the receipt only to a party of the call. With `--dir`, the command makes the receipt
+/// from the log's folder or a copy of the folder, without the salt: such a receipt proves who received what
+/// and when, but not which bytes.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar evidence receipt bus.lorestan.example/evidence/12 --demo DIR --as gov/welfare/benefits -o receipt.txt\n  chapar evidence receipt bus.lorestan.example/evidence/12 --dir DIR/evidence -o receipt.txt"
 )]
 pub(super) struct Receipt {
-    /// The entry, `ORIGIN/INDEX`, as the call's end named it
+    /// The entry in the evidence log, `ORIGIN/INDEX`, which `chapar call` prints
     #[arg(value_name = "ENTRY")]
     entry: String,
-    /// The folder of the log, or of a copy of it
+    /// The folder of the log, or a copy of the folder
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Where to write it; default: standard output
+    /// The file to write the receipt to; default: standard output
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -174,7 +176,7 @@ fn trust(args: &Verify) -> Result<VerifierKey, Failure> {
             if !beside.exists() {
                 return Err(Failure::usage("which key is trusted? Give `--trust KEY|FILE`"));
             }
-            out::say(format_args!("trusting {}, found beside it", beside.display()));
+            out::say(format_args!("the trusted key is {}, found beside the evidence", beside.display()));
             (read_key(&beside)?, beside.display().to_string())
         }
     };

@@ -114,8 +114,9 @@ impl Metadata {
 
 /// A message of the method's output type.
 pub(super) fn decode(method: &MethodDescriptor, bytes: Bytes) -> Result<DynamicMessage, Failure> {
-    let unlike =
-        |_| Failure::new(Exit::Finding, format_args!("the answer is no {}", method.output().full_name()));
+    let unlike = |_| {
+        Failure::new(Exit::Finding, format_args!("the answer is not a valid {}", method.output().full_name()))
+    };
     DynamicMessage::decode(method.output(), bytes).map_err(unlike)
 }
 
@@ -133,7 +134,7 @@ pub(super) fn refused(gateway: &str, status: &Status, call_id: Option<String>) -
 
 /// The caller's own deadline has passed.
 pub(super) fn late(call_id: Option<String>) -> CallError {
-    let late = Status::deadline_exceeded("no answer within the time that --timeout gives");
+    let late = Status::deadline_exceeded("the gateway did not answer within --timeout");
     CallError::Refused(Box::new(Refusal::from_status(&late, call_id)))
 }
 

@@ -11,10 +11,11 @@ use jiff::Timestamp;
 use super::registry::{Contracts, load};
 use super::{Exit, Failure, Outcome, names, out};
 
-/// Tell why a call is allowed or refused, gate by gate
+/// Explain why a call is allowed or refused, gate by gate
 ///
-/// Runs the same decision as the gateway on a registry's files. The call is told by options, or read from the
-/// receipt of a past one; options stand before what the receipt says. Exits 1 if the call is refused.
+/// The command makes the same decision as the gateway, from the files of a registry. Options describe the
+/// call, or the receipt of a past call does; an option overrides the receipt. The exit code is 1 if the call
+/// is refused.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar explain registry --contracts contracts --as gov/welfare/benefits --call GetPerson --purpose benefit.eligibility\n  chapar explain registry --contracts contracts --receipt receipt.txt --trust evidence.pub"
@@ -25,31 +26,31 @@ pub(super) struct Args {
     folder: PathBuf,
     #[command(flatten)]
     contracts: Contracts,
-    /// Who calls, e.g. `gov/welfare/benefits`
+    /// The caller, e.g. `gov/welfare/benefits`
     #[arg(long = "as", value_name = "SUBSYSTEM")]
     caller: Option<SubsystemId>,
-    /// What is called; may be shortened
+    /// The method; the end of its name is enough where it is unambiguous
     #[arg(long, value_name = "METHOD")]
     call: Option<String>,
-    /// Why
+    /// The purpose of the call
     #[arg(long, value_name = "CODE")]
     purpose: Option<Purpose>,
-    /// The file number
+    /// The case: the caller's file number
     #[arg(long, value_name = "NUMBER")]
     case: Option<CaseNumber>,
-    /// The person at the keyboard
+    /// The clerk: the person who asks
     #[arg(long, value_name = "NAME")]
     clerk: Option<ClerkId>,
-    /// The member whose right is used
+    /// The member whose delegated right is used
     #[arg(long, value_name = "MEMBER")]
     on_behalf_of: Option<MemberId>,
-    /// When, e.g. `2026-11-24T10:00:00+03:30`; default: now, or the time of the receipt
+    /// The time of the call, e.g. `2026-11-24T10:00:00+03:30`; default: the time of the receipt, or now
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
     /// The receipt of a past call
     #[arg(long, requires = "trust", value_name = "FILE")]
     receipt: Option<PathBuf>,
-    /// The log's public key, for the receipt
+    /// The public key of the evidence log, which verifies the receipt
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
 }
@@ -78,16 +79,18 @@ pub(super) fn run(args: &Args) -> Outcome {
         .caller
         .as_ref()
         .or(past.caller.as_ref())
-        .ok_or_else(|| Failure::usage("who calls? `--as SUBSYSTEM`"))?;
+        .ok_or_else(|| Failure::usage("the caller is missing: give `--as SUBSYSTEM`"))?;
     let typed = args
         .call
         .as_ref()
         .or(past.method.as_ref())
-        .ok_or_else(|| Failure::usage("what is called? `--call METHOD`"))?;
+        .ok_or_else(|| Failure::usage("the method is missing: give `--call METHOD`"))?;
     let known: Vec<String> =
         registry.services().flat_map(|service| service.methods()).map(|m| m.path().to_string()).collect();
     let path = names::resolve(typed, &known).map_err(|sentence| Failure::new(Exit::Finding, sentence))?;
-    let method = registry.method(path).ok_or_else(|| Failure::new(Exit::Finding, "no such method"))?;
+    let method = registry
+        .method(path)
+        .ok_or_else(|| Failure::new(Exit::Finding, "the registry has no such method"))?;
     let question = Question {
         caller,
         method,
@@ -98,9 +101,9 @@ pub(super) fn run(args: &Args) -> Outcome {
         now: args.at.or(past.at).unwrap_or_else(|| Clock::system().now()),
     };
     if let Some((digest, outcome)) = &past.then {
-        out::say(format_args!("then: {outcome}"));
+        out::say(format_args!("recorded outcome: {outcome}"));
         if digest != registry.digest() {
-            out::say(format_args!("by another registry than this one: {digest}"));
+            out::say(format_args!("the recorded call was decided by another registry: {digest}"));
         }
     }
     Ok(tell(&question, &registry.explain(&question)))

@@ -8,18 +8,18 @@ use chapar_model::Clock;
 use super::serve::{self, HangUps, LogArgs};
 use super::{Exit, Failure, Outcome, out};
 
-/// Serve the gateway
+/// Run the gateway
 ///
-/// Opens every file and port that the configuration names, then serves until SIGINT or SIGTERM, lets running
-/// calls finish, and closes the evidence log. Certificates, revocation lists, contracts and the registry are
-/// taken up as their files change, and at SIGHUP.
+/// The gateway opens every file and port that the configuration names and serves until SIGINT or SIGTERM. It
+/// then drains: running calls finish, and the evidence log is closed. Certificates, certificate revocation
+/// lists, contracts and the registry are reloaded when their files change, and at SIGHUP.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar gateway --config gateway.toml --check")]
 pub(super) struct Args {
-    /// The settings, `gateway.toml`
+    /// The settings file of the gateway, `gateway.toml`
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
-    /// Load the file and everything it names, say what is wrong, and end
+    /// Load the settings and every file that they name, report the errors, and exit
     #[arg(long)]
     check: bool,
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     let parts = Parts::production(telemetry.clone());
     let inherited = chapar_transport::serve::inherited();
     let gateway = Gateway::bind_on(config, parts, inherited).await.map_err(Failure::finding)?;
-    tracing::info!(address = %gateway.local_addr(), admin = %gateway.admin_addr(), "serving");
+    tracing::info!(address = %gateway.local_addr(), admin = %gateway.admin_addr(), "gateway serving");
     let reload = gateway.reload();
     hang_ups.each(move || {
         let reload = reload.clone();

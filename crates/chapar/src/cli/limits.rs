@@ -8,22 +8,23 @@ use super::rights::table;
 use super::session::Session;
 use super::{Exit, Outcome, out};
 
-/// See how your grants' limits stand
+/// Show the rate limits and quotas of your grants
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Show(Show),
 }
 
-/// Show what is used of your grants, what is left, and what was refused
+/// Show how much of each grant's limits is used, left and refused
 ///
-/// One line per limit, as the gateway that answers counts it. Whoever uses a grant is counted together.
+/// The table has one line for each limit, as counted by the gateway that answers. All callers of a grant are
+/// counted together.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar limits show --demo DIR --as gov/welfare/benefits")]
 pub(super) struct Show {
-    /// Only grants whose id contains this
+    /// Show only grants whose id contains this text
     #[arg(value_name = "TEXT")]
     only: Option<String>,
-    /// How to print
+    /// The output format
     #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORMAT")]
     output: Output,
     #[command(flatten)]

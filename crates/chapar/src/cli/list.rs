@@ -7,15 +7,15 @@ use super::{Exit, Outcome, out};
 
 /// List the methods you may call
 ///
-/// One line per right: the method, the purposes it may be called for, how many of its fields you will get,
-/// what must be sent along, and by which grant.
+/// The list has one line for each right: the method, its purposes, how many of its fields you receive, the
+/// metadata that the call must carry, and the grant.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar list --demo DIR --as gov/welfare/benefits")]
 pub(super) struct Args {
-    /// Only methods whose name contains this
+    /// Show only methods whose name contains this text
     #[arg(value_name = "TEXT")]
     only: Option<String>,
-    /// How to print
+    /// The output format
     #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORMAT")]
     output: Output,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(super) async fn run(args: Args) -> Outcome {
         return Ok(Exit::Ok);
     }
     if rights.is_empty() {
-        out::say("no method that you may call");
+        out::say("there is no method that you may call");
         return Ok(Exit::Ok);
     }
     let head = ["METHOD", "PURPOSES", "FIELDS", "SEND", "ON BEHALF OF", "GRANT"].map(str::to_owned).to_vec();

@@ -37,8 +37,8 @@ use clap::{Parser, Subcommand};
 pub use exit::{Exit, Failure, Outcome};
 pub(crate) use serve::stop_on_signal;
 
-/// The government service bus: calls between agencies that are authorised, limited, minimised, recorded and
-/// provable.
+/// Chapar is a government service bus: agencies call each other's services, and each call is authorised, rate
+/// limited, cut down to the granted fields and recorded in an evidence log.
 #[derive(Debug, Parser)]
 #[command(name = "chapar", version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
@@ -79,7 +79,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            out::say(format_args!("cannot start: {error}"));
+            out::say(format_args!("cannot start the runtime: {error}"));
             return Exit::Finding.into();
         }
     };
@@ -91,7 +91,7 @@ pub fn main() -> ExitCode {
             if exit == Exit::Ok
                 && let Some(error) = out::failed() =>
         {
-            out::say(format_args!("not all was written to standard output: {error}"));
+            out::say(format_args!("standard output is incomplete: {error}"));
             Exit::Finding.into()
         }
         Ok(exit) => exit.into(),

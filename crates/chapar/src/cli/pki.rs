@@ -11,16 +11,16 @@ use crate::pki::write_file;
 /// Issue, sign, renew, revoke and inspect certificates
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Make an authority; prints what a member's `issuers` in the registry holds
+    /// Make a certificate authority (CA), and print its key hash for a member's `issuers` in the registry
     #[command(after_help = "Example:\n  chapar pki init pki --name \"Lorestan bus CA\"")]
     Init {
-        /// Its folder
+        /// The folder of the CA
         #[arg(value_name = "DIR")]
         dir: PathBuf,
-        /// Its name
+        /// The name of the CA
         #[arg(long, value_name = "TEXT")]
         name: String,
-        /// How long it is valid
+        /// How many days the CA's certificate is valid
         #[arg(long, default_value_t = 3650, value_name = "N")]
         days: u32,
     },
@@ -40,7 +40,7 @@ pub(super) enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Make a key and a request: OUT.key, which never leaves this machine, and OUT.csr
+    /// Make a key and a certificate signing request (CSR): OUT.key, which stays on this machine, and OUT.csr
     #[command(
         after_help = "Example:\n  chapar pki csr spiffe://lorestan.example/gov/welfare/benefits --out welfare"
     )]
@@ -54,7 +54,7 @@ pub(super) enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Sign a request for an identity: OUT.crt. Of the request only its key counts
+    /// Sign a certificate signing request for an identity: OUT.crt. Only the key of the request is used
     #[command(
         after_help = "Example:\n  chapar pki sign pki welfare.csr spiffe://lorestan.example/gov/welfare/benefits --out welfare"
     )]
@@ -62,7 +62,7 @@ pub(super) enum Command {
         /// The authority's folder
         #[arg(value_name = "DIR")]
         dir: PathBuf,
-        /// The request
+        /// The certificate signing request
         #[arg(value_name = "CSR")]
         request: PathBuf,
         #[command(flatten)]
@@ -70,7 +70,7 @@ pub(super) enum Command {
         #[command(flatten)]
         made: Made,
     },
-    /// Certify the same key and names for longer: OUT.crt
+    /// Renew a certificate for the same key and names: OUT.crt
     #[command(after_help = "Example:\n  chapar pki renew pki welfare.crt --out welfare")]
     Renew {
         /// The authority's folder
@@ -82,7 +82,7 @@ pub(super) enum Command {
         #[command(flatten)]
         made: Made,
     },
-    /// Revoke a certificate and write a new revocation list, DIR/ca.crl
+    /// Revoke a certificate and write a new certificate revocation list (CRL), DIR/ca.crl
     #[command(after_help = "Example:\n  chapar pki revoke pki welfare.crt --reason key-compromise")]
     Revoke {
         /// The authority's folder
@@ -91,18 +91,18 @@ pub(super) enum Command {
         /// The certificate, or its serial number
         #[arg(value_name = "CERT|SERIAL")]
         what: String,
-        /// Why
+        /// The reason of the revocation (RFC 5280)
         #[arg(long, value_enum, default_value = "unspecified")]
         reason: Reason,
     },
-    /// Sign the revocation list anew: it is valid for seven days
+    /// Write a new certificate revocation list (CRL), DIR/ca.crl, which is valid for 7 days
     #[command(after_help = "Example:\n  chapar pki crl pki")]
     Crl {
         /// The authority's folder
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
-    /// Print what a certificate says
+    /// Print the contents of a certificate
     #[command(after_help = "Example:\n  chapar pki inspect welfare.crt")]
     Inspect {
         /// The certificate
@@ -117,7 +117,7 @@ pub(super) struct Names {
     /// The identity, e.g. `spiffe://lorestan.example/gov/welfare/benefits`
     #[arg(value_name = "IDENTITY")]
     identity: Identity,
-    /// A DNS name, for what is dialled; may be repeated
+    /// A DNS name of the server, which clients dial; may be repeated
     #[arg(long, value_name = "NAME")]
     dns: Vec<String>,
 }
@@ -125,7 +125,7 @@ pub(super) struct Names {
 /// What is made.
 #[derive(Debug, clap::Args)]
 pub(super) struct Made {
-    /// How long it is valid
+    /// How many days the certificate is valid
     #[arg(long, default_value_t = 90, value_name = "N")]
     days: u32,
     /// Name of the files
@@ -167,7 +167,10 @@ pub(super) fn run(command: Command) -> Outcome {
         }
         Command::Crl { dir } => {
             let number = open(&dir)?.write_crl().map_err(failed)?;
-            out::say(format_args!("{} has the number {number}", dir.join("ca.crl").display()));
+            out::say(format_args!(
+                "{} is the certificate revocation list with the number {number}",
+                dir.join("ca.crl").display()
+            ));
         }
         Command::Inspect { file } => {
             authority::inspect(&read(&file)?).map_err(failed)?.into_iter().for_each(out::data)
@@ -184,7 +187,7 @@ fn spare_key(out: &Path, force: bool) -> Result<(), Failure> {
     }
     Err(Failure::new(
         Exit::Finding,
-        format_args!("{} exists: name another `--out`, or `--force` to lose it", key.display()),
+        format_args!("{} exists: give another `--out`, or `--force` to overwrite the key", key.display()),
     ))
 }
 

@@ -11,10 +11,10 @@ use super::{Exit, Failure};
 /// Where logs of a server go is standard error; how they look is said here.
 #[derive(Debug, clap::Args)]
 pub(super) struct LogArgs {
-    /// How log lines look: `text` for people, `json` for collectors
+    /// The format of log lines: `text` for people, `json` for log collectors
     #[arg(long, env = "CHAPAR_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: logs::Format,
-    /// What is logged, e.g. `info` or `info,chapar_gateway=debug`
+    /// The log filter: levels, e.g. `info` or `info,chapar_gateway=debug`
     #[arg(long, env = "CHAPAR_LOG", default_value = logs::DEFAULT_FILTER, value_name = "FILTER")]
     log: String,
 }
@@ -47,7 +47,7 @@ fn on_signals(stop: CancellationToken, then: impl FnOnce() + Send + 'static) -> 
     let first = asked_to_stop()?;
     tokio::spawn(async move {
         first.await;
-        tracing::info!("stopping; a second signal ends it at once");
+        tracing::info!("draining before the stop: running calls may finish; a second signal cuts them off");
         stop.cancel();
         tokio::time::sleep(SAME_SIGNAL).await;
         if let Ok(second) = asked_to_stop() {

@@ -104,8 +104,9 @@ impl Session {
     ) -> Result<Answers, CallError> {
         let mut client = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(LARGEST);
         client.ready().await.map_err(|error| CallError::Failed(unreachable(&self.gateway, &error)))?;
-        let path = http::uri::PathAndQuery::try_from(format!("/{path}"))
-            .map_err(|_| CallError::Failed(Failure::usage("that is no method")))?;
+        let path = http::uri::PathAndQuery::try_from(format!("/{path}")).map_err(|_| {
+            CallError::Failed(Failure::usage("this is not a method path: give `SERVICE/METHOD`"))
+        })?;
         let mut request = Request::new(tokio_stream::once(Bytes::from(message)));
         request.set_timeout(metadata.timeout);
         metadata.write(request.metadata_mut()).map_err(CallError::Failed)?;

@@ -4,7 +4,7 @@ use super::connect::ConnectArgs;
 use super::session::Session;
 use super::{Exit, Outcome, out};
 
-/// Show whom the gateway takes you for
+/// Show which identity the gateway reads from your certificate
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar whoami --demo DIR --as gov/welfare/benefits")]
 pub(super) struct Args {

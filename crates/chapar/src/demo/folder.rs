@@ -18,7 +18,7 @@ pub(super) enum Error {
     Foreign(PathBuf),
     #[error(
         "{} was edited since the last demo wrote it: {}. `chapar gateway --config {}` serves it as it is; `--force` writes \
-         these files anew",
+         these files again",
         path.display(), files.join(", "), path.join("gateway.toml").display()
     )]
     Edited { path: PathBuf, files: Vec<String> },
@@ -180,7 +180,10 @@ impl Drop for Folder {
             Remove::Nothing => Ok(()),
         };
         if let Err(error) = gone {
-            tracing::warn!(path = %self.path.display(), %error, "the demo's folder cannot be removed");
+            tracing::warn!(
+                path = %self.path.display(), %error,
+                "the demo's folder cannot be removed; remove it by hand"
+            );
         }
     }
 }

@@ -22,24 +22,24 @@ use bus::Bus;
 use folder::Folder;
 use report::Report;
 
-/// Run the whole bus on this machine, and tell its story
+/// Run a demo of the whole bus on this machine, and show one case step by step
 ///
-/// Makes keys, policy and five agencies' databases with invented citizens; starts the gateway and five
-/// adapters, which join it by mutual TLS; then a clerk handles a farm loan, and every step is checked. Stays
-/// up until Ctrl-C.
+/// The demo makes keys, a registry and the databases of five agencies with invented citizens. It starts the
+/// gateway and five adapters, which join the gateway by mutual TLS. A clerk then handles a farm loan, and the
+/// demo checks every step. The bus runs until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  chapar demo --once\n  chapar demo --dir target/demo --people 100000")]
 pub struct Args {
-    /// End after the story: with 0 if every step came out as expected, else with 1
+    /// Exit after the last step: with 0 if every step came out as expected, else with 1
     #[arg(long)]
     once: bool,
-    /// Print the story as one JSON document
+    /// Print the steps as one JSON document
     #[arg(long)]
     json: bool,
-    /// Keep everything in this folder: a new or empty one, or one of an earlier demo
+    /// Keep all files in this folder: a new or empty folder, or the folder of an earlier demo
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Write the files of DIR anew that were edited since an earlier demo wrote them
+    /// Overwrite the files in DIR that were edited since an earlier demo wrote them
     #[arg(long, requires = "dir")]
     force: bool,
     /// Do not remove the temporary folder at the end
@@ -51,14 +51,14 @@ pub struct Args {
     /// How many gateways, each with an evidence log of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
     gateways: u16,
-    /// The gateway's port; the admin pages take the next, and further gateways those after. Default: free
-    /// ones
+    /// The port of the gateway; the admin pages use the next port, and further gateways the ports after that.
+    /// Default: free ports
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// How log lines look: `text` for people, `json` for collectors
+    /// The format of log lines: `text` for people, `json` for log collectors
     #[arg(long, env = "CHAPAR_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     log_format: logs::Format,
-    /// What is logged, e.g. `info` or `info,chapar_gateway=debug`
+    /// The log filter: levels, e.g. `info` or `info,chapar_gateway=debug`
     #[arg(long, env = "CHAPAR_LOG", default_value = "warn", value_name = "FILTER")]
     log: String,
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Bytes that are not a message of the type.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the answer is no {message}")]
+#[error("the answer is not a valid {message}")]
 pub struct Unreadable {
     /// The type's full name.
     pub message: String,
@@ -93,6 +93,6 @@ mod tests {
         );
         assert_eq!(to_json(&answer, no).unwrap(), serde_json::json!({}));
         let told = to_json(&answer, Bytes::from_static(b"\xff")).unwrap_err().to_string();
-        assert_eq!(told, "the answer is no civil.v1.VerifyIdentityResponse");
+        assert_eq!(told, "the answer is not a valid civil.v1.VerifyIdentityResponse");
     }
 }

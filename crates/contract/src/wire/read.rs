@@ -18,7 +18,7 @@ pub enum WireError {
     #[error("a field number is out of range")]
     FieldNumber,
     /// A wire type is 6 or 7.
-    #[error("a wire type does not exist")]
+    #[error("a field has a wire type that does not exist")]
     WireType,
     /// A group ends that did not begin, or the other way round.
     #[error("a group is unbalanced")]
@@ -30,7 +30,7 @@ pub enum WireError {
     #[error("a text is not UTF-8")]
     Utf8,
     /// Nested deeper than [`MAX_DEPTH`].
-    #[error("nested deeper than {MAX_DEPTH} levels")]
+    #[error("a message is nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
 }
 

@@ -59,10 +59,13 @@ fn refusal(method: &Method, headers: &HeaderMap, token: &Token) -> Option<(Statu
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST);
     if !host.is_some_and(is_own) || headers.get_all(header::HOST).iter().count() != 1 {
-        return Some((StatusCode::FORBIDDEN, "ask by the listener's address, or by `localhost`\n"));
+        return Some((
+            StatusCode::FORBIDDEN,
+            "the Host header must be the listener's address or `localhost`\n",
+        ));
     }
     if text(header::ORIGIN).is_some_and(|origin| origin.strip_prefix("http://") != host) {
-        return Some((StatusCode::FORBIDDEN, "asked by a page of another origin\n"));
+        return Some((StatusCode::FORBIDDEN, "the request comes from a web page of another origin\n"));
     }
     let given =
         text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();

@@ -89,7 +89,8 @@ impl Endpoint {
             tracing::warn!(
                 service,
                 endpoint,
-                "circuit breaker open: the endpoint fails and gets no calls for a while"
+                "circuit breaker open: calls to the endpoint fail. After a pause of 1 s to 45 s it is \
+                 half-open, and one trial call decides whether it closes. Check the adapter or server"
             );
         }
     }
@@ -140,7 +141,7 @@ impl Connection {
                 let endpoint = link.endpoint().to_string();
                 match full {
                     _ if !link.is_open() => {
-                        DialError::Unreachable { endpoint, problem: "it has left".to_owned() }
+                        DialError::Unreachable { endpoint, problem: "the adapter has left".to_owned() }
                     }
                     Full::All => DialError::Full { endpoint, own: false },
                     Full::Share => DialError::Full { endpoint, own: true },

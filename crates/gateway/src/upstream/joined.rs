@@ -146,15 +146,23 @@ impl Joined {
             let issuer = chapar_model::show_sha256(&peer.issuer_spki_sha256);
             return tracing::warn!(
                 %remote, identity, issuer,
-                "a connection to serve on was turned away: the registry names no such adapter"
+                "an adapter's reverse connection was refused: the registry names no adapter with this \
+                 identity and issuer"
             );
         };
         let name = remote.to_string().parse().unwrap_or_else(|_| Authority::from_static("adapter"));
         let starting = Link::start(io, name, &self.settings, Arc::default());
         let (link, driven) = match tokio::time::timeout(self.settings.connect, starting).await {
             Ok(Ok(started)) => started,
-            Ok(Err(problem)) => return tracing::info!(%remote, problem, "an adapter could not join"),
-            Err(_) => return tracing::info!(%remote, "an adapter could not join: timed out"),
+            Ok(Err(problem)) => {
+                return tracing::info!(
+                    %remote, problem,
+                    "an adapter could not join: its reverse connection failed"
+                );
+            }
+            Err(_) => {
+                return tracing::info!(%remote, "an adapter could not join: its reverse connection timed out");
+            }
         };
         tracing::info!(%remote, %identity, "an adapter joined");
         let gone = CancellationToken::new();
@@ -177,7 +185,9 @@ impl Joined {
         };
         match ended {
             Ok(()) => tracing::info!(%remote, "an adapter left"),
-            Err(broken) => tracing::info!(%remote, problem = broken.problem, "an adapter's connection broke"),
+            Err(broken) => {
+                tracing::info!(%remote, problem = broken.problem, "an adapter's reverse connection broke");
+            }
         }
     }
 }

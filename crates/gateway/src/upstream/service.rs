@@ -190,9 +190,9 @@ impl Service {
             down(match endpoints.as_slice() {
                 [] => "the registry names no endpoint, and no adapter has joined",
                 all if all.iter().any(|endpoint| endpoint.is_ejected()) => {
-                    "every endpoint fails, and is left alone"
+                    "no endpoint can take the call, and at least one circuit breaker is open"
                 }
-                _ => "no endpoint says that it serves",
+                _ => "no endpoint's health check says that it serves",
             })
         })
     }

@@ -82,7 +82,7 @@ impl Connections {
                 Choice::Wait(mut attempt) => attempt.changed().await.unwrap_or_default(),
             }
         }
-        Err(self.unreachable("connections end as soon as they are open"))
+        Err(self.unreachable("connections close as soon as they are open"))
     }
 
     /// As [`Self::ticket`], but where all connections are full, in turn with others who wait.
@@ -189,7 +189,7 @@ fn place<'a>(
 /// with TLS 1.3 a client learns only after its own handshake that the server did not take its certificate.
 async fn drive(driven: impl Future<Output = Result<(), Broken>>, connections: Weak<Connections>) {
     let Err(Broken { problem, answered }) = driven.await else { return };
-    tracing::debug!(problem, "connection ended");
+    tracing::debug!(problem, "upstream connection ended");
     if let Some(connections) = connections.upgrade()
         && !answered
     {

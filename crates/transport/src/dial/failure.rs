@@ -15,7 +15,10 @@ pub enum DialError {
         source: h2::Error,
     },
     /// Every connection carries as many calls as it may.
-    #[error("the connections to {endpoint} are full{}", if *.own { " of this caller's calls" } else { "" })]
+    #[error(
+        "all HTTP/2 streams to {endpoint} are in use{}",
+        if *.own { " up to this caller's share" } else { "" }
+    )]
     Full {
         /// `host:port`.
         endpoint: String,

@@ -29,8 +29,8 @@ use crate::serve::{self, serve_connection};
 const GOOD_LIFETIME: Duration = Duration::from_secs(5);
 /// What a gateway means that closes a connection without a word: it says no more than that to whom it does
 /// not know.
-const NOT_TAKEN: &str = "it closed the connection at once: its registry names no adapter with the identity and the issuer of \
-                         this certificate, or it is stopping";
+const NOT_TAKEN: &str = "the gateway closed the connection at once: its registry names no adapter with the \
+                         identity and the issuer of this certificate, or the gateway is stopping";
 /// By this rustls reports what the other side holds against a certificate (RFC 8446 §6.2).
 const ALERT: &str = "received fatal alert";
 
@@ -78,7 +78,10 @@ impl Line<'_> {
                             let alert = why.filter(|why| why.contains(ALERT));
                             let gateway = self.gateway.authority();
                             let problem = alert.as_deref().unwrap_or(NOT_TAKEN);
-                            tracing::warn!(%gateway, problem, "the gateway did not take this adapter");
+                            tracing::warn!(
+                                %gateway, problem,
+                                "the gateway refused this adapter, which will reconnect with backoff"
+                            );
                         }
                         Next::Ended(_) => good = began.elapsed() >= GOOD_LIFETIME,
                         Next::Leaving => good = true,
@@ -126,8 +129,10 @@ impl Line<'_> {
         let gateway = self.gateway.authority();
         // A gateway that is being started is no news.
         match before < 3 {
-            true => tracing::info!(%gateway, problem, "cannot join the gateway yet"),
-            false => tracing::warn!(%gateway, problem, "cannot join the gateway"),
+            true => {
+                tracing::info!(%gateway, problem, "cannot join the gateway yet; reconnecting with backoff")
+            }
+            false => tracing::warn!(%gateway, problem, "cannot join the gateway; reconnecting with backoff"),
         }
     }
 

@@ -77,17 +77,19 @@ where
     let why = loop {
         let (first, grace) = tokio::select! {
             ended = connection.as_mut() => break ended.err().map(|error| crate::error::causes(&error)),
-            () = tokio::time::sleep_until(ends), if told.any() => break Some("it did not end by itself".to_owned()),
+            () = tokio::time::sleep_until(ends), if told.any() => {
+                break Some("the peer did not close the connection after GOAWAY".to_owned());
+            }
             () = stopping.as_mut(), if !told.stop => (&mut told.stop, settings.drain),
             () = leaving.as_mut(), if !told.leave => (&mut told.leave, settings.leave),
             () = ages.as_mut(), if !told.age => (&mut told.age, settings.max_age_grace),
             _ = turns.tick() => {
                 let now = Instant::now();
                 if !conduct.greeted() && now > began + settings.handshake {
-                    break Some("no HTTP/2 is spoken on it".to_owned());
+                    break Some("the peer sent no HTTP/2 in time".to_owned());
                 }
                 if !conduct.next_turn() {
-                    break Some("the peer gives an answer no room".to_owned());
+                    break Some("the peer does not read its responses (HTTP/2 window)".to_owned());
                 }
                 if peer.certificate_status().is_err() {
                     peer.leave();

@@ -119,7 +119,12 @@ impl Bound {
         let take = |(stream, remote): (TcpStream, SocketAddr)| {
             let place = match settings.slots.take(remote.ip(), &settings) {
                 Ok(place) => place,
-                Err(cap) => return tracing::debug!(%remote, cap, "closed: no place"),
+                Err(cap) => {
+                    return tracing::debug!(
+                        %remote, cap,
+                        "a new connection was closed: the connection limit that `cap` names is reached"
+                    );
+                }
             };
             let arrival = Arrival {
                 tls: tls.clone(),
@@ -215,7 +220,10 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!(
+                    %error,
+                    "cannot accept a connection; retrying with backoff: check the limit of open files"
+                );
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(1));
             }
@@ -246,7 +254,7 @@ impl Arrival {
             Ok(known) => known,
             Err(why) => {
                 if let Some(untold) = self.settings.slots.failed(std::time::Instant::now()) {
-                    tracing::info!(%remote, why, untold, "no connection");
+                    tracing::info!(%remote, why, untold, "TLS handshake failed");
                 }
                 return;
             }
@@ -280,7 +288,7 @@ impl Arrival {
             accepted = TlsAcceptor::from(config).accept(stream) => accepted.map_err(|error| error.to_string())?,
             () = tokio::time::sleep(settings.handshake) => return Err("the TLS handshake took too long".to_owned()),
             () = late => return Err("the listener stops".to_owned()),
-            () = place.needed() => return Err("another address needs its place".to_owned()),
+            () = place.needed() => return Err("too many handshakes are under way".to_owned()),
         };
         let (_, session) = stream.get_ref();
         if session.alpn_protocol().is_none() {

@@ -58,22 +58,27 @@ impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.revocation {
             Revocation::NotChecked => f.write_str(
-                "revocation is not checked: no `crl` is configured, and a revoked certificate is taken like any other",
+                "revocation is not checked: no certificate revocation list (`crl`) is configured, and \
+                 revoked certificates are accepted",
             ),
             Revocation::NoList { issuer } => {
-                write!(f, "revocation: no list of {issuer}: none of its certificates is taken until there is one")
+                write!(
+                    f,
+                    "there is no certificate revocation list of {issuer}: all its certificates are refused \
+                     until one is there"
+                )
             }
             Revocation::List { issuer, number, next_update, usable_until } => {
-                write!(f, "revocation: list {number} of {issuer} ")?;
+                write!(f, "certificate revocation list {number} of {issuer} ")?;
                 if self.now <= *next_update {
-                    write!(f, "is in force for another {}", Span(next_update - self.now))
+                    write!(f, "is valid for another {}", Span(next_update - self.now))
                 } else if self.now <= *usable_until {
                     let over = Span(self.now - next_update);
                     let left = Span(usable_until - self.now);
-                    write!(f, "has been over for {over}, and is used for another {left}: sign it anew")
+                    write!(f, "expired {over} ago and is used for another {left}: publish a new list")
                 } else {
                     let over = Span(self.now - next_update);
-                    write!(f, "has been over for {over}: none of this CA's certificates is taken; sign it anew")
+                    write!(f, "expired {over} ago: this CA's certificates are refused; publish a new list")
                 }
             }
         }
@@ -109,12 +114,12 @@ mod tests {
             usable_until: 1_000_000 + 86_400,
         };
         let at = |now| (list.at(now).to_string(), list.is_sound(now));
-        let told = |text: &str| format!("revocation: list 1f of CN=Lorestan {text}");
-        assert_eq!(at(1_000_000 - 90_000), (told("is in force for another 1 d 1 h"), true));
-        assert_eq!(at(1_000_000 - 59), (told("is in force for another 0 min"), true));
-        let grace = "has been over for 1 h 1 min, and is used for another 22 h 59 min: sign it anew";
+        let told = |text: &str| format!("certificate revocation list 1f of CN=Lorestan {text}");
+        assert_eq!(at(1_000_000 - 90_000), (told("is valid for another 1 d 1 h"), true));
+        assert_eq!(at(1_000_000 - 59), (told("is valid for another 0 min"), true));
+        let grace = "expired 1 h 1 min ago and is used for another 22 h 59 min: publish a new list";
         assert_eq!(at(1_000_000 + 3_660), (told(grace), false));
-        let over = "has been over for 2 d 0 h: none of this CA's certificates is taken; sign it anew";
+        let over = "expired 2 d 0 h ago: this CA's certificates are refused; publish a new list";
         assert_eq!(at(1_000_000 + 172_800), (told(over), false));
         assert!(!Revocation::NotChecked.is_sound(0));
     }

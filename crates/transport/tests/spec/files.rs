@@ -50,7 +50,7 @@ fn what_is_wrong_with_a_chain_is_named() {
     let ca = pki.ca().pem();
     let damaged = ca.replacen("MII", "AAA", 1);
     for (pem, problem) in [
-        (format!("{ca}{own}"), "begins with a CA's certificate: the own certificate comes first"),
+        (format!("{ca}{own}"), "begins with a CA's certificate: your own certificate must come first"),
         (format!("{own}{damaged}"), "its certificate number 2 is damaged"),
     ] {
         let files = Files { cert: pki.write("chain.crt", &pem), ..good.clone() };
@@ -80,18 +80,22 @@ fn what_is_known_of_revocation_is_told_for_each_authority() {
     assert!(told(&files)[0].0.starts_with("revocation is not checked") && !told(&files)[0].1);
     files.crl = Some(pki.revoke(&[], true));
     let [(list, true)] = &told(&files)[..] else { panic!("{:?}", told(&files)) };
-    assert!(list.starts_with("revocation: list 1 of CN=throw-away CA is in force for another"), "{list}");
+    assert!(
+        list.starts_with("certificate revocation list 1 of CN=throw-away CA is valid for another"),
+        "{list}"
+    );
     files.trust = pki.write("two.crt", &format!("{}{}", pki.ca().pem(), Pki::new().ca().pem()));
     let [(list, true), (none, false)] = &told(&files)[..] else { panic!("{:?}", told(&files)) };
     assert!(
-        list.contains("is in force") && none.contains("no list of CN=throw-away CA"),
+        list.contains("is valid for") && none.contains("no certificate revocation list of CN=throw-away CA"),
         "two of one name are two: {none}"
     );
     files.trust = pki.write("one.crt", &pki.ca().pem());
     files.crl = Some(pki.revoke(&[], false));
     let [(list, false)] = &told(&files)[..] else { panic!("{:?}", told(&files)) };
     assert!(
-        list.contains("has been over for") && list.contains("none of this CA's certificates is taken"),
+        list.contains(" ago: this CA's certificates are refused")
+            && list.starts_with("certificate revocation list"),
         "{list}"
     );
 }

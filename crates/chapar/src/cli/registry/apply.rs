@@ -15,9 +15,9 @@ use crate::cli::{Exit, Failure, Outcome};
 
 /// Put a new registry in force, as planned and approved
 ///
-/// The plan is made again from what is in force and from NEW, and must be the one that was approved, to the
-/// last byte: what has moved since is refused. Whose approval counts is what the registry in force says. The
-/// first registry of a store needs no plan.
+/// The command makes the plan again from the registry in force and from the new one, and refuses the change
+/// unless this plan equals the approved plan to the last byte. The registry in force decides whose approval
+/// counts. The first registry of a store needs no plan.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar registry apply change.plan --store /var/lib/chapar/registry --new draft --contracts contracts --by bahar"
@@ -34,10 +34,10 @@ pub(in crate::cli) struct Args {
     new: PathBuf,
     #[command(flatten)]
     contracts: Contracts,
-    /// The contracts of what is in force, if they are others; may be repeated
+    /// The contracts of the registry in force, if they differ; may be repeated
     #[arg(long, value_name = "DIR")]
     base_contracts: Vec<PathBuf>,
-    /// Who applies it
+    /// The person who applies the plan, for the journal
     #[arg(long, value_name = "NAME")]
     by: String,
 }
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> Outcome {
 
 fn first(args: &Args, store: &Directory, now: Timestamp) -> Result<String, Failure> {
     if store.current().map_err(failed)?.is_some() {
-        return Err(Failure::usage("a change of what is in force needs a plan"));
+        return Err(Failure::usage("the store is not empty, so a change needs a plan: give PLAN"));
     }
     let registry = Registry::load(&args.new, &args.contracts.load()?).map_err(Failure::finding)?;
     let files = Files { folder: &args.new, digest: registry.digest(), note: "the first registry\n" };
@@ -68,8 +68,9 @@ fn planned(args: &Args, store: &Directory, note: &Note, now: Timestamp) -> Resul
     let new = args.contracts.load()?;
     let old = if args.base_contracts.is_empty() { new.clone() } else { contracts(&args.base_contracts)? };
     let base = store.current().map_err(failed)?;
-    let base =
-        base.ok_or_else(|| Failure::new(Exit::Finding, "nothing is in force that could be changed"))?;
+    let base = base.ok_or_else(|| {
+        Failure::new(Exit::Finding, "the store has no registry in force: apply the first one without a plan")
+    })?;
     let change = Change { base: &base, old: &old, folder: &args.new, new: &new };
     let (digest, approved) = change.approved(note, now)?;
     let files = Files { folder: &args.new, digest: &digest, note: note.text() };
@@ -100,7 +101,8 @@ impl Change<'_> {
         let named = |key: &str| note.body().lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
         if named("base:") != Some(plan.base.as_str()) {
             return Err(refused(
-                "the base has moved: another registry is in force than the one that was planned against; plan again",
+                "the base has moved: the registry in force is not the one that the plan was made for; plan \
+                 again",
             ));
         }
         if named("new:") != Some(plan.new.as_str()) {
@@ -109,11 +111,12 @@ impl Change<'_> {
         let age = now.duration_since(note.made);
         if age.is_negative() || age > MAX_PLAN_AGE {
             return Err(refused(
-                "the plan was made too long ago, or is of tomorrow: what it tells of effects is of that day; plan again",
+                "the plan is older than 30 days or has a date in the future, so its effects may differ; \
+                 plan again",
             ));
         }
         if !note.is_of(&plan) {
-            return Err(refused("the plan does not say what the change does; plan again"));
+            return Err(refused("the plan's text differs from what the change does; plan again"));
         }
         let approvals =
             Registry::load(&self.base.folder, self.old).map_err(Failure::finding)?.approvals().clone();
@@ -131,7 +134,8 @@ fn approved(note: &Note, approvals: &Approvals, needs: &[Need]) -> Result<Vec<St
         return Err(Failure::new(
             Exit::Finding,
             format_args!(
-                "the author `{author}` is not known: the key that signs a plan is registered as an [[approver]] of bus.toml, with any role"
+                "the author `{author}` is not known: register the key that signs a plan as an [[approver]] \
+                 of bus.toml"
             ),
         ));
     }

@@ -9,29 +9,29 @@ use chapar_tlog::SigningKey;
 use super::note::Note;
 use crate::cli::{Exit, Failure, Outcome, out};
 
-/// Make a key to approve with
+/// Make an approver's key
 ///
-/// Writes the private key to a file that only you can read, and prints the public one, for an `[[approver]]`
-/// of `bus.toml`.
+/// The command writes the private key to a file that only you can read, and prints the public key for an
+/// `[[approver]]` of `bus.toml`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar registry key bahar --out bahar.key")]
 pub(in crate::cli) struct KeyArgs {
     /// The approver's id
     #[arg(value_name = "NAME")]
     name: String,
-    /// Where the private key is written
+    /// The file to write the private key to
     #[arg(long, short, value_name = "FILE")]
     out: PathBuf,
 }
 
-/// Approve a plan, by signing it
+/// Approve a plan by signing it
 ///
-/// Prints the plan and adds your signature to its file. Whose approval counts is decided when it is applied,
-/// by the registry in force.
+/// The command prints the plan and adds your signature to the plan's file. When the plan is applied, the
+/// registry in force decides whose approval counts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar registry approve change.plan --key bahar.key")]
 pub(in crate::cli) struct Args {
-    /// The plan
+    /// The plan's file
     #[arg(value_name = "FILE")]
     plan: PathBuf,
     /// Your private key
@@ -40,8 +40,8 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn key(args: &KeyArgs) -> Outcome {
-    let key =
-        SigningKey::generate(&args.name).map_err(|_| Failure::usage("a name has no space and no `+`"))?;
+    let key = SigningKey::generate(&args.name)
+        .map_err(|_| Failure::usage("an approver's name must have no space and no `+`"))?;
     let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.out);
     written.and_then(|mut file| writeln!(file, "{}", key.to_secret_text())).map_err(|error| {
         Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", args.out.display()))
@@ -55,7 +55,10 @@ pub(super) fn run(args: &Args) -> Outcome {
     let mut note = Note::parse(&read(&args.plan)?)?;
     out::data(note.body().trim_end());
     if key.verifier().name() == note.author {
-        return Err(Failure::new(Exit::Finding, "no one approves a change of their own"));
+        return Err(Failure::new(
+            Exit::Finding,
+            "the author of a plan cannot approve it: another approver must",
+        ));
     }
     note.sign(&key);
     let beside = args.plan.with_extension("approved");

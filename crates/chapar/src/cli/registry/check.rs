@@ -8,8 +8,8 @@ use crate::cli::{Exit, Outcome, out};
 
 /// Load a registry as the gateway would, and run its tests
 ///
-/// All findings at once, with file, line and caret. On success, the registry's digest, by which evidence
-/// names it.
+/// The command prints all findings at once, with file, line and caret. On success it prints the registry's
+/// digest, which evidence records carry.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar registry check registry --contracts contracts")]
 pub(in crate::cli) struct Args {

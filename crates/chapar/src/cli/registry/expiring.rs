@@ -19,7 +19,7 @@ pub(in crate::cli) struct Args {
     folder: PathBuf,
     #[command(flatten)]
     contracts: Contracts,
-    /// Within so many days
+    /// List what ends within this many days
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(..=3650), value_name = "N")]
     days: u32,
 }
@@ -41,6 +41,6 @@ pub(super) fn run(args: &Args) -> Outcome {
         .map(|ending| vec![ending.valid.until.to_string(), ending.what, ending.whom])
         .collect();
     table(&rows).into_iter().for_each(out::data);
-    out::say(format_args!("{} end within {} days", rows.len(), args.days));
+    out::say(format_args!("{} entries end within {} days", rows.len(), args.days));
     Ok(Exit::Ok)
 }

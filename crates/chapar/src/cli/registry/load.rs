@@ -16,7 +16,7 @@ pub(in crate::cli) struct Contracts {
     /// A contract folder, or a folder of contract folders; may be repeated
     #[arg(long, required_unless_present = "config", value_name = "DIR")]
     contracts: Vec<PathBuf>,
-    /// The gateway's settings, `gateway.toml`, whose `contracts` are taken
+    /// The settings file of the gateway, `gateway.toml`: its `contracts` are used
     #[arg(long, conflicts_with = "contracts", value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -51,9 +51,10 @@ pub(super) fn in_force(folder: &Path) -> Result<PathBuf, Failure> {
     let current = Directory::open(folder).and_then(|store| store.current()).map_err(failed)?;
     match current {
         Some(generation) => Ok(generation.folder),
-        None => {
-            Err(Failure::new(Exit::Finding, format_args!("{}: nothing is in force yet", folder.display())))
-        }
+        None => Err(Failure::new(
+            Exit::Finding,
+            format_args!("{}: the store has no registry in force yet", folder.display()),
+        )),
     }
 }
 

@@ -29,7 +29,7 @@ impl Note {
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
-        let invalid = || Failure::new(Exit::Finding, "this is no plan of a registry");
+        let invalid = || Failure::new(Exit::Finding, "this file is not a plan of a registry");
         let mut lines = text.lines();
         if lines.next() != Some(TITLE) {
             return Err(invalid());

@@ -10,11 +10,11 @@ use super::note::Note;
 use super::{approve, usage};
 use crate::cli::{Exit, Failure, Outcome, out};
 
-/// Tell what a change of the registry does, before it is done
+/// Show the effects of a change of the registry before the change is made
 ///
-/// Loads both registries and runs the tests of the new one. Prints which entries are added, changed and
-/// removed, who may see more or less by it, whose approval it needs, and a summary last. With `--out`, writes
-/// the plan for `approve` and `apply`.
+/// The command loads both registries and runs the tests of the new one. It prints which entries are added,
+/// changed and removed, who may see more or less, whose approval the change needs, and a summary at the end.
+/// With `--out` it writes the plan for `approve` and `apply`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar registry plan /var/lib/chapar/registry draft --contracts contracts --key dara.key --out change.plan"
@@ -28,16 +28,16 @@ pub(in crate::cli) struct Args {
     new: PathBuf,
     #[command(flatten)]
     contracts: Contracts,
-    /// The contracts of BASE, if they are others; may be repeated
+    /// The contracts of BASE, if they differ; may be repeated
     #[arg(long, value_name = "DIR")]
     base_contracts: Vec<PathBuf>,
-    /// The folder of an evidence log: tells when what is changed or removed was last used
+    /// The folder of an evidence log: shows the last use of each changed or removed grant or delegation
     #[arg(long, value_name = "DIR")]
     evidence: Option<PathBuf>,
-    /// The private key of the author, who may not approve it: signs the plan. Needed with `--out`
+    /// The private key of the author, which signs the plan; the author cannot approve it. Needed with `--out`
     #[arg(long, requires = "out", value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Where the plan is written
+    /// The file to write the plan to
     #[arg(long, short, requires = "key", value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let plan =
         Plan::between((&in_force(&args.base)?, &old), (&args.new, &new), now).map_err(Failure::finding)?;
     if plan.is_empty() {
-        out::say("nothing changes");
+        out::say("the two registries are the same: nothing changes");
         return Ok(Exit::Ok);
     }
     out::data(plan.to_string().trim_end());
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         std::fs::write(file, note.text()).map_err(|error| {
             Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", file.display()))
         })?;
-        out::say(format_args!("written to {}", file.display()));
+        out::say(format_args!("the plan was written to {}", file.display()));
     }
     Ok(Exit::Ok)
 }

@@ -24,12 +24,12 @@ pub(in crate::cli) struct HistoryArgs {
     store: PathBuf,
 }
 
-/// Put an old generation in force again, as a new one
+/// Put an old generation of the registry in force again, as a new generation
 ///
-/// It must still load with the contracts of today, and needs the same approvals as any other way to these
-/// files: where the registry in force asks for some, plan it
-/// (`registry plan STORE STORE/generations/NUMBER/registry`), have the plan approved and give it. To stop
-/// something at once, `suspend` it. Who did it and why is kept.
+/// The old generation must load with the contracts of today, and the change needs the same approvals as any
+/// other change. Where the registry in force asks for approvals, make a plan
+/// (`registry plan STORE STORE/generations/NUMBER/registry`), have the plan approved and give it as `--plan`.
+/// To stop a member or a grant at once, use `suspend`. The journal keeps who rolled back and why.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar registry rollback /var/lib/chapar/registry 11 --contracts contracts --by bahar --reason \"wrong county\""
@@ -38,21 +38,21 @@ pub(in crate::cli) struct Args {
     /// The store
     #[arg(value_name = "STORE")]
     store: PathBuf,
-    /// The generation
+    /// The number of the old generation
     #[arg(value_name = "NUMBER")]
     number: u64,
     #[command(flatten)]
     contracts: Contracts,
-    /// The contracts of what is in force, if they are others; may be repeated
+    /// The contracts of the registry in force, if they differ; may be repeated
     #[arg(long, value_name = "DIR")]
     base_contracts: Vec<PathBuf>,
     /// The plan with its approvals
     #[arg(long, value_name = "PLAN")]
     plan: Option<PathBuf>,
-    /// Who does it
+    /// The person who rolls back, for the journal
     #[arg(long, value_name = "NAME")]
     by: String,
-    /// Why
+    /// The reason, for the journal
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }

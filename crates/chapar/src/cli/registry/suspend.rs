@@ -13,8 +13,8 @@ use crate::cli::{Exit, Failure, Outcome};
 
 /// Suspend a member, a subsystem, a grant or a delegation, at once and for a time
 ///
-/// For one person, in an emergency: it adds to `suspensions.toml` and needs no plan. In a store it becomes a
-/// new generation, if what it makes still loads.
+/// One person can suspend in an emergency, without a plan. The command adds a suspension to
+/// `suspensions.toml`. In a store it makes a new generation, if the registry with the suspension loads.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar registry suspend /var/lib/chapar/registry office/khorramabad-12 --for 2h --reason \"a stolen key\" --by bahar --contracts contracts"
@@ -23,16 +23,16 @@ pub(in crate::cli) struct Args {
     /// The store, or the registry's folder
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// A member, a subsystem, or `grant/ID`
+    /// The member, the subsystem, or `grant/ID`
     #[arg(value_name = "WHAT")]
     of: String,
-    /// How long: `90m`, `2h`, `3d`; at most 30 days
+    /// How long the suspension lasts: `90m`, `2h`, `3d`; at most 30 days
     #[arg(long = "for", value_parser = duration, value_name = "TIME")]
     time: SignedDuration,
-    /// Why; nobody is told over the wire
+    /// The reason, which callers are not told
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Who does it
+    /// The person who suspends
     #[arg(long, value_name = "NAME")]
     by: String,
     #[command(flatten)]
@@ -44,16 +44,18 @@ const MAX_SUSPENSION: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
     let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
-    let number: i64 = number.parse().map_err(|_| "a number and one of m, h, d")?;
+    let number: i64 = number.parse().map_err(|_| "give a number and a unit: m, h or d")?;
     let minutes = match unit {
         "m" => 1,
         "h" => 60,
         "d" => 24 * 60,
-        _ => return Err("a number and one of m, h, d".to_owned()),
+        _ => return Err("give a number and a unit: m, h or d".to_owned()),
     };
     let minutes =
         number.checked_mul(minutes).filter(|minutes| (1..=MAX_SUSPENSION.as_mins()).contains(minutes));
-    minutes.map(SignedDuration::from_mins).ok_or_else(|| "from one minute to 30 days".to_owned())
+    minutes
+        .map(SignedDuration::from_mins)
+        .ok_or_else(|| "the time must be from one minute to 30 days".to_owned())
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
@@ -68,7 +70,7 @@ pub(super) fn run(args: &Args) -> Outcome {
 fn in_store(args: &Args, now: Timestamp) -> Result<String, Failure> {
     let store = Directory::open(&args.folder).map_err(failed)?;
     let base = store.current().map_err(failed)?;
-    let base = base.ok_or_else(|| Failure::new(Exit::Finding, "nothing is in force yet"))?;
+    let base = base.ok_or_else(|| Failure::new(Exit::Finding, "the store has no registry in force yet"))?;
     let draft = tempfile::tempdir().map_err(|error| Failure::new(Exit::Finding, error))?;
     copy(&in_force(&args.folder)?, draft.path())?;
     add(args, draft.path(), now)?;

@@ -48,7 +48,7 @@ fn read(log: &Path, used: &mut BTreeMap<&str, Used>, since: u64) -> Result<(), F
     let note = log.join("checkpoint");
     let text = std::fs::read_to_string(&note).map_err(|error| failed(&note, &error.to_string()))?;
     let body = text.split_once("\n\n").map(|(text, _)| format!("{text}\n")).unwrap_or_default();
-    let checkpoint: Checkpoint = body.parse().map_err(|_| failed(&note, "it is no checkpoint"))?;
+    let checkpoint: Checkpoint = body.parse().map_err(|_| failed(&note, "the file is not a checkpoint"))?;
     for bundle in (0..checkpoint.size.div_ceil(TILE_WIDTH)).rev() {
         let width = (checkpoint.size - bundle * TILE_WIDTH).min(TILE_WIDTH);
         let full = log.join(entries_path(bundle, TILE_WIDTH));

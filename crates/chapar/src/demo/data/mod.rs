@@ -54,7 +54,7 @@ pub struct Register {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A number of people that cannot be made.
-    #[error("between {FEWEST} and {MOST} people can be made, not {0}")]
+    #[error("a demo has {FEWEST} to {MOST} people, not {0}")]
     People(u32),
     /// Told to stop before the end.
     #[error("stopped before the databases were built")]
