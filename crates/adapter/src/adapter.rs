@@ -95,6 +95,7 @@ impl Adapter {
     /// # Errors
     /// [`Error`]: of the statements all findings of all contracts at once.
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
+        // Everything is loaded before the port is taken, so that a fault in a file leaves no port open.
         let (services, methods) = load(&config, Look::AtStatements)?;
         let settings = serve::Settings {
             clock: parts.clock,
@@ -124,6 +125,8 @@ impl Adapter {
             }
         };
         let health = Arc::new(Health::new());
+        // Health is set before the first call is taken, so that a gateway never sees a service as unknown
+        // that is served.
         health.serves(&services).await;
         let routes = Routes::new(config.gateways, methods);
         let calls = Calls::new(routes, parts.telemetry.tracer("adapter"), health.server());
@@ -153,6 +156,8 @@ impl Adapter {
     /// As [`Adapter::bind`].
     pub fn check(config: &Config) -> Result<Checked, Error> {
         let (_, methods) = load(config, Look::AtValues)?;
+        // The check takes the files of a listener, whatever the mode: it opens no port, and reads
+        // certificate, key, CAs and lists alike.
         let revocation = tls::server(&config.identity)?.revocation();
         Ok(Checked { remarks: methods.into_iter().flat_map(|served| served.remarks).collect(), revocation })
     }
@@ -207,6 +212,7 @@ impl Adapter {
                 Ready::Listens(bound) => bound.run(calls, stop).await,
             }
         };
+        // Both run side by side: health must say that the adapter stops while calls in flight still end.
         tokio::join!(serving, farewell);
         Ok(())
     }
@@ -218,6 +224,8 @@ pub(crate) fn load(config: &Config, look: Look) -> Result<(Vec<String>, Vec<Serv
     let mut services = Vec::new();
     let mut methods = Vec::new();
     for folder in &config.contracts {
+        // A contract that does not compile ends the load at once, because its statements could not be
+        // compared with anything.
         let contract = Contract::load(folder)?;
         let name = Config::name(folder);
         let database =

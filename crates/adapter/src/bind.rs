@@ -72,6 +72,7 @@ impl Binder {
             }
         }
         let declared = |path: &str| {
+            // A path is written with `__` in SQL, where a dot would separate a table from its column.
             statement.unused().iter().any(|name| name.text == path || name.text.replace("__", ".") == path)
         };
         for path in &known {
@@ -91,6 +92,7 @@ impl Binder {
                 findings.push(statement.finding_at(name, message));
             }
         }
+        // A wrong declaration is a fault too: ignored, it would bind another form than the agency asked for.
         findings.extend(bound_form_findings(method, statement));
         let steps = |path: &FieldPath| resolve(&input, path.as_str().split('.'));
         let checked = method.formats().iter().filter_map(|rule| steps(&rule.path)).map(field).collect();
@@ -117,8 +119,12 @@ impl Binder {
     /// `REQUEST_MALFORMED` if the bytes are no such message, `FIELD_INVALID` with the path of the first wrong
     /// field.
     pub(crate) fn bind(&self, request: &[u8]) -> Result<(Vec<Parameter>, Option<Arc<str>>), Failure> {
+        // The gateway has checked these bytes too, but the adapter needs the values, and does not rely on
+        // that check.
         let message = DynamicMessage::decode(self.input.clone(), request)
             .map_err(|_| Failure::new(Reason::RequestMalformed, "the request is not a valid message"))?;
+        // Formats are checked before the subject is read, because the subject is compared in its canonical
+        // form.
         for field in &self.checked {
             let text = field.read(&message);
             let text = text.as_deref().and_then(Value::as_str);
@@ -131,6 +137,8 @@ impl Binder {
                 return Err(field.invalid("missing, or not in its format"));
             }
         }
+        // The subject is read from the request and not from metadata, so that rows are compared with what is
+        // asked here.
         let subject = match &self.subject {
             None => None,
             Some(field) => match field.parameter(&message)? {
@@ -182,15 +190,20 @@ impl Field {
     }
 
     fn parameter(&self, message: &DynamicMessage) -> Result<Parameter, Failure> {
+        // A field that is not set becomes NULL and not an empty text, so that a statement can tell them
+        // apart.
         let Some(value) = self.read(message) else { return Ok(Parameter::Null) };
         Ok(match value.as_ref() {
+            // SQLite has no booleans, and stores 0 and 1.
             Value::Bool(value) => Parameter::Integer((*value).into()),
             Value::I32(value) => Parameter::Integer((*value).into()),
             Value::I64(value) => Parameter::Integer(*value),
             Value::U32(value) => Parameter::Integer((*value).into()),
+            // SQLite's integers are signed (64 bits). A larger value would be bound as a negative one.
             Value::U64(value) => Parameter::Integer(
                 i64::try_from(*value).map_err(|_| self.invalid("larger than the database's integers"))?,
             ),
+            // An unknown number is refused, because a statement could give it any meaning.
             Value::EnumNumber(value) => match self.steps.last().map(FieldDescriptor::kind) {
                 Some(Kind::Enum(names)) if names.get_value(*value).is_some() => {
                     Parameter::Integer((*value).into())
@@ -223,6 +236,8 @@ impl Field {
             value.and_then(|value| value.as_i64().or(value.as_i32().map(i64::from))).unwrap_or(0)
         };
         let text = if message.descriptor().full_name() == "google.type.Date" {
+            // A date may lack its day, or its month and day (google.type.Date). It is bound as the text that
+            // such a column holds.
             let text = match (part("year"), part("month"), part("day")) {
                 (year, 0, 0) => format!("{year:04}"),
                 (year, month, 0) => format!("{year:04}-{month:02}"),
@@ -266,6 +281,7 @@ fn bound_form_findings(method: &Method, statement: &Statement) -> Vec<Finding> {
 
 /// A top-level field of that name, else `a__b` as the path `a.b`.
 fn placeholder(input: &MessageDescriptor, name: &str) -> Option<Vec<FieldDescriptor>> {
+    // The plain name comes first, because a field's own name may contain `__`.
     resolve(input, std::iter::once(name)).or_else(|| resolve(input, name.split("__")))
 }
 
@@ -287,6 +303,7 @@ fn leaves(message: &MessageDescriptor, prefix: &str, inside: &mut Vec<String>) -
         let is_leaf =
             field.is_list() || field.is_map() || matches!(form(&field), Ok(Form::Date | Form::Timestamp));
         match field.kind() {
+            // The check against itself ends recursive messages, whose paths would have no end.
             Kind::Message(inner) if !is_leaf && !inside.iter().any(|name| name == inner.full_name()) => {
                 paths.extend(leaves(&inner, &format!("{path}."), inside));
             }

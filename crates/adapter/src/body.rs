@@ -56,6 +56,7 @@ pub(crate) struct Spans {
 
 impl Spans {
     pub(crate) fn end(&mut self, outcome: Result<(), Reason>) {
+        // The first word counts: a body that is dropped after its end must not count as cancelled.
         if std::mem::replace(&mut self.over, true) {
             return;
         }
@@ -108,6 +109,7 @@ impl Streaming {
             return Poll::Ready(Ok(Some(first)));
         }
         let Some(rows) = &mut self.rows else { return Poll::Ready(Ok(None)) };
+        // Rows are polled before the deadline, so that rows that are ready are still given out.
         if let Poll::Ready(batch) = rows.poll_next(context) {
             return Poll::Ready(batch.map(Some));
         }

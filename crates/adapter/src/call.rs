@@ -34,6 +34,8 @@ pub(crate) async fn answer<R>(
 where
     R: Future<Output = Result<Bytes, Failure>>,
 {
+    // The gateway's trace is joined here, because it comes from a peer that is trusted. The gateway itself
+    // only links its callers'.
     let parent = propagate::extract(headers);
     let server = tracer.server(&served.path, Origin::child(parent.as_ref()));
     let mut spans = Spans { server, database: None, rows: 0, over: false };
@@ -84,6 +86,7 @@ where
 {
     let terms = terms(served, headers)?;
     let late = || Failure::new(terms.late, "the deadline passed");
+    // Reading the request is under the deadline too, else a gateway that stalls would hold the call for ever.
     let message = tokio::time::timeout_at(terms.deadline.into(), read).await.map_err(|_| late())??;
     let (parameters, subject) = served.binder.bind(&message)?;
     let plan = served.plans.plan(&terms.fields, &terms.rows)?;
@@ -112,6 +115,8 @@ where
             Outcome::Rows(first, more)
         }
         cardinality => {
+            // The answer is gathered whole, since a unary answer must not begin before its last row is known
+            // to be sound.
             let whole = tokio::time::timeout_at(terms.deadline.into(), collect(first, rows, spans));
             let message = whole.await.map_err(|_| late())??;
             if cardinality == Cardinality::One && spans.rows == 0 {
@@ -130,6 +135,7 @@ async fn collect(first: Batch, mut rows: Rows, spans: &mut Spans) -> Result<Vec<
     loop {
         spans.rows += i64::from(batch.rows);
         length += batch.bytes.len();
+        // Checked while it grows, so that no more than one message is ever held in memory.
         if length > LARGEST_MESSAGE {
             return Err(Failure::new(Reason::TooManyRows, "the answer is larger than a message may be"));
         }
@@ -143,6 +149,7 @@ async fn collect(first: Batch, mut rows: Rows, spans: &mut Spans) -> Result<Vec<
 
 fn framed(parts: &[Bytes]) -> Result<Bytes, Failure> {
     let length: usize = parts.iter().map(Bytes::len).sum();
+    // The length field of a gRPC frame has 32 bits.
     let head =
         u32::try_from(length).map_err(|_| Failure::new(Reason::TooManyRows, "the answer is too long"))?;
     let mut frame = BytesMut::with_capacity(5 + length);
@@ -158,10 +165,13 @@ fn terms(served: &ServedMethod, headers: &HeaderMap) -> Result<Terms, Failure> {
     let now = Instant::now();
     let statement = now + served.timeout;
     let caller = crate::service::timeout(headers)?.map(|timeout| now + timeout);
+    // The earlier of both decides the word: a caller that gave too little time is not told that the database
+    // is slow.
     let (deadline, late) = match caller {
         Some(caller) if caller < statement => (caller, Reason::DeadlineExceeded),
         _ => (statement, Reason::SourceTimeout),
     };
+    // Without a list of fields nothing is selected by default: a missing mask must not mean all columns.
     let fields = single(headers, header::FIELDS)?.ok_or_else(|| {
         Failure::new(Reason::RequestMalformed, "the gateway did not say which fields are granted")
     })?;

@@ -21,6 +21,7 @@ pub(crate) fn compare(
     let message = method.output();
     for (index, column) in described.columns.iter().enumerate() {
         let name = &column.name;
+        // SQL allows two columns of one name, and which of them is taken would be an accident.
         if described.columns.iter().take(index).any(|earlier| earlier.name == *name) {
             findings.push(statement.finding_about(name, format!("two columns are named `{name}`")));
         }
@@ -115,6 +116,8 @@ fn scope_findings(scopes: &[String], statement: &Statement, missing: impl Fn(&st
 
 /// Declared conversions of columns that the method does not have, or whose field they cannot make.
 fn conversion_findings(shape: &Shape, statement: &Statement) -> Vec<Finding> {
+    // A declaration that fits nothing is most likely a slip in a name, and its column would go out
+    // unconverted.
     let mut findings = Vec::new();
     for declared in statement.conversions() {
         let name = &declared.name;

@@ -112,6 +112,7 @@ impl Config {
             Finding::new(file, text, span.start, span.len(), error.message())
         })?;
         let folder = file.parent().unwrap_or(Path::new(""));
+        // Faults are gathered, so that an operator corrects the file in one round.
         let mut reader = Reader { file, text, findings: Vec::new() };
         let contracts: Vec<PathBuf> =
             raw.adapter.contracts.get_ref().iter().map(|path| folder.join(path.get_ref())).collect();
@@ -210,10 +211,13 @@ impl Reader<'_> {
 
     fn sources(&mut self, folder: &Path, raw: &File) -> BTreeMap<String, SourceConfig> {
         let mut names = Vec::new();
+        // Sources are matched by the folder's name, so two folders of one name would share a database by
+        // accident.
         for contract in raw.adapter.contracts.get_ref() {
             let name = Config::name(Path::new(contract.get_ref())).to_owned();
             let missing = !raw.source.keys().any(|source| *source.get_ref() == name);
             if name.is_empty() {
+                // A path such as `..` has no name.
                 self.report(contract.span(), "must be the path of a folder");
             } else if names.contains(&name) {
                 self.report(contract.span(), format!("a second contract folder named `{name}`"));
@@ -242,6 +246,7 @@ impl Reader<'_> {
             self.report(table.url.span(), "must be `sqlite:PATH`");
         }
         let max_connections = table.max_connections.as_ref().map_or(4, |number| {
+            // Each connection is a thread, so the number is bounded.
             if !(1..=256).contains(number.get_ref()) {
                 self.report(number.span(), "must be 1 to 256");
             }

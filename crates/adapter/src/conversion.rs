@@ -35,6 +35,8 @@ impl Conversion {
                 Some("") => Ok(Self::Jalali("YYYY/MM/DD".to_owned())),
                 Some(pattern) => {
                     let pattern = pattern.trim_matches('"');
+                    // Each part once: a pattern with a missing or a repeated part would give a day that is
+                    // not in the text.
                     let once = |part: &str| pattern.matches(part).count() == 1;
                     let is_whole = once("YYYY") && once("MM") && once("DD");
                     is_whole.then(|| Self::Jalali(pattern.to_owned())).ok_or_else(|| {
@@ -64,6 +66,7 @@ impl Conversion {
             ),
             Self::Number => matches!(form, Form::Double | Form::Float),
             Self::Jalali(_) => matches!(form, Form::Date),
+            // A timestamp needs a time of day, which a Jalali day in text does not give.
             Self::Gregorian => matches!(form, Form::Date | Form::Timestamp),
         }
     }
@@ -84,6 +87,7 @@ impl Conversion {
     /// Why it could not be read, without the value.
     pub(crate) fn apply<'a>(&self, cell: Cell<'a>) -> Result<Converted<'a>, &'static str> {
         match (self, cell) {
+            // NULL stays NULL: whether the field may be unset is decided in `encode`.
             (_, Cell::Null) | (Self::Gregorian, _) => Ok(Converted::Cell(cell)),
             (Self::Integer, Cell::Integer(_)) | (Self::Number, Cell::Integer(_) | Cell::Real(_)) => {
                 Ok(Converted::Cell(cell))
@@ -97,6 +101,7 @@ impl Conversion {
             }
             (Self::Number, Cell::Text(text)) => {
                 let number = plain_number(text)?;
+                // A double does not give more digits back, and a rounded amount would look exact.
                 if number.bytes().filter(u8::is_ascii_digit).count() > DOUBLE_DIGITS {
                     return Err("a number of more than 15 digits");
                 }
@@ -108,6 +113,8 @@ impl Conversion {
                     .map(Converted::Text)
                     .ok_or("not a day of the Jalali calendar in this pattern")
             }
+            // Old systems store Jalali days as numbers such as 13700101, so the digits are read by the same
+            // pattern.
             (Self::Jalali(pattern), Cell::Integer(number)) => {
                 let date = jalali(pattern, &number.to_string());
                 date.map(Converted::Text).ok_or("not a day of the Jalali calendar in this pattern")
@@ -135,6 +142,7 @@ impl Converted<'_> {
 
 /// Sign, digits and `.`: groups of thousands are taken out where every one of them has three digits.
 fn plain_number(text: &[u8]) -> Result<String, &'static str> {
+    // Persian and Arabic digits and separators occur in old databases beside ASCII, and mean the same.
     let text = ascii_digits(std::str::from_utf8(text).map_err(|_| "not UTF-8")?);
     let text = text.trim().replace('٬', ",").replace('٫', ".");
     let (sign, unsigned) = match text.strip_prefix('-') {
@@ -149,6 +157,8 @@ fn plain_number(text: &[u8]) -> Result<String, &'static str> {
     let mut groups = whole.split(',');
     let first = groups.next().unwrap_or_default();
     let is_grouped = whole.contains(',');
+    // Groups must be of three digits: `1,5` may be a decimal comma, and reading it as 15 would be wrong by a
+    // factor of ten.
     let fits = is_digits(first)
         && (!is_grouped || first.len() <= 3)
         && groups.all(|group| group.len() == 3 && is_digits(group))
@@ -173,6 +183,7 @@ fn jalali(pattern: &str, text: &str) -> Option<String> {
     let year = part("YYYY")?;
     let month = part("MM")?;
     let day = part("DD")?;
+    // The text is put together again and compared, so that separators and length must fit the pattern too.
     let same = pattern.replace("YYYY", year).replace("MM", month).replace("DD", day) == text;
     same.then(|| gregorian_of_jalali(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)).flatten()
 }

@@ -60,11 +60,16 @@ impl Encoder {
         scratch: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
+        // The subject is compared before anything is encoded, so that no byte of another citizen's row enters
+        // the buffer.
         if let Some(subject) = subject {
             self.is_about(row, subject)?;
         }
+        // Encoded into a buffer of its own, because the length comes before the message.
         scratch.clear();
         fields(&self.nodes, row, scratch)?;
+        // Checked for each row: a gRPC client refuses a larger message, and the error belongs to the row that
+        // causes it.
         if scratch.len() > LARGEST_MESSAGE {
             return Err(Failure::new(Reason::MessageTooLarge, "one row is larger than a message may be"));
         }
@@ -97,6 +102,7 @@ impl Encoder {
                 conversion.apply(row.cell(column)).is_ok_and(|converted| is_subject(converted.cell()))
             }
         };
+        // A conversion that fails counts as another subject: a key that cannot be read proves nothing.
         match self.keys.iter().find(|(column, conversion, _)| !same(*column, conversion.as_ref())) {
             None => Ok(()),
             Some((_, _, path)) => Err(Failure::of_field(
@@ -121,6 +127,7 @@ fn insert(nodes: &mut Vec<Node>, numbers: &[u32], column: usize, leaf: &Leaf) {
         nodes.push(Node { number: *number, content });
         return;
     }
+    // Fields of one message are gathered in one node, else the message would be written several times.
     let same = nodes.iter_mut().find(|node| node.number == *number);
     match same {
         Some(Node { content: Content::Message(inner), .. }) => insert(inner, rest, column, leaf),
@@ -181,6 +188,8 @@ fn converted(
     cell: Cell<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
+    // Without a declared conversion a year of the Jalali calendar is doubted, because nobody has said which
+    // calendar is meant.
     let Some(conversion) = conversion else { return value(number, form, true, presence, cell, out) };
     let converted = conversion.apply(cell).map_err(unreadable)?;
     value(number, form, false, presence, converted.cell(), out)
@@ -207,6 +216,8 @@ fn value(
             let value = match integer::<i64>(cell)? {
                 0 => false,
                 1 => true,
+                // Other numbers are true in some languages and an error in others, so their meaning is not
+                // guessed.
                 _ => return Err(unreadable("not 0 or 1")),
             };
             varint(number, value.into(), presence, out);
@@ -218,6 +229,8 @@ fn value(
         Form::Date => {
             let date = date(text(cell)?).ok_or(unreadable("not a date `YYYY-MM-DD`, `YYYY-MM` or `YYYY`"))?;
             let [year, ..] = date;
+            // A date in the years of the Jalali calendar is more likely a Jalali date than one of 600 years
+            // ago.
             if doubts && is_jalali_year(i64::try_from(year).unwrap_or_default()) {
                 return Err(unreadable(LOOKS_JALALI));
             }
@@ -229,6 +242,7 @@ fn value(
         }
         Form::Double => {
             let value = real(cell)?;
+            // The bits are compared, because -0.0 equals 0.0 and protobuf omits only positive zero.
             if presence || value.to_bits() != 0 {
                 encode_key(number, WireType::SixtyFourBit, out);
                 out.put_f64_le(value);
@@ -244,6 +258,8 @@ fn value(
         Form::Enum(names) => {
             let value = match cell {
                 Cell::Text(text) => std::str::from_utf8(text).ok().and_then(|name| names.get(name).copied()),
+                // The contract is closed: a number without a name would reach callers as a value that they do
+                // not know.
                 _ => integer::<i32>(cell).ok().filter(|value| names.values().any(|known| known == value)),
             };
             let value = value.ok_or(unreadable("no name or number of the enum"))?;
@@ -323,6 +339,8 @@ fn float(cell: Cell<'_>) -> Result<f32, Fault> {
     let value = real(cell)?;
     #[expect(clippy::cast_possible_truncation, reason = "what is lost is compared on the next line")]
     let float = value as f32;
+    // The shortest decimal text is compared as well: 0.1 is not equal as a double, and is still the same
+    // number for people.
     let same = f64::from(float) == value || float.to_string().parse() == Ok(value);
     if same { Ok(float) } else { Err(unreadable("a number of more digits or range than a float has")) }
 }
@@ -347,6 +365,7 @@ pub(crate) fn date(text: &str) -> Option<[u64; 3]> {
         (None, None, None) => Some([year, 0, 0]),
         (Some(Some(month)), None, None) => Some([year, month, 0]),
         (Some(Some(_)), Some(Some(_)), None) => {
+            // The whole text is parsed again as a date, which knows how many days a month has.
             let date: jiff::civil::Date = text.parse().ok()?;
             Some([year, date.month().cast_unsigned().into(), date.day().cast_unsigned().into()])
         }

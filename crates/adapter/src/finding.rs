@@ -32,6 +32,8 @@ impl Finding {
         length: usize,
         message: impl Into<String>,
     ) -> Self {
+        // An offset may come from a parser that counts otherwise. It is moved to a character's start so that
+        // slicing cannot fail.
         let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let before = text.get(..offset).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);

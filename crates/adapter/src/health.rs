@@ -31,6 +31,7 @@ impl Health {
     /// These are served, and of those before no others.
     pub(crate) async fn serves(&self, services: &[String]) {
         let mut said = self.said.lock().await;
+        // A reload that ends after the stop must not report services as serving again.
         if said.ended {
             return;
         }

@@ -65,12 +65,14 @@ impl Plans {
     /// `SCHEMA_DRIFT` if they name something that this contract does not have: then gateway and adapter hold
     /// different contracts, and nothing is answered.
     pub(crate) fn plan(&self, fields: &str, rows: &str) -> Result<Arc<Plan>, Failure> {
+        // The key is the metadata itself: the same grant sends the same text.
         let key = format!("{fields};{rows}");
         if let Some(plan) = self.made.read().get(&key) {
             return Ok(Arc::clone(plan));
         }
         let plan = Arc::new(self.make(fields, rows)?);
         let mut made = self.made.write();
+        // All plans are dropped together. This is rare, and needs no order of use.
         if made.len() >= MAX_PLANS {
             made.clear();
         }
@@ -92,12 +94,14 @@ impl Plans {
     fn make(&self, fields: &str, rows: &str) -> Result<Plan, Failure> {
         let drift = |detail: String| Failure::new(Reason::SchemaDrift, detail);
         let granted: Vec<&str> = fields.split(',').map(str::trim).filter(|path| !path.is_empty()).collect();
+        // A field that is not known means two versions of a contract. Answering the rest would hide that.
         for path in &granted {
             if !self.shape.leaves.iter().any(|leaf| covers(path, leaf)) {
                 return Err(drift("chapar-fields names a field that this contract does not have".to_owned()));
             }
         }
         let selected = || {
+            // The key column is always selected, because `is_about` compares it with the subject.
             self.shape.leaves.iter().filter(|leaf| leaf.key || granted.iter().any(|path| covers(path, leaf)))
         };
         let rows = RowScopes::from_header(rows).map_err(|_| drift("chapar-rows is malformed".to_owned()))?;
@@ -106,6 +110,7 @@ impl Plans {
             sql.push_str(if index == 0 { "q." } else { ", q." });
             sql.push_str(&quoted(&leaf.column));
         }
+        // SQL needs at least one column, also for a grant without fields.
         if selected().next().is_none() {
             sql.push('1');
         }
@@ -117,6 +122,8 @@ impl Plans {
             if !self.row_scopes.iter().any(|known| known == column) {
                 return Err(drift("chapar-rows names a scope that this contract does not have".to_owned()));
             }
+            // A scope that the statement places itself must not be applied outside again: its column need not
+            // be selected there.
             let scoping = self.inner.scoping();
             if scoping.placed.iter().any(|placed| placed.scope == column) {
                 continue;
@@ -129,6 +136,7 @@ impl Plans {
             bindings.extend(values.iter().cloned().map(Binding::Scope));
             word = "AND";
         }
+        // One row above the limit is read, which tells a full answer from one that was cut.
         sql.push_str(&format!("\nLIMIT {}", self.limit));
         let encoder = Arc::new(Encoder::new(self.shape.cardinality, selected()));
         Ok(Plan { sql: sql.into(), encoder, bindings })

@@ -23,6 +23,8 @@ pub(crate) fn status(failure: &Failure) -> tonic::Status {
     let mut details = ErrorDetails::new();
     if let Some(field) = &failure.field {
         metadata.insert("field".to_owned(), field.to_string());
+        // Other codes carry no `BadRequest`: the field is then the database's, and the caller cannot correct
+        // it.
         if reason.code() == Code::InvalidArgument {
             details.add_bad_request_violation(field.to_string(), reason.english());
         }
@@ -33,6 +35,7 @@ pub(crate) fn status(failure: &Failure) -> tonic::Status {
     }
     let code = tonic::Code::from_i32(reason.code() as i32);
     let mut status = tonic::Status::with_error_details(code, reason.english(), details);
+    // The gateway goes by this word and never by the text of the status.
     status
         .metadata_mut()
         .insert(header::REASON, tonic::metadata::MetadataValue::from_static(reason.as_str()));
@@ -55,6 +58,7 @@ pub(crate) fn log(method: Option<&MethodPath>, call: &str, failure: &Failure) {
     let detail = &*failure.detail;
     let field = failure.field.as_deref().unwrap_or_default();
     match failure.reason.code() {
+        // Callers bring these about, at any rate, so they are no warning for the operator.
         Code::NotFound | Code::InvalidArgument | Code::Cancelled => {
             tracing::info!(method, call, reason, field, detail, "call refused");
         }

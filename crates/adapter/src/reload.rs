@@ -50,6 +50,7 @@ impl Reload {
     pub async fn now(&self) -> Result<(), Error> {
         let parts = &self.0;
         let _alone = parts.one_at_a_time.lock().await;
+        // Reading files and trying statements out blocks, and calls must go on meanwhile.
         let reading = Arc::clone(parts);
         let read = tokio::task::spawn_blocking(move || reading.read()).await;
         let reloaded = read.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()));
@@ -72,6 +73,8 @@ impl Parts {
     /// Puts what the files say in force. The services that are now answered.
     fn read(&self) -> Result<Vec<String>, Error> {
         let config = Config::load(&self.file)?;
+        // Statements are checked before the certificate is replaced, so that an error in either leaves both
+        // as they were.
         let (services, methods) = load(&config, Look::AtStatements)?;
         match &self.tls {
             Certificates::Dials(renewal, lists) => {
@@ -85,6 +88,7 @@ impl Parts {
                 tell_revocation(&tls.revocation());
             }
         }
+        // The routes come last: nothing after this can fail.
         self.calls.replace(Routes::new(config.gateways, methods));
         if config.mode != self.mode {
             tracing::warn!(

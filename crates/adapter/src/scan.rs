@@ -51,6 +51,7 @@ pub(crate) fn scan(
 ) -> Result<Vec<Remark>, Failure> {
     let mut remarks = Vec::new();
     for column in &described.columns {
+        // Expressions are left out, because there is no table column to sample.
         let (Some(origin), Some(leaf)) =
             (&column.origin, leaves.iter().find(|leaf| leaf.column == column.name))
         else {
@@ -60,6 +61,8 @@ pub(crate) fn scan(
         let mut scratch = Vec::new();
         source.sample(origin, MOST_VALUES, &mut |cell| {
             looked_at += 1;
+            // A value that cannot be read is reported first, since its record fails. An oddity only
+            // surprises.
             let seen = encode::fault(leaf, cell, &mut scratch).or_else(|| oddity(leaf, cell));
             if let Some(seen) = seen {
                 *counts.entry(seen).or_default() += 1;

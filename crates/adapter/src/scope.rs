@@ -111,6 +111,8 @@ pub(crate) fn read(tokens: &[(Token, Range<usize>)]) -> Result<Scoping, (Range<u
     }
     let scopes: std::collections::BTreeSet<&str> =
         placed.iter().map(|placed| placed.scope.as_str()).collect();
+    // Every SELECT that reads a table must be narrowed, because one that is not gives rows of others to the
+    // rest of the statement.
     let open = scopes.into_iter().filter(|scope| selects::not_narrowed(&pieces, scope).is_some());
     let open = open.map(str::to_owned).collect();
     Ok(Scoping { not_outside: not_outside(&pieces), open, placed })
@@ -125,6 +127,7 @@ fn placement(tokens: &[(Token, Range<usize>)], at: usize) -> Result<(Placed, usi
             "write `chapar_rows(SCOPE, COLUMN)`: the row scope's name, and what must be one of the grant's values",
         )
     };
+    // Matched by token and not by text, so that a comment or a literal cannot look like the macro.
     let [(scope, _), (Token::Comma, _), (_, first)] = tokens.get(at + 2..at + 5).ok_or_else(form)? else {
         return Err(form());
     };
@@ -135,6 +138,8 @@ fn placement(tokens: &[(Token, Range<usize>)], at: usize) -> Result<(Placed, usi
             Token::LParen => depth += 1,
             Token::RParen => depth -= 1,
             Token::Comma if depth == 1 => return Err(form()),
+            // The whole condition is replaced by `(1 = 1)` for a grant without the scope, and numbers of
+            // placeholders would shift.
             Token::Colon | Token::Placeholder(_) => {
                 return Err(wrong(
                     "no placeholder may stand in `chapar_rows`: a grant without the scope leaves the condition out",
@@ -152,6 +157,8 @@ fn placement(tokens: &[(Token, Range<usize>)], at: usize) -> Result<(Placed, usi
 }
 
 fn not_outside(pieces: &[Piece]) -> Option<String> {
+    // A wrong "yes" here would leave rows unfiltered, so any construct that may count or combine rows is
+    // refused.
     let mut selects = 0;
     for (at, piece) in pieces.iter().enumerate() {
         let Piece::Token(token) = piece else { continue };

@@ -61,6 +61,8 @@ pub(crate) fn load(
             }
         }
         let known: Vec<&str> = service.methods().iter().map(|method| method.path().method()).collect();
+        // A statement that belongs to no method is reported, because the method it was meant for may have
+        // another file.
         findings.extend(strays(&statements, service.name(), &known));
     }
     methods
@@ -91,9 +93,11 @@ fn one(
     let about = |fault: String| statement.finding_about("", fault);
     let mut shape = Shape::new(method).map_err(|faults| faults.into_iter().map(about).collect::<Vec<_>>())?;
     shape.convert(statement.conversions());
+    // Described without row scopes, as the agency wrote it: conditions add no column.
     let described = source
         .describe(&statement.sql(&RowScopes::default()).0)
         .map_err(|failure| vec![refused(&statement, &failure)]);
+    // Both checks are made even if one fails, so that all findings come at once.
     let mut findings = match &described {
         Ok(described) => check::compare(method, &shape, &statement, described),
         Err(findings) => findings.clone(),
@@ -125,6 +129,8 @@ fn one(
         }
         _ => Vec::new(),
     };
+    // One row more than the limit is asked for, which tells too many rows from exactly as many as are
+    // allowed.
     let plans = Plans::new(statement.clone(), most + 1, method.row_scopes(), shape);
     // A statement that can be prepared may still fail when it runs, and the first caller must not be the one
     // to find out.
@@ -181,6 +187,7 @@ fn refused(statement: &Statement, failure: &Failure) -> Finding {
 
 /// Statements of no method: most likely a slip in a file's name.
 fn strays(folder: &Path, service: &str, known: &[&str]) -> Vec<Finding> {
+    // A folder that is missing is reported by its methods, each of which then lacks a statement.
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.sort();

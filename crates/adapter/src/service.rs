@@ -59,7 +59,10 @@ impl Calls {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
     {
+        // The routes are taken once, so that a reload in the middle of a call changes nothing for it.
         let routes = self.routes.load_full();
+        // The caller is checked before the path is read, so that a stranger learns nothing about which
+        // methods exist.
         if let Err(failure) = routes.identify(&request) {
             refusal::log(None, "", &failure);
             return refusal::status(&failure).into_http();
@@ -70,6 +73,7 @@ impl Calls {
                 Err(never) => match never {},
             };
         }
+        // Words of a reverse connection carry no call, so the answer only has to be OK.
         if reverse::is_word(request.uri().path()) {
             return tonic::Status::ok("").into_http();
         }
@@ -133,6 +137,7 @@ where
     };
     let mut messages = MessageReader::new(body, MAX_ADAPTER_REQUEST);
     let first = messages.next().await.map_err(broken)?;
+    // The second read finds the end of the request: a body that goes on is refused, not cut.
     match (first, messages.next().await.map_err(broken)?) {
         (Some(message), None) => Ok(message),
         _ => Err(Failure::new(Reason::Cardinality, "a request is exactly one message")),

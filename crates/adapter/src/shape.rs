@@ -80,6 +80,7 @@ impl Shape {
     /// One sentence per field that columns cannot fill.
     pub(crate) fn new(method: &Method) -> Result<Self, Vec<String>> {
         let output = method.output();
+        // A statement gets its parameters before it runs, so a request that goes on cannot be bound.
         if method.kind().streams_requests() {
             return Err(vec!["streams its requests, which no statement can answer".to_owned()]);
         }
@@ -147,6 +148,7 @@ fn leaf(message: &MessageDescriptor, path: &str) -> Result<Target, &'static str>
                     message and nothing else",
         );
     }
+    // A oneof with one field is how proto3 writes `optional`, so only larger ones are refused.
     if fields.iter().any(|field| field.containing_oneof().is_some_and(|oneof| oneof.fields().len() > 1)) {
         return Err("is in a oneof: columns cannot say which of its fields is meant");
     }
@@ -224,6 +226,7 @@ fn names_of(descriptor: &EnumDescriptor) -> Result<HashMap<String, i32>, &'stati
         prefix.push(letter.to_ascii_uppercase());
     }
     prefix.push('_');
+    // Both forms are known, since databases often store the short name.
     let mut names: HashMap<String, i32> =
         descriptor.values().map(|value| (value.name().to_owned(), value.number())).collect();
     for value in descriptor.values() {

@@ -92,6 +92,8 @@ impl Statement {
         let parser = Parser::new(&SQLiteDialect {}).with_recursion_limit(DEEPEST);
         let parsed = parser.with_tokens_with_locations(tokens.clone()).parse_statements();
         let unknown_to_parser = match parsed {
+            // The parsed form is used to refuse early and with a place. What finally holds is the database's
+            // authorizer.
             Ok(statements) => match statements.as_slice() {
                 [] => return Err(whole("holds no statement")),
                 [Ast::Query(query)] if reads_only(query) => None,
@@ -113,6 +115,7 @@ impl Statement {
             .map_err(|(name, message)| Finding::new(file, &text, name.offset, name.length, message))?;
         let words = words(&lines, &tokens);
         let compared = comparisons(&tokens);
+        // A closing semicolon or comment would break the subquery that `plan` puts around the statement.
         let end =
             tokens.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_) | Token::SemiColon));
         let end = end.map_or(text.len(), |token| lines.offset(token.span.end));
@@ -143,6 +146,8 @@ impl Statement {
             .map(|(number, name)| (name.offset, Binding::Request(number)))
             .collect();
         let mut from = 0;
+        // Pieces of the text are copied as they are: printing a parsed statement would change what the agency
+        // wrote.
         for placed in &self.scoping.placed {
             sql.push_str(self.text.get(from..placed.whole.start).unwrap_or_default());
             match rows.iter().find(|(scope, _)| *scope == placed.scope) {
@@ -302,6 +307,8 @@ fn body_reads_only(body: &SetExpr) -> bool {
         SetExpr::Query(query) => reads_only(query),
         SetExpr::SetOperation { left, right, .. } => body_reads_only(left) && body_reads_only(right),
         SetExpr::Values(_) => true,
+        // Listed one by one and without a wildcard, so that a new form of statement in the parser must be
+        // judged here.
         SetExpr::Insert(_)
         | SetExpr::Update(_)
         | SetExpr::Delete(_)
@@ -327,6 +334,8 @@ fn placeholders(
     while let Some(token) = tokens.next() {
         let other = match &token.token {
             Token::Colon => match tokens.peek().map(|next| &next.token) {
+                // Only plain ASCII words are placeholders, since SQLite and the parser may differ on anything
+                // else.
                 Some(Token::Word(word)) if word.quote_style.is_none() && word.value.is_ascii() => {
                     if !found.iter().any(|name| name.text == word.value) {
                         let mut name = lines.name(&word.value, token);
@@ -357,6 +366,8 @@ fn comparisons(tokens: &[TokenWithSpan]) -> Vec<(String, String)> {
         .collect();
     let equal = |token: &Token| matches!(token, Token::Eq | Token::DoubleEq);
     let mut found = Vec::new();
+    // Four tokens are enough for both orders. A comparison of another form is not reported, which costs only
+    // a remark.
     for window in told.windows(4) {
         match window {
             [Token::Word(column), eq, Token::Colon, Token::Word(name)] if equal(eq) => {

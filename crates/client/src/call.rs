@@ -67,6 +67,8 @@ impl CallMetadata {
         ];
         for (key, name, text) in texts {
             let Some(text) = text else { continue };
+            // A text that cannot be a header is an error here. Left out, the call would be made for another
+            // purpose than was asked.
             headers.insert(key, HeaderValue::from_str(&text).map_err(|_| CallError::Unsendable { name })?);
         }
         Ok(headers)

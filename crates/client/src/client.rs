@@ -85,6 +85,8 @@ impl Client {
         body: Bytes,
         timeout: Option<Duration>,
     ) -> Result<Messages, CallError> {
+        // A little longer than the gateway's own deadline, so that its refusal, which has a reason, arrives
+        // first.
         let until = timeout.and_then(|time| Instant::now().checked_add(time + LATE));
         let response = self.send(method, headers, body);
         let response = match until {
@@ -101,9 +103,12 @@ impl Client {
         if !head.headers.get(CONTENT_TYPE).is_some_and(grpc) {
             return Err(self.garbled("an answer that is not gRPC"));
         }
+        // Such an answer has no body: the status is in the headers (gRPC over HTTP/2, "Responses").
         if head.headers.contains_key("grpc-status") {
             match Refusal::read(&head.headers, None) {
                 Ok(Some(refusal)) => return Err(refusal.into()),
+                // OK without a message is no answer to a unary call, and a stream's status comes in trailers
+                // from this gateway.
                 Ok(None) => return Err(self.garbled("an answer without a message")),
                 Err(problem) => return Err(self.garbled(problem)),
             }

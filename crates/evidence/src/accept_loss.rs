@@ -48,6 +48,7 @@ pub fn accept_loss(config: &Config, clock: &Clock, who: &str, why: &str) -> Resu
     let key = keys::signing_key(config)?;
     let verifier = key.verifier().clone();
     let period = PeriodKey::read(&config.period_key)?;
+    // The log is opened as a start would open it, so that only a log that a start refuses can be given up.
     match recover::open(&disk, config, &verifier, Hold::ToState).map(drop) {
         Ok(()) => return Err(Error::NothingLost(config.path.clone())),
         Err(Error::Lost { .. } | Error::StateMissing { .. } | Error::Checkpoint { .. }) => {}
@@ -57,12 +58,15 @@ pub fn accept_loss(config: &Config, clock: &Clock, who: &str, why: &str) -> Resu
     let found = recovered.state.tiles.size;
     let sizes = [recovered.signed.as_ref(), recovered.published.as_ref()];
     let signed = sizes.into_iter().flatten().map(|checkpoint: &Checkpoint| checkpoint.size).max();
+    // The writer of the gateway is used, so that entries about a loss have the same form and durability as
+    // all others.
     let mut writer = Writer::new(config, disk, key, recovered);
     // One more than was signed: a size that was signed gets no second root.
     let until = signed.map_or(found + 1, |signed| signed.max(found) + 1);
     let now = writer.shared.time_ms(clock.now().as_millisecond().unsigned_abs());
     let mut next = found;
     while next < until {
+        // Written in parts, so that a loss of millions of entries needs little memory.
         let count = (until - next).min(AT_ONCE);
         let entries = (0..count).map(|_| {
             let call = CallId::now();
@@ -82,6 +86,7 @@ pub fn accept_loss(config: &Config, clock: &Clock, who: &str, why: &str) -> Resu
         writer.write_now(entries)?;
         next += count;
     }
+    // The last checkpoint signs the acceptance, so that the next start holds the log to it.
     writer.publisher.lock().close()?;
     Ok(Loss { found, signed, written: until - found })
 }

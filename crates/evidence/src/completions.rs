@@ -36,6 +36,7 @@ pub(crate) struct CommitBatch(Vec<(Option<Completions>, Batch)>);
 impl CommitBatch {
     pub(crate) fn add(&mut self, completions: Option<Completions>, done: CompletionSender, entry: Entry) {
         let same = |known: &Option<Completions>| match (known, &completions) {
+            // Channels are compared by pointer: a runtime is known only by the channel to its task.
             (Some(known), Some(completions)) => Arc::ptr_eq(&known.0, &completions.0),
             (None, None) => true,
             _ => false,

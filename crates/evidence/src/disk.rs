@@ -60,12 +60,15 @@ impl dyn DiskFile {
     /// Writes all of `bytes`, in as many calls as it takes.
     pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
+            // POSIX allows a short write. One that writes nothing would loop for ever.
             match self.write_at(bytes, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     bytes = bytes.get(written..).unwrap_or_default();
                     offset += written as u64;
                 }
+                // A signal that interrupts the call is not a failure of the disk, and must not poison the
+                // log.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

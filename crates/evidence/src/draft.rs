@@ -41,6 +41,7 @@ impl RecordDraft<'_> {
     /// The record's bytes: protobuf, fields in the order of their numbers, those that are empty or zero left
     /// out.
     pub fn encode(&self) -> Vec<u8> {
+        // Enough for a usual record, so that encoding allocates once.
         let mut out = Vec::with_capacity(640);
         number(&mut out, 1, u64::from(self.version));
         number(&mut out, 2, u64::try_from(self.kind as i32).unwrap_or_default());
@@ -68,6 +69,8 @@ impl RecordDraft<'_> {
         bytes(&mut out, 17, self.request_commitment);
         bytes(&mut out, 18, self.response_commitment);
         for (field, list) in [(19, self.disclosed), (20, self.withheld)] {
+            // Each element of a repeated field is written, also an empty one: leaving it out would shorten
+            // the list.
             for name in list {
                 piece(&mut out, field, name.as_bytes());
             }

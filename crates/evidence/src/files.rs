@@ -41,6 +41,8 @@ pub(crate) fn make_folder(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
     if disk.is_folder(path) {
         return Ok(());
     }
+    // The folder above comes first and is synced, because a name is durable only if the folder that holds it
+    // is.
     make_folder(disk, parent(path))?;
     match disk.create_folder(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && disk.is_folder(path) => {}
@@ -59,6 +61,8 @@ fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         disk.remove(&temporary).ok();
     }
     written?;
+    // The content is durable before the rename, else a power loss could leave the new name with an empty
+    // file.
     io("cannot sync", &temporary, file.sync_all())?;
     io_with_room("cannot rename to", path, disk.rename(&temporary, path))
 }
@@ -73,6 +77,7 @@ pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), 
 pub(crate) fn put_all(disk: &dyn Disk, log: &Path, files: &[Named]) -> Result<(), Error> {
     let mut folders = BTreeSet::<PathBuf>::new();
     for (name, bytes) in files {
+        // A folder is made once for all files of a checkpoint, since each `make_folder` may cost a sync.
         let path = log.join(name);
         let folder = parent(&path);
         if !folders.contains(folder) {

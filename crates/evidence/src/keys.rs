@@ -30,6 +30,8 @@ pub fn create_keys(origin: &str, signing: &Path, public: &Path, period: &Path) -
 fn create(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
     let failed = |source| Error::Io { what: "cannot create", path: path.to_owned(), source };
     let mut file =
+        // `create_new` refuses to overwrite: without the old keys the log cannot go on, and its pseudonyms
+        // can no longer be matched.
         std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
     writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(failed)
 }
@@ -39,6 +41,7 @@ pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Error> {
     let problem = |problem| Error::Key { path: path.clone(), problem };
     let key: SigningKey =
         read(path)?.parse().map_err(|_| problem("holds no C2SP signed-note private key"))?;
+    // A key of another origin would sign checkpoints that nobody accepts for this log.
     if key.verifier().name() == config.origin {
         Ok(key)
     } else {
@@ -50,6 +53,7 @@ fn read(path: &Path) -> Result<String, Error> {
     let metadata = std::fs::metadata(path);
     let metadata =
         metadata.map_err(|source| Error::Io { what: "cannot read", path: path.to_owned(), source })?;
+    // Refused before the key is read, so that a key that others may have copied does not come into use.
     if metadata.permissions().mode() & OTHERS != 0 {
         let problem = "is a secret key that everyone on this machine may read: `chmod o= FILE`";
         return Err(Error::Key { path: path.to_owned(), problem });

@@ -35,6 +35,8 @@ pub(crate) fn read(disk: &dyn Disk, folder: &Path, key: &VerifierKey) -> Result<
     };
     let damaged = |problem| Error::Damaged { path: path.clone(), offset: 0, problem };
     let note = String::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
+    // A file that cannot be verified is an error and not a missing one: else damaging it would switch the
+    // protection off.
     let text = open_note(&note, key).map_err(|_| damaged("it is not signed by this log's key"))?;
     text.parse().map(Some).map_err(|_| damaged("it is no checkpoint"))
 }

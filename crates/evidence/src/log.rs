@@ -75,6 +75,7 @@ impl Log {
     /// # Errors
     /// As [`Log::open`].
     pub fn open_on(config: Config, clock: Clock, disk: Arc<dyn Disk>) -> Result<Self, Error> {
+        // The reserve is filled before connections can take the descriptors.
         crate::disk::reserve::fill();
         let key = keys::signing_key(&config)?;
         let period = PeriodKey::read(&config.period_key)?;
@@ -93,6 +94,7 @@ impl Log {
         let mut writer = Writer::new(&config, Arc::clone(&disk), key, recovered);
         let shared = Arc::clone(&writer.shared);
         let publisher = Arc::clone(&writer.publisher);
+        // Streams are closed before the first checkpoint, so that what it signs has no stream without an end.
         writer.close_streams(open_streams, clock.now())?;
         publisher.lock().publish()?;
         let failed =
@@ -103,6 +105,7 @@ impl Log {
             .map_err(failed)?;
         let every = config.checkpoint_every;
         let inner = Arc::new(Inner { config, disk, period, verifier, commands, shared, publisher });
+        // The tasks hold the log weakly, so that they end with it and do not keep it open.
         tokio::spawn(publish_every(Arc::downgrade(&inner), Arc::clone(&inner.shared), every));
         tokio::spawn(look_after(Arc::downgrade(&inner)));
         if let Some(resume) = resumed {
@@ -244,10 +247,13 @@ impl Log {
     /// # Errors
     /// [`Error::Unavailable`] if a write has failed.
     pub async fn close(&self) -> Result<(), Error> {
+        // The flag is set before the command is sent, so that no slot is given out after the writer was told
+        // to close.
         self.inner.shared.closing.store(true, Ordering::SeqCst);
         let (done, ended) = oneshot::channel();
         self.inner.commands.send(Command::Close(done)).await.map_err(|_| Unavailable)?;
         ended.await.map_err(|_| Unavailable)?;
+        // The publisher signs after the writer has ended, so that the last checkpoint covers every record.
         let publisher = Arc::clone(&self.inner.publisher);
         blocking(move || publisher.lock().close()).await
     }
@@ -260,6 +266,7 @@ impl Log {
 /// As [`Log::open`].
 pub fn check(config: &Config) -> Result<(), Error> {
     let key = keys::signing_key(config)?;
+    // The period key is not used, but a start would refuse a bad one.
     PeriodKey::read(&config.period_key)?;
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     recover::check(&disk, config, key.verifier())
@@ -288,9 +295,12 @@ impl Inner {
     fn receipt(&self, index: u64) -> Result<Receipt, Error> {
         let entry = self.entry(index)?;
         let salt = self.period.salt(&self.decode(&entry)?.call_id);
+        // A lock for reading is enough for the common case, in which the last checkpoint covers the entry.
         if self.shared.state.read().covered() <= index {
             self.publisher.lock().publish_for_receipt(index)?;
         }
+        // Tiles and checkpoint are taken under one lock, so that the proof fits the checkpoint. The lock is
+        // dropped before the disk is read.
         let (tiles, published) = {
             let state = self.shared.state.read();
             (state.tiles.snapshot(), state.published.clone())
@@ -318,6 +328,7 @@ async fn blocking<T: Send + 'static>(
 /// Publishes at every tick, and writes tiles between ticks when many wait; for as long as anyone holds the
 /// log and it can be written.
 async fn publish_every(log: Weak<Inner>, shared: Arc<Shared>, every: Duration) {
+    // Shorter intervals would do nothing but sync: each checkpoint costs some ten of them.
     let every = every.max(Duration::from_millis(10));
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -394,6 +405,8 @@ impl Slot {
     /// written if the opening was not.
     pub fn close<'a>(self, opening: &Opening, record: impl Into<RecordDraft<'a>>) -> Appended {
         let record = record.into();
+        // The index is known once the writer has taken the opening up. Before that the writer fills it in,
+        // because both records pass the same queue in order.
         match opening.index() {
             Some(index) => self.append(RecordDraft { opening: index, ..record }),
             None => self.send(record.encode(), Some(StreamPart::Closing(opening.clone()))),

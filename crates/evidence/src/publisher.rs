@@ -50,6 +50,8 @@ impl Publisher {
         if self.shared.state.read().covered() > index {
             return Ok(());
         }
+        // The sleep is under the publisher's lock on purpose: those who ask meanwhile wait for it, and then
+        // find the entry covered.
         if let Some(wait) = self.last.and_then(|last| RECEIPT_GAP.checked_sub(last.elapsed())) {
             std::thread::sleep(wait);
         }
@@ -73,6 +75,7 @@ impl Publisher {
     }
 
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        // After a failed write nothing is signed any more, because what is on disk is not known.
         if self.lock.is_none() || self.shared.is_poisoned() {
             return Err(Unavailable.into());
         }
@@ -86,6 +89,8 @@ impl Publisher {
     }
 
     fn sign(&mut self) -> Result<Checkpoint, Error> {
+        // The lock is held only to compute what is to be written. Writing takes several syncs, and records
+        // must go on meanwhile.
         let (checkpoint, full, partial) = {
             let state = self.shared.state.read();
             let size = state.tiles.size;
@@ -98,6 +103,8 @@ impl Publisher {
                 Checkpoint { origin: self.origin.clone(), size, root: root(&state.tiles, size)? };
             (checkpoint, state.tiles.full(), state.tiles.partial())
         };
+        // Full tiles come before the note that needs them, so that a crash in between leaves no checkpoint
+        // without its tiles.
         self.put(&full)?;
         put_all(&*self.disk, &self.log, &partial)?;
         self.shared.state.write().tiles.partial_written(&partial);

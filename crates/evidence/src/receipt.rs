@@ -55,6 +55,7 @@ impl Receipt {
 pub fn from_directory(path: &Path, index: u64) -> Result<Receipt, Invalid> {
     let note_path = path.join("checkpoint");
     let note = String::from_utf8(read(&note_path)?).map_err(|_| wrong(&note_path, "it is not text"))?;
+    // The signature covers the text with its last newline, which `split_once` takes off.
     let text = note.split_once("\n\n").map(|(text, _)| format!("{text}\n")).unwrap_or_default();
     let checkpoint: Checkpoint = text.parse().map_err(|_| wrong(&note_path, "it is not a checkpoint"))?;
     let published = Published { path, size: checkpoint.size };
@@ -83,6 +84,7 @@ impl Published<'_> {
         index: u64,
         name: impl Fn(u64) -> String,
     ) -> Result<(PathBuf, Vec<u8>), Invalid> {
+        // The full form is preferred: a partial one may be removed at any moment after the full one exists.
         let width = complete.saturating_sub(index * TILE_WIDTH).min(TILE_WIDTH);
         let full = self.path.join(name(TILE_WIDTH));
         let path = if full.exists() { full } else { self.path.join(name(width)) };

@@ -57,9 +57,11 @@ pub(crate) fn open(
 ) -> Result<Recovered, Error> {
     let log = &config.path;
     make_folder(&**disk, &segment::folder(log))?;
+    // The folder may have been made by a process that was killed before it synced the name.
     sync_folder(&**disk, log)?;
     let lock = lock(&**disk, log)?;
     let folder = io("cannot look at", log, disk.identity(log))?;
+    // Read under the lock, so that no other process can publish in between.
     let published = published(&**disk, config, key)?;
     let signed = last_signed::read(&**disk, &config.state, key)?;
     if hold == Hold::ToNothing {
@@ -81,6 +83,7 @@ pub(crate) fn open(
     settle(&**disk, log, &mut state.tiles, true)?;
     let segment = match last {
         Some((path, length)) => Segment::open(&**disk, path, length)?,
+        // A crash before the first record leaves no segment.
         None => Segment::create(&**disk, log, 0)?,
     };
     let open_streams = open.into_iter().collect();
@@ -135,6 +138,7 @@ impl<'a> Held<'a> {
 
 /// Reads a log as [`open`] does, and changes nothing; also while it is written.
 pub(crate) fn check(disk: &Arc<dyn Disk>, config: &Config, key: &VerifierKey) -> Result<(), Error> {
+    // A log that was never opened has no folder. It is sound unless something was signed for it.
     if !disk.is_folder(&segment::folder(&config.path)) {
         return hold_to_state(config, last_signed::read(&**disk, &config.state, key)?.as_ref(), 0, true);
     }
@@ -152,6 +156,7 @@ fn hold_to_state(
     found: u64,
     is_as_signed: bool,
 ) -> Result<(), Error> {
+    // The state file lies apart from the log, and so survives a log that was replaced as a whole.
     let (path, state) = (config.path.clone(), last_signed::path(&config.state));
     match signed {
         None if found > 0 => Err(Error::StateMissing { path, state, found }),
@@ -187,6 +192,7 @@ fn published(
     let text =
         open_note(&note, key).map_err(|_| damaged("the checkpoint is not signed by this log's key"))?;
     let checkpoint: Checkpoint = text.parse().map_err(|_| damaged("the checkpoint is malformed"))?;
+    // A key may sign several logs, so the origin is compared as well.
     if checkpoint.origin == config.origin {
         Ok(Some((checkpoint, note)))
     } else {

@@ -89,6 +89,8 @@ impl<'a> Scan<'a> {
             last = Some((path.clone(), sound));
         }
         let covered = self.state.covered();
+        // A log that is shorter than its checkpoint was cut, which no crash does: entries are durable before
+        // they are signed.
         if covered > self.state.tiles.size {
             return Err(Error::Checkpoint {
                 path: self.log.to_owned(),
@@ -101,6 +103,7 @@ impl<'a> Scan<'a> {
 
     /// Reads the next segment; gives the offset where its sound frames end. Only the log's last one may be torn.
     pub(crate) fn segment(&mut self, path: &Path, is_last: bool) -> Result<u64, Error> {
+        // A segment is named by its first entry, so a gap shows in the name.
         if path != segment::path(self.log, self.state.tiles.size) {
             return Err(Error::Damaged {
                 path: path.to_owned(),
@@ -109,6 +112,8 @@ impl<'a> Scan<'a> {
             });
         }
         let bytes = io("cannot read", path, self.disk.read(path))?;
+        // Reading ends at the first frame that is not sound. Whether that is a torn tail or damage is judged
+        // below.
         let mut sound = 0;
         while let Some(frame) = bytes.get(sound..).and_then(Frame::at_start) {
             self.entry(frame.entry)?;
@@ -173,6 +178,7 @@ impl<'a> Scan<'a> {
 /// Whether a frame of a later group than that of entry `next` begins anywhere: then what was skipped had been
 /// on disk, and is damaged. A group that nothing follows was never told of; any part of it may be missing.
 fn followed(rest: &[u8], next: u64) -> bool {
+    // Every offset is tried, because the length in a damaged frame does not tell where the next one begins.
     (1..rest.len()).any(|at| rest.get(at..).and_then(Frame::at_start).is_some_and(|frame| frame.group > next))
 }
 

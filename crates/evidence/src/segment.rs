@@ -69,6 +69,8 @@ impl<'a> Frame<'a> {
         let (group, rest) = rest.split_first_chunk::<8>()?;
         let entry = rest.get(..u32::from_le_bytes(*length) as usize)?;
         let sound =
+            // A length of zero is refused, because zeros that were written ahead would be read as sound
+            // frames of nothing.
             (1..=MAX_ENTRY).contains(&entry.len()) && crc(length, group, entry) == u32::from_le_bytes(*sum);
         sound.then_some(Self { group: u64::from_le_bytes(*group), entry })
     }
@@ -96,6 +98,7 @@ impl Segment {
     /// Makes a new segment and its name in the folder durable.
     pub(crate) fn create(disk: &dyn Disk, log: &Path, first: u64) -> Result<Self, Error> {
         let path = path(log, first);
+        // `create_new`: a segment that exists already holds entries that this process does not know.
         let file = io_with_room("cannot create", &path, disk.create_new(&path))?;
         sync_folder(disk, &folder(log))?;
         Ok(Self { path, file, length: 0, written: 0 })
@@ -145,6 +148,8 @@ impl Segment {
     /// [`Error::Moved`] if not.
     pub(crate) fn check_place(&self, disk: &dyn Disk) -> Result<(), Error> {
         let moved = |change| Error::Moved { path: self.path.clone(), change };
+        // The open file is asked as well: a segment that was replaced would go on taking writes that no one
+        // can find.
         let (own, length) = io("cannot look at", &self.path, self.file.stat())?;
         match disk.identity(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(moved("removed or renamed")),

@@ -117,6 +117,7 @@ impl Shared {
 
     /// A write has failed: nothing more may be written until the log has been opened again.
     pub(crate) fn poison(&self, error: &dyn std::error::Error) {
+        // Logged once, though every later write fails for the same reason.
         if !self.poison.send_replace(true) {
             tracing::error!(
                 %error,
@@ -144,6 +145,7 @@ impl Shared {
 
     fn room_changes(&self, flag: &AtomicBool, is_full: bool, why: &dyn std::fmt::Display) {
         let was_full = self.is_disk_full();
+        // Only a change of the sum of all flags is logged, since one full disk sets several of them.
         if flag.swap(is_full, Ordering::SeqCst) != is_full && was_full != self.is_disk_full() {
             match is_full {
                 true => {
@@ -163,6 +165,7 @@ impl Shared {
     }
 
     pub(crate) fn sync_begins(&self) {
+        // At least 1, because 0 means that no sync is going on.
         let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         self.syncing_since.store(since, Ordering::Relaxed);
     }
@@ -176,6 +179,7 @@ impl Shared {
             0 => Duration::ZERO,
             since => self.opened.elapsed().saturating_sub(Duration::from_millis(since)),
         };
+        // The worst condition is told first: a poisoned log needs a restart, a full one only room.
         match () {
             () if self.is_poisoned() => Condition::Poisoned,
             () if self.is_disk_full() => Condition::DiskFull,

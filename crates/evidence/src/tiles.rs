@@ -108,6 +108,7 @@ impl Tiles {
         let mut snapshot = Self::without_bundles(&self.disk, &self.log);
         snapshot.size = self.size;
         snapshot.edge.clone_from(&self.edge);
+        // The bytes are shared and not copied: a snapshot is taken for each receipt.
         snapshot.unwritten =
             self.unwritten.iter().map(|(name, bytes)| (name.clone(), Arc::clone(bytes))).collect();
         snapshot
@@ -119,12 +120,14 @@ impl Tiles {
             bundle::put(&mut self.bundle, entry);
         }
         self.size += 1;
+        // The bundle is closed with its 256th entry. The size is already counted up, hence the minus one.
         if self.keeps_bundles && self.size.is_multiple_of(TILE_WIDTH) {
             let full = std::mem::take(&mut self.bundle);
             self.keep(entries_path(self.size / TILE_WIDTH - 1, TILE_WIDTH), full);
         }
         let mut level = 0;
         let mut hash = leaf_hash(entry);
+        // A full tile gives one hash to the level above, which may fill that tile too.
         loop {
             if self.edge.len() == level {
                 self.edge.push(Vec::new());
@@ -173,6 +176,7 @@ impl Tiles {
         if width > 0 {
             files.push((entries_path(self.size / TILE_WIDTH, width), Arc::new(self.bundle.clone())));
         }
+        // A partial tile that did not change would cost a sync for the same bytes.
         files.retain(|(name, _)| !self.partial_written.contains(name));
         files
     }
@@ -209,6 +213,8 @@ impl HashSource for Tiles {
         let tile = first / TILE_WIDTH;
         let start = usize::try_from(first % TILE_WIDTH).unwrap_or(0);
         let complete = self.size >> (8 * tile_level);
+        // A full tile is in memory or on disk. The unfinished one is in memory only, because its file may be
+        // of an earlier size.
         let part = if (tile + 1) * TILE_WIDTH <= complete {
             let name = Tile { level: tile_level, index: tile, width: TILE_WIDTH }.to_string();
             let bytes = match self.unwritten.get(&name) {

@@ -87,6 +87,8 @@ pub fn receipt(bytes: &[u8], trust: &VerifierKey) -> Result<Verified, Invalid> {
     let file = ProofFile::parse(text).map_err(|_| Invalid::Receipt("is not a proof file"))?;
     let extra =
         ReceiptExtra::decode(file.extra.as_slice()).map_err(|_| Invalid::Receipt("holds no record"))?;
+    // Unknown fields would be carried in a file that is called valid, so the encoding must be exactly that of
+    // what was read.
     if extra.encode_to_vec() != file.extra {
         return Err(Invalid::Receipt("holds more than a record and its salt"));
     }
@@ -94,7 +96,10 @@ pub fn receipt(bytes: &[u8], trust: &VerifierKey) -> Result<Verified, Invalid> {
     let leaf = leaf_hash(&extra.record);
     verify_inclusion(&leaf, file.index, checkpoint.size, &file.proof, &checkpoint.root)
         .map_err(|_| Invalid::Receipt("does not prove that the record is in the log"))?;
+    // The record is read only after its proof holds, so that no text of a forged receipt is shown as
+    // evidence.
     let record = known_record(&extra.record).map_err(Invalid::Receipt)?;
+    // The salt is optional: a receipt made from a copy of the folder has none.
     if !extra.salt.is_empty() && digest(&SHA256, &extra.salt).as_ref() != record.salt_hash {
         return Err(Invalid::Receipt("carries a salt that is not the record's"));
     }
@@ -124,6 +129,8 @@ pub fn checkpoint(bytes: &[u8], trust: &VerifierKey) -> Result<Checkpoint, Inval
 fn signed_checkpoint(note: &str, trust: &VerifierKey) -> Result<Checkpoint, &'static str> {
     let text = open_note(note, trust).map_err(|_| "has a checkpoint that the trusted key did not sign")?;
     let checkpoint: Checkpoint = text.parse().map_err(|_| "has a malformed checkpoint")?;
+    // A second signature line is refused, because nothing of it is verified here, and a reader may take it
+    // for verified.
     let lines = note.get(text.len() + 1..).unwrap_or_default().lines().count();
     if checkpoint.origin == trust.name() && lines == 1 {
         Ok(checkpoint)

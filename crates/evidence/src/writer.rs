@@ -97,6 +97,7 @@ impl Writer {
             origin: config.origin.clone(),
             key,
             shared: Arc::clone(&shared),
+            // The publisher shares the lock, because it writes after the writer has ended.
             lock: Some(Arc::clone(&recovered.lock)),
             completed: Vec::new(),
             last: None,
@@ -117,6 +118,7 @@ impl Writer {
     /// Serves until it is told to close, everyone has gone, or a write fails.
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let closed = self.serve(&mut commands);
+        // Everything is dropped before the end is told, so that the log can be opened again at once.
         drop((self, commands));
         if let Some(closed) = closed {
             closed.send(()).ok();
@@ -126,6 +128,7 @@ impl Writer {
     fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) -> Option<oneshot::Sender<()>> {
         let mut closing = None;
         while let Some(first) = next(commands, closing.as_ref().map(|(_, until)| *until)) {
+            // The size is read for each group, since the writer is the only one that makes it grow.
             let mut group = Group::new(self.shared.state.read().tiles.size);
             let mut command = Some(first);
             gather(commands);
@@ -141,6 +144,8 @@ impl Writer {
                     }
                     Command::Close(done) => closing = Some((done, Instant::now() + CLOSE_WAIT)),
                 }
+                // The bound keeps one commit from growing without end while callers bring records faster than
+                // the disk.
                 command = if group.bytes.len() < GROUP_BYTES { commands.try_recv().ok() } else { None };
             }
             let until = closing.as_ref().map(|(_, until)| *until);
@@ -148,6 +153,7 @@ impl Writer {
                 self.shared.poison(&error);
                 return None;
             }
+            // Callers are told only after the write returned: an acknowledged record is on disk.
             self.tell(group);
         }
         // What a log that was closed ends with, an orderly start ends with too: no zeros to look through.
@@ -197,9 +203,11 @@ impl Writer {
         if group.entries.is_empty() {
             return Ok(());
         }
+        // A log that was poisoned by the publisher must not take records either.
         if self.shared.is_poisoned() {
             return Err(Unavailable.into());
         }
+        // The new segment begins with a group, so that a group is never split over two files.
         if self.segment.length >= SEGMENT_BYTES {
             self.segment.finish()?;
             self.segment = Segment::create(&*self.disk, &self.log, group.first)?;
@@ -212,6 +220,8 @@ impl Writer {
         self.shared.sync_ended();
         appended?;
         self.shared.syncs.fetch_add(1, Ordering::Relaxed);
+        // The observer is called before the callers are told, so that the metrics have the commit when its
+        // answer goes out.
         if let Some(observer) = self.shared.observer.get() {
             observer(Commit { records, took: began.elapsed() });
         }
@@ -221,6 +231,7 @@ impl Writer {
     /// Takes a group that is on disk into the tree, and tells its callers.
     fn tell(&mut self, group: Group) {
         let mut batch = CommitBatch::default();
+        // The write lock is dropped before callers are woken, since many of them read the state at once.
         let unwritten = {
             let mut state = self.shared.state.write();
             for Queued { entry, stream, done, completions } in group.entries {
@@ -264,6 +275,8 @@ impl Writer {
     /// [`Error::Moved`] if not.
     pub(crate) fn check_place(&self) -> Result<(), Error> {
         let moved = |change| Error::Moved { path: self.log.clone(), change };
+        // The folder is compared by device and inode: a log that was moved away would be written where nobody
+        // looks for it.
         match self.disk.identity(&self.log) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(moved("removed or renamed"));
@@ -279,6 +292,8 @@ impl Writer {
     pub(crate) fn close_streams(&mut self, open: Vec<(u64, Record)>, now: Timestamp) -> Result<(), Error> {
         let now = self.shared.time_ms(now.as_millisecond().unsigned_abs());
         let close = |(opening, record): (u64, Record)| {
+            // The rest of the opening is repeated, so that the closing record names the same caller, method
+            // and grant.
             let close = Record {
                 kind: Kind::Close as i32,
                 opening,
@@ -307,6 +322,8 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        // A thread that panicked leaves the log in an unknown state, and without this callers would wait for
+        // records that no one writes.
         if std::thread::panicking() {
             self.shared.poison(&Unavailable);
         }
@@ -323,6 +340,8 @@ fn next(commands: &mut mpsc::Receiver<Command>, until: Option<Instant>) -> Optio
             Err(mpsc::error::TryRecvError::Disconnected) => return None,
             Err(mpsc::error::TryRecvError::Empty) => {}
         }
+        // Free slots equal to the size of the queue mean that no slot is held, so that nothing can come any
+        // more.
         if commands.capacity() == commands.max_capacity() || Instant::now() >= until {
             return None;
         }
@@ -385,6 +404,7 @@ impl Group {
             Some(StreamPart::Closing(opening)) => closing(&entry, opening),
             _ => Some(entry),
         };
+        // An entry that no bundle can hold is refused alone, so that it does not fail its whole group.
         let Some(entry) = entry.filter(|entry| (1..=MAX_ENTRY).contains(&entry.len())) else {
             done.send(Err(Unavailable)).ok();
             return;

@@ -50,6 +50,7 @@ pub(crate) fn router(admin: Admin, token: Token) -> Router {
 async fn metrics(State(admin): State<Admin>) -> Response {
     let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
     let adapters = admin.reloader.policy.load().upstreams.joined();
+    // Reverse connections of adapters share the listener's slots, so they are taken off to leave the callers.
     let callers = admin.slots.connections().saturating_sub(adapters);
     admin.metrics.listener(callers, adapters, admin.slots.handshakes_failed());
     (kind, admin.metrics.encode()).into_response()
@@ -57,6 +58,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 
 async fn ready(State(admin): State<Admin>) -> Response {
     let not_ready = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
+    // A log that takes no records comes first: without it the gateway can answer no call, joined or not.
     match admin.log.condition() {
         Condition::Poisoned => not_ready("the evidence log cannot be written\n"),
         Condition::DiskFull => not_ready("the evidence log's disk is full\n"),
@@ -71,6 +73,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
 
 /// Takes up new files now; the answer says what is wrong with them, and where.
 async fn reload(State(admin): State<Admin>) -> Response {
+    // A reload reads every file of the registry, and must not block the runtime that serves these pages.
     match tokio::task::spawn_blocking(move || admin.reloader.reload()).await {
         Ok(Ok(())) => "reloaded\n".into_response(),
         Ok(Err(error)) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")).into_response(),

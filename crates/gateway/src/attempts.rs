@@ -86,6 +86,7 @@ impl Attempts {
         let name = self.hash(name);
         let intent = self.hash(intent);
         let mut shard = self.shard(&name);
+        // Room is made before the insertion, so that a shard never exceeds its share of `MAX_REQUEST_IDS`.
         shard.forget(now, MAX_REQUEST_IDS / SHARDS - 1);
         let fresh = || RequestIdState { since: now, calls: 0, is_counted: false, intent, message: None };
         let is_first = !shard.seen.contains_key(&name);
@@ -97,6 +98,8 @@ impl Attempts {
             return Err(Conflict);
         }
         seen.calls = seen.calls.saturating_add(1);
+        // An id that was refused by a limit is not counted yet, so that its next attempt takes a token like a
+        // first call.
         let is_free = seen.is_counted && seen.calls <= FREE;
         Ok(RequestIdAttempt { attempts: self.clone(), name, number: seen.calls, is_free, is_first })
     }
@@ -110,6 +113,7 @@ impl Attempts {
         let mut context = hmac::Context::with_key(&self.0.key);
         for part in parts {
             let part = part.as_ref();
+            // The length before each part keeps `("a", "bc")` and `("ab", "c")` apart.
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
         }
@@ -148,6 +152,7 @@ impl RequestIdAttempt {
         let mut shard = self.attempts.shard(&self.name);
         // It may have had to make room meanwhile.
         let Some(seen) = shard.seen.get_mut(&self.name) else { return Ok(()) };
+        // The first message that is read defines the request: attempts with one id may run at the same time.
         if *seen.message.get_or_insert(hash) == hash { Ok(()) } else { Err(Conflict) }
     }
 }

@@ -35,6 +35,7 @@ impl Commitment {
     }
 
     pub(crate) fn message(&mut self, message: &[u8]) {
+        // A message is at most 16 MiB (`max_message`), so the length always fits.
         let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
         self.0.update(&length.to_be_bytes());
         self.0.update(message);

@@ -163,6 +163,7 @@ impl Config {
             let (line, column) = line_and_column(&text, offset);
             ConfigError::Parse { path: path.to_owned(), line, column, message }
         };
+        // `toml` reports a byte offset, and operators look for a line and a column.
         let mut config: Self = toml::from_str(&text)
             .map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
         config.check().map_err(|(offset, message)| wrong(offset, message))?;
@@ -210,6 +211,8 @@ impl Config {
         if !(1..=MAX_CALLS).contains(max_calls.get_ref()) {
             return Err((max_calls.span().start, format!("`max_calls` is from 1 to {MAX_CALLS}")));
         }
+        // A stream is recorded at its opening and at its end, and both slots are reserved before the provider
+        // is asked.
         let needed = 2 * max_calls.get_ref();
         match &self.evidence.queue {
             Some(queue) if *queue.get_ref() < needed => {
@@ -243,6 +246,8 @@ const MAX_CALLS: usize = 1_000_000;
 
 fn checkpoint_every<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let every = jiff::fmt::serde::unsigned_duration::friendly::compact::required::deserialize(deserializer)?;
+    // A checkpoint costs some ten syncs, so the lower bound spares the disk. Entries after the last
+    // checkpoint are not signed yet, so the upper bound limits them.
     let bounds = Duration::from_millis(10)..=Duration::from_secs(3600);
     let wrong = || serde::de::Error::custom("`checkpoint_every` is from 10ms to 1h");
     bounds.contains(&every).then_some(every).ok_or_else(wrong)
@@ -283,6 +288,7 @@ fn size<'de, D: serde::Deserializer<'de>>(
         "GiB" => 1 << 30,
         _ => return Err(D::Error::custom("a size is a number with a unit: `B`, `KiB`, `MiB` or `GiB`")),
     };
+    // `checked_mul`, because `usize::MAX` with a unit would wrap to a small and valid size.
     let size = number.parse::<usize>().ok().and_then(|number| number.checked_mul(scale));
     size.filter(|size| bounds.contains(size)).ok_or_else(|| D::Error::custom(rule))
 }

@@ -60,6 +60,8 @@ impl Facts {
         let mut id = [0; 36];
         let request_id = metadata.request_id.as_ref().map_or("", |request| request.encode(&mut id));
         let permit = self.permit.as_deref();
+        // A refusal discloses nothing, so its record must not list fields, although a permit may be known
+        // already.
         let fields = permit.filter(|_| disclosing);
         write(RecordDraft {
             version: RECORD_VERSION,

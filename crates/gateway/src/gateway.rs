@@ -85,6 +85,7 @@ impl Gateway {
     pub fn check(config: &Config) -> Result<Vec<Revocation>, Error> {
         let registry = policy::load(&config.gateway.contracts, &config.gateway.registry)?;
         let tls = tls::server(&config.gateway.identity)?;
+        // An endpoint that cannot be used would otherwise show at `bind` only.
         Upstreams::new(&registry, &config.gateway.identity)?;
         chapar_evidence::check(&evidence_config(config))?;
         Ok(tls.revocation())
@@ -113,6 +114,8 @@ impl Gateway {
         let watches = Watches::new(&serving);
         let registry = policy::load(&serving.contracts, &serving.registry)?;
         let tls = tls::server_remembering(&serving.identity, &revocation_memory(&config))?;
+        // The acceptor needs the policy, and the policy is made after the listener is bound. The cell closes
+        // this circle; `run` accepts nothing before it is filled.
         let acceptor = Arc::new(OnceLock::<Acceptor>::new());
         let reverse = Arc::clone(&acceptor);
         let reverse: Acceptor = Arc::new(move |reversed| {
@@ -279,6 +282,8 @@ impl Gateway {
         let shutdown_delay = self.shutdown_delay;
         let stopping = self.stopping;
         let ends = self.ends;
+        // One token for background tasks that must outlive the calls: admin pages and the memory watch work
+        // during the drain too.
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
         // Whoever drops this future ends the threads too.
@@ -306,7 +311,11 @@ impl Gateway {
             () = stop.cancelled() => false,
             () = log.poisoned() => true,
         };
+        // Health and `/readyz` say no before the listener closes, so that a load balancer stops sending
+        // before connections are refused.
         stopping.cancel();
+        // A poisoned log skips the delay: no call can be answered, and each one that arrives is a call
+        // refused.
         if !failed {
             ends.hurry.run_until_cancelled(tokio::time::sleep(shutdown_delay)).await;
         }
@@ -322,6 +331,8 @@ impl Gateway {
             () = workers.ended() => {}
             () = hurrying => {}
         }
+        // The folded refusals are flushed only after the last call has ended, because that call may add to
+        // them.
         calls_ended.cancel();
         ended.cancel();
         if !failed {
@@ -399,6 +410,7 @@ fn parts(
     workers: usize,
     joining: &Joining,
 ) -> Result<Vec<workers::Parts>, Error> {
+    // The address for adapters is split over the threads too, so that each of them can accept there.
     let mut own = own.map(|own| own.split(workers)).transpose()?.map(Vec::into_iter);
     let shares = bound.split(workers)?.into_iter().map(|calls| workers::Parts {
         calls,

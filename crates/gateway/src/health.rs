@@ -75,15 +75,19 @@ pub(crate) async fn watch(
     joined: CancellationToken,
     stop: CancellationToken,
 ) {
+    // While connections are open, health is out of date for 250 ms at most.
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     let mut told = HashSet::new();
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         let policy = policy.load_full();
+        // The stop is also watched here, because connecting to endpoints takes up to the connect timeout.
         let Some(now) = stop.run_until_cancelled(policy.upstreams.health()).await else { break };
         let registered: HashSet<String> = now.iter().map(|(service, _)| (*service).to_owned()).collect();
         for (service, up) in now {
             health.set_service_status(service, if up { Serving } else { NotServing }).await;
         }
+        // A service that left the registry must become unknown. Its last status would otherwise stay for
+        // ever.
         for gone in told.difference(&registered) {
             health.clone().clear_service_status(gone).await;
         }

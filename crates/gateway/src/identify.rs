@@ -17,6 +17,8 @@ pub(crate) fn identify(registry: &Registry, peer: &Peer) -> Result<Arc<Subsystem
         .as_ref()
         .map_err(|error| Refusal::from(Reason::IdentityAmbiguous).with_detail(error.to_string()))?;
     peer.certificate_status().map_err(|status| {
+        // The connection is told to close as well, so that a peer with a dead certificate does not keep its
+        // slot.
         peer.leave();
         let reason = match status {
             CertificateStatus::Revoked => Reason::CertificateRevoked,

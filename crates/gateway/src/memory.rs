@@ -33,6 +33,7 @@ impl Pressure {
 
     fn judge(&self, held: usize, ceiling: usize) {
         let high = held as f64 > ceiling as f64 * SHED_AT;
+        // Only a change is logged: one line per sample would flood the log while memory is short.
         if self.0.swap(high, Ordering::Relaxed) != high {
             let held = held >> 20;
             let ceiling = ceiling >> 20;

@@ -56,6 +56,7 @@ impl pb::meta_server::Meta for Meta {
         request: Request<pb::AllowedMethodsRequest>,
     ) -> Result<Response<pb::AllowedMethodsResponse>, Status> {
         let caller = caller(&request)?;
+        // Only rights that hold now: a grant that has ended is not one that may be called.
         let rights = self.registry.rights(&caller.id, self.clock.now());
         let methods = rights.map(|right| pb::AllowedMethod {
             method: right.method.to_string(),
@@ -112,6 +113,8 @@ impl pb::meta_server::Meta for Meta {
         for right in self.registry.rights(&caller.id, self.clock.now()) {
             let grant = &right.permit.grant.id;
             let behalf = right.on_behalf_of.map(ToString::to_string).unwrap_or_default();
+            // A grant is reached by several methods and purposes, and its limits are shared by them, so it is
+            // listed once.
             grants.entry((grant, behalf.clone())).or_insert_with(|| self.grant_usage(grant, behalf));
         }
         Ok(Response::new(pb::MyLimitsResponse { grants: grants.into_values().flatten().collect() }))
@@ -122,11 +125,13 @@ impl pb::meta_server::Meta for Meta {
         request: Request<pb::GetReceiptRequest>,
     ) -> Result<Response<pb::GetReceiptResponse>, Status> {
         let caller = caller(&request)?;
+        // One answer for both cases, because a caller must not learn which entries exist.
         let unknown = || Status::not_found("no such entry, or not yours");
         let entry = &request.get_ref().entry;
         let index = entry.strip_prefix(self.log.origin()).and_then(|rest| rest.strip_prefix('/'));
         let index: u64 = index.and_then(|index| index.parse().ok()).ok_or_else(unknown)?;
         let record = self.log.record(index).await.map_err(|_| unknown())?;
+        // The record is read before the receipt: only the record tells who may see the receipt.
         if !self.is_party(&caller, &record) {
             return Err(unknown());
         }
@@ -147,6 +152,8 @@ fn known(method: &Method) -> pb::KnownMethod {
 impl Meta {
     fn grant_usage(&self, grant: &GrantId, on_behalf_of: String) -> Option<pb::GrantUsage> {
         let Usage { limits, admitted, since } = self.limiter.usage(grant)?;
+        // The limiter keeps a monotonic instant, and callers want a date. A wall clock that was set back must
+        // not fail here.
         let since = self.clock.now().checked_sub(since.elapsed()).unwrap_or(self.clock.now());
         let since = since.round(jiff::Unit::Second).unwrap_or(since).to_string();
         let refused = limits.iter().map(|limit| limit.refused).sum();

@@ -23,6 +23,8 @@ impl Metadata {
     pub(crate) fn parse(headers: &HeaderMap) -> Result<Self, Refusal> {
         for name in headers.keys() {
             let name = name.as_str();
+            // A server that maps `_` to `-`, as CGI does, would read `chapar_caller` as the reserved
+            // `chapar-caller`.
             let reserved = name.starts_with(header::PREFIX) || name.starts_with("chapar_");
             if reserved && !header::FROM_CALLER.contains(&name) {
                 return Err(
@@ -53,6 +55,8 @@ fn one<T: FromStr>(headers: &HeaderMap, name: &'static str, malformed: Reason) -
         || Refusal::from(Reason::MetadataAmbiguous).with_detail(format!("`{name}` came more than once"));
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
+    // A proxy may join repeated headers with a comma (RFC 9110 §5.3), so a comma counts as a repetition. No
+    // value of these keys contains one.
     if values.next().is_some() || value.as_bytes().contains(&b',') {
         return Err(ambiguous());
     }

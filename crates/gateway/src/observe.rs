@@ -37,6 +37,8 @@ impl Observer {
             id,
             tracer: self.tracer.clone(),
             context: span.context().clone(),
+            // The span is shared with a stream's task, so its end is taken from under a lock: only the first
+            // end counts.
             open: Mutex::new(Some(Open { span, timer })),
         }
     }
@@ -111,6 +113,8 @@ impl CallSpan {
         let call = self.id;
         let reason = refusal.reason();
         let gate = refusal.gate();
+        // A caller over its limits, or one that goes away, can cause these at any rate, so they are not
+        // logged at the default level.
         match reason {
             Reason::RateLimited | Reason::ConcurrencyLimited | Reason::Cancelled => {
                 tracing::debug!(%call, %reason, gate, "call refused")

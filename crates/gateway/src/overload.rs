@@ -70,8 +70,12 @@ impl Overload {
     /// Lets in a call that came at `arrived`, now or after a moment, or not. `caller` is who the certificate
     /// names; strangers are one caller.
     pub(crate) async fn enter(&self, caller: Option<&SubsystemId>, arrived: Instant) -> Option<LoadSlot> {
+        // The count is taken before the decision, so that calls that are held back count as well: they occupy
+        // memory.
         let number = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let counted = Counted(Arc::clone(&self.in_flight));
+        // The delay is reported once. A call that asks again has waited by choice of the pacer, and that wait
+        // says nothing about the queue.
         let mut queue_delay = Some(arrived.elapsed());
         for asked in 0..=MAX_HOLDS {
             let verdict = self.shedder.lock().enter(
@@ -86,6 +90,8 @@ impl Overload {
                 // of which half are for others.
                 Verdict::Hold if asked == MAX_HOLDS || number > self.most / 2 => return None,
                 Verdict::Hold => {
+                    // The factor spreads the pause from 2/3 to 4/3 of its length, so that held calls do not
+                    // come back in one burst.
                     tokio::time::sleep(hold(asked).mul_f64(jitter::half_to_one() * 4.0 / 3.0)).await
                 }
                 Verdict::Refuse => return None,
@@ -211,6 +217,8 @@ impl Shedder {
         now: Instant,
         fill: Fill,
     ) -> Verdict {
+        // Every call moves the window, also one that is refused below: else a window without admitted calls
+        // would never end.
         if let Some(queue_delay) = queue_delay {
             self.look(queue_delay, now);
             self.pacer.look(queue_delay, now);
@@ -230,6 +238,8 @@ impl Shedder {
         if is_late || !finds_room {
             return Verdict::Refuse;
         }
+        // The pacer is asked last, because a token that it gives away is spent even if the call were refused
+        // afterwards.
         if self.has_far_more_than_its_share(&usage) && !self.pacer.pass(now) {
             return Verdict::Hold;
         }
@@ -254,6 +264,8 @@ impl Shedder {
                 self.forget();
             }
         }
+        // The thread was idle if this call arrived after the previous one had been looked at. Delays are
+        // measured up to `now`, so the difference is its arrival.
         let idle = now
             .checked_sub(queue_delay)
             .map_or(Duration::ZERO, |came| came.saturating_duration_since(self.looked_at));
@@ -275,6 +287,8 @@ impl Shedder {
     }
 
     fn usage(&mut self, caller: Option<&SubsystemId>) -> Arc<Usage> {
+        // Requests without an identity share one entry: an entry for each would let strangers grow this map
+        // without bound.
         let known = caller.map_or(Some(&self.strangers), |caller| self.callers.get(caller));
         let usage = known.cloned().unwrap_or_else(|| Usage::new(&self.running));
         if let (Some(caller), None) = (caller, known) {
@@ -285,6 +299,8 @@ impl Shedder {
 
     /// Whether a caller's `own` is no less than the mean of all callers.
     fn has_had_its_share(&self, own: &AtomicU32, all: u32) -> bool {
+        // The products are 64 bits wide, so that a flood cannot overflow them, and no division by zero is
+        // possible.
         let own = u64::from(own.load(Ordering::Relaxed));
         own > 0 && own * self.callers.len().max(1) as u64 >= u64::from(all)
     }

@@ -99,6 +99,7 @@ pub(crate) async fn answer(
     mut request: Request<Incoming>,
     call: OwnCall,
 ) -> Result<Response<Body>, Refusal> {
+    // The permit is taken before the body is read, so that a caller over its limit costs no decoding.
     let admission = limiter.admit(&caller.id).map_err(|denied| match denied {
         Denied::Rate { retry_after, limit } => Refusal::from(Reason::RateLimited)
             .retry_after(retry_after)
@@ -109,15 +110,21 @@ pub(crate) async fn answer(
     let streams = PATHS
         .iter()
         .any(|(path, streams)| *streams && request.uri().path().strip_prefix('/') == Some(path.as_str()));
+    // Without a deadline of its own, a `Watch` would hold one of the caller's 16 slots for as long as the
+    // connection lives.
     let deadline = Instant::now() + allowed(request.headers(), if streams { STREAM } else { ONCE })?;
     request.extensions_mut().insert(caller);
     let answered =
         tokio::time::timeout_at(deadline.into(), routes.clone().oneshot(request.map(Body::new))).await;
     let Ok(response) = answered.map_err(|_| Refusal::from(Reason::DeadlineExceeded))?;
+    // The status is in the headers only in a trailers-only answer, and then the body has nothing left to
+    // count.
     if let Some(status) = response.headers().get("grpc-status") {
         call.span.finish_own(outcome(status.as_bytes()));
         return Ok(response);
     }
+    // The same alarm bounds the body: `timeout_at` above ends with the headers, and a stream goes on after
+    // them.
     let alarm = Box::pin(tokio::time::sleep_until(deadline.into()));
     Ok(response.map(|body| Body::new(Bounded { body, call, alarm, ended: false, _admission: admission })))
 }
@@ -148,6 +155,7 @@ fn outcome(status: &[u8]) -> Option<Reason> {
         b"3" => Reason::RequestMalformed,
         b"4" => Reason::DeadlineExceeded,
         b"5" => Reason::RecordNotFound,
+        // tonic reports a message over its limit as OUT_OF_RANGE or RESOURCE_EXHAUSTED.
         b"8" | b"11" => Reason::MessageTooLarge,
         b"12" => Reason::MethodUnknown,
         b"14" => Reason::EvidenceUnavailable,
@@ -176,6 +184,8 @@ impl http_body::Body for Bounded {
         if self.ended {
             return Poll::Ready(None);
         }
+        // The body is polled before the alarm, so that an answer that is ready at the deadline is not cut
+        // off.
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             let trailers =
                 frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(http_body::Frame::trailers_ref);

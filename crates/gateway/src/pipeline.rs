@@ -74,6 +74,8 @@ impl Pipeline {
     /// Answers a call, or refuses it with exactly one reason. Either way the call is recorded before this
     /// returns.
     pub(crate) async fn answer(&self, policy: &Policy, call: Call) -> Result<Response<Body>, Refused> {
+        // The slot in the log is reserved first, so that nothing below can end without a place for its
+        // record.
         let mut record = OpenRecord::open(self, &call, &policy.registry)?;
         match self.run(policy, call, &mut record).await {
             Ok(minimised) => {
@@ -112,6 +114,8 @@ impl Pipeline {
             let forwarded = forward::forward(&policy.upstreams, read, self.max_message).await?;
             minimise::minimise(forwarded).await
         };
+        // One timeout spans all steps: no step has to watch the deadline itself, and a step that is added
+        // later cannot forget it.
         match tokio::time::timeout_at(deadline.into(), answered).await {
             Ok(result) if is_narrowed => absent::cover(result, deadline).await,
             Ok(result) => result,

@@ -87,6 +87,8 @@ impl Policy {
 pub(crate) fn load(contracts: &[PathBuf], registry: &Path) -> Result<Registry, Error> {
     let contracts =
         contracts.iter().map(|folder| Contract::load_all(folder)).collect::<Result<Vec<_>, _>>()?.concat();
+    // Two folders may carry the same file name. Contents that differ would give a message two meanings, so
+    // they are refused.
     Contract::agree(&contracts)?;
     Ok(Registry::load(registry, &contracts)?)
 }
@@ -105,6 +107,8 @@ fn own_services(registry: &Arc<Registry>, limiter: &Arc<Limiter>, own: Own) -> R
     let v1 = v1::server_reflection_server::ServerReflectionServer::new(reflection.clone());
     let v1alpha = v1alpha::server_reflection_server::ServerReflectionServer::new(reflection);
     let meta = meta::pb::meta_server::MetaServer::new(meta);
+    // The default of 4 MiB per message would let each of the 16 calls of a caller hold far more than any
+    // query needs.
     Ok(Routes::new(meta.max_decoding_message_size(own::MAX_REQUEST))
         .add_service(v1.max_decoding_message_size(own::MAX_REQUEST))
         .add_service(v1alpha.max_decoding_message_size(own::MAX_REQUEST))

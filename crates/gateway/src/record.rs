@@ -44,6 +44,8 @@ impl OpenRecord {
         let salt = log.salt(&call.id);
         let facts = Facts {
             call: call.id,
+            // The log keeps its times monotonic, so that a wall clock that was set back does not put records
+            // out of order.
             time_unix_ms: log.time_ms(clock.now().as_millisecond().unsigned_abs()),
             started: call.started,
             caller: Arc::clone(&call.caller),
@@ -101,6 +103,8 @@ impl OpenRecord {
     /// The call is the one of this `number` under its request id. The first is not told, like calls without
     /// an id.
     pub(crate) fn attempt(&mut self, number: u32) {
+        // Zero is the default in protobuf and is not encoded, so that a record of a first attempt is as short
+        // as one without an id.
         self.facts.attempt = if number > 1 { number } else { 0 };
     }
 
@@ -147,6 +151,8 @@ impl OpenRecord {
 
     /// Records that a stream is about to begin. Once this returns that record is on disk.
     pub(crate) async fn opened(mut self) -> Result<StreamRecord, Refusal> {
+        // Both slots are taken at once: without the closing slot the stream could begin and its end could not
+        // be recorded.
         let (Some(slot), Some(closing)) = (self.slot.take(), self.closing.take()) else {
             return Err(recorded_already());
         };
@@ -157,6 +163,7 @@ impl OpenRecord {
         // closes it exists before the wait: dropped in the middle of it, the stream is closed all the same.
         let stream = StreamRecord {
             slot: Some(closing),
+            // The request of a stream is still passing, so its commitment is made when the stream closes.
             facts: Facts { request: None, ..self.facts.clone() },
             messages: 0,
             digest: Commitment::new(&self.salt),
@@ -169,6 +176,7 @@ impl OpenRecord {
     }
 
     fn end(&mut self, end: &End<'_>) -> Option<Appended> {
+        // `take` makes the record unique: whichever of a normal end and `Drop` comes first writes it.
         let slot = self.slot.take()?;
         if let Some(asked) = self.asked.take() {
             self.facts.request = Some(asked.finish());

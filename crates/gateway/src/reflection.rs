@@ -38,6 +38,8 @@ macro_rules! serve_reflection {
                     &self,
                     request: Request<Streaming<pb::ServerReflectionRequest>>,
                 ) -> Result<Response<Self::ServerReflectionInfoStream>, Status> {
+                    // The view is made once for each stream, so that all its answers are of one state of the
+                    // registry.
                     let view = self.0.view(caller(&request)?);
                     let answers = request.into_inner().map(move |asked| {
                         let asked = asked?;

@@ -143,6 +143,7 @@ impl Refusal {
         let mut status =
             Status::with_error_details(Code::from_i32(self.reason.code() as i32), self.message(), details);
         if let Some(wait) = self.retry_after {
+            // Zero would mean "at once" to a client (gRPC A6), so the shortest pushback is 1 ms.
             let millis = wait.as_millis().max(1);
             if let Ok(value) = millis.to_string().parse() {
                 status.metadata_mut().insert("grpc-retry-pushback-ms", value);
@@ -157,6 +158,7 @@ impl Refusal {
             return provider.to_trailers();
         }
         let mut trailers = HeaderMap::new();
+        // Details that cannot be written as a header must not cost the caller its status.
         if self.to_status(audience).add_header(&mut trailers).is_err() {
             trailers.insert("grpc-status", HeaderValue::from(self.reason.code() as u16));
         }

@@ -89,6 +89,8 @@ impl State {
     fn take(&mut self, facts: &Facts, reason: Reason, now: Instant) -> bool {
         let has_token = self.refill(now) >= 1.0;
         let window = self.windows.entry((facts.caller.id.clone(), reason)).or_insert_with(|| Window {
+            // The window begins in the past, so that the first refusal of a caller and reason is recorded at
+            // once.
             since: now.checked_sub(FOLD_WINDOW).unwrap_or(now),
             folded: 0,
             first: None,
@@ -101,6 +103,8 @@ impl State {
         window.folded += 1;
         match &mut window.first {
             None => {
+                // The record stands for several calls, so only what holds for all of them stays: no metadata
+                // and no permit.
                 window.first = Some(Facts { metadata: Metadata::default(), permit: None, ..facts.clone() })
             }
             // The record names a method only if all that it stands for asked for that one.
@@ -111,6 +115,7 @@ impl State {
     }
 
     fn due(&mut self, now: Option<Instant>) -> Vec<((SubsystemId, Reason), u64, Facts)> {
+        // At the end nothing is held back by the rate: a count that is not written now is lost.
         let mut tokens = now.map_or(f64::INFINITY, |now| self.refill(now));
         let mut due = Vec::new();
         self.windows.retain(|key, window| {
@@ -120,6 +125,7 @@ impl State {
             if window.folded == 0 {
                 return false;
             }
+            // Without a token the window keeps its count and is tried again at the next look.
             if tokens >= 1.0
                 && let Some(first) = window.first.take()
             {

@@ -62,6 +62,8 @@ impl Reloader {
     /// # Errors
     /// [`Error`] naming the file at fault; whatever it belongs to is as it was.
     pub(crate) fn reload(&self) -> Result<(), Error> {
+        // Both are tried even if the first fails, because a bad certificate must not keep back a change of
+        // the policy.
         let identity = self.identity();
         let policy = self.policy();
         identity.and(policy)
@@ -92,10 +94,13 @@ impl Reloader {
 
     /// Contracts and registry; and the ways to the adapters, which show the gateway's certificate.
     fn policy(&self) -> Result<(), Error> {
+        // The lock also covers reading, so that of two reloads the one that read later is the one in force.
         let _alone = self.one_at_a_time.lock();
         let reloaded = policy::load(&self.serving.contracts, &self.serving.registry)
             .and_then(|registry| self.policy.load().next(&self.serving, registry, self.own.clone()));
         let reloaded = reloaded.map(|next| {
+            // The metrics know the new methods before the policy is stored, so that no call finds its method
+            // without a label.
             self.metrics.add_methods(next.methods());
             tracing::info!(registry = next.registry.digest(), "a new policy is in force");
             self.policy.store(Arc::new(next));
@@ -149,6 +154,7 @@ impl Reloader {
         let mut pause = MIN_WATCH_INTERVAL;
         while ended.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             let this = Arc::clone(&self);
+            // `spawn_blocking`, because a look reads the metadata of every file, and a disk may be slow.
             let looked = tokio::task::spawn_blocking(move || {
                 if files.settled() {
                     // Told where it happened; the old state serves on.

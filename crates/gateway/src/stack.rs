@@ -65,10 +65,14 @@ impl Stack {
     /// Answers one request, which was read from its connection at `arrived`. Never fails: a refusal is an
     /// answer.
     pub(crate) async fn serve(&self, request: Request<Incoming>, arrived: Instant) -> Response<Body> {
+        // This comes first because such a request gets an answer in HTTP's own words, and the prebuilt
+        // refusals below are gRPC's.
         if let Some(answer) = not_grpc(&request) {
             return answer;
         }
         let peer = request.extensions().get::<Arc<Peer>>();
+        // A certificate without an identity counts as a stranger here and is refused by `identify` below,
+        // with its reason.
         let caller = peer.and_then(|peer| peer.identity.as_ref().ok()).map(Identity::subsystem);
         let slot = if self.memory.is_high() { None } else { self.overload.enter(caller, arrived).await };
         let Some(slot) = slot else {
@@ -81,6 +85,7 @@ impl Stack {
         let path = request.uri().path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
         let span = Arc::new(self.observer.begin(id, request.headers(), name(&policy, &path)));
         let audience = Audience { help: Arc::clone(&self.help), persian: wants_persian(request.headers()) };
+        // The size is checked after the span began, so that the refusal is counted and has a call id.
         let answered = if too_large(request.headers()) {
             Err(Refused::from(Refusal::from(Reason::HeadersTooLarge)))
         } else {
@@ -111,6 +116,7 @@ impl Stack {
             .extensions
             .remove::<Arc<Peer>>()
             .ok_or_else(|| Refusal::from(Reason::CertificateRequired))?;
+        // Identity comes before the path, so that a stranger learns nothing about which methods exist.
         let caller = identify(&policy.registry, &peer)?;
         span.caller(&caller.id);
         if own::is_own(&path) {

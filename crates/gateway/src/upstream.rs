@@ -91,6 +91,7 @@ impl Upstreams {
     /// The ways after a reload: what did not change keeps its connections and what was learnt of it.
     pub(crate) fn next(&self, registry: &Registry, files: &tls::Files) -> Result<Self, dial::Error> {
         let identity = Fingerprint::of(files)?;
+        // With a new certificate, open connections would go on to show the old one, so they are not kept.
         let same = identity == self.identity;
         let service = |entry: &Arc<ServiceEntry>| {
             let service = self.service(registry, entry, files, same)?;
@@ -119,6 +120,8 @@ impl Upstreams {
         // Whoever is dialled is held to what those who dial are: an identity, and the CAs that may speak for
         // its member.
         let issuers = |identity: &Identity| registry.issuers(identity).to_vec();
+        // The parties are part of the comparison in `dialled`: a connection that was authenticated as someone
+        // else now must not be kept.
         let party = |identity: &Identity| Party { identity: identity.clone(), issuers: issuers(identity) };
         let parties: Vec<Party> = entry.adapters.iter().map(party).collect();
         let tls = tls::client_remembering(files, Expect::Parties(parties.clone()), &self.lists)?.0;
@@ -172,6 +175,8 @@ impl Upstreams {
         let nowhere = || down("the registry names no endpoint");
         let service = self.services.get(service).ok_or_else(nowhere)?;
         let route = service.route(path.as_str()).ok_or_else(nowhere)?;
+        // The service's permit is taken once for all attempts, so that a retry does not wait in the queue
+        // again.
         let place = service.place(caller, deadline).await?;
         service.budget.earn();
         // A provider that said nothing until then is late, unless the caller gave it less time than the
@@ -179,6 +184,8 @@ impl Upstreams {
         let due = full_time.then_some(deadline);
         let mut passed: Vec<Arc<Endpoint>> = Vec::new();
         let mut refusal = None;
+        // Right after a restart the adapters that dial are still on their way, and a call should not fail for
+        // that.
         if service.endpoints().is_empty() {
             self.joined.wait_for(|| !service.endpoints().is_empty(), deadline).await;
         }
@@ -189,6 +196,8 @@ impl Upstreams {
                 Err(none) => return Err(refusal.unwrap_or(none)),
             };
             let whole = body.whole();
+            // Made before the connection is awaited, so that the breaker hears of a call that is dropped
+            // during that wait.
             let mut trying = UpstreamAttempt::new(
                 Arc::clone(&endpoint),
                 caller.clone(),
@@ -215,6 +224,8 @@ impl Upstreams {
                     trying.ended(if is_to_blame { Blame::Provider } else { Blame::Caller });
                     let again = match (unsent, whole) {
                         (Some(unsent), _) => Some(unsent),
+                        // A request that the provider may have read is sent again only if its method may run
+                        // twice.
                         (None, Some(whole)) if !touched || idempotent => Some(Outgoing::Whole(whole)),
                         _ => None,
                     };
@@ -231,6 +242,8 @@ impl Upstreams {
             if (error.may_have_been_processed() || error.was_refused()) && !service.budget.spend() {
                 break;
             }
+            // Another endpoint is tried at once, since its state says nothing about this one. The same
+            // endpoint gets a pause.
             service.figures.retries.inc();
             if service.endpoints().len() > passed.len() + 1 {
                 passed.push(endpoint);
@@ -245,6 +258,8 @@ impl Upstreams {
     /// those that no call has connected yet, so that the first call finds its way open; holds adapters that
     /// joined to what this registry says.
     pub(crate) async fn health(&self) -> Vec<(&str, bool)> {
+        // Members are held to the registry here, which `health::watch` runs every 250 ms, so that no call has
+        // to do it.
         self.joined.hold_to(&self.known);
         let mut ensured = Vec::new();
         for service in self.services.values() {

@@ -34,9 +34,11 @@ impl Workers {
     /// # Errors
     /// What the system says to another thread.
     pub(crate) fn start(parts: Vec<Parts>, stack: &Stack, ends: &Ends) -> std::io::Result<Self> {
+        // The guard is dropped when the last worker has served, which cancels `all_served` for all of them.
         let all_served = CancellationToken::new();
         let last = Arc::new(all_served.clone().drop_guard());
         let start = |(number, part): (usize, Parts)| {
+            // A runtime for each thread, so that a call wakes no other core (decision 0009).
             let all_served = all_served.clone();
             let serving = Arc::clone(&last);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

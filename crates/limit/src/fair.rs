@@ -114,6 +114,8 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         let mut displaced = None;
         if self.waiting >= self.bounds.total {
             let longest = self.lines.iter().max_by_key(|(_, line)| line.calls.len());
+            // A caller with a line as long as the longest is itself the backlog, so nothing is displaced for
+            // it.
             let Some(longest) = longest.filter(|(_, line)| line.calls.len() > own + 1) else {
                 return Err(call);
             };
@@ -143,8 +145,11 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
             let line = self.lines.get_mut(caller)?;
             if !self.visited {
                 self.visited = true;
+                // The debt is bounded when the quantum has shrunk since, so that a caller is not shut out for
+                // many rounds.
                 line.credit = line.credit.max(-FACTOR * quantum) + quantum;
             }
+            // A caller of which nothing is known is charged the mean of all, and `settle` corrects it.
             let cost = line.cost.map_or(quantum, |cost| cost.min(FACTOR * quantum));
             if line.credit >= cost {
                 let (_, call) = line.calls.pop_front()?;
@@ -159,6 +164,8 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
                 }
                 return Some(Turn { caller, call, charge });
             }
+            // The credit stays, so that a caller whose calls are long gathers it over several rounds (deficit
+            // round robin).
             self.round.rotate_left(1);
             self.visited = false;
         }
@@ -182,11 +189,14 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
     /// A call that had its turn has given its place back after `took`.
     pub fn settle(&mut self, caller: &K, charge: Charge, took: Duration) {
         let took = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX).clamp(1, MAX_CHARGE_NS);
+        // The first measurement is taken whole: a mean that began at zero would be far too low for many
+        // calls.
         self.quantum = if self.quantum == 0 { took } else { toward(self.quantum, took) };
         if let Some(line) = self.lines.get_mut(caller) {
             line.running = line.running.saturating_sub(1);
             line.cost = Some(line.cost.map_or(took, |cost| toward(cost, took)));
             let most = FACTOR * self.quantum;
+            // Clamped on both sides, so that one very long call is not paid for without end.
             line.credit = (line.credit + charge.0 - took).clamp(-most, most);
             self.tidy(caller);
         }

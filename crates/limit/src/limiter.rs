@@ -110,6 +110,8 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// what is running; one whose limits have changed begins anew.
     pub fn next(&self, grants: impl IntoIterator<Item = (K, Limits)>) -> Self {
         let gate = |(grant, limits): (K, Limits)| {
+            // Compared by the limits and not by the generation: a reload without a change must not refill a
+            // spent burst.
             let same = self.gates.get(&grant).filter(|gate| gate.limits == limits);
             let gate = same.map_or_else(|| Arc::new(GrantLimits::new(limits, &self.clock)), Arc::clone);
             (grant, gate)
@@ -204,6 +206,7 @@ impl<C: Clock + Clone> Period<C> {
 impl Slots {
     fn take(&self) -> Result<Admission, Denied> {
         let more = |taken| (taken < self.most).then_some(taken + 1);
+        // One atomic step, so that two calls cannot take the last place together.
         match self.taken.fetch_update(Ordering::Acquire, Ordering::Relaxed, more) {
             Ok(_) => Ok(Admission { taken: Some(Arc::clone(&self.taken)) }),
             Err(_) => Err(Denied::Concurrency { limit: self.most }),
@@ -234,6 +237,7 @@ impl<C: Clock> Meter<C> {
         let last = self.last.load(Ordering::Relaxed);
         let then = (last >> 32) as u32;
         let left = last as u32;
+        // The milliseconds wrap after 49 days, and the difference is still right.
         let passed = Duration::from_millis(self.millis().wrapping_sub(then).into());
         let back = u32::try_from(passed.as_nanos() / self.interval.as_nanos().max(1)).unwrap_or(u32::MAX);
         left.saturating_add(back).min(self.burst)
@@ -246,6 +250,7 @@ impl<C: Clock> Meter<C> {
         });
         passed.map_err(|until| {
             let wait = until.wait_time_from(self.limiter.clock().now());
+            // Rounded up: a caller that comes back a part of a millisecond early would be refused again.
             let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1);
             Denied::Rate { retry_after: Duration::from_millis(millis), limit: self.text.clone() }
         })

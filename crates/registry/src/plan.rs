@@ -120,6 +120,7 @@ impl Plan {
 }
 
 fn changes(base: &Path, new: &Path) -> Result<Vec<Change>, LoadErrors> {
+    // Entries are compared and not texts, so that a file that is only formatted anew has no change.
     let before = entries::read(base)?;
     let after = entries::read(new)?;
     let mut changes = Vec::new();
@@ -147,6 +148,7 @@ fn changes(base: &Path, new: &Path) -> Result<Vec<Change>, LoadErrors> {
             }
         }
     }
+    // Told last and without values: what is removed stands in the old registry.
     for key in before.keys().filter(|key| !after.contains_key(*key)) {
         tell(Verb::Removed, key, Vec::new());
     }

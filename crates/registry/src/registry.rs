@@ -185,6 +185,7 @@ impl Registry {
             let member = term.on_behalf_of.as_ref()?;
             Some((&delegated.id, (member, delegated.valid)))
         });
+        // A delegation is found once for each method and subsystem, so its id makes it one.
         let delegations: BTreeMap<_, _> = delegated.collect();
         endings.extend(delegations.into_iter().map(|(id, (member, valid))| Ending {
             what: format!("delegation {id}"),

@@ -57,17 +57,20 @@ fn walk(dir: &Path, prefix: &str, depth: usize, sources: &mut Vec<Source>, findi
         Err(error) => return findings.of_file(dir, Kind::Unreadable, format!("cannot be read: {error}")),
     };
     let mut paths: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+    // Sorted, because `read_dir` gives no order, and the digest must be the same on every machine.
     paths.sort();
     for path in paths {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             findings.of_file(&path, Kind::MisplacedFile, "the name is not UTF-8");
             continue;
         };
+        // Hidden files are an editor's or git's, and no policy.
         if name.starts_with('.') {
             continue;
         }
         let relative = format!("{prefix}{name}");
         if path.is_dir() {
+            // The bound ends a link that leads back to a folder above.
             if depth < DEEPEST {
                 walk(&path, &format!("{relative}/"), depth + 1, sources, findings);
             }

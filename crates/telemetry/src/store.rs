@@ -170,6 +170,7 @@ impl Trace {
 
 impl SpanRecord {
     fn new(service: &str, span: SpanData) -> Self {
+        // The root has no parent. OpenTelemetry writes that as an id of zeros.
         let parent = (span.parent_span_id != SpanId::INVALID).then(|| span.parent_span_id.to_string());
         let kind = match span.span_kind {
             SpanKind::Server => "server",

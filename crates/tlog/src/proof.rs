@@ -95,6 +95,7 @@ pub fn verify_inclusion(
     proof: &[Hash],
     root: &Hash,
 ) -> Result<(), ProofError> {
+    // Checked first, because `size - 1` below needs a tree that is not empty.
     if index >= size {
         return Err(ProofError::OutOfRange);
     }
@@ -102,11 +103,14 @@ pub fn verify_inclusion(
     let mut last = size - 1;
     let mut hash = *leaf;
     for sibling in proof {
+        // A proof that is longer than the tree is high must not be accepted with its rest ignored.
         if last == 0 {
             return Err(ProofError::Length);
         }
         if node & 1 == 1 || node == last {
             hash = node_hash(sibling, &hash);
+            // Levels at which this node has no sibling are skipped: there the right edge of the tree is not
+            // full.
             while node & 1 == 0 && node != 0 {
                 (node, last) = (node >> 1, last >> 1);
             }
@@ -115,6 +119,7 @@ pub fn verify_inclusion(
         }
         (node, last) = (node >> 1, last >> 1);
     }
+    // The length is judged before the root, so that a proof that was cut is named as that.
     match (last, hash == *root) {
         (0, true) => Ok(()),
         (0, false) => Err(ProofError::Root),
@@ -135,12 +140,15 @@ pub fn consistency_proof<S: HashSource>(
     if old > size {
         return Ok(None);
     }
+    // Every tree extends the empty tree and itself, so there is nothing to prove.
     if old == 0 || old == size {
         return Ok(Some(Vec::new()));
     }
     let mut old = old;
     let mut start = 0;
     let mut size = size;
+    // `whole` holds while the old tree is the left part itself: its root is then known to the verifier, and
+    // is left out.
     let mut whole = true;
     let mut path = Vec::new();
     while old != size {
@@ -156,6 +164,7 @@ pub fn consistency_proof<S: HashSource>(
     if !whole {
         path.push(subtree(source, start, size)?);
     }
+    // Gathered from the root downwards, while RFC 9162 lists the hashes from the leaves upwards.
     path.reverse();
     Ok(Some(path))
 }
@@ -175,6 +184,7 @@ pub fn verify_consistency(
         return Err(ProofError::OutOfRange);
     }
     if old == new || old == 0 {
+        // The proof must be empty here, else bytes that nobody checked would pass as part of it.
         let same = old == 0 || old_root == new_root;
         return if !proof.is_empty() {
             Err(ProofError::Length)
@@ -186,10 +196,12 @@ pub fn verify_consistency(
     }
     let mut node = old - 1;
     let mut last = new - 1;
+    // Complete subtrees of the old tree are equal in both trees, so the check begins above them.
     while node & 1 == 1 {
         (node, last) = (node >> 1, last >> 1);
     }
     let mut rest = proof.iter();
+    // If the old size is a power of two, the old root is itself the first subtree and is not in the proof.
     let first = if node == 0 { *old_root } else { *rest.next().ok_or(ProofError::Length)? };
     let mut from = first;
     let mut to = first;
@@ -211,6 +223,8 @@ pub fn verify_consistency(
     if last != 0 {
         return Err(ProofError::Length);
     }
+    // Both roots are made from the same hashes: the old one shows that nothing was changed, the new one that
+    // it was extended.
     if from == *old_root && to == *new_root { Ok(()) } else { Err(ProofError::Root) }
 }
 

@@ -124,6 +124,8 @@ impl Pool {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, mut body) = request.into_parts();
+        // Twice at most: a connection may be told to close while a request is handed to it, and a second one
+        // in a row is a fault of the server.
         for _ in 0..2 {
             let ticket = self.0.ticket_in_turn().await?;
             let head = Request::from_parts(parts.clone(), ());

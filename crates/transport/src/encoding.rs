@@ -95,6 +95,7 @@ impl Encoding {
 
 fn read(unpacked: impl Read, limit: usize) -> Result<Bytes, Unpacking> {
     let mut message = Vec::new();
+    // One byte more than the limit is read, which tells a message of exactly the limit from a longer one.
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     unpacked.take(most).read_to_end(&mut message).map_err(|_| Unpacking::Corrupt)?;
     if message.len() > limit { Err(Unpacking::TooLarge) } else { Ok(message.into()) }

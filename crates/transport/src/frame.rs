@@ -131,6 +131,7 @@ where
         if !self.fill(PREFIX).await? {
             return if self.pending.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
         }
+        // The fallback cannot occur after `fill`. It is refused below like any flag that was not agreed on.
         let flag = self.pending.first().copied().unwrap_or(u8::MAX);
         let length = self
             .pending
@@ -138,11 +139,14 @@ where
             .and_then(|bytes| bytes.try_into().ok())
             .map_or(u32::MAX, u32::from_be_bytes);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
+        // The flag is checked before the length, so that a compressed message that was not agreed on is named
+        // as that.
         let packing = match (flag, self.encoding) {
             (0, _) => None,
             (1, Some(encoding)) => Some(encoding),
             _ => return Err(FrameError::Compressed),
         };
+        // The length is a peer's word. It is checked before any memory is reserved for it.
         if length > self.limit {
             return Err(FrameError::TooLarge { limit: self.limit });
         }
@@ -152,6 +156,7 @@ where
         let framed = self.pending.split_to(PREFIX + length);
         let bytes = framed.slice(PREFIX..);
         let Some(encoding) = packing else { return Ok(Some(Message { bytes, came: Came::Plain(framed) })) };
+        // The limit also holds after decompression, else a short message could unpack to any size.
         let bytes = encoding.unpack(&bytes, self.limit).map_err(|error| match error {
             Unpacking::TooLarge => FrameError::TooLarge { limit: self.limit },
             Unpacking::Corrupt => FrameError::Corrupt,
@@ -166,6 +171,8 @@ where
 
     /// Reads on until `length` bytes are pending; false if the body ends before.
     async fn fill(&mut self, length: usize) -> Result<bool, FrameError> {
+        // Most messages come in one DATA frame, and are then sliced and not copied. Only a message in several
+        // frames is joined.
         let mut joined: Option<BytesMut> = None;
         while joined.as_ref().map_or(self.pending.len(), BytesMut::len) < length && !self.ended {
             match self.body.frame().await {

@@ -37,6 +37,7 @@ impl<I: AsyncWrite + Unpin> Gather<I> {
     fn write_out(&mut self, cx: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
         while let Some(waiting) = self.held.get(self.written..).filter(|waiting| !waiting.is_empty()) {
             let length = waiting.len();
+            // What waits and the new bytes go out in one system call where the output takes both.
             let pieces = [IoSlice::new(waiting), IoSlice::new(more)];
             let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &pieces))?;
             if written == 0 {
@@ -55,6 +56,7 @@ impl<I: AsyncWrite + Unpin> Gather<I> {
     fn forget(&mut self) {
         self.written = 0;
         self.held.clear();
+        // An idle connection must not keep 16 KiB: there may be ten thousand of them.
         if self.held.capacity() > KEPT_CAPACITY {
             self.held = Vec::new();
         }

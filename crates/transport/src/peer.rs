@@ -79,6 +79,7 @@ impl Peer {
         let issuer_spki_sha256 =
             state.trust.verify(leaf, intermediates, time(clock), KeyUsage::client_auth()).ok()?;
         let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+        // The judge keeps the whole chain, because a later revocation may be of an intermediate.
         let judge = Judge::new(tls.clone(), chain, &state, clock)?;
         Some(Self {
             identity: identity(&certificate),
@@ -134,6 +135,8 @@ impl Peer {
     /// [`CertificateStatus`], saying why not.
     pub fn certificate_status(&self) -> Result<(), CertificateStatus> {
         let now = self.clock.now();
+        // The date of the leaf is compared for every call: it costs no verification, and a reload does not
+        // change it.
         if now > self.not_after {
             return Err(CertificateStatus::Expired);
         }
@@ -192,6 +195,7 @@ impl Judge {
         let end = |certificate: &CertificateDer<'_>| {
             X509Certificate::from_der(certificate).ok().map(|(_, read)| read.validity().not_after.timestamp())
         };
+        // A certificate that cannot be parsed ends the connection, because its end could not be judged later.
         let ends = chain.iter().map(end).collect::<Option<Vec<_>>>()?;
         let until = until(&ends, &state.trust, clock.now().as_second());
         let last = ArcSwap::from_pointee(Verdict { generation: state.generation, until, status: Ok(()) });
@@ -200,6 +204,8 @@ impl Judge {
     }
 
     fn verdict(&self, now: i64) -> Result<(), CertificateStatus> {
+        // The generation and the list are taken from one state, so that a verdict is never stored for a state
+        // by which it was not made.
         let state = self.tls.state();
         let last = self.last.load();
         if last.generation == state.generation && now <= last.until {
@@ -221,6 +227,8 @@ impl Judge {
                 }
             }
         };
+        // The verdict is kept until it can change by time alone, so that a busy connection does not verify a
+        // chain for each call.
         let until = until(&self.ends, &state.trust, now);
         self.last.store(Arc::new(Verdict { generation: state.generation, until, status }));
         status
@@ -263,6 +271,7 @@ pub(crate) fn identity(certificate: &X509Certificate<'_>) -> Result<Identity, Id
             _ => None,
         })
         .collect();
+    // Exactly one URI name: with two, this side and another could each take a different one.
     match uris.as_slice() {
         [uri] => uri.parse().map_err(|_| IdentityError::NotSpiffe),
         other => Err(IdentityError::NotOne(other.len())),

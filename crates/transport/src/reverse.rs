@@ -142,6 +142,8 @@ impl Dialler {
     {
         let serving = TaskTracker::new();
         let cut = CancellationToken::new();
+        // Every line is a connection of its own with its own back-off, so that one gateway that is away does
+        // not hold up the others.
         let lines = self
             .gateways
             .iter()
@@ -153,6 +155,7 @@ impl Dialler {
             let line = Line { gateway, settings, serving: &self.serving, tls, heard, stop: &stop };
             line.keep(&service, &serving, &cut)
         });
+        // All lines end at the stop. What they serve runs on in `serving`, where the drain bounds it.
         futures_util::future::join_all(lines).await;
         serving.close();
         if tokio::time::timeout(self.serving.drain, serving.wait()).await.is_err() {

@@ -19,6 +19,7 @@ pub struct Malformed;
 /// all.
 pub fn parse(value: &HeaderValue) -> Result<Duration, Malformed> {
     let (unit, digits) = value.as_bytes().split_last().ok_or(Malformed)?;
+    // The digits are checked by hand, because `parse` would also take a sign, which gRPC does not allow.
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Malformed);
     }
@@ -36,6 +37,7 @@ pub fn parse(value: &HeaderValue) -> Result<Duration, Malformed> {
 
 /// Writes a duration in the finest unit that holds it in eight digits, rounded down.
 pub fn format(timeout: Duration) -> HeaderValue {
+    // Nanoseconds are left out: eight digits of them are a tenth of a second.
     let finest =
         [(timeout.as_micros(), 'u'), (timeout.as_millis(), 'm'), (u128::from(timeout.as_secs()), 'S')];
     let (number, unit) =

@@ -101,12 +101,16 @@ pub fn client_remembering(
     expect: Expect,
     seen: &ListsSeen,
 ) -> Result<(Arc<ClientConfig>, Vec<Revocation>), Error> {
+    // Locked over the whole load, so that of two reloads the later one compares its lists with the earlier
+    // one's.
     let mut seen = seen.0.lock();
     let mut told = vec![Revocation::NotChecked];
     let mut now_seen = None;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match expect {
         Expect::DnsName => {
+            // webpki's verifier has no grace after `nextUpdate`. It is used only where the server has a DNS
+            // name and no SPIFFE ID.
             let mut roots = RootCertStore::empty();
             for certificate in chain(&files.trust)? {
                 roots.add(certificate).map_err(|error| unusable(&files.trust, error))?;
@@ -151,6 +155,7 @@ fn unusable(path: &Path, problem: impl std::fmt::Display) -> Error {
 
 /// A certificate and a key that each can be read, but do not go together.
 fn unfit(files: &Files, error: &rustls::Error) -> Error {
+    // The order of certificates is looked at first, because rustls reports it as a key that does not fit.
     if let Some(problem) = chain(&files.cert).ok().and_then(|chain| misplaced(&chain)) {
         return unusable(&files.cert, problem);
     }
@@ -190,6 +195,7 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
         let damaged =
             || unusable(path, format_args!("its certificate number {} is damaged", found.len() + 1));
         let certificate = certificate.map_err(|_| damaged())?;
+        // Parsed here as well, so that damage is reported with the file and the number of the certificate.
         X509Certificate::from_der(&certificate).map_err(|_| damaged())?;
         found.push(certificate);
     }
@@ -202,6 +208,7 @@ const SMALLEST_RSA: usize = 2048;
 /// What is wrong with the first certificate of a chain that its key does not fit, if that is what is wrong.
 fn misplaced(chain: &[CertificateDer<'_>]) -> Option<String> {
     let (_, first) = X509Certificate::from_der(chain.first()?).ok()?;
+    // Looked at first, because rustls reports this mistake as a key that does not fit.
     if first.is_ca() {
         return Some(
             "begins with a CA's certificate: your own certificate must come first, then its issuers"

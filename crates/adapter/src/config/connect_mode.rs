@@ -82,6 +82,7 @@ impl Reader<'_> {
 fn is_host_and_port(text: &str) -> bool {
     let authority: Option<http::uri::Authority> = text.parse().ok();
     authority.is_some_and(|authority| {
+        // User information in the text would be dropped silently when it is dialled.
         let plain = !authority.host().is_empty() && !text.contains('@');
         plain && authority.port_u16().is_some_and(|port| port > 0)
     })

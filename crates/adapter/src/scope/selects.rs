@@ -37,6 +37,8 @@ fn own_level(pieces: &[Piece], select: usize) -> Vec<Flat<'_>> {
             Piece::Token(Token::RParen) => depth -= 1,
             _ if depth > 0 => {}
             piece if ["UNION", "INTERSECT", "EXCEPT"].iter().any(|name| is_word(piece, name)) => break,
+            // A condition inside CASE is not one of the WHERE, so what stands between CASE and END is left
+            // out.
             piece if is_word(piece, "CASE") => cases += 1,
             piece if is_word(piece, "END") => cases = cases.saturating_sub(1),
             _ if cases > 0 => {}
@@ -77,6 +79,8 @@ fn is_narrowed(own: &[Flat<'_>], scope: &str) -> bool {
     let condition = &own[begin..];
     let end = condition.iter().position(|flat| ends.iter().any(|name| is_word(flat.piece, name)));
     let condition = &condition[..end.unwrap_or(condition.len())];
+    // Any OR refuses the whole condition: telling which side it binds would need a parser, and a wrong answer
+    // would give rows away.
     if condition.iter().any(|flat| is_word(flat.piece, "OR")) {
         return false;
     }
@@ -104,6 +108,7 @@ fn named_queries(pieces: &[Piece]) -> HashSet<String> {
         if !is_word(&pieces[at], "AS") || !is_query {
             continue;
         }
+        // A query may name its columns between its name and AS, so the brackets are stepped over.
         let mut before = at - 1;
         if is_token(&pieces[before], &Token::RParen) {
             while before > 0 && !is_token(&pieces[before], &Token::LParen) {

@@ -44,6 +44,8 @@ impl Header {
     /// The name that a declaration is about, and what is wrong with it.
     pub(super) fn read(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Result<Self, (Name, String)> {
         let mut header = Self::default();
+        // Only comments before the first word are read, so that a comment inside the statement declares
+        // nothing.
         for token in tokens.iter().take_while(|token| matches!(token.token, Token::Whitespace(_))) {
             let Token::Whitespace(Whitespace::SingleLineComment { comment, .. }) = &token.token else {
                 continue;

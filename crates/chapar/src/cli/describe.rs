@@ -171,6 +171,7 @@ fn collect(
         rows.push(vec![format!("{} {path}", mark(&path, rights)), kind(&field), notes.join(", "), comment]);
         match field.kind() {
             Kind::Enum(of) if !enums.contains(&of) => enums.push(of),
+            // The depth is bounded because messages may contain themselves.
             Kind::Message(of) if is_own(&of) && !of.full_name().starts_with("google.") && depth < 8 => {
                 collect(&of, &format!("{path}."), rights, subject, depth + 1, rows, enums);
             }

@@ -148,6 +148,7 @@ fn verify_file(args: &Verify) -> Outcome {
     let since = since.map_err(|error| Failure::usage(format_args!("--since: {error}")))?;
     let verified = if args.what.is_dir() {
         verify::directory(&args.what, &trust, since.as_ref())
+    // A receipt carries its own checkpoint, so holding it to an older one would prove nothing.
     } else if since.is_some() {
         return Err(Failure::usage("--since holds a whole log to a checkpoint: give the log's folder"));
     } else {
@@ -158,6 +159,8 @@ fn verify_file(args: &Verify) -> Outcome {
             out::data(verified.sentence());
             Ok(Exit::Ok)
         }
+        // A file that cannot be read says nothing about the evidence, so it has another exit code than
+        // evidence that is invalid.
         Err(unreadable @ Invalid::Read { .. }) => Err(Failure::error(Exit::Finding, unreadable)),
         Err(invalid) => {
             out::data(invalid);

@@ -75,6 +75,8 @@ pub(super) fn run(args: &Args) -> Outcome {
         (Some(receipt), Some(trust)) => recorded(receipt, trust)?,
         _ => Call::default(),
     };
+    // What is given on the command line comes before the receipt, so that "what if" can be asked about a past
+    // call.
     let caller = args
         .caller
         .as_ref()

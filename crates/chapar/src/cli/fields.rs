@@ -42,6 +42,7 @@ pub(super) fn message(
 fn set(message: &mut DynamicMessage, whole: &str, path: &str, text: &str) -> Result<bool, Failure> {
     let descriptor = message.descriptor();
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    // Both spellings are taken, because callers copy names from the contract and from JSON.
     let field = descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name));
     let Some(field) = field else {
         return Err(Failure::usage(format_args!(
@@ -58,6 +59,7 @@ fn set(message: &mut DynamicMessage, whole: &str, path: &str, text: &str) -> Res
                 list.push(value);
                 Ok(true)
             }
+            // The key of a map has no place in `field=value`.
             _ if field.is_map() => {
                 Err(Failure::usage(format_args!("`{whole}` is a map, which cannot be given here")))
             }
@@ -78,6 +80,8 @@ fn parse(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
     let digits = || text::ascii_digits(text.trim());
     let number = |what: &str| format!("a number ({what})");
     match field.kind() {
+        // Digits of other scripts are folded only in fields with a format, where they cannot be meant
+        // otherwise.
         Kind::String if super::options::format(field).is_some() => Ok(Value::String(digits())),
         Kind::String => Ok(Value::String(text.to_owned())),
         Kind::Bool => match text {

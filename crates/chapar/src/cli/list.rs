@@ -37,6 +37,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     if let Some(only) = &args.only {
         rights.retain(|right| right.method.contains(only.as_str()));
     }
+    // JSON is printed also for an empty list, so that a script always gets a document.
     if let Output::Json = args.output {
         out::data(serde_json::json!({ "methods": rights }));
         return Ok(Exit::Ok);

@@ -141,6 +141,8 @@ pub(super) fn run(command: Command) -> Outcome {
             out::data(Authority::create(&dir, &name, days, &clock).map_err(failed)?.spki_sha256());
         }
         Command::Issue { dir, names, made, force } => {
+            // Checked before anything is signed, so that the CA issues no certificate whose key could not be
+            // written.
             spare_key(&made.out, force)?;
             let (chain, key) = open(&dir)?.issue(&names.identity, &names.dns, made.days).map_err(failed)?;
             write(&made.out, "key", &key, 0o600)?;

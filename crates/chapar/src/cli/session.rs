@@ -159,6 +159,7 @@ impl Session {
         fill: impl FnOnce(&mut DynamicMessage),
     ) -> Result<DynamicMessage, Failure> {
         let lacks = || Failure::new(Exit::Finding, format_args!("the gateway has no {META}/{method}"));
+        // The path is found by reflection, so that an older gateway without the method gives a clear error.
         let pool = self.pool().await?;
         let service = pool.get_service_by_name(META).ok_or_else(lacks)?;
         let descriptor = service.methods().find(|known| known.name() == method).ok_or_else(lacks)?;
@@ -169,6 +170,7 @@ impl Session {
         let asked = async {
             let mut answers = self.call(&path, request.encode_to_vec(), &metadata).await?;
             let first = answers.next().await?;
+            // The end is awaited too, because a refusal may follow a message.
             answers.ending().await?;
             Ok(first)
         };

@@ -88,6 +88,7 @@ impl Bus {
             .map_err(|error| Failure::error(Exit::Finding, error))?;
 
         let [at, rest @ ..] = addresses.as_slice() else { return Err(Failure::usage("a bus has a gateway")) };
+        // The first gateway starts before the adapters, which dial it.
         let first = gateway(dir, Numbered(1), *at, &clock, &traces).await?;
         let mut others = Vec::new();
         for (number, at) in (2..).zip(rest) {
@@ -114,6 +115,7 @@ impl Bus {
             running: std::iter::once(first.part).chain(others.into_iter().map(|other| other.part)).collect(),
             telemetries: Vec::new(),
         };
+        // Written last: other programs wait for this file and then use everything that it names.
         files::demo_json(&bus.dir, at, &all, sample).map_err(Failure::finding)?;
         Ok(bus)
     }

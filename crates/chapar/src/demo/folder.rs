@@ -71,6 +71,7 @@ impl Folder {
         let failed = |source| Error::Io { path: path.to_owned(), source };
         let entries = match std::fs::read_dir(path) {
             Ok(entries) => {
+                // The lock's own file does not make a folder foreign.
                 Some(entries.filter_map(Result::ok).filter(|entry| entry.file_name() != LOCK).count())
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -82,6 +83,7 @@ impl Folder {
             (None, _) => Remove::Folder,
             (Some(0), _) => Remove::Contents,
             (Some(_), Some(_)) => Remove::Nothing,
+            // A folder with other files is refused, so that the demo overwrites nothing of the user's.
             (Some(_), None) => return Err(Error::Foreign(path.to_owned())),
         };
         if remove == Remove::Nothing && !force {

@@ -80,6 +80,7 @@ pub async fn run(args: Args) -> Outcome {
     .map_err(failed)?;
     let wanted = args.people;
     let token = stop.clone();
+    // Writing the databases blocks, and a signal must be heard meanwhile.
     let (made, mut folder) = tokio::task::spawn_blocking(move || (folder.databases(wanted, &token), folder))
         .await
         .map_err(|error| Failure::error(Exit::Finding, error))?;
@@ -108,6 +109,8 @@ pub async fn run(args: Args) -> Outcome {
             if args.once { Ok(exit) } else { bus.run_until(&stop).await.map(|()| Exit::Ok) }
         }
     };
+    // The bus ends in every case, so that its logs are closed in good order. The story's own outcome is
+    // returned after that.
     bus.end().await?;
     ended
 }

@@ -78,6 +78,7 @@ impl Report {
                 "gateway": bus.gateway.to_string(), "admin": format!("http://{}", bus.admin), "steps": steps,
             }));
         }
+        // The closing line is for people only, and is left out if a step went wrong.
         if !self.is_json && ok {
             out::data("");
             out::data(format_args!(

@@ -80,10 +80,12 @@ fn set(message: &mut DynamicMessage, whole: &str, path: &str, text: &str) -> Res
     })?;
     let unfit = |takes: String| ArgumentError::Value { field: whole.to_owned(), takes };
     let Some(rest) = rest else {
+        // A map's key has no place in `field=value`.
         if field.is_map() {
             return Err(unfit("nothing here: it is a map".to_owned()));
         }
         let value = parse(&field, text).map_err(unfit)?;
+        // A repeated field takes one argument for each element.
         match message.get_field_mut(&field) {
             Value::List(list) => list.push(value),
             place => *place = value,
@@ -101,6 +103,8 @@ fn parse(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
     let digits = || text::ascii_digits(text.trim());
     let number = |what: &str| format!("a number ({what})");
     match field.kind() {
+        // Digits of other scripts are folded only where the contract gives a format. Other text stays as it
+        // was typed.
         Kind::String if has_format(field) => Ok(Value::String(digits())),
         Kind::String => Ok(Value::String(text.to_owned())),
         Kind::Bool => match text {
@@ -133,6 +137,8 @@ fn parse(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
             let takes = format!("{} as JSON", of.full_name());
             let mut json = serde_json::Deserializer::from_str(text);
             let message = DynamicMessage::deserialize(of, &mut json).map_err(|_| takes.clone())?;
+            // Text after the JSON value is refused, else a slip in a bracket would drop a part of the
+            // request.
             json.end().map_err(|_| takes)?;
             Ok(Value::Message(message))
         }

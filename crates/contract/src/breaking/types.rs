@@ -26,6 +26,8 @@ impl Comparison {
                 let change = if streams { "is a stream now" } else { "is no stream any more" };
                 self.tell_method(now, Break::StreamingChanged, format!("{side} {change}"));
             }
+            // Types of the same name are compared field by field. Another name is one finding, and its fields
+            // would only repeat it.
             if before.full_name() == after.full_name() {
                 self.message(&before, &after);
             } else {
@@ -35,6 +37,7 @@ impl Comparison {
         }
         let before = idempotency(was);
         let after = idempotency(now);
+        // A higher level only lets callers retry. A lower one breaks those that rely on it.
         if after < before {
             self.tell_method(now, Break::IdempotencyLowered, "its idempotency_level is lower than it was");
         }

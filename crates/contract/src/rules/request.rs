@@ -46,6 +46,7 @@ impl Checker<'_> {
             return None;
         };
         let steps = steps(input, &rules.subject);
+        // The gateway's `wire::find` does not know types, and would find a member that a later one has unset.
         if steps.iter().any(in_oneof) {
             self.find(
                 file,
@@ -54,6 +55,7 @@ impl Checker<'_> {
             );
             return None;
         }
+        // A subject must have one reading on the wire: a repeated field would name several citizens.
         let single = steps.iter().all(|step| step.cardinality() != Cardinality::Repeated);
         match steps.last().map(FieldDescriptor::kind) {
             Some(Kind::String | Kind::Int64 | Kind::Uint64) if single => Some(path),

@@ -61,11 +61,14 @@ impl Checker<'_> {
             ("prefix", Value::String(prefix)) => Some(Check::Prefix(prefix.clone())),
             ("pattern", Value::String(pattern)) => self.compile(field, pattern).map(Check::Matches),
             ("defined_only", Value::Bool(true)) => Some(Check::DefinedOnly),
+            // `false` states what holds without the rule, so there is nothing to check.
             ("defined_only", Value::Bool(false)) => return,
             ("min_items", Value::U64(n)) => Some(Check::MinItems(*n)),
             ("max_items", Value::U64(n)) => Some(Check::MaxItems(*n)),
             ("gt" | "gte" | "lt" | "lte", value) => bound(rule, value),
             _ => {
+                // A rule that is not enforced must not stand in a contract, because its readers would rely on
+                // it.
                 self.unsupported(field, &format!("{kind}.{rule}"));
                 return;
             }

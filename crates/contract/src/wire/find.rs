@@ -36,6 +36,8 @@ impl Value<'_> {
 /// [`MAX_DEPTH`].
 pub fn find<'a>(message: &'a [u8], path: &[u32]) -> Result<Option<Value<'a>>, WireError> {
     let Some((number, inner)) = path.split_first() else { return Ok(None) };
+    // The depth is bounded by the contract's path and never by the message, so hostile bytes cannot make this
+    // recurse.
     if path.len() > MAX_DEPTH {
         return Err(WireError::TooDeep);
     }
@@ -54,8 +56,12 @@ pub fn find<'a>(message: &'a [u8], path: &[u32]) -> Result<Option<Value<'a>>, Wi
                 Wire::Fixed32 => Value::Fixed32(value.try_into().map_err(|_| WireError::Truncated)?),
             });
         } else if matches!(field.wire, Wire::Bytes | Wire::Group) {
+            // An occurrence of the outer message that lacks the field does not unset it, since protobuf
+            // merges occurrences.
             found = find(value, inner)?.or(found);
         } else {
+            // A decoder would skip a field of another wire type. Refused, so that no two readers of the
+            // request differ.
             return Err(WireError::Mismatch);
         }
     }

@@ -58,6 +58,8 @@ impl<'a> Copying<'a> {
     ) -> Result<(), WireError> {
         let number = field.number;
         let oneof = message.oneof(number);
+        // The choice is noted before the grant is asked, because a member that is withheld still unsets the
+        // granted ones.
         if let Some(oneof) = oneof {
             self.choose(oneof, number);
         }
@@ -66,10 +68,14 @@ impl<'a> Copying<'a> {
             return Ok(());
         };
         let value = piece.get(field.value).ok_or(WireError::Truncated)?;
+        // The wire type is checked also of fields that are only copied, so that no byte passes that the
+        // contract does not explain.
         kept.shape.check(field.wire, value)?;
         let start = self.out.len() + self.next.len();
         match message.inside(kept) {
             None => self.copy(piece, field.whole),
+            // Several occurrences are merged first, so that the grant applies to the message that a decoder
+            // would see.
             Some(_) if kept.merged => self.merged.entry(number).or_default().push(value),
             Some(inner) => match keep(inner, &[value], depth)? {
                 None => self.copy(piece, field.whole),
@@ -80,6 +86,7 @@ impl<'a> Copying<'a> {
                 }
             },
         }
+        // The range is kept, because a later member of the oneof takes this one out again.
         if let Some(chosen) = oneof.and_then(|oneof| self.chosen.get_mut(&oneof)) {
             chosen.place(start..self.out.len() + self.next.len());
         }

@@ -89,6 +89,7 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let tag = u32::try_from(self.varint()?).map_err(|_| WireError::Overlong)?;
         let number = tag >> 3;
+        // Field number 0 is illegal in protobuf, so such bytes are no message.
         if number == 0 {
             return Err(WireError::FieldNumber);
         }
@@ -101,11 +102,14 @@ impl<'a> Reader<'a> {
             }
             1 => (Wire::Fixed64, self.take(8)?),
             2 => {
+                // `take` compares the length with what is there, so that a hostile length allocates nothing.
                 let length = usize::try_from(self.varint()?).map_err(|_| WireError::Truncated)?;
                 (Wire::Bytes, self.take(length)?)
             }
             3 => (Wire::Group, self.group(number, depth)?),
             4 => {
+                // The tag is left for the caller, who knows whether a group is open and which number must end
+                // it.
                 self.at = start;
                 return Ok(None);
             }

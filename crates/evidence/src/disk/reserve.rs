@@ -15,6 +15,7 @@ static RESERVE: Mutex<Vec<File>> = Mutex::new(Vec::new());
 /// Takes the descriptors that are missing in the reserve, as far as there are any.
 pub(crate) fn fill() {
     let mut reserve = RESERVE.lock();
+    // `/dev/null` costs a descriptor and nothing else, and exists in every container.
     while reserve.len() < RESERVED {
         match File::open("/dev/null") {
             Ok(file) => reserve.push(file),
@@ -34,6 +35,7 @@ pub(super) fn open<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
                     let mut reserve = RESERVE.lock();
                     (reserve.pop(), reserve.pop())
                 };
+                // Nothing is left in the reserve, so another try would not end otherwise.
                 if freed.0.is_none() {
                     return Err(error);
                 }

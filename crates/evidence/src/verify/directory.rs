@@ -23,12 +23,14 @@ pub fn directory(path: &Path, trust: &VerifierKey, since: Option<&Checkpoint>) -
     let checkpoint = signed_checkpoint(&text, trust)
         .map_err(|_| wrong(&note, 0, "it is not a checkpoint that the trusted key signed for its log"))?;
     let mut walk = Walk::new(path, checkpoint, since);
+    // An empty log is compared too: at size 0 the root must be the empty tree's.
     walk.check_end()?;
     let segments = segments(path)?;
     for (number, segment) in segments.iter().enumerate() {
         walk.segment(segment, number + 1 == segments.len())?;
     }
     let Walk { checkpoint, index, files, since, lost, .. } = walk;
+    // `since` is taken away once it has been confirmed, so that one which is left was never reached.
     if let Some(since) = since {
         let problem = format!(
             "{} entries were signed before, the log holds {index}: it was cut or is an older copy",
@@ -104,6 +106,7 @@ fn frame_at(bytes: &[u8], at: usize) -> Option<Frame<'_>> {
     let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
     let sum = u32::from_le_bytes(bytes.get(4..8)?.try_into().ok()?);
     let group = u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?);
+    // Bounded before the slice, because the length is taken from bytes that are not verified yet.
     if !(1..=65535).contains(&length) {
         return None;
     }
@@ -150,6 +153,8 @@ impl<'a> Walk<'a> {
                 }
                 return Err(entry.wrong("the frame is not what was written"));
             };
+            // The first frame of a group names its own index, and all others the same one. Anything else was
+            // moved or inserted.
             if frame.group != self.index && (frame.group != self.group || self.index == 0) {
                 return Err(entry.wrong("the frame is not of the group that stands here"));
             }
@@ -173,6 +178,7 @@ impl<'a> Walk<'a> {
             _ => {}
         }
         self.index += 1;
+        // Entries after the checkpoint are not in its tree, so hashing them would prove nothing.
         if self.index > self.checkpoint.size && self.since.is_none() {
             return Ok(());
         }
@@ -194,6 +200,8 @@ impl<'a> Walk<'a> {
     /// The tree alone, without its tiles.
     fn grow(&mut self, leaf: Hash) {
         let mut top = (0, leaf);
+        // Equal heights are merged at once, so that the list never holds more subtrees than the size has
+        // bits.
         while let Some((height, left)) = self.subtrees.pop_if(|(height, _)| *height == top.0) {
             top = (height + 1, node_hash(&left, &top.1));
         }
@@ -224,6 +232,7 @@ impl<'a> Walk<'a> {
     fn leaf(&mut self, leaf: Hash) -> Result<(), Invalid> {
         let mut top = (0, leaf);
         loop {
+            // Each tile stores the hashes of one level in eight; those between can be computed from it.
             if top.0 % 8 == 0 {
                 self.tile(top.0 as usize / 8, top.1)?;
             }
@@ -263,6 +272,7 @@ impl<'a> Walk<'a> {
             return Err(Invalid::Log(problem));
         }
         let partial = self.tiles.iter().enumerate().filter(|(_, tile)| !tile.is_empty());
+        // Copied, because `compare` counts files in `self` while the tiles are borrowed from it.
         let partial: Vec<_> =
             partial.map(|(level, tile)| (level, tile.len(), tile.as_flattened().to_vec())).collect();
         for (level, width, tile) in partial {
@@ -281,6 +291,8 @@ impl<'a> Walk<'a> {
         if width < 256 {
             path = self.log.join(format!("tile/{kind}/{}.p/{width}", numbered(index)));
         }
+        // The partial form is read first, and the full one only if that is gone: while the log is written,
+        // the publisher removes the partial one after the full one exists.
         let found = match (read(&path), width < 256) {
             (Err(Invalid::Read { source, .. }), true)
                 if source.kind() == ErrorKind::NotFound && full.exists() =>

@@ -31,6 +31,8 @@ impl Token {
     pub(crate) fn of(folder: &Path) -> std::io::Result<Self> {
         let path = folder.join(FILE);
         match std::fs::read_to_string(&path) {
+            // 32 characters are half of what is generated here: an operator may write a token of another
+            // form, and still not one that can be guessed.
             Ok(text) if text.trim().len() >= 32 => return Ok(Self(text.trim().into())),
             Ok(_) => return Err(std::io::Error::other("the admin token is shorter than 32 characters")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -41,6 +43,8 @@ impl Token {
             .map_err(|_| std::io::Error::other("the system gives no randomness"))?;
         let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
         std::fs::create_dir_all(folder)?;
+        // `create_new` follows no existing file or link, and the mode is set at creation, so that the secret
+        // is at no moment readable by others.
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         writeln!(file, "{token}")?;
         Ok(Self(token.into()))
@@ -58,18 +62,24 @@ pub(crate) async fn guard(State(token): State<Token>, request: Request, next: Ne
 fn refusal(method: &Method, headers: &HeaderMap, token: &Token) -> Option<(StatusCode, &'static str)> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST);
+    // A page that reaches this port by DNS rebinding sends the attacker's name as `Host`. Two `Host` headers
+    // could be read differently by a proxy and here.
     if !host.is_some_and(is_own) || headers.get_all(header::HOST).iter().count() != 1 {
         return Some((
             StatusCode::FORBIDDEN,
             "the Host header must be the listener's address or `localhost`\n",
         ));
     }
+    // Browsers add `Origin` to requests of other pages. Tools such as curl send none, so its absence is
+    // allowed.
     if text(header::ORIGIN).is_some_and(|origin| origin.strip_prefix("http://") != host) {
         return Some((StatusCode::FORBIDDEN, "the request comes from a web page of another origin\n"));
     }
     let given =
         text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     let only_reads = matches!(*method, Method::GET | Method::HEAD);
+    // The comparison takes the same time for every token, so that its duration does not tell how much of a
+    // guess fits.
     let is_allowed = only_reads || bool::from(given.as_bytes().ct_eq(token.0.as_bytes()));
     let how =
         "send `authorization: Bearer TOKEN`, with the token in `admin.token` in the gateway's state folder\n";

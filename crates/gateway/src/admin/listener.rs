@@ -46,6 +46,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
             }
         }
     };
+    // Dropping `accepting` keeps the connections: they are tasks of their own and get the graceful end below.
     stop.run_until_cancelled(accepting).await;
     connections.close();
     tokio::time::timeout(STOP_TIMEOUT, connections.wait()).await.ok();

@@ -48,10 +48,12 @@ impl Pacer {
     /// A call has come, after lying for `queue_delay`, of whomever it is.
     pub(super) fn look(&mut self, queue_delay: Duration, now: Instant) {
         if now >= self.ends {
+            // A tick with few calls is not judged, so the pace stays as it was.
             if self.calls >= MIN_CALLS {
                 self.judge(now);
                 self.told = self.ends;
             }
+            // Without this a pace would stay for ever once calls are too few to judge.
             if now.saturating_duration_since(self.told) > PACE_LIFETIME {
                 self.pace = None;
             }
@@ -72,7 +74,11 @@ impl Pacer {
                 Some((f64::from(self.passed) * 0.7).max(MIN_PACE))
             }
             None => None,
+            // The pace starts from what really passed: a pace above the demand limits nothing, and lowering
+            // it would have no effect.
             Some(pace) if is_busy => Some((pace.min(f64::from(self.passed)) * 0.95).max(MIN_PACE)),
+            // The constant lets a pace near `MIN_PACE` recover in some ticks. Multiplication alone would take
+            // far longer.
             Some(pace) => Some(pace * 1.05 + 0.2),
         };
     }

@@ -28,6 +28,8 @@ pub(super) fn admit(
     let mut attempt = attempt(attempts, &permitted)?;
     let grant = &permitted.permit().grant.id;
     let is_free = attempt.as_ref().is_some_and(RequestIdAttempt::is_free);
+    // A repeated attempt takes no token but still a concurrency permit: it occupies the provider like any
+    // call.
     let admitted = if is_free { limiter.admit_again(grant) } else { limiter.admit(grant) };
     let admission = admitted.map_err(|denied| match denied {
         Denied::Rate { retry_after, limit } => {
@@ -37,6 +39,8 @@ pub(super) fn admit(
             .quota(grant.as_str(), format!("{limit} concurrent calls")),
     })?;
     if let Some(attempt) = &mut attempt {
+        // Counted only after the limiter admitted the call. An attempt that was refused must not make the
+        // next one free.
         attempt.counted();
         record.attempt(attempt.number());
     }
@@ -50,6 +54,8 @@ fn attempt(attempts: &Attempts, permitted: &Permitted) -> Result<Option<RequestI
     let method = &permitted.entry().method;
     let metadata = permitted.metadata();
     let Some(id) = metadata.request_id.filter(|_| !method.kind().streams_requests()) else { return Ok(None) };
+    // The caller and the method are part of the name, so that one caller cannot meet or block the ids of
+    // another.
     let name = [call.caller.id.as_str(), method.path().as_str(), &id.to_string()];
     let intent = [
         permitted.permit().grant.id.as_str(),

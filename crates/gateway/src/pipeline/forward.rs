@@ -62,6 +62,7 @@ impl Exchange {
 pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> Result<Forwarded, Refusal> {
     let Read { head, body, carried, stopped } = read;
     let stage = head.span.forwarding(head.entry.method.path());
+    // Built anew for each attempt: less of the deadline is left every time.
     let headers = || {
         let mut headers = HeaderMap::with_capacity(16);
         set_headers(&mut headers, &head)?;
@@ -82,6 +83,8 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
         body,
     };
     let (response, place) =
+        // A body that was refused here resets the stream, and the provider's view of that reset would hide
+        // the reason.
         upstreams.call(outbound).await.map_err(|refusal| stopped.refusal().unwrap_or(refusal))?;
     let mut exchange = Exchange { _stage: stage, place, stopped };
     let (parts, body) = response.into_parts();
@@ -115,6 +118,7 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
 fn set_headers(headers: &mut HeaderMap, head: &Head) -> Result<(), Refusal> {
     headers.insert(h::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(h::TE, HeaderValue::from_static("trailers"));
+    // The margin lets an answer that the provider gives at its own deadline still arrive in time here.
     let left = head.deadline.saturating_duration_since(Instant::now()).saturating_sub(RETURN_MARGIN);
     if left.is_zero() {
         return Err(Reason::DeadlineExceeded.into());
@@ -124,12 +128,16 @@ fn set_headers(headers: &mut HeaderMap, head: &Head) -> Result<(), Refusal> {
         header_value(head.id.encode(&mut [0; 36])).map(|id| (HeaderName::from_static(header::CALL_ID), id)),
     );
     let mut set = |name: &'static str, value: &str| -> Result<(), Refusal> {
+        // These values are made of checked names, so a failure is a fault of this gateway. It fails closed:
+        // without `chapar-fields` an adapter would have no mask to select by.
         let value = HeaderValue::from_str(value).map_err(|_| {
             Refusal::from(Reason::AdapterUnavailable).with_detail(format!("`{name}` is no header value"))
         })?;
         headers.insert(HeaderName::from_static(name), value);
         Ok(())
     };
+    // An adapter knows the caller only by this header, and believes it only on a connection that shows a
+    // gateway's certificate.
     set(header::CALLER, head.caller.id.as_str())?;
     set(header::FIELDS, &head.permit.fields_header)?;
     if !head.permit.rows.is_empty() {
@@ -173,6 +181,8 @@ fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
     if let (Server::Grpc(_), Some(refusal)) = (server, carried::status(trailers, server)) {
         return Err(refusal);
     }
+    // The word is compared with a list, because an adapter must not choose reasons that blame the caller's
+    // rights, such as `NOT_GRANTED`.
     let said = text(header::REASON).parse::<Reason>().ok().filter(|reason| FROM_ADAPTER.contains(reason));
     let refusal = match said {
         Some(reason) => Refusal::from(reason),

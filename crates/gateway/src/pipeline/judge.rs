@@ -39,8 +39,11 @@ impl Judge {
     /// `UNAUTHENTICATED` or `PERMISSION_DENIED`, with the reason that a new call would be refused with;
     /// `NOT_GRANTED` where a new call would be allowed less than this one.
     pub(super) fn still_holds(&self) -> Result<(), Refusal> {
+        // The policy in force is loaded for each message, while the call itself keeps the policy that it
+        // began with.
         let registry = &self.grounds.policy.load().registry;
         let caller = identify(registry, &self.grounds.peer)?;
+        // The method may have left the registry, or may be hidden from this caller since.
         let entry = registry
             .method_for(&caller.id, self.entry.method.path().as_str())
             .ok_or(Reason::MethodUnknown)?;
@@ -56,7 +59,11 @@ impl Judge {
         let now = registry
             .decide(&question)
             .map_err(|refused| Refusal::from(refused.reason).with_detail(refused.gate))?;
+        // Without a reload in between the registry gives the same `Arc`, so the common case compares one
+        // pointer and no field lists.
         let allows_as_much = Arc::ptr_eq(&now, &self.permit)
+            // Rows are compared for equality: narrower scopes cannot be told from wider ones, and the
+            // provider was asked with the old ones.
             || now.rows_header == self.permit.rows_header
                 && self.permit.disclosed.iter().all(|field| now.disclosed.contains(field));
         match allows_as_much {

@@ -64,6 +64,8 @@ pub(super) async fn minimise(forwarded: Forwarded) -> Result<Minimised, Refusal>
         MethodKind::Unary | MethodKind::ClientStreaming => {
             let only = messages.next(&head).await?;
             let only = only.ok_or_else(|| violation("adapter answered OK without a message"))?;
+            // The second read also waits for the trailers, so that a status other than OK is known before the
+            // disclosure is recorded.
             if messages.next(&head).await?.is_some() {
                 return Err(violation("adapter answered a unary call with two messages"));
             }
@@ -102,6 +104,8 @@ impl Messages {
                 Ok(Some(message)) if self.rows.may_pass(head, &message.bytes)? => {
                     return cut(head, message, self.encoding).map(Some);
                 }
+                // A row outside the scope is passed over without a trace, so that a stream does not tell how
+                // many there are.
                 Ok(Some(_)) => {}
                 Ok(None) => return self.end(head),
                 Err(error) => return Err(self.exchange.broken(broken(error))),
@@ -138,6 +142,8 @@ impl Messages {
 
 fn cut(head: &Head, message: Message, encoding: Option<Encoding>) -> Result<MinimisedMessage, Refusal> {
     let bytes = head.permit.mask.keep(&message.bytes).map_err(|error| violation(error.to_string()))?;
+    // The key is read from the bytes after minimisation, so that what is compared is what the caller will
+    // see.
     if let (Some(key), Some(subject)) = (head.entry.method.key(), &head.subject) {
         let echoed = wire::find(&bytes, key.numbers()).map_err(|error| violation(error.to_string()))?;
         let echoed =

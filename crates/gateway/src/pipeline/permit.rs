@@ -70,6 +70,8 @@ pub(super) fn permit(
     if let Some(purpose) = &purpose {
         call.span.purpose(purpose);
     }
+    // The record keeps the metadata also if the call is refused below, so that an auditor sees what was asked
+    // for.
     record.metadata(&Metadata { purpose, ..metadata.clone() });
     let question = Question {
         caller: &call.caller.id,
@@ -87,6 +89,8 @@ pub(super) fn permit(
     call.span.permit(&permit);
     let allowed = allowed(&call, entry.method.timeout())?;
     let full_time = allowed >= entry.method.timeout();
+    // The deadline counts from the start of the call and not from here, so that the steps before count as
+    // well.
     let deadline = call.started + allowed;
     record.deadline(deadline);
     Ok(Permitted { call, entry, permit, metadata, deadline, full_time })
@@ -95,6 +99,7 @@ pub(super) fn permit(
 /// How long the call may take: an absent timeout is the contract's, a longer one is capped by it.
 fn allowed(call: &Call, contract: Duration) -> Result<Duration, Refusal> {
     let mut given = call.headers.get_all(timeout::HEADER).iter();
+    // Two values are refused rather than the first taken: the provider's library may take the other one.
     match (given.next(), given.next()) {
         (None, _) => Ok(contract),
         (Some(value), None) => {

@@ -130,9 +130,12 @@ async fn whole(
     record: &mut OpenRecord,
 ) -> Result<Asked, Refusal> {
     let message = messages.next_message().await.map_err(malformed)?.ok_or(Reason::Cardinality)?;
+    // The read for a second message also waits for the end of the request, so that a call without an end is
+    // refused before it goes on.
     if messages.next_message().await.map_err(malformed)?.is_some() {
         return Err(Reason::Cardinality.into());
     }
+    // The commitment is made before the checks, so that a refused request is recorded with what it asked.
     record.request(&message.bytes);
     if let Some(attempt) = attempt {
         attempt.read(&message.bytes).map_err(|_| Reason::RequestIdConflict)?;
@@ -153,6 +156,8 @@ async fn streamed(mut requests: Requests) -> Result<Asked, Refusal> {
 /// Checks a message of the request, and finds the citizen that it names: in the form that is compared and
 /// hashed; the message keeps the form that the caller wrote.
 pub(super) fn check(method: &Method, message: &[u8]) -> Result<Option<String>, Refusal> {
+    // The wire form is checked first, with its bound on nesting, so that what is read below is a message of
+    // the contract's type.
     wire::validate(message, method.input()).map_err(unreadable)?;
     let subject = subject(method, message)?;
     check_rules(method, message)?;
@@ -174,6 +179,7 @@ fn check_rules(method: &Method, message: &[u8]) -> Result<(), Refusal> {
     if violations.is_empty() {
         return Ok(());
     }
+    // All violations are reported at once, so that a caller corrects a form in one round.
     let tell = |refusal: Refusal, Violation { path, rule }| refusal.violation(path, rule);
     Err(violations.into_iter().fold(Refusal::from(Reason::FieldInvalid), tell))
 }

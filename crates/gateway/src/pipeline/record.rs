@@ -27,6 +27,7 @@ pub(super) enum RecordedAnswer {
 pub(super) async fn record(minimised: Minimised, record: OpenRecord) -> Result<Recorded, Refusal> {
     let Minimised { head, encoding, metadata, answer } = minimised;
     let _stage = head.span.stage("record");
+    // The log is cloned because the record is consumed below, and its entry still needs the log's name.
     let log = record.log().clone();
     let answer = match answer {
         Answer::Unary(message, trailers) => {

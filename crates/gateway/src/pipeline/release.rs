@@ -40,6 +40,7 @@ pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Bod
             Body::new(Whole { message: Some(message.framed), trailers: Some(trailers) })
         }
         RecordedAnswer::Stream { messages, record } => {
+            // The channel holds one message, so that the reading of the provider stops when the caller stops.
             let (frames, receiver) = mpsc::channel(AHEAD);
             streams.spawn(Pump { head, log, messages, record, frames }.run());
             Body::new(StreamBody::new(ReceiverStream::new(receiver)))
@@ -123,6 +124,8 @@ struct Pump {
 impl Pump {
     async fn run(self) {
         let Self { head, log, mut messages, mut record, frames } = self;
+        // `biased` polls the cancellation first: a caller that has gone must not get one more message
+        // recorded as sent.
         let end = tokio::select! {
             biased;
             () = frames.closed() => Err(Reason::Cancelled.into()),
@@ -161,6 +164,8 @@ async fn relay(
     frames: &Frames,
 ) -> Result<(), Refusal> {
     while let Some(message) = messages.next(head).await? {
+        // Room is reserved before the message is counted, so that a message that cannot be sent is not
+        // recorded as released.
         let room = frames.reserve().await.map_err(|_| Reason::Cancelled)?;
         // Asked once there is room: a caller that reads slowly must not get by what it was allowed when it
         // read last.

@@ -68,6 +68,8 @@ impl Requests {
     /// The subject of the call, which the first message names: that one is read before anything goes on.
     pub(super) async fn subject(&mut self) -> Result<Option<String>, Refusal> {
         if self.entry.method.subject().is_some() {
+            // The subject must be known before the provider is asked, because the opening record of a stream
+            // names its pseudonym.
             self.ahead = self.next().await?;
             if self.ahead.is_none() {
                 return Err(Reason::Cardinality.into());
@@ -83,6 +85,8 @@ impl Requests {
 
     /// The body that goes on to the provider.
     pub(super) fn into_body(self) -> Outgoing {
+        // A stream and not a task: the provider's connection asks for the next message when it has room,
+        // which is the backpressure.
         let frames = stream::try_unfold(self, |mut requests| async move {
             let message = match requests.ahead.take() {
                 Some(message) => Some(message),
@@ -103,6 +107,8 @@ impl Requests {
         self.judge.still_holds()?;
         let subject = read::check(&self.entry.method, &message.bytes)?;
         self.same_subject(subject)?;
+        // The digest takes the message before it is sent: a message may be recorded and not sent, never sent
+        // and not recorded.
         self.digest.message(&message.bytes);
         Ok(Some(message))
     }
@@ -115,6 +121,7 @@ impl Requests {
                 Err(Refusal::from(Reason::FieldInvalid)
                     .violation(path, "names another citizen than the call began with"))
             }
+            // A later message need not repeat the subject.
             (Some(_), _) => Ok(()),
             (None, _) => {
                 self.subject = named;

@@ -24,6 +24,8 @@ impl Rows {
     /// `TOO_MANY_ROWS`; `CONTRACT_VIOLATION` for a message whose rows cannot be told.
     pub(super) fn may_pass(&mut self, head: &Head, message: &[u8]) -> Result<bool, Refusal> {
         let method = &head.entry.method;
+        // An adapter cuts rows in its SQL, and selects only granted columns, which need not include those
+        // that this check reads.
         if head.entry.service.server == Server::Adapter {
             return Ok(true);
         }
@@ -38,6 +40,7 @@ impl Rows {
                 };
             }
         }
+        // Rows are counted after the scope check, so that rows that are dropped do not spend the limit.
         if let Some(most) = method.declared_max_rows() {
             self.released += method.rows_in(message).map_err(unreadable)?;
             if self.released > u64::from(most) {

@@ -25,11 +25,15 @@ pub(super) fn keep_methods(file: &Bytes, keep: impl Fn(&str, &str) -> bool) -> O
     let mut out = BytesMut::with_capacity(file.len());
     let mut comments = Vec::new();
     let mut moves = Vec::new();
+    // Fields are copied in their order and only `service` is rewritten, so that a file that loses nothing
+    // stays the same byte for byte.
     for field in fields(file)? {
         match field.number {
             SERVICE => {
                 let (service, methods) = cut_service(&field.payload()?, &package, &keep)?;
                 let place =
+                    // A place counts the services that are kept so far, because `SourceCodeInfo` names
+                    // services by their index in the new file.
                     moves.iter().filter(|kept: &&Vec<Option<i32>>| kept.iter().any(Option::is_some)).count();
                 if methods.iter().any(Option::is_some) {
                     put(&mut out, SERVICE, &service);
@@ -39,6 +43,7 @@ pub(super) fn keep_methods(file: &Bytes, keep: impl Fn(&str, &str) -> bool) -> O
             }
             SOURCE_CODE_INFO => {
                 let mut info = SourceCodeInfo::decode(field.payload()?).ok()?;
+                // Comments of removed methods go too: their text would tell a caller what it may not see.
                 info.location.retain_mut(|location| move_path(&mut location.path, &comments, &moves));
                 put(&mut out, SOURCE_CODE_INFO, &info.encode_to_vec());
             }
@@ -54,6 +59,8 @@ fn cut_service(
     package: &str,
     keep: &impl Fn(&str, &str) -> bool,
 ) -> Option<(Bytes, Vec<Option<i32>>)> {
+    // prost would drop unknown fields on a round trip, and Chapar's own options are unknown to its descriptor
+    // types.
     let all = fields(service)?;
     let name = all.iter().find(|field| field.number == NAME).and_then(Field::text)?;
     let full = if package.is_empty() { name } else { format!("{package}.{name}") };
@@ -93,6 +100,7 @@ fn move_path(path: &mut [i32], services: &[i32], methods: &[Vec<Option<i32>>]) -
             _ => return false,
         }
     }
+    // A comment of the service itself goes with its last method.
     places.iter().any(Option::is_some)
 }
 

@@ -81,6 +81,8 @@ impl Set {
             .or_else(|| pool.get_message_by_name(symbol).map(|message| message.parent_file()))
             .or_else(|| pool.get_enum_by_name(symbol).map(|values| values.parent_file()))
             .or_else(|| pool.get_extension_by_name(symbol).map(|extension| extension.parent_file()))
+            // A method is named `package.Service.Method`, which the pool does not look up, so its parent is
+            // tried as a service last.
             .or_else(|| pool.get_service_by_name(&parent(symbol)?).map(|service| service.parent_file()));
         found.map(|file| file.name().to_owned())
     }
@@ -137,6 +139,8 @@ impl View {
             }
             Query::Symbol(symbol) => {
                 let file =
+                    // A hidden symbol gives the same answer as an unknown one, also if its file is visible
+                    // for another service.
                     self.sets().find_map(|set| set.file_of(symbol)).filter(|_| !self.is_hidden(symbol));
                 let file = file.and_then(|name| self.file(&name));
                 file.map_or(Answer::Unknown(Code::NotFound), |file| Answer::Files(vec![file]))
@@ -168,6 +172,7 @@ impl View {
         if std::ptr::eq(set, &self.directory.own) {
             return Some(file.clone());
         }
+        // A contract's file may hold methods that this caller may not call, so it is cut for every answer.
         filter::keep_methods(file, |service, method| self.methods.contains(&format!("{service}/{method}")))
     }
 

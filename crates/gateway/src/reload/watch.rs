@@ -31,6 +31,8 @@ impl Watched {
         let began = Instant::now();
         let now = state(&self.paths);
         self.cost = began.elapsed();
+        // Two equal looks in a row mean that no one is writing at the moment. A half-written registry would
+        // be refused, and reported.
         let settled = now == self.seen && now != self.taken;
         self.seen = now;
         if settled {
@@ -57,6 +59,7 @@ fn state(paths: &[PathBuf]) -> u64 {
 const DEEPEST: usize = 8;
 
 fn walk(path: &Path, depth: usize, hasher: &mut DefaultHasher) {
+    // The path is hashed too, so that a file that is renamed or removed changes the state.
     path.hash(hasher);
     let Ok(metadata) = std::fs::metadata(path) else { return };
     (metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()).hash(hasher);
@@ -65,6 +68,7 @@ fn walk(path: &Path, depth: usize, hasher: &mut DefaultHasher) {
     }
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     let mut inside: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    // `read_dir` gives no order, and the hash must not depend on it.
     inside.sort_unstable();
     for path in inside {
         walk(&path, depth + 1, hasher);

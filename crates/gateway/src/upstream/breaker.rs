@@ -94,6 +94,7 @@ impl Breaker {
 
     /// Lets a call through, unless the endpoint is to be left alone.
     pub(super) fn enter(&self) -> Option<BreakerPermit> {
+        // Under one lock, so that of many calls that arrive after the pause exactly one becomes the trial.
         let mut state = self.0.lock();
         match state.phase {
             Phase::Closed => Some(BreakerPermit::Ordinary),
@@ -110,6 +111,8 @@ impl Breaker {
         let mut state = self.0.lock();
         match (blame, state.phase, permit) {
             (Blame::Nobody, Phase::Trying, BreakerPermit::Trial) => {
+                // The number of ejections outlives the close: an endpoint that fails again soon gets a longer
+                // pause.
                 *state = State { times: state.times, ..State::default() };
                 false
             }
@@ -131,6 +134,8 @@ impl State {
     fn count(&mut self, caller: &SubsystemId, failed: bool) -> bool {
         let now = Instant::now();
         let since = *self.since.get_or_insert(now);
+        // Two halves give a sliding window at the price of two counters. One window that is reset would
+        // forget all failures at once.
         if now.duration_since(since) >= HALF {
             let stale = now.duration_since(since) >= 2 * HALF;
             let last = std::mem::take(&mut self.halves[1]);
@@ -141,6 +146,7 @@ impl State {
         self.halves[1].callers.add(caller);
         if !failed {
             self.in_a_row = 0;
+            // Only a window with enough calls and no failure shows that the endpoint works for good.
             if self.times > 0 && self.failed() == 0 && self.all() >= MIN_CALLS {
                 self.times = 0;
             }
@@ -150,6 +156,8 @@ impl State {
         self.halves[1].failed += 1;
         self.halves[1].failing.add(caller);
         let mostly = self.all() >= MIN_CALLS && self.failed() * 2 > self.all();
+        // Several callers must be affected in both cases, else one caller could take the provider from all
+        // others.
         if (self.in_a_row >= IN_A_ROW || mostly) && self.concerns_all() { self.eject() } else { false }
     }
 
@@ -169,6 +177,7 @@ impl State {
     }
 
     fn eject(&mut self) -> bool {
+        // The shift is capped at 16, because `1 << 32` would overflow. The maximum is reached long before.
         let pause = FIRST_PAUSE.saturating_mul(1 << self.times.min(16)).min(PAUSE_MOST);
         let pause = pause.mul_f64(0.5 + jitter::half_to_one());
         *self = Self { phase: Phase::Open(Instant::now() + pause), times: self.times + 1, ..Self::default() };

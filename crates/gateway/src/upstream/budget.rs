@@ -27,6 +27,7 @@ impl Budget {
 
     /// Takes what one retry costs, if there is as much.
     pub(super) fn spend(&self) -> bool {
+        // Checked and spent under one lock, so that two retries cannot spend the same token.
         let mut saved = self.0.lock();
         let enough = *saved >= WHOLE;
         if enough {

@@ -140,6 +140,7 @@ impl Connection {
             Self::Joined(link) => link.ticket(Some(caller)).map_err(|full| {
                 let endpoint = link.endpoint().to_string();
                 match full {
+                    // A link that has closed reports itself as full, and a caller can do more with the truth.
                     _ if !link.is_open() => {
                         DialError::Unreachable { endpoint, problem: "the adapter has left".to_owned() }
                     }

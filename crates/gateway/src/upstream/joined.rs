@@ -63,6 +63,7 @@ pub(super) fn known(registry: &Registry) -> Known {
 
 impl Joined {
     pub(super) fn new(known: Arc<Known>, settings: dial::Settings) -> Self {
+        // Reverse connections are pinged while idle too. Behind a NAT no one could dial again from this side.
         let settings = dial::Settings { keepalive_idle: true, ..settings };
         Self {
             members: Mutex::default(),
@@ -78,10 +79,13 @@ impl Joined {
     /// their way.
     pub(super) async fn wait_for(&self, there: impl Fn() -> bool, deadline: std::time::Instant) {
         let now = Instant::now();
+        // A half of the time is left for the call itself. All of it would turn every call without an adapter
+        // into a late one.
         let half = Instant::from_std(deadline).saturating_duration_since(now) / 2;
         let until = (self.started + JOIN_WINDOW).min(now + half);
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
+            // Registered before the check, so that a change between the check and the wait is not missed.
             changed.as_mut().enable();
             if there() || now >= until || tokio::time::timeout_at(until, changed).await.is_err() {
                 return;
@@ -127,6 +131,7 @@ impl Joined {
             kept
         });
         if members.len() != before {
+            // The lock is released before others are woken, because they take it at once.
             drop(members);
             self.change();
         }
@@ -141,6 +146,8 @@ impl Joined {
     pub(super) async fn accept(self: Arc<Self>, reversed: Reversed) {
         let Reversed { io, peer, stop, place: _place } = reversed;
         let remote = peer.remote;
+        // The identity is checked before anything is said on the connection, so that a stranger gets no
+        // HTTP/2 at all.
         let Some(identity) = admits(&self.known.load(), &peer) else {
             let identity = peer.identity.as_ref().map_or_else(ToString::to_string, ToString::to_string);
             let issuer = chapar_model::show_sha256(&peer.issuer_spki_sha256);
@@ -166,6 +173,7 @@ impl Joined {
         };
         tracing::info!(%remote, %identity, "an adapter joined");
         let gone = CancellationToken::new();
+        // The member keeps the peer, so that a revocation or the end of the certificate is noticed later.
         let member = Member { identity, peer, link: link.clone(), gone: gone.clone() };
         self.members.lock().push(member);
         self.change();
@@ -176,6 +184,8 @@ impl Joined {
             () = at_leisure(&link, stop) => None,
             () = gone.cancelled() => None,
         };
+        // It leaves the choice of endpoints first and finishes its calls afterwards, so that no new call
+        // arrives meanwhile.
         self.keep(|member| !member.link.is(&link));
         // The last of it: what runs may end, and then the connection does.
         drop(link);
@@ -205,6 +215,7 @@ fn admits(known: &Known, peer: &Peer) -> Option<Identity> {
 async fn at_leisure(link: &Link, stop: CancellationToken) {
     stop.cancelled().await;
     tokio::spawn(say(reverse::LEAVING, link.watcher()));
+    // The limit also holds if calls never pause: a busy gateway must stop as well.
     let end = Instant::now() + MAX_LEAVING;
     let mut idle = Instant::now();
     while Instant::now() < end && idle.elapsed() < IDLE_BEFORE_RELEASE {

@@ -32,6 +32,7 @@ impl UpstreamPermit {
     /// The head of an answer that is no refusal has come: that ends the trial of an endpoint, whose stream
     /// may last for hours.
     pub(crate) fn head_came(&mut self) {
+        // Only the trial is reported early. An ordinary call may still fail in its body, and that counts.
         if self.attempt.permit == Some(BreakerPermit::Trial) {
             self.attempt.ended(Blame::Nobody);
         }
@@ -73,6 +74,8 @@ impl UpstreamAttempt {
 
 impl Drop for UpstreamAttempt {
     fn drop(&mut self) {
+        // A call that is dropped after its due time was cut by the deadline, so the endpoint was late and is
+        // to blame.
         let late = self.due.is_some_and(|due| Instant::now() >= due);
         self.ended(if late { Blame::Provider } else { Blame::Caller });
     }

@@ -59,11 +59,14 @@ impl Service {
         before: Option<&Self>,
     ) -> Self {
         let methods = entry.methods().iter().filter_map(|method| {
+            // An answer of one message is read at once by `minimise`. A stream is read as slowly as its
+            // caller reads.
             let reading = if method.kind().streams_responses() { Reading::Slowly } else { Reading::AtOnce };
             let path = format!("/{}", method.path()).parse().ok()?;
             Some((method.path().as_str().to_owned(), Route { path, reading }))
         });
         let queue = before.and_then(|before| before.places.as_ref());
+        // The queue goes on over a reload, so that calls in it keep their turn and the cap stays true.
         let places = entry.concurrent.map(|most| ServiceQueue::new(most, queue, &figures));
         let endpoints: Vec<_> = dialled.iter().map(|(_, endpoint)| Arc::clone(endpoint)).collect();
         let joined_before = before.map(|before| before.endpoints.load_full());
@@ -120,6 +123,7 @@ impl Service {
     }
 
     fn renew(&self, version: u64) {
+        // One thread renews at a time. Two could store an older list over a newer one.
         let _one = self.renewing.lock();
         let before = self.endpoints.load_full();
         let links = self.joined.links(&self.adapters).into_iter().map(|link| {
@@ -135,6 +139,7 @@ impl Service {
         });
         let dialled = self.dialled.iter().map(|(_, endpoint)| Arc::clone(endpoint));
         self.endpoints.store(Arc::new(dialled.chain(links).collect()));
+        // The version was read before the list, so a change in between renews once more and is never missed.
         self.seen.store(version, Ordering::Release);
     }
 
@@ -161,6 +166,7 @@ impl Service {
     /// Why there is none, for callers to be told at once.
     pub(super) fn choose(&self, passed: &[Arc<Endpoint>]) -> Result<(Arc<Endpoint>, BreakerPermit), Refusal> {
         let endpoints = self.endpoints();
+        // One endpoint is the common case, and needs neither a list nor random numbers.
         if let ([only], []) = (endpoints.as_slice(), passed)
             && only.is_ready()
             && let Some(permit) = only.enter()

@@ -70,19 +70,24 @@ impl ServiceQueue {
 
     fn enter<'a>(&'a self, caller: &'a SubsystemId, deadline: Instant) -> Result<Entered<'a>, Refusal> {
         let mut state = self.state.lock();
+        // Two policies are in use for a moment after a reload. The bounds follow the one by which a call came
+        // last.
         if state.most != self.most {
             state.most = self.most;
             state.queue.set_bounds(bounds(self.most));
         }
+        // A free slot goes to a newcomer only while no one waits, else it would overtake the queue.
         if state.taken < self.most && state.queue.waiting() == 0 {
             state.taken += 1;
             return Ok(Entered::Served(ServiceSlot { places: self.clone(), turn: None }));
         }
+        // A wait that would pass the deadline is refused now, while the caller can still try elsewhere.
         let wait = state.queue.expected(caller, self.most);
         let in_time = Instant::now().checked_add(wait).is_some_and(|served| served < deadline);
         let (sender, turn) = oneshot::channel();
         let pushed = in_time.then(|| state.queue.push(caller, sender).ok()).flatten();
         let free = state.taken < self.most;
+        // The lock is released before waiters are woken, and before `give`, which takes it again.
         drop(state);
         let Waiting { ticket, displaced } = pushed.ok_or_else(|| self.busy(wait))?;
         drop(displaced);
@@ -108,6 +113,7 @@ impl ServiceQueue {
             state.taken += u32::from(turn.is_some());
             turn
         };
+        // The slot is built outside of the lock, because its `drop` takes the lock.
         let Some(Turn { caller, call, charge }) = turn else { return false };
         let taken = ServiceSlot { places: self.clone(), turn: Some((caller, charge, Instant::now())) };
         // One that has gone in this moment gives its place back, and so to the next.
@@ -124,6 +130,8 @@ impl Drop for ServiceSlot {
             if let Some((caller, charge, since)) = &self.turn {
                 state.queue.settle(caller, *charge, since.elapsed());
             }
+            // The last check is under the lock: without waiters no turn has to be given, which is the common
+            // case.
             if state.queue.waiting() == 0 {
                 return;
             }

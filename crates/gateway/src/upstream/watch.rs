@@ -30,6 +30,7 @@ const MAX_MESSAGE: usize = 1 << 10;
 /// Starts watching an endpoint for as long as it is in use, unless someone does already.
 pub(super) fn start(endpoint: &Arc<Endpoint>, service: &str) {
     let Some(gone) = endpoint.watch() else { return };
+    // A weak reference, so that the watch does not keep an endpoint of an earlier registry alive.
     let endpoint = Arc::downgrade(endpoint);
     let service = service.to_owned();
     tokio::spawn(async move {
@@ -45,6 +46,7 @@ pub(super) fn start(endpoint: &Arc<Endpoint>, service: &str) {
 /// One watch from its beginning to its end, and how long to wait before the next; nothing if the endpoint is
 /// no more.
 async fn once(endpoint: &Weak<Endpoint>, service: &str) -> Option<Duration> {
+    // No connection is opened for the watch: `health` does that, and the pool's back-off applies there.
     let Some(link) = endpoint.upgrade()?.way.link() else { return Some(REWATCH_PAUSE) };
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;
@@ -58,6 +60,7 @@ async fn once(endpoint: &Weak<Endpoint>, service: &str) -> Option<Duration> {
     if listen(endpoint, &link, response).await {
         return Some(REWATCH_PAUSE);
     }
+    // A server without the health service counts as serving, because many gRPC servers have none.
     endpoint.upgrade()?.says(true);
     Some(UNKNOWN_HEALTH_PAUSE)
 }

@@ -51,6 +51,8 @@ impl Loader<'_> {
             .of
             .get_ref()
             .iter()
+            // A rule about a table that does not exist would never apply, and a change would pass without its
+            // approval.
             .filter(|of| *of.get_ref() != "*" && !tables().any(|table| table == of.get_ref()))
         {
             let message = format!("`{}` is no table of a registry", of.get_ref());
@@ -65,6 +67,7 @@ impl Loader<'_> {
         }
         let roles = || approvals.approvers.iter().flat_map(|approver| &approver.roles).map(String::as_str);
         let held = |role: &str| {
+            // A role that nobody has would block every change that needs it.
             roles().any(|known| known == role || (role == "steward" && known.starts_with("steward of ")))
         };
         for role in raw.needs.get_ref().iter().filter(|role| !held(role.get_ref())) {

@@ -175,12 +175,14 @@ impl Loader<'_> {
 
     fn limits(&mut self, source: &Arc<Source>, raw: &raw::GrantLimit) -> Option<Limits> {
         let rate = raw.rate.as_ref().map(|rate| self.parse(source, rate));
+        // Refused and not ignored: a provider who writes a quota relies on it.
         if let Some(daily) = &raw.daily {
             let message = "a daily quota is not kept by this version, and a limit that is written must hold";
             let finding = self.findings.at(source, daily.span(), Kind::NotEnforced, message);
             finding.advise("leave `daily` out, or bound the day by a rate, e.g. rate = \"50000/d\"");
         }
         match &raw.burst {
+            // A burst alone has no rate to refill it.
             Some(burst) if raw.rate.is_none() => {
                 self.malformed(
                     source,
@@ -193,6 +195,8 @@ impl Loader<'_> {
             }
             _ => {}
         }
+        // A rate that could not be read fails the grant, so that it does not come into force without its
+        // limit.
         let rate = rate.map_or(Some(None), |rate| rate.map(Some))?;
         Some(Limits {
             rate,
@@ -207,6 +211,8 @@ impl Loader<'_> {
             match name.get_ref().as_str() {
                 "case" => requires.case = true,
                 "clerk" => requires.clerk = true,
+                // A requirement that is not known must not be dropped, because the grant would then allow
+                // more than was written.
                 other => {
                     let message = format!("a grant cannot require `{other}`");
                     let finding = self.findings.at(source, name.span(), Kind::Malformed, message);
@@ -215,6 +221,7 @@ impl Loader<'_> {
             }
         }
         if let Some(pattern) = &raw.case_pattern {
+            // A pattern that is never asked for would look like a check.
             if !requires.case {
                 self.malformed(source, pattern.span(), "`case_pattern` without `requires = [\"case\"]`");
             }

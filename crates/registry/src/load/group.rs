@@ -79,11 +79,13 @@ impl Loader<'_> {
 
     fn by_attributes(&mut self, source: &Arc<Source>, raw: &raw::Group) -> Vec<MemberId> {
         let class = raw.class.as_ref().and_then(|class| self.parse::<Class>(source, class));
+        // Without attributes every member of the class would be in the group, which nobody has written.
         if raw.attributes.is_empty() || raw.class.is_some() != class.is_some() {
             return Vec::new();
         }
         for name in raw.attributes.keys() {
             let known = || self.attributes.values().flat_map(BTreeMap::keys).map(String::as_str);
+            // A misspelt attribute would make an empty group, and its grants would silently allow nobody.
             if !known().any(|known| known == name.get_ref()) {
                 let known: BTreeSet<String> = known().map(str::to_owned).collect();
                 let message = format!("no member has the attribute `{}`", name.get_ref());
@@ -117,6 +119,7 @@ impl Loader<'_> {
             return Some((Grantee::Subsystem(id.clone()), Arc::new([id])));
         };
         let Some(group) = self.groups.get(name) else {
+            // While a file is broken its groups are missing too, and findings about them would be false.
             if self.broken.is_empty() {
                 let mut known: Vec<String> = self.groups.keys().map(|name| format!("group/{name}")).collect();
                 known.sort_unstable();
@@ -126,6 +129,7 @@ impl Loader<'_> {
             }
             return None;
         };
+        // A group decides who may call, so it must belong to the provider or to the bus.
         if group.owner.as_ref().is_some_and(|other| other != owner) {
             let advice = format!("the group is at {}; one of `bus.toml` is for everyone", at(&group.place));
             let message = "the group is another member's: it would widen this by an edit of its own file";

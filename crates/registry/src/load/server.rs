@@ -73,6 +73,7 @@ impl Loader<'_> {
             response: passed(self, &service.metadata.response),
         };
         match service.server.as_ref().map(|server| (server, server.get_ref().as_str())) {
+            // Only an agency's own server is passed metadata. An adapter answers from SQL and reads none.
             Some((_, "grpc")) => return Server::Grpc(metadata),
             None | Some((_, "adapter")) => {}
             Some((written, other)) => {
@@ -83,6 +84,7 @@ impl Loader<'_> {
                     .suggest(other, ["adapter", "grpc"].into_iter());
             }
         }
+        // Refused and not ignored, so that nobody relies on metadata that never arrives.
         if let Some(name) = service.metadata.request.iter().chain(&service.metadata.response).next() {
             self.malformed(
                 &file.source,

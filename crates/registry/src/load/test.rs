@@ -114,6 +114,7 @@ impl Loader<'_> {
     fn disclosure(&mut self, policy: &Policy, trial: &Trial<'_>, now: Timestamp) {
         let permit = match trial.permit(policy, now) {
             Ok(permit) => Arc::clone(permit),
+            // A test that allows nothing is met by a refusal.
             Err(_) if trial.raw.allow.is_empty() => return,
             Err(Refused { reason, gate }) => {
                 let message = format!("test failed: {} is refused with {reason}: {gate}", trial.words());
@@ -137,6 +138,7 @@ impl Loader<'_> {
                 trial.caller
             );
             let finding = self.findings.at(trial.source, field.span(), Kind::TestFailed, message);
+            // The grant is pointed at in the same file only, because a finding shows one file's text.
             match self.ids.get(&grant.id) {
                 Some(place) if place.source.path == trial.source.path => {
                     finding.also(place.span.clone(), "this grant")

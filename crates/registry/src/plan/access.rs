@@ -29,6 +29,7 @@ struct Difference {
 }
 
 pub(super) fn effects(before: &Registry, after: &Registry, now: Timestamp) -> Vec<Effect> {
+    // Callers of both registries, since a change may remove or add a caller altogether.
     let callers: BTreeSet<&SubsystemId> =
         before.policy.terms.keys().chain(after.policy.terms.keys()).collect();
     let mut found: BTreeMap<Difference, Vec<String>> = BTreeMap::new();
@@ -47,9 +48,13 @@ pub(super) fn effects(before: &Registry, after: &Registry, now: Timestamp) -> Ve
                 of: of.clone(),
                 gained: is.seen.difference(&was.seen).cloned().collect(),
                 lost: was.seen.difference(&is.seen).cloned().collect(),
+                // A change of rows is told apart only where there is access before and after. Otherwise gain
+                // or loss says it.
                 rows: was.rows != is.rows && access == (true, true),
                 access,
             };
+            // Callers with the same difference are told in one effect, so that a plan for a thousand offices
+            // stays readable.
             found.entry(difference).or_default().push(caller.to_string());
         }
     }
@@ -63,6 +68,7 @@ pub(super) fn effects(before: &Registry, after: &Registry, now: Timestamp) -> Ve
 /// Everything that is not over and not suspended; each way has at least one kind of rows.
 fn accesses(registry: &Registry, caller: &SubsystemId, now: Timestamp) -> BTreeMap<Of, Access> {
     let mut found: BTreeMap<Of, Access> = BTreeMap::new();
+    // A suspended subsystem sees nothing, whatever its grants say.
     if registry.policy.suspensions.subsystem(caller, now) {
         return found;
     }
@@ -80,6 +86,7 @@ fn accesses(registry: &Registry, caller: &SubsystemId, now: Timestamp) -> BTreeM
             let access = found.entry((path.clone(), term.on_behalf_of.clone())).or_default();
             access.rows.insert(term.permit.rows_header.to_string());
             let purposes: Vec<&str> = match term.purposes.as_slice() {
+                // A method without purposes is one way to call it, and needs a key as well.
                 [] => vec![""],
                 purposes => purposes.iter().map(|purpose| purpose.as_str()).collect(),
             };

@@ -20,6 +20,8 @@ impl BackOff {
 
     /// Counts a failure: the next pause is twice as long, within the settings, less up to a half by chance.
     pub(super) fn failed(&mut self, settings: &Settings, problem: String) {
+        // The shift is capped at 16, because a shift by 32 would overflow. The longest pause is reached long
+        // before.
         let doubled = settings.back_off.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         self.until =

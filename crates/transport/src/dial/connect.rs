@@ -28,6 +28,7 @@ impl Endpoint {
         let (Some("https"), Some(host), Some(port)) = (uri.scheme_str(), uri.host(), uri.port_u16()) else {
             return Err(wrong());
         };
+        // A URI writes an IPv6 address in brackets, and a certificate's name has none.
         let alone = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(name.unwrap_or(alone).to_owned()).map_err(|_| wrong())?;
         let authority = format!("{host}:{port}").parse().map_err(|_| wrong())?;
@@ -47,9 +48,13 @@ impl Endpoint {
     /// Opens a connection on which the other end speaks `protocol`.
     pub(crate) async fn open(&self, protocol: &[u8]) -> Result<TlsStream<TcpStream>, String> {
         let stream = TcpStream::connect(self.authority.as_str()).await.map_err(|error| causes(&error))?;
+        // Nagle's algorithm would hold a small request back for the acknowledgement of the one before. A
+        // failure only costs that time.
         stream.set_nodelay(true).ok();
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector.connect(self.name.clone(), stream).await.map_err(|error| causes(&error))?;
+        // A server that negotiates nothing may speak HTTP/1.1, and would read the HTTP/2 preface as a
+        // request.
         if stream.get_ref().1.alpn_protocol() != Some(protocol) {
             return Err(format!("the server does not speak {}", String::from_utf8_lossy(protocol)));
         }

@@ -101,20 +101,29 @@ impl Connections {
         if state.open.iter().any(|open| open.link.answered()) {
             state.back_off.answered();
         }
+        // An attempt that is over is forgotten here, so that the next one can begin. Its task only closes the
+        // channel.
         state.attempt.take_if(|attempt| attempt.has_changed().is_err());
         let here = self.settings.per_thread.then(|| thread::current().id());
         let near = |open: &&Open| here.is_none_or(|here| open.thread == here);
         let (chosen, is_near) = match place(state.open.iter().filter(near), caller) {
             Ok(ticket) => (Ok(ticket), true),
+            // A connection of another thread wakes that thread for each call, but is better than waiting for
+            // a connect.
             Err(_) if here.is_some() => (place(state.open.iter(), caller), false),
             Err(full) => (Err(full), false),
         };
+        // Connections of other threads do not count as near, so that this thread opens its own even while
+        // theirs have room.
         let load = chosen.as_ref().ok().filter(|_| is_near).map_or(usize::MAX, StreamSlot::load);
         let opened = state.open.iter().filter(near).count();
+        // One connection is always allowed, since with none every call would fail.
         let more = load > self.settings.spread && opened < self.settings.connections.max(1);
         if more && state.attempt.is_none() && state.back_off.resting().is_none() {
             state.attempt = Some(self.attempt());
         }
+        // A call that has a slot goes on at once. Only a call without one waits for the connect that is under
+        // way.
         match (chosen, &state.attempt) {
             (Ok(ticket), _) => Choice::Use(ticket),
             (Err(_), Some(attempt)) => Choice::Wait(attempt.clone()),
@@ -131,6 +140,7 @@ impl Connections {
     fn attempt(self: &Arc<Self>) -> watch::Receiver<()> {
         let (over, attempt) = watch::channel(());
         let this = Arc::clone(self);
+        // A task of its own: a caller that gives up must not cancel a connect that others wait for.
         tokio::spawn(async move {
             let opening = async {
                 let io = this.endpoint.open(super::PROTOCOL).await?;
@@ -175,6 +185,8 @@ fn place<'a>(
     let two =
         open.clone().enumerate().filter(|(number, _)| [one, other].contains(number)).map(|(_, open)| open);
     let mut why = Full::All;
+    // The other connections are tried after the lighter of two, so that a full pair does not fail a call for
+    // which there is room.
     for candidate in two.min_by_key(|open| open.link.load()).into_iter().chain(open) {
         match candidate.link.ticket(caller) {
             Ok(ticket) => return Ok(ticket),

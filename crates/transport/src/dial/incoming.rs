@@ -43,6 +43,7 @@ enum Source {
 impl Incoming {
     pub(super) fn new(mut body: RecvStream, reading: Reading, held: AnswerHold) -> Self {
         let source = match reading {
+            // An answer without a body needs no task.
             _ if body.is_end_stream() => Source::Direct(body),
             Reading::AtOnce => Source::Direct(body),
             Reading::Slowly => {
@@ -166,12 +167,14 @@ impl Buffer {
     }
 
     fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        // Small pieces are handed out last, because they were received after the large ones.
         if self.pieces.is_empty() {
             self.close_small();
         }
         if let Some(data) = self.pieces.pop_front() {
             return Poll::Ready(Step::Data(data));
         }
+        // The end is given only once everything before it has been read.
         if let Some(end) = self.end.take() {
             return Poll::Ready(Step::End(end));
         }

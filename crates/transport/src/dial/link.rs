@@ -124,11 +124,13 @@ impl Link {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .data_frame_budget(BUDGET)
+            // A server's headers are bounded here because h2 keeps them in memory whatever the windows say.
             .max_header_list_size(MAX_HEADER_LIST)
             .max_concurrent_reset_streams(GIVEN_UP)
             // h2's default ends a connection after 1,024 resets of its own, and a caller that cancels often
             // could cause those.
             .max_local_error_reset_streams(None)
+            // Pushed streams have no caller and no slot, so a server must not open any.
             .enable_push(false);
         let (sender, mut connection) =
             builder.handshake(Gather::new(io)).await.map_err(|error| causes(&error))?;
@@ -144,6 +146,8 @@ impl Link {
             let _closed = Closed(&status);
             let mut silence = pin!(silence(pings, every, idle, &status));
             let mut connection = pin!(connection);
+            // The connection is polled first, so that the answer to a ping is taken in before the silence is
+            // judged.
             let driving = poll_fn(|context| match connection.as_mut().poll(context) {
                 Poll::Ready(ended) => Poll::Ready(ended.map_err(|error| causes(&error))),
                 Poll::Pending => {
@@ -196,7 +200,10 @@ impl Link {
     /// [`Full`] if there is none.
     pub fn ticket(&self, caller: Option<&SubsystemId>) -> Result<StreamSlot, Full> {
         let status = &self.0.status;
+        // The server's own limit counts too. A stream above it would wait inside h2, although another
+        // connection may have room.
         let most = self.0.streams.min(self.0.sender.current_max_send_streams());
+        // The lock covers the count and the decision, so that two callers cannot both take the last slot.
         let mut callers = self.0.callers.lock();
         let free = most.saturating_sub(status.in_flight.load(Ordering::Relaxed));
         if free == 0 || !self.is_open() {
@@ -239,6 +246,7 @@ async fn silence(pings: Option<PingPong>, every: Duration, idle: bool, status: &
     let Some(mut pings) = pings else { return std::future::pending().await };
     loop {
         tokio::time::sleep(every).await;
+        // An idle connection that broke shows at the next call. Pings would only keep the other end awake.
         if !idle && status.in_flight.load(Ordering::Relaxed) == 0 {
             continue;
         }

@@ -18,9 +18,12 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    // An empty body was already ended by the request's headers.
     if body.is_end_stream() {
         return None;
     }
+    // The body is polled once without a waker: a complete body is ready now, and then needs neither a task
+    // nor a wake.
     let first = Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
     let first = match first {
         Poll::Ready(frame) => Some(frame.map(|frame| frame.map_err(|_| SendAborted))),
@@ -35,6 +38,8 @@ where
     }
     let stop = CancellationToken::new();
     let stopped = stop.clone();
+    // A body that is still produced is sent by its own task, so that the answer can be read while the request
+    // goes on (bidirectional streams).
     tokio::spawn(async move {
         let sent = stopped.run_until_cancelled(rest(&mut stream, first, body)).await;
         if !matches!(sent, Some(Ok(()))) {
@@ -59,6 +64,8 @@ where
     loop {
         let frame = match next.take() {
             Some(frame) => frame,
+            // The reset is watched while the source is silent. Else a stream that the server has ended would
+            // keep its task and its caller's slot.
             None => tokio::select! {
                 frame = body.frame() => frame.map(|frame| frame.map_err(|_| SendAborted)),
                 _ = std::future::poll_fn(|context| stream.poll_reset(context)) => return Err(SendAborted),
@@ -78,6 +85,8 @@ where
 /// Hands over what the other end has room for, and waits for more room with the rest.
 async fn push(stream: &mut SendStream<Bytes>, mut data: Bytes) -> Result<(), SendAborted> {
     while !data.is_empty() {
+        // The capacity is asked for before each part, because h2 would otherwise buffer the whole body,
+        // whatever the peer's window says.
         stream.reserve_capacity(data.len());
         let room = match stream.capacity() {
             0 => std::future::poll_fn(|context| stream.poll_capacity(context))

@@ -74,6 +74,8 @@ impl StreamSlot {
         };
         let sending = outgoing::send(stream, body);
         let link = self.link.clone();
+        // `begun` owns the future of the answer and the slot together, so that a call that is dropped here is
+        // still held for `GIVING_UP`.
         let mut begun = Begun { answer: Some(answer), held: Some((sending, self)) };
         let answered = poll_fn(|context| begun.poll(context)).await;
         let held = begun.held.take();
@@ -146,6 +148,7 @@ impl Drop for StreamSlot {
         if let Some(caller) = &self.caller {
             let mut callers = inner.callers.lock();
             match callers.get_mut(caller) {
+                // The entry is removed with the last call, so that the map holds active callers only.
                 Some(own) if *own > 1 => *own -= 1,
                 _ => drop(callers.remove(caller)),
             }

@@ -36,6 +36,8 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Hearing<S> {
         if request.uri().path() == LEAVING {
             self.here.leaving.cancel();
         }
+        // Read before it is sent, because `send_replace` takes a write lock and wakes every receiver, and
+        // this runs for each call.
         if !*self.anywhere.borrow() {
             self.anywhere.send_replace(true);
         }

@@ -63,6 +63,7 @@ impl Line<'_> {
         while !self.stop.is_cancelled() {
             let began = Instant::now();
             let heard = Heard::default();
+            // A child token: the stop ends every connection, and a renewal ends this one alone.
             let end = self.stop.child_token();
             let hearing =
                 Hearing { service: service.clone(), here: heard.clone(), anywhere: self.heard.clone() };
@@ -87,6 +88,8 @@ impl Line<'_> {
                         Next::Leaving => good = true,
                         Next::Renewed => {
                             good = true;
+                            // A connection that no gateway took serves nothing, so it need not wait for a
+                            // successor.
                             match heard.joined.is_cancelled() {
                                 true => old = Some(end),
                                 false => end.cancel(),
@@ -96,6 +99,8 @@ impl Line<'_> {
                 }
                 Some(Err(problem)) => self.failed(&problem, pauses.failures),
             }
+            // The pause also follows a good connection: gateways that restart together must not be dialled
+            // all at once.
             let pause = pauses.next(self.settings, good);
             self.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
@@ -115,6 +120,8 @@ impl Line<'_> {
                 () = heard.joined.cancelled(), if !joined => {
                     joined = true;
                     tracing::info!(gateway = %self.gateway.authority(), "joined the gateway");
+                    // The connection of the old certificate ends only now that a gateway has taken the new
+                    // one.
                     if let Some(old) = old.take() {
                         old.cancel();
                     }
@@ -148,6 +155,7 @@ impl Line<'_> {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        // Marked as seen with the read, so that a renewal during the handshake leads to another connection.
         let tls = Arc::clone(&self.tls.borrow_and_update());
         let gateway = self.gateway.renewed(tls);
         let opening = tokio::time::timeout(self.settings.connect, gateway.open(PROTOCOL));

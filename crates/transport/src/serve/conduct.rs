@@ -110,6 +110,7 @@ impl Conduct {
     }
 
     fn taken_back(&self, after: Duration) {
+        // A call that ran for longer was work, and a caller may give up on it.
         if after >= HASTY {
             return;
         }
@@ -119,6 +120,7 @@ impl Conduct {
             *hasty = Hasty { since: Instant::now(), calls_before: calls.saturating_sub(1), count: 0 };
         }
         hasty.count += 1;
+        // Both conditions must hold: a busy peer cancels many calls, and a quiet one most of a few.
         if hasty.count > self.allowed && hasty.count > calls.wrapping_sub(hasty.calls_before) / 2 {
             self.hasty_too_often.store(true, Ordering::Relaxed);
         }
@@ -186,6 +188,7 @@ impl<B: Body + Unpin> Body for Answer<B> {
         self.wait_no_more();
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
+            // Only a data frame waits for flow control. Headers and trailers do not (RFC 9113 §5.2.1).
             Poll::Ready(Some(Ok(frame))) if frame.is_data() && !self.body.is_end_stream() => self.wait(),
             Poll::Ready(_) => self.call.answered = true,
             Poll::Pending => {}
@@ -205,6 +208,7 @@ impl<B: Body + Unpin> Body for Answer<B> {
 impl<B: Body> Drop for Answer<B> {
     fn drop(&mut self) {
         self.wait_no_more();
+        // A body is not polled past its end, so an answer that was sent whole shows here only.
         self.call.answered |= self.body.is_end_stream();
     }
 }

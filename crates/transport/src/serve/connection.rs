@@ -23,6 +23,8 @@ use crate::dial::jitter;
 use crate::gather::Gather;
 use crate::peer::Peer;
 
+// Twice the metadata that the gateway accepts, so that a call slightly over its limit gets a refusal with a
+// reason and not a reset.
 const MAX_HEADER_LIST: u32 = 16 << 10;
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
@@ -65,10 +67,14 @@ where
     let mut connection = std::pin::pin!(builder(&settings).serve_connection(io, calls));
 
     let began = Instant::now();
+    // The end is fixed at the beginning, so that no later reason can prolong a connection beyond its age and
+    // grace.
     let mut ends = began + lifetime(settings.max_age) + settings.max_age_grace;
     let ages = tokio::time::sleep_until(ends - settings.max_age_grace);
     let turn = Conduct::turn_of(settings.write_stall).min(settings.idle).min(LONGEST_TURN);
     let mut turns = tokio::time::interval_at(began + turn, turn);
+    // A task that was held up must not catch up on turns: each would count against answers that had no time
+    // to be read.
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stopping = std::pin::pin!(stop.cancelled());
     let mut leaving = std::pin::pin!(peer.left());
@@ -85,6 +91,8 @@ where
             () = ages.as_mut(), if !told.age => (&mut told.age, settings.max_age_grace),
             _ = turns.tick() => {
                 let now = Instant::now();
+                // Counted from the beginning and not from the last byte, so that single bytes sent slowly do
+                // not prolong it.
                 if !conduct.greeted() && now > began + settings.handshake {
                     break Some("the peer sent no HTTP/2 in time".to_owned());
                 }
@@ -101,6 +109,7 @@ where
             }
         };
         *first = true;
+        // Reasons may follow one another. The earliest end holds.
         ends = ends.min(Instant::now() + grace);
         connection.as_mut().graceful_shutdown();
     };
@@ -133,10 +142,12 @@ fn builder(settings: &Settings) -> http2::Builder<TokioExecutor> {
         .keep_alive_timeout(settings.keepalive_timeout)
         .max_concurrent_streams(settings.streams)
         .max_header_list_size(MAX_HEADER_LIST)
+        // h2's own limit on streams that are reset before they are accepted (CVE-2023-44487).
         .max_pending_accept_reset_streams(pending_resets(settings))
         .max_local_error_reset_streams(256)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        // No gRPC client reads `date`, and it would change in the header table each second.
         .auto_date_header(false);
     builder
 }

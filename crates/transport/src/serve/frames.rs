@@ -44,6 +44,7 @@ impl Frames {
             if bytes.is_empty() {
                 return;
             }
+            // A header may be cut in two by TLS records, so its bytes are gathered over several reads.
             let taken = (HEADER - self.have).min(bytes.len());
             self.header[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
             self.have += taken;
@@ -55,6 +56,7 @@ impl Frames {
             let length = u32::from_be_bytes([0, a, b, c]);
             self.have = 0;
             self.skip = length as usize;
+            // The highest bit is reserved and ignored (RFC 9113 §4.1).
             tell(Head { length, kind, flags, stream: u32::from_be_bytes(stream) & !(1 << 31) });
         }
     }

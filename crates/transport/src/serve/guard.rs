@@ -19,6 +19,7 @@ use super::frames::{ACK, DATA, END_STREAM, Frames, GOAWAY, HEADERS, Head, PING};
 
 /// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`.
 const PREFACE: usize = 24;
+// A peer that behaves earns its frames back by its calls and their answers, so it does not come near this.
 const BUCKET: u32 = 1000;
 const PER_SECOND: f64 = 100.0;
 /// A frame of an answer may be met with two updates of windows, the stream's and the connection's.
@@ -76,6 +77,7 @@ impl FrameBudget {
     fn receive(&mut self, head: Head, now: Instant) -> Option<&'static str> {
         match head.kind {
             HEADERS => {
+                // The highest stream is kept because a GOAWAY must name it (RFC 9113 §6.8).
                 self.last_stream = self.last_stream.max(head.stream);
                 self.earn(PER_CALL);
                 return None;
@@ -85,6 +87,8 @@ impl FrameBudget {
             PING if head.flags & ACK == 0 => {
                 let gap = self.last_ping.replace(now).map(|last| now.duration_since(last));
                 if gap.is_some_and(|gap| gap < self.ping_permitted) {
+                    // The strikes follow gRPC's keepalive (A8): a server closes a connection that pings too
+                    // often with `too_many_pings`.
                     self.strikes += 1;
                     if self.strikes > STRIKES {
                         return Some("too_many_pings");
@@ -95,6 +99,7 @@ impl FrameBudget {
             }
             _ => {}
         }
+        // The clock is used only when the bucket is empty, which a peer that behaves never brings about.
         if self.tokens == 0 {
             let earned = now.duration_since(self.filled).as_secs_f64() * PER_SECOND;
             self.filled = now;
@@ -124,6 +129,7 @@ impl FrameBudget {
 impl<I: AsyncWrite + Unpin> Guard<I> {
     /// Tells the peer why its connection ends, if there is room to say so at once.
     fn dismiss(&mut self, cx: &mut Context<'_>, why: &'static str) -> io::Error {
+        // Between frames only: a GOAWAY inside another frame would be read as its payload.
         if self.outgoing.between() {
             let length = u8::try_from(8 + why.len()).unwrap_or(8);
             let mut frame = vec![0, 0, length, GOAWAY, 0, 0, 0, 0, 0];
@@ -148,6 +154,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<I> {
         let guard = self.get_mut();
         let before = buffer.filled().len();
         ready!(Pin::new(&mut guard.io).poll_read(cx, buffer))?;
+        // Frames are counted after the read and before HTTP/2 sees them, so that a flood is cut off before it
+        // is worked on.
         let mut excess = None;
         let now = Instant::now();
         let budget = &mut guard.budget;
@@ -160,6 +168,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<I> {
             guard.greeted = true;
             guard.conduct.greet();
         }
+        // Checked here because an error of the read ends the connection, whatever its calls wait for.
         if guard.conduct.hasty_too_often() {
             excess = Some("too_many_cancelled_calls");
         }

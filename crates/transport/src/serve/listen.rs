@@ -56,6 +56,7 @@ impl Server {
         tls: ServerTls,
         settings: Settings,
     ) -> Result<Bound, Error> {
+        // Only for the error below, where the listener itself does not tell its address.
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let failed = |source| Error::Listen { address: listener.local_addr().unwrap_or(unknown), source };
         let address = listener.local_addr().map_err(failed)?;
@@ -74,6 +75,7 @@ pub fn inherited() -> Option<std::net::TcpListener> {
 
 fn open(address: SocketAddr, reuse_port: bool) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
+    // A restart must not wait for connections of the process before, which are in TIME_WAIT.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(reuse_port)?;
     socket.bind(&address.into())?;
@@ -117,6 +119,7 @@ impl Bound {
         let tasks = TaskTracker::new();
         let cut = CancellationToken::new();
         let take = |(stream, remote): (TcpStream, SocketAddr)| {
+            // The slot is taken before the handshake, because the handshake is the costly part.
             let place = match settings.slots.take(remote.ip(), &settings) {
                 Ok(place) => place,
                 Err(cap) => {
@@ -146,6 +149,7 @@ impl Bound {
             take(connection);
         }
         drop(listener);
+        // `wait` ends only once the tracker is closed.
         tasks.close();
         if tokio::time::timeout(settings.drain, tasks.wait()).await.is_err() {
             cut.cancel();
@@ -199,6 +203,8 @@ impl Part {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let mut bound = Server::adopt(self.listener, self.tls, self.settings)?;
+        // Whether the port is shared was known to the listener that was split, and `adopt` assumes that it
+        // is.
         bound.shared = self.shared;
         bound.run(service, stop).await;
         Ok(())
@@ -209,6 +215,7 @@ impl Part {
 fn room() -> usize {
     use rustix::process::{Resource, getrlimit};
     let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
+    // The rest of the files is for the evidence log and the connections to providers.
     files.map_or(usize::MAX, |files| files / 4 * 3)
 }
 
@@ -280,6 +287,8 @@ impl Arrival {
             Some(_) => Arc::clone(&tls.state().calls_and_reverse),
             None => Arc::clone(&tls.state().calls),
         };
+        // The stop leaves a handshake time to end: its peer then gets a GOAWAY instead of a broken
+        // connection.
         let late = async {
             stop.cancelled().await;
             tokio::time::sleep(HANDSHAKE_GRACE).await;
@@ -291,6 +300,7 @@ impl Arrival {
             () = place.needed() => return Err("too many handshakes are under way".to_owned()),
         };
         let (_, session) = stream.get_ref();
+        // Without ALPN a client would send HTTP/1.1, of which nothing here is understood.
         if session.alpn_protocol().is_none() {
             return Err("the peer did not offer HTTP/2".to_owned());
         }

@@ -64,6 +64,8 @@ impl ConnectionSlots {
         let taken = &mut *self.0.lock();
         let (own, own_handshakes) =
             taken.by_address.get(&address).map_or((0, 0), |own| (own.connections, own.handshakes.len()));
+        // The total is checked first, and the address after it: the first cap that is reached is the one that
+        // is logged.
         let caps = [
             (taken.connections, settings.connections, "connections"),
             (own, settings.connections_per_address, "connections_per_address"),
@@ -72,6 +74,8 @@ impl ConnectionSlots {
         if let Some((_, _, cap)) = caps.into_iter().find(|(taken, cap, _)| taken >= cap) {
             return Err(cap);
         }
+        // At the cap of handshakes one address may hold most of them, so the oldest of that address gives
+        // way.
         if taken.handshakes >= settings.handshakes && !taken.make_room_for(own_handshakes) {
             return Err("handshakes");
         }
@@ -92,6 +96,7 @@ impl ConnectionSlots {
         let taken = &mut *self.0.lock();
         taken.failed += 1;
         let told = &mut taken.log_budget;
+        // Windows of one second bound the log to ten lines a second, whatever strangers do.
         if told.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
             (told.since, told.lines) = (Some(now), 0);
         }
@@ -152,6 +157,8 @@ impl Drop for ConnectionSlot {
         taken.connections -= 1;
         if let Some(own) = taken.by_address.get_mut(&self.address) {
             own.connections -= 1;
+            // The entry goes with its last connection, so that a scan from many addresses leaves nothing
+            // behind.
             if own.connections == 0 {
                 taken.by_address.remove(&self.address);
             }

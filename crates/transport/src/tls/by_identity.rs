@@ -53,6 +53,8 @@ impl ServerCertVerifier for ByIdentity {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        // The chain is verified before the name is read: a name in a certificate that nobody signed says
+        // nothing.
         let issuer = self.trust.verify(leaf, intermediates, now, KeyUsage::server_auth())?;
         let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::BadEncoding)?;
         match peer::identity(&certificate) {

@@ -79,6 +79,8 @@ impl Known {
         std::fs::create_dir_all(folder).map_err(failed)?;
         let temporary = path.with_extension("tmp");
         let mut file = std::fs::File::create(&temporary).map_err(failed)?;
+        // The file is synced before the rename, and its folder after it, so that a power loss leaves the old
+        // file or the new one.
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
         std::fs::rename(&temporary, path).map_err(failed)?;
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
@@ -116,6 +118,7 @@ impl Lists {
                 .map_err(|()| unusable(path, format_args!("the list of `{issuer}` is not signed by it")))?;
             let number = number(&parsed)
                 .ok_or_else(|| unusable(path, format_args!("the list of `{issuer}` has no CRLNumber")))?;
+            // Without `nextUpdate` a list would be in force for ever, and an old one could be put back.
             let ends = parsed
                 .next_update()
                 .ok_or_else(|| unusable(path, format_args!("the list of `{issuer}` has no nextUpdate")))?;
@@ -147,6 +150,7 @@ impl Lists {
                 }
                 _ => {}
             }
+            // A second list of one scope would make the outcome depend on their order.
             if here.list.insert(scope, last).is_some() {
                 return Err(unusable(path, format_args!("holds two lists of `{issuer}`")));
             }
@@ -186,6 +190,7 @@ impl Lists {
 pub(super) fn read(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let mut pem = Vec::new();
+    // The limit is applied while reading, so that a huge file costs no memory.
     std::fs::File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_end(&mut pem).map_err(failed)?;
     if pem.len() as u64 > MAX_FILE {
         return Err(unusable(path, "is larger than 16 MiB"));
@@ -194,6 +199,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<CertificateRevocationListDer<'stat
     let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
     let found = found.ok().filter(|found| !found.is_empty());
     let found: Vec<_> = found.ok_or_else(|| unusable(path, "holds no PEM revocation list"))?;
+    // webpki is asked too, because it refuses lists that x509-parser takes, and refusals belong to the load
+    // and not to a handshake.
     for list in &found {
         BorrowedCertRevocationList::from_der(list).map_err(|error| unusable(path, in_words(&error)))?;
     }
@@ -240,6 +247,7 @@ fn signer(list: &CertificateRevocationList<'_>, roots: &[CertificateDer<'_>]) ->
         .filter_map(|root| X509Certificate::from_der(root).ok())
         .filter(|(_, root)| root.subject().as_raw() == list.issuer().as_raw())
         .peekable();
+    // An intermediate is not in `roots`, so its key is not known here.
     if bearers.peek().is_none() {
         return Ok(String::new());
     }
@@ -286,6 +294,7 @@ fn number(list: &CertificateRevocationList<'_>) -> Option<String> {
 fn scope(list: &CertificateRevocationList<'_>, signer: &str) -> String {
     let part = list.extensions().iter().find(|extension| extension.oid == ISSUING_DISTRIBUTION_POINT);
     let issuer = list.issuer().as_raw();
+    // The length keeps the issuer's name and what follows it apart in the hash.
     let length = (issuer.len() as u64).to_be_bytes();
     hex(&sha256(&[&length[..], issuer, signer.as_bytes(), part.map_or(&[][..], |part| part.value)].concat()))
 }

@@ -118,10 +118,14 @@ impl ServerTls {
         let last = self.state();
         let memory = self.0.memory.as_deref();
         check_lists(files, &known, memory)?;
+        // The state is built completely before anything is replaced. An error in any file then changes
+        // nothing.
         let (state, now_known) = State::load(files, last.generation + 1, &known, self.0.list_grace)?;
         remember(&known, &now_known, memory)?;
         *known = now_known;
         let generation = state.generation;
+        // The state is stored before the change is announced, so that a connection that hears of it finds the
+        // new one.
         self.0.state.store(Arc::new(state));
         self.0.changed.send_replace(generation);
         Ok(())
@@ -160,6 +164,8 @@ impl State {
             .with_client_cert_verifier(Arc::clone(&trust) as _)
             .with_single_cert(chain(&files.cert)?, key(&files.key)?)
             .map_err(|error| unfit(files, &error))?;
+        // Resumption and early data are off: both would accept a peer without verifying its certificate
+        // again.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.max_early_data_size = 0;

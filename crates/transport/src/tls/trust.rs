@@ -40,6 +40,7 @@ impl Trust {
     pub(super) fn load(files: &Files, known: &Known, grace: Duration) -> Result<(Self, Known), Error> {
         let authorities = chain(&files.trust)?;
         let mut roots = RootCertStore::empty();
+        // A CA that cannot be used fails the load. Left out, its members would be refused without a reason.
         for authority in &authorities {
             roots.add(authority.clone()).map_err(|error| unusable(&files.trust, error))?;
         }
@@ -73,6 +74,7 @@ impl Trust {
         usage: KeyUsage,
     ) -> Result<[u8; 32], CertificateError> {
         let bytes = intermediates.iter().map(|certificate| certificate.len()).sum::<usize>() + leaf.len();
+        // Bounded before any signature is verified, because a peer that is not known yet chooses the chain.
         if intermediates.len() >= MAX_CHAIN.0 || bytes > MAX_CHAIN.1 {
             return Err(CertificateError::BadEncoding);
         }
@@ -103,6 +105,8 @@ impl Trust {
             )
             .map_err(in_tls)
             .map_err(|error| match error {
+                // webpki reports a list that is missing. Here it may also be one that is too old, which an
+                // operator treats otherwise.
                 CertificateError::UnknownRevocationStatus
                     if self.lists.as_ref().is_some_and(|lists| lists.some_are_stale(seconds)) =>
                 {

@@ -25,9 +25,12 @@ pub(super) fn open(file: &Path) -> Result<Connection, Error> {
 
 /// The same, for one who waits for so long for a writer's lock.
 pub(super) fn open_within(file: &Path, patience: Duration) -> Result<Connection, Error> {
+    // No mutex: a connection stays on one thread.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(patience)?;
+    // Defence in depth: the authorizer below would refuse these already, and a schema made by another program
+    // may call any function.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
@@ -37,6 +40,7 @@ pub(super) fn open_within(file: &Path, patience: Duration) -> Result<Connection,
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // Reading the schema proves that the file is a database, and which kind of fault it has if it is not.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    // Set last, because the lines above use pragmas that it denies.
     connection.authorizer(Some(authorize))?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
     Ok(connection)
@@ -47,6 +51,8 @@ pub(super) fn authorize(context: AuthContext<'_>) -> Authorization {
     match context.action {
         AuthAction::Select | AuthAction::Recursive => Authorization::Allow,
         AuthAction::Read { table_name, .. } if !table_name.starts_with("sqlite_") => Authorization::Allow,
+        // `load_extension` loads code into this process, and `fts3_tokenizer` takes addresses of functions
+        // from SQL.
         AuthAction::Function { function_name }
             if !matches!(function_name, "load_extension" | "fts3_tokenizer") =>
         {
@@ -64,6 +70,7 @@ pub(super) fn probe(file: &Path) -> Result<(), String> {
     match std::fs::metadata(file) {
         Err(error) => return Err(format!("database `{name}` cannot be read: {error}")),
         Ok(metadata) if !metadata.is_file() => return Err(format!("database `{name}` is not a file")),
+        // SQLite takes an empty file for a new database, which would then lack every table.
         Ok(metadata) if metadata.len() == 0 => return Err(format!("database `{name}` is empty")),
         Ok(_) => {}
     }
@@ -92,6 +99,8 @@ pub(super) fn failure_at_start(error: &Error) -> Failure {
 /// While a statement runs, SQLite's words may quote a value. Kept are its code, what the code means, and, of
 /// what the authorizer denied, the words: they name parts of the schema.
 pub(super) fn failure_of_run(error: &Error) -> Failure {
+    // Without a code of its own, a failure while running counts as the database's refusal and not as a
+    // changed schema.
     let reason = reason(error, Reason::SourceRefused);
     match error {
         Error::SqliteFailure(code, Some(words))

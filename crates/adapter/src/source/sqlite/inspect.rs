@@ -26,6 +26,7 @@ pub(super) fn describe(file: &Path, sql: &str) -> Result<Described, Failure> {
     let mut connection = open(file).map_err(|error| failure_at_start(&error))?;
     let reads = Arc::new(Mutex::new(BTreeSet::new()));
     let noted = Arc::clone(&reads);
+    // The authorizer is asked for each column that a statement reads, so it also tells which ones those are.
     let note = move |context: AuthContext<'_>| {
         if let AuthAction::Read { table_name, column_name } = context.action {
             noted.lock().insert((table_name.to_owned(), column_name.to_owned()));
@@ -34,6 +35,7 @@ pub(super) fn describe(file: &Path, sql: &str) -> Result<Described, Failure> {
     };
     connection.authorizer(Some(note)).map_err(|error| failure_at_start(&error))?;
     let statement = connection.prepare(sql).map_err(|error| failure_at_start(&error))?;
+    // SQLite is asked as well, because the parser may not know the statement (decision 0014).
     if !statement.readonly() {
         return Err(Failure::new(Reason::SourceRefused, "the statement writes"));
     }
@@ -82,6 +84,7 @@ pub(super) fn try_out(file: &Path, sql: &str, values: &[Parameter]) -> Result<Tr
         for (index, value) in values.enumerate() {
             statement.raw_bind_parameter(index + 1, value).map_err(|error| failure_of_run(&error))?;
         }
+        // One row is enough: it proves that the statement runs, and a trial must not read a whole table.
         match statement.raw_query().next() {
             Ok(_) => Ok(Tried::Ran),
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) => {
@@ -121,6 +124,7 @@ pub(super) fn sample(
         match rows.next() {
             Ok(Some(row)) => look(SqliteRow(row).cell(0)),
             Ok(None) => return Ok(()),
+            // Running out of time is not an error here. What was seen until then is still a sample.
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) => {
                 return Ok(());
             }

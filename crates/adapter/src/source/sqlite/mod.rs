@@ -52,6 +52,7 @@ impl Sqlite {
     }
 
     async fn start(&self, query: Query) -> Result<Rows, Failure> {
+        // The wait ends at the earlier of both times, and which of them it was decides the reason below.
         let patience = (Instant::now() + self.acquire_timeout).min(query.deadline);
         let permit = Arc::clone(&self.pool.permits).acquire_owned();
         let permit = match tokio::time::timeout_at(patience.into(), permit).await {
@@ -62,8 +63,11 @@ impl Sqlite {
         let lost = || Failure::new(Reason::SourceDown, "a connection's thread is gone");
         let home = self.pool.idle.lock().pop().ok_or_else(lost)?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
+        // A weak reference, so that a running query does not keep the pool of an earlier configuration alive.
         let pool = Arc::downgrade(&self.pool);
         let jobs = home.clone();
+        // The sender returns to the list before the permit is released, so that a call that gets the permit
+        // finds the sender there.
         let give_back = move || {
             if let Some(pool) = pool.upgrade() {
                 pool.idle.lock().push(home);

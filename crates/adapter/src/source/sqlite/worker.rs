@@ -38,6 +38,7 @@ type Watch = Arc<Mutex<Option<(Instant, mpsc::Sender<Result<Batch, Failure>>)>>>
 
 /// Starts the thread; it ends when every sender is gone.
 pub(super) fn start(number: usize, file: PathBuf) -> std::io::Result<SyncSender<Job>> {
+    // One place is enough: a connection is taken from the list for one job at a time.
     let (jobs, inbox) = sync_channel(1);
     std::thread::Builder::new().name(format!("sqlite-{number}")).spawn(move || serve(&file, &inbox))?;
     Ok(jobs)
@@ -54,6 +55,8 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
             connection = None;
         }
         on = now;
+        // The handler of the connection reads the watch, and is set once per connection and not for each
+        // query.
         *watch.lock() = Some((query.deadline, batches.clone()));
         let mut output = Output { batches, runtime, query: &query };
         let result = match &mut connection {
@@ -67,9 +70,11 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
             }
         };
         *watch.lock() = None;
+        // A connection after an I/O error may be in any state. The next job opens another.
         if result.as_ref().is_err_and(is_broken) {
             connection = None;
         }
+        // The connection is given back before a slow reader is waited for.
         give_back();
         if let Err(failure) = result {
             output.fail(failure);
@@ -86,6 +91,7 @@ fn identity(file: &Path) -> Option<(u64, u64)> {
 fn connect(file: &Path, deadline: Instant, watch: &Watch) -> Result<Connection, Failure> {
     let mut connection = open_within(file, lock_patience(deadline)).map_err(|error| {
         let failure = failure_at_start(&error);
+        // Opening compares no schema, so an error without a code means that the file cannot be used.
         if failure.reason == Reason::SchemaDrift {
             Failure { reason: Reason::SourceDown, ..failure }
         } else {
@@ -93,6 +99,7 @@ fn connect(file: &Path, deadline: Instant, watch: &Watch) -> Result<Connection, 
         }
     })?;
     let watch = Arc::clone(watch);
+    // The reader's leaving is watched too, so that a statement does not run on for nobody.
     let is_over = move || {
         watch
             .lock()
@@ -133,6 +140,7 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
             }
         };
         total += 1;
+        // An error and not an end of the rows, so that an answer that was cut does not look whole.
         if total > query.most {
             return Err(Failure::new(query.excess, "the statement gives more rows than the method allows"));
         }
@@ -142,6 +150,7 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
             let batch = Batch { bytes: Bytes::from(std::mem::take(&mut buffer)), rows: count, last: false };
             count = 0;
             if !output.send(Ok(batch)) {
+                // A reader that left gets no error: there is no one to tell.
                 return if Instant::now() >= query.deadline { Err(query.is_late()) } else { Ok(()) };
             }
         }
@@ -175,6 +184,8 @@ impl Output<'_> {
             Err(mpsc::error::TrySendError::Closed(_)) => false,
             Err(mpsc::error::TrySendError::Full(batch)) => {
                 let deadline = self.query.deadline.into();
+                // The thread waits on the runtime's timer, because it is not one of the runtime's own
+                // threads.
                 let sent = async { tokio::time::timeout_at(deadline, self.batches.send(batch)).await };
                 matches!(self.runtime.block_on(sent), Ok(Ok(())))
             }

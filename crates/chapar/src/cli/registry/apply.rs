@@ -97,8 +97,11 @@ impl Change<'_> {
     /// approved as the registry in force wants it.
     pub(super) fn approved(&self, note: &Note, now: Timestamp) -> Result<(String, Vec<String>), Failure> {
         let refused = |sentence: &str| Failure::new(Exit::Finding, sentence);
+        // The plan is made again with the time of the note, so that the two texts can be compared word by
+        // word.
         let plan = self.plan(note.made)?;
         let named = |key: &str| note.body().lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        // Approvals are given for a change against one base. Against another it may do something else.
         if named("base:") != Some(plan.base.as_str()) {
             return Err(refused(
                 "the base has moved: the registry in force is not the one that the plan was made for; plan \
@@ -109,15 +112,18 @@ impl Change<'_> {
             return Err(refused("the new registry is not the one that was planned; plan again"));
         }
         let age = now.duration_since(note.made);
+        // A plan that is dated in the future would stay valid for longer than `MAX_PLAN_AGE`.
         if age.is_negative() || age > MAX_PLAN_AGE {
             return Err(refused(
                 "the plan is older than 30 days or has a date in the future, so its effects may differ; \
                  plan again",
             ));
         }
+        // Digests alone do not show what the approvers read, so the text is compared too.
         if !note.is_of(&plan) {
             return Err(refused("the plan's text differs from what the change does; plan again"));
         }
+        // The rules of the registry in force count: the new one could otherwise approve itself.
         let approvals =
             Registry::load(&self.base.folder, self.old).map_err(Failure::finding)?.approvals().clone();
         let approved = approved(note, &approvals, &plan.needs)?;

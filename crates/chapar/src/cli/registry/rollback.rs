@@ -77,8 +77,11 @@ pub(super) fn run(args: &Args) -> Outcome {
         let old = generations.into_iter().find(|generation| generation.number == args.number);
         let old = old.ok_or(StoreError::Unknown(args.number)).map_err(failed)?;
         let contracts = args.contracts.load()?;
+        // The old generation is loaded again, because contracts may have changed since it was in force.
         Registry::load(&old.folder, &contracts).map_err(Failure::finding)?;
         let current = store.current().map_err(failed)?;
+        // A rollback is a change like any other, so it needs the same approvals. Only an empty store has
+        // nothing to compare with.
         let plan = match &current {
             Some(base) => approved(args, base, &old, &contracts, now)?,
             None => String::new(),
@@ -89,6 +92,7 @@ pub(super) fn run(args: &Args) -> Outcome {
             args.number, args.by, args.reason
         );
         let files = Files { folder: &old.folder, digest: &old.digest, note: &note };
+        // `put` compares the generation in force, so that a change made meanwhile is not overwritten.
         let generation = store.put(current.as_deref(), &files, now).map_err(failed)?;
         Ok(format!(
             "generation {} is in force, as {} was: {}",
@@ -116,6 +120,7 @@ fn approved(
         return change.approved(&note, now).map(|_| format!("\n{}", note.text()));
     }
     let needs = change.plan(now)?.needs;
+    // A change that needs no approval needs no plan.
     if needs.is_empty() {
         return Ok(String::new());
     }

@@ -51,6 +51,7 @@ fn read(log: &Path, used: &mut BTreeMap<&str, Used>, since: u64) -> Result<(), F
     let checkpoint: Checkpoint = body.parse().map_err(|_| failed(&note, "the file is not a checkpoint"))?;
     for bundle in (0..checkpoint.size.div_ceil(TILE_WIDTH)).rev() {
         let width = (checkpoint.size - bundle * TILE_WIDTH).min(TILE_WIDTH);
+        // The partial form may be removed once the full one exists.
         let full = log.join(entries_path(bundle, TILE_WIDTH));
         let path = if full.exists() { full } else { log.join(entries_path(bundle, width)) };
         let bytes = std::fs::read(&path).map_err(|error| failed(&path, &error.to_string()))?;
@@ -64,6 +65,7 @@ fn read(log: &Path, used: &mut BTreeMap<&str, Used>, since: u64) -> Result<(), F
                 count(used, &record);
             }
         }
+        // The times of a log do not go back, so older bundles hold nothing newer.
         if newest < since {
             return Ok(());
         }

@@ -80,6 +80,8 @@ pub(super) fn write(database: &Connection, people: &People) -> rusqlite::Result<
                 person.home.county,
             ])?;
             rows += 1 + farmer.parcels.len() as u64;
+            // Eight numbers are kept for each person, so that parcel numbers do not depend on the order of
+            // writing.
             for (number, parcel) in (i64::from(person.ordinal) * 8 + 1..).zip(&farmer.parcels) {
                 insert_parcel.execute(params![
                     number,

@@ -23,7 +23,9 @@ pub(super) struct Customer {
 
 /// What the bank holds about a person.
 pub(super) fn record(people: &People, family: &Family, person: &Person) -> Option<Customer> {
+    // The first family is complete in every register, because the story is told about it.
     let is_complete = family.is_applicants();
+    // The generator is seeded by person, so that a record does not depend on the others.
     let mut random = people.random(For::Banking, person.ordinal);
     let is_customer = random.chance(CUSTOMERS) || is_complete;
     if !person.alive

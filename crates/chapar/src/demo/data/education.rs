@@ -64,6 +64,7 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
     let county = COUNTIES.iter().position(|county| county.code == person.home.county).unwrap_or(0) as u32;
     let school = county * SCHOOLS + 1 + random.below(SCHOOLS);
     let first_year = year_of_birth + 6;
+    // Someone who has died is not enrolled any more, whatever the age would be.
     if grade_by_age <= goal && person.alive {
         let grade = grade_by_age.clamp(1, 12) as u8;
         return Some(Schooling {
@@ -98,6 +99,7 @@ fn degrees(
         let awarded = Day::new_year(year).plus(random.between(80, 110));
         let known = is_complete || !random.chance(gaps::OFTEN_NULL);
         let mark = known.then(|| f64::from(random.between(1_100, 1_990)) / 100.0);
+        // A degree of the future is left out, because years of study are added to the year of birth.
         if awarded < Day::TODAY {
             degrees.push(Degree { level, field, awarded, mark });
         }
@@ -119,6 +121,7 @@ pub(super) fn write(database: &Connection, people: &People) -> rusqlite::Result<
     let mut rows = 0;
     let mut school = database.prepare("INSERT INTO school VALUES (?1, ?2, ?3, ?4)")?;
     for id in 1..=COUNTIES.len() as u32 * SCHOOLS {
+        // Seeded by school, so that its name is the same however many citizens the demo has.
         let mut random = people.random(For::School, id);
         let name = format!(
             "{} {}",

@@ -26,6 +26,7 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
         return None;
     }
     let is_complete = family.is_applicants();
+    // Seeded by family, because all insured of a family have one fund.
     let fund = match people.random(For::HealthFamily, family.index).below(100) {
         _ if is_complete => 1,
         ..55 => 1,
@@ -53,6 +54,7 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
         valid_until: (fund != 3).then(|| Day::new_year(1406).plus(random.between(0, 300))),
         copay: if fund == 1 { 10 } else { 30 },
         through: through
+            // A person is not insured through itself.
             .filter(|(head, _)| head.ordinal != person.ordinal)
             .map(|(head, as_what)| (head.national_id.clone(), as_what)),
         birth_year: (is_complete || !random.chance(gaps::NULL)).then(|| person.born.jalali().0),

@@ -64,6 +64,7 @@ fn look(people: &People, family: &Family, person: &Person) -> (Option<Kind>, Sam
         .collect();
     let lacking: Vec<&'static str> =
         super::REGISTERS.iter().zip(holds).filter(|(_, holds)| !holds).map(|(name, _)| *name).collect();
+    // The order matters: a person with several gaps is shown for the first one that applies.
     let kind = match (lacking.as_slice(), &civil, &health) {
         ([], Some(entry), _) if entry.father_name.is_none() => Some(Kind::FatherUnknown),
         ([], _, Some(insured)) if insured.surname != person.family_name => Some(Kind::MisSpelt),

@@ -98,6 +98,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn build(mut self) -> Family {
+        // The first family is made to fit the story: it is complete and all of it is alive.
         let applicants = self.index == 0;
         let age = if applicants { 43 } else { self.head_age() };
         let home = if applicants { self.village(1) } else { self.home() };

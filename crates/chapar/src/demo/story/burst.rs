@@ -38,11 +38,13 @@ pub(super) async fn step(bus: &Bus, welfare: &Caller, applicant: &Sample) -> Out
     let took = started.elapsed();
     let answered = results.iter().filter(|result| result.is_ok()).count();
     let refused: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    // Any other refusal would mean that something else than the limit was tested.
     if let Some(other) = refused.iter().find(|refused| refused.reason != "RATE_LIMITED") {
         return Err(format!("one was refused otherwise: {other}"));
     }
     let waits: Vec<Duration> = refused.iter().filter_map(|refused| refused.retry_after).collect();
     let longest = waits.iter().max().copied().unwrap_or_default();
+    // The rate goes on filling the bucket while the burst lasts, so a slow machine may see more answers.
     let added = (took.as_secs_f64() * f64::from(LIMITED_RATE)).ceil() as usize;
     let most = LIMITED_BURST as usize + added + 1;
     if refused.is_empty() || answered > most || answered == 0 {

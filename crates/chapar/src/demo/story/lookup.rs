@@ -95,6 +95,7 @@ pub(super) async fn step(
     applicant: &Sample,
 ) -> Result<(Vec<Answer>, Told), String> {
     let started = Instant::now();
+    // All at once, because the story is about the time that it takes together.
     let found = ask_all(bus, counter, applicant).await;
     let together = started.elapsed();
     let mut rows = Vec::new();

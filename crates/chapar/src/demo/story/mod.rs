@@ -102,6 +102,7 @@ pub(super) async fn all(
     let welfare = Caller::new(bus, super::registry::WELFARE)?;
     let Some(applicant) = sample.first() else { return Ok(Vec::new()) };
     let mut tale = Tale { number: 0, tell, steps: Vec::new() };
+    // The answers are kept for the last two steps, which look at the receipt and the trace of the first.
     let mut first = None;
 
     let looked_up = async {

@@ -42,6 +42,7 @@ pub(super) async fn field(bus: &Bus, welfare: &Caller, applicant: &Sample) -> Ou
         welfare.ask(bus.contract("civil"), &asked).await.map_err(|refused| format!("refused: {refused}"))?;
     let message = answer.messages.first().ok_or("answered with nothing")?;
     let has = |name: &str| message.has_field_by_name(name);
+    // Both are checked: a withheld field must be missing, and the caller must be told which one it is.
     if has(WITHHELD) || !answer.withheld.iter().any(|field| field == WITHHELD) {
         return Err(format!("{WITHHELD} was not granted, and is in the answer or not named as withheld"));
     }
