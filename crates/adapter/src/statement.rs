@@ -539,6 +539,10 @@ mod tests {
             "WITH x AS (SELECT a FROM t WHERE chapar_rows(p, q)), y(a) AS (SELECT a FROM x) SELECT a FROM y JOIN x USING (a)",
             "SELECT a FROM t WHERE chapar_rows(p, q) UNION SELECT a FROM u WHERE chapar_rows(p, r)",
             "SELECT a FROM t JOIN u USING (b) WHERE chapar_rows(p, q) UNION SELECT 1",
+            "SELECT a FROM t AS v WHERE v.b IN (SELECT b FROM u WHERE chapar_rows(p, q)) AND chapar_rows(p, r)",
+            "WITH x AS NOT MATERIALIZED (SELECT a FROM t WHERE chapar_rows(p, q)) SELECT a AS x FROM x",
+            "WITH RECURSIVE x(n) AS (SELECT a FROM t WHERE chapar_rows(p, q) UNION SELECT n + 1 FROM x) SELECT n FROM x",
+            "SELECT a FROM (WITH x AS (SELECT a FROM t WHERE chapar_rows(p, q)) SELECT a FROM x)",
         ] {
             assert!(open(narrowed).is_empty(), "{narrowed}");
         }
@@ -558,6 +562,15 @@ mod tests {
             "SELECT (SELECT count(*) FROM u) AS n FROM t WHERE chapar_rows(p, q)",
             "SELECT a FROM (SELECT a FROM t) WHERE chapar_rows(p, q)",
             "SELECT a FROM x, (t JOIN u) WHERE 1 = 1 UNION SELECT a FROM t WHERE chapar_rows(p, q)",
+            // What looks like a named query and is a table.
+            "SELECT a FROM t AS v WHERE v.b IN (SELECT b FROM t WHERE chapar_rows(p, q))",
+            "SELECT a AS t, b FROM t WHERE b IN (SELECT b FROM u WHERE chapar_rows(p, q))",
+            "SELECT a FROM t WHERE b IN (WITH t AS (SELECT b FROM u WHERE chapar_rows(p, q)) SELECT b FROM t)",
+            "WITH main AS (SELECT a FROM t WHERE chapar_rows(p, q)) SELECT a FROM main.t",
+            "WITH t AS (SELECT a FROM t) SELECT a FROM t WHERE chapar_rows(p, q)",
+            "WITH x AS (SELECT a FROM t), t AS (SELECT a FROM u WHERE chapar_rows(p, q)) SELECT a FROM x",
+            // A table that is read without a SELECT.
+            "SELECT a FROM t WHERE chapar_rows(p, q) AND (b IN u)",
         ] {
             assert_eq!(open(text), ["p"], "{text}");
         }

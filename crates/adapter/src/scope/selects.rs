@@ -2,7 +2,7 @@
 //! a SELECT if it is a condition of its own, joined by AND, in the WHERE; under OR or NOT, in a join's ON or
 //! among the columns it narrows nothing.
 
-use std::collections::HashSet;
+use std::ops::Range;
 
 use sqlparser::tokenizer::Token;
 
@@ -18,8 +18,13 @@ struct Flat<'a> {
 /// The first SELECT that reads a table and is not narrowed by `scope`, by the number of its piece.
 pub(super) fn not_narrowed(pieces: &[Piece], scope: &str) -> Option<usize> {
     let named = named_queries(pieces);
-    let selects = (0..pieces.len()).filter(|at| is_word(&pieces[*at], "SELECT"));
-    selects.into_iter().find(|at| {
+    // SQLite reads a table without a SELECT in `x IN table`, which no scope can narrow.
+    let in_table = (0..pieces.len()).find(|at| is_word(&pieces[*at], "IN") && !is_open(pieces.get(at + 1)));
+    if in_table.is_some() {
+        return in_table;
+    }
+    let mut selects = (0..pieces.len()).filter(|at| is_word(&pieces[*at], "SELECT"));
+    selects.find(|at| {
         let own = own_level(pieces, *at);
         reads_a_table(pieces, &own, &named) && !is_narrowed(&own, scope)
     })
@@ -49,7 +54,7 @@ fn own_level(pieces: &[Piece], select: usize) -> Vec<Flat<'_>> {
 }
 
 /// Whether a SELECT reads a table or view itself, and not only queries in brackets or by their names.
-fn reads_a_table(pieces: &[Piece], own: &[Flat<'_>], named: &HashSet<String>) -> bool {
+fn reads_a_table(pieces: &[Piece], own: &[Flat<'_>], named: &[NamedQuery]) -> bool {
     let mut in_from = false;
     for flat in own {
         let opens = is_word(flat.piece, "FROM")
@@ -64,9 +69,10 @@ fn reads_a_table(pieces: &[Piece], own: &[Flat<'_>], named: &HashSet<String>) ->
         // Brackets: a query of their own, which is looked at by itself, or a join whose tables are not seen
         // from here.
         match pieces.get(flat.at + 1) {
-            Some(Piece::Token(Token::LParen))
-                if pieces.get(flat.at + 2).is_some_and(|piece| is_word(piece, "SELECT")) => {}
-            Some(Piece::Token(Token::Word(name))) if named.contains(&name.value.to_lowercase()) => {}
+            Some(Piece::Token(Token::LParen)) if pieces.get(flat.at + 2).is_some_and(begins_a_query) => {}
+            Some(Piece::Token(Token::Word(name)))
+                if named.iter().any(|query| query.is_meant(&name.value, flat.at + 1))
+                    && !is_qualified(pieces.get(flat.at + 2)) => {}
             _ => return true,
         }
     }
@@ -97,15 +103,39 @@ fn is_narrowed(own: &[Flat<'_>], scope: &str) -> bool {
         .any(|at| matches!(condition[at].piece, Piece::Rows(name) if name == scope) && stands_alone(at))
 }
 
-/// Names of queries: `NAME AS (SELECT …)` and `NAME (columns) AS (SELECT …)`, in lower case.
-fn named_queries(pieces: &[Piece]) -> HashSet<String> {
-    let mut names = HashSet::new();
+/// A query of a WITH: `NAME AS (SELECT …)` or `NAME (columns) AS (SELECT …)`.
+struct NamedQuery {
+    /// In lower case: SQLite's names have no case, quoted or not.
+    name: String,
+    /// The pieces among which the name means this query and not a table.
+    visible: Range<usize>,
+}
+
+impl NamedQuery {
+    fn is_meant(&self, name: &str, at: usize) -> bool {
+        self.visible.contains(&at) && self.name == name.to_lowercase()
+    }
+}
+
+/// The queries that have names, each with where its name holds: after its brackets and up to the end of those
+/// around its WITH, with RECURSIVE from the WITH on. Before that, and outside, a table of the name is read, in
+/// some databases at least.
+fn named_queries(pieces: &[Piece]) -> Vec<NamedQuery> {
+    let mut queries = Vec::new();
     for at in 1..pieces.len() {
-        let opens = pieces[at..].iter().skip_while(|piece| !is_token(piece, &Token::LParen)).nth(1);
-        let is_query = opens.is_some_and(|piece| {
-            is_word(piece, "SELECT") || is_word(piece, "WITH") || is_word(piece, "VALUES")
-        });
-        if !is_word(&pieces[at], "AS") || !is_query {
+        if !is_word(&pieces[at], "AS") {
+            continue;
+        }
+        // Between AS and the bracket may stand [NOT] MATERIALIZED and nothing else: any other AS names a
+        // column or a table.
+        let mut open = at + 1;
+        while ["NOT", "MATERIALIZED"]
+            .iter()
+            .any(|hint| pieces.get(open).is_some_and(|one| is_word(one, hint)))
+        {
+            open += 1;
+        }
+        if !is_open(pieces.get(open)) || !pieces.get(open + 1).is_some_and(begins_a_query) {
             continue;
         }
         // A query may name its columns between its name and AS, so the brackets are stepped over.
@@ -116,11 +146,56 @@ fn named_queries(pieces: &[Piece]) -> HashSet<String> {
             }
             before = before.saturating_sub(1);
         }
-        if let Piece::Token(Token::Word(name)) = &pieces[before] {
-            names.insert(name.value.to_lowercase());
+        let Piece::Token(Token::Word(name)) = &pieces[before] else { continue };
+        let Some(with) = with_of(pieces, before) else { continue };
+        let is_recursive = pieces.get(with + 1).is_some_and(|piece| is_word(piece, "RECURSIVE"));
+        let begin = if is_recursive { with } else { end_of_level(pieces, open + 1) };
+        queries
+            .push(NamedQuery { name: name.value.to_lowercase(), visible: begin..end_of_level(pieces, with) });
+    }
+    queries
+}
+
+/// The WITH to which a name belongs: the nearest before it at its own level of brackets.
+fn with_of(pieces: &[Piece], name: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    for at in (0..name).rev() {
+        match &pieces[at] {
+            Piece::Token(Token::RParen) => depth += 1,
+            Piece::Token(Token::LParen) if depth == 0 => return None,
+            Piece::Token(Token::LParen) => depth -= 1,
+            piece if depth == 0 && is_word(piece, "WITH") => return Some(at),
+            _ => {}
         }
     }
-    names
+    None
+}
+
+/// The bracket that closes the level on which a piece stands, or the end.
+fn end_of_level(pieces: &[Piece], from: usize) -> usize {
+    let mut depth = 0usize;
+    for (at, piece) in pieces.iter().enumerate().skip(from) {
+        match piece {
+            Piece::Token(Token::LParen) => depth += 1,
+            Piece::Token(Token::RParen) if depth == 0 => return at,
+            Piece::Token(Token::RParen) => depth -= 1,
+            _ => {}
+        }
+    }
+    pieces.len()
+}
+
+fn is_open(piece: Option<&Piece>) -> bool {
+    piece.is_some_and(|piece| is_token(piece, &Token::LParen))
+}
+
+/// Whether a name before this piece is that of a schema (`main.visit`) or of a table function.
+fn is_qualified(piece: Option<&Piece>) -> bool {
+    piece.is_some_and(|piece| is_token(piece, &Token::Period) || is_token(piece, &Token::LParen))
+}
+
+fn begins_a_query(piece: &Piece) -> bool {
+    ["SELECT", "WITH", "VALUES"].iter().any(|begin| is_word(piece, begin))
 }
 
 fn is_word(piece: &Piece, name: &str) -> bool {
