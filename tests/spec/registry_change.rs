@@ -4,6 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chapar_tests::binary::chapar;
 use chapar_tests::repository;
 
@@ -241,6 +244,70 @@ fn a_rollback_needs_the_same_approvals() {
     assert!(succeeded && said.contains("generation 3 is in force, as 1 was"), "{said}");
     let kept = std::fs::read_to_string(office.path("store/generations/000003/plan.txt")).unwrap();
     assert!(kept.contains("reason: a wish") && kept.matches("\n— ").count() == 3, "{kept}");
+}
+
+#[test]
+fn a_plan_that_was_applied_before_a_rollback_does_not_apply_again() {
+    let office = Office::new();
+    office.both_approve();
+    assert!(office.apply().0);
+    let applied = std::fs::read_to_string(office.path("plan")).unwrap();
+    let first = "store/generations/000001/registry";
+    office.does(&["registry", "plan", "store", first, "--key", "dara.key", "--out", "plan"]);
+    office.both_approve();
+    let back =
+        ["registry", "rollback", "store", "1", "--by", "eve", "--reason", "a mistake", "--plan", "plan"];
+    office.does(&back);
+
+    std::fs::write(office.path("plan"), applied).unwrap();
+    let (succeeded, said) = office.apply();
+    assert!(!succeeded && said.contains("the base has moved"), "{said}");
+    let kept = ["registry", "apply", "store/generations/000002/plan.txt", "--store", "store", "--by", "eve"];
+    let (succeeded, said) =
+        office.run(&[&kept[..], &["--new", "store/generations/000002/registry"]].concat());
+    assert!(!succeeded && said.contains("the base has moved"), "{said}");
+}
+
+#[test]
+fn a_store_that_lost_its_link_takes_no_registry_without_a_plan() {
+    let office = Office::new();
+    std::fs::remove_file(office.path("store/current")).unwrap();
+    let (succeeded, said) =
+        office.run(&["registry", "apply", "--store", "store", "--new", "draft", "--by", "dara"]);
+    assert!(
+        !succeeded && said.contains("current is missing, which says which of them is in force"),
+        "{said}"
+    );
+}
+
+#[test]
+fn two_approvers_with_one_key_are_one_person_and_refused() {
+    let office = Office::new();
+    // C2SP signed-note: NAME+HASH+KEY, with the first 4 bytes of SHA-256(NAME ‖ newline ‖ key) as the hash.
+    let bus = std::fs::read_to_string(office.path("draft/bus.toml")).unwrap();
+    let bahar = bus.split('"').find(|text| text.starts_with("bahar+")).unwrap();
+    let key = bahar.splitn(3, '+').nth(2).unwrap();
+    let bytes = [b"zed\n", STANDARD.decode(key).unwrap().as_slice()].concat();
+    let hash: String =
+        digest(&SHA256, &bytes).as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let zed = format!("zed+{hash}+{key}");
+    office.edit("draft/bus.toml", |text| {
+        format!("{text}[[approver]]\nid = \"zed\"\nkey = \"{zed}\"\nroles = [\"security\"]\n")
+    });
+    let (succeeded, said) = office.run(&["registry", "check", "draft"]);
+    assert!(!succeeded && said.contains("the approvers bahar and zed have the same key"), "{said}");
+    office.plan();
+    office.both_approve();
+    office.refuses("the approvers bahar and zed have the same key");
+}
+
+#[test]
+fn one_who_may_not_approve_is_named_and_so_is_who_has() {
+    let office = Office::new();
+    office.approve("bahar");
+    office.does(&["registry", "key", "mallory", "--out", "mallory.key"]);
+    office.approve("mallory");
+    office.refuses("Approvals so far: bahar; signatures of keys that are not registered: mallory");
 }
 
 #[test]

@@ -27,13 +27,23 @@ pub struct Generation {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another change came first: what was expected to be in force is not.
-    #[error(
-        "the registry in force is now {}, not the base of the plan: plan again",
-        found.as_deref().unwrap_or("none")
-    )]
+    #[error("{} is in force now, not the base of the plan: plan again", show(*found))]
     Moved {
-        /// The digest of what is in force.
-        found: Option<String>,
+        /// The number of the generation in force.
+        found: Option<u64>,
+    },
+    /// The store has generations, and nothing says which is in force.
+    #[error(
+        "the store has {generations} generations, and the link {} is missing, which says which of them is in \
+         force. Put it back: `ln -s generations/NNNNNN/registry {}`, with the number that the store's journal \
+         names last",
+        link.display(), link.display()
+    )]
+    LinkMissing {
+        /// Where it should be.
+        link: PathBuf,
+        /// How many generations there are.
+        generations: usize,
     },
     /// The files put in have another digest than was said.
     #[error("the files are not those of the plan: their digest is {found}")]
@@ -45,7 +55,7 @@ pub enum StoreError {
     #[error("there is no generation {0}")]
     Unknown(u64),
     /// Something on disk that is no store, or cannot be read or written.
-    #[error("{}", path.display())]
+    #[error("the registry store cannot read or write {}", path.display())]
     Io {
         /// Where.
         path: PathBuf,
@@ -68,14 +78,18 @@ pub trait Store {
     /// [`StoreError::Io`].
     fn generations(&self) -> Result<Vec<Generation>, StoreError>;
 
-    /// Puts the files of a folder in force, whole or not at all, if the generation in force has the digest
-    /// `expected`. `note` is kept beside them: the plan with its approvals.
+    /// Puts the files of a folder in force, whole or not at all, if the generation in force has the number
+    /// `expected`. Not the digest: a rollback brings an old digest back, and what was approved for the old
+    /// generation was not approved for the new one. `note` is kept beside them: the plan with its approvals.
     ///
     /// # Errors
     /// [`StoreError::Moved`] if another is in force, [`StoreError::Altered`] if the files have another digest
     /// than `digest`.
-    fn put(&self, expected: Option<&str>, files: &Files<'_>, at: Timestamp)
-    -> Result<Generation, StoreError>;
+    fn put(&self, expected: Option<u64>, files: &Files<'_>, at: Timestamp) -> Result<Generation, StoreError>;
+}
+
+fn show(number: Option<u64>) -> String {
+    number.map_or_else(|| "no generation".to_owned(), |number| format!("generation {number}"))
 }
 
 /// What is put in force.

@@ -43,6 +43,11 @@ impl VerifierKey {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// Whether this is the same Ed25519 key, under whatever name.
+    pub fn is_same_key(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
 }
 
 impl fmt::Display for VerifierKey {
@@ -171,7 +176,8 @@ pub fn open_note<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteEr
         return Err(NoteError::Malformed);
     }
     let mut outcome = Err(NoteError::Unsigned);
-    for line in lines.lines() {
+    // Not `lines()`, which also takes a carriage return away: a note has one form (C2SP signed-note).
+    for line in lines.split_terminator('\n') {
         let (name, signature) =
             line.strip_prefix("— ").and_then(|line| line.split_once(' ')).ok_or(NoteError::Malformed)?;
         let signature = STANDARD.decode(signature).map_err(|_| NoteError::Malformed)?;
@@ -195,6 +201,18 @@ mod tests {
     const SECRET: &str = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
     const PUBLIC: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
     const NOTE: &str = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+
+    #[test]
+    fn a_note_with_a_byte_more_anywhere_does_not_open() {
+        let key: VerifierKey = PUBLIC.parse().unwrap();
+        assert!(open_note(NOTE, &key).is_ok());
+        for at in (0..=NOTE.len()).filter(|at| NOTE.is_char_boundary(*at)) {
+            for more in ["\r", "\n", " ", "\u{0}"] {
+                let longer = [&NOTE[..at], more, &NOTE[at..]].concat();
+                assert!(open_note(&longer, &key).is_err(), "{more:?} at {at}");
+            }
+        }
+    }
 
     #[test]
     fn the_published_note_is_signed_and_opened_alike() {

@@ -99,7 +99,7 @@ async fn a_resume_file_that_is_damaged_forged_or_anothers_costs_only_time() {
         change(&mut resume);
         resume::write(&OsDisk, &config.state, &resume).unwrap();
     }
-    let changes: [(&str, Change); 7] = [
+    let changes: [(&str, Change); 8] = [
         ("damaged", |folder| flip(&folder.config().state.join("resume"), 90)),
         ("empty", |folder| std::fs::write(folder.config().state.join("resume"), "").unwrap()),
         ("another hash", |folder| forged(folder, |resume| resume.edge[0][5] ^= 1)),
@@ -110,6 +110,14 @@ async fn a_resume_file_that_is_damaged_forged_or_anothers_costs_only_time() {
                 let first = crate::bundle::nth(&resume.bundle, 0).unwrap();
                 resume.edge[0][..32].copy_from_slice(&leaf_hash(first));
             })
+        }),
+        ("another hash and its entry, and no checkpoint in the log", |folder| {
+            forged(folder, |resume| {
+                resume.bundle[70] ^= 1;
+                let first = crate::bundle::nth(&resume.bundle, 0).unwrap();
+                resume.edge[0][..32].copy_from_slice(&leaf_hash(first));
+            });
+            std::fs::remove_file(folder.log().join("checkpoint")).unwrap();
         }),
         ("another size", |folder| forged(folder, |resume| resume.size -= 1)),
         ("another log's", |folder| forged(folder, |resume| resume.origin.push('x'))),

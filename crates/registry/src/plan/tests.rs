@@ -105,10 +105,10 @@ fn what_has_no_effect_for_anyone_says_so() {
     check(
         with(""),
         with("").replace("gov/desk.toml", "Decree 1", "Decree 2"),
-        &["basis: \"Decree 1\" → \"Decree 2\"", "no one may see more or less"],
+        &["basis: \"Decree 1\" → \"Decree 2\"", "no grant gives more or less than before"],
     );
     let over = "valid = { from = 2026-01-01, until = 2026-05-31 }";
-    check(with(over), Files::default(), &["no one may see more or less"]);
+    check(with(over), Files::default(), &["no grant gives more or less than before"]);
     let later = "valid = { from = 2026-07-01, until = 2026-12-31 }";
     check(Files::default(), with(later), &["  + gov/welfare/benefits may call"]);
 }

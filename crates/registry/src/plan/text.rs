@@ -28,7 +28,10 @@ impl fmt::Display for Plan {
         }
         writeln!(f, "\nEffects:")?;
         if self.effects.is_empty() {
-            writeln!(f, "  no one may see more or less")?;
+            writeln!(
+                f,
+                "  no grant gives more or less than before; read above which keys, addresses and people change"
+            )?;
         }
         self.effects.iter().try_for_each(|effect| effect.fmt(f))?;
         writeln!(f, "\nTests: {} passed.", self.tests)?;

@@ -75,7 +75,13 @@ impl Store for Directory {
         let link = self.link();
         let target = match fs::read_link(&link) {
             Ok(target) => target,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // A lost link must not make a store look new, because the first registry needs no approval.
+                return match self.numbers()?.len() {
+                    0 => Ok(None),
+                    generations => Err(StoreError::LinkMissing { link, generations }),
+                };
+            }
             Err(source) => return Err(StoreError::Io { path: link, source }),
         };
         let number = target.parent().and_then(|base| base.file_name()?.to_str()?.parse().ok());
@@ -88,13 +94,13 @@ impl Store for Directory {
 
     fn put(
         &self,
-        expected: Option<&str>,
+        expected: Option<u64>,
         files: &Files<'_>,
         moment: Timestamp,
     ) -> Result<Generation, StoreError> {
         let _alone = self.lock()?;
-        let found = self.current()?.map(|generation| generation.digest);
-        if found.as_deref() != expected {
+        let found = self.current()?.map(|generation| generation.number);
+        if found != expected {
             return Err(StoreError::Moved { found });
         }
         let number = self.numbers()?.last().copied().unwrap_or(0) + 1;
@@ -186,7 +192,7 @@ mod tests {
         (dir, digest)
     }
 
-    fn put(store: &Directory, expected: Option<&str>, text: &str) -> Result<Generation, StoreError> {
+    fn put(store: &Directory, expected: Option<u64>, text: &str) -> Result<Generation, StoreError> {
         let (dir, digest) = folder(text);
         let files = Files { folder: dir.path(), digest: &digest, note: "a plan\n" };
         store.put(expected, &files, "2026-11-24T10:00:00Z".parse().unwrap())
@@ -199,9 +205,9 @@ mod tests {
         assert!(store.current().unwrap().is_none());
         let first = put(&store, None, "one").unwrap();
         assert_eq!(first.number, 1);
-        assert!(matches!(put(&store, None, "two"), Err(StoreError::Moved { found: Some(_) })));
-        assert!(matches!(put(&store, Some("sha256:00"), "two"), Err(StoreError::Moved { .. })));
-        let second = put(&store, Some(&first.digest), "two").unwrap();
+        assert!(matches!(put(&store, None, "two"), Err(StoreError::Moved { found: Some(1) })));
+        assert!(matches!(put(&store, Some(7), "two"), Err(StoreError::Moved { .. })));
+        let second = put(&store, Some(first.number), "two").unwrap();
         assert_eq!(store.current().unwrap(), Some(second.clone()));
         assert_eq!(store.generations().unwrap(), [first, second]);
         let text = |path: &str| fs::read_to_string(root.path().join(path)).unwrap();
@@ -224,6 +230,28 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_a_generation_whose_files_are_back_in_force_under_another_number_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Directory::open(root.path()).unwrap();
+        let first = put(&store, None, "one").unwrap();
+        put(&store, Some(1), "two").unwrap();
+        let back = put(&store, Some(2), "one").unwrap();
+        assert_eq!(back.digest, first.digest);
+        assert!(matches!(put(&store, Some(1), "two"), Err(StoreError::Moved { found: Some(3) })));
+    }
+
+    #[test]
+    fn a_store_whose_link_is_lost_is_not_a_new_one() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Directory::open(root.path()).unwrap();
+        put(&store, None, "one").unwrap();
+        fs::remove_file(store.link()).unwrap();
+        assert!(matches!(store.current(), Err(StoreError::LinkMissing { generations: 1, .. })));
+        assert!(matches!(put(&store, None, "two"), Err(StoreError::LinkMissing { .. })));
+        assert_eq!(store.generations().unwrap().len(), 1);
+    }
+
+    #[test]
     fn what_a_writer_left_behind_does_no_harm() {
         let root = tempfile::tempdir().unwrap();
         let store = Directory::open(root.path()).unwrap();
@@ -238,12 +266,11 @@ mod tests {
     fn of_writers_at_once_one_wins() {
         let root = tempfile::tempdir().unwrap();
         let store = Directory::open(root.path()).unwrap();
-        let base = put(&store, None, "base").unwrap().digest;
+        let base = put(&store, None, "base").unwrap().number;
         let won = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
                 .map(|n| {
                     let store = &store;
-                    let base = &base;
                     scope.spawn(move || put(store, Some(base), &format!("by {n}")).is_ok())
                 })
                 .collect();

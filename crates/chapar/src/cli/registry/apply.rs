@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::load::{Contracts, contracts, failed};
 use super::note::Note;
-use super::{approve, journal};
+use super::{approve, journal, note};
 use crate::cli::{Exit, Failure, Outcome};
 
 /// Put a new registry in force, as planned and approved
@@ -59,6 +59,7 @@ fn first(args: &Args, store: &Directory, now: Timestamp) -> Result<String, Failu
         return Err(Failure::usage("the store is not empty, so a change needs a plan: give PLAN"));
     }
     let registry = Registry::load(&args.new, &args.contracts.load()?).map_err(Failure::finding)?;
+    note::keys(registry.approvals())?;
     let files = Files { folder: &args.new, digest: registry.digest(), note: "the first registry\n" };
     let generation = store.put(None, &files, now).map_err(failed)?;
     Ok(format!("generation {} is in force: {}", generation.number, generation.digest))
@@ -74,7 +75,7 @@ fn planned(args: &Args, store: &Directory, note: &Note, now: Timestamp) -> Resul
     let change = Change { base: &base, old: &old, folder: &args.new, new: &new };
     let (digest, approved) = change.approved(note, now)?;
     let files = Files { folder: &args.new, digest: &digest, note: note.text() };
-    let generation = store.put(Some(&base.digest), &files, now).map_err(failed)?;
+    let generation = store.put(Some(base.number), &files, now).map_err(failed)?;
     let by = if approved.is_empty() { "no one".to_owned() } else { approved.join(", ") };
     Ok(format!("generation {} is in force, approved by {by}: {}", generation.number, generation.digest))
 }
@@ -102,7 +103,9 @@ impl Change<'_> {
         let plan = self.plan(note.made)?;
         let named = |key: &str| note.body().lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
         // Approvals are given for a change against one base. Against another it may do something else.
-        if named("base:") != Some(plan.base.as_str()) {
+        // The number too: a rollback puts the same files in force again, and a plan that was applied before it
+        // must not come back with its old approvals.
+        if note.generation != self.base.number || named("base:") != Some(plan.base.as_str()) {
             return Err(refused(
                 "the base has moved: the registry in force is not the one that the plan was made for; plan \
                  again",
@@ -126,6 +129,7 @@ impl Change<'_> {
         // The rules of the registry in force count: the new one could otherwise approve itself.
         let approvals =
             Registry::load(&self.base.folder, self.old).map_err(Failure::finding)?.approvals().clone();
+        note::keys(Registry::load(self.folder, self.new).map_err(Failure::finding)?.approvals())?;
         let approved = approved(note, &approvals, &plan.needs)?;
         Ok((plan.new, approved))
     }
@@ -150,5 +154,15 @@ fn approved(note: &Note, approvals: &Approvals, needs: &[Need]) -> Result<Vec<St
         return Ok(signed.into_iter().filter(|one| *one != note.author).collect());
     }
     let lines: Vec<String> = unmet.iter().map(|need| need.to_string()).collect();
-    Err(Failure::new(Exit::Finding, format_args!("not approved: it needs {}", lines.join("; and "))))
+    let counted: Vec<&str> = signed.iter().filter(|one| **one != note.author).map(String::as_str).collect();
+    let counted = if counted.is_empty() { "none".to_owned() } else { counted.join(", ") };
+    let others = note.other_signatures(&signed);
+    let others = match others.is_empty() {
+        true => String::new(),
+        false => format!("; signatures of keys that are not registered: {}", others.join(", ")),
+    };
+    Err(Failure::new(
+        Exit::Finding,
+        format_args!("not approved: it needs {}. Approvals so far: {counted}{others}", lines.join("; and ")),
+    ))
 }

@@ -54,6 +54,13 @@ pub(super) fn run(args: &Args) -> Outcome {
     let key = secret(&args.key)?;
     let mut note = Note::parse(&read(&args.plan)?)?;
     out::data(note.body().trim_end());
+    // Whoever signs has seen the plan: one that could not be shown whole is not signed.
+    if let Some(error) = out::failed() {
+        return Err(Failure::new(
+            Exit::Finding,
+            format_args!("nothing was signed, because the plan cannot be shown: {error}"),
+        ));
+    }
     if key.verifier().name() == note.author {
         return Err(Failure::new(
             Exit::Finding,

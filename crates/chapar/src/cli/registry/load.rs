@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chapar_contract::Contract;
 use chapar_gateway::Config;
 use chapar_registry::Registry;
-use chapar_registry::store::{Directory, Store as _};
+use chapar_registry::store::{Directory, Generation, Store as _};
 
 use crate::cli::{Exit, Failure};
 
@@ -45,12 +45,17 @@ pub(in crate::cli) fn load(folder: &Path, contracts: &[Contract]) -> Result<Regi
 
 /// The files of a folder, or of what is in force in a store.
 pub(super) fn in_force(folder: &Path) -> Result<PathBuf, Failure> {
+    Ok(generation_in_force(folder)?.map_or_else(|| folder.to_owned(), |generation| generation.folder))
+}
+
+/// What is in force in a store; nothing if the folder is no store.
+pub(super) fn generation_in_force(folder: &Path) -> Result<Option<Generation>, Failure> {
     if !Directory::is_at(folder) {
-        return Ok(folder.to_owned());
+        return Ok(None);
     }
     let current = Directory::open(folder).and_then(|store| store.current()).map_err(failed)?;
     match current {
-        Some(generation) => Ok(generation.folder),
+        Some(generation) => Ok(Some(generation)),
         None => Err(Failure::new(
             Exit::Finding,
             format_args!("{}: the store has no registry in force yet", folder.display()),

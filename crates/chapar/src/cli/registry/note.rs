@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::cli::{Exit, Failure};
 
 /// The first line; another would be another kind of note, signed for another reason.
-const TITLE: &str = "chapar registry plan v1";
+const TITLE: &str = "chapar registry plan v2";
 
 /// A plan with its author, and who has approved it.
 pub(super) struct Note {
@@ -17,13 +17,15 @@ pub(super) struct Note {
     text: String,
     pub(super) author: String,
     pub(super) made: Timestamp,
+    /// The number of the generation that is changed.
+    pub(super) generation: u64,
 }
 
 impl Note {
     /// A plan that no one has approved yet, signed by its author.
-    pub(super) fn new(plan: &Plan, author: &SigningKey, made: Timestamp) -> Self {
+    pub(super) fn new(plan: &Plan, generation: u64, author: &SigningKey, made: Timestamp) -> Self {
         let name = author.verifier().name().to_owned();
-        let mut note = Self { text: body(plan, &name, made), author: name, made };
+        let mut note = Self { text: body(plan, generation, &name, made), author: name, made, generation };
         note.sign(author);
         note
     }
@@ -37,7 +39,8 @@ impl Note {
         let mut word = |key: &str| lines.next().and_then(|line| line.strip_prefix(key)).map(str::trim);
         let author = word("author:").ok_or_else(invalid)?.to_owned();
         let made = word("made:").and_then(|made| made.parse().ok()).ok_or_else(invalid)?;
-        Ok(Self { text: text.to_owned(), author, made })
+        let generation = word("generation:").and_then(|number| number.parse().ok()).ok_or_else(invalid)?;
+        Ok(Self { text: text.to_owned(), author, made, generation })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -52,7 +55,7 @@ impl Note {
 
     /// Whether it says of `plan` what it should, to the last byte.
     pub(super) fn is_of(&self, plan: &Plan) -> bool {
-        self.body() == body(plan, &self.author, self.made)
+        self.body() == body(plan, self.generation, &self.author, self.made)
     }
 
     /// Adds a signature: the author's, or an approval.
@@ -61,6 +64,14 @@ impl Note {
         let line = &signed[self.body().len()..];
         let others = self.text[self.body().len()..].trim_start_matches('\n').to_owned();
         self.text = format!("{}{line}{others}", self.body());
+    }
+
+    /// The names on signatures other than these people's.
+    pub(super) fn other_signatures(&self, signed: &[String]) -> Vec<&str> {
+        let names = self.text[self.body().len()..]
+            .lines()
+            .filter_map(|line| line.strip_prefix("— ").and_then(|line| line.split_once(' ')));
+        names.map(|(name, _)| name).filter(|name| !signed.iter().any(|one| one == name)).collect()
     }
 
     /// Those with a registered key whose signatures verify. One that is there and does not verify is an
@@ -80,11 +91,11 @@ impl Note {
     }
 }
 
-fn body(plan: &Plan, author: &str, made: Timestamp) -> String {
-    format!("{TITLE}\nauthor: {author}\nmade: {made}\n{plan}")
+fn body(plan: &Plan, generation: u64, author: &str, made: Timestamp) -> String {
+    format!("{TITLE}\nauthor: {author}\nmade: {made}\ngeneration: {generation}\n{plan}")
 }
 
-/// The approvers' keys.
+/// The approvers' keys. No two are the same: one person under two names would approve twice.
 pub(super) fn keys(approvals: &Approvals) -> Result<Vec<(String, VerifierKey)>, Failure> {
     let key = |approver: &chapar_registry::Approver| {
         let told = |error| {
@@ -92,5 +103,16 @@ pub(super) fn keys(approvals: &Approvals) -> Result<Vec<(String, VerifierKey)>, 
         };
         approver.key.parse::<VerifierKey>().map(|key| (approver.id.clone(), key)).map_err(told)
     };
-    approvals.approvers().iter().map(key).collect()
+    let keys: Vec<(String, VerifierKey)> = approvals.approvers().iter().map(key).collect::<Result<_, _>>()?;
+    for (index, (id, key)) in keys.iter().enumerate() {
+        if let Some((other, _)) = keys[..index].iter().find(|(_, other)| other.is_same_key(key)) {
+            return Err(Failure::new(
+                Exit::Finding,
+                format_args!(
+                    "the approvers {other} and {id} have the same key: each person has a key of their own"
+                ),
+            ));
+        }
+    }
+    Ok(keys)
 }

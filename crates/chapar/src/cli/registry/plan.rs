@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chapar_model::Clock;
 use chapar_registry::Plan;
 
-use super::load::{Contracts, contracts, in_force};
+use super::load::{Contracts, contracts, generation_in_force};
 use super::note::Note;
 use super::{approve, usage};
 use crate::cli::{Exit, Failure, Outcome, out};
@@ -20,7 +20,7 @@ use crate::cli::{Exit, Failure, Outcome, out};
     after_help = "Example:\n  chapar registry plan /var/lib/chapar/registry draft --contracts contracts --key dara.key --out change.plan"
 )]
 pub(in crate::cli) struct Args {
-    /// The registry in force: a store, or a folder
+    /// The registry in force: a store, or without `--out` a folder
     #[arg(value_name = "BASE")]
     base: PathBuf,
     /// The folder of the new registry
@@ -46,8 +46,9 @@ pub(super) fn run(args: &Args) -> Outcome {
     let new = args.contracts.load()?;
     let old = if args.base_contracts.is_empty() { new.clone() } else { contracts(&args.base_contracts)? };
     let now = Clock::system().now();
-    let plan =
-        Plan::between((&in_force(&args.base)?, &old), (&args.new, &new), now).map_err(Failure::finding)?;
+    let generation = generation_in_force(&args.base)?;
+    let base = generation.as_ref().map_or(&args.base, |generation| &generation.folder);
+    let plan = Plan::between((base, &old), (&args.new, &new), now).map_err(Failure::finding)?;
     if plan.is_empty() {
         out::say("the two registries are the same: nothing changes");
         return Ok(Exit::Ok);
@@ -60,7 +61,12 @@ pub(super) fn run(args: &Args) -> Outcome {
         lines.into_iter().for_each(out::data);
     }
     if let (Some(file), Some(key)) = (&args.out, &args.key) {
-        let note = Note::new(&plan, &approve::secret(key)?, now);
+        let Some(generation) = generation else {
+            return Err(Failure::usage(
+                "a plan that is to be applied is made for a generation of a store: give the store as BASE",
+            ));
+        };
+        let note = Note::new(&plan, generation.number, &approve::secret(key)?, now);
         std::fs::write(file, note.text()).map_err(|error| {
             Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", file.display()))
         })?;

@@ -86,14 +86,14 @@ pub(super) fn run(args: &Args) -> Outcome {
             Some(base) => approved(args, base, &old, &contracts, now)?,
             None => String::new(),
         };
-        let current = current.map(|generation| generation.digest);
+        let current = current.map(|generation| generation.number);
         let note = format!(
             "rollback to generation {}\nby: {}\nreason: {}\n{plan}",
             args.number, args.by, args.reason
         );
         let files = Files { folder: &old.folder, digest: &old.digest, note: &note };
         // `put` compares the generation in force, so that a change made meanwhile is not overwritten.
-        let generation = store.put(current.as_deref(), &files, now).map_err(failed)?;
+        let generation = store.put(current, &files, now).map_err(failed)?;
         Ok(format!(
             "generation {} is in force, as {} was: {}",
             generation.number, args.number, generation.digest

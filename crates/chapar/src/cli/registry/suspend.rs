@@ -77,7 +77,7 @@ fn in_store(args: &Args, now: Timestamp) -> Result<String, Failure> {
     let registry = Registry::load(draft.path(), &args.contracts.load()?).map_err(Failure::finding)?;
     let note = format!("suspension of {}\nby: {}\nreason: {}\n", args.of, args.by, args.reason);
     let files = Files { folder: draft.path(), digest: registry.digest(), note: &note };
-    let generation = store.put(Some(&base.digest), &files, now).map_err(failed)?;
+    let generation = store.put(Some(base.number), &files, now).map_err(failed)?;
     Ok(format!(
         "{} is suspended; generation {} is in force: {}",
         args.of, generation.number, generation.digest
