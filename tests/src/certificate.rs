@@ -31,8 +31,7 @@ impl Authorities {
     pub(crate) fn issuer(&self) -> String {
         let spki = self.own.key().subject_public_key_info();
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &spki);
-        let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{hex}")
+        chapar_model::show_sha256(hash.as_ref())
     }
 }
 

@@ -12,7 +12,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Re
 use crate::encode::date;
 use crate::finding::{Finding, did_you_mean};
 use crate::shape::{Form, form, resolve};
-use crate::source::{Failure, Parameter};
+use crate::source::{Cell, Failure, Parameter};
 use crate::statement::{BoundForm, Statement};
 
 /// How one method's requests are bound.
@@ -104,6 +104,17 @@ impl Binder {
     /// statement out.
     pub(crate) fn samples(&self) -> Vec<Parameter> {
         self.parameters.iter().map(Field::sample).collect()
+    }
+
+    /// A value of a column as the placeholder of this number would be bound; nothing if it is of another type.
+    pub(crate) fn real(&self, number: usize, cell: Cell<'_>) -> Option<Parameter> {
+        Some(match (self.parameters.get(number)?.sample(), cell) {
+            (Parameter::Text(_), Cell::Text(text)) => Parameter::Text(String::from_utf8(text.to_vec()).ok()?),
+            (Parameter::Integer(_), Cell::Integer(number)) => Parameter::Integer(number),
+            (Parameter::Real(_), Cell::Real(number)) => Parameter::Real(number),
+            (Parameter::Blob(_), Cell::Blob(bytes)) => Parameter::Blob(bytes.to_vec()),
+            _ => return None,
+        })
     }
 
     /// The request field behind each placeholder that is bound as text, by the placeholder's place in the

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use chapar_model::line_and_column;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
 /// One fault in one file. `Display` is `FILE:LINE:COLUMN: MESSAGE`; as a [`miette::Diagnostic`] it also shows
@@ -34,13 +35,12 @@ impl Finding {
     ) -> Self {
         // An offset may come from a parser that counts otherwise. It is moved to a character's start so that
         // slicing cannot fail.
-        let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        let before = text.get(..offset).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let offset = text.floor_char_boundary(offset);
+        let (line, column) = line_and_column(text, offset);
         Self(Box::new(Location {
             file: file.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+            line,
+            column,
             offset,
             length: length.min(text.len() - offset),
             message: message.into(),
@@ -144,23 +144,8 @@ impl Diagnostic for Findings {
 
 /// The known name closest to `wanted`, if it is close enough to be a slip of the finger.
 pub(crate) fn did_you_mean<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let closest = known.map(|name| (distance(wanted, name), name)).min()?;
+    let closest = known.map(|name| (strsim::levenshtein(wanted, name), name)).min()?;
     (closest.0 <= 1 + wanted.chars().count() / 4).then(|| format!("did you mean `{}`?", closest.1))
-}
-
-/// Levenshtein's distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut next = vec![i + 1];
-        for ((to, above), diagonal) in b.iter().zip(row.iter().skip(1)).zip(&row) {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((above + 1).min(left + 1).min(diagonal + usize::from(from != *to)));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use crate::finding::{Finding, did_you_mean};
 use crate::plan::Plans;
 use crate::scan::{self, Remark};
 use crate::shape::{Cardinality, Shape};
-use crate::source::{Failure, Source, Tried};
-use crate::statement::Statement;
+use crate::source::{Cell, Described, Failure, Source, TableColumn, Tried};
+use crate::statement::{Name, Statement};
 
 /// A method that is ready to be called.
 pub(crate) struct ServedMethod {
@@ -135,6 +135,10 @@ fn one(
     // A statement that can be prepared may still fail when it runs, and the first caller must not be the one
     // to find out.
     try_out(method, &statement, &plans, &binder, source)?;
+    let mut remarks = remarks;
+    if let (Ok(described), Look::AtValues) = (&described, look) {
+        remarks.extend(try_records(method, &statement, &plans, &binder, described, &**source)?);
+    }
     Ok(ServedMethod {
         path: method.path().clone(),
         binder,
@@ -174,6 +178,61 @@ fn try_out(
         }
     }
     Ok(())
+}
+
+/// Records that are looked up in the check.
+const RECORDS: u64 = 5;
+
+/// Runs the statement for records that the table holds: some statements fail only once there is a row, such
+/// as a MATCH on a column that has no index for it. If it fails for all of them, that is a finding, for some,
+/// a remark.
+fn try_records(
+    method: &Method,
+    statement: &Statement,
+    plans: &Plans,
+    binder: &Binder,
+    described: &Described,
+    source: &dyn Source,
+) -> Result<Option<Remark>, Vec<Finding>> {
+    let refused = |failure: Failure| vec![refused(statement, &failure)];
+    let keys = |(number, name): (usize, &Name)| {
+        let is_compared = |column: &&TableColumn| {
+            let mut names = statement.compared_with(&name.text).into_iter();
+            names.any(|compared| compared.eq_ignore_ascii_case(&column.column))
+        };
+        described.reads.iter().find(is_compared).map(|column| (number, column))
+    };
+    // One parameter is enough to find a record by. A statement that compares none is left to the first trial.
+    let Some((number, column)) = statement.parameters().iter().enumerate().find_map(keys) else {
+        return Ok(None);
+    };
+    let mut records = Vec::new();
+    let keep = &mut |cell: Cell<'_>| records.extend(binder.real(number, cell));
+    source.sample(column, RECORDS, keep).map_err(refused)?;
+    let [widest, _] = plans.widest().map_err(refused)?;
+    let mut failures = Vec::new();
+    for record in &records {
+        let mut values = binder.samples();
+        values[number] = record.clone();
+        match source.try_out(&widest.sql, &widest.bind(&values)) {
+            Ok(Tried::Ran | Tried::Slow) => {}
+            // That it runs with NULL says nothing here: a record has been found by a real value.
+            Ok(Tried::RefusesTheSample(words)) => failures.push(words),
+            Err(failure) => failures.push(failure.detail.into_owned()),
+        }
+    }
+    let Some(failure) = failures.first() else { return Ok(None) };
+    if failures.len() == records.len() {
+        let text = format!("the statement fails for every record that was looked up: {failure}");
+        return Err(vec![statement.finding_about("", text)]);
+    }
+    Ok(Some(Remark {
+        method: method.path().clone(),
+        column: format!("{}.{}", column.table, column.column),
+        looked_at: records.len() as u64,
+        count: failures.len() as u64,
+        what: format!("the statement fails for their records: {failure}"),
+    }))
 }
 
 /// What the database says, and what the parser said before it if it did not know the statement.

@@ -147,7 +147,7 @@ where
 /// `grpc-timeout`, if there is one.
 pub(crate) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
     let malformed = |_| Failure::new(Reason::TimeoutMalformed, "`grpc-timeout` is malformed");
-    headers.get(timeout::HEADER).map(timeout::parse).transpose().map_err(malformed)
+    timeout::of(headers).map_err(malformed)
 }
 
 impl hyper::service::Service<Request<Incoming>> for Calls {

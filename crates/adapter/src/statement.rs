@@ -592,6 +592,27 @@ mod tests {
     }
 
     #[test]
+    fn a_declaration_that_is_misspelt_is_a_finding_and_prose_is_none() {
+        for (text, right) in [
+            ("-- column day jalali YYYY/MM/DD", "-- column day: jalali YYYY/MM/DD"),
+            ("-- Column day: integer", "-- column day: integer"),
+            ("-- colum day: integer", "-- column day: integer"),
+            ("/* column day: integer */", "-- column day: integer"),
+            ("-- bind mobile given", "-- bind mobile: given"),
+            ("-- Bind mobile: national", "-- bind mobile: national"),
+        ] {
+            let found = parse(&format!("{text}\nSELECT 1 AS day")).err();
+            let found = found.unwrap_or_else(|| panic!("{text} is passed over"));
+            assert!(found.contains(&format!("this comment declares nothing: write `{right}`")), "{found}");
+        }
+        for prose in
+            ["-- column of prose: x", "-- bind it well", "/* A column a day */", "-- Columns are text."]
+        {
+            parse(&format!("{prose}\nSELECT 1 AS day")).unwrap_or_else(|error| panic!("{prose}: {error}"));
+        }
+    }
+
+    #[test]
     fn nesting_without_end_is_a_finding_and_not_a_crash() {
         let text = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
         assert!(parse(&text).is_err());

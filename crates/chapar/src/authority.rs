@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use chapar_model::{Clock, Identity};
+use chapar_model::{Clock, Identity, show_sha256, to_hex};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 use rcgen::{
@@ -173,7 +173,7 @@ impl Authority {
 
     /// `sha256:…` of its public key: what a member's `issuers` holds.
     pub fn spki_sha256(&self) -> String {
-        format!("sha256:{}", hex(digest(&SHA256, &self.spki).as_ref()))
+        show_sha256(digest(&SHA256, &self.spki).as_ref())
     }
 
     /// Issues a certificate with a new key; gives both.
@@ -342,9 +342,9 @@ impl Authority {
             return Err(Error::Unfaithful);
         }
         let entry = Entry {
-            serial: hex(&serial),
+            serial: to_hex(&serial),
             identity: identity.to_string(),
-            sha256: hex(digest(&SHA256, made.der()).as_ref()),
+            sha256: to_hex(digest(&SHA256, made.der()).as_ref()),
             at: self.clock.now(),
         };
         // Before it is given away: what is not written down could not be revoked.
@@ -353,7 +353,7 @@ impl Authority {
     }
 
     fn entry_of(&self, der: &[u8]) -> Result<Entry, Error> {
-        let sha256 = hex(digest(&SHA256, der).as_ref());
+        let sha256 = to_hex(digest(&SHA256, der).as_ref());
         self.issued()?.into_iter().find(|entry| entry.sha256 == sha256).ok_or(Error::Stranger)
     }
 
@@ -420,11 +420,11 @@ pub fn inspect(pem: &str) -> Result<Vec<String>, Error> {
         Timestamp::from_second(time.timestamp()).map_or_else(|_| "?".to_owned(), |moment| moment.to_string())
     };
     let mut lines: Vec<String> = names.collect();
-    lines.push(format!("serial    {}", hex(cert.raw_serial())));
+    lines.push(format!("serial    {}", to_hex(cert.raw_serial())));
     lines.push(format!("issuer    {}", cert.issuer()));
     lines.push(format!("from      {}", moment(cert.validity().not_before)));
     lines.push(format!("until     {}", moment(cert.validity().not_after)));
-    lines.push(format!("key       sha256:{}", hex(digest(&SHA256, cert.public_key().raw).as_ref())));
+    lines.push(format!("key       sha256:{}", to_hex(digest(&SHA256, cert.public_key().raw).as_ref())));
     if cert.is_ca() {
         lines.push(
             "this is an authority: `key` is what a member's `issuers` in the registry holds".to_owned(),
@@ -464,10 +464,6 @@ fn today(clock: &Clock) -> civil::Date {
 
 fn file(path: &Path, what: &str) -> Error {
     Error::File { path: path.to_owned(), what: what.to_owned() }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

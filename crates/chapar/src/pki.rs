@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use chapar_model::{Clock, Identity};
+use chapar_model::{Clock, Identity, show_sha256};
 use jiff::tz::TimeZone;
 use jiff::{Span, civil};
 use rcgen::{
@@ -109,8 +109,7 @@ impl Authority {
             &aws_lc_rs::digest::SHA256,
             &self.issuer.key().subject_public_key_info(),
         );
-        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{hex}")
+        show_sha256(digest.as_ref())
     }
 }
 

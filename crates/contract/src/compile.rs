@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use chapar_model::line_and_column;
 use miette::Diagnostic as _;
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
-use crate::finding::{Error, Finding, line_and_column};
+use crate::finding::{Error, Finding};
 use crate::options::BUILT_IN;
 
 /// Compiles every `.proto` below `folder` that is not hidden; the names of the folder's own files come with

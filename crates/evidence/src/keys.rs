@@ -7,7 +7,7 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::{hmac, rand};
-use chapar_model::CallId;
+use chapar_model::{CallId, from_hex, to_hex};
 use chapar_tlog::SigningKey;
 
 use crate::config::{Config, Error};
@@ -21,10 +21,9 @@ pub fn create_keys(origin: &str, signing: &Path, public: &Path, period: &Path) -
     let key = SigningKey::generate(origin).map_err(|_| bad("an origin is one word without `+`"))?;
     let mut secret = [0; 32];
     rand::fill(&mut secret).map_err(|_| bad("the system has no randomness"))?;
-    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     create(signing, 0o600, &key.to_secret_text())?;
     create(public, 0o644, &key.verifier().to_string())?;
-    create(period, 0o600, &hex)
+    create(period, 0o600, &to_hex(&secret))
 }
 
 fn create(path: &Path, mode: u32, text: &str) -> Result<(), Error> {
@@ -74,15 +73,9 @@ pub(crate) struct PeriodKey(hmac::Key);
 impl PeriodKey {
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let text = read(path)?;
-        let digits =
-            text.trim().as_bytes().chunks(2).map(|pair| {
-                std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
-            });
-        let bytes: Option<Vec<u8>> = digits.collect();
-        match bytes {
-            Some(bytes) if bytes.len() == 32 => Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes))),
-            _ => Err(Error::Key { path: path.to_owned(), problem: "is not 64 hexadecimal digits" }),
-        }
+        let wrong = || Error::Key { path: path.to_owned(), problem: "is not 64 hexadecimal digits" };
+        let bytes = from_hex::<32>(text.trim()).ok_or_else(wrong)?;
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
     }
 
     /// HMAC-SHA256("subject" ‖ 0 ‖ id).

@@ -164,6 +164,11 @@ impl Drop for RequestIdAttempt {
             // Unless another call came under it meanwhile.
             if shard.seen.get(&self.name).is_some_and(|seen| seen.calls == 1) {
                 shard.seen.remove(&self.name);
+                // Its age goes too: a caller who is refused again and again would otherwise fill the list,
+                // and push out ids that others rely on. It was put in last or nearly so.
+                if let Some(at) = shard.ages.iter().rposition(|(_, name)| *name == self.name) {
+                    shard.ages.remove(at);
+                }
             }
         }
     }
@@ -265,6 +270,17 @@ mod tests {
         let almost = now + ATTEMPT_LIFETIME - Duration::from_millis(1);
         assert_eq!(call(&attempts, b"b", almost), Err(Conflict));
         assert_eq!(call(&attempts, b"b", now + ATTEMPT_LIFETIME), Ok((1, false)));
+    }
+
+    #[test]
+    fn ids_of_calls_that_a_limit_refused_push_out_no_other() {
+        let attempts = attempts();
+        let now = Instant::now();
+        for number in 0..200 {
+            drop(attempts.begin(&[NAME[0], NAME[1], &number.to_string()], &INTENT, now).unwrap());
+        }
+        let left: usize = attempts.0.shards.iter().map(|shard| shard.lock().ages.len()).sum();
+        assert_eq!(left, 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chapar_model::line_and_column;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -85,7 +86,7 @@ pub struct Evidence {
     pub path: PathBuf,
     /// The folder that remembers what was signed last, apart from the log's: best on another disk, and not in
     /// the log's backup. Default: `path` with `.state` at its end.
-    pub state: Option<PathBuf>,
+    pub state: Option<Spanned<PathBuf>>,
     /// The room that the disk must have for calls to be taken, `"1MiB"` or more; below it they are refused as
     /// `EVIDENCE_UNAVAILABLE`, and those under way are recorded in it. Default `"64MiB"`.
     #[serde(default = "default_low_water", deserialize_with = "low_water")]
@@ -144,7 +145,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// 1-based.
         line: usize,
-        /// 1-based, in bytes.
+        /// 1-based, in characters.
         column: usize,
         /// What is wrong there.
         message: String,
@@ -179,7 +180,7 @@ impl Config {
             *relative = base.join(&relative);
         }
         if let Some(state) = &mut config.evidence.state {
-            *state = base.join(&state);
+            *state.get_mut() = base.join(state.get_ref());
         }
         for folder in &mut serving.contracts {
             *folder = base.join(&folder);
@@ -192,7 +193,8 @@ impl Config {
         if config.evidence_state().starts_with(&config.evidence.path) {
             let message =
                 "`state` lies in `path`: what is put back with the log says nothing about it".to_owned();
-            return Err(wrong(text.find("state").unwrap_or(0), message));
+            let at = config.evidence.state.as_ref().map_or(0, |state| state.span().start);
+            return Err(wrong(at, message));
         }
         Ok(config)
     }
@@ -227,8 +229,9 @@ impl Config {
 
     /// The folder that remembers what was signed last.
     pub fn evidence_state(&self) -> PathBuf {
-        self.evidence.state.clone().unwrap_or_else(|| {
-            let mut beside = self.evidence.path.clone().into_os_string();
+        self.evidence.state.as_ref().map(|state| state.get_ref().clone()).unwrap_or_else(|| {
+            // By components: a slash at the end of `path` would put the folder into the log's.
+            let mut beside = self.evidence.path.components().as_path().as_os_str().to_owned();
             beside.push(".state");
             beside.into()
         })
@@ -251,12 +254,6 @@ fn checkpoint_every<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result
     let bounds = Duration::from_millis(10)..=Duration::from_secs(3600);
     let wrong = || serde::de::Error::custom("`checkpoint_every` is from 10ms to 1h");
     bounds.contains(&every).then_some(every).ok_or_else(wrong)
-}
-
-fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before.len() - line_start + 1)
 }
 
 /// Reads `"64KiB"`, `"1MiB"` or `"4096B"`.
@@ -380,6 +377,15 @@ checkpoint_every = "700ms"
                 assert!(message.contains("dairn"), "{message}");
             }
             other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_state_folder_is_beside_the_log_whatever_the_paths_form() {
+        for path in ["evidence", "evidence/", "./evidence//"] {
+            let config = load(&WHOLE.replace("path = \"evidence\"", &format!("path = \"{path}\"")));
+            let state = config.unwrap_or_else(|error| panic!("{path}: {error}")).evidence_state();
+            assert!(state.ends_with("evidence.state"), "{}", state.display());
         }
     }
 

@@ -138,13 +138,8 @@ pub(crate) struct OwnCall {
 }
 
 fn allowed(headers: &HeaderMap, most: Duration) -> Result<Duration, Refusal> {
-    match headers.get(timeout::HEADER) {
-        None => Ok(most),
-        Some(value) => {
-            let asked = timeout::parse(value).map_err(|_| Refusal::from(Reason::TimeoutMalformed))?;
-            Ok(asked.min(most))
-        }
-    }
+    let asked = timeout::of(headers).map_err(|_| Refusal::from(Reason::TimeoutMalformed))?;
+    Ok(asked.map_or(most, |asked| asked.min(most)))
 }
 
 /// What a gRPC status of an own service is in the bus's words; nothing for OK.

@@ -145,7 +145,12 @@ impl State {
         let since = facts.started;
         let window = self.windows.entry(key).or_insert_with(|| Window { since, folded: 0, first: None });
         window.folded += count;
-        window.first = Some(facts);
+        match &mut window.first {
+            // What was folded meanwhile may have asked for another method.
+            Some(first) if first.method() != facts.method() => first.entry = None,
+            Some(_) => {}
+            None => window.first = Some(facts),
+        }
     }
 
     fn refill(&mut self, now: Instant) -> f64 {

@@ -7,18 +7,22 @@
 mod call;
 mod clock;
 pub mod header;
+mod hex;
 mod id;
 mod limits;
 mod method;
+mod place;
 mod reason;
 mod rows;
 mod sha256;
 
 pub use call::{CallId, CaseNumber, ClerkId, GrantId, Purpose, RequestId};
 pub use clock::Clock;
+pub use hex::{from_hex, to_hex};
 pub use id::{Class, Identity, InvalidId, MemberId, SubsystemId, TrustDomain};
 pub use limits::{Limits, MAX_ADAPTER_REQUEST, MAX_CALLS, Rate};
 pub use method::MethodPath;
+pub use place::line_and_column;
 pub use reason::{Code, Reason};
 pub use rows::{InvalidRows, RowScopes};
 pub use sha256::{parse_sha256, show_sha256};

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use chapar_model::{line_and_column, show_sha256};
 use miette::NamedSource;
 
 use crate::finding::{Findings, Kind};
@@ -32,9 +33,7 @@ impl Source {
 
     /// 1-based line, and column in characters, of a byte offset.
     pub(crate) fn position(&self, span: &Range<usize>) -> (usize, usize) {
-        let before = self.text().get(..span.start).unwrap_or(self.text());
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        (before.matches('\n').count() + 1, line.chars().count() + 1)
+        line_and_column(self.text(), span.start)
     }
 }
 
@@ -73,6 +72,8 @@ fn walk(dir: &Path, prefix: &str, depth: usize, sources: &mut Vec<Source>, findi
             // The bound ends a link that leads back to a folder above.
             if depth < DEEPEST {
                 walk(&path, &format!("{relative}/"), depth + 1, sources, findings);
+            } else {
+                findings.of_file(&path, Kind::MisplacedFile, "a registry has no folders this deep");
             }
         } else if path.extension().is_some_and(|extension| extension == "toml") {
             match fs::read_to_string(&path) {
@@ -90,6 +91,5 @@ pub(crate) fn digest(sources: &[Source]) -> String {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }
-    let hex: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    show_sha256(context.finish().as_ref())
 }

@@ -132,10 +132,15 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '+')
 }
 
+/// Eight digits and no sign, which `from_str_radix` takes.
+fn is_hash(hash: &str) -> bool {
+    hash.len() == 8 && hash.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
 fn parts(text: &str) -> Result<(&str, [u8; 4], [u8; 32]), KeyError> {
     let (name, rest) = text.split_once('+').ok_or(KeyError)?;
     let (hash, key) = rest.split_once('+').ok_or(KeyError)?;
-    let hash = u32::from_str_radix(hash, 16).ok().filter(|_| hash.len() == 8).ok_or(KeyError)?;
+    let hash = u32::from_str_radix(hash, 16).ok().filter(|_| is_hash(hash)).ok_or(KeyError)?;
     let key = STANDARD.decode(key).map_err(|_| KeyError)?;
     match key.split_first() {
         Some((&ALGORITHM, key)) if is_name(name) => {

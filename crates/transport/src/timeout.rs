@@ -2,15 +2,27 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The name of the header.
 pub const HEADER: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// A value of another form.
+/// A value of another form, or two of them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("`grpc-timeout` must be one to eight digits and a unit: H, M, S, m, u or n")]
 pub struct Malformed;
+
+/// The timeout of a request; nothing if it has none.
+///
+/// # Errors
+/// [`Malformed`], also if there are two: which of them holds would depend on who reads it.
+pub fn of(headers: &HeaderMap) -> Result<Option<Duration>, Malformed> {
+    let mut given = headers.get_all(HEADER).iter();
+    match (given.next(), given.next()) {
+        (value, None) => value.map(parse).transpose(),
+        (_, Some(_)) => Err(Malformed),
+    }
+}
 
 /// Reads a value.
 ///
@@ -52,6 +64,16 @@ pub fn format(timeout: Duration) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_has_one_timeout_or_none() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(of(&headers), Ok(None));
+        headers.append(HEADER, HeaderValue::from_static("3S"));
+        assert_eq!(of(&headers), Ok(Some(Duration::from_secs(3))));
+        headers.append(HEADER, HeaderValue::from_static("3S"));
+        assert_eq!(of(&headers), Err(Malformed));
+    }
 
     #[test]
     fn well_formed_values_are_read() {

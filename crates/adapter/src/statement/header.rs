@@ -47,11 +47,18 @@ impl Header {
         // Only comments before the first word are read, so that a comment inside the statement declares
         // nothing.
         for token in tokens.iter().take_while(|token| matches!(token.token, Token::Whitespace(_))) {
-            let Token::Whitespace(Whitespace::SingleLineComment { comment, .. }) = &token.token else {
-                continue;
+            let (comment, is_line) = match &token.token {
+                Token::Whitespace(Whitespace::SingleLineComment { comment, .. }) => (comment.trim(), true),
+                Token::Whitespace(Whitespace::MultiLineComment(comment)) => (comment.trim(), false),
+                _ => continue,
             };
-            let comment = comment.trim();
             let name = |text: &str| lines.name(text.trim(), token);
+            if let Some(meant) = meant(comment, is_line) {
+                return Err((name(comment), format!("this comment declares nothing: write `{meant}`")));
+            }
+            if !is_line {
+                continue;
+            }
             if let Some(names) = comment.strip_prefix("unused:") {
                 header.unused.extend(names.split(',').map(name).filter(|name| !name.text.is_empty()));
             } else if let Some((column, conversion)) = declaration(comment, "column ") {
@@ -94,6 +101,22 @@ impl BoundForm {
             }
         }
     }
+}
+
+/// The declaration that a comment would be if it were spelled right. A statement whose declaration is passed
+/// over would answer values of another kind, or none.
+fn meant(comment: &str, is_line: bool) -> Option<String> {
+    let (first, rest) = comment.split_once(char::is_whitespace)?;
+    let (name, value) = rest.trim().split_once([':', ' '])?;
+    let value = value.trim_start_matches([':', ' ']).trim();
+    let is_like = |word: &str| strsim::damerau_levenshtein(&first.to_lowercase(), word) <= 1;
+    let word = match () {
+        () if is_like("column") && Conversion::parse(value).is_ok() => "column",
+        () if is_like("bind") && BoundForm::parse(value).is_ok() => "bind",
+        () => return None,
+    };
+    let is_right = is_line && first == word && declaration(comment, &format!("{word} ")).is_some();
+    (!is_right).then(|| format!("-- {word} {name}: {value}"))
 }
 
 /// `NAME: REST` after `word`; a name is one word, so that prose in a comment is no declaration.

@@ -136,34 +136,33 @@ fn sql_that_only_the_database_knows_is_taken_and_what_fails_at_the_call_is_not()
     }
 }
 
-#[test]
-fn a_look_at_the_tables_counts_what_callers_would_not_expect() {
+/// What the check says of the usual statements, each changed, over the usual tables after `change`.
+fn checked(change: &str, statement: impl Fn(&str, &str) -> String) -> Result<Vec<String>, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("reg.db");
-    let change = "UPDATE person SET birth_date = '1370-05-12' WHERE id = '1';
-        CREATE TABLE untyped (person, title TEXT, mark REAL); INSERT INTO untyped VALUES (1, '۱۲', 1.0), ('2', 'a', NULL);";
     rusqlite::Connection::open(&file).unwrap().execute_batch(&format!("{SCHEMA}{change}")).unwrap();
     let contract = folder.path().join("reg");
     std::fs::create_dir_all(contract.join("v1/Register")).unwrap();
     std::fs::write(contract.join("v1/reg.proto"), PROTO).unwrap();
-    for (method, statement) in STATEMENTS {
-        let statement = statement.replace("degree", "untyped");
-        std::fs::write(contract.join(format!("v1/Register/{method}.sql")), statement).unwrap();
+    for (method, sql) in STATEMENTS {
+        std::fs::write(contract.join(format!("v1/Register/{method}.sql")), statement(method, sql)).unwrap();
     }
     let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
     let compiled = Contract::load(&contract).unwrap();
     let mut findings = Vec::new();
-    let methods = served_method::load(
-        &contract,
-        &compiled,
-        &source,
-        Duration::from_secs(1),
-        Look::AtValues,
-        &mut findings,
-    );
-    assert!(findings.is_empty(), "{findings:#?}");
-    let told: Vec<String> =
-        methods.iter().flat_map(|served| &served.remarks).map(ToString::to_string).collect();
+    let timeout = Duration::from_secs(1);
+    let methods = served_method::load(&contract, &compiled, &source, timeout, Look::AtValues, &mut findings);
+    match findings.first() {
+        Some(finding) => Err(finding.to_string()),
+        None => Ok(methods.iter().flat_map(|served| &served.remarks).map(ToString::to_string).collect()),
+    }
+}
+
+#[test]
+fn a_look_at_the_tables_counts_what_callers_would_not_expect() {
+    let change = "UPDATE person SET birth_date = '1370-05-12' WHERE id = '1';
+        CREATE TABLE untyped (person, title TEXT, mark REAL); INSERT INTO untyped VALUES (1, '۱۲', 1.0), ('2', 'a', NULL);";
+    let told = checked(change, |_, sql| sql.replace("degree", "untyped")).unwrap();
     for expected in [
         "reg.v1.Register/GetPerson: person.birth_date: 1 of 2 values: a year of the Jalali calendar",
         "reg.v1.Register/ListDegrees: untyped.title: 1 of 2 values: digits that are not ASCII",
@@ -171,6 +170,25 @@ fn a_look_at_the_tables_counts_what_callers_would_not_expect() {
     ] {
         assert!(told.iter().any(|told| told.starts_with(expected)), "{expected}: {told:#?}");
     }
+}
+
+#[test]
+fn the_check_looks_records_up_and_tells_of_statements_that_fail_once_there_is_one() {
+    let with = |condition: &'static str| {
+        move |method: &str, sql: &str| match method {
+            "GetPerson" => sql.replace("id = :id", &format!("id = :id AND {condition}")),
+            _ => sql.to_owned(),
+        }
+    };
+    let found = checked("", with("given_name MATCH 'x'")).unwrap_err();
+    let words =
+        "fails for every record that was looked up: unable to use function MATCH in the requested context";
+    assert!(found.contains(words), "{found}");
+    let bad =
+        "UPDATE person SET nickname = '{' WHERE id = '1'; UPDATE person SET nickname = '{}' WHERE id = '2';";
+    let told = checked(bad, with("json_extract(nickname, '$.a') IS NULL")).unwrap();
+    let remark = "reg.v1.Register/GetPerson: person.id: 1 of 2 values: the statement fails for their records: malformed JSON";
+    assert!(told.iter().any(|told| told == remark), "{told:#?}");
 }
 
 #[test]

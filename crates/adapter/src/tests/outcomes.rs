@@ -85,6 +85,40 @@ async fn a_table_that_changed_under_the_adapter_is_drift() {
 }
 
 #[tokio::test]
+async fn a_database_that_is_overwritten_in_place_is_answered_from_at_once() {
+    let bench = Bench::new();
+    let file = bench.folder().join("reg.db");
+    let other = bench.folder().join("other.db");
+    let was = std::fs::read(&file).unwrap();
+    let name = async || {
+        let answered = bench.call("GetPerson", "given_name", "", ONE).await;
+        answered.messages.first().map(|message| message["givenName"].clone())
+    };
+    assert_eq!(name().await, Some("زهرا".into()));
+    // Two exports by one program: other records, and the same change counter in the header.
+    std::fs::copy(&file, &other).unwrap();
+    let database = rusqlite::Connection::open(&other).unwrap();
+    database.execute_batch("UPDATE person SET given_name = 'Other' WHERE id = '1'").unwrap();
+    drop(database);
+    let mut bytes = std::fs::read(&other).unwrap();
+    bytes[24..28].copy_from_slice(&was[24..28]);
+    bytes[92..96].copy_from_slice(&was[92..96]);
+    // First slowly, on connections that are kept, then within one tick of the kernel's clock for files.
+    for pause in [[50; 2].as_slice(), &[0; 60]].concat() {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        assert_eq!(name().await, Some("زهرا".into()));
+        std::fs::write(&file, &bytes).unwrap();
+        assert_eq!(name().await, Some("Other".into()));
+        std::fs::write(&file, &was).unwrap();
+        assert_eq!(name().await, Some("زهرا".into()));
+    }
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(name().await, None);
+    std::fs::write(&file, &was).unwrap();
+    assert_eq!(name().await, Some("زهرا".into()), "what was empty for a moment is read again");
+}
+
+#[tokio::test]
 async fn a_damaged_page_is_a_source_that_is_down_and_the_other_tables_go_on() {
     let bench = Bench::new();
     let file = bench.folder().join("reg.db");

@@ -39,21 +39,26 @@ pub(super) fn foreign(dir: &Path) -> std::io::Result<BTreeSet<String>> {
     Ok(files(dir)?.into_keys().filter(|file| !made.contains(file.as_str())).collect())
 }
 
-/// Files in `dir` that are not as a demo has written them. Files of which the list says nothing are not
-/// overwritten either way.
+/// Files in `dir` that the next demo would overwrite or remove, and that are not as a demo has written them.
+/// Without a list those are all files, because nothing is known of them.
 ///
 /// # Errors
 /// As reading does.
 pub(super) fn edited(dir: &Path) -> std::io::Result<Vec<String>> {
     let list = match std::fs::read_to_string(dir.join(LIST)) {
-        Ok(list) => list,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Ok(list) => Some(list),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let now = files(dir)?;
-    let known = list.lines().filter_map(|line| line.split_once("  "));
-    let changed = known.filter(|(hash, file)| now.get(*file).is_some_and(|now| now != hash));
-    Ok(changed.map(|(_, file)| file.to_owned()).collect())
+    let lines = list.iter().flat_map(|list| list.lines()).filter_map(|line| line.split_once("  "));
+    let known: BTreeMap<&str, &str> = lines.map(|(hash, file)| (file, hash)).collect();
+    let is_edited = |(file, hash): &(String, String)| match known.get(file.as_str()) {
+        Some(known) => known != hash,
+        // The registry's folder is written as a whole, and what else lies there goes. Elsewhere a file of
+        // the user's own stays.
+        None => list.is_none() || file.starts_with("registry/"),
+    };
+    Ok(files(dir)?.into_iter().filter(is_edited).map(|(file, _)| file).collect())
 }
 
 fn files(dir: &Path) -> std::io::Result<BTreeMap<String, String>> {
@@ -63,7 +68,7 @@ fn files(dir: &Path) -> std::io::Result<BTreeMap<String, String>> {
     }
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        if path.is_file() && path.extension().is_some_and(|extension| extension == "toml") {
+        if !path.is_dir() && path.extension().is_some_and(|extension| extension == "toml") {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             found.insert(name, hash(&path)?);
         }
@@ -80,16 +85,20 @@ fn walk(dir: &Path, prefix: &str, found: &mut BTreeMap<String, String>) -> std::
         let name = format!("{prefix}/{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
             walk(&entry.path(), &name, found)?;
-        } else if entry.file_type()?.is_file() {
+        } else {
             found.insert(name, hash(&entry.path())?);
         }
     }
     Ok(())
 }
 
+/// The SHA-256 of a file; of a link, which a demo never makes, where it leads.
 fn hash(path: &Path) -> std::io::Result<String> {
+    if path.is_symlink() {
+        return Ok(format!("link to {}", std::fs::read_link(path)?.display()));
+    }
     let hash = digest(&SHA256, &std::fs::read(path)?);
-    Ok(hash.as_ref().try_into().map(|hash| show_sha256(&hash)).unwrap_or_default())
+    Ok(show_sha256(hash.as_ref()))
 }
 
 #[cfg(test)]
@@ -98,25 +107,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_was_edited_is_named_and_one_that_was_added_or_removed_is_not() {
+    fn a_file_that_was_edited_is_named_and_one_that_was_added_where_it_can_stay_or_removed_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str| dir.path().join(name);
         std::fs::create_dir_all(file("registry/gov")).unwrap();
         for name in ["registry/gov/welfare.toml", "registry/bus.toml", "gateway.toml"] {
             std::fs::write(file(name), "as made").unwrap();
         }
-        assert!(edited(dir.path()).unwrap().is_empty(), "nothing is known of this folder");
+        assert_eq!(edited(dir.path()).unwrap().len(), 3, "nothing is known of these files");
         remember(dir.path(), &BTreeSet::new()).unwrap();
         assert!(edited(dir.path()).unwrap().is_empty());
         std::fs::write(file("registry/gov/welfare.toml"), "as edited").unwrap();
-        std::fs::write(file("registry/gov/new.toml"), "as added").unwrap();
+        std::fs::create_dir(file("contracts")).unwrap();
+        std::fs::write(file("contracts/own.proto"), "as added").unwrap();
         std::fs::remove_file(file("registry/bus.toml")).unwrap();
         assert_eq!(edited(dir.path()).unwrap(), ["registry/gov/welfare.toml"]);
 
         let own = foreign(dir.path()).unwrap();
-        assert_eq!(own.iter().collect::<Vec<_>>(), ["registry/gov/new.toml"]);
+        assert_eq!(own.iter().collect::<Vec<_>>(), ["contracts/own.proto"]);
         remember(dir.path(), &own).unwrap();
-        std::fs::write(file("registry/gov/new.toml"), "edited again").unwrap();
+        std::fs::write(file("contracts/own.proto"), "edited again").unwrap();
         assert!(edited(dir.path()).unwrap().is_empty(), "it is not the demo's to overwrite");
+
+        // The registry's folder is written as a whole.
+        std::fs::write(file("registry/gov/new.toml"), "as added").unwrap();
+        std::fs::rename(file("gateway.toml"), file("mine")).unwrap();
+        std::os::unix::fs::symlink("mine", file("gateway.toml")).unwrap();
+        assert_eq!(edited(dir.path()).unwrap(), ["gateway.toml", "registry/gov/new.toml"]);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
+use chapar_model::show_sha256;
 use prost::Message as _;
 
 use super::{Head, RawSet, invalid};
@@ -46,8 +47,7 @@ pub(super) fn digest(bytes: &Bytes) -> Result<String, Error> {
         context.update(&(file.len() as u64).to_be_bytes());
         context.update(file);
     }
-    let hex: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("sha256:{hex}"))
+    Ok(show_sha256(context.finish().as_ref()))
 }
 
 /// Every file by name, without comments and positions.

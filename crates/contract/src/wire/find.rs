@@ -51,7 +51,9 @@ pub fn find<'a>(message: &'a [u8], path: &[u32]) -> Result<Option<Value<'a>>, Wi
         if inner.is_empty() {
             found = Some(match field.wire {
                 Wire::Varint => Value::Varint(field.varint),
-                Wire::Bytes | Wire::Group => Value::Bytes(value),
+                Wire::Bytes => Value::Bytes(value),
+                // No contract has groups (proto2), so a decoder takes one for an unknown field and skips it.
+                Wire::Group => return Err(WireError::Mismatch),
                 Wire::Fixed64 => Value::Fixed64(value.try_into().map_err(|_| WireError::Truncated)?),
                 Wire::Fixed32 => Value::Fixed32(value.try_into().map_err(|_| WireError::Truncated)?),
             });

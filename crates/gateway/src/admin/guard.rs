@@ -13,6 +13,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use chapar_model::to_hex;
 use subtle::ConstantTimeEq as _;
 
 /// The token's file in the gateway's state folder.
@@ -41,12 +42,19 @@ impl Token {
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret)
             .map_err(|_| std::io::Error::other("the system gives no randomness"))?;
-        let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = to_hex(&secret);
         std::fs::create_dir_all(folder)?;
+        // Written under another name and renamed, so that a crash leaves the whole token or none: an empty
+        // file would refuse every later start.
+        let draft = folder.join(format!("{FILE}.{}", std::process::id()));
         // `create_new` follows no existing file or link, and the mode is set at creation, so that the secret
         // is at no moment readable by others.
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        writeln!(file, "{token}")?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let written = writeln!(file, "{token}").and_then(|()| file.sync_all());
+        if let Err(error) = written.and_then(|()| std::fs::rename(&draft, &path)) {
+            std::fs::remove_file(&draft).ok();
+            return Err(error);
+        }
         Ok(Self(token.into()))
     }
 }

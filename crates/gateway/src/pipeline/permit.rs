@@ -98,14 +98,6 @@ pub(super) fn permit(
 
 /// How long the call may take: an absent timeout is the contract's, a longer one is capped by it.
 fn allowed(call: &Call, contract: Duration) -> Result<Duration, Refusal> {
-    let mut given = call.headers.get_all(timeout::HEADER).iter();
-    // Two values are refused rather than the first taken: the provider's library may take the other one.
-    match (given.next(), given.next()) {
-        (None, _) => Ok(contract),
-        (Some(value), None) => {
-            let asked = timeout::parse(value).map_err(|_| Refusal::from(Reason::TimeoutMalformed))?;
-            Ok(asked.min(contract))
-        }
-        (Some(_), Some(_)) => Err(Reason::TimeoutMalformed.into()),
-    }
+    let asked = timeout::of(&call.headers).map_err(|_| Refusal::from(Reason::TimeoutMalformed))?;
+    Ok(asked.map_or(contract, |asked| asked.min(contract)))
 }

@@ -70,8 +70,8 @@ enum Phase {
     Closed,
     /// Ejected until then.
     Open(Instant),
-    /// One call is trying it.
-    Trying,
+    /// One trial call is under way.
+    HalfOpen,
 }
 
 /// A call's permit to use an endpoint.
@@ -82,13 +82,23 @@ pub(super) enum BreakerPermit {
     Trial,
 }
 
+/// What the end of a call did to a breaker.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Transition {
+    None,
+    /// The endpoint is ejected.
+    Opened,
+    /// The trial call succeeded.
+    Closed,
+}
+
 impl Breaker {
     /// Whether a call would be let through now.
     pub(super) fn is_open(&self) -> bool {
         match self.0.lock().phase {
             Phase::Closed => false,
             Phase::Open(until) => Instant::now() < until,
-            Phase::Trying => true,
+            Phase::HalfOpen => true,
         }
     }
 
@@ -99,39 +109,39 @@ impl Breaker {
         match state.phase {
             Phase::Closed => Some(BreakerPermit::Ordinary),
             Phase::Open(until) if Instant::now() >= until => {
-                state.phase = Phase::Trying;
+                state.phase = Phase::HalfOpen;
                 Some(BreakerPermit::Trial)
             }
-            Phase::Open(_) | Phase::Trying => None,
+            Phase::Open(_) | Phase::HalfOpen => None,
         }
     }
 
-    /// Takes in whose fault the end of a call was. True if the endpoint is ejected by that.
-    pub(super) fn release(&self, permit: BreakerPermit, caller: &SubsystemId, blame: Blame) -> bool {
+    /// Takes in whose fault the end of a call was.
+    pub(super) fn release(&self, permit: BreakerPermit, caller: &SubsystemId, blame: Blame) -> Transition {
         let mut state = self.0.lock();
         match (blame, state.phase, permit) {
-            (Blame::Nobody, Phase::Trying, BreakerPermit::Trial) => {
+            (Blame::Nobody, Phase::HalfOpen, BreakerPermit::Trial) => {
                 // The number of ejections outlives the close: an endpoint that fails again soon gets a longer
                 // pause.
                 *state = State { times: state.times, ..State::default() };
-                false
+                Transition::Closed
             }
-            (Blame::Provider, Phase::Trying, BreakerPermit::Trial) => state.eject(),
-            (Blame::Caller, Phase::Trying, BreakerPermit::Trial) => {
+            (Blame::Provider, Phase::HalfOpen, BreakerPermit::Trial) => state.eject(),
+            (Blame::Caller, Phase::HalfOpen, BreakerPermit::Trial) => {
                 // The next may try.
                 state.phase = Phase::Open(Instant::now());
-                false
+                Transition::None
             }
-            (Blame::Caller, Phase::Closed, _) => false,
+            (Blame::Caller, Phase::Closed, _) => Transition::None,
             (blame, Phase::Closed, _) => state.count(caller, blame == Blame::Provider),
             // What was begun before the ejection is known already.
-            _ => false,
+            _ => Transition::None,
         }
     }
 }
 
 impl State {
-    fn count(&mut self, caller: &SubsystemId, failed: bool) -> bool {
+    fn count(&mut self, caller: &SubsystemId, failed: bool) -> Transition {
         let now = Instant::now();
         let since = *self.since.get_or_insert(now);
         // Two halves give a sliding window at the price of two counters. One window that is reset would
@@ -150,7 +160,7 @@ impl State {
             if self.times > 0 && self.failed() == 0 && self.all() >= MIN_CALLS {
                 self.times = 0;
             }
-            return false;
+            return Transition::None;
         }
         self.in_a_row += 1;
         self.halves[1].failed += 1;
@@ -158,7 +168,11 @@ impl State {
         let mostly = self.all() >= MIN_CALLS && self.failed() * 2 > self.all();
         // Several callers must be affected in both cases, else one caller could take the provider from all
         // others.
-        if (self.in_a_row >= IN_A_ROW || mostly) && self.concerns_all() { self.eject() } else { false }
+        if (self.in_a_row >= IN_A_ROW || mostly) && self.concerns_all() {
+            self.eject()
+        } else {
+            Transition::None
+        }
     }
 
     /// Whether the failures are not one caller's alone, where there are others: its requests may be what
@@ -176,12 +190,12 @@ impl State {
         self.halves[0].failed.saturating_add(self.halves[1].failed)
     }
 
-    fn eject(&mut self) -> bool {
+    fn eject(&mut self) -> Transition {
         // The shift is capped at 16, because `1 << 32` would overflow. The maximum is reached long before.
         let pause = FIRST_PAUSE.saturating_mul(1 << self.times.min(16)).min(PAUSE_MOST);
         let pause = pause.mul_f64(0.5 + jitter::half_to_one());
         *self = Self { phase: Phase::Open(Instant::now() + pause), times: self.times + 1, ..Self::default() };
-        true
+        Transition::Opened
     }
 }
 
@@ -199,7 +213,7 @@ mod tests {
 
     fn call_of(breaker: &Breaker, name: &str, blame: Blame) -> bool {
         let permit = breaker.enter().expect("the endpoint is in use");
-        breaker.release(permit, &caller(name), blame)
+        breaker.release(permit, &caller(name), blame) == Transition::Opened
     }
 
     #[tokio::test(start_paused = true)]
@@ -284,11 +298,12 @@ mod tests {
         assert_eq!(breaker.enter(), Some(BreakerPermit::Trial));
         assert_eq!(breaker.enter(), None, "one at a time");
         assert!(
-            !breaker.release(BreakerPermit::Ordinary, &caller("welfare"), Blame::Nobody),
+            breaker.release(BreakerPermit::Ordinary, &caller("welfare"), Blame::Nobody) == Transition::None,
             "an old call's success is no news"
         );
         assert_eq!(breaker.enter(), None);
-        breaker.release(BreakerPermit::Trial, &caller("welfare"), Blame::Nobody);
+        let closed = breaker.release(BreakerPermit::Trial, &caller("welfare"), Blame::Nobody);
+        assert_eq!(closed, Transition::Closed);
         assert_eq!(breaker.enter(), Some(BreakerPermit::Ordinary));
         assert_eq!(breaker.enter(), Some(BreakerPermit::Ordinary));
     }
@@ -312,7 +327,10 @@ mod tests {
                 tokio::time::advance(Duration::from_millis(10)).await;
             }
             pauses.push(began.elapsed());
-            assert!(breaker.release(BreakerPermit::Trial, &caller("welfare"), Blame::Provider));
+            assert_eq!(
+                breaker.release(BreakerPermit::Trial, &caller("welfare"), Blame::Provider),
+                Transition::Opened
+            );
         }
         assert!(
             pauses[0] >= FIRST_PAUSE && pauses[0] <= FIRST_PAUSE * 3 / 2 + Duration::from_millis(10),

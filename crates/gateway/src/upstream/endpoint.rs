@@ -10,7 +10,7 @@ use chapar_transport::dial::{DialError, Full, Link, Pool, StreamSlot};
 use tokio_util::sync::CancellationToken;
 
 use super::blame::Blame;
-use super::breaker::{Breaker, BreakerPermit};
+use super::breaker::{Breaker, BreakerPermit, Transition};
 
 /// An endpoint of one service.
 pub(super) struct Endpoint {
@@ -78,20 +78,36 @@ impl Endpoint {
     }
 
     pub(super) fn enter(&self) -> Option<BreakerPermit> {
-        self.breaker.enter()
+        let permit = self.breaker.enter();
+        if permit == Some(BreakerPermit::Trial) {
+            let service = &self.service;
+            let endpoint = self.way.name();
+            tracing::info!(
+                service,
+                endpoint,
+                "circuit breaker half-open: one trial call goes to the endpoint"
+            );
+        }
+        permit
     }
 
     pub(super) fn release(&self, permit: BreakerPermit, caller: &SubsystemId, blame: Blame) {
-        if self.breaker.release(permit, caller, blame) {
+        let transition = self.breaker.release(permit, caller, blame);
+        if transition == Transition::None {
+            return;
+        }
+        let service = &self.service;
+        let endpoint = self.way.name();
+        if transition == Transition::Opened {
             self.figures.ejections.inc();
-            let service = &self.service;
-            let endpoint = self.way.name();
             tracing::warn!(
                 service,
                 endpoint,
                 "circuit breaker open: calls to the endpoint fail. After a pause of 1 s to 45 s it is \
                  half-open, and one trial call decides whether it closes. Check the adapter or server"
             );
+        } else {
+            tracing::info!(service, endpoint, "circuit breaker closed: the endpoint gets calls again");
         }
     }
 }

@@ -99,7 +99,7 @@ impl ServiceQueue {
 
     fn busy(&self, wait: Duration) -> Refusal {
         self.figures.turned_away.inc();
-        let wait = wait.clamp(MIN_RETRY, MAX_RETRY).mul_f64(2.0 * jitter::half_to_one());
+        let wait = wait.clamp(MIN_RETRY, MAX_RETRY / 2).mul_f64(2.0 * jitter::half_to_one());
         Refusal::from(Reason::SourceBusy)
             .retry_after(wait)
             .with_detail("the service's cap on concurrent calls")

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use chapar_model::Clock;
+use chapar_model::{Clock, to_hex};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use serde::{Deserialize, Serialize};
@@ -130,8 +130,13 @@ impl Lists {
                 next_update: ends.timestamp(),
                 usable_until,
             });
-            let last =
-                Last { issuer: issuer.to_string(), signer, number, sha256: hex(&sha256(&der)), usable_until };
+            let last = Last {
+                issuer: issuer.to_string(),
+                signer,
+                number,
+                sha256: to_hex(&sha256(&der)),
+                usable_until,
+            };
             let scope = scope(&parsed, &last.signer);
             // CRLNumbers only increase (RFC 5280 §5.2.3): a lower one is an old list, which may lack later
             // revocations.
@@ -235,7 +240,7 @@ fn in_words(error: &webpki::Error) -> String {
 /// The trusted CAs' names, each with SHA-256 of its public key: two of one name are two.
 fn named_keys(roots: &[CertificateDer<'_>]) -> impl Iterator<Item = (String, String)> {
     let read = roots.iter().filter_map(|root| X509Certificate::from_der(root).ok());
-    read.map(|(_, root)| (root.subject().to_string(), hex(&sha256(root.public_key().raw))))
+    read.map(|(_, root)| (root.subject().to_string(), to_hex(&sha256(root.public_key().raw))))
 }
 
 /// The trusted CA that bears a list's issuer's name and signed it, by SHA-256 of its public key. Where the
@@ -252,7 +257,7 @@ fn signer(list: &CertificateRevocationList<'_>, roots: &[CertificateDer<'_>]) ->
         return Ok(String::new());
     }
     let signed = bearers.find(|(_, root)| list.verify_signature(root.public_key()).is_ok());
-    signed.map(|(_, root)| hex(&sha256(root.public_key().raw))).ok_or(())
+    signed.map(|(_, root)| to_hex(&sha256(root.public_key().raw))).ok_or(())
 }
 
 impl Known {
@@ -263,7 +268,7 @@ impl Known {
         let signers: Vec<String> = roots
             .iter()
             .filter_map(|root| X509Certificate::from_der(root).ok())
-            .map(|(_, root)| hex(&sha256(root.public_key().raw)))
+            .map(|(_, root)| to_hex(&sha256(root.public_key().raw)))
             .collect();
         for (scope, last) in &before.list {
             if self.list.contains_key(scope) {
@@ -296,13 +301,11 @@ fn scope(list: &CertificateRevocationList<'_>, signer: &str) -> String {
     let issuer = list.issuer().as_raw();
     // The length keeps the issuer's name and what follows it apart in the hash.
     let length = (issuer.len() as u64).to_be_bytes();
-    hex(&sha256(&[&length[..], issuer, signer.as_bytes(), part.map_or(&[][..], |part| part.value)].concat()))
+    to_hex(&sha256(
+        &[&length[..], issuer, signer.as_bytes(), part.map_or(&[][..], |part| part.value)].concat(),
+    ))
 }
 
 fn sha256(bytes: &[u8]) -> Vec<u8> {
     digest(&SHA256, bytes).as_ref().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

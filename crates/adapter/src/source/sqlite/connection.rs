@@ -108,10 +108,24 @@ pub(super) fn failure_of_run(error: &Error) -> Failure {
         {
             Failure::new(reason, words.clone())
         }
+        Error::SqliteFailure(_, Some(words)) if SAFE_WORDS.iter().any(|safe| words.starts_with(safe)) => {
+            Failure::new(reason, words.clone())
+        }
         Error::SqliteFailure(code, _) => Failure::new(reason, described(code)),
         _ => Failure::new(reason, "the driver could not run the statement"),
     }
 }
+
+/// Beginnings of SQLite's messages that name functions and never a value (its source, `func.c`, `json.c`).
+const SAFE_WORDS: &[&str] = &[
+    "ESCAPE expression must be a single character",
+    "LIKE or GLOB pattern too complex",
+    "integer overflow",
+    "malformed JSON",
+    "string or blob too big",
+    "unable to use function ",
+    "wrong number of arguments to function ",
+];
 
 fn described(code: &rusqlite::ffi::Error) -> String {
     let meaning = match code.extended_code {
@@ -158,7 +172,7 @@ fn reason(error: &Error, otherwise: Reason) -> Reason {
 
 /// Whether the connection should be made anew after this error.
 pub(super) fn is_broken(failure: &Failure) -> bool {
-    failure.reason == Reason::SourceDown
+    matches!(failure.reason, Reason::SourceDown | Reason::SchemaDrift)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A worker thread owns one connection and runs one query at a time. It sends rows in batches of 16 KiB; the
 //! deadline or the reader's leaving interrupts the statement. It connects when first needed, and again after
-//! the file failed or was replaced.
+//! the file failed, was replaced or was written.
 
 use std::os::unix::fs::MetadataExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -47,31 +48,31 @@ pub(super) fn start(number: usize, file: PathBuf) -> std::io::Result<SyncSender<
 fn serve(file: &Path, inbox: &Receiver<Job>) {
     let watch = Watch::default();
     let mut connection = None;
-    // Which file the connection is on: SQLite goes on reading one that was replaced or removed.
-    let mut on = None;
+    let mut on = Version::default();
     while let Ok(Job { query, batches, runtime, give_back }) = inbox.recv() {
-        let now = identity(file);
-        if on != now {
+        if on.has_changed(file) {
             connection = None;
         }
-        on = now;
         // The handler of the connection reads the watch, and is set once per connection and not for each
         // query.
         *watch.lock() = Some((query.deadline, batches.clone()));
         let mut output = Output { batches, runtime, query: &query };
-        let result = match &mut connection {
+        // A panic in a driver must not take the thread: its place in the pool would stay empty for good.
+        let result = catch_unwind(AssertUnwindSafe(|| match &mut connection {
             Some(connection) => run(connection, &mut output),
-            none if now.is_none() => {
+            none if on.file.is_none() => {
                 *none = None;
                 Err(Failure::new(Reason::SourceDown, "the database file is not there"))
             }
             none => {
                 connect(file, query.deadline, &watch).and_then(|opened| run(none.insert(opened), &mut output))
             }
-        };
+        }))
+        .unwrap_or_else(|_| Err(Failure::new(Reason::SourceDown, "the database's driver panicked")));
         *watch.lock() = None;
-        // A connection after an I/O error may be in any state. The next job opens another.
-        if result.as_ref().is_err_and(is_broken) {
+        // A connection after an I/O error may be in any state, and one that finds no table or column may have
+        // read the schema of a file that was being written anew. The next job opens another.
+        if result.as_ref().is_err_and(is_broken) || !on.is_settled() {
             connection = None;
         }
         // The connection is given back before a slow reader is waited for.
@@ -82,10 +83,45 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
     }
 }
 
-/// Device and inode of the file at a path, if there is one.
-fn identity(file: &Path) -> Option<(u64, u64)> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.dev(), metadata.ino()))
+/// Which file is at the database's path, and when it changed. SQLite goes on reading a file that was replaced
+/// or removed, and keeps pages of one that was overwritten in place by a copy with the same change counter
+/// (<https://sqlite.org/fileformat2.html> §1.3.7), as two exports by one program have.
+struct Version {
+    file: Option<FileState>,
+    /// When this state was first seen.
+    seen: Instant,
+}
+
+/// Device, inode, bytes, and the time of the last change of the inode in seconds and nanoseconds. Not the
+/// time of the last write, which `cp -p` sets back.
+type FileState = (u64, u64, u64, i64, i64);
+
+/// Two changes within this time may bear the same time: the kernel's clock for files ticks every 1 to 10 ms
+/// (finer only where the file system has multigrain timestamps, Linux 6.13).
+const FILE_TICK: Duration = Duration::from_millis(20);
+
+impl Default for Version {
+    fn default() -> Self {
+        Self { file: None, seen: Instant::now() }
+    }
+}
+
+impl Version {
+    /// Looks at the file; whether it is another one, or changed, since the last look.
+    fn has_changed(&mut self, file: &Path) -> bool {
+        let state = |of: std::fs::Metadata| (of.dev(), of.ino(), of.len(), of.ctime(), of.ctime_nsec());
+        let found = std::fs::metadata(file).ok().map(state);
+        if found == self.file {
+            return false;
+        }
+        *self = Self { file: found, seen: Instant::now() };
+        true
+    }
+
+    /// Whether a later change would be seen. Until then a connection serves one query.
+    fn is_settled(&self) -> bool {
+        self.seen.elapsed() > FILE_TICK
+    }
 }
 
 fn connect(file: &Path, deadline: Instant, watch: &Watch) -> Result<Connection, Failure> {
