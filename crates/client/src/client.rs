@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chapar_model::MethodPath;
+use chapar_model::{Code, MethodPath};
 use chapar_transport::dial::{self, DialError, Incoming, Pool};
 use chapar_transport::frame::{self, MessageReader};
 use chapar_transport::tls::{self, Expect, Files};
@@ -20,6 +20,8 @@ use crate::refusal::Refusal;
 
 /// The largest message that is read, in bytes: what any gateway lets through.
 const LARGEST: usize = 16 << 20;
+/// The longest wait for TCP and TLS together: a person at a terminal may be far from the gateway.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much longer than the call's own time its answer is waited for, since the gateway keeps the time and
 /// says so.
 const LATE: Duration = Duration::from_millis(500);
@@ -46,15 +48,28 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects.
+    /// Prepares a caller. The first call connects.
     ///
     /// # Errors
-    /// [`CallError::Config`] naming a file or address that cannot be used; [`CallError::Unreachable`].
-    pub async fn connect(config: Config) -> Result<Self, CallError> {
+    /// [`CallError::Config`] naming a file or address that cannot be used.
+    pub fn new(config: Config) -> Result<Self, CallError> {
         let Config { gateway, server_name, cert, key, ca } = config;
         let tls = tls::client(&Files { cert, key, trust: ca, crl: None }, Expect::DnsName)?;
-        let settings = dial::Settings { server_name: Some(server_name), ..dial::Settings::default() };
-        let client = Self { pool: Pool::new(&format!("https://{gateway}"), tls, settings)?, gateway };
+        let settings = dial::Settings {
+            connect: CONNECT_TIMEOUT,
+            server_name: Some(server_name),
+            ..dial::Settings::default()
+        };
+        let pool = Pool::new(&format!("https://{gateway}"), tls, settings)?;
+        Ok(Self { gateway, pool })
+    }
+
+    /// Prepares a caller and connects.
+    ///
+    /// # Errors
+    /// As [`Client::new`]; [`CallError::Unreachable`].
+    pub async fn connect(config: Config) -> Result<Self, CallError> {
+        let client = Self::new(config)?;
         client.pool.ensure().await.map_err(|error| client.failed(error))?;
         Ok(client)
     }
@@ -87,7 +102,8 @@ impl Client {
     ) -> Result<Messages, CallError> {
         // A little longer than the gateway's own deadline, so that its refusal, which has a reason, arrives
         // first.
-        let until = timeout.and_then(|time| Instant::now().checked_add(time + LATE));
+        let began = Instant::now();
+        let until = timeout.and_then(|time| began.checked_add(time.saturating_add(LATE)));
         let response = self.send(method, headers, body);
         let response = match until {
             None => response.await?,
@@ -106,10 +122,25 @@ impl Client {
         // Such an answer has no body: the status is in the headers (gRPC over HTTP/2, "Responses").
         if head.headers.contains_key("grpc-status") {
             match Refusal::read(&head.headers, None) {
+                // A tonic server answers CANCELLED when `grpc-timeout` has passed, but the caller did not
+                // cancel.
+                Ok(Some(refusal))
+                    if refusal.code == Code::Cancelled as u8
+                        && timeout.is_some_and(|time| began.elapsed() >= time) =>
+                {
+                    return Err(CallError::Late { call_id: refusal.call_id });
+                }
                 Ok(Some(refusal)) => return Err(refusal.into()),
-                // OK without a message is no answer to a unary call, and a stream's status comes in trailers
-                // from this gateway.
-                Ok(None) => return Err(self.garbled("an answer without a message")),
+                // A stream of no messages may come as its end alone.
+                Ok(None) => {
+                    let body = MessageReader::new(body, LARGEST).ended(head.headers.clone());
+                    return Ok(Messages {
+                        gateway: self.gateway.clone(),
+                        headers: head.headers,
+                        body,
+                        until,
+                    });
+                }
                 Err(problem) => return Err(self.garbled(problem)),
             }
         }

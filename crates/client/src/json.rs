@@ -5,4 +5,4 @@ mod answer;
 mod arguments;
 
 pub use answer::{Unreadable, disclosed_json, to_json};
-pub use arguments::{ArgumentError, to_request};
+pub use arguments::{ArgumentError, takes, to_request};

@@ -47,7 +47,33 @@ pub struct Violation {
     pub rule: String,
 }
 
+/// The names of gRPC's status codes, by number (<https://grpc.io/docs/guides/status-codes/>).
+const CODE_NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
 impl Refusal {
+    /// The gRPC status by its name, e.g. `PERMISSION_DENIED`.
+    pub fn code_name(&self) -> &'static str {
+        CODE_NAMES.get(usize::from(self.code)).copied().unwrap_or("UNKNOWN")
+    }
+
     /// Reads `trailers`, which in a trailers-only answer are the headers. `call_id` is that of the headers
     /// before. Nothing for the status OK; an answer that ends without a status is none of the bus's.
     pub(crate) fn read(trailers: &HeaderMap, call_id: Option<String>) -> Result<Option<Self>, &'static str> {
@@ -152,6 +178,7 @@ mod tests {
             entry: Some("log.example/7".to_owned()),
         };
         assert_eq!(Refusal::read(&headers, None).unwrap().unwrap(), wanted);
+        assert_eq!(wanted.code_name(), "RESOURCE_EXHAUSTED");
         assert_eq!(wanted.to_string(), "refused: RATE_LIMITED: over the limit، آری");
         let of_headers = Refusal::read(&headers, Some("in-headers".to_owned())).unwrap().unwrap();
         assert_eq!(of_headers.call_id.as_deref(), Some("in-headers"));
@@ -160,7 +187,7 @@ mod tests {
     #[test]
     fn a_status_of_some_other_server_has_no_reason() {
         let refusal = Refusal::read(&headers(Status::internal("oops")), None).unwrap().unwrap();
-        assert_eq!((refusal.code, refusal.reason.as_str()), (13, ""));
+        assert_eq!((refusal.code, refusal.code_name(), refusal.reason.as_str()), (13, "INTERNAL", ""));
         assert_eq!(refusal.to_string(), "refused with status 13: oops");
     }
 

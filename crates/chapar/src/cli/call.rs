@@ -4,16 +4,17 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use chapar_client::json::{Unreadable, disclosed_json, takes, to_json, to_request};
+use chapar_client::{CallError, CallMetadata, CallSpec, Ending, Messages, Refusal};
 use chapar_model::{CaseNumber, ClerkId, MemberId, Purpose};
-use prost::Message as _;
-use prost_reflect::{DynamicMessage, MethodDescriptor};
+use prost_reflect::{MessageDescriptor, MethodDescriptor};
 use serde_json::{Value, json};
 
 use super::connect::ConnectArgs;
-use super::exchange::{Answers, CallError, Ending, Metadata, decode};
-use super::refusal::{Refusal, span};
+use super::refusal::{self, span};
 use super::session::Session;
-use super::{Exit, Failure, Outcome, answer, fields, out};
+use super::{Exit, Failure, Outcome, out};
 
 /// Call a method
 ///
@@ -82,30 +83,32 @@ pub(super) async fn run(args: Args) -> Outcome {
     let mut session = Session::open(&args.connect).await?;
     let method = session.method(&args.method).await?;
     let request = match &method.descriptor {
-        Some(descriptor) => fields::message(&descriptor.input(), &args.fields)?.encode_to_vec(),
+        Some(descriptor) => request(&descriptor.input(), &args.fields)?,
         // The bus shows this identity no such method and will say why; there is nothing to encode by.
-        None => Vec::new(),
+        None => Bytes::new(),
     };
-    let metadata = Metadata {
+    let metadata = CallMetadata {
         purpose: args.purpose,
         case: args.case,
         clerk: args.clerk,
         on_behalf_of: args.on_behalf_of,
         language: args.language,
-        timeout: args.timeout,
+        timeout: Some(args.timeout),
+        ..CallMetadata::default()
     };
+    let call = CallSpec { method: method.path, metadata };
     let started = Instant::now();
     let mut printer = Printer { output: args.output, messages: Vec::new() };
-    let answered = match session.call(&method.path, request, &metadata).await {
-        Ok(answers) => printer.messages(answers, method.descriptor.as_ref()).await,
-        Err(error) => Err(error),
+    let answered = match session.call(&call, request).await {
+        Ok(messages) => printer.messages(messages, method.descriptor.as_ref()).await,
+        Err(error) => Err(error.into()),
     };
     let elapsed = started.elapsed();
     match answered {
         Ok(ending) => {
             printer.ending(&ending, elapsed);
             if let Some(file) = &args.receipt {
-                let entry = ending.entry.ok_or_else(|| {
+                let entry = ending.entry().ok_or_else(|| {
                     Failure::new(
                         Exit::Finding,
                         "the call has no entry in the evidence log, so there is no receipt",
@@ -116,11 +119,53 @@ pub(super) async fn run(args: Args) -> Outcome {
             }
             Ok(Exit::Ok)
         }
-        Err(CallError::Refused(refusal)) => {
+        Err(Unanswered::Refused(refusal)) => {
             printer.refused(&refusal, elapsed);
-            Ok(Exit::Refused(refusal.number))
+            Ok(Exit::Refused(refusal.code))
         }
-        Err(CallError::Failed(failure)) => Err(failure),
+        Err(Unanswered::Failed(failure)) => Err(failure),
+    }
+}
+
+/// The request that the arguments after the method make. No error shows a value: what stands there may be a
+/// citizen's.
+fn request(descriptor: &MessageDescriptor, arguments: &[String]) -> Result<Bytes, Failure> {
+    let mut pairs = Vec::new();
+    for argument in arguments {
+        let pair = argument.split_once('=').ok_or_else(|| {
+            Failure::usage(format_args!(
+                "an argument after the method is `field=value`; {}",
+                takes(descriptor)
+            ))
+        })?;
+        pairs.push(pair);
+    }
+    to_request(descriptor, &pairs).map_err(Failure::usage)
+}
+
+/// Why there is no whole answer to print.
+enum Unanswered {
+    /// The bus or the agency said no, or the deadline passed: an outcome of the call.
+    Refused(Box<Refusal>),
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<CallError> for Unanswered {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(refusal) => Self::Refused(refusal),
+            CallError::Late { call_id } => {
+                Self::Refused(Box::new(refusal::late(call_id, "the gateway did not answer within --timeout")))
+            }
+            error => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
     }
 }
 
@@ -135,28 +180,29 @@ impl Printer {
     /// the trailers, which say what was withheld.
     async fn messages(
         &mut self,
-        mut answers: Answers,
+        mut messages: Messages,
         method: Option<&MethodDescriptor>,
-    ) -> Result<Ending, CallError> {
+    ) -> Result<Ending, Unanswered> {
+        let unreadable = |error: Unreadable| Failure::new(Exit::Finding, error);
         let stream = method.is_some_and(MethodDescriptor::is_server_streaming);
-        let mut last: Option<DynamicMessage> = None;
-        while let Some(bytes) = answers.next().await? {
+        let mut last: Option<(MessageDescriptor, Bytes)> = None;
+        while let Some(message) = messages.next().await? {
             let undescribed = || {
-                CallError::Failed(Failure::new(
+                Failure::new(
                     Exit::Finding,
                     "the call was answered, but the answer's type is not known: give `--descriptors FILE`",
-                ))
+                )
             };
-            let message = decode(method.ok_or_else(undescribed)?, bytes).map_err(CallError::Failed)?;
+            let output = method.ok_or_else(undescribed)?.output();
             if stream {
-                self.message(answer::set_fields(&message).map_err(CallError::Failed)?);
+                self.message(to_json(&output, message).map_err(unreadable)?);
             } else {
-                last = Some(message);
+                last = Some((output, message));
             }
         }
-        let ending = answers.ending().await?;
-        if let Some(message) = last {
-            self.message(answer::disclosed_fields(&message, &ending.withheld).map_err(CallError::Failed)?);
+        let ending = messages.ending().await?;
+        if let Some((output, message)) = last {
+            self.message(disclosed_json(&output, message, &ending.withheld()).map_err(unreadable)?);
         }
         Ok(ending)
     }
@@ -169,24 +215,26 @@ impl Printer {
     }
 
     fn ending(&mut self, ending: &Ending, elapsed: Duration) {
+        let disclosed = ending.disclosed();
+        let withheld = ending.withheld();
         if self.output == Output::Json {
             out::data(json!({
                 "outcome": "OK",
-                "call_id": ending.call_id,
-                "entry": ending.entry,
+                "call_id": ending.call_id(),
+                "entry": ending.entry(),
                 "elapsed_ms": millis(elapsed),
-                "disclosed": ending.disclosed,
-                "withheld": ending.withheld,
+                "disclosed": disclosed,
+                "withheld": withheld,
                 "messages": std::mem::take(&mut self.messages),
             }));
             return;
         }
-        let of = ending.disclosed.len() + ending.withheld.len();
-        out::say(format_args!("answered  in {}, {} of {of} fields", span(elapsed), ending.disclosed.len()));
-        if !ending.withheld.is_empty() {
-            out::say(format_args!("withheld  {}", ending.withheld.join(", ")));
+        let of = disclosed.len() + withheld.len();
+        out::say(format_args!("answered  in {}, {} of {of} fields", span(elapsed), disclosed.len()));
+        if !withheld.is_empty() {
+            out::say(format_args!("withheld  {}", withheld.join(", ")));
         }
-        for (label, value) in [("entry", &ending.entry), ("call", &ending.call_id)] {
+        for (label, value) in [("entry", ending.entry()), ("call", ending.call_id())] {
             if let Some(value) = value {
                 out::say(format_args!("{label:<9} {value}"));
             }
@@ -194,15 +242,16 @@ impl Printer {
     }
 
     fn refused(&mut self, refusal: &Refusal, elapsed: Duration) {
+        let outcome = if refusal.reason.is_empty() { refusal.code_name() } else { refusal.reason.as_str() };
         match self.output {
-            Output::Data => out::say(refusal.text()),
+            Output::Data => out::say(refusal::text(refusal)),
             Output::Json => out::data(json!({
-                "outcome": if refusal.reason.is_empty() { &refusal.code } else { &refusal.reason },
+                "outcome": outcome,
                 "call_id": refusal.call_id,
                 "entry": refusal.entry,
                 "elapsed_ms": millis(elapsed),
                 "messages": std::mem::take(&mut self.messages),
-                "refusal": refusal,
+                "refusal": refusal::document(refusal),
             })),
         }
     }
@@ -210,4 +259,27 @@ impl Printer {
 
 fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_mistake_in_the_fields_is_told_with_what_the_message_takes_and_without_the_value() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/civil");
+        let contract = chapar_contract::Contract::load(&folder).unwrap();
+        let descriptor = contract.pool().get_message_by_name("civil.v1.GetPersonRequest").unwrap();
+        for wrong in ["0013542419", "national=0013542419", "national_id.x=0013542419"] {
+            let failure = request(&descriptor, &[wrong.to_owned()]).unwrap_err();
+            let told = failure.report.to_string();
+            assert!(told.contains("national_id") && !told.contains("0013542419"), "{told}");
+            assert_eq!(failure.exit, Exit::Usage);
+        }
+        let twice = ["national_id=1", "national_id=2"].map(str::to_owned);
+        let told = request(&descriptor, &twice).unwrap_err().report.to_string();
+        assert_eq!(told, "`national_id` is given twice");
+    }
 }

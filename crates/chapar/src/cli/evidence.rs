@@ -92,7 +92,7 @@ pub(super) async fn run(command: Command) -> Outcome {
         Command::AcceptLoss(args) => accept_loss(&args),
         Command::Receipt(receipt) => {
             let bytes = match &receipt.dir {
-                Some(dir) => from_folder(dir, &receipt.entry)?.into(),
+                Some(dir) => from_folder(dir, &receipt.entry)?,
                 None => Session::open(&receipt.connect).await?.receipt(&receipt.entry).await?,
             };
             save(&bytes, receipt.out.as_deref())?;

@@ -1,6 +1,7 @@
 //! `chapar limits`: what is used of one's grants, what is left, and what was refused.
 
-use serde_json::Value;
+use chapar_client::{GrantUsage, LimitUsage};
+use serde_json::{Value, json};
 
 use super::connect::ConnectArgs;
 use super::list::Output;
@@ -33,13 +34,12 @@ pub(super) struct Show {
 
 pub(super) async fn run(command: Command) -> Outcome {
     let Command::Show(show) = command;
-    let mut answer = Session::open(&show.connect).await?.limits().await?;
-    let Some(grants) = answer.get_mut("grants").and_then(Value::as_array_mut) else { return Ok(Exit::Ok) };
+    let mut grants = Session::open(&show.connect).await?.limits().await?;
     if let Some(only) = &show.only {
-        grants.retain(|grant| text(grant, "grant").contains(only.as_str()));
+        grants.retain(|usage| usage.grant.contains(only.as_str()));
     }
     if let Output::Json = show.output {
-        out::data(&answer);
+        out::data(json!({ "grants": grants.iter().map(document).collect::<Vec<_>>() }));
         return Ok(Exit::Ok);
     }
     let head = ["GRANT", "LIMIT", "USED", "LEFT", "REFUSED", "SINCE"].map(str::to_owned).to_vec();
@@ -48,26 +48,43 @@ pub(super) async fn run(command: Command) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn rows(grant: &Value) -> Vec<Vec<String>> {
-    let name = || text(grant, "grant");
-    let limits = grant.get("limits").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    if limits.is_empty() {
-        let used = text(grant, "admitted");
-        let refused = text(grant, "refused");
-        return vec![vec![name(), "none".to_owned(), used, "-".to_owned(), refused, text(grant, "since")]];
-    }
-    let row = |limit: &Value| {
-        let [words, used, left, refused] = ["limit", "used", "left", "refused"].map(|key| text(limit, key));
-        vec![name(), words, used, left, refused, text(grant, "since")]
+/// A grant in protobuf's JSON, where numbers of 64 bits are texts: a reader's numbers may be doubles.
+fn document(usage: &GrantUsage) -> Value {
+    let limit = |limit: &LimitUsage| {
+        json!({
+            "kind": limit.kind,
+            "limit": limit.limit,
+            "most": limit.most.to_string(),
+            "used": limit.used.to_string(),
+            "left": limit.left.to_string(),
+            "refused": limit.refused.to_string(),
+        })
     };
-    limits.iter().map(row).collect()
+    json!({
+        "grant": usage.grant,
+        "on_behalf_of": usage.on_behalf_of,
+        "limits": usage.limits.iter().map(limit).collect::<Vec<_>>(),
+        "admitted": usage.admitted.to_string(),
+        "refused": usage.refused.to_string(),
+        "since": usage.since,
+    })
 }
 
-/// A text as it is; numbers of 64 bits are texts in protobuf's JSON.
-fn text(value: &Value, key: &str) -> String {
-    match value.get(key) {
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-        None => String::new(),
+/// One row for each limit of a grant, or one that says that there is none.
+fn rows(usage: &GrantUsage) -> Vec<Vec<String>> {
+    let row = |words: &str, used: u64, left: String, refused: u64| {
+        vec![
+            usage.grant.clone(),
+            words.to_owned(),
+            used.to_string(),
+            left,
+            refused.to_string(),
+            usage.since.clone(),
+        ]
+    };
+    if usage.limits.is_empty() {
+        return vec![row("none", usage.admitted, "-".to_owned(), usage.refused)];
     }
+    let limits = usage.limits.iter();
+    limits.map(|limit| row(&limit.limit, limit.used, limit.left.to_string(), limit.refused)).collect()
 }

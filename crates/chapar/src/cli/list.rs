@@ -32,8 +32,7 @@ pub(super) enum Output {
 }
 
 pub(super) async fn run(args: Args) -> Outcome {
-    let mut session = Session::open(&args.connect).await?;
-    let mut rights = session.rights().await?;
+    let mut rights = Session::open(&args.connect).await?.rights().await?;
     if let Some(only) = &args.only {
         rights.retain(|right| right.method.contains(only.as_str()));
     }

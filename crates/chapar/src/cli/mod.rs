@@ -2,17 +2,13 @@
 //! code says how it went ([`Exit`]).
 
 mod adapter;
-mod answer;
-mod bytes_codec;
 mod call;
 mod connect;
 mod contract;
 mod describe;
 mod evidence;
-mod exchange;
 mod exit;
 mod explain;
-mod fields;
 mod gateway;
 mod limits;
 mod list;
@@ -20,7 +16,6 @@ mod names;
 mod options;
 pub mod out;
 mod pki;
-mod reflect;
 mod refusal;
 mod registry;
 mod rights;

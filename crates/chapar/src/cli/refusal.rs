@@ -3,133 +3,99 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use chapar_model::header;
+use chapar_client::{Refusal, Violation};
+use chapar_model::Code;
 use serde::Serialize;
-use tonic::Status;
-use tonic_types::StatusExt as _;
 
-/// What the bus said instead of an answer.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Refusal {
-    /// The gRPC status number.
-    #[serde(skip)]
-    pub(super) number: u8,
-    /// Its name, e.g. `PERMISSION_DENIED`.
-    pub(super) code: String,
+/// A refusal in the JSON of `chapar call --output json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Document<'a> {
+    /// The name of the gRPC status, e.g. `PERMISSION_DENIED`.
+    code: &'a str,
     /// The word of the catalogue; empty if the other end is not a bus.
-    pub(super) reason: String,
+    reason: &'a str,
     /// One sentence.
-    pub(super) message: String,
+    message: &'a str,
     /// The sentence in the language asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) localized: Option<String>,
+    localized: Option<&'a str>,
     /// Request fields at fault, and the rule each breaks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) fields: Vec<(String, String)>,
+    fields: Vec<(&'a str, &'a str)>,
     /// Limits reached: whose, and how much.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) limits: Vec<(String, String)>,
-    /// When a retry can help.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
-    pub(super) retry_after: Option<Duration>,
+    limits: Vec<(&'a str, &'a str)>,
+    /// When a retry can help, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<f64>,
     /// Pages about it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) help: Vec<String>,
+    help: Vec<&'a str>,
     /// The bus's name of the call.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) call_id: Option<String>,
+    call_id: Option<&'a str>,
     /// The record of the refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) entry: Option<String>,
+    entry: Option<&'a str>,
 }
 
-fn seconds<S: serde::Serializer>(wait: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(wait.unwrap_or_default().as_secs_f64())
-}
-
-impl Refusal {
-    /// What a status and its details say. `call_id` is that of the headers, if they came before.
-    pub(super) fn from_status(status: &Status, call_id: Option<String>) -> Self {
-        let details = status.get_error_details();
-        let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
-        let fields = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
-        let limits = details.quota_failure().map(|quota| quota.violations.as_slice()).unwrap_or_default();
-        let text = |name| super::exchange::text(status.metadata(), name);
-        Self {
-            number: u8::try_from(i32::from(status.code())).unwrap_or(2),
-            code: code_name(status.code()).to_owned(),
-            reason,
-            message: status.message().to_owned(),
-            localized: details.localized_message().map(|localized| localized.message.clone()),
-            fields: fields.iter().map(|field| (field.field.clone(), field.description.clone())).collect(),
-            limits: limits.iter().map(|limit| (limit.subject.clone(), limit.description.clone())).collect(),
-            retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
-            help: details
-                .help()
-                .map(|help| help.links.iter().map(|link| link.url.clone()).collect())
-                .unwrap_or_default(),
-            call_id: call_id.or_else(|| text(header::CALL_ID)),
-            entry: text(header::ENTRY),
-        }
-    }
-
-    /// Several short lines, the first with code and reason.
-    pub(super) fn text(&self) -> String {
-        let mut text = format!("refused: {}", self.code);
-        if !self.reason.is_empty() {
-            let _ = write!(text, " {}", self.reason);
-        }
-        let mut line = |label: &str, value: &str| {
-            let _ = write!(text, "\n  {label:<8} {value}");
-        };
-        line("why", &self.message);
-        if let Some(localized) = &self.localized {
-            line("", localized);
-        }
-        for (path, rule) in &self.fields {
-            line("field", &format!("{path}: {rule}"));
-        }
-        for (whose, much) in &self.limits {
-            line("limit", &format!("{whose}: {much}"));
-        }
-        if let Some(wait) = self.retry_after {
-            line("retry", &format!("in {}", span(wait)));
-        }
-        if let Some(entry) = &self.entry {
-            line("entry", entry);
-        }
-        if let Some(call_id) = &self.call_id {
-            line("call", call_id);
-        }
-        for page in &self.help {
-            line("help", page);
-        }
-        text
+/// The refusal for scripts.
+pub(super) fn document(refusal: &Refusal) -> Document<'_> {
+    Document {
+        code: refusal.code_name(),
+        reason: &refusal.reason,
+        message: &refusal.message,
+        localized: refusal.localized.as_deref(),
+        fields: pairs(&refusal.violations),
+        limits: pairs(&refusal.limits),
+        retry_after: refusal.retry_after.map(|wait| wait.as_secs_f64()),
+        help: refusal.help.iter().map(String::as_str).collect(),
+        call_id: refusal.call_id.as_deref(),
+        entry: refusal.entry.as_deref(),
     }
 }
 
-/// A status by its name in gRPC's own list.
-fn code_name(code: tonic::Code) -> &'static str {
-    use tonic::Code;
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
+fn pairs(violations: &[Violation]) -> Vec<(&str, &str)> {
+    violations.iter().map(|violation| (violation.subject.as_str(), violation.rule.as_str())).collect()
+}
+
+/// The refusal for people: several short lines, the first with code and reason.
+pub(super) fn text(refusal: &Refusal) -> String {
+    let mut text = format!("refused: {}", refusal.code_name());
+    if !refusal.reason.is_empty() {
+        let _ = write!(text, " {}", refusal.reason);
     }
+    let mut line = |label: &str, value: &str| {
+        let _ = write!(text, "\n  {label:<8} {value}");
+    };
+    line("why", &refusal.message);
+    if let Some(localized) = &refusal.localized {
+        line("", localized);
+    }
+    for Violation { subject, rule } in &refusal.violations {
+        line("field", &format!("{subject}: {rule}"));
+    }
+    for Violation { subject, rule } in &refusal.limits {
+        line("limit", &format!("{subject}: {rule}"));
+    }
+    if let Some(wait) = refusal.retry_after {
+        line("retry", &format!("in {}", span(wait)));
+    }
+    if let Some(entry) = &refusal.entry {
+        line("entry", entry);
+    }
+    if let Some(call_id) = &refusal.call_id {
+        line("call", call_id);
+    }
+    for page in &refusal.help {
+        line("help", page);
+    }
+    text
+}
+
+/// The refusal that a gateway would have sent, for a deadline that passed on this side first.
+pub(super) fn late(call_id: Option<String>, message: &str) -> Refusal {
+    Refusal { code: Code::DeadlineExceeded as u8, message: message.to_owned(), call_id, ..Refusal::default() }
 }
 
 /// A duration as a person reads it: `640 ms`, `3.2 s`.
@@ -148,13 +114,14 @@ mod tests {
 
     #[test]
     fn a_refusal_says_why_which_field_when_to_retry_and_where_to_read() {
+        let violation =
+            |subject: &str, rule: &str| Violation { subject: subject.to_owned(), rule: rule.to_owned() };
         let refusal = Refusal {
-            number: 8,
-            code: "RESOURCE_EXHAUSTED".to_owned(),
+            code: 8,
             reason: "RATE_LIMITED".to_owned(),
             message: "over the grant's rate".to_owned(),
-            fields: vec![("national_id".to_owned(), "is not an Iranian national id".to_owned())],
-            limits: vec![("welfare-getperson".to_owned(), "20 calls per second, burst 40".to_owned())],
+            violations: vec![violation("national_id", "is not an Iranian national id")],
+            limits: vec![violation("welfare-getperson", "20 calls per second, burst 40")],
             retry_after: Some(Duration::from_millis(640)),
             help: vec!["https://bus.example/errors/RATE_LIMITED".to_owned()],
             ..Refusal::default()
@@ -166,8 +133,17 @@ refused: RESOURCE_EXHAUSTED RATE_LIMITED
   limit    welfare-getperson: 20 calls per second, burst 40
   retry    in 640 ms
   help     https://bus.example/errors/RATE_LIMITED";
-        assert_eq!(refusal.text(), expected);
-        assert_eq!(serde_json::to_value(&refusal).unwrap()["retry_after"], 0.64);
+        assert_eq!(text(&refusal), expected);
+        let expected = serde_json::json!({
+            "code": "RESOURCE_EXHAUSTED",
+            "reason": "RATE_LIMITED",
+            "message": "over the grant's rate",
+            "fields": [["national_id", "is not an Iranian national id"]],
+            "limits": [["welfare-getperson", "20 calls per second, burst 40"]],
+            "retry_after": 0.64,
+            "help": ["https://bus.example/errors/RATE_LIMITED"],
+        });
+        assert_eq!(serde_json::to_value(document(&refusal)).unwrap(), expected);
     }
 
     #[test]

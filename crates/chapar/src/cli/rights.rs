@@ -1,10 +1,11 @@
-//! What a caller may call, as `chapar.meta.v1.Meta/AllowedMethods` answers, and tables of it.
+//! What a caller may call, in the JSON of `chapar list`, and tables for people.
 
-use serde::{Deserialize, Serialize};
+use chapar_client::AllowedMethod;
+use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
 /// One method that may be called, by one right.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Right {
     /// `pkg.Service/Method`.
     pub(super) method: String,
@@ -22,12 +23,18 @@ pub(super) struct Right {
     pub(super) requires: Vec<String>,
 }
 
-/// The answer of `AllowedMethods`.
-#[derive(Debug, Deserialize)]
-pub(super) struct Rights {
-    /// By method.
-    #[serde(default)]
-    pub(super) methods: Vec<Right>,
+impl From<AllowedMethod> for Right {
+    fn from(allowed: AllowedMethod) -> Self {
+        Self {
+            method: allowed.method,
+            purposes: allowed.purposes,
+            fields: allowed.fields,
+            withheld: allowed.withheld,
+            grant: allowed.grant,
+            on_behalf_of: allowed.on_behalf_of,
+            requires: allowed.requires,
+        }
+    }
 }
 
 /// Lines of columns, each as wide as its widest cell; the last column is not padded.

@@ -1,35 +1,27 @@
-//! A connection to a gateway under one identity, and what the CLI asks of it: descriptors by reflection,
-//! calls whose messages stay bytes, and the bus's own service `chapar.meta.v1.Meta`.
+//! A connection to a gateway under one identity, and what the commands ask of it: the method that a typed
+//! name means, calls, and what the gateway tells about itself. `chapar-client` speaks to the gateway; what
+//! an error of it means to a terminal and to a script is decided here.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use chapar_model::MethodPath;
-use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Code, Request, Status};
+use chapar_client::{
+    CallError, CallSpec, Client, Config, GrantUsage, Messages, WhoAmI, descriptors_from_file,
+};
+use chapar_model::{Code, MethodPath};
+use prost_reflect::{DescriptorPool, MethodDescriptor};
 
-use super::bytes_codec::BytesCodec;
 use super::connect::{ConnectArgs, Target};
-use super::exchange::{Answers, CallError, Metadata, decode, late, refused, unreachable};
-use super::rights::{Right, Rights};
-use super::{Exit, Failure, answer, names, reflect};
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const META: &str = "chapar.meta.v1.Meta";
-/// A gateway answers about itself within this.
-const META_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest message that any gateway lets through.
-const LARGEST: usize = 16 << 20;
+use super::rights::Right;
+use super::{Exit, Failure, names, refusal};
 
 /// An open connection.
 pub(super) struct Session {
-    channel: Channel,
-    gateway: String,
-    seen: Option<DescriptorPool>,
-    fallback: Option<PathBuf>,
+    client: Client,
+    /// The descriptors that the gateway shows, once they were asked for.
+    shown: Option<DescriptorPool>,
+    /// A file of descriptors beside those.
+    descriptors: Option<PathBuf>,
 }
 
 /// A method as the caller typed it, resolved.
@@ -51,29 +43,27 @@ impl Session {
     /// Connects to a known gateway.
     ///
     /// # Errors
-    /// A file that cannot be read, or [`Exit::Unreachable`].
+    /// A file that cannot be used, or [`Exit::Unreachable`].
     pub(super) async fn connect(target: Target) -> Result<Self, Failure> {
-        let endpoint = endpoint(&target)?;
-        let channel = endpoint.connect().await.map_err(|error| unreachable(&target.gateway, &error))?;
-        Ok(Self { channel, gateway: target.gateway, seen: None, fallback: target.descriptors })
+        let Target { gateway, server_name, cert, key, ca, descriptors } = target;
+        let client = Client::connect(Config { gateway, server_name, cert, key, ca }).await?;
+        Ok(Self { client, shown: None, descriptors })
     }
 
     /// The descriptors of everything that the bus shows to this identity.
     pub(super) async fn pool(&mut self) -> Result<DescriptorPool, Failure> {
-        if let Some(pool) = &self.seen {
+        if let Some(pool) = &self.shown {
             return Ok(pool.clone());
         }
-        let pool = reflect::pool(self.channel.clone()).await.map_err(|error| match error {
-            reflect::Error::Status(status) => self.failure(&status),
-            reflect::Error::Descriptors(why) => Failure::new(Exit::Finding, why),
-        })?;
-        self.seen = Some(pool.clone());
+        let pool = self.client.all_descriptors().await?;
+        self.shown = Some(pool.clone());
         Ok(pool)
     }
 
     /// The descriptors of the descriptors' file, if one is named.
     pub(super) fn fallback(&self) -> Result<Option<DescriptorPool>, Failure> {
-        self.fallback.as_deref().map(reflect::pool_of_file).transpose()
+        let pool = self.descriptors.as_deref().map(descriptors_from_file).transpose();
+        pool.map_err(|error| Failure::new(Exit::Finding, error))
     }
 
     /// The method that `typed` means: among those that the bus shows, then among those of the descriptors'
@@ -96,100 +86,41 @@ impl Session {
     }
 
     /// Makes a call; the answer's messages follow.
-    pub(super) async fn call(
-        &mut self,
-        path: &MethodPath,
-        message: Vec<u8>,
-        metadata: &Metadata,
-    ) -> Result<Answers, CallError> {
-        let mut client = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(LARGEST);
-        client.ready().await.map_err(|error| CallError::Failed(unreachable(&self.gateway, &error)))?;
-        let path = http::uri::PathAndQuery::try_from(format!("/{path}")).map_err(|_| {
-            CallError::Failed(Failure::usage("this is not a method path: give `SERVICE/METHOD`"))
-        })?;
-        let mut request = Request::new(tokio_stream::once(Bytes::from(message)));
-        request.set_timeout(metadata.timeout);
-        metadata.write(request.metadata_mut()).map_err(CallError::Failed)?;
-        // As a stream also where one message is meant: so headers, message and trailers can be read one by
-        // one.
-        let deadline = Instant::now() + metadata.timeout;
-        match client.streaming(request, path, BytesCodec).await {
-            Ok(response) => Ok(Answers::new(response, &self.gateway, metadata.timeout)),
-            // tonic's own servers say CANCELLED when the caller's deadline passes; the caller did not cancel.
-            Err(status) if status.code() == Code::Cancelled && Instant::now() >= deadline => Err(late(None)),
-            Err(status) => Err(refused(&self.gateway, &status, None)),
-        }
+    pub(super) async fn call(&self, call: &CallSpec, request: Bytes) -> Result<Messages, CallError> {
+        self.client.call_streaming(call, request).await
     }
 
     /// What this identity may call.
-    pub(super) async fn rights(&mut self) -> Result<Vec<Right>, Failure> {
-        let answer = self.ask("AllowedMethods", |_| {}).await?;
-        let rights: Rights =
-            serde_json::from_value(answer::disclosed_fields(&answer, &[])?).map_err(|error| {
-                Failure::new(Exit::Finding, format_args!("the gateway's list cannot be read: {error}"))
-            })?;
-        Ok(rights.methods)
+    pub(super) async fn rights(&self) -> Result<Vec<Right>, Failure> {
+        let allowed = known("AllowedMethods", self.client.allowed_methods().await)?;
+        Ok(allowed.into_iter().map(Right::from).collect())
     }
 
-    /// How this identity's grants stand with the gateway: `{"grants": […]}`.
-    pub(super) async fn limits(&mut self) -> Result<serde_json::Value, Failure> {
-        answer::disclosed_fields(&self.ask("MyLimits", |_| {}).await?, &[])
+    /// How this identity's grants stand with the gateway.
+    pub(super) async fn limits(&self) -> Result<Vec<GrantUsage>, Failure> {
+        known("MyLimits", self.client.limits().await)
     }
 
     /// Whom the gateway takes this identity for.
-    pub(super) async fn whoami(&mut self) -> Result<serde_json::Value, Failure> {
-        answer::set_fields(&self.ask("WhoAmI", |_| {}).await?)
+    pub(super) async fn whoami(&self) -> Result<WhoAmI, Failure> {
+        known("WhoAmI", self.client.who_am_i().await)
     }
 
     /// The receipt of an entry, as a file's bytes.
-    pub(super) async fn receipt(&mut self, entry: &str) -> Result<Bytes, Failure> {
-        let set = |request: &mut DynamicMessage| {
-            let value = prost_reflect::Value::String(entry.to_owned());
-            let _none_if_older = request.try_set_field_by_name("entry", value);
-        };
-        let answer = self.ask("GetReceipt", set).await?;
-        let receipt = answer.get_field_by_name("receipt").and_then(|value| value.as_bytes().cloned());
-        receipt.ok_or_else(|| Failure::new(Exit::Finding, "the gateway's answer holds no receipt"))
+    pub(super) async fn receipt(&self, entry: &str) -> Result<Vec<u8>, Failure> {
+        Ok(known("GetReceipt", self.client.receipt(entry).await)?.to_bytes())
     }
+}
 
-    /// One question to the bus itself.
-    async fn ask(
-        &mut self,
-        method: &str,
-        fill: impl FnOnce(&mut DynamicMessage),
-    ) -> Result<DynamicMessage, Failure> {
-        let lacks = || Failure::new(Exit::Finding, format_args!("the gateway has no {META}/{method}"));
-        // The path is found by reflection, so that an older gateway without the method gives a clear error.
-        let pool = self.pool().await?;
-        let service = pool.get_service_by_name(META).ok_or_else(lacks)?;
-        let descriptor = service.methods().find(|known| known.name() == method).ok_or_else(lacks)?;
-        let path: MethodPath = format!("{META}/{method}").parse().map_err(|_| lacks())?;
-        let mut request = DynamicMessage::new(descriptor.input());
-        fill(&mut request);
-        let metadata = Metadata { timeout: META_TIMEOUT, ..Metadata::default() };
-        let asked = async {
-            let mut answers = self.call(&path, request.encode_to_vec(), &metadata).await?;
-            let first = answers.next().await?;
-            // The end is awaited too, because a refusal may follow a message.
-            answers.ending().await?;
-            Ok(first)
-        };
-        match asked.await {
-            Ok(Some(bytes)) => decode(&descriptor, bytes),
-            Ok(None) => Err(lacks()),
-            Err(CallError::Refused(refusal)) => {
-                Err(Failure::new(Exit::Refused(refusal.number), refusal.text()))
-            }
-            Err(CallError::Failed(failure)) => Err(failure),
+/// The answer of a method of `chapar.meta.v1.Meta`. An older gateway may lack the method, which is no refusal
+/// of this caller.
+fn known<T>(method: &str, answered: Result<T, CallError>) -> Result<T, Failure> {
+    answered.map_err(|error| match error {
+        CallError::Refused(refused) if refused.code == Code::Unimplemented as u8 => {
+            Failure::new(Exit::Finding, format_args!("the gateway has no chapar.meta.v1.Meta/{method}"))
         }
-    }
-
-    fn failure(&self, status: &Status) -> Failure {
-        match refused(&self.gateway, status, None) {
-            CallError::Refused(refusal) => Failure::new(Exit::Refused(refusal.number), refusal.text()),
-            CallError::Failed(failure) => failure,
-        }
-    }
+        error => error.into(),
+    })
 }
 
 /// Outer error: the name is not a path. Inner: nothing fits, and why.
@@ -208,16 +139,21 @@ fn find(pool: &DescriptorPool, typed: &str) -> Result<Result<Method, String>, Fa
     Ok(Ok(Method { path: parsed, descriptor: methods.into_iter().find(|method| path(method) == name) }))
 }
 
-fn endpoint(target: &Target) -> Result<Endpoint, Failure> {
-    let read = |file: &PathBuf| {
-        std::fs::read(file)
-            .map_err(|error| Failure::new(Exit::Finding, format_args!("{}: {error}", file.display())))
-    };
-    let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(read(&target.ca)?))
-        .identity(Identity::from_pem(read(&target.cert)?, read(&target.key)?))
-        .domain_name(&target.server_name);
-    let wrong = |error: tonic::transport::Error| Failure::error(Exit::Finding, error);
-    let endpoint = Endpoint::from_shared(format!("https://{}", target.gateway)).map_err(wrong)?;
-    Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).tls_config(tls).map_err(wrong)?.tcp_nodelay(true))
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            CallError::Refused(refused) => Self::new(Exit::Refused(refused.code), refusal::text(&refused)),
+            // The gateway keeps the same deadline, so a script sees one exit code, whichever end was first.
+            CallError::Late { call_id } => {
+                let late = refusal::late(call_id, &sentence);
+                Self::new(Exit::Refused(late.code), refusal::text(&late))
+            }
+            CallError::Broken { .. } | CallError::Unreachable { .. } => {
+                Self::new(Exit::Unreachable, sentence)
+            }
+            CallError::Config(_) | CallError::Garbled { .. } => Self::new(Exit::Finding, sentence),
+            CallError::Unsendable { .. } => Self::usage(sentence),
+        }
+    }
 }

@@ -2,6 +2,9 @@
 //! method that answers and refuses by purpose. What the bus really does is tested with the real one, in
 //! `tests/`.
 
+mod bytes_codec;
+
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chapar_client::{CallError, CallMetadata, CallSpec, json};
 use chapar_contract::Contract;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, Value};
@@ -24,11 +28,10 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::bytes_codec::BytesCodec;
 use super::connect::Target;
-use super::exchange::{CallError, Metadata, decode};
 use super::session::Session;
-use super::{Exit, answer, fields};
+use super::{Exit, Failure};
+use bytes_codec::BytesCodec;
 
 const METHOD: &str = "civil.v1.CivilRegistry/GetPerson";
 
@@ -113,7 +116,11 @@ fn pki() -> TempDir {
         params.subject_alt_names = vec![san];
         let key = KeyPair::generate().unwrap();
         write(&format!("{name}.crt"), params.signed_by(&key, &ca).unwrap().pem());
-        write(&format!("{name}.key"), key.serialize_pem());
+        let file = format!("{name}.key");
+        write(&file, key.serialize_pem());
+        // A key that everyone may read is refused.
+        let only_owner = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(folder.path().join(&file), only_owner).unwrap();
     }
     folder
 }
@@ -153,12 +160,19 @@ impl Bus {
     }
 }
 
-fn asked(purpose: &str) -> Metadata {
-    Metadata {
+fn asked(purpose: &str, timeout: Duration) -> CallSpec {
+    let metadata = CallMetadata {
         purpose: Some(purpose.parse().unwrap()),
-        timeout: Duration::from_secs(10),
-        ..Metadata::default()
-    }
+        timeout: Some(timeout),
+        ..CallMetadata::default()
+    };
+    CallSpec { method: METHOD.parse().unwrap(), metadata }
+}
+
+/// Why `call` has no answer.
+async fn refused(bus: &Bus, call: &CallSpec) -> CallError {
+    let session = Session::connect(bus.target.clone()).await.unwrap();
+    session.call(call, Bytes::new()).await.err().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,50 +183,55 @@ async fn a_call_is_made_by_a_short_name_and_its_answer_decoded_by_reflection() {
     let method = session.method("GetPerson").await.unwrap();
     assert_eq!(method.path.as_str(), METHOD);
     let descriptor = method.descriptor.unwrap();
-    let request = fields::message(&descriptor.input(), &["national_id=۰۰۱۳۵۴۲۴۱۹".to_owned()]).unwrap();
-    let call = session.call(&method.path, request.encode_to_vec(), &asked("benefit.eligibility")).await;
-    let mut answers = call.ok().unwrap();
-    let message = decode(&descriptor, answers.next().await.ok().unwrap().unwrap()).unwrap();
-    let ending = answers.ending().await.ok().unwrap();
+    let request = json::to_request(&descriptor.input(), &[("national_id", "۰۰۱۳۵۴۲۴۱۹")]).unwrap();
+    let call = asked("benefit.eligibility", Duration::from_secs(10));
+    let mut messages = session.call(&call, request).await.unwrap();
+    let message = messages.next().await.unwrap().unwrap();
+    let ending = messages.ending().await.unwrap();
 
-    let shown = answer::disclosed_fields(&message, &["sex".to_owned(), "county".to_owned()]).unwrap();
+    let withheld = ["sex".to_owned(), "county".to_owned()];
+    let shown = json::disclosed_json(&descriptor.output(), message, &withheld).unwrap();
     assert_eq!((&shown["national_id"], &shown["given_name"]), (&"0013542419".into(), &"نمونه".into()));
     assert!(shown.get("sex").is_none(), "withheld");
     assert_eq!(shown["province"], "", "empty, and not withheld");
-    assert_eq!(ending.call_id.as_deref(), Some("0193-call"));
+    assert_eq!(ending.call_id().as_deref(), Some("0193-call"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_decoded_with_its_details() {
+async fn a_refusal_ends_with_its_code_and_tells_its_details() {
     let bus = Bus::start().await;
-    let mut session = Session::connect(bus.target.clone()).await.unwrap();
-    let path = METHOD.parse().unwrap();
 
-    let Err(CallError::Refused(refusal)) = session.call(&path, Vec::new(), &asked("marketing")).await else {
-        panic!("must be refused")
-    };
+    let error = refused(&bus, &asked("marketing", Duration::from_secs(10))).await;
 
-    assert_eq!(Exit::Refused(refusal.number).code(), 71);
-    assert_eq!(
-        (refusal.code.as_str(), refusal.reason.as_str()),
-        ("PERMISSION_DENIED", "PURPOSE_NOT_GRANTED")
-    );
-    assert_eq!(refusal.call_id.as_deref(), Some("0193-refused"));
-    assert_eq!(refusal.help, ["https://bus.example/PURPOSE_NOT_GRANTED"]);
+    let failure = Failure::from(error);
+    assert_eq!(failure.exit.code(), 71);
+    let expected = "\
+refused: PERMISSION_DENIED PURPOSE_NOT_GRANTED
+  why      the grant does not cover this purpose
+  call     0193-refused
+  help     https://bus.example/PURPOSE_NOT_GRANTED";
+    assert_eq!(failure.report.to_string(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_does_not_answer_in_time_is_a_deadline_and_not_a_broken_connection() {
     let bus = Bus::start().await;
-    let mut session = Session::connect(bus.target.clone()).await.unwrap();
-    let path = METHOD.parse().unwrap();
-    let metadata = Metadata { timeout: Duration::from_millis(200), ..asked("counter.identity_check") };
 
-    let Err(CallError::Refused(refusal)) = session.call(&path, Vec::new(), &metadata).await else {
-        panic!("must be refused")
-    };
+    let error = refused(&bus, &asked("counter.identity_check", Duration::from_millis(200))).await;
 
-    assert_eq!(refusal.code, "DEADLINE_EXCEEDED");
+    assert!(matches!(error, CallError::Late { .. }), "{error}");
+    assert_eq!(Failure::from(error).exit, Exit::Refused(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_without_the_bus_own_service_is_told_apart_from_a_refusal() {
+    let bus = Bus::start().await;
+    let session = Session::connect(bus.target.clone()).await.unwrap();
+
+    let failure = session.whoami().await.err().unwrap();
+
+    assert_eq!(failure.exit, Exit::Finding);
+    assert_eq!(failure.report.to_string(), "the gateway has no chapar.meta.v1.Meta/WhoAmI");
 }
 
 #[tokio::test(flavor = "multi_thread")]

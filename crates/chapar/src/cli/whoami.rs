@@ -1,5 +1,7 @@
 //! `chapar whoami`: whom the gateway takes this certificate for.
 
+use serde_json::{Map, Value};
+
 use super::connect::ConnectArgs;
 use super::session::Session;
 use super::{Exit, Outcome, out};
@@ -13,8 +15,12 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Outcome {
-    let mut session = Session::open(&args.connect).await?;
-    let identity = session.whoami().await?;
-    out::data(format_args!("{identity:#}"));
+    let me = Session::open(&args.connect).await?.whoami().await?;
+    let fields = [("identity", me.identity), ("member", me.member), ("trust_domain", me.trust_domain)];
+    // As in protobuf's JSON, a field without a value is left out.
+    let set = fields.into_iter().filter(|(_, value)| !value.is_empty());
+    let shown: Map<String, Value> =
+        set.map(|(name, value)| (name.to_owned(), Value::String(value))).collect();
+    out::data(format_args!("{:#}", Value::Object(shown)));
     Ok(Exit::Ok)
 }

@@ -8,12 +8,21 @@ use bytes::Bytes;
 use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde_json::Value;
 
-/// Bytes that are not a message of the type.
+/// An answer that cannot be shown as JSON.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the answer is not a valid {message}")]
-pub struct Unreadable {
-    /// The type's full name.
-    pub message: String,
+pub enum Unreadable {
+    /// Bytes that are not a message of the type.
+    #[error("the answer is not a valid {message}")]
+    Invalid {
+        /// The type's full name.
+        message: String,
+    },
+    /// A message that JSON has no form for, e.g. with a timestamp of the year 0.
+    #[error("answered, but the {message} cannot be shown as JSON: a date or time in it is out of range")]
+    OutOfRange {
+        /// The type's full name.
+        message: String,
+    },
 }
 
 /// The fields that hold something, in the JSON mapping of protobuf.
@@ -45,10 +54,13 @@ fn json(
     message: Bytes,
     skip_default_fields: bool,
 ) -> Result<Value, Unreadable> {
-    let unreadable = || Unreadable { message: descriptor.full_name().to_owned() };
-    let message = DynamicMessage::decode(descriptor.clone(), message).map_err(|_| unreadable())?;
+    let name = || descriptor.full_name().to_owned();
+    let message = DynamicMessage::decode(descriptor.clone(), message)
+        .map_err(|_| Unreadable::Invalid { message: name() })?;
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(skip_default_fields);
-    message.serialize_with_options(serde_json::value::Serializer, &options).map_err(|_| unreadable())
+    message
+        .serialize_with_options(serde_json::value::Serializer, &options)
+        .map_err(|_| Unreadable::OutOfRange { message: name() })
 }
 
 fn remove(value: &mut Value, path: &str) {
@@ -68,7 +80,19 @@ fn remove(value: &mut Value, path: &str) {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
+
+    #[test]
+    fn a_message_that_json_has_no_form_for_is_told_and_not_shown_as_nothing() {
+        let pool = prost_reflect::DescriptorPool::global();
+        let descriptor = pool.get_message_by_name("google.protobuf.Timestamp").unwrap();
+        let mut message = DynamicMessage::new(descriptor.clone());
+        message.set_field_by_name("seconds", prost_reflect::Value::I64(-99_999_999_999));
+        let told = to_json(&descriptor, Bytes::from(message.encode_to_vec())).unwrap_err();
+        assert_eq!(told, Unreadable::OutOfRange { message: "google.protobuf.Timestamp".to_owned() });
+    }
 
     #[test]
     fn withheld_paths_are_removed_through_repeated_fields_and_nothing_else() {

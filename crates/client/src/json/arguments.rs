@@ -26,6 +26,12 @@ pub enum ArgumentError {
         /// The path.
         field: String,
     },
+    /// A map. Its keys have no place in `field=value`.
+    #[error("`{field}` is a map, which cannot be given here")]
+    Map {
+        /// The path.
+        field: String,
+    },
     /// A path goes on where there is nothing below.
     #[error("`{part}` in `{field}` holds no fields")]
     Leaf {
@@ -80,9 +86,8 @@ fn set(message: &mut DynamicMessage, whole: &str, path: &str, text: &str) -> Res
     })?;
     let unfit = |takes: String| ArgumentError::Value { field: whole.to_owned(), takes };
     let Some(rest) = rest else {
-        // A map's key has no place in `field=value`.
         if field.is_map() {
-            return Err(unfit("nothing here: it is a map".to_owned()));
+            return Err(ArgumentError::Map { field: whole.to_owned() });
         }
         let value = parse(&field, text).map_err(unfit)?;
         // A repeated field takes one argument for each element.
@@ -171,8 +176,8 @@ fn has_format(field: &FieldDescriptor) -> bool {
     })
 }
 
-/// What a message takes, for a person who typed something else.
-fn takes(descriptor: &MessageDescriptor) -> String {
+/// The fields that a message takes, in words, for a person who typed something else.
+pub fn takes(descriptor: &MessageDescriptor) -> String {
     let many = |field: &FieldDescriptor| field.cardinality() == Cardinality::Repeated;
     let name = |field: FieldDescriptor| {
         format!("`{}`{}", field.name(), if many(&field) { " (repeated)" } else { "" })
@@ -241,6 +246,18 @@ mod tests {
         let built =
             build("civil", rules, &[("purposes", "a"), ("purposes", "b"), ("max_rows", "۳")]).unwrap();
         assert_eq!(built, serde_json::json!({"purposes": ["a", "b"], "max_rows": 3}));
+    }
+
+    #[test]
+    fn a_message_is_given_as_json_and_text_after_it_is_refused() {
+        let method = "google.protobuf.MethodDescriptorProto";
+        let built = build("civil", method, &[("options", r#"{"deprecated": true}"#)]).unwrap();
+        assert_eq!(built, serde_json::json!({"options": {"deprecated": true}}));
+        for rest in ["}", "{}", "x"] {
+            let text = format!(r#"{{"deprecated": true}} {rest}"#);
+            let told = build("civil", method, &[("options", text.as_str())]).unwrap_err().to_string();
+            assert_eq!(told, "`options` takes google.protobuf.MethodOptions as JSON", "{rest}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorProto;
 
+use crate::descriptors::refuse_editions;
+
 /// More files than any bus has; a server that keeps naming new ones is not followed for ever.
 const MAX_FILES: usize = 4096;
 
@@ -26,13 +28,7 @@ impl Files {
         for bytes in files {
             let file = FileDescriptorProto::decode(bytes.as_slice())
                 .map_err(|error| format!("reflection: {error}"))?;
-            // prost-reflect cannot read editions, and must not try (docs/decisions/0003).
-            if file.syntax() == "editions" {
-                return Err(format!(
-                    "{} is written in a protobuf edition; proto2 and proto3 can be read",
-                    file.name()
-                ));
-            }
+            refuse_editions(&file)?;
             self.known.insert(file.name().to_owned(), File { bytes, imports: file.dependency });
         }
         if self.known.len() > MAX_FILES { Err("reflection: too many files".to_owned()) } else { Ok(()) }

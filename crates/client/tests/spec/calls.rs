@@ -51,6 +51,13 @@ async fn a_stream_comes_message_by_message_and_a_refusal_midway_ends_it() {
 }
 
 #[tokio::test]
+async fn a_stream_of_no_messages_may_be_its_end_alone() {
+    let gateway = StandIn::start().await;
+    let answer = gateway.client().await.call(&spec("Empty"), Bytes::new()).await.unwrap();
+    assert!(answer.messages.is_empty());
+}
+
+#[tokio::test]
 async fn a_refusal_without_an_answer_is_read_from_the_headers() {
     let gateway = StandIn::start().await;
     let error = gateway.client().await.call(&spec("Refused"), Bytes::new()).await.unwrap_err();
@@ -82,7 +89,7 @@ async fn a_gateway_that_talks_nonsense_is_named_with_what_is_wrong() {
 async fn no_call_is_waited_for_much_longer_than_its_own_time() {
     let gateway = StandIn::start().await;
     let client = gateway.client().await;
-    for (method, call_id) in [("Late", None), ("Stuck", Some(CALL_ID))] {
+    for (method, call_id) in [("Late", None), ("Cancelled", None), ("Stuck", Some(CALL_ID))] {
         let began = Instant::now();
         let error = client.call(&spec(method), Bytes::new()).await.unwrap_err();
         let CallError::Late { call_id: told } = error else { panic!("{method}: {error}") };
@@ -114,6 +121,9 @@ async fn files_and_names_that_do_not_fit_are_told_before_any_call() {
     let elsewhere = Config { server_name: "other.lorestan.example".to_owned(), ..gateway.config.clone() };
     let told = Client::connect(elsewhere).await.err().unwrap().to_string();
     assert!(told.contains("other.lorestan.example"), "{told}");
+    let lazy = Client::new(Config { gateway: "127.0.0.1:1".to_owned(), ..gateway.config.clone() }).unwrap();
+    let told = lazy.call(&spec("Rows"), Bytes::new()).await.unwrap_err().to_string();
+    assert!(told.starts_with("cannot reach the gateway at 127.0.0.1:1: "), "{told}");
     let nowhere = Config { gateway: "no-port".to_owned(), ..gateway.config.clone() };
     assert!(matches!(Client::connect(nowhere).await, Err(CallError::Config(_))));
 }

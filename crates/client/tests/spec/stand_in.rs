@@ -148,6 +148,12 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
             tokio::time::sleep(Duration::from_secs(30)).await;
             said(&[], fine())
         }
+        "Empty" => Status::ok("").into_http(),
+        // As tonic's servers do when the caller's deadline passes.
+        "Cancelled" => {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            Status::cancelled("Timeout expired").into_http()
+        }
         "Stuck" => {
             let first =
                 futures_util::stream::iter([Ok::<_, Infallible>(Frame::data(frame::encode("1".into())))]);

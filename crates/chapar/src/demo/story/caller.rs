@@ -1,20 +1,16 @@
-//! A caller of the bus as any gRPC client would be one: a channel with a certificate, the call's metadata,
-//! and the answer or the refusal with what the bus says about it.
+//! A caller in the story: one subsystem with its certificate, its questions, and the answer or the refusal
+//! with what the bus says about it. `chapar-client` makes the calls.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
+use chapar_client::{CallError, CallMetadata, CallSpec, Client, Config, json};
 use chapar_contract::Contract;
-use chapar_model::{MethodPath, header};
-use prost_reflect::{DynamicMessage, Value};
-use tonic::metadata::{AsciiMetadataValue, MetadataMap};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Request, Status};
-use tonic_types::StatusExt as _;
+use prost_reflect::DynamicMessage;
 
-use super::codec::DynamicCodec;
 use super::{CASE, CLERK};
-use crate::cli::{Exit, Failure};
+use crate::cli::Failure;
 use crate::demo::bus::Bus;
 use crate::demo::files::key_name;
 use crate::demo::registry::SERVER_NAME;
@@ -23,7 +19,7 @@ use crate::demo::registry::SERVER_NAME;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One subsystem with its connection, which is made at the first call.
-pub(super) struct Caller(Channel);
+pub(super) struct Caller(Client);
 
 /// One question.
 pub(super) struct Asked<'a> {
@@ -70,19 +66,16 @@ impl Caller {
     /// # Errors
     /// If a key file cannot be read or used.
     pub(super) fn new(bus: &Bus, subsystem: &str) -> Result<Self, Failure> {
-        let read = |name: String| {
-            let path = bus.dir.join("pki").join(name);
-            std::fs::read(&path)
-                .map_err(|error| Failure::new(Exit::Finding, format_args!("{}: {error}", path.display())))
-        };
+        let pki = bus.dir.join("pki");
         let name = key_name(subsystem);
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(read("ca.crt".to_owned())?))
-            .identity(Identity::from_pem(read(format!("{name}.crt"))?, read(format!("{name}.key"))?))
-            .domain_name(SERVER_NAME);
-        let wrong = |error: tonic::transport::Error| Failure::error(Exit::Finding, error);
-        let endpoint = Endpoint::from_shared(format!("https://{}", bus.gateway)).map_err(wrong)?;
-        Ok(Self(endpoint.tls_config(tls).map_err(wrong)?.tcp_nodelay(true).connect_lazy()))
+        let client = Client::new(Config {
+            gateway: bus.gateway.to_string(),
+            server_name: SERVER_NAME.to_owned(),
+            cert: pki.join(format!("{name}.crt")),
+            key: pki.join(format!("{name}.key")),
+            ca: pki.join("ca.crt"),
+        })?;
+        Ok(Self(client))
     }
 
     /// Makes one call and reads it to its end.
@@ -91,118 +84,69 @@ impl Caller {
         contract: Option<&Contract>,
         asked: &Asked<'_>,
     ) -> Result<Answer, Refused> {
-        let path: MethodPath = asked.method.parse().map_err(|_| Refused::unasked("no method path"))?;
+        let call = asked.call()?;
         let method = contract
-            .and_then(|contract| contract.method(&path))
-            .ok_or_else(|| Refused::unasked("no such method"))?;
-        let mut message = DynamicMessage::new(method.input().clone());
-        for (field, value) in asked.fields {
-            let set = message.try_set_field_by_name(field, Value::String((*value).to_owned()));
-            set.map_err(|_| Refused::unasked("no such field"))?;
+            .and_then(|contract| contract.method(&call.method))
+            .ok_or_else(|| Refused::here("INTERNAL", "no such method"))?;
+        let request = json::to_request(method.input(), asked.fields)
+            .map_err(|error| Refused::here("INTERNAL", error))?;
+        let answer = self.0.call(&call, request).await?;
+        let mut messages = Vec::new();
+        for message in answer.messages {
+            let message = DynamicMessage::decode(method.output().clone(), message)
+                .map_err(|_| Refused::here("INTERNAL", "the answer is not of the contract's type"))?;
+            messages.push(message);
         }
-        let mut request = Request::new(tokio_stream::once(message));
-        asked.write(request.metadata_mut())?;
-        request.set_timeout(TIMEOUT);
-        let calling = async {
-            let mut client = tonic::client::Grpc::new(self.0.clone());
-            client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-            let path = http::uri::PathAndQuery::try_from(format!("/{path}"))
-                .map_err(|_| Status::invalid_argument("no method path"))?;
-            // As a stream also where one message is meant, so that headers, messages and trailers can be read
-            // one by one.
-            let response = client.streaming(request, path, DynamicCodec(method.output().clone())).await?;
-            let call_id = text(response.metadata(), header::CALL_ID);
-            let mut stream = response.into_inner();
-            let mut messages = Vec::new();
-            while let Some(message) = stream.message().await? {
-                messages.push(message);
-            }
-            let trailers = stream.trailers().await?.unwrap_or_default();
-            let (disclosed, withheld) = fields(&text(&trailers, header::FIELDS));
-            Ok(Answer { messages, call_id, entry: text(&trailers, header::ENTRY), disclosed, withheld })
-        };
-        let late = || Err(Status::deadline_exceeded("no answer in time"));
-        let answered = tokio::time::timeout(TIMEOUT * 2, calling).await.unwrap_or_else(|_| late());
-        answered.map_err(|status| Refused::from(&status))
+        let ending = answer.ending;
+        Ok(Answer {
+            messages,
+            call_id: ending.call_id().unwrap_or_default(),
+            entry: ending.entry().unwrap_or_default(),
+            disclosed: ending.disclosed(),
+            withheld: ending.withheld(),
+        })
     }
 }
 
 impl Asked<'_> {
-    fn write(&self, metadata: &mut MetadataMap) -> Result<(), Refused> {
-        let behalf = self.on_behalf_of.map(|member| (header::ON_BEHALF_OF, member));
-        let pairs = [(header::PURPOSE, self.purpose), (header::CASE, CASE), (header::CLERK, CLERK)];
-        for (name, value) in pairs.into_iter().chain(behalf) {
-            let value: AsciiMetadataValue =
-                value.parse().map_err(|_| Refused::unasked("metadata is ASCII"))?;
-            metadata.insert(name, value);
-        }
-        Ok(())
+    fn call(&self) -> Result<CallSpec, Refused> {
+        let metadata = CallMetadata {
+            purpose: Some(parse(self.purpose)?),
+            case: Some(parse(CASE)?),
+            clerk: Some(parse(CLERK)?),
+            on_behalf_of: self.on_behalf_of.map(parse).transpose()?,
+            timeout: Some(TIMEOUT),
+            ..CallMetadata::default()
+        };
+        Ok(CallSpec { method: parse(self.method)?, metadata })
     }
+}
+
+fn parse<T: FromStr>(text: &str) -> Result<T, Refused> {
+    text.parse().map_err(|_| Refused::here("INTERNAL", format_args!("`{text}` cannot be sent")))
 }
 
 impl Refused {
-    /// The call was never made.
-    fn unasked(why: &str) -> Self {
-        Self {
-            code: "INTERNAL".to_owned(),
-            reason: String::new(),
-            message: why.to_owned(),
-            retry_after: None,
+    /// A failure on this side of the bus.
+    fn here(code: &str, why: impl fmt::Display) -> Self {
+        Self { code: code.to_owned(), reason: String::new(), message: why.to_string(), retry_after: None }
+    }
+}
+
+impl From<CallError> for Refused {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(refusal) => {
+                let refusal = *refusal;
+                Self {
+                    code: refusal.code_name().to_owned(),
+                    reason: refusal.reason,
+                    message: refusal.message,
+                    retry_after: refusal.retry_after,
+                }
+            }
+            CallError::Late { .. } => Self::here("DEADLINE_EXCEEDED", "no answer in time"),
+            other => Self::here("UNAVAILABLE", other),
         }
-    }
-}
-
-impl From<&Status> for Refused {
-    fn from(status: &Status) -> Self {
-        let details = status.get_error_details();
-        Self {
-            code: code_name(status.code()),
-            reason: details.error_info().map(|info| info.reason.clone()).unwrap_or_default(),
-            message: status.message().to_owned(),
-            retry_after: details.retry_info().and_then(|info| info.retry_delay),
-        }
-    }
-}
-
-fn text(metadata: &MetadataMap, name: &str) -> String {
-    metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-}
-
-/// `disclosed=a,b;withheld=c`.
-fn fields(text: &str) -> (Vec<String>, Vec<String>) {
-    let part = |name: &str| {
-        let list =
-            text.split(';').find_map(|part| part.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default();
-        list.split(',').filter(|field| !field.is_empty()).map(str::to_owned).collect()
-    };
-    (part("disclosed"), part("withheld"))
-}
-
-/// `PermissionDenied` is `PERMISSION_DENIED`.
-fn code_name(code: tonic::Code) -> String {
-    let mut name = String::new();
-    for letter in format!("{code:?}").chars() {
-        if letter.is_ascii_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.push(letter.to_ascii_uppercase());
-    }
-    name
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_have_the_names_of_grpcs_documentation() {
-        assert_eq!(code_name(tonic::Code::PermissionDenied), "PERMISSION_DENIED");
-        assert_eq!(code_name(tonic::Code::Unavailable), "UNAVAILABLE");
-    }
-
-    #[test]
-    fn the_trailer_says_what_was_disclosed_and_what_withheld() {
-        let (disclosed, withheld) = fields("disclosed=a,b.c;withheld=");
-        assert_eq!((disclosed, withheld), (vec!["a".to_owned(), "b.c".to_owned()], vec![]));
     }
 }

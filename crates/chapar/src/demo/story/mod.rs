@@ -4,7 +4,6 @@
 
 mod burst;
 mod caller;
-mod codec;
 mod lookup;
 mod outage;
 mod proof;

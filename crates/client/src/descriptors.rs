@@ -1,0 +1,80 @@
+//! Descriptors from a file: a `FileDescriptorSet`, kept as the bytes that were read, so that Chapar's options
+//! survive. For methods that reflection does not show to this caller.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use prost::Message as _;
+use prost_reflect::DescriptorPool;
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
+
+/// A file of descriptors that cannot be used.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{}: {problem}", .file.display())]
+pub struct DescriptorFileError {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Reads a `FileDescriptorSet` as `protoc --descriptor_set_out --include_imports` writes it.
+///
+/// # Errors
+/// [`DescriptorFileError`] naming the file.
+pub fn descriptors_from_file(file: &Path) -> Result<DescriptorPool, DescriptorFileError> {
+    let wrong =
+        |problem: &dyn Display| DescriptorFileError { file: file.to_owned(), problem: problem.to_string() };
+    let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
+    let set = FileDescriptorSet::decode(bytes.as_slice()).map_err(|error| wrong(&error))?;
+    set.file.iter().try_for_each(refuse_editions).map_err(|problem| wrong(&problem))?;
+    // Made of the bytes and not of `set`, because prost drops options that it does not know.
+    DescriptorPool::decode(bytes.as_slice()).map_err(|error| wrong(&error))
+}
+
+/// prost-reflect cannot read editions, and must not try (docs/decisions/0003).
+pub(crate) fn refuse_editions(file: &FileDescriptorProto) -> Result<(), String> {
+    match file.syntax() {
+        "" | "proto2" | "proto3" => Ok(()),
+        _ => Err(format!("{} is written in a protobuf edition; proto2 and proto3 can be read", file.name())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<DescriptorPool, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("contracts.binpb");
+        std::fs::write(&file, bytes).unwrap();
+        descriptors_from_file(&file).map_err(|error| {
+            assert_eq!(error.file, file);
+            error.to_string()
+        })
+    }
+
+    #[test]
+    fn descriptors_of_a_file_keep_the_options_of_the_bus() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/civil");
+        let contract = chapar_contract::Contract::load(&folder).unwrap();
+        let pool = read(contract.descriptor_bytes()).unwrap();
+        let request = pool.get_message_by_name("civil.v1.GetPersonRequest").unwrap();
+        let built = crate::json::to_request(&request, &[("national_id", "۰۰۱۳۵۴۲۴۱۹")]).unwrap();
+        assert_eq!(&built[..], b"\x0a\x0a0013542419", "the format is known by the field's option");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named_with_the_reason() {
+        let file = FileDescriptorProto {
+            name: Some("e.proto".to_owned()),
+            syntax: Some("editions".to_owned()),
+            ..Default::default()
+        };
+        let told = read(&FileDescriptorSet { file: vec![file] }.encode_to_vec()).unwrap_err();
+        assert!(told.contains("contracts.binpb") && told.contains("e.proto"), "{told}");
+        assert!(read(b"\xff").unwrap_err().contains("contracts.binpb"));
+        let absent = descriptors_from_file(Path::new("absent.binpb")).unwrap_err().to_string();
+        assert!(absent.starts_with("absent.binpb: "), "{absent}");
+    }
+}
