@@ -1,0 +1,1 @@
+SELECT id, name, province FROM person WHERE id = :id

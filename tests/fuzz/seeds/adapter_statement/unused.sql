@@ -1,0 +1,2 @@
+-- unused: id
+SELECT id, name, province FROM person
