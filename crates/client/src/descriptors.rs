@@ -4,9 +4,8 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use prost::Message as _;
+use chapar_contract::descriptor_pool;
 use prost_reflect::DescriptorPool;
-use prost_types::{FileDescriptorProto, FileDescriptorSet};
 
 /// A file of descriptors that cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -26,22 +25,14 @@ pub fn descriptors_from_file(file: &Path) -> Result<DescriptorPool, DescriptorFi
     let wrong =
         |problem: &dyn Display| DescriptorFileError { file: file.to_owned(), problem: problem.to_string() };
     let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
-    let set = FileDescriptorSet::decode(bytes.as_slice()).map_err(|error| wrong(&error))?;
-    set.file.iter().try_for_each(refuse_editions).map_err(|problem| wrong(&problem))?;
-    // Made of the bytes and not of `set`, because prost drops options that it does not know.
-    DescriptorPool::decode(bytes.as_slice()).map_err(|error| wrong(&error))
-}
-
-/// prost-reflect cannot read editions, and must not try (docs/decisions/0003).
-pub(crate) fn refuse_editions(file: &FileDescriptorProto) -> Result<(), String> {
-    match file.syntax() {
-        "" | "proto2" | "proto3" => Ok(()),
-        _ => Err(format!("{} is written in a protobuf edition; proto2 and proto3 can be read", file.name())),
-    }
+    descriptor_pool(&bytes).map_err(|error| wrong(&error))
 }
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use prost_types::{FileDescriptorProto, FileDescriptorSet};
+
     use super::*;
 
     fn read(bytes: &[u8]) -> Result<DescriptorPool, String> {

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use chapar_model::MethodPath;
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
 
+use crate::descriptors::{DescriptorsError, Head, RawSet, descriptor_pool};
 use crate::finding::{Error, Finding};
 use crate::method::Method;
 use crate::{compile, rules};
@@ -53,24 +53,6 @@ impl Service {
     pub fn methods(&self) -> &[Arc<Method>] {
         &self.methods
     }
-}
-
-/// A `FileDescriptorSet` whose files stay bytes: decoding them into `prost-types` would drop the options.
-#[derive(Clone, PartialEq, prost::Message)]
-struct RawSet {
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    file: Vec<Bytes>,
-}
-
-/// What must be known of a file before anything else decodes it.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Head {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, repeated, tag = "3")]
-    dependency: Vec<String>,
-    #[prost(string, tag = "12")]
-    syntax: String,
 }
 
 impl Contract {
@@ -153,28 +135,25 @@ fn invalid(file: &str, message: impl Into<String>) -> Error {
 }
 
 fn decode(bytes: &Bytes) -> Result<DescriptorPool, Error> {
-    let set = RawSet::decode(bytes.clone()).map_err(|_| invalid("", "these bytes are no descriptor set"))?;
-    for file in &set.file {
-        let head =
-            Head::decode(file.clone()).map_err(|_| invalid("", "these bytes are no file descriptor"))?;
-        if !matches!(head.syntax.as_str(), "" | "proto2" | "proto3") {
-            return Err(invalid(&head.name, "protobuf editions are not supported: use proto2 or proto3"));
-        }
-    }
-    let decoded = catch_unwind(AssertUnwindSafe(|| {
-        let mut pool = DescriptorPool::new();
-        pool.decode_file_descriptor_set(bytes.clone()).map(|()| pool)
-    }));
-    match decoded {
-        Ok(Ok(pool)) => Ok(pool),
-        Ok(Err(error)) => Err(Error::Invalid(vec![Finding {
-            file: error.file().unwrap_or_default().to_owned(),
-            line: error.line().map_or(0, |line| line + 1),
-            column: error.column().map_or(0, |column| column + 1),
-            message: error.to_string(),
-        }])),
-        Err(_) => Err(invalid("", "these descriptors cannot be read")),
-    }
+    descriptor_pool(bytes).map_err(|error| {
+        let finding = match &error {
+            DescriptorsError::Invalid(error) => Finding {
+                file: error.file().unwrap_or_default().to_owned(),
+                line: error.line().map_or(0, |line| line + 1),
+                column: error.column().map_or(0, |column| column + 1),
+                message: error.to_string(),
+            },
+            DescriptorsError::Edition { file } | DescriptorsError::Circle { file } => {
+                let told = error.to_string();
+                let message = told.strip_prefix(&format!("{file}: ")).unwrap_or(&told);
+                return invalid(file, message);
+            }
+            DescriptorsError::NotASet | DescriptorsError::Unreadable => {
+                return invalid("", error.to_string());
+            }
+        };
+        Error::Invalid(vec![finding])
+    })
 }
 
 /// One `FileDescriptorSet` of several contracts, each file once, their bytes untouched.

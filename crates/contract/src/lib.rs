@@ -8,6 +8,7 @@
 mod breaking;
 mod compile;
 mod contract;
+mod descriptors;
 mod finding;
 mod folders;
 mod format;
@@ -21,6 +22,7 @@ pub mod wire;
 
 pub use breaking::{Break, Breaking, breaking};
 pub use contract::{Contract, Service, merge_descriptor_sets};
+pub use descriptors::{DescriptorsError, descriptor_pool};
 pub use finding::{Error, Finding};
 pub use format::{Format, JALALI_YEARS, gregorian_of_jalali};
 pub use method::{Class, FieldPath, Method, MethodKind, ResponseField};

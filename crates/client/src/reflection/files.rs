@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chapar_contract::descriptor_pool;
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorProto;
-
-use crate::descriptors::refuse_editions;
 
 /// More files than any bus has; a server that keeps naming new ones is not followed for ever.
 const MAX_FILES: usize = 4096;
@@ -28,7 +27,6 @@ impl Files {
         for bytes in files {
             let file = FileDescriptorProto::decode(bytes.as_slice())
                 .map_err(|error| format!("reflection: {error}"))?;
-            refuse_editions(&file)?;
             self.known.insert(file.name().to_owned(), File { bytes, imports: file.dependency });
         }
         if self.known.len() > MAX_FILES { Err("reflection: too many files".to_owned()) } else { Ok(()) }
@@ -46,21 +44,18 @@ impl Files {
         Ok(missing.into_iter().collect())
     }
 
-    /// Every file after those that it imports.
+    /// The descriptors in all files.
     pub(super) fn pool(self) -> Result<DescriptorPool, String> {
-        let mut pool = DescriptorPool::new();
-        let mut waiting = self.known;
-        while !waiting.is_empty() {
-            let ready = |file: &File| file.imports.iter().all(|name| !waiting.contains_key(name));
-            let next = waiting.iter().find(|(_, file)| ready(file)).map(|(name, _)| name.clone());
-            let next = next.ok_or("reflection: files import each other in a circle")?;
-            if let Some(file) = waiting.remove(&next) {
-                let added = pool.decode_file_descriptor_proto(file.bytes.as_slice());
-                added.map_err(|error| format!("reflection: {error}"))?;
-            }
-        }
-        Ok(pool)
+        let set = RawSet { file: self.known.into_values().map(|file| file.bytes).collect() };
+        descriptor_pool(&set.encode_to_vec()).map_err(|error| format!("reflection: {error}"))
     }
+}
+
+/// A `FileDescriptorSet` whose files stay bytes, so that options survive that prost does not know.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RawSet {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    file: Vec<Vec<u8>>,
 }
 
 #[cfg(test)]
@@ -95,13 +90,15 @@ mod tests {
         );
         let mut circle = Files::default();
         circle.add(vec![file("a.proto", &["b.proto"]), file("b.proto", &["a.proto"])]).unwrap();
-        assert!(circle.pool().unwrap_err().contains("circle"));
+        assert!(circle.pool().unwrap_err().contains("a.proto: the file imports itself"));
         let edition = FileDescriptorProto {
             name: Some("e.proto".to_owned()),
             syntax: Some("editions".to_owned()),
             ..Default::default()
         };
-        assert!(Files::default().add(vec![edition.encode_to_vec()]).unwrap_err().contains("e.proto"));
+        let mut files = Files::default();
+        files.add(vec![edition.encode_to_vec()]).unwrap();
+        assert!(files.pool().unwrap_err().contains("e.proto"));
         assert!(Files::default().add(vec![vec![0xff]]).is_err());
     }
 }

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use chapar_model::show_sha256;
 use prost::Message as _;
 
-use super::{Head, RawSet, invalid};
+use super::invalid;
+use crate::descriptors::{Head, RawSet};
 use crate::finding::Error;
 use crate::{compile, wire};
 
