@@ -1,12 +1,10 @@
-//! `Adapter` loads contracts, databases and SQL statements, and checks them against each other before the
-//! first call. It serves until it is stopped, on a port of its own or on reverse connections to the gateways.
+//! `Adapter` loads contracts, databases and SQL statements (in `load`) before the first call. It serves until
+//! it is stopped, on a port of its own or on reverse connections to the gateways.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chapar_contract::Contract;
 use chapar_model::Clock;
 use chapar_telemetry::Telemetry;
 use chapar_transport::reverse::{self, Dialler};
@@ -15,14 +13,13 @@ use chapar_transport::{serve, tls};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConnectMode};
-use crate::finding::Findings;
+use crate::error::Error;
 use crate::health::Health;
+use crate::load::load;
 use crate::reload::{self, Certificates, Reload};
 use crate::scan::Remark;
-use crate::served_method::{self, Look, ServedMethod};
+use crate::served_method::Look;
 use crate::service::{Calls, Routes};
-use crate::source::Source;
-use crate::source::sqlite::Sqlite;
 
 /// What the process gives to the adapter.
 #[derive(Clone)]
@@ -40,32 +37,6 @@ pub struct Checked {
     pub remarks: Vec<Remark>,
     /// What is known of revocation.
     pub revocation: Vec<Revocation>,
-}
-
-/// Why an adapter does not start, or stopped.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum Error {
-    /// A contract folder does not compile.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Contract(#[from] chapar_contract::Error),
-    /// A database cannot be opened.
-    #[error("{}: [source.{name}]: {fault}", file.display())]
-    Database {
-        /// The settings' file.
-        file: PathBuf,
-        /// The source's name in it.
-        name: String,
-        /// What is wrong, naming the database's file.
-        fault: String,
-    },
-    /// Settings or statements are faulty, or do not fit contract and database.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Files(#[from] Findings),
-    /// The certificate, the key or the port cannot be used.
-    #[error(transparent)]
-    Transport(#[from] chapar_transport::Error),
 }
 
 /// An adapter that is ready: it holds its port, or knows whom to dial.
@@ -216,33 +187,4 @@ impl Adapter {
         tokio::join!(serving, farewell);
         Ok(())
     }
-}
-
-/// Everything that `config` names, proven to fit: the services' names, and what is answered.
-pub(crate) fn load(config: &Config, look: Look) -> Result<(Vec<String>, Vec<ServedMethod>), Error> {
-    let mut findings = Vec::new();
-    let mut services = Vec::new();
-    let mut methods = Vec::new();
-    for folder in &config.contracts {
-        // A contract that does not compile ends the load at once, because its statements could not be
-        // compared with anything.
-        let contract = Contract::load(folder)?;
-        let name = Config::name(folder);
-        let database =
-            |fault: String| Error::Database { file: config.file.clone(), name: name.to_owned(), fault };
-        let settings = config.sources.get(name).ok_or_else(|| database("is missing".to_owned()))?;
-        let source = Sqlite::open(&settings.file, settings.max_connections, settings.acquire_timeout);
-        let source: Arc<dyn Source> = Arc::new(source.map_err(database)?);
-        services.extend(contract.services().map(|service| service.name().to_owned()));
-        methods.extend(served_method::load(
-            folder,
-            &contract,
-            &source,
-            settings.statement_timeout,
-            look,
-            &mut findings,
-        ));
-    }
-    Findings::check(findings)?;
-    Ok((services, methods))
 }

@@ -9,9 +9,10 @@ use chapar_contract::{FieldPath, Format, Method};
 use chapar_model::Reason;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, Value};
 
-use crate::encode::date;
+use crate::date;
 use crate::finding::{Finding, did_you_mean};
-use crate::shape::{Form, form, resolve};
+use crate::form::{Form, form};
+use crate::shape::resolve;
 use crate::source::{Cell, Failure, Parameter};
 use crate::statement::{BoundForm, Statement};
 
@@ -254,7 +255,7 @@ impl Field {
                 (year, month, 0) => format!("{year:04}-{month:02}"),
                 (year, month, day) => format!("{year:04}-{month:02}-{day:02}"),
             };
-            date(&text).map(|_| text)
+            date::parse(&text).map(|_| text)
         } else {
             let nanos = i32::try_from(part("nanos")).ok().filter(|nanos| (0..1_000_000_000).contains(nanos));
             let time = nanos.and_then(|nanos| jiff::Timestamp::new(part("seconds"), nanos).ok());

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::{BufMut, Bytes, BytesMut};
 use chapar_model::{CallId, Reason, SubsystemId, header};
 use chapar_telemetry::{Origin, Tracer, names, propagate};
+use chapar_transport::timeout;
 use http::{HeaderMap, Response};
 
 use crate::body::{Answer, Spans, Streaming};
@@ -97,7 +98,7 @@ where
     let query = Query {
         sql: Arc::clone(&plan.sql),
         parameters,
-        encoder: Arc::clone(&plan.encoder),
+        sink: plan.encoder.clone(),
         subject,
         most: served.most,
         excess: served.excess,
@@ -164,7 +165,8 @@ fn framed(parts: &[Bytes]) -> Result<Bytes, Failure> {
 fn terms(served: &ServedMethod, headers: &HeaderMap) -> Result<Terms, Failure> {
     let now = Instant::now();
     let statement = now + served.timeout;
-    let caller = crate::service::timeout(headers)?.map(|timeout| now + timeout);
+    let malformed = |_| Failure::new(Reason::TimeoutMalformed, "`grpc-timeout` is malformed");
+    let caller = timeout::of(headers).map_err(malformed)?.map(|timeout| now + timeout);
     // The earlier of both decides the word: a caller that gave too little time is not told that the database
     // is slow.
     let (deadline, late) = match caller {

@@ -5,7 +5,8 @@
 use chapar_contract::Method;
 
 use crate::finding::{Finding, did_you_mean};
-use crate::shape::{Form, Leaf, Shape};
+use crate::form::Form;
+use crate::shape::{Leaf, Shape};
 use crate::source::{Column, Described, Family};
 use crate::statement::Statement;
 

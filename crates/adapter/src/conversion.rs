@@ -4,7 +4,7 @@
 
 use chapar_contract::{gregorian_of_jalali, text::ascii_digits};
 
-use crate::shape::Form;
+use crate::form::Form;
 use crate::source::{Cell, Family};
 
 /// A declared conversion.

@@ -17,9 +17,13 @@ mod call;
 mod check;
 mod config;
 mod conversion;
+mod date;
 mod encode;
+mod error;
 mod finding;
+mod form;
 mod health;
+mod load;
 mod plan;
 mod refusal;
 mod reload;
@@ -33,8 +37,9 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use adapter::{Adapter, Checked, Error, Parts};
+pub use adapter::{Adapter, Checked, Parts};
 pub use config::{Config, ConnectMode, SourceConfig};
+pub use error::Error;
 pub use finding::{Finding, Findings};
 pub use reload::Reload;
 pub use scan::Remark;

@@ -158,7 +158,8 @@ fn quoted(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::{Cardinality, Form};
+    use crate::form::Form;
+    use crate::shape::Cardinality;
 
     fn plans() -> Plans {
         let leaf = |(number, path): (u32, &str)| Leaf {

@@ -10,9 +10,10 @@ use chapar_model::Clock;
 use chapar_transport::reverse::Renewal;
 use chapar_transport::tls::{self, Expect, ListsSeen, Revocation, ServerTls};
 
-use crate::adapter::{Error, load};
 use crate::config::{Config, ConnectMode};
+use crate::error::Error;
 use crate::health::Health;
+use crate::load::load;
 use crate::served_method::Look;
 use crate::service::{Calls, Routes};
 

@@ -8,7 +8,8 @@ use std::fmt;
 use chapar_model::MethodPath;
 
 use crate::encode;
-use crate::shape::{Form, Leaf};
+use crate::form::Form;
+use crate::shape::Leaf;
 use crate::source::{Cell, Described, Failure, Family, Source};
 use crate::statement::Statement;
 

@@ -92,7 +92,7 @@ fn one(
     let statement = Statement::load(file).map_err(|finding| vec![finding])?;
     let about = |fault: String| statement.finding_about("", fault);
     let mut shape = Shape::new(method).map_err(|faults| faults.into_iter().map(about).collect::<Vec<_>>())?;
-    shape.convert(statement.conversions());
+    shape.convert(|column| statement.conversion_of(column));
     // Described without row scopes, as the agency wrote it: conditions add no column.
     let described = source
         .describe(&statement.sql(&RowScopes::default()).0)

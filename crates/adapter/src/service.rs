@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -14,8 +13,8 @@ use chapar_model::{Identity, MAX_ADAPTER_REQUEST, Reason};
 use chapar_telemetry::Tracer;
 use chapar_transport::frame::{FrameError, MessageReader};
 use chapar_transport::tls::Party;
-use chapar_transport::{Peer, reverse, timeout};
-use http::{HeaderMap, Request, Response};
+use chapar_transport::{Peer, reverse};
+use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tonic_health::pb::health_server::HealthServer;
@@ -142,12 +141,6 @@ where
         (Some(message), None) => Ok(message),
         _ => Err(Failure::new(Reason::Cardinality, "a request is exactly one message")),
     }
-}
-
-/// `grpc-timeout`, if there is one.
-pub(crate) fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
-    let malformed = |_| Failure::new(Reason::TimeoutMalformed, "`grpc-timeout` is malformed");
-    timeout::of(headers).map_err(malformed)
 }
 
 impl hyper::service::Service<Request<Incoming>> for Calls {

@@ -3,4 +3,7 @@
 pub mod authority;
 pub mod cli;
 pub mod demo;
+pub mod exit;
+pub mod out;
 pub mod pki;
+mod signal;

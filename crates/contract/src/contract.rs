@@ -1,6 +1,8 @@
 //! `Contract` is one compiled contract: original descriptor bytes, their digest, and the methods with their
 //! rules.
 
+mod digest;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
@@ -14,9 +16,8 @@ use prost_reflect::DescriptorPool;
 use crate::descriptors::{DescriptorsError, Head, RawSet, descriptor_pool};
 use crate::finding::{Error, Finding};
 use crate::method::Method;
+use crate::service::Service;
 use crate::{compile, rules};
-
-mod digest;
 
 /// A compiled contract folder. Cheap to clone.
 #[derive(Clone)]
@@ -34,25 +35,6 @@ struct Inner {
     pool: DescriptorPool,
     services: Vec<Service>,
     methods: HashMap<MethodPath, Arc<Method>>,
-}
-
-/// One service of a contract.
-#[derive(Clone, Debug)]
-pub struct Service {
-    pub(crate) name: String,
-    pub(crate) methods: Vec<Arc<Method>>,
-}
-
-impl Service {
-    /// The full name, e.g. `civil.v1.CivilRegistry`.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its methods, as declared.
-    pub fn methods(&self) -> &[Arc<Method>] {
-        &self.methods
-    }
 }
 
 impl Contract {
@@ -130,10 +112,6 @@ impl Contract {
     }
 }
 
-fn invalid(file: &str, message: impl Into<String>) -> Error {
-    Error::Invalid(vec![Finding { file: file.to_owned(), line: 0, column: 0, message: message.into() }])
-}
-
 fn decode(bytes: &Bytes) -> Result<DescriptorPool, Error> {
     descriptor_pool(bytes).map_err(|error| {
         let finding = match &error {
@@ -146,10 +124,10 @@ fn decode(bytes: &Bytes) -> Result<DescriptorPool, Error> {
             DescriptorsError::Edition { file } | DescriptorsError::Circle { file } => {
                 let told = error.to_string();
                 let message = told.strip_prefix(&format!("{file}: ")).unwrap_or(&told);
-                return invalid(file, message);
+                return Error::of_file(file, message);
             }
             DescriptorsError::NotASet | DescriptorsError::Unreadable => {
-                return invalid("", error.to_string());
+                return Error::of_file("", error.to_string());
             }
         };
         Error::Invalid(vec![finding])

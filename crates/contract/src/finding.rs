@@ -75,6 +75,13 @@ pub enum Error {
     Invalid(Vec<Finding>),
 }
 
+impl Error {
+    /// One finding about a whole file; `file` is empty if the bytes name none.
+    pub(crate) fn of_file(file: &str, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![Finding { file: file.to_owned(), line: 0, column: 0, message: message.into() }])
+    }
+}
+
 fn list(findings: &[Finding]) -> String {
     findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -5,8 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use chapar_model::{MethodPath, Purpose};
-use prost_reflect::{Kind, MessageDescriptor};
+use prost_reflect::MessageDescriptor;
 
+use crate::field_path::FieldPath;
 use crate::format::Format;
 use crate::request::{RequestFormat, RequestRule, Violation};
 use crate::wire::{FieldMask, UnknownField, WireError};
@@ -57,50 +58,6 @@ pub enum Class {
     Sensitive,
     /// Not to be granted without a reason of its own.
     Secret,
-}
-
-/// A dotted path of field names, resolved to field numbers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct FieldPath {
-    text: String,
-    numbers: Vec<u32>,
-}
-
-impl FieldPath {
-    /// Resolves a dotted path in a message type; repeated fields are passed through.
-    ///
-    /// # Errors
-    /// [`UnknownField`] if the type has no such path.
-    pub fn resolve(message: &MessageDescriptor, path: &str) -> Result<Self, UnknownField> {
-        let unknown = || UnknownField { path: path.to_owned(), message: message.full_name().to_owned() };
-        let mut numbers = Vec::new();
-        let mut inside = Some(message.clone());
-        for name in path.split('.') {
-            let field = inside.and_then(|message| message.get_field_by_name(name)).ok_or_else(unknown)?;
-            numbers.push(field.number());
-            inside = match field.kind() {
-                Kind::Message(inner) => Some(inner),
-                _ => None,
-            };
-        }
-        Ok(Self { text: path.to_owned(), numbers })
-    }
-
-    /// Field numbers from the outermost message inwards; at least one.
-    pub fn numbers(&self) -> &[u32] {
-        &self.numbers
-    }
-
-    /// The dotted path.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-}
-
-impl fmt::Display for FieldPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
 }
 
 /// One leaf of a response: a field that a grant can name. `google.type.Date` and `google.protobuf.*` count as

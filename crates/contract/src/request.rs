@@ -7,8 +7,8 @@ use std::fmt;
 use prost_reflect::{FieldDescriptor, Kind};
 use regex::Regex;
 
+use crate::field_path::FieldPath;
 use crate::format::Format;
-use crate::method::FieldPath;
 use crate::text::fold;
 use crate::wire::{self, Value, WireError};
 

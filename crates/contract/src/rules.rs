@@ -13,10 +13,11 @@ use std::time::Duration;
 use chapar_model::{MethodPath, Purpose};
 use prost_reflect::{DescriptorPool, FieldDescriptor, FileDescriptor, MethodDescriptor};
 
-use crate::contract::Service;
+use crate::field_path::FieldPath;
 use crate::finding::{Error, Finding};
-use crate::method::{Class, FieldPath, Method, MethodKind};
+use crate::method::{Class, Method, MethodKind};
 use crate::options::{self, pb};
+use crate::service::Service;
 
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_STREAM: Duration = Duration::from_secs(24 * 60 * 60);

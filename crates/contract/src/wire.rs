@@ -6,6 +6,7 @@ mod count;
 mod find;
 mod keep;
 mod mask;
+mod node;
 mod read;
 mod shape;
 mod table;

@@ -4,14 +4,17 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::log::Entry;
-use crate::writer::CompletionSender;
+use crate::config::Unavailable;
+use crate::entry::Entry;
 
 /// Reaches the callers of one runtime.
 #[derive(Clone)]
 pub(crate) struct Completions(Arc<mpsc::UnboundedSender<Batch>>);
+
+/// Where a caller waits for its entry; dropped, it says [`Unavailable`].
+pub(crate) type CompletionSender = oneshot::Sender<Result<Entry, Unavailable>>;
 
 /// Callers, and what each is to hear.
 type Batch = Vec<(CompletionSender, Entry)>;

@@ -1,11 +1,8 @@
 //! `Log` is what callers hold: reserve a `Slot`, append, read back. One thread writes by group commit
 //! (`writer`), and `publisher` signs checkpoints of durable records.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chapar_model::{CallId, Clock};
@@ -21,23 +18,17 @@ use tokio::sync::{mpsc, oneshot};
 use crate::completions::Completions;
 use crate::config::{Config, Error, NoSlot, Unavailable};
 use crate::disk::{Disk, OsDisk};
-use crate::draft::RecordDraft;
+use crate::entry::Entry;
 use crate::keys::{self, PeriodKey};
 use crate::last_signed;
 use crate::publisher::Publisher;
 use crate::receipt::Receipt;
 use crate::recheck;
-use crate::record::pb::{Kind, Record};
+use crate::record::pb::Record;
 use crate::recover::{self, Hold};
+use crate::slot::Slot;
 use crate::state::{Commit, Condition, Shared, Write};
-use crate::writer::{Command, StreamPart, Writer};
-
-/// Where a record stands in the log.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Entry {
-    /// 0-based.
-    pub index: u64,
-}
+use crate::writer::{Command, Writer};
 
 /// An open log. Clones share it.
 #[derive(Clone)]
@@ -372,78 +363,5 @@ async fn look_after(log: Weak<Inner>) {
             Ok(())
         };
         blocking(look).await.ok();
-    }
-}
-
-/// A slot in the writer's queue: room for one record.
-pub struct Slot {
-    permit: mpsc::OwnedPermit<Command>,
-    completions: Option<Completions>,
-}
-
-impl Slot {
-    /// Hands a record over; never waits and never fails. The record is written also if the future is dropped.
-    pub fn append<'a>(self, record: impl Into<RecordDraft<'a>>) -> Appended {
-        let record = record.into();
-        let part = match record.kind {
-            Kind::Open => Some(StreamPart::Opening(Opening::default())),
-            Kind::Close => Some(StreamPart::Closes(record.opening)),
-            _ => None,
-        };
-        self.send(record.encode(), part)
-    }
-
-    /// The same for the record that opens a stream. Its [`Opening`] names it in the record that closes the
-    /// stream, also while the opening is still on its way to the disk.
-    pub fn open<'a>(self, record: impl Into<RecordDraft<'a>>) -> (Appended, Opening) {
-        let opening = Opening::default();
-        let appended = self.send(record.into().encode(), Some(StreamPart::Opening(opening.clone())));
-        (appended, opening)
-    }
-
-    /// The same for the record that closes the stream of `opening`; sets [`RecordDraft::opening`]. Never
-    /// written if the opening was not.
-    pub fn close<'a>(self, opening: &Opening, record: impl Into<RecordDraft<'a>>) -> Appended {
-        let record = record.into();
-        // The index is known once the writer has taken the opening up. Before that the writer fills it in,
-        // because both records pass the same queue in order.
-        match opening.index() {
-            Some(index) => self.append(RecordDraft { opening: index, ..record }),
-            None => self.send(record.encode(), Some(StreamPart::Closing(opening.clone()))),
-        }
-    }
-
-    fn send(self, entry: Vec<u8>, part: Option<StreamPart>) -> Appended {
-        let (done, written) = oneshot::channel();
-        self.permit.send(Command::Append { entry, part, done, completions: self.completions });
-        Appended(written)
-    }
-}
-
-/// The record that opens a stream, by its index in the log once the writer has given it one. Clones are the
-/// same record.
-#[derive(Clone, Debug, Default)]
-pub struct Opening(Arc<OnceLock<u64>>);
-
-impl Opening {
-    /// 0-based; none before the writer has taken the record up.
-    pub fn index(&self) -> Option<u64> {
-        self.0.get().copied()
-    }
-
-    pub(crate) fn set(&self, index: u64) {
-        // Set once: an opening is one record.
-        self.0.set(index).ok();
-    }
-}
-
-/// Resolves once the record is on disk.
-pub struct Appended(oneshot::Receiver<Result<Entry, Unavailable>>);
-
-impl Future for Appended {
-    type Output = Result<Entry, Unavailable>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|written| written.unwrap_or(Err(Unavailable)))
     }
 }

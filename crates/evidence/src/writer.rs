@@ -14,10 +14,10 @@ use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::completions::{CommitBatch, Completions};
+use crate::completions::{CommitBatch, CompletionSender, Completions};
 use crate::config::{Config, Error, Unavailable};
 use crate::disk::{Disk, Identity};
-use crate::log::{Entry, Opening};
+use crate::entry::{Entry, Opening};
 use crate::publisher::Publisher;
 use crate::record::pb::{Kind, Record};
 use crate::recover::{Lock, Recovered};
@@ -65,9 +65,6 @@ pub(crate) enum StreamPart {
     /// The second, which names the index of the first.
     Closes(u64),
 }
-
-/// Where a caller waits for its entry; dropped, it says [`Unavailable`].
-pub(crate) type CompletionSender = oneshot::Sender<Result<Entry, Unavailable>>;
 
 pub(crate) struct Writer {
     pub(crate) disk: Arc<dyn Disk>,

@@ -48,5 +48,10 @@ pub enum Error {
     Randomness,
     /// The gateway's own descriptors cannot be read.
     #[error(transparent)]
-    Descriptors(#[from] crate::reflection::BadDescriptors),
+    Descriptors(#[from] BadDescriptors),
 }
+
+/// Descriptor sets that this crate was built with and that cannot be read: a fault of the build.
+#[derive(Debug, thiserror::Error)]
+#[error("the gateway's own descriptors cannot be read")]
+pub struct BadDescriptors;

@@ -1,6 +1,6 @@
-//! Serves `grpc.health.v1`: a registered service is up while one endpoint is connected and reports that it
-//! serves, and the gateway (the empty name) while it takes calls. A service that is hidden from the caller is
-//! unknown.
+//! Keeps the status that `grpc.health.v1` serves: a registered service is up while one endpoint is connected
+//! and reports that it serves, and the gateway (the empty name) while it takes calls. Who sees which service
+//! is decided in `own`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,62 +8,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chapar_evidence::{Condition, Log};
-use chapar_registry::Registry;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus::{NotServing, Serving};
-use tonic_health::pb::health_server::Health;
-use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
-use tonic_health::server::{HealthReporter, HealthService};
+use tonic_health::server::HealthReporter;
 
-use crate::policy::Policy;
-use crate::reflection::caller;
-
-/// Health as one caller may see it: a service that the registry hides from the caller is answered as one that
-/// does not exist.
-pub(crate) struct VisibleHealth {
-    inner: HealthService,
-    registry: Arc<Registry>,
-}
-
-impl VisibleHealth {
-    pub(crate) fn new(reporter: &HealthReporter, registry: &Arc<Registry>) -> Self {
-        Self { inner: HealthService::from_health_reporter(reporter.clone()), registry: Arc::clone(registry) }
-    }
-
-    fn check_visible(&self, request: &Request<HealthCheckRequest>) -> Result<(), Status> {
-        let caller = caller(request)?;
-        let name = &request.get_ref().service;
-        let is_visible = || self.registry.services_for(&caller.id).any(|service| service.name == *name);
-        // In the words of the service behind this for an unknown one.
-        if name.is_empty() || is_visible() {
-            Ok(())
-        } else {
-            Err(Status::not_found("service not registered"))
-        }
-    }
-}
-
-#[tonic::async_trait]
-impl Health for VisibleHealth {
-    type WatchStream = <HealthService as Health>::WatchStream;
-
-    async fn check(
-        &self,
-        request: Request<HealthCheckRequest>,
-    ) -> Result<Response<HealthCheckResponse>, Status> {
-        self.check_visible(&request)?;
-        self.inner.check(request).await
-    }
-
-    async fn watch(
-        &self,
-        request: Request<HealthCheckRequest>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        self.check_visible(&request)?;
-        self.inner.watch(request).await
-    }
-}
+use crate::pipeline::Policy;
 
 /// Keeps the health up to date until `stop`, and then says that the gateway takes no more. While the evidence
 /// log takes no records, or adapters that dial are awaited (until `joined`), no call can be answered, and the

@@ -6,35 +6,26 @@
 //! evidence log and its state folder, decoding of payloads into objects, and trust in what a caller or an
 //! adapter says about identity.
 
-mod admin;
 mod attempts;
-mod commitment;
 mod config;
 mod error;
-mod facts;
 mod gateway;
+mod headers;
 mod health;
 mod identify;
 mod memory;
-mod meta;
 mod metadata;
 mod observe;
 mod overload;
 mod own;
 mod pipeline;
-mod policy;
-mod record;
-mod reflection;
 mod refusal;
-mod refusals;
 mod reload;
 mod shed;
 mod stack;
 mod upstream;
-mod workers;
 
 pub use config::{Config, ConfigError, Evidence, Serving, Telemetry as TelemetryConfig};
-pub use error::Error;
+pub use error::{BadDescriptors, Error};
 pub use gateway::{Gateway, Parts, Reload, evidence_config};
-pub use reflection::BadDescriptors;
 pub use refusal::{DEFAULT_HELP, DOMAIN, Refusal};

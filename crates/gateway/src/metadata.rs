@@ -42,14 +42,6 @@ impl Metadata {
     }
 }
 
-/// Whether the caller asks for Persian: its first language is `fa`.
-pub(crate) fn wants_persian(headers: &HeaderMap) -> bool {
-    let language = headers.get(http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-    language.is_some_and(|text| {
-        text == "fa" || text.starts_with("fa-") || text.starts_with("fa,") || text.starts_with("fa;")
-    })
-}
-
 fn one<T: FromStr>(headers: &HeaderMap, name: &'static str, malformed: Reason) -> Result<Option<T>, Refusal> {
     let ambiguous =
         || Refusal::from(Reason::MetadataAmbiguous).with_detail(format!("`{name}` came more than once"));

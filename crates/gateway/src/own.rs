@@ -1,205 +1,62 @@
-//! Bounds calls of the gateway's own services (health, reflection, meta): requests of 8 KiB, a deadline of 10
-//! s (1 h for streams), and 50 calls a second (burst 100) and 16 at once per caller. Leaves out the answers
-//! (`meta`, `reflection`, `health`).
+//! The gateway's own services: health, reflection and meta, which it answers without a provider. `services`
+//! makes them for one registry; `answer` bounds each call of them.
 
-use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+mod answer;
+mod caller;
+mod catalogue;
+mod health;
+mod meta;
+mod reflection;
 
-use bytes::Bytes;
-use chapar_limit::{Denied, Limiter};
-use chapar_model::{Limits, MethodPath, Reason, SubsystemId};
-use chapar_registry::{Registry, Subsystem};
-use chapar_transport::timeout;
-use http::{HeaderMap, Request, Response};
-use hyper::body::Incoming;
-use tokio::time::Sleep;
-use tonic::body::Body;
+use std::sync::Arc;
+
+use chapar_evidence::Log;
+use chapar_limit::Limiter;
+use chapar_model::Clock;
+use chapar_registry::Registry;
 use tonic::service::Routes;
-use tower::ServiceExt as _;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthReporter;
 
-use crate::observe::CallSpan;
-use crate::overload::LoadSlot;
-use crate::refusal::{Audience, Refusal};
+use crate::error::BadDescriptors;
+use catalogue::MAX_REQUEST;
+use health::VisibleHealth;
+use meta::Meta;
+use reflection::{Directory, Reflection};
 
-/// The services that the gateway answers itself.
-pub(crate) const SERVICES: [&str; 4] = [
-    "grpc.health.v1.Health",
-    "grpc.reflection.v1.ServerReflection",
-    "grpc.reflection.v1alpha.ServerReflection",
-    "chapar.meta.v1.Meta",
-];
+pub(crate) use answer::{OwnCall, answer};
+pub(crate) use catalogue::{is_own, limits, method, methods};
 
-/// Their methods, and whether a call of one goes on after its first answer.
-const METHODS: [(&str, bool); 10] = [
-    ("grpc.health.v1.Health/Check", false),
-    ("grpc.health.v1.Health/Watch", true),
-    ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true),
-    ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true),
-    ("chapar.meta.v1.Meta/AllowedMethods", false),
-    ("chapar.meta.v1.Meta/GetContract", false),
-    ("chapar.meta.v1.Meta/GetReceipt", false),
-    ("chapar.meta.v1.Meta/ListServices", false),
-    ("chapar.meta.v1.Meta/MyLimits", false),
-    ("chapar.meta.v1.Meta/WhoAmI", false),
-];
-
-/// The largest request to one of them: the longest is the name of a method or of an entry.
-pub(crate) const MAX_REQUEST: usize = 8 << 10;
-/// What one caller may ask of all of them together.
-const RATE: &str = "50/s";
-const BURST: u32 = 100;
-const CONCURRENT: u32 = 16;
-/// The longest that a call which is answered once may take.
-const ONCE: Duration = Duration::from_secs(10);
-/// The longest that a watch or a reflection stream may last; clients begin another.
-const STREAM: Duration = Duration::from_secs(3600);
-
-static PATHS: LazyLock<Vec<(MethodPath, bool)>> = LazyLock::new(|| {
-    METHODS.iter().filter_map(|(path, streams)| Some((path.parse().ok()?, *streams))).collect()
-});
-
-/// All methods of the own services.
-pub(crate) fn methods<'a>() -> impl Iterator<Item = &'a str> {
-    METHODS.iter().map(|(path, _)| *path)
+/// What the gateway's own services need besides the registry.
+#[derive(Clone)]
+pub(crate) struct Own {
+    pub(crate) clock: Clock,
+    pub(crate) log: Log,
+    pub(crate) health: HealthReporter,
 }
 
-/// Whether a path, as it came, is for one of them.
-pub(crate) fn is_own(path: &str) -> bool {
-    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
-    service.is_some_and(|service| SERVICES.contains(&service))
-}
-
-/// The method of an own service by its path as it came.
-pub(crate) fn method(path: &str) -> Option<&'static MethodPath> {
-    let path = path.strip_prefix('/')?;
-    PATHS.iter().find(|(known, _)| known.as_str() == path).map(|(known, _)| known)
-}
-
-/// What each caller may ask of them.
-pub(crate) fn limits(registry: &Registry) -> impl Iterator<Item = (SubsystemId, Limits)> {
-    let limits = Limits {
-        rate: RATE.parse().ok(),
-        burst: std::num::NonZeroU32::new(BURST),
-        concurrent: std::num::NonZeroU32::new(CONCURRENT),
-    };
-    registry.subsystems().map(move |subsystem| (subsystem.id.clone(), limits))
-}
-
-/// Answers a call of an own service.
+/// The own services for one registry and its limits.
 ///
 /// # Errors
-/// `RATE_LIMITED` or `CONCURRENCY_LIMITED` for a caller that asks too much, `TIMEOUT_MALFORMED`,
-/// `DEADLINE_EXCEEDED`.
-pub(crate) async fn answer(
-    routes: &Routes,
-    limiter: &Limiter<SubsystemId>,
-    caller: Arc<Subsystem>,
-    mut request: Request<Incoming>,
-    call: OwnCall,
-) -> Result<Response<Body>, Refusal> {
-    // The permit is taken before the body is read, so that a caller over its limit costs no decoding.
-    let admission = limiter.admit(&caller.id).map_err(|denied| match denied {
-        Denied::Rate { retry_after, limit } => Refusal::from(Reason::RateLimited)
-            .retry_after(retry_after)
-            .quota("the gateway's own services", limit),
-        Denied::Concurrency { limit } => Refusal::from(Reason::ConcurrencyLimited)
-            .quota("the gateway's own services", format!("{limit} concurrent calls")),
-    })?;
-    let streams = PATHS
-        .iter()
-        .any(|(path, streams)| *streams && request.uri().path().strip_prefix('/') == Some(path.as_str()));
-    // Without a deadline of its own, a `Watch` would hold one of the caller's 16 slots for as long as the
-    // connection lives.
-    let deadline = Instant::now() + allowed(request.headers(), if streams { STREAM } else { ONCE })?;
-    request.extensions_mut().insert(caller);
-    let answered =
-        tokio::time::timeout_at(deadline.into(), routes.clone().oneshot(request.map(Body::new))).await;
-    let Ok(response) = answered.map_err(|_| Refusal::from(Reason::DeadlineExceeded))?;
-    // The status is in the headers only in a trailers-only answer, and then the body has nothing left to
-    // count.
-    if let Some(status) = response.headers().get("grpc-status") {
-        call.span.finish_own(outcome(status.as_bytes()));
-        return Ok(response);
-    }
-    // The same alarm bounds the body: `timeout_at` above ends with the headers, and a stream goes on after
-    // them.
-    let alarm = Box::pin(tokio::time::sleep_until(deadline.into()));
-    Ok(response.map(|body| Body::new(Bounded { body, call, alarm, ended: false, _admission: admission })))
-}
-
-/// What goes along with a call until its end.
-pub(crate) struct OwnCall {
-    pub(crate) span: Arc<CallSpan>,
-    pub(crate) audience: Audience,
-    /// A watch counts among the calls in flight for as long as it lasts.
-    pub(crate) _slot: LoadSlot,
-}
-
-fn allowed(headers: &HeaderMap, most: Duration) -> Result<Duration, Refusal> {
-    let asked = timeout::of(headers).map_err(|_| Refusal::from(Reason::TimeoutMalformed))?;
-    Ok(asked.map_or(most, |asked| asked.min(most)))
-}
-
-/// What a gRPC status of an own service is in the bus's words; nothing for OK.
-fn outcome(status: &[u8]) -> Option<Reason> {
-    Some(match status {
-        b"0" => return None,
-        b"1" => Reason::Cancelled,
-        b"3" => Reason::RequestMalformed,
-        b"4" => Reason::DeadlineExceeded,
-        b"5" => Reason::RecordNotFound,
-        // tonic reports a message over its limit as OUT_OF_RANGE or RESOURCE_EXHAUSTED.
-        b"8" | b"11" => Reason::MessageTooLarge,
-        b"12" => Reason::MethodUnknown,
-        b"14" => Reason::EvidenceUnavailable,
-        _ => Reason::FrameMalformed,
-    })
-}
-
-/// The body of an own service's answer: it keeps its slots until it has ended, ends at its deadline, and
-/// tells how it ended.
-struct Bounded {
-    body: Body,
-    call: OwnCall,
-    alarm: Pin<Box<Sleep>>,
-    ended: bool,
-    _admission: chapar_limit::Admission,
-}
-
-impl http_body::Body for Bounded {
-    type Data = Bytes;
-    type Error = tonic::Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, tonic::Status>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        // The body is polled before the alarm, so that an answer that is ready at the deadline is not cut
-        // off.
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            let trailers =
-                frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(http_body::Frame::trailers_ref);
-            if let Some(status) = trailers.and_then(|trailers| trailers.get("grpc-status")) {
-                let outcome = outcome(status.as_bytes());
-                self.call.span.finish_own(outcome);
-            }
-            return Poll::Ready(frame);
-        }
-        if self.alarm.as_mut().poll(context).is_pending() {
-            return Poll::Pending;
-        }
-        self.ended = true;
-        let refusal = Refusal::from(Reason::DeadlineExceeded);
-        self.call.span.finish_refused(&refusal);
-        Poll::Ready(Some(Ok(http_body::Frame::trailers(refusal.to_trailers(&self.call.audience)))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended || self.body.is_end_stream()
-    }
+/// [`BadDescriptors`], a fault of the build.
+pub(crate) fn services(
+    registry: &Arc<Registry>,
+    limiter: &Arc<Limiter>,
+    own: Own,
+) -> Result<Routes, BadDescriptors> {
+    use tonic_reflection::pb::{v1, v1alpha};
+    let Own { clock, log, health } = own;
+    let directory = Arc::new(Directory::new(Arc::clone(registry), clock.clone(), meta::DESCRIPTORS)?);
+    let meta = Meta { registry: Arc::clone(registry), limiter: Arc::clone(limiter), log, clock };
+    let health = HealthServer::new(VisibleHealth::new(&health, registry));
+    let reflection = Reflection(directory);
+    let v1 = v1::server_reflection_server::ServerReflectionServer::new(reflection.clone());
+    let v1alpha = v1alpha::server_reflection_server::ServerReflectionServer::new(reflection);
+    let meta = meta::pb::meta_server::MetaServer::new(meta);
+    // The default of 4 MiB per message would let each of the 16 calls of a caller hold far more than any
+    // query needs.
+    Ok(Routes::new(meta.max_decoding_message_size(MAX_REQUEST))
+        .add_service(v1.max_decoding_message_size(MAX_REQUEST))
+        .add_service(v1alpha.max_decoding_message_size(MAX_REQUEST))
+        .add_service(health.max_decoding_message_size(MAX_REQUEST)))
 }

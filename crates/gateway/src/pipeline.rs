@@ -4,11 +4,17 @@
 
 mod absent;
 mod admit;
+mod call;
 mod carried;
+mod check;
+mod exchange;
 mod forward;
+mod head;
 mod judge;
+mod messages;
 mod minimise;
 mod permit;
+mod policy;
 mod read;
 mod record;
 mod release;
@@ -16,47 +22,20 @@ mod requests;
 mod route;
 mod rows;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use chapar_evidence::Log;
-use chapar_model::{CallId, Clock, Reason};
-use chapar_registry::Subsystem;
-use http::{HeaderMap, Response};
-use hyper::body::Incoming;
+use chapar_model::{Clock, Reason};
+use http::Response;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
 use crate::attempts::Attempts;
-use crate::observe::CallSpan;
-use crate::overload::LoadSlot;
-use crate::policy::Policy;
-use crate::record::OpenRecord;
-use crate::refusal::{Audience, Refusal};
-use crate::refusals::Refusals;
+use crate::refusal::Refusal;
+use messages::Minimised;
+use record::refusals::Refusals;
+use record::{OpenRecord, REFUSAL_WAIT, disclosure};
 
-pub(crate) use forward::PROVIDER_RETRY;
-pub(crate) use judge::Grounds;
-pub(crate) use release::bus_headers;
-
-/// How long a refusal is held back for its record. It discloses nothing, so a slow disk does not keep it from
-/// its caller, who then hears of no entry.
-const REFUSAL_WAIT: Duration = Duration::from_millis(250);
-
-/// A request whose caller is known.
-pub(crate) struct Call {
-    pub(crate) id: CallId,
-    pub(crate) caller: Arc<Subsystem>,
-    /// `:path` as it came, byte for byte.
-    pub(crate) path: String,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Incoming,
-    pub(crate) started: Instant,
-    pub(crate) span: Arc<CallSpan>,
-    pub(crate) audience: Audience,
-    pub(crate) slot: LoadSlot,
-    pub(crate) grounds: Grounds,
-}
+pub(crate) use call::{Call, Grounds};
+pub(crate) use policy::Policy;
 
 /// What the steps need besides the policy, shared by all calls.
 #[derive(Clone)]
@@ -71,18 +50,30 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
+    /// `attempts_key` keeps the request ids that are remembered from being guessed.
+    pub(crate) fn new(log: Log, clock: Clock, max_message: usize, attempts_key: &[u8; 32]) -> Self {
+        Self {
+            log,
+            clock,
+            max_message,
+            attempts: Attempts::new(attempts_key),
+            refusals: Refusals::new(),
+            streams: TaskTracker::new(),
+        }
+    }
+
     /// Answers a call, or refuses it with exactly one reason. Either way the call is recorded before this
     /// returns.
     pub(crate) async fn answer(&self, policy: &Policy, call: Call) -> Result<Response<Body>, Refused> {
         // The slot in the log is reserved first, so that nothing below can end without a place for its
         // record.
-        let mut record = OpenRecord::open(self, &call, &policy.registry)?;
+        let mut record = OpenRecord::open(&self.log, &self.clock, &self.refusals, &call, &policy.registry)?;
         match self.run(policy, call, &mut record).await {
             Ok(minimised) => {
                 // A disk that is slow is waited for no longer than a provider that is: the record stays,
                 // nothing is released.
                 let deadline = minimised.deadline().into();
-                let recorded = tokio::time::timeout_at(deadline, record::record(minimised, record)).await;
+                let recorded = tokio::time::timeout_at(deadline, disclosure::record(minimised, record)).await;
                 let recorded = recorded.map_err(|_| Refusal::from(Reason::DeadlineExceeded))?;
                 Ok(release::release(recorded?, &self.streams))
             }
@@ -97,12 +88,7 @@ impl Pipeline {
     }
 
     /// Everything that may refuse with a record of the refusal: no byte of the provider's has left yet.
-    async fn run(
-        &self,
-        policy: &Policy,
-        call: Call,
-        record: &mut OpenRecord,
-    ) -> Result<minimise::Minimised, Refusal> {
+    async fn run(&self, policy: &Policy, call: Call, record: &mut OpenRecord) -> Result<Minimised, Refusal> {
         let routed = route::route(&policy.registry, call, record)?;
         let permitted = permit::permit(&policy.registry, &self.clock, routed, record)?;
         let deadline = permitted.deadline();

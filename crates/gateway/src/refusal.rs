@@ -19,6 +19,9 @@ pub const DOMAIN: &str = "chapar";
 /// Where the reasons' pages are published, when the configuration names no other place.
 pub const DEFAULT_HELP: &str = "https://docs.chapar.example/errors/";
 
+/// When a caller may try again while a provider, or the gateway itself, is in trouble.
+pub(crate) const PROVIDER_RETRY: Duration = Duration::from_secs(1);
+
 /// How a refusal is told: where the reasons' pages are, and whether the caller reads Persian.
 #[derive(Clone, Debug)]
 pub(crate) struct Audience {

@@ -4,6 +4,7 @@
 //!
 //! Left out: `gateway.toml`, whose addresses and sizes need a restart, and the keys of the evidence log.
 
+pub(crate) mod policy;
 mod watch;
 
 use std::path::PathBuf;
@@ -18,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Serving;
 use crate::error::Error;
-use crate::policy::{self, Own, Policy};
+use crate::own::Own;
+use crate::pipeline::Policy;
 use watch::Watched;
 
 /// The files of an identity.
@@ -96,8 +98,9 @@ impl Reloader {
     fn policy(&self) -> Result<(), Error> {
         // The lock also covers reading, so that of two reloads the one that read later is the one in force.
         let _alone = self.one_at_a_time.lock();
-        let reloaded = policy::load(&self.serving.contracts, &self.serving.registry)
-            .and_then(|registry| self.policy.load().next(&self.serving, registry, self.own.clone()));
+        let reloaded = policy::load(&self.serving.contracts, &self.serving.registry).and_then(|registry| {
+            policy::next(&self.policy.load(), &self.serving, registry, self.own.clone())
+        });
         let reloaded = reloaded.map(|next| {
             // The metrics know the new methods before the policy is stored, so that no call finds its method
             // without a label.

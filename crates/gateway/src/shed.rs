@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapar_model::{CallId, Reason};
+use chapar_transport::dial::jitter;
 use http::{HeaderMap, HeaderValue, Response, header as h};
 use tonic::body::Body;
 
-use crate::metadata::wants_persian;
-use crate::pipeline::{PROVIDER_RETRY, bus_headers};
-use crate::refusal::{Audience, Refusal};
-use chapar_transport::dial::jitter;
+use crate::headers::{bus_headers, wants_persian};
+use crate::refusal::{Audience, PROVIDER_RETRY, Refusal};
 
 /// So many different times to come back at, from one to two times [`PROVIDER_RETRY`], so that those who are
 /// turned away together do not come back together.

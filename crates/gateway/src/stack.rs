@@ -13,14 +13,13 @@ use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
+use crate::headers::{bus_headers, wants_persian};
 use crate::identify::identify;
 use crate::memory::Pressure;
-use crate::metadata::wants_persian;
 use crate::observe::{CallSpan, Observer};
 use crate::overload::{LoadSlot, Overload};
 use crate::own::{self, OwnCall};
-use crate::pipeline::{Call, Grounds, Pipeline, Refused, bus_headers};
-use crate::policy::Policy;
+use crate::pipeline::{Call, Grounds, Pipeline, Policy, Refused};
 use crate::refusal::{Audience, Refusal};
 use crate::shed::Shed;
 

@@ -10,36 +10,36 @@ mod budget;
 mod endpoint;
 mod fingerprint;
 mod joined;
-mod outgoing;
 mod permit;
+mod request;
 mod service;
 mod service_queue;
+mod unavailable;
 mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chapar_model::{Identity, Reason};
+use chapar_model::Identity;
 use chapar_registry::{Registry, ServiceEntry};
 use chapar_telemetry::UpstreamMetrics;
-use chapar_transport::dial::{self, DialError, Pool, jitter};
+use chapar_transport::dial::{self, Incoming, Pool, jitter};
 use chapar_transport::serve::Reversed;
 use chapar_transport::tls::{self, Expect, ListsSeen, Party};
 use http::{HeaderMap, Method, Request, Response};
 
-use crate::pipeline::PROVIDER_RETRY;
 use crate::refusal::Refusal;
 use endpoint::{Connection, Endpoint};
 use fingerprint::Fingerprint;
 use joined::{Joined, Known};
 use permit::UpstreamAttempt;
 use service::Service;
+use unavailable::{down, refused};
 
 pub(crate) use blame::Blame;
-pub(crate) use chapar_transport::dial::Incoming;
-pub(crate) use outgoing::{BoxError, Outbound, Outgoing};
 pub(crate) use permit::UpstreamPermit;
+pub(crate) use request::{BoxError, RequestBody, UpstreamRequest};
 
 /// How often a call is sent, the first time included.
 const MAX_ATTEMPTS: usize = 3;
@@ -168,10 +168,19 @@ impl Upstreams {
     /// the service's budget lasts; a body that is produced as it goes, only while nothing of it has left.
     pub(crate) async fn call(
         &self,
-        outbound: Outbound<'_>,
+        request: UpstreamRequest<'_>,
     ) -> Result<(Response<Incoming>, UpstreamPermit), Refusal> {
-        let Outbound { service, path, caller, deadline, full_time, idempotent, headers, stopped, mut body } =
-            outbound;
+        let UpstreamRequest {
+            service,
+            path,
+            caller,
+            deadline,
+            full_time,
+            idempotent,
+            headers,
+            stopped,
+            mut body,
+        } = request;
         let nowhere = || down("the registry names no endpoint");
         let service = self.services.get(service).ok_or_else(nowhere)?;
         let route = service.route(path.as_str()).ok_or_else(nowhere)?;
@@ -226,7 +235,7 @@ impl Upstreams {
                         (Some(unsent), _) => Some(unsent),
                         // A request that the provider may have read is sent again only if its method may run
                         // twice.
-                        (None, Some(whole)) if !touched || idempotent => Some(Outgoing::Whole(whole)),
+                        (None, Some(whole)) if !touched || idempotent => Some(RequestBody::Whole(whole)),
                         _ => None,
                     };
                     refusal = Some(refused(&error));
@@ -284,17 +293,4 @@ fn head(headers: HeaderMap) -> Request<()> {
     *head.method_mut() = Method::POST;
     *head.headers_mut() = headers;
     head
-}
-
-fn refused(error: &DialError) -> Refusal {
-    let reason = match error {
-        DialError::Full { own: true, .. } => Reason::ConcurrencyLimited,
-        DialError::Full { own: false, .. } => Reason::SourceBusy,
-        DialError::Broken { .. } | DialError::Unreachable { .. } => Reason::AdapterUnavailable,
-    };
-    Refusal::from(reason).retry_after(PROVIDER_RETRY).with_detail(error.to_string())
-}
-
-fn down(gate: impl Into<String>) -> Refusal {
-    Refusal::from(Reason::AdapterUnavailable).retry_after(PROVIDER_RETRY).with_detail(gate)
 }

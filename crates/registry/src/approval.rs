@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::plan::Change;
+use crate::change::Change;
 
 /// A person who may approve.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -100,7 +100,7 @@ fn met(roles: &[String], people: &[&Approver]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Verb;
+    use crate::change::Verb;
 
     fn approvals() -> Approvals {
         let approver = |id: &str, roles: &[&str]| Approver {

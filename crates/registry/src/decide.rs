@@ -1,14 +1,14 @@
 //! `decide` is the policy decision: a pure function of registry and question, with a permit or one reason as
-//! its result. No clock, no I/O.
+//! its result. No clock, no I/O: it imports data types only.
 
 use std::sync::Arc;
 
-use chapar_model::{CaseNumber, ClerkId, GrantId, MemberId, Purpose, Reason, SubsystemId};
+use chapar_model::{CaseNumber, ClerkId, MemberId, Purpose, Reason, SubsystemId};
 use jiff::Timestamp;
 
 use crate::entry::MethodEntry;
-use crate::grant::{Permit, Validity, midnight};
-use crate::registry::Policy;
+use crate::grant::Permit;
+use crate::policy::{Policy, Term};
 
 /// Everything that a decision depends on besides the registry.
 #[derive(Clone, Copy, Debug)]
@@ -39,43 +39,18 @@ pub struct Refused {
     pub gate: String,
 }
 
-/// A permit and what must hold for it: the grant's own terms, and the delegation's if it is used through one.
-#[derive(Clone, Debug)]
-pub(crate) struct Term {
-    /// The delegating member.
-    pub(crate) on_behalf_of: Option<MemberId>,
-    /// Of the delegation.
-    pub(crate) delegated: Option<Delegated>,
-    /// For which both grant and delegation hold.
-    pub(crate) purposes: Vec<Purpose>,
-    pub(crate) permit: Arc<Permit>,
-}
-
-/// The terms of a delegation.
-#[derive(Clone, Debug)]
-pub(crate) struct Delegated {
-    pub(crate) id: GrantId,
-    pub(crate) purposes: Vec<Purpose>,
-    pub(crate) valid: Validity,
+/// How far a term was from being enough; the last is the nearest.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Nearness {
+    DelegationOver,
+    DelegationPurpose,
+    GrantOver,
+    GrantPurpose,
+    OutOfHours,
+    Suspended,
 }
 
 impl Term {
-    pub(crate) fn valid_at(&self, now: Timestamp) -> bool {
-        let delegated = self.delegated.as_ref().is_none_or(|delegated| delegated.valid.covers(now));
-        delegated && self.permit.grant.valid.covers(now)
-    }
-
-    /// Whether it holds now or may hold later.
-    pub(crate) fn not_over(&self, now: Timestamp) -> bool {
-        self.days().is_some_and(|days| !days.over(now))
-    }
-
-    /// The days on which it holds.
-    pub(crate) fn days(&self) -> Option<Validity> {
-        let grant = &self.permit.grant.valid;
-        self.delegated.as_ref().map_or(Some(*grant), |delegated| delegated.valid.overlap(grant))
-    }
-
     /// Nothing if it holds; otherwise the first gate that does not.
     pub(crate) fn gate(&self, question: &Question<'_>) -> Option<Nearness> {
         let covers = |purposes: &[Purpose]| question.purpose.is_none_or(|purpose| purposes.contains(purpose));
@@ -99,26 +74,6 @@ impl Term {
         }
         None
     }
-
-    /// The first moment at which it holds.
-    pub(crate) fn first_moment(&self) -> Option<Timestamp> {
-        let days = self.days()?;
-        match &self.permit.grant.hours {
-            Some(hours) => hours.first_in(&days),
-            None => midnight(days.from),
-        }
-    }
-}
-
-/// How far a term was from being enough; the last is the nearest.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Nearness {
-    DelegationOver,
-    DelegationPurpose,
-    GrantOver,
-    GrantPurpose,
-    OutOfHours,
-    Suspended,
 }
 
 pub(crate) fn decide<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<&'a Arc<Permit>, Refused> {

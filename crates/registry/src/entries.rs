@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::finding::{Findings, LoadErrors};
-use crate::source;
+use crate::folder;
 
 /// Which entry: in whose file, of which table, and its id there.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -23,7 +23,7 @@ pub(crate) type Values = BTreeMap<String, String>;
 /// All entries of a folder; the same errors as a load for files that cannot be read.
 pub(crate) fn read(dir: &Path) -> Result<BTreeMap<Key, Values>, LoadErrors> {
     let mut findings = Findings::default();
-    let sources = source::read(dir, &mut findings);
+    let sources = folder::read(dir, &mut findings);
     if !findings.is_empty() {
         return Err(findings.into_errors());
     }

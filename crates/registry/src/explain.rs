@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::decide::{self, Question, Refused};
 use crate::grant::Permit;
+use crate::policy::Term;
 use crate::registry::Registry;
 
 /// One gate of a decision.
@@ -53,8 +54,8 @@ impl Registry {
         gate("no one is suspended".to_owned(), true, decide::check_suspended(policy, question))?;
         let purpose = question.purpose.map_or("none", |purpose| purpose.as_str());
         gate(format!("the contract knows the purpose ({purpose})"), true, decide::check_purpose(question))?;
-        let of_member = |way: &&Arc<decide::Term>| way.on_behalf_of.as_ref() == question.on_behalf_of;
-        let ways: Vec<&Arc<decide::Term>> = ways.into_iter().flatten().filter(of_member).collect();
+        let of_member = |way: &&Arc<Term>| way.on_behalf_of.as_ref() == question.on_behalf_of;
+        let ways: Vec<&Arc<Term>> = ways.into_iter().flatten().filter(of_member).collect();
         if ways.is_empty() {
             let whose = question
                 .on_behalf_of

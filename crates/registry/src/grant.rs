@@ -14,8 +14,6 @@ use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
 use regex::Regex;
 
-use crate::shared::Disclosure;
-
 /// A provider's permission for one subsystem to call one method.
 #[derive(Clone, Debug)]
 pub struct Grant {
@@ -236,6 +234,18 @@ pub struct Permit {
     pub fields_trailer: Arc<str>,
     /// `rows` for the adapter; empty for every row.
     pub rows_header: Arc<str>,
+}
+
+/// What a method discloses for some granted fields. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Disclosure {
+    /// The granted fields, as written.
+    pub(crate) fields: Arc<[String]>,
+    pub(crate) mask: Arc<FieldMask>,
+    pub(crate) disclosed: Arc<[String]>,
+    pub(crate) withheld: Arc<[String]>,
+    pub(crate) fields_header: Arc<str>,
+    pub(crate) fields_trailer: Arc<str>,
 }
 
 impl Permit {

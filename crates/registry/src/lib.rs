@@ -6,14 +6,17 @@
 //! reloading (the gateway builds a new registry and swaps it).
 
 mod approval;
+mod change;
 mod decide;
 mod entries;
 mod entry;
 mod explain;
 mod finding;
+mod folder;
 mod grant;
 mod load;
 mod plan;
+mod policy;
 mod raw;
 mod registry;
 mod schema;
@@ -25,11 +28,12 @@ mod suspension;
 mod testing;
 
 pub use approval::{Approvals, Approver, Need};
+pub use change::{Change, Verb};
 pub use decide::{Question, Refused};
 pub use entry::{MethodEntry, Name, PassedMetadata, Server, ServiceEntry, Subsystem};
 pub use explain::{Check, Explanation};
 pub use finding::{Finding, Kind, LoadErrors};
 pub use grant::{Citizen, Grant, Grantee, Hours, Permit, Requires, RowCheck, Validity};
-pub use plan::{Change, Effect, Plan, Seen, Verb};
+pub use plan::{Effect, Plan, Seen};
 pub use registry::{Ending, Registry, Right};
 pub use schema::schema;

@@ -1,6 +1,6 @@
-//! `folder` loads TOML files into a `Registry`: syntax, members, groups, services, grants, delegations,
-//! suspensions, and tests last. It goes on after an error, to report all errors at once, and leaves out an
-//! error that only follows from another one.
+//! `Registry::load` reads TOML files into a `Registry`: syntax, members, groups, services, grants,
+//! delegations, suspensions, and tests last. It goes on after an error, to report all errors at once, and
+//! leaves out an error that only follows from another one.
 
 mod approval;
 mod delegation;
@@ -24,18 +24,25 @@ use chapar_model::{GrantId, MemberId, MethodPath, SubsystemId, TrustDomain};
 use crate::approval::Approvals;
 use crate::entry::{MethodEntry, ServiceEntry, Subsystem};
 use crate::finding::{Findings, Kind, LoadErrors};
+use crate::folder;
 use crate::grant::Grant;
+use crate::policy::{Policy, Terms};
 use crate::raw::{self, Raw};
-use crate::registry::{MethodName, Policy, Registry, Terms};
+use crate::registry::{MethodName, Registry};
 use crate::shared::Shared;
-use crate::source::{self, Source};
+use crate::source::Source;
 use crate::suspension::Suspensions;
 
-/// Loads the registry in `dir`.
-pub(crate) fn folder(dir: &Path, contracts: &[Contract]) -> Result<Registry, LoadErrors> {
-    let mut findings = Findings::default();
-    let sources = source::read(dir, &mut findings);
-    build(dir, sources, contracts, findings)
+impl Registry {
+    /// Reads a folder of TOML: `bus.toml`, and `CLASS/CODE.toml` for each member. Runs every `[[test]]`.
+    ///
+    /// # Errors
+    /// [`LoadErrors`] with everything that is wrong, each with file, line and column.
+    pub fn load(dir: &Path, contracts: &[Contract]) -> Result<Self, LoadErrors> {
+        let mut findings = Findings::default();
+        let sources = folder::read(dir, &mut findings);
+        build(dir, sources, contracts, findings)
+    }
 }
 
 /// Loads a registry from the text of its files.
@@ -45,7 +52,7 @@ pub(crate) fn build(
     contracts: &[Contract],
     mut findings: Findings,
 ) -> Result<Registry, LoadErrors> {
-    let digest = source::digest(&sources);
+    let digest = folder::digest(&sources);
     let mut files = Vec::new();
     let mut broken = BTreeSet::new();
     let mut bus = None;

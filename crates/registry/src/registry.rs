@@ -1,21 +1,17 @@
 //! `Registry` is the loaded policy: it identifies callers, finds methods and decides calls. It is immutable
-//! and shared by all calls.
+//! and shared by all calls. `load` makes it, `policy` is what a decision looks at.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 
-use chapar_contract::Contract;
 use chapar_model::{Identity, MemberId, MethodPath, Purpose, Reason, SubsystemId, TrustDomain};
 use jiff::Timestamp;
 
 use crate::approval::Approvals;
-use crate::decide::{Question, Refused, Term};
+use crate::decide::{self, Question, Refused};
 use crate::entry::{MethodEntry, ServiceEntry, Subsystem};
-use crate::finding::LoadErrors;
 use crate::grant::{Grant, Permit, Validity};
-use crate::load;
-use crate::suspension::Suspensions;
+use crate::policy::{Policy, Term};
 
 /// The policy of one bus.
 pub struct Registry {
@@ -31,18 +27,8 @@ pub struct Registry {
     pub(crate) tests: usize,
 }
 
-/// What a decision looks at.
-#[derive(Default)]
-pub(crate) struct Policy {
-    pub(crate) terms: Terms,
-    pub(crate) suspensions: Suspensions,
-}
-
 /// A [`MethodPath`]'s text: what `:path` is looked up by.
 pub(crate) type MethodName = Arc<str>;
-
-/// Caller → method → what may be permitted, own and delegated.
-pub(crate) type Terms = HashMap<SubsystemId, HashMap<MethodPath, Vec<Arc<Term>>>>;
 
 /// One thing that a caller may do now.
 #[derive(Clone, Debug)]
@@ -71,14 +57,6 @@ pub struct Ending {
 }
 
 impl Registry {
-    /// Reads a folder of TOML: `bus.toml`, and `CLASS/CODE.toml` for each member. Runs every `[[test]]`.
-    ///
-    /// # Errors
-    /// [`LoadErrors`] with everything that is wrong, each with file, line and column.
-    pub fn load(dir: &Path, contracts: &[Contract]) -> Result<Self, LoadErrors> {
-        load::folder(dir, contracts)
-    }
-
     /// `sha256:` and 64 hexadecimal digits, over the names and bytes of the registry's files: what evidence
     /// names a policy by.
     pub fn digest(&self) -> &str {
@@ -215,7 +193,7 @@ impl Registry {
     /// purpose not granted, out of hours, suspended (grant, delegation or delegating member), case required,
     /// case invalid, clerk required.
     pub fn decide(&self, question: &Question<'_>) -> Result<Arc<Permit>, Refused> {
-        crate::decide::decide(&self.policy, question).map(Arc::clone)
+        decide::decide(&self.policy, question).map(Arc::clone)
     }
 
     /// What `caller` may do on the day of `now`, at whichever hours, by its own grants and by delegation, by
@@ -249,18 +227,6 @@ impl Registry {
         let mut methods: Vec<_> = self.rights(caller, now).map(|right| right.method.clone()).collect();
         methods.dedup();
         methods.into_iter().filter_map(|path| self.method(path.as_str()).map(AsRef::as_ref))
-    }
-}
-
-impl Policy {
-    /// Whether the term's grant, its provider, the delegation or the delegating member is suspended.
-    pub(crate) fn stopped(&self, term: &Term, now: Timestamp) -> bool {
-        let Self { suspensions, .. } = self;
-        let grant = &term.permit.grant;
-        suspensions.grant(&grant.id, now)
-            || suspensions.member(&grant.provider, now)
-            || term.delegated.as_ref().is_some_and(|delegated| suspensions.grant(&delegated.id, now))
-            || term.on_behalf_of.as_ref().is_some_and(|member| suspensions.member(member, now))
     }
 }
 

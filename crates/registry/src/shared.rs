@@ -4,23 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chapar_contract::wire::{FieldMask, UnknownField};
+use chapar_contract::wire::UnknownField;
 use chapar_model::{MethodPath, RowScopes};
 use regex::Regex;
 
 use crate::entry::MethodEntry;
-
-/// What a method discloses for some granted fields. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct Disclosure {
-    /// The granted fields, as written.
-    pub(crate) fields: Arc<[String]>,
-    pub(crate) mask: Arc<FieldMask>,
-    pub(crate) disclosed: Arc<[String]>,
-    pub(crate) withheld: Arc<[String]>,
-    pub(crate) fields_header: Arc<str>,
-    pub(crate) fields_trailer: Arc<str>,
-}
+use crate::grant::Disclosure;
 
 /// Everything that was made so far.
 #[derive(Debug, Default)]

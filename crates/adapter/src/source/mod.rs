@@ -1,6 +1,7 @@
 //! `Source` is the interface between the adapter and one kind of database. A source describes a statement and
-//! runs it. Rows leave it as encoded batches, in bounded memory (backpressure), until the deadline or until
-//! the reader leaves. gRPC, grants and the meaning of columns are left out.
+//! runs it. It hands each row to a `RowSink`, and sends the bytes of the sink in batches, in bounded memory
+//! (backpressure), until the deadline or until the reader leaves. gRPC, grants, the meaning of columns and
+//! the encoding of rows are left out.
 
 pub(crate) mod sqlite;
 
@@ -13,8 +14,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use chapar_model::Reason;
 use tokio::sync::mpsc;
-
-use crate::encode::Encoder;
 
 /// One value of a row as the database holds it, borrowed for the time of the row.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +29,21 @@ pub(crate) enum Cell<'a> {
 pub(crate) trait Row {
     /// The value in column `index`, from 0; NULL past the last column.
     fn cell(&self, index: usize) -> Cell<'_>;
+}
+
+/// Turns rows into bytes, for one list of columns. A source hands its rows over and does not know the format.
+pub(crate) trait RowSink: Send + Sync {
+    /// Appends the row to `out`. `scratch` is only there to be reused.
+    ///
+    /// # Errors
+    /// If a value does not fit, or if the row is about another subject than `subject`.
+    fn write(
+        &self,
+        row: &dyn Row,
+        subject: Option<&str>,
+        scratch: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure>;
 }
 
 /// One bound value. Its `Debug` shows the type only: it may be a citizen's.
@@ -140,8 +154,8 @@ pub(crate) struct Query {
     pub(crate) sql: Arc<str>,
     /// In binding order.
     pub(crate) parameters: Vec<Parameter>,
-    /// Turns rows into bytes.
-    pub(crate) encoder: Arc<Encoder>,
+    /// Where its rows go.
+    pub(crate) sink: Arc<dyn RowSink>,
     /// What every row must say about whom it is.
     pub(crate) subject: Option<Arc<str>>,
     /// More rows than this are not read on.
@@ -161,7 +175,7 @@ impl Query {
     }
 }
 
-/// Encoded rows.
+/// Rows as the sink wrote them.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// The rows' bytes, one after the other.

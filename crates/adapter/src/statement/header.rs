@@ -4,7 +4,7 @@
 
 use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
-use super::{Lines, Name};
+use super::place::{Lines, Name};
 use crate::conversion::Conversion;
 
 /// What the leading comment declares.

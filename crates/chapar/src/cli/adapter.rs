@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use chapar_adapter::{Adapter, Config, Parts};
 use chapar_model::Clock;
 
-use super::serve::{self, HangUps, LogArgs};
-use super::{Exit, Failure, Outcome, out};
+use super::serve::{self, LogArgs};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
+use crate::signal::{self, HangUps};
 
 /// Run an adapter, which serves an agency's database
 ///
@@ -66,7 +68,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     let config = Config::load(&file).map_err(Failure::finding)?;
     args.log.start()?;
     let hang_ups = HangUps::listen()?;
-    let stop = serve::stop()?;
+    let stop = signal::stop()?;
     let telemetry = serve::telemetry(chapar_telemetry::Config {
         service_name: "adapter".to_owned(),
         otlp_endpoint: config.otlp.clone(),

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::connect::ConnectArgs;
 use super::refusal::{self, span};
 use super::session::Session;
-use super::{Exit, Failure, Outcome, out};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// Call a method
 ///

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Exit, Failure};
+use crate::exit::{Exit, Failure};
 
 /// How to reach the bus.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use chapar_contract::{Contract, breaking};
 
-use super::{Exit, Failure, Outcome, out};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// Check contracts
 #[derive(Debug, clap::Subcommand)]

@@ -7,9 +7,11 @@ use prost_reflect::{
 };
 
 use super::connect::ConnectArgs;
+use super::options;
 use super::rights::{Right, table};
 use super::session::Session;
-use super::{Exit, Failure, Outcome, options, out};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// Describe a service, a method or a message
 ///

@@ -8,7 +8,8 @@ use chapar_model::{ClerkId, Clock};
 
 use super::connect::ConnectArgs;
 use super::session::Session;
-use super::{Exit, Failure, Outcome, out};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// Verify and fetch evidence
 #[derive(Debug, clap::Subcommand)]

@@ -8,8 +8,10 @@ use chapar_model::{CaseNumber, ClerkId, Clock, MemberId, Purpose, SubsystemId};
 use chapar_registry::{Explanation, Question};
 use jiff::Timestamp;
 
+use super::names;
 use super::registry::{Contracts, load};
-use super::{Exit, Failure, Outcome, names, out};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// Explain why a call is allowed or refused, gate by gate
 ///

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use chapar_gateway::{Config, Gateway, Parts};
 use chapar_model::Clock;
 
-use super::serve::{self, HangUps, LogArgs};
-use super::{Exit, Failure, Outcome, out};
+use super::serve::{self, LogArgs};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
+use crate::signal::{self, HangUps};
 
 /// Run the gateway
 ///
@@ -56,7 +58,7 @@ pub(super) async fn run(args: Args) -> Outcome {
         // What is wrong is in the log; what was in force stays.
         async move { drop(tokio::task::spawn_blocking(move || reload.now()).await) }
     });
-    let stop = serve::stop_in_order(gateway.hurry())?;
+    let stop = signal::stop_in_order(gateway.hurry())?;
     let ended = gateway.run(stop).await;
     telemetry.shutdown().await;
     ended.map_err(Failure::finding)?;

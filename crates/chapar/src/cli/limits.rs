@@ -7,7 +7,8 @@ use super::connect::ConnectArgs;
 use super::list::Output;
 use super::rights::table;
 use super::session::Session;
-use super::{Exit, Outcome, out};
+use crate::exit::{Exit, Outcome};
+use crate::out;
 
 /// Show the rate limits and quotas of your grants
 #[derive(Debug, clap::Subcommand)]

@@ -3,7 +3,8 @@
 use super::connect::ConnectArgs;
 use super::rights::table;
 use super::session::Session;
-use super::{Exit, Outcome, out};
+use crate::exit::{Exit, Outcome};
+use crate::out;
 
 /// List the methods you may call
 ///

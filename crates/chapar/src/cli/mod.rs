@@ -7,14 +7,12 @@ mod connect;
 mod contract;
 mod describe;
 mod evidence;
-mod exit;
 mod explain;
 mod gateway;
 mod limits;
 mod list;
 mod names;
 mod options;
-pub mod out;
 mod pki;
 mod refusal;
 mod registry;
@@ -29,8 +27,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use exit::{Exit, Failure, Outcome};
-pub(crate) use serve::stop_on_signal;
+use crate::exit::{Exit, Outcome};
+use crate::out;
 
 /// Chapar is a government service bus: agencies call each other's services, and each call is authorised, rate
 /// limited, cut down to the granted fields and recorded in an evidence log.

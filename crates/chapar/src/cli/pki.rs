@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use chapar_model::{Clock, Identity};
 
-use super::{Exit, Failure, Outcome, out};
 use crate::authority::{self, Authority, Chain, Reason};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 use crate::pki::write_file;
 
 /// Issue, sign, renew, revoke and inspect certificates

@@ -13,7 +13,8 @@ mod rollback;
 mod suspend;
 mod usage;
 
-use super::Outcome;
+use crate::exit::{Exit, Outcome};
+use crate::out;
 pub(super) use load::{Contracts, load};
 
 /// Check, plan, approve and apply changes of the registry
@@ -44,8 +45,8 @@ pub(super) fn run(command: Command) -> Outcome {
         Command::Rollback(args) => rollback::run(&args),
         Command::Expiring(args) => expiring::run(&args),
         Command::Schema => {
-            crate::cli::out::data(format_args!("{:#}", chapar_registry::schema()));
-            Ok(crate::cli::Exit::Ok)
+            out::data(format_args!("{:#}", chapar_registry::schema()));
+            Ok(Exit::Ok)
         }
         Command::Suspend(args) => suspend::run(&args),
     }

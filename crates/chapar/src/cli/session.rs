@@ -13,7 +13,8 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 use super::connect::{ConnectArgs, Target};
 use super::rights::Right;
-use super::{Exit, Failure, names, refusal};
+use super::{names, refusal};
+use crate::exit::{Exit, Failure};
 
 /// An open connection.
 pub(super) struct Session {

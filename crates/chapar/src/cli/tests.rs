@@ -30,7 +30,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::connect::Target;
 use super::session::Session;
-use super::{Exit, Failure};
+use crate::exit::{Exit, Failure};
 use bytes_codec::BytesCodec;
 
 const METHOD: &str = "civil.v1.CivilRegistry/GetPerson";

@@ -4,7 +4,8 @@ use serde_json::{Map, Value};
 
 use super::connect::ConnectArgs;
 use super::session::Session;
-use super::{Exit, Outcome, out};
+use crate::exit::{Exit, Outcome};
+use crate::out;
 
 /// Show which identity the gateway reads from your certificate
 #[derive(Debug, clap::Args)]

@@ -18,7 +18,7 @@ use super::data::Sample;
 use super::files::{At, Numbered};
 use super::registry::AGENCIES;
 use super::{files, keys, registry};
-use crate::cli::{Exit, Failure};
+use crate::exit::{Exit, Failure};
 
 /// How many traces are kept.
 const KEPT_TRACES: usize = 2_000;

@@ -7,7 +7,7 @@ use chapar_model::{Clock, Identity};
 
 use super::files::{Numbered, key_name};
 use super::registry::{AGENCIES, CALLERS, GATEWAY, SERVER_NAME, identity};
-use crate::cli::{Exit, Failure};
+use crate::exit::{Exit, Failure};
 use crate::pki::{Authority, write_file};
 
 /// For how many days a certificate is valid.

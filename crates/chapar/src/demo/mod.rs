@@ -17,7 +17,8 @@ use std::time::Instant;
 
 use chapar_telemetry::logs;
 
-use crate::cli::{Exit, Failure, Outcome, stop_on_signal};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::signal;
 use bus::Bus;
 use folder::Folder;
 use report::Report;
@@ -70,7 +71,7 @@ pub struct Args {
 /// out otherwise than expected is told and ends `--once` with [`Exit::Finding`].
 pub async fn run(args: Args) -> Outcome {
     logs::init(args.log_format, &args.log).map_err(Failure::usage)?;
-    let stop = stop_on_signal().map_err(|error| Failure::error(Exit::Finding, error))?;
+    let stop = signal::stop()?;
     let failed = |error| Failure::error(Exit::Finding, error);
     let started = Instant::now();
     let folder = match &args.dir {

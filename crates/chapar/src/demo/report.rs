@@ -9,7 +9,8 @@ use super::folder::Databases;
 use super::registry::WELFARE;
 use super::story::Step;
 use super::story::show::{millis, span};
-use crate::cli::{Exit, out};
+use crate::exit::Exit;
+use crate::out;
 
 /// The story in one of its two forms.
 pub(super) struct Report {

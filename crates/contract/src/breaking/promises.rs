@@ -4,7 +4,8 @@
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 
 use super::{Break, Comparison};
-use crate::method::{FieldPath, Method};
+use crate::field_path::FieldPath;
+use crate::method::Method;
 
 impl Comparison {
     /// `place` is the method in the new version.

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use chapar_model::show_sha256;
 use prost::Message as _;
 
-use super::invalid;
 use crate::descriptors::{Head, RawSet};
 use crate::finding::Error;
 use crate::{compile, wire};
@@ -63,7 +62,7 @@ fn is_google(name: &str) -> bool {
 /// The files of a descriptor set by name; of two with one name, both under one: the decoder refuses that
 /// elsewhere.
 fn files(bytes: &Bytes) -> Result<BTreeMap<String, File>, Error> {
-    let unreadable = || invalid("", "these bytes are no file descriptor");
+    let unreadable = || Error::of_file("", "these bytes are no file descriptor");
     let set = RawSet::decode(bytes.clone()).map_err(|_| unreadable())?;
     let mut files = BTreeMap::new();
     for file in set.file {

@@ -4,8 +4,8 @@
 use prost_reflect::{Cardinality, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, Syntax};
 
 use super::{Checker, in_oneof};
+use crate::field_path::FieldPath;
 use crate::format::Format;
-use crate::method::FieldPath;
 use crate::options::pb;
 use crate::request::{RequestFormat, RequestRule};
 

@@ -1,15 +1,15 @@
 //! `FieldMask` is a grant's fields, compiled against the response's type to field numbers: what minimisation
-//! keeps. The lookup table is in `table`, the copying in `keep`.
+//! keeps. What is granted while paths are added is in `node`, the lookup table in `table`, the copying in
+//! `keep`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use super::keep::keep;
+use super::node::{Node, Pass, Rule};
 use super::read::{MAX_DEPTH, WireError};
-use super::shape::Shape;
 use super::table::Table;
 
 /// A path that the message does not have.
@@ -36,32 +36,6 @@ impl fmt::Debug for FieldMask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(&self.numbers).finish()
     }
-}
-
-/// What is granted of one message, while paths are added.
-#[derive(Clone, Default)]
-pub(super) struct Node {
-    pub(super) fields: BTreeMap<u32, Rule>,
-    /// Member → its oneof, for every oneof of the message, granted or not: a member that is dropped still
-    /// unsets the others.
-    pub(super) oneofs: BTreeMap<u32, usize>,
-}
-
-#[derive(Clone)]
-pub(super) struct Rule {
-    pub(super) shape: Shape,
-    pub(super) single: bool,
-    pub(super) pass: Pass,
-}
-
-#[derive(Clone)]
-pub(super) enum Pass {
-    /// No message: copied as it is.
-    Value,
-    /// A message: its own fields are filtered.
-    Message(Node),
-    /// A message that may contain itself: all its known fields, by the descriptor.
-    Known(MessageDescriptor),
 }
 
 impl FieldMask {
@@ -124,15 +98,5 @@ fn grant_inside(node: &mut Node, field: &FieldDescriptor, rest: &str) -> Option<
         grant_inside(node, &inner.map_entry_value_field(), rest)
     } else {
         grant(node, &inner, rest)
-    }
-}
-
-impl Rule {
-    pub(super) fn all(field: &FieldDescriptor) -> Self {
-        let pass = match field.kind() {
-            Kind::Message(inner) => Pass::Known(inner),
-            _ => Pass::Value,
-        };
-        Self { shape: Shape::of(field), single: field.cardinality() != Cardinality::Repeated, pass }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use prost_reflect::{Kind, MessageDescriptor};
 
-use super::mask::{Node, Pass};
+use super::node::{Node, Pass};
 use super::shape::Shape;
 
 /// Numbers below this are looked up by position; of the rest there are few, and they are searched for.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chapar_model::{Code, Reason};
 
-use super::minimise::{Answer, Minimised};
+use super::messages::{Answer, Minimised};
 use crate::refusal::Refusal;
 
 /// The longest wait; the mean is a half of it.

@@ -7,8 +7,8 @@ use chapar_limit::{Admission, Denied, Limiter};
 use chapar_model::Reason;
 
 use super::permit::Permitted;
+use super::record::OpenRecord;
 use crate::attempts::{Attempts, RequestIdAttempt};
-use crate::record::OpenRecord;
 use crate::refusal::Refusal;
 
 /// A call within its grant's limits. Holds the place among the concurrent calls until it is dropped.

@@ -5,19 +5,19 @@
 use std::time::Instant;
 
 use chapar_model::{Reason, header};
-use chapar_registry::Server;
+use chapar_transport::dial::Incoming;
 use chapar_transport::encoding::{self, Encoding};
 use chapar_transport::frame::MessageReader;
 use chapar_transport::timeout;
 use http::{HeaderMap, HeaderName, HeaderValue, header as h};
 
 use super::carried;
-use super::read::{Head, Read};
-use super::release::header_value;
-use super::requests::Stopped;
-use crate::observe::Stage;
+use super::exchange::{Exchange, misbehaved, status};
+use super::head::Head;
+use super::read::Read;
+use crate::headers::header_value;
 use crate::refusal::Refusal;
-use crate::upstream::{Blame, Incoming, Outbound, UpstreamPermit, Upstreams};
+use crate::upstream::{UpstreamRequest, Upstreams};
 
 /// Kept back from the deadline for the way home.
 const RETURN_MARGIN: std::time::Duration = std::time::Duration::from_millis(2);
@@ -33,32 +33,6 @@ pub(super) struct Forwarded {
     pub(super) exchange: Exchange,
 }
 
-/// What lasts as long as the exchange with the provider: its span, its place among the service's calls, and
-/// the request while that is still on its way.
-pub(super) struct Exchange {
-    _stage: Stage,
-    place: UpstreamPermit,
-    stopped: Stopped,
-}
-
-impl Exchange {
-    /// The provider broke off, or gave an end that is none. Unless the request was ended here: then that is
-    /// why.
-    pub(super) fn broken(&mut self, otherwise: Refusal) -> Refusal {
-        self.stopped.refusal().unwrap_or_else(|| {
-            self.place.ended(Blame::of(&otherwise));
-            otherwise
-        })
-    }
-
-    /// The end of an answer, from its trailers: OK, or why not.
-    pub(super) fn end(&mut self, trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
-        let ended = status(trailers, server);
-        self.place.ended(ended.as_ref().err().map_or(Blame::Nobody, Blame::of));
-        ended
-    }
-}
-
 pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> Result<Forwarded, Refusal> {
     let Read { head, body, carried, stopped } = read;
     let stage = head.span.forwarding(head.entry.method.path());
@@ -71,7 +45,7 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
         Ok(headers)
     };
     let was_stopped = || stopped.refusal().is_some();
-    let outbound = Outbound {
+    let request = UpstreamRequest {
         service: &head.entry.service.name,
         path: head.entry.method.path(),
         caller: &head.caller.id,
@@ -85,8 +59,8 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
     let (response, place) =
         // A body that was refused here resets the stream, and the provider's view of that reset would hide
         // the reason.
-        upstreams.call(outbound).await.map_err(|refusal| stopped.refusal().unwrap_or(refusal))?;
-    let mut exchange = Exchange { _stage: stage, place, stopped };
+        upstreams.call(request).await.map_err(|refusal| stopped.refusal().unwrap_or(refusal))?;
+    let mut exchange = Exchange::new(stage, place, stopped);
     let (parts, body) = response.into_parts();
     if parts.status != http::StatusCode::OK {
         return Err(exchange.broken(misbehaved(format!("adapter answered HTTP {}", parts.status.as_u16()))));
@@ -101,7 +75,7 @@ pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> 
         exchange.end(&parts.headers, server)?;
         return Err(exchange.broken(misbehaved("adapter answered OK without a message")));
     }
-    exchange.place.head_came();
+    exchange.head_came();
     let encoding =
         parts.headers.get(encoding::HEADER).map_or(Ok(None), |value| Encoding::parse(value.as_bytes()));
     let encoding = encoding
@@ -147,54 +121,4 @@ fn set_headers(headers: &mut HeaderMap, head: &Head) -> Result<(), Refusal> {
         set(header::PURPOSE, purpose.as_str())?;
     }
     Ok(())
-}
-
-/// What an adapter may say of its own data; any other word, or none, means that the adapter is in trouble.
-const FROM_ADAPTER: [Reason; 16] = [
-    Reason::MessageTooLarge,
-    Reason::FrameMalformed,
-    Reason::Cardinality,
-    Reason::RecordNotFound,
-    Reason::RecordNotUnique,
-    Reason::TooManyRows,
-    Reason::SchemaDrift,
-    Reason::ValueUnreadable,
-    Reason::NullInRequired,
-    Reason::SourceDown,
-    Reason::SourceBusy,
-    Reason::SourceTimeout,
-    Reason::SourceRefused,
-    Reason::DeadlineExceeded,
-    Reason::FieldInvalid,
-    Reason::RequestMalformed,
-];
-
-/// The end of an answer: OK, the own status of an agency's own server, or a refusal with a reason that we
-/// choose; an adapter's own text goes nowhere.
-fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
-    let text =
-        |name| trailers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
-    let status = text("grpc-status");
-    if status == "0" {
-        return Ok(());
-    }
-    if let (Server::Grpc(_), Some(refusal)) = (server, carried::status(trailers, server)) {
-        return Err(refusal);
-    }
-    // The word is compared with a list, because an adapter must not choose reasons that blame the caller's
-    // rights, such as `NOT_GRANTED`.
-    let said = text(header::REASON).parse::<Reason>().ok().filter(|reason| FROM_ADAPTER.contains(reason));
-    let refusal = match said {
-        Some(reason) => Refusal::from(reason),
-        None => misbehaved(format!("adapter ended with status {status:.3}")),
-    };
-    Err(if refusal.reason().is_transient() { refusal.retry_after(PROVIDER_RETRY) } else { refusal })
-}
-
-/// When a caller may try again while a provider is in trouble.
-pub(crate) const PROVIDER_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// The provider broke off, or ended in a way that no provider may.
-pub(super) fn misbehaved(gate: impl Into<String>) -> Refusal {
-    Refusal::from(Reason::AdapterUnavailable).retry_after(PROVIDER_RETRY).with_detail(gate)
 }

@@ -4,23 +4,13 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use chapar_model::{Clock, Reason};
 use chapar_registry::{MethodEntry, Permit, Question, Subsystem};
-use chapar_transport::Peer;
 
+use super::call::Grounds;
 use crate::identify::identify;
 use crate::metadata::Metadata;
-use crate::policy::Policy;
 use crate::refusal::Refusal;
-
-/// What a call's right rests on, besides what it asks.
-#[derive(Clone)]
-pub(crate) struct Grounds {
-    pub(crate) peer: Arc<Peer>,
-    /// The policy in force, whichever that is.
-    pub(crate) policy: Arc<ArcSwap<Policy>>,
-}
 
 /// Judges the messages of one stream.
 pub(super) struct Judge {

@@ -9,10 +9,10 @@ use chapar_model::{Clock, Reason};
 use chapar_registry::{MethodEntry, Permit, Question, Registry};
 use chapar_transport::timeout;
 
-use super::Call;
+use super::call::Call;
+use super::record::OpenRecord;
 use super::route::Routed;
 use crate::metadata::Metadata;
-use crate::record::OpenRecord;
 use crate::refusal::Refusal;
 
 /// A call that the provider's policy allows.

@@ -3,55 +3,33 @@
 //! checks the others as they pass.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use chapar_contract::wire::{self, WireError};
-use chapar_contract::{Method, Violation};
-use chapar_limit::Admission;
+use chapar_contract::Method;
 use chapar_model::{Clock, MAX_ADAPTER_REQUEST, Reason};
-use chapar_registry::{MethodEntry, Permit, Server};
+use chapar_registry::Server;
 use chapar_transport::encoding::Encoding;
-use chapar_transport::frame::{FrameError, MessageReader};
+use chapar_transport::frame::MessageReader;
 use hyper::body::Incoming;
 
-use super::Call;
 use super::admit::Admitted;
+use super::call::Call;
 use super::carried::FromCaller;
+use super::check::{check, malformed};
+use super::exchange::Stopped;
+use super::head::Head;
 use super::judge::Judge;
-use super::requests::{Requests, Stopped, framed};
+use super::record::OpenRecord;
+use super::requests::{Requests, framed};
 use crate::attempts::RequestIdAttempt;
-use crate::metadata::Metadata;
-use crate::overload::LoadSlot;
-use crate::record::OpenRecord;
-use crate::refusal::{Audience, Refusal};
-use crate::upstream::Outgoing;
+use crate::refusal::Refusal;
+use crate::upstream::RequestBody;
 
 /// A call whose request may go on.
 pub(super) struct Read {
     pub(super) head: Head,
-    pub(super) body: Outgoing,
+    pub(super) body: RequestBody,
     pub(super) carried: FromCaller,
     pub(super) stopped: Stopped,
-}
-
-/// All that is known of a call besides its messages.
-pub(super) struct Head {
-    pub(super) id: chapar_model::CallId,
-    pub(super) caller: Arc<chapar_registry::Subsystem>,
-    pub(super) span: Arc<crate::observe::CallSpan>,
-    pub(super) entry: Arc<MethodEntry>,
-    pub(super) permit: Arc<Permit>,
-    pub(super) audience: Audience,
-    pub(super) metadata: Metadata,
-    pub(super) deadline: Instant,
-    /// The caller leaves the provider all the time that the contract gives it.
-    pub(super) full_time: bool,
-    pub(super) subject: Option<String>,
-    /// Asked for each message of a stream.
-    pub(super) judge: Arc<Judge>,
-    /// Held until the call ends, a stream until its last message.
-    pub(super) _admission: Admission,
-    pub(super) _slot: LoadSlot,
 }
 
 pub(super) async fn read(
@@ -117,7 +95,7 @@ pub(super) async fn read(
 /// What a call asks, and about whom.
 struct Asked {
     subject: Option<String>,
-    body: Outgoing,
+    body: RequestBody,
     stopped: Stopped,
 }
 
@@ -143,7 +121,7 @@ async fn whole(
     let subject = check(method, &message.bytes)?;
     Ok(Asked {
         subject,
-        body: Outgoing::Whole(framed(message, encoding_to_server)?),
+        body: RequestBody::Whole(framed(message, encoding_to_server)?),
         stopped: Stopped::default(),
     })
 }
@@ -151,54 +129,4 @@ async fn whole(
 async fn streamed(mut requests: Requests) -> Result<Asked, Refusal> {
     let subject = requests.subject().await?;
     Ok(Asked { subject, stopped: requests.stopped(), body: requests.into_body() })
-}
-
-/// Checks a message of the request, and finds the citizen that it names: in the form that is compared and
-/// hashed; the message keeps the form that the caller wrote.
-pub(super) fn check(method: &Method, message: &[u8]) -> Result<Option<String>, Refusal> {
-    // The wire form is checked first, with its bound on nesting, so that what is read below is a message of
-    // the contract's type.
-    wire::validate(message, method.input()).map_err(unreadable)?;
-    let subject = subject(method, message)?;
-    check_rules(method, message)?;
-    Ok(subject)
-}
-
-fn subject(method: &Method, message: &[u8]) -> Result<Option<String>, Refusal> {
-    let Some(path) = method.subject() else { return Ok(None) };
-    let found = wire::find(message, path.numbers()).map_err(unreadable)?;
-    match found.map(|value| value.to_text()) {
-        Some(Some(text)) if !text.is_empty() => Ok(Some(method.normalise_subject(&text))),
-        _ => Err(Refusal::from(Reason::FieldInvalid).violation(path.to_string(), "must be present")),
-    }
-}
-
-/// Every field with a format or a rule, all findings at once.
-fn check_rules(method: &Method, message: &[u8]) -> Result<(), Refusal> {
-    let violations = method.violations(message).map_err(unreadable)?;
-    if violations.is_empty() {
-        return Ok(());
-    }
-    // All violations are reported at once, so that a caller corrects a form in one round.
-    let tell = |refusal: Refusal, Violation { path, rule }| refusal.violation(path, rule);
-    Err(violations.into_iter().fold(Refusal::from(Reason::FieldInvalid), tell))
-}
-
-/// A request that is no sequence of messages.
-pub(super) fn malformed(error: FrameError) -> Refusal {
-    let reason = match error {
-        FrameError::TooLarge { .. } => Reason::MessageTooLarge,
-        FrameError::Corrupt => Reason::DecompressionFailed,
-        FrameError::Body(_) => Reason::Cancelled,
-        FrameError::Compressed | FrameError::Truncated => Reason::FrameMalformed,
-    };
-    Refusal::from(reason).with_detail(error.to_string())
-}
-
-fn unreadable(error: WireError) -> Refusal {
-    let reason = match error {
-        WireError::TooDeep => Reason::NestingTooDeep,
-        _ => Reason::RequestMalformed,
-    };
-    Refusal::from(reason).with_detail(error.to_string())
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use chapar_evidence::{Entry, Log};
-use chapar_model::{CallId, Reason, header};
+use chapar_model::{Reason, header};
 use chapar_transport::encoding;
 use http::{HeaderMap, HeaderValue, Response, header as h};
 use http_body::Frame;
@@ -19,10 +19,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
-use super::minimise::Messages;
-use super::read::Head;
-use super::record::{Recorded, RecordedAnswer};
-use crate::record::StreamRecord;
+use super::head::Head;
+use super::messages::Messages;
+use super::record::disclosure::{Recorded, RecordedAnswer};
+use super::record::{REFUSAL_WAIT, StreamRecord};
+use crate::headers::{bus_headers, header_value};
 use crate::refusal::Refusal;
 
 /// Messages of a stream that wait for the caller, at most: what waits was judged before and goes out whatever
@@ -37,7 +38,7 @@ pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Bod
             head.span.disclosed(&head.permit);
             head.span.finish_ok(1);
             let trailers = closing_trailers(trailers, &head, &log, entry);
-            Body::new(Whole { message: Some(message.framed), trailers: Some(trailers) })
+            Body::new(UnaryBody { message: Some(message.framed), trailers: Some(trailers) })
         }
         RecordedAnswer::Stream { messages, record } => {
             // The channel holds one message, so that the reading of the provider stops when the caller stops.
@@ -57,12 +58,12 @@ pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Bod
 }
 
 /// One message and its trailers. Its length is not told ahead: no gRPC client asks for a `content-length`.
-struct Whole {
+struct UnaryBody {
     message: Option<Bytes>,
     trailers: Option<HeaderMap>,
 }
 
-impl http_body::Body for Whole {
+impl http_body::Body for UnaryBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -77,22 +78,6 @@ impl http_body::Body for Whole {
     fn is_end_stream(&self) -> bool {
         self.message.is_none() && self.trailers.is_none()
     }
-}
-
-/// Headers of the bus on every answer.
-pub(crate) fn bus_headers(id: CallId) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(4);
-    if let Some(value) = header_value(id.encode(&mut [0; 36])) {
-        headers.insert(header::CALL_ID, value);
-    }
-    headers
-}
-
-/// A value that will not be seen again: HPACK need not keep it, at either end (RFC 7541 §6.2.3).
-pub(super) fn header_value(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 fn closing_trailers(mut trailers: HeaderMap, head: &Head, log: &Log, entry: Entry) -> HeaderMap {
@@ -139,7 +124,7 @@ impl Pump {
         let outcome = end.as_ref().err().map(Refusal::reason);
         // Written in any case; the caller is kept from its end no longer than a refusal is, or than its
         // deadline.
-        let patience = head.deadline.max(Instant::now() + super::REFUSAL_WAIT);
+        let patience = head.deadline.max(Instant::now() + REFUSAL_WAIT);
         let closing = record.closed(outcome.map_or("OK", Reason::as_str));
         let closed = tokio::time::timeout_at(patience.into(), closing).await;
         let closed = closed.unwrap_or_else(|_| Err(Reason::EvidenceUnavailable.into()));

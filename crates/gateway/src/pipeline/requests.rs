@@ -2,7 +2,7 @@
 //! refused message ends the call. Only a message that names the citizen is read ahead, so the provider's
 //! backpressure reaches the caller.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chapar_model::Reason;
@@ -14,11 +14,12 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Incoming;
 
+use super::check;
+use super::exchange::Stopped;
 use super::judge::Judge;
-use super::read;
-use crate::commitment::RequestDigest;
+use super::record::commitment::RequestDigest;
 use crate::refusal::Refusal;
-use crate::upstream::{BoxError, Outgoing};
+use crate::upstream::{BoxError, RequestBody};
 
 /// The messages of one call's request, from its caller.
 pub(super) struct Requests {
@@ -32,17 +33,6 @@ pub(super) struct Requests {
     ahead: Option<Message>,
     judge: Arc<Judge>,
     stopped: Stopped,
-}
-
-/// Why the request was broken off here, if it was: the provider only sees its stream reset.
-#[derive(Clone, Default)]
-pub(super) struct Stopped(Arc<OnceLock<Refusal>>);
-
-impl Stopped {
-    /// The refusal that ended the request.
-    pub(super) fn refusal(&self) -> Option<Refusal> {
-        self.0.get().cloned()
-    }
 }
 
 impl Requests {
@@ -84,7 +74,7 @@ impl Requests {
     }
 
     /// The body that goes on to the provider.
-    pub(super) fn into_body(self) -> Outgoing {
+    pub(super) fn into_body(self) -> RequestBody {
         // A stream and not a task: the provider's connection asks for the next message when it has room,
         // which is the backpressure.
         let frames = stream::try_unfold(self, |mut requests| async move {
@@ -97,15 +87,15 @@ impl Requests {
                 framed(message, requests.encoding_to_server).map_err(|refusal| requests.stop(refusal))?;
             Ok::<_, BoxError>(Some((Frame::data(framed), requests)))
         });
-        Outgoing::Stream(StreamBody::new(frames).boxed_unsync())
+        RequestBody::Stream(StreamBody::new(frames).boxed_unsync())
     }
 
     async fn next(&mut self) -> Result<Option<Message>, Refusal> {
-        let Some(message) = self.reader.next_message().await.map_err(read::malformed)? else {
+        let Some(message) = self.reader.next_message().await.map_err(check::malformed)? else {
             return Ok(None);
         };
         self.judge.still_holds()?;
-        let subject = read::check(&self.entry.method, &message.bytes)?;
+        let subject = check::check(&self.entry.method, &message.bytes)?;
         self.same_subject(subject)?;
         // The digest takes the message before it is sent: a message may be recorded and not sent, never sent
         // and not recorded.
@@ -133,7 +123,7 @@ impl Requests {
     fn stop(&self, refusal: Refusal) -> BoxError {
         let gate = refusal.reason().as_str();
         // Set once: a body that has failed is not asked again.
-        self.stopped.0.set(refusal).ok();
+        self.stopped.set(refusal);
         gate.into()
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use chapar_model::Reason;
 use chapar_registry::{MethodEntry, Registry};
 
-use super::Call;
-use crate::record::OpenRecord;
+use super::call::Call;
+use super::record::OpenRecord;
 use crate::refusal::Refusal;
 
 /// A call of a registered method.

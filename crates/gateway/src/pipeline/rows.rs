@@ -6,7 +6,7 @@ use chapar_contract::MethodKind;
 use chapar_model::Reason;
 use chapar_registry::Server;
 
-use super::read::Head;
+use super::head::Head;
 use crate::refusal::Refusal;
 
 /// The rows of one answer so far.

@@ -36,7 +36,7 @@ const JOIN_WINDOW: Duration = Duration::from_secs(5);
 /// Which identities may join, each with the authorities that may speak for its member.
 pub(super) type Known = HashMap<Identity, Vec<[u8; 32]>>;
 
-/// Every connection that an adapter made, shared by all generations of [`super::Upstreams`].
+/// Every connection that an adapter made, shared by all generations of `Upstreams`.
 pub(super) struct Joined {
     members: Mutex<Vec<Member>>,
     /// Goes up with every change of the members.

@@ -20,7 +20,8 @@ use super::budget::Budget;
 use super::endpoint::{Connection, Endpoint};
 use super::joined::Joined;
 use super::service_queue::{ServiceQueue, ServiceSlot};
-use super::{down, watch};
+use super::unavailable::down;
+use super::watch;
 use crate::refusal::Refusal;
 
 /// One service's way to its adapters.

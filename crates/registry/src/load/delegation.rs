@@ -7,10 +7,10 @@ use chapar_model::{GrantId, MemberId, Purpose, SubsystemId};
 
 use super::value::at;
 use super::{File, Loader};
-use crate::decide::{Delegated, Term};
 use crate::entry::MethodEntry;
 use crate::finding::Kind;
 use crate::grant::Permit;
+use crate::policy::{Delegated, Term};
 use crate::raw::{self, Text};
 
 /// A delegation whose own names are all known.

@@ -9,10 +9,10 @@ use toml::Spanned;
 
 use super::value::at;
 use super::{File, Loader};
-use crate::decide::Term;
 use crate::entry::{MethodEntry, Server};
 use crate::finding::Kind;
 use crate::grant::{Citizen, Grant, Hours, Permit, Requires, RowCheck, WEEK};
+use crate::policy::Term;
 use crate::raw;
 use crate::source::Source;
 

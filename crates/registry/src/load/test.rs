@@ -8,12 +8,12 @@ use jiff::Timestamp;
 
 use super::value::at;
 use super::{File, Loader};
-use crate::decide::{self, Question, Refused, Term};
+use crate::decide::{self, Question, Refused};
 use crate::entry::MethodEntry;
 use crate::finding::Kind;
 use crate::grant::{Grant, Permit, Requires, midnight};
+use crate::policy::{Policy, Term};
 use crate::raw::{self, Text};
-use crate::registry::Policy;
 use crate::source::Source;
 
 /// A test whose names are all known.

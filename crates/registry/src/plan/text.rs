@@ -5,7 +5,8 @@ use std::fmt;
 
 use chapar_contract::Class;
 
-use super::{Effect, Plan, Seen, Verb};
+use super::{Effect, Plan, Seen};
+use crate::change::Verb;
 
 /// So many callers of an effect are named; the others are counted.
 const MAX_NAMED: usize = 3;

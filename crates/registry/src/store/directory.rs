@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{Files, Generation, Store, StoreError};
 use crate::finding::Findings;
-use crate::source;
+use crate::folder;
 
 /// A store in a folder. One writer at a time: others wait.
 #[derive(Clone, Debug)]
@@ -145,17 +145,17 @@ fn invalid(path: &Path, what: &str) -> StoreError {
 /// The digest of a folder's files, as a registry that is loaded from it has it.
 fn digest(folder: &Path) -> Result<String, StoreError> {
     let mut findings = Findings::default();
-    let sources = source::read(folder, &mut findings);
+    let sources = folder::read(folder, &mut findings);
     if !findings.is_empty() {
         return Err(invalid(folder, &findings.into_errors().to_string()));
     }
-    Ok(source::digest(&sources))
+    Ok(folder::digest(&sources))
 }
 
 /// Copies what belongs to a registry: every `.toml`, and nothing hidden.
 fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let mut findings = Findings::default();
-    let sources = source::read(from, &mut findings);
+    let sources = folder::read(from, &mut findings);
     if !findings.is_empty() {
         return Err(invalid(from, &findings.into_errors().to_string()));
     }

@@ -180,7 +180,7 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
         if total > query.most {
             return Err(Failure::new(query.excess, "the statement gives more rows than the method allows"));
         }
-        query.encoder.encode(&SqliteRow(row), query.subject.as_deref(), &mut scratch, &mut buffer)?;
+        query.sink.write(&SqliteRow(row), query.subject.as_deref(), &mut scratch, &mut buffer)?;
         count += 1;
         if buffer.len() >= BATCH_BYTES {
             let batch = Batch { bytes: Bytes::from(std::mem::take(&mut buffer)), rows: count, last: false };

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::load::{Contracts, contracts, failed};
 use super::note::Note;
 use super::{approve, journal, note};
-use crate::cli::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 
 /// Put a new registry in force, as planned and approved
 ///

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use chapar_tlog::SigningKey;
 
 use super::note::Note;
-use crate::cli::{Exit, Failure, Outcome, out};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// Make an approver's key
 ///

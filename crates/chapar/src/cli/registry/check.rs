@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::load::Contracts;
 use super::{load, note};
-use crate::cli::{Exit, Outcome, out};
+use crate::exit::{Exit, Outcome};
+use crate::out;
 
 /// Load a registry as the gateway would, and run its tests
 ///

@@ -8,7 +8,8 @@ use jiff::Span;
 use super::load;
 use super::load::Contracts;
 use crate::cli::rights::table;
-use crate::cli::{Exit, Failure, Outcome, out};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// List grants, delegations and licences that end soon
 #[derive(Debug, clap::Args)]

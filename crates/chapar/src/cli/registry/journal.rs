@@ -8,7 +8,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::cli::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// Does it, and writes down who did what and how it went. If that cannot be written, the command has failed.
 pub(super) fn kept(
@@ -38,6 +39,6 @@ pub(super) fn kept(
 
 /// As a command ends that said so much.
 pub(super) fn told(done: Result<String, Failure>) -> Outcome {
-    crate::cli::out::say(done?);
+    out::say(done?);
     Ok(Exit::Ok)
 }

@@ -8,7 +8,7 @@ use chapar_gateway::Config;
 use chapar_registry::Registry;
 use chapar_registry::store::{Directory, Generation, Store as _};
 
-use crate::cli::{Exit, Failure};
+use crate::exit::{Exit, Failure};
 
 /// The contracts of a registry.
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use chapar_registry::{Approvals, Plan};
 use chapar_tlog::{SigningKey, VerifierKey, open_note, sign_note};
 use jiff::Timestamp;
 
-use crate::cli::{Exit, Failure};
+use crate::exit::{Exit, Failure};
 
 /// The first line; another would be another kind of note, signed for another reason.
 const TITLE: &str = "chapar registry plan v2";

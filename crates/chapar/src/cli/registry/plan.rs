@@ -8,7 +8,8 @@ use chapar_registry::Plan;
 use super::load::{Contracts, contracts, generation_in_force};
 use super::note::Note;
 use super::{approve, usage};
-use crate::cli::{Exit, Failure, Outcome, out};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// Show the effects of a change of the registry before the change is made
 ///

@@ -13,7 +13,8 @@ use super::load::{Contracts, failed};
 use super::note::Note;
 use super::{approve, journal, load};
 use crate::cli::rights::table;
-use crate::cli::{Exit, Failure, Outcome, out};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// List the generations of a store
 #[derive(Debug, clap::Args)]

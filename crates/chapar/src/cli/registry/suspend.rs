@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::journal;
 use super::load::{Contracts, failed, in_force};
-use crate::cli::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// Suspend a member, a subsystem, a grant or a delegation, at once and for a time
 ///
@@ -90,7 +91,7 @@ fn in_folder(args: &Args, now: Timestamp) -> Outcome {
     add(args, draft.path(), now)?;
     Registry::load(draft.path(), &args.contracts.load()?).map_err(Failure::finding)?;
     add(args, &args.folder, now)?;
-    crate::cli::out::say(format_args!("{} is suspended", args.of));
+    out::say(format_args!("{} is suspended", args.of));
     Ok(Exit::Ok)
 }
 

@@ -11,7 +11,7 @@ use chapar_tlog::{TILE_WIDTH, entries_path};
 use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
 
-use crate::cli::{Exit, Failure};
+use crate::exit::{Exit, Failure};
 
 /// How far back is looked.
 const DAYS: i64 = 30;

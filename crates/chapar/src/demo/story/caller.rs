@@ -10,10 +10,10 @@ use chapar_contract::Contract;
 use prost_reflect::DynamicMessage;
 
 use super::{CASE, CLERK};
-use crate::cli::Failure;
 use crate::demo::bus::Bus;
 use crate::demo::files::key_name;
 use crate::demo::registry::SERVER_NAME;
+use crate::exit::Failure;
 
 /// A call that takes longer has failed.
 const TIMEOUT: Duration = Duration::from_secs(5);

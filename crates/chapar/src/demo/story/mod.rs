@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::bus::Bus;
 use super::data::Sample;
-use crate::cli::Failure;
+use crate::exit::Failure;
 use caller::Caller;
 
 /// The clerk at the counter.

@@ -11,7 +11,8 @@ use chapar_model::{Clock, GrantId};
 use chapar_registry::{Registry, Subsystem};
 use tonic::{Request, Response, Status};
 
-use crate::reflection::{caller, visible_descriptors};
+use super::caller::caller;
+use super::reflection::visible_descriptors;
 
 /// Generated from `proto/chapar/meta/v1/meta.proto`.
 #[allow(

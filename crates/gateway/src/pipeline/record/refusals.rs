@@ -14,7 +14,7 @@ use chapar_model::{Reason, SubsystemId};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::facts::{End, Facts};
+use super::facts::{End, Facts};
 use crate::metadata::Metadata;
 
 /// One record of a caller and reason is written in this time.

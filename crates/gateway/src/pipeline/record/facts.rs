@@ -8,7 +8,7 @@ use chapar_evidence::{Kind, RECORD_VERSION, RecordDraft};
 use chapar_model::CallId;
 use chapar_registry::{MethodEntry, Permit, Registry, Subsystem};
 
-use crate::commitment::Hash;
+use super::commitment::Hash;
 use crate::metadata::Metadata;
 
 /// The facts of one call.

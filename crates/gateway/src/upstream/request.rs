@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request's body.
-pub(crate) enum Outgoing {
+pub(crate) enum RequestBody {
     /// All of it. It can be sent again.
     Whole(Bytes),
     /// As the caller sends it. What has been taken from it is gone.
@@ -24,7 +24,7 @@ pub(crate) enum Outgoing {
 }
 
 /// A call as the pipeline hands it over.
-pub(crate) struct Outbound<'a> {
+pub(crate) struct UpstreamRequest<'a> {
     /// The full name of the service.
     pub(crate) service: &'a str,
     pub(crate) path: &'a MethodPath,
@@ -40,10 +40,10 @@ pub(crate) struct Outbound<'a> {
     pub(crate) headers: &'a (dyn Fn() -> Result<HeaderMap, Refusal> + Send + Sync),
     /// Whether the body was broken off on this side.
     pub(crate) stopped: &'a (dyn Fn() -> bool + Send + Sync),
-    pub(crate) body: Outgoing,
+    pub(crate) body: RequestBody,
 }
 
-impl Outgoing {
+impl RequestBody {
     /// All of it, if it can be sent again.
     pub(super) fn whole(&self) -> Option<Bytes> {
         match self {
@@ -53,7 +53,7 @@ impl Outgoing {
     }
 }
 
-impl Body for Outgoing {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
 

@@ -12,6 +12,8 @@ use prost_reflect::DescriptorPool;
 use tonic::Code;
 
 use super::filter;
+use crate::error::BadDescriptors;
+use crate::own::catalogue;
 
 /// A question of the reflection protocol.
 pub(super) enum Query<'a> {
@@ -54,11 +56,6 @@ struct FileName {
     #[prost(string, tag = "1")]
     name: String,
 }
-
-/// Descriptor sets that this crate was built with and that cannot be read: a fault of the build.
-#[derive(Debug, thiserror::Error)]
-#[error("the gateway's own descriptors cannot be read")]
-pub struct BadDescriptors;
 
 impl Set {
     fn read(sets: &[&[u8]]) -> Result<Self, BadDescriptors> {
@@ -154,7 +151,7 @@ impl View {
             .methods
             .iter()
             .filter_map(|method| method.split_once('/').map(|(service, _)| service.to_owned()));
-        let own = crate::own::SERVICES.iter().map(|&name| name.to_owned());
+        let own = catalogue::SERVICES.iter().map(|&name| name.to_owned());
         visible.chain(own).collect::<BTreeSet<_>>().into_iter().collect()
     }
 

@@ -7,12 +7,12 @@ mod query;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use chapar_registry::Subsystem;
 use futures_util::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
-pub use query::BadDescriptors;
+use super::caller::caller;
 use query::{Answer, Query};
+
 pub(crate) use query::{Directory, visible_descriptors};
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -80,9 +80,3 @@ macro_rules! serve_reflection {
 
 serve_reflection!(v1);
 serve_reflection!(v1alpha);
-
-/// The caller that the stack has identified.
-pub(crate) fn caller<T>(request: &Request<T>) -> Result<Arc<Subsystem>, Status> {
-    let caller = request.extensions().get::<Arc<Subsystem>>();
-    caller.cloned().ok_or_else(|| Status::unauthenticated("no identified caller"))
-}

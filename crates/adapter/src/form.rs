@@ -1,0 +1,97 @@
+//! `Form` is what one value of a protobuf field is, as far as a database's value can fill it. A field that no
+//! value fills is refused with the way to write it otherwise.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind};
+
+/// What a column's value becomes.
+#[derive(Clone, Debug)]
+pub(crate) enum Form {
+    Bool,
+    Bytes,
+    /// `google.type.Date`.
+    Date,
+    Double,
+    Enum(Arc<HashMap<String, i32>>),
+    Fixed32,
+    Fixed64,
+    Float,
+    Int32,
+    Int64,
+    Sfixed32,
+    Sfixed64,
+    Sint32,
+    Sint64,
+    String,
+    /// `google.protobuf.Timestamp`.
+    Timestamp,
+    Uint32,
+    Uint64,
+}
+
+/// What one value of `field` is.
+pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
+    Ok(match field.kind() {
+        Kind::Bool => Form::Bool,
+        Kind::Bytes => Form::Bytes,
+        Kind::Double => Form::Double,
+        Kind::Enum(names) => Form::Enum(Arc::new(names_of(&names)?)),
+        Kind::Fixed32 => Form::Fixed32,
+        Kind::Fixed64 => Form::Fixed64,
+        Kind::Float => Form::Float,
+        Kind::Int32 => Form::Int32,
+        Kind::Int64 => Form::Int64,
+        Kind::Sfixed32 => Form::Sfixed32,
+        Kind::Sfixed64 => Form::Sfixed64,
+        Kind::Sint32 => Form::Sint32,
+        Kind::Sint64 => Form::Sint64,
+        Kind::String => Form::String,
+        Kind::Uint32 => Form::Uint32,
+        Kind::Uint64 => Form::Uint64,
+        Kind::Message(message) => match message.full_name() {
+            "google.type.Date" => Form::Date,
+            "google.protobuf.Timestamp" => Form::Timestamp,
+            "google.protobuf.Duration" => {
+                return Err("is a Duration, which no column fills: use an integer, and name its unit");
+            }
+            "google.type.Money" | "google.type.Decimal" => {
+                return Err(
+                    "is an amount that no column fills: use an `int64` of the smallest unit, and a `string` for the currency",
+                );
+            }
+            // A wrapper only adds presence, which `optional` gives to a plain field.
+            name if name.starts_with("google.protobuf.") && name.ends_with("Value") => {
+                return Err("is a wrapper, which no column fills: use `optional` and the plain type");
+            }
+            name if name.starts_with("google.") => {
+                return Err("is a message that no column fills in this version");
+            }
+            _ => return Err("is a message that no column fills: name its fields with dotted aliases"),
+        },
+    })
+}
+
+/// `LIFE_STATUS_ALIVE` of `LifeStatus` is known by that name and as `ALIVE`. A short name that is another
+/// value's whole name would be read as either.
+fn names_of(descriptor: &EnumDescriptor) -> Result<HashMap<String, i32>, &'static str> {
+    let mut prefix = String::new();
+    for (index, letter) in descriptor.name().chars().enumerate() {
+        if letter.is_ascii_uppercase() && index > 0 {
+            prefix.push('_');
+        }
+        prefix.push(letter.to_ascii_uppercase());
+    }
+    prefix.push('_');
+    // Both forms are known, since databases often store the short name.
+    let mut names: HashMap<String, i32> =
+        descriptor.values().map(|value| (value.name().to_owned(), value.number())).collect();
+    for value in descriptor.values() {
+        let Some(short) = value.name().strip_prefix(&prefix) else { continue };
+        if names.insert(short.to_owned(), value.number()).is_some_and(|other| other != value.number()) {
+            return Err("is an enum in which one name stands for two values, with its prefix and without");
+        }
+    }
+    Ok(names)
+}

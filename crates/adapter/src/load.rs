@@ -1,0 +1,42 @@
+//! `load` reads every contract, database and statement that the settings name, and checks them against each
+//! other. A start and a reload use it alike.
+
+use std::sync::Arc;
+
+use chapar_contract::Contract;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::finding::Findings;
+use crate::served_method::{self, Look, ServedMethod};
+use crate::source::Source;
+use crate::source::sqlite::Sqlite;
+
+/// Everything that `config` names, proven to fit: the services' names, and what is answered.
+pub(crate) fn load(config: &Config, look: Look) -> Result<(Vec<String>, Vec<ServedMethod>), Error> {
+    let mut findings = Vec::new();
+    let mut services = Vec::new();
+    let mut methods = Vec::new();
+    for folder in &config.contracts {
+        // A contract that does not compile ends the load at once, because its statements could not be
+        // compared with anything.
+        let contract = Contract::load(folder)?;
+        let name = Config::name(folder);
+        let database =
+            |fault: String| Error::Database { file: config.file.clone(), name: name.to_owned(), fault };
+        let settings = config.sources.get(name).ok_or_else(|| database("is missing".to_owned()))?;
+        let source = Sqlite::open(&settings.file, settings.max_connections, settings.acquire_timeout);
+        let source: Arc<dyn Source> = Arc::new(source.map_err(database)?);
+        services.extend(contract.services().map(|service| service.name().to_owned()));
+        methods.extend(served_method::load(
+            folder,
+            &contract,
+            &source,
+            settings.statement_timeout,
+            look,
+            &mut findings,
+        ));
+    }
+    Findings::check(findings)?;
+    Ok((services, methods))
+}

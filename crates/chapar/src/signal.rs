@@ -1,0 +1,79 @@
+//! Signals of the process: SIGINT and SIGTERM stop a server, SIGHUP makes it read its files again.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::{Exit, Failure};
+
+/// One Ctrl-C can arrive twice: from the terminal and from whoever started the process.
+const SAME_SIGNAL: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// A token that the first SIGINT or SIGTERM cancels; a second one, not just an echo of the first, ends the
+/// process at once, as a shell's own would.
+pub(crate) fn stop() -> Result<CancellationToken, Failure> {
+    let stop = CancellationToken::new();
+    on_signals(stop.clone(), || std::process::exit(130)).map_err(unheard)?;
+    Ok(stop)
+}
+
+/// A token that the first signal cancels, for a command whose end may be hurried but not skipped: the second
+/// signal cancels `hurry`.
+pub(crate) fn stop_in_order(hurry: CancellationToken) -> Result<CancellationToken, Failure> {
+    let stop = CancellationToken::new();
+    on_signals(stop.clone(), move || hurry.cancel()).map_err(unheard)?;
+    Ok(stop)
+}
+
+/// The failure of a process that cannot listen to its signals.
+fn unheard(error: std::io::Error) -> Failure {
+    Failure::error(Exit::Finding, error)
+}
+
+/// Cancels `stop` at the first SIGINT or SIGTERM, and does `then` at the second.
+fn on_signals(stop: CancellationToken, then: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let first = asked_to_stop()?;
+    tokio::spawn(async move {
+        first.await;
+        tracing::info!("draining before the stop: running calls may finish; a second signal cuts them off");
+        stop.cancel();
+        tokio::time::sleep(SAME_SIGNAL).await;
+        if let Ok(second) = asked_to_stop() {
+            second.await;
+            then();
+        }
+    });
+    Ok(())
+}
+
+/// Resolves at the next SIGINT or SIGTERM from now on.
+fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// SIGHUPs from now on: one that comes while the server starts does not end it, but is taken up afterwards.
+pub(crate) struct HangUps(Signal);
+
+impl HangUps {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        signal(SignalKind::hangup()).map(Self).map_err(unheard)
+    }
+
+    /// Calls `reload` at each, one after the other.
+    pub(crate) fn each<F>(mut self, reload: impl Fn() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        tokio::spawn(async move {
+            while self.0.recv().await.is_some() {
+                reload().await;
+            }
+        });
+    }
+}

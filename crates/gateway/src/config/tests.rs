@@ -1,0 +1,94 @@
+//! What a file may say and may not, and at which line and column it is refused.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
+
+use super::*;
+
+const WHOLE: &str = r#"
+[gateway]
+listen = "127.0.0.1:7443"
+admin = "127.0.0.1:7480"
+identity = { cert = "pki/gateway.crt", key = "pki/gateway.key", trust = "pki/ca.crt" }
+registry = "registry"
+contracts = ["contracts/civil"]
+max_message = "512KiB"
+drain = "2s"
+
+[evidence]
+path = "evidence"
+origin = "bus.lorestan.example/evidence"
+signing_key = "evidence.key"
+period_key = "period.key"
+checkpoint_every = "700ms"
+"#;
+
+fn load(text: &str) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.toml");
+    std::fs::write(&path, text).unwrap();
+    Config::load(&path)
+}
+
+#[test]
+fn units_stand_in_the_value_and_paths_start_at_the_file() {
+    let config = load(WHOLE).unwrap();
+    assert_eq!(config.gateway.max_message, 512 << 10);
+    assert_eq!(config.evidence.checkpoint_every, Duration::from_millis(700));
+    assert!(config.gateway.registry.is_absolute() && config.gateway.registry.ends_with("registry"));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_column() {
+    let text = WHOLE.replace("drain =", "dairn =");
+    match load(&text).unwrap_err() {
+        ConfigError::Parse { line, column, message, .. } => {
+            assert_eq!((line, column), (9, 1));
+            assert!(message.contains("dairn"), "{message}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn the_state_folder_is_beside_the_log_whatever_the_paths_form() {
+    for path in ["evidence", "evidence/", "./evidence//"] {
+        let config = load(&WHOLE.replace("path = \"evidence\"", &format!("path = \"{path}\"")));
+        let state = config.unwrap_or_else(|error| panic!("{path}: {error}")).evidence_state();
+        assert!(state.ends_with("evidence.state"), "{}", state.display());
+    }
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_with_their_line() {
+    let at = |after: &str, line: &str| WHOLE.replace(after, &format!("{after}\n{line}"));
+    let drain = "drain = \"2s\"";
+    let period = "period_key = \"period.key\"";
+    let cases = [
+        (WHOLE.replace("127.0.0.1:7480", "0.0.0.0:7480"), 4, "`admin_beyond_loopback = true`"),
+        (at(drain, "max_calls = 0"), 10, "`max_calls` is from 1"),
+        (at(drain, "max_calls = 18446744073709551615"), 10, "max_calls"),
+        (at(period, "queue = 8"), 16, "`queue` is at least twice `max_calls`, 8192 here"),
+        (at(period, "queue = 7").replace(drain, "max_calls = 4"), 16, "8 here"),
+        (WHOLE.replace("700ms", "0s"), 16, "`checkpoint_every` is from 10ms"),
+        (WHOLE.replace("700ms", "2h"), 16, "`checkpoint_every` is from 10ms"),
+    ];
+    for (text, wanted, words) in cases {
+        match load(&text).unwrap_err() {
+            ConfigError::Parse { line, message, .. } => {
+                assert!(line == wanted && message.contains(words), "{line}: {message}");
+            }
+            other => panic!("{other}"),
+        }
+    }
+    let small = load(&at(period, "queue = 8").replace(drain, "max_calls = 4")).unwrap();
+    assert_eq!(small.evidence_queue(), 8);
+    assert_eq!(load(WHOLE).unwrap().evidence_queue(), 8192);
+}
+
+#[test]
+fn a_size_without_a_unit_is_refused() {
+    for wrong in ["\"512\"", "\"512kb\"", "\"64MiB\"", "\"1B\""] {
+        let text = WHOLE.replace("\"512KiB\"", wrong);
+        assert!(matches!(load(&text), Err(ConfigError::Parse { line: 8, .. })), "{wrong}");
+    }
+}

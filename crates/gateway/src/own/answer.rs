@@ -1,0 +1,144 @@
+//! Answers one call of the gateway's own services within bounds: a deadline of 10 s (1 h for streams), and
+//! the caller's own limits (`catalogue`). Admission, load slot and span last until the body has ended.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use chapar_limit::{Denied, Limiter};
+use chapar_model::{Reason, SubsystemId};
+use chapar_registry::Subsystem;
+use chapar_transport::timeout;
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::ServiceExt as _;
+
+use super::catalogue;
+use crate::observe::CallSpan;
+use crate::overload::LoadSlot;
+use crate::refusal::{Audience, Refusal};
+
+/// The longest that a call which is answered once may take.
+const ONCE: Duration = Duration::from_secs(10);
+/// The longest that a watch or a reflection stream may last; clients begin another.
+const STREAM: Duration = Duration::from_secs(3600);
+
+/// Answers a call of an own service.
+///
+/// # Errors
+/// `RATE_LIMITED` or `CONCURRENCY_LIMITED` for a caller that asks too much, `TIMEOUT_MALFORMED`,
+/// `DEADLINE_EXCEEDED`.
+pub(crate) async fn answer(
+    routes: &Routes,
+    limiter: &Limiter<SubsystemId>,
+    caller: Arc<Subsystem>,
+    mut request: Request<Incoming>,
+    call: OwnCall,
+) -> Result<Response<Body>, Refusal> {
+    // The permit is taken before the body is read, so that a caller over its limit costs no decoding.
+    let admission = limiter.admit(&caller.id).map_err(|denied| match denied {
+        Denied::Rate { retry_after, limit } => Refusal::from(Reason::RateLimited)
+            .retry_after(retry_after)
+            .quota("the gateway's own services", limit),
+        Denied::Concurrency { limit } => Refusal::from(Reason::ConcurrencyLimited)
+            .quota("the gateway's own services", format!("{limit} concurrent calls")),
+    })?;
+    let streams = catalogue::streams(request.uri().path());
+    // Without a deadline of its own, a `Watch` would hold one of the caller's 16 slots for as long as the
+    // connection lives.
+    let deadline = Instant::now() + allowed(request.headers(), if streams { STREAM } else { ONCE })?;
+    request.extensions_mut().insert(caller);
+    let answered =
+        tokio::time::timeout_at(deadline.into(), routes.clone().oneshot(request.map(Body::new))).await;
+    let Ok(response) = answered.map_err(|_| Refusal::from(Reason::DeadlineExceeded))?;
+    // The status is in the headers only in a trailers-only answer, and then the body has nothing left to
+    // count.
+    if let Some(status) = response.headers().get("grpc-status") {
+        call.span.finish_own(outcome(status.as_bytes()));
+        return Ok(response);
+    }
+    // The same alarm bounds the body: `timeout_at` above ends with the headers, and a stream goes on after
+    // them.
+    let alarm = Box::pin(tokio::time::sleep_until(deadline.into()));
+    Ok(response.map(|body| Body::new(BoundedBody { body, call, alarm, ended: false, _admission: admission })))
+}
+
+/// What goes along with a call until its end.
+pub(crate) struct OwnCall {
+    pub(crate) span: Arc<CallSpan>,
+    pub(crate) audience: Audience,
+    /// A watch counts among the calls in flight for as long as it lasts.
+    pub(crate) _slot: LoadSlot,
+}
+
+fn allowed(headers: &HeaderMap, most: Duration) -> Result<Duration, Refusal> {
+    let asked = timeout::of(headers).map_err(|_| Refusal::from(Reason::TimeoutMalformed))?;
+    Ok(asked.map_or(most, |asked| asked.min(most)))
+}
+
+/// What a gRPC status of an own service is in the bus's words; nothing for OK.
+fn outcome(status: &[u8]) -> Option<Reason> {
+    Some(match status {
+        b"0" => return None,
+        b"1" => Reason::Cancelled,
+        b"3" => Reason::RequestMalformed,
+        b"4" => Reason::DeadlineExceeded,
+        b"5" => Reason::RecordNotFound,
+        // tonic reports a message over its limit as OUT_OF_RANGE or RESOURCE_EXHAUSTED.
+        b"8" | b"11" => Reason::MessageTooLarge,
+        b"12" => Reason::MethodUnknown,
+        b"14" => Reason::EvidenceUnavailable,
+        _ => Reason::FrameMalformed,
+    })
+}
+
+/// The body of an own service's answer: it keeps its slots until it has ended, ends at its deadline, and
+/// tells how it ended.
+struct BoundedBody {
+    body: Body,
+    call: OwnCall,
+    alarm: Pin<Box<Sleep>>,
+    ended: bool,
+    _admission: chapar_limit::Admission,
+}
+
+impl http_body::Body for BoundedBody {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, tonic::Status>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        // The body is polled before the alarm, so that an answer that is ready at the deadline is not cut
+        // off.
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            let trailers =
+                frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(http_body::Frame::trailers_ref);
+            if let Some(status) = trailers.and_then(|trailers| trailers.get("grpc-status")) {
+                let outcome = outcome(status.as_bytes());
+                self.call.span.finish_own(outcome);
+            }
+            return Poll::Ready(frame);
+        }
+        if self.alarm.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.ended = true;
+        let refusal = Refusal::from(Reason::DeadlineExceeded);
+        self.call.span.finish_refused(&refusal);
+        Poll::Ready(Some(Ok(http_body::Frame::trailers(refusal.to_trailers(&self.call.audience)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.body.is_end_stream()
+    }
+}

@@ -1,0 +1,73 @@
+//! Lists the methods of the gateway's own services (health, reflection, meta), and limits what each caller may
+//! ask of them: requests of 8 KiB, and 50 calls a second (burst 100) and 16 at once.
+
+use std::sync::LazyLock;
+
+use chapar_model::{Limits, MethodPath, SubsystemId};
+use chapar_registry::Registry;
+
+/// The services that the gateway answers itself.
+pub(super) const SERVICES: [&str; 4] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+    "chapar.meta.v1.Meta",
+];
+
+/// Their methods, and whether a call of one goes on after its first answer.
+const METHODS: [(&str, bool); 10] = [
+    ("grpc.health.v1.Health/Check", false),
+    ("grpc.health.v1.Health/Watch", true),
+    ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true),
+    ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true),
+    ("chapar.meta.v1.Meta/AllowedMethods", false),
+    ("chapar.meta.v1.Meta/GetContract", false),
+    ("chapar.meta.v1.Meta/GetReceipt", false),
+    ("chapar.meta.v1.Meta/ListServices", false),
+    ("chapar.meta.v1.Meta/MyLimits", false),
+    ("chapar.meta.v1.Meta/WhoAmI", false),
+];
+
+/// The largest request to one of them: the longest is the name of a method or of an entry.
+pub(super) const MAX_REQUEST: usize = 8 << 10;
+/// What one caller may ask of all of them together.
+const RATE: &str = "50/s";
+const BURST: u32 = 100;
+const CONCURRENT: u32 = 16;
+
+static PATHS: LazyLock<Vec<(MethodPath, bool)>> = LazyLock::new(|| {
+    METHODS.iter().filter_map(|(path, streams)| Some((path.parse().ok()?, *streams))).collect()
+});
+
+/// All methods of the own services.
+pub(crate) fn methods<'a>() -> impl Iterator<Item = &'a str> {
+    METHODS.iter().map(|(path, _)| *path)
+}
+
+/// Whether a path, as it came, is for one of them.
+pub(crate) fn is_own(path: &str) -> bool {
+    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
+    service.is_some_and(|service| SERVICES.contains(&service))
+}
+
+/// The method of an own service by its path as it came.
+pub(crate) fn method(path: &str) -> Option<&'static MethodPath> {
+    let path = path.strip_prefix('/')?;
+    PATHS.iter().find(|(known, _)| known.as_str() == path).map(|(known, _)| known)
+}
+
+/// What each caller may ask of them.
+pub(crate) fn limits(registry: &Registry) -> impl Iterator<Item = (SubsystemId, Limits)> {
+    let limits = Limits {
+        rate: RATE.parse().ok(),
+        burst: std::num::NonZeroU32::new(BURST),
+        concurrent: std::num::NonZeroU32::new(CONCURRENT),
+    };
+    registry.subsystems().map(move |subsystem| (subsystem.id.clone(), limits))
+}
+
+/// Whether a call of the method at `path`, as it came, goes on after its first answer.
+pub(super) fn streams(path: &str) -> bool {
+    let path = path.strip_prefix('/');
+    PATHS.iter().any(|(known, streams)| *streams && path == Some(known.as_str()))
+}

@@ -1,0 +1,40 @@
+//! `Call` is what the pipeline takes: a request whose caller is known, with what observes it and what its
+//! right rests on.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use chapar_model::CallId;
+use chapar_registry::Subsystem;
+use chapar_transport::Peer;
+use http::HeaderMap;
+use hyper::body::Incoming;
+
+use super::policy::Policy;
+use crate::observe::CallSpan;
+use crate::overload::LoadSlot;
+use crate::refusal::Audience;
+
+/// A request whose caller is known.
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) caller: Arc<Subsystem>,
+    /// `:path` as it came, byte for byte.
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Incoming,
+    pub(crate) started: Instant,
+    pub(crate) span: Arc<CallSpan>,
+    pub(crate) audience: Audience,
+    pub(crate) slot: LoadSlot,
+    pub(crate) grounds: Grounds,
+}
+
+/// What a call's right rests on, besides what it asks.
+#[derive(Clone)]
+pub(crate) struct Grounds {
+    pub(crate) peer: Arc<Peer>,
+    /// The policy in force, whichever that is.
+    pub(crate) policy: Arc<ArcSwap<Policy>>,
+}

@@ -1,0 +1,70 @@
+//! Makes the policy of a gateway from its contracts and its registry: the first one, and the one after a
+//! reload, which keeps connections and counts.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chapar_contract::Contract;
+use chapar_limit::Limiter;
+use chapar_model::SubsystemId;
+use chapar_registry::Registry;
+use chapar_transport::dial;
+
+use crate::config::Serving;
+use crate::error::Error;
+use crate::own::{self, Own};
+use crate::pipeline::Policy;
+use crate::upstream::Upstreams;
+
+/// The policy that a gateway begins with.
+pub(crate) fn first(serving: &Serving, registry: Registry, own: Own) -> Result<Policy, Error> {
+    let connecting = dial::Settings {
+        connections: serving.upstream_connections.get(),
+        per_thread: true,
+        ..dial::Settings::default()
+    };
+    let upstreams = Upstreams::configured(&registry, &serving.identity, connecting)?;
+    let limiter = Limiter::new(limits(&registry));
+    let own_limiter = Limiter::new(own::limits(&registry));
+    policy(registry, limiter, own_limiter, upstreams, own)
+}
+
+/// The policy after `before`: what stays the same keeps its connections, and what it has spent.
+pub(super) fn next(
+    before: &Policy,
+    serving: &Serving,
+    registry: Registry,
+    own: Own,
+) -> Result<Policy, Error> {
+    let upstreams = before.upstreams.next(&registry, &serving.identity)?;
+    let limiter = before.limiter.next(limits(&registry));
+    let own_limiter = before.own_limiter.next(own::limits(&registry));
+    policy(registry, limiter, own_limiter, upstreams, own)
+}
+
+fn policy(
+    registry: Registry,
+    limiter: Limiter,
+    own_limiter: Limiter<SubsystemId>,
+    upstreams: Upstreams,
+    own: Own,
+) -> Result<Policy, Error> {
+    let registry = Arc::new(registry);
+    let limiter = Arc::new(limiter);
+    let own = own::services(&registry, &limiter, own)?;
+    Ok(Policy { registry, limiter, upstreams, own, own_limiter })
+}
+
+/// Reads contracts and registry.
+pub(crate) fn load(contracts: &[PathBuf], registry: &Path) -> Result<Registry, Error> {
+    let contracts =
+        contracts.iter().map(|folder| Contract::load_all(folder)).collect::<Result<Vec<_>, _>>()?.concat();
+    // Two folders may carry the same file name. Contents that differ would give a message two meanings, so
+    // they are refused.
+    Contract::agree(&contracts)?;
+    Ok(Registry::load(registry, &contracts)?)
+}
+
+fn limits(registry: &Registry) -> impl Iterator<Item = (chapar_model::GrantId, chapar_model::Limits)> {
+    registry.grants().map(|grant| (grant.id.clone(), grant.limits()))
+}

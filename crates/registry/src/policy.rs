@@ -1,0 +1,80 @@
+//! `Policy` is what a decision looks at: the terms under which each caller may call each method, and the
+//! suspensions. It is data; the decision is in `decide`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chapar_model::{GrantId, MemberId, MethodPath, Purpose, SubsystemId};
+use jiff::Timestamp;
+
+use crate::grant::{Permit, Validity, midnight};
+use crate::suspension::Suspensions;
+
+/// What a decision looks at besides the question.
+#[derive(Default)]
+pub(crate) struct Policy {
+    pub(crate) terms: Terms,
+    pub(crate) suspensions: Suspensions,
+}
+
+/// Caller → method → what may be permitted, own and delegated.
+pub(crate) type Terms = HashMap<SubsystemId, HashMap<MethodPath, Vec<Arc<Term>>>>;
+
+/// A permit and what must hold for it: the grant's own terms, and the delegation's if it is used through one.
+#[derive(Clone, Debug)]
+pub(crate) struct Term {
+    /// The delegating member.
+    pub(crate) on_behalf_of: Option<MemberId>,
+    /// Of the delegation.
+    pub(crate) delegated: Option<Delegated>,
+    /// For which both grant and delegation hold.
+    pub(crate) purposes: Vec<Purpose>,
+    pub(crate) permit: Arc<Permit>,
+}
+
+/// The terms of a delegation.
+#[derive(Clone, Debug)]
+pub(crate) struct Delegated {
+    pub(crate) id: GrantId,
+    pub(crate) purposes: Vec<Purpose>,
+    pub(crate) valid: Validity,
+}
+
+impl Policy {
+    /// Whether the term's grant, its provider, the delegation or the delegating member is suspended.
+    pub(crate) fn stopped(&self, term: &Term, now: Timestamp) -> bool {
+        let Self { suspensions, .. } = self;
+        let grant = &term.permit.grant;
+        suspensions.grant(&grant.id, now)
+            || suspensions.member(&grant.provider, now)
+            || term.delegated.as_ref().is_some_and(|delegated| suspensions.grant(&delegated.id, now))
+            || term.on_behalf_of.as_ref().is_some_and(|member| suspensions.member(member, now))
+    }
+}
+
+impl Term {
+    pub(crate) fn valid_at(&self, now: Timestamp) -> bool {
+        let delegated = self.delegated.as_ref().is_none_or(|delegated| delegated.valid.covers(now));
+        delegated && self.permit.grant.valid.covers(now)
+    }
+
+    /// Whether it holds now or may hold later.
+    pub(crate) fn not_over(&self, now: Timestamp) -> bool {
+        self.days().is_some_and(|days| !days.over(now))
+    }
+
+    /// The days on which it holds.
+    pub(crate) fn days(&self) -> Option<Validity> {
+        let grant = &self.permit.grant.valid;
+        self.delegated.as_ref().map_or(Some(*grant), |delegated| delegated.valid.overlap(grant))
+    }
+
+    /// The first moment at which it holds.
+    pub(crate) fn first_moment(&self) -> Option<Timestamp> {
+        let days = self.days()?;
+        match &self.permit.grant.hours {
+            Some(hours) => hours.first_in(&days),
+            None => midnight(days.from),
+        }
+    }
+}
