@@ -1,5 +1,9 @@
 //! Files with an error: each is refused whole, with the place, and nothing half-made is left behind.
 
+use std::process::Command;
+
+use chapar_tests::binary::chapar;
+use chapar_tests::fleet::Fleet;
 use chapar_tests::{Bus, repository};
 
 #[tokio::test]
@@ -74,4 +78,25 @@ fn the_example_configuration_is_read_by_the_real_parser() {
     let adapter = chapar_adapter::Config::load(&folder.join("adapter.toml")).unwrap();
     let dials = |gateways: &[String]| gateways == ["gateway.lorestan.example:7443"];
     assert!(matches!(&adapter.mode, chapar_adapter::ConnectMode::Dial { gateways, .. } if dials(gateways)));
+}
+
+#[tokio::test]
+async fn a_check_fails_for_a_gateway_whose_own_certificate_is_revoked() {
+    let fleet = Fleet::new().await;
+    let folder = fleet.start().await.stop().await;
+    let check = || {
+        let mut check = Command::new(chapar());
+        check.args(["gateway", "--check", "--config"]).arg(folder.join("gateway.toml"));
+        let output = check.output().expect("the binary runs");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = check();
+    assert_eq!(code, Some(0), "{said}");
+
+    fleet.pki().revoke("gateway");
+
+    let (code, said) = check();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("gateway.crt: the certificate is revoked"), "{said}");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chapar_model::Clock;
 use chapar_telemetry::Telemetry;
 use chapar_transport::reverse::{self, Dialler};
-use chapar_transport::tls::{Expect, ListsSeen, Revocation};
+use chapar_transport::tls::{Expect, ListsSeen, OwnCertificate, Revocation};
 use chapar_transport::{serve, tls};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,8 @@ pub struct Parts {
 pub struct Checked {
     /// What a look at the tables showed.
     pub remarks: Vec<Remark>,
+    /// The adapter's own certificate.
+    pub certificate: OwnCertificate,
     /// What is known of revocation.
     pub revocation: Vec<Revocation>,
 }
@@ -69,13 +71,14 @@ impl Adapter {
         // Everything is loaded before the port is taken, so that a fault in a file leaves no port open.
         let (services, methods) = load(&config, Look::AtStatements)?;
         let settings = serve::Settings {
-            clock: parts.clock,
+            clock: parts.clock.clone(),
             streams: STREAMS,
             keepalive_timeout: PING_ANSWER,
             // A gateway cancels what its callers cancel: one of them must not end the connection of all.
             cancelled: u32::MAX,
             ..serve::Settings::default()
         };
+        tls::own_certificate(&config.identity, parts.clock.now())?.log();
         let (ready, tls) = match &config.mode {
             ConnectMode::Dial { gateways, connections } => {
                 let expect = Expect::Parties(config.gateways.clone());
@@ -130,7 +133,9 @@ impl Adapter {
         // The check takes the files of a listener, whatever the mode: it opens no port, and reads
         // certificate, key, CAs and lists alike.
         let revocation = tls::server(&config.identity)?.revocation();
-        Ok(Checked { remarks: methods.into_iter().flat_map(|served| served.remarks).collect(), revocation })
+        let certificate = tls::own_certificate(&config.identity, Clock::system().now())?;
+        let remarks = methods.into_iter().flat_map(|served| served.remarks).collect();
+        Ok(Checked { remarks, certificate, revocation })
     }
 
     /// Where it listens; nowhere, if it dials.

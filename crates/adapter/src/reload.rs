@@ -77,6 +77,7 @@ impl Parts {
         // Statements are checked before the certificate is replaced, so that an error in either leaves both
         // as they were.
         let (services, methods) = load(&config, Look::AtStatements)?;
+        tls::own_certificate(&config.identity, Clock::system().now())?.log();
         match &self.tls {
             Certificates::Dials(renewal, lists) => {
                 let expect = Expect::Parties(config.gateways.clone());

@@ -16,7 +16,8 @@ use chapar_evidence::{Disk, Log, OsDisk};
 use chapar_model::Clock;
 use chapar_telemetry::{Metrics, Telemetry};
 use chapar_transport::serve::{Bound, Server, Settings};
-use chapar_transport::tls::{self, Revocation};
+use chapar_transport::tls::{self, OwnCertificate, Revocation};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -63,19 +64,29 @@ pub struct Gateway {
     ready: Ready,
 }
 
+/// What a check has seen that an operator should know.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The gateway's own certificate.
+    pub certificate: OwnCertificate,
+    /// What is known of revocation.
+    pub revocation: Vec<Revocation>,
+}
+
 impl Gateway {
     /// Loads everything that the configuration names, and ends: what `--check` does. Reads the evidence log,
-    /// and opens no port. Gives what is known of revocation.
+    /// and opens no port.
     ///
     /// # Errors
     /// [`Error`], as [`Gateway::bind`].
-    pub fn check(config: &Config) -> Result<Vec<Revocation>, Error> {
+    pub fn check(config: &Config, now: Timestamp) -> Result<Checked, Error> {
         let registry = policy::load(&config.gateway.contracts, &config.gateway.registry)?;
         let tls = tls::server(&config.gateway.identity)?;
         // An endpoint that cannot be used would otherwise show at `bind` only.
         Upstreams::new(&registry, &config.gateway.identity)?;
         chapar_evidence::check(&evidence_config(config))?;
-        Ok(tls.revocation())
+        let certificate = tls::own_certificate(&config.gateway.identity, now)?;
+        Ok(Checked { certificate, revocation: tls.revocation() })
     }
 
     /// Opens everything: contracts, registry, ports, and the evidence log, which recovers here.
@@ -100,6 +111,7 @@ impl Gateway {
         let serving = config.gateway.clone();
         let watches = Watches::new(&serving);
         let registry = policy::load(&serving.contracts, &serving.registry)?;
+        tls::own_certificate(&serving.identity, clock.now())?.log();
         let tls = tls::server_remembering(&serving.identity, &revocation_memory(&config))?;
         // The acceptor needs the policy, and the policy is made after the listener is bound. The cell closes
         // this circle; `run` accepts nothing before it is filled.

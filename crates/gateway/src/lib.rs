@@ -27,5 +27,5 @@ mod upstream;
 
 pub use config::{Config, ConfigError, Evidence, Serving, Telemetry as TelemetryConfig};
 pub use error::{BadDescriptors, Error};
-pub use gateway::{Gateway, Parts, Reload, evidence_config};
+pub use gateway::{Checked, Gateway, Parts, Reload, evidence_config};
 pub use refusal::{DEFAULT_HELP, DOMAIN, Refusal};

@@ -74,11 +74,14 @@ impl Reloader {
     /// The files of the gateway's identity, and of the CAs that it trusts.
     fn identity(&self) -> Result<(), Error> {
         let _alone = self.one_at_a_time.lock();
-        let reloaded = self.tls.reload(&self.serving.identity).map_err(Error::from);
-        self.tell("identity", &reloaded);
-        if reloaded.is_ok() {
+        let reloaded = tls::own_certificate(&self.serving.identity, self.own.clock.now())
+            .and_then(|own| self.tls.reload(&self.serving.identity).map(|()| own))
+            .map_err(Error::from);
+        let reloaded = reloaded.map(|own| {
+            own.log();
             self.tell_revocation();
-        }
+        });
+        self.tell("identity", &reloaded);
         reloaded
     }
 

@@ -3,6 +3,7 @@
 //! current list is refused. A client knows a server by its SPIFFE ID or, without SPIFFE, by its DNS name.
 
 mod by_identity;
+mod own;
 mod revocation;
 mod server;
 mod status;
@@ -30,6 +31,7 @@ use revocation::Known;
 use server::LIST_GRACE;
 
 pub use by_identity::Party;
+pub use own::{OwnCertificate, own_certificate};
 pub(crate) use server::State;
 pub use server::{ServerTls, server, server_remembering, server_with_grace};
 pub use status::{Revocation, log_revocation};
@@ -134,7 +136,7 @@ pub fn client_remembering(
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_client_auth_cert(chain(&files.cert)?, key(&files.key)?)
+        .with_client_auth_cert(own_chain(files)?, key(&files.key)?)
         .map_err(|error| unfit(files, &error))?;
     config.alpn_protocols = vec![CALLS.to_vec()];
     // A resumed session skips the verification of the certificate, and with it revocation.
@@ -153,12 +155,19 @@ fn unusable(path: &Path, problem: impl std::fmt::Display) -> Error {
     Error::Unusable { path: path.to_owned(), problem: problem.to_string() }
 }
 
+/// The certificates that a side shows.
+fn own_chain(files: &Files) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let chain = chain(&files.cert)?;
+    // Looked at before the key, because rustls reports certificates in another order as a key that does not
+    // fit.
+    match misplaced(&chain) {
+        Some(problem) => Err(unusable(&files.cert, problem)),
+        None => Ok(chain),
+    }
+}
+
 /// A certificate and a key that each can be read, but do not go together.
 fn unfit(files: &Files, error: &rustls::Error) -> Error {
-    // The order of certificates is looked at first, because rustls reports it as a key that does not fit.
-    if let Some(problem) = chain(&files.cert).ok().and_then(|chain| misplaced(&chain)) {
-        return unusable(&files.cert, problem);
-    }
     match error {
         rustls::Error::InconsistentKeys(_) => unusable(
             &files.key,
@@ -205,10 +214,10 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 /// The smallest RSA key whose signatures TLS takes, in bits.
 const SMALLEST_RSA: usize = 2048;
 
-/// What is wrong with the first certificate of a chain that its key does not fit, if that is what is wrong.
+/// Why the first certificate of a chain cannot be a side's own, if it cannot.
 fn misplaced(chain: &[CertificateDer<'_>]) -> Option<String> {
     let (_, first) = X509Certificate::from_der(chain.first()?).ok()?;
-    // Looked at first, because rustls reports this mistake as a key that does not fit.
+    // Path validation takes no CA's certificate as a peer's own (RFC 5280 §4.2.1.9), even with its key.
     if first.is_ca() {
         return Some(
             "begins with a CA's certificate: your own certificate must come first, then its issuers"

@@ -54,8 +54,7 @@ fn check(file: &Path) -> Outcome {
     checked.remarks.iter().for_each(out::say);
     let now = Clock::system().now().as_second();
     checked.revocation.iter().for_each(|known| out::say(known.at(now)));
-    out::say(format_args!("{}: good", file.display()));
-    Ok(Exit::Ok)
+    serve::checked(file, &checked.certificate)
 }
 
 pub(super) async fn run(args: Args) -> Outcome {

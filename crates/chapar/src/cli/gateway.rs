@@ -38,12 +38,11 @@ pub(super) async fn run(args: Args) -> Outcome {
         keep_traces: config.telemetry.keep_traces,
     };
     if args.check {
-        let revocation = Gateway::check(&config).map_err(Failure::finding)?;
+        let now = Clock::system().now();
+        let checked = Gateway::check(&config, now).map_err(Failure::finding)?;
         serve::telemetry(telemetry)?;
-        let now = Clock::system().now().as_second();
-        revocation.iter().for_each(|known| out::say(known.at(now)));
-        out::say(format_args!("{}: good", args.config.display()));
-        return Ok(Exit::Ok);
+        checked.revocation.iter().for_each(|known| out::say(known.at(now.as_second())));
+        return serve::checked(&args.config, &checked.certificate);
     }
     args.log.start()?;
     let hang_ups = HangUps::listen()?;

@@ -1,10 +1,13 @@
 //! What the serving commands share: logs and spans.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use chapar_telemetry::{Telemetry, logs};
+use chapar_transport::tls::OwnCertificate;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
 
 /// Where logs of a server go is standard error; how they look is said here.
 #[derive(Debug, clap::Args)]
@@ -27,4 +30,15 @@ impl LogArgs {
 /// Spans of one role.
 pub(super) fn telemetry(config: chapar_telemetry::Config) -> Result<Arc<Telemetry>, Failure> {
     Telemetry::new(config).map(Arc::new).map_err(|error| Failure::error(Exit::Finding, error))
+}
+
+/// The end of a check that found no error: remarks on the own certificate, and whether the role can work with it.
+pub(super) fn checked(file: &Path, own: &OwnCertificate) -> Outcome {
+    own.remarks.iter().for_each(out::say);
+    if !own.is_usable {
+        let told = "its own certificate cannot be used, see above";
+        return Err(Failure::new(Exit::Finding, format_args!("{}: {told}", file.display())));
+    }
+    out::say(format_args!("{}: good", file.display()));
+    Ok(Exit::Ok)
 }

@@ -91,7 +91,7 @@ struct Window {
     was_empty: bool,
     /// For how long it was, in sum.
     idle: Duration,
-    /// Calls that queue_delay there too long.
+    /// Calls whose queue delay was too long.
     late: u32,
     /// The shortest delay of a call; nothing if there was none.
     least: Option<Duration>,

@@ -25,7 +25,7 @@ struct Thread {
     held: BinaryHeap<std::cmp::Reverse<(Instant, SubsystemId, u32)>>,
     let_in: HashMap<SubsystemId, u32>,
     refused: HashMap<SubsystemId, u32>,
-    /// How long calls queue_delay that were let in at once.
+    /// How long the calls had waited that were let in at once.
     queue_delay: HashMap<SubsystemId, Vec<Duration>>,
 }
 
@@ -149,7 +149,7 @@ fn once_a_flood_is_over_its_caller_is_let_in_however_slow_the_machine_is() {
     }
     assert!(thread.refused(&bank) > 100, "there was a flood: {}", thread.refused(&bank));
 
-    // A call now and then, each of which queue_delay there for long: no queue, but a machine that is busy
+    // A call now and then, each of which had waited for long: no queue, but a machine that is busy
     // with other things. A second later that is known.
     for _ in 0..2 {
         thread.forget();

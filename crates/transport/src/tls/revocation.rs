@@ -127,6 +127,7 @@ impl Lists {
             told.push(Revocation::List {
                 issuer: issuer.to_string(),
                 number: number.clone(),
+                this_update: parsed.last_update().timestamp(),
                 next_update: ends.timestamp(),
                 usable_until,
             });

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::revocation::Known;
 use super::status::Revocation;
-use super::{CALLS, Files, REVERSE, Trust, chain, key, unfit, unusable};
+use super::{CALLS, Files, REVERSE, Trust, key, own_chain, unfit, unusable};
 use crate::error::Error;
 
 /// How long a revocation list is still used after its `nextUpdate`, unless one says otherwise: long enough
@@ -162,7 +162,7 @@ impl State {
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(Arc::clone(&trust) as _)
-            .with_single_cert(chain(&files.cert)?, key(&files.key)?)
+            .with_single_cert(own_chain(files)?, key(&files.key)?)
             .map_err(|error| unfit(files, &error))?;
         // Resumption and early data are off: both would accept a peer without verifying its certificate
         // again.

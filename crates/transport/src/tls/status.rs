@@ -19,6 +19,8 @@ pub enum Revocation {
         issuer: String,
         /// CRLNumber (RFC 5280 §5.2.3), in hexadecimal.
         number: String,
+        /// `thisUpdate`, in seconds since 1970.
+        this_update: i64,
         /// `nextUpdate`, in seconds since 1970.
         next_update: i64,
         /// Until when it is used, in seconds since 1970: some time after `next_update`.
@@ -29,7 +31,8 @@ pub enum Revocation {
 impl Revocation {
     /// Whether an operator has nothing to do about it.
     pub fn is_sound(&self, now: i64) -> bool {
-        matches!(self, Self::List { next_update, .. } if now <= *next_update)
+        matches!(self, Self::List { this_update, next_update, .. }
+            if now <= *next_update && now + CLOCK_SKEW >= *this_update)
     }
 
     /// The same as a sentence.
@@ -68,9 +71,15 @@ impl fmt::Display for Sentence<'_> {
                      until one is there"
                 )
             }
-            Revocation::List { issuer, number, next_update, usable_until } => {
+            Revocation::List { issuer, number, this_update, next_update, usable_until } => {
                 write!(f, "certificate revocation list {number} of {issuer} ")?;
-                if self.now <= *next_update {
+                if self.now + CLOCK_SKEW < *this_update {
+                    let ahead = Span(this_update - self.now);
+                    write!(
+                        f,
+                        "was issued {ahead} in the future: check the clocks of this machine and of the CA"
+                    )
+                } else if self.now <= *next_update {
                     write!(f, "is valid for another {}", Span(next_update - self.now))
                 } else if self.now <= *usable_until {
                     let over = Span(self.now - next_update);
@@ -85,8 +94,11 @@ impl fmt::Display for Sentence<'_> {
     }
 }
 
+/// Seconds by which the clocks of a CA and of this machine may differ.
+const CLOCK_SKEW: i64 = 5 * 60;
+
 /// Seconds in the two largest units that they fill.
-struct Span(i64);
+pub(super) struct Span(pub(super) i64);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,6 +122,7 @@ mod tests {
         let list = Revocation::List {
             issuer: "CN=Lorestan".to_owned(),
             number: "1f".to_owned(),
+            this_update: 800_000,
             next_update: 1_000_000,
             usable_until: 1_000_000 + 86_400,
         };
@@ -121,6 +134,9 @@ mod tests {
         assert_eq!(at(1_000_000 + 3_660), (told(grace), false));
         let over = "expired 2 d 0 h ago: this CA's certificates are refused; publish a new list";
         assert_eq!(at(1_000_000 + 172_800), (told(over), false));
+        let ahead = "was issued 1 h 0 min in the future: check the clocks of this machine and of the CA";
+        assert_eq!(at(800_000 - 3_600), (told(ahead), false));
+        assert!(at(800_000 - 299).1, "clocks may differ by minutes");
         assert!(!Revocation::NotChecked.is_sound(0));
     }
 }

@@ -13,6 +13,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder};
+use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 
 use super::revocation::{Known, Lists};
 use super::status::Revocation;
@@ -41,7 +42,11 @@ impl Trust {
         let authorities = chain(&files.trust)?;
         let mut roots = RootCertStore::empty();
         // A CA that cannot be used fails the load. Left out, its members would be refused without a reason.
-        for authority in &authorities {
+        for (number, authority) in authorities.iter().enumerate() {
+            if !is_authority(authority) {
+                let problem = format_args!("its certificate number {} is no CA's", number + 1);
+                return Err(unusable(&files.trust, problem));
+            }
             roots.add(authority.clone()).map_err(|error| unusable(&files.trust, error))?;
         }
         let (lists, known) = match &files.crl {
@@ -122,6 +127,12 @@ impl Trust {
     pub(crate) fn next_change(&self, now: i64) -> i64 {
         self.lists.as_ref().map_or(i64::MAX, |lists| lists.next_change(now))
     }
+}
+
+/// Whether a certificate may be a CA's. Those of version 1 do not say, and some old roots are of it.
+fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(certificate)
+        .is_ok_and(|(_, read)| read.is_ca() || read.version() == X509Version::V1)
 }
 
 /// The error of path validation as the handshake tells it.

@@ -1,8 +1,8 @@
 //! Files that cannot be used: each error names the file and what is wrong with it.
 
-use chapar_transport::tls::{self, Expect, Files};
+use chapar_transport::tls::{self, Expect, Files, OwnCertificate};
 
-use crate::pki::{ADAPTER, Pki, WELFARE, named};
+use crate::pki::{ADAPTER, Pki, WELFARE, named, with_serial};
 
 fn both(files: &Files) -> [String; 2] {
     let server = tls::server(files).err().unwrap().to_string();
@@ -159,4 +159,68 @@ fn files_with_a_byte_order_mark_are_read_and_an_encrypted_key_is_named_as_such()
         let told = tls::server(&files).map(drop).unwrap_err().to_string();
         assert!(told.contains("encrypted private key"), "{told}");
     }
+}
+
+#[test]
+fn an_own_certificate_that_every_peer_would_refuse_is_told_before_the_first_connection() {
+    let pki = Pki::new();
+    let now: jiff::Timestamp = "2026-11-27T12:00:00Z".parse().unwrap();
+    let own = |files: &Files| tls::own_certificate(files, now).map_err(|error| error.to_string());
+    let until = |year: i32, month: u8, day: u8| {
+        let mut params = named(&[ADAPTER]);
+        params.not_after = rcgen::date_time_ymd(year, month, day);
+        pki.issue("own", &with_serial(params, 7))
+    };
+    let good = own(&until(2027, 1, 1)).unwrap();
+    assert!(good.remarks.is_empty() && good.is_usable, "{good:?}");
+    let one = |files: &Files| match own(files) {
+        Ok(OwnCertificate { remarks, is_usable }) if remarks.len() == 1 => {
+            assert_eq!(is_usable, remarks[0].contains("expires in"), "{remarks:?}");
+            remarks[0].clone()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(
+        one(&until(2026, 11, 26))
+            .ends_with("the certificate expired 1 d 12 h ago, and peers refuse it: renew it")
+    );
+    assert!(one(&until(2026, 11, 29)).ends_with("the certificate expires in 1 d 12 h: renew it"));
+    let mut early = named(&[ADAPTER]);
+    early.not_before = rcgen::date_time_ymd(2026, 11, 28);
+    assert!(
+        one(&pki.issue("early", &early)).ends_with("the certificate is not valid for another 12 h 0 min")
+    );
+    let mut revoked = until(2027, 1, 1);
+    revoked.crl = Some(pki.revoke(&[7], true));
+    assert!(one(&revoked).contains("own.crt: the certificate is revoked by its issuer's list"));
+    let stranger = Files { trust: pki.write("other.crt", &Pki::new().ca().pem()), ..until(2027, 1, 1) };
+    assert!(one(&stranger).contains("is issued by none of the CAs in `trust`"));
+    let mut client = named(&[ADAPTER]);
+    client.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    assert!(one(&pki.issue("client", &client)).contains("must have serverAuth and clientAuth"));
+
+    for (names, problem) in [
+        (named(&[]), "the certificate has 0 URI names where it must have one"),
+        (named(&[ADAPTER, WELFARE]), "the certificate has 2 URI names where it must have one"),
+        (named(&["https://lorestan.example/x"]), "is not a SPIFFE ID of the bus"),
+    ] {
+        let error = own(&pki.issue("nameless", &names)).unwrap_err();
+        assert!(error.contains("nameless.crt") && error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn a_cas_certificate_is_no_ones_own_and_an_own_one_is_no_ca() {
+    let pki = Pki::new();
+    let good = pki.issue("adapter", &named(&[ADAPTER]));
+    let leaf = std::fs::read_to_string(&good.cert).unwrap();
+    let own = Files {
+        cert: pki.write("ca-as-own.crt", &pki.ca().pem()),
+        key: pki.write_key("ca-as-own.key", &pki.ca().key().serialize_pem()),
+        ..good.clone()
+    };
+    assert!(both(&own).iter().all(|told| told.contains("ca-as-own.crt: begins with a CA's certificate")));
+    let trusted = Files { trust: pki.write("trust.crt", &format!("{}{leaf}", pki.ca().pem())), ..good };
+    let server = tls::server(&trusted).err().unwrap().to_string();
+    assert!(server.contains("trust.crt: its certificate number 2 is no CA's"), "{server}");
 }
