@@ -30,7 +30,12 @@ pub struct Sample {
     pub resident: u64,
     /// Open descriptors.
     pub descriptors: u64,
+    /// User and system time since it began.
+    pub cpu: Duration,
 }
+
+/// Ticks of `/proc/PID/stat` in a second: `sysconf(_SC_CLK_TCK)`, which is 100 on Linux.
+const TICKS_PER_SECOND: u64 = 100;
 
 impl Gateway {
     pub(crate) async fn start(folder: PathBuf, socket: &TcpListener, files: Option<u64>) -> Self {
@@ -200,7 +205,12 @@ impl Gateway {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().expect("a number");
         let descriptors = std::fs::read_dir(proc.join("fd")).expect("its descriptors").count() as u64;
-        Sample { resident: kib * 1024, descriptors }
+        let stat = std::fs::read_to_string(proc.join("stat")).expect("a running process");
+        // Fields 14 and 15, counted after the command's name, which may hold spaces (proc_pid_stat(5)).
+        let (_, after) = stat.rsplit_once(") ").expect("a command");
+        let ticks = after.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("a number"));
+        let cpu = Duration::from_millis(ticks.sum::<u64>() * 1000 / TICKS_PER_SECOND);
+        Sample { resident: kib * 1024, descriptors, cpu }
     }
 }
 

@@ -25,6 +25,7 @@ const BATCH: u32 = 64;
 const ADDRESSES: usize = 100;
 
 /// Whom the attacks are made by.
+#[derive(Clone)]
 pub(crate) struct Attacker {
     pub(crate) address: SocketAddr,
     pub(crate) tls: Arc<ClientConfig>,

@@ -2,7 +2,9 @@
 //! that connects anew for every call, and beside them one attack after the other. Prints, for each, what the
 //! honest lost (goodput and p99 as ratios to the time just before), the gateway's memory, and how long an
 //! attacker's connections lived. Attacker, callers and gateway share the machine, so the ratios hold what the
-//! attacker's own work takes away too. Exits with 1 if an honest call failed.
+//! attacker's own work takes away too. For the slow-loris, whose work is the most, that is measured by itself:
+//! the same attack on a listener of this process, which holds and closes connections as the gateway does, beside
+//! the same calls to the gateway. Exits with 1 if an honest call failed.
 //!
 //! `cargo run --release -p chapar-tests --bin flood -- [--seconds 60] [--attack NAME] [--connections 10000] [--smoke]`
 //!
@@ -13,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot be set up ends")]
 
 mod attack;
+mod elsewhere;
 mod honest;
 #[expect(dead_code, reason = "the transport's tests use the rest")]
 #[path = "../../../../crates/transport/tests/spec/raw.rs"]
@@ -20,11 +23,12 @@ mod raw;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use attack::{ATTACKS, Attack, Attacker};
 use chapar_tests::fleet::{Fleet, Gateway};
 use chapar_transport::tls::{self, Expect, Files};
+use elsewhere::Elsewhere;
 use honest::Honest;
 use tokio_util::sync::CancellationToken;
 
@@ -101,12 +105,17 @@ async fn run(options: &Options) -> bool {
     });
     let length = Duration::from_secs(options.seconds);
     say(
-        "attack             goodput    p99   p99 ms  failed  anew  RSS before/most MiB   connections  closed after p50/most",
+        "attack             goodput    p99   p99 ms  failed  anew  gateway CPU  RSS before/most MiB   connections  closed after p50/most",
     );
     let mut unharmed = true;
     let wanted = |attack: &&Attack| options.attack.as_ref().is_none_or(|name| name == attack.name());
     for attack in ATTACKS.iter().filter(wanted) {
-        unharmed &= measure(&fleet, &gateway, &attacker, *attack, length).await;
+        if *attack == Attack::SlowLoris {
+            let elsewhere = Elsewhere::start();
+            let attacker = Attacker { address: elsewhere.address(), ..Attacker::clone(&attacker) };
+            measure(&fleet, &gateway, &Arc::new(attacker), *attack, "(elsewhere)", length).await;
+        }
+        unharmed &= measure(&fleet, &gateway, &attacker, *attack, attack.name(), length).await;
     }
     unharmed
 }
@@ -117,12 +126,15 @@ async fn measure(
     gateway: &Gateway,
     attacker: &Arc<Attacker>,
     attack: Attack,
+    name: &str,
     length: Duration,
 ) -> bool {
     let honest = Honest::start(fleet);
     honest.during(Duration::from_millis(500)).await;
     let before = honest.during(length.clamp(Duration::from_secs(1), Duration::from_secs(10))).await;
     let resident = gateway.sample().resident;
+    let cpu = gateway.sample().cpu;
+    let began = Instant::now();
     let mut most = resident;
     let stop = CancellationToken::new();
     let attacking = tokio::spawn(attack.until(Arc::clone(attacker), stop.clone()));
@@ -135,6 +147,7 @@ async fn measure(
             }
         }
     };
+    let cpu = (gateway.sample().cpu - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
     stop.cancel();
     let mut lives = attacking.await.expect("the attack ends");
     honest.stop().await;
@@ -144,13 +157,14 @@ async fn measure(
         |life: Option<&Duration>| life.map_or("-".to_owned(), |life| format!("{:.2}s", life.as_secs_f64()));
     let mib = |bytes: u64| bytes >> 20;
     say(&format!(
-        "{:<18} {:>6.2} {:>7.2} {:>7.2} {:>7} {:>5} {:>13}/{:<7} {:>12} {:>14}/{}",
-        attack.name(),
+        "{:<18} {:>6.2} {:>7.2} {:>7.2} {:>7} {:>5} {:>10.0} % {:>13}/{:<7} {:>12} {:>14}/{}",
+        name,
         during.rate() / before.rate(),
         during.p99().as_secs_f64() / before.p99().as_secs_f64(),
         during.p99().as_secs_f64() * 1e3,
         during.failed,
         during.failed_anew,
+        cpu * 100.0,
         mib(resident),
         mib(most),
         lives.len(),
