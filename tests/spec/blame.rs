@@ -57,6 +57,24 @@ async fn only_what_a_provider_says_of_trouble_of_its_own_takes_it_away_whoever_c
 }
 
 #[tokio::test]
+async fn one_callers_failures_take_the_provider_from_no_other_though_the_fault_is_the_providers() {
+    let failing = Agency::refusing_as(14, "SOURCE_DOWN");
+    let seen = failing.seen();
+    let bus = Bus::builder().agency(failing).edit(CIVIL, unlimited).start().await;
+    let welfare = bus.welfare().await;
+    for _ in 0..20 {
+        welfare.get_person(ZAHRA).send().await.unwrap_err();
+    }
+    let of_one = seen.count();
+    assert!(of_one < 10, "its own breaker is open: {of_one}");
+
+    let bank = bus.caller("com/agri-bank/loans").await;
+    bank.get_person(ZAHRA).without_purpose().purpose("loan.farm").send().await.unwrap_err();
+
+    assert_eq!(seen.count(), of_one + 1, "the bank's call gets there");
+}
+
+#[tokio::test]
 async fn a_caller_that_gives_its_calls_no_time_is_not_held_against_a_slow_provider() {
     let (agency, gate) = Agency::answering(serde_json::json!({"nationalId": ZAHRA})).gated();
     let bus = Bus::builder().agency(agency).edit(CIVIL, unlimited).start().await;

@@ -30,6 +30,7 @@ use chapar_transport::tls::{self, Expect, ListsSeen, Party};
 use http::{HeaderMap, Method, Request, Response};
 
 use crate::refusal::Refusal;
+use blame::Blame;
 use endpoint::{Connection, Endpoint};
 use fingerprint::Fingerprint;
 use joined::{Joined, Known};
@@ -37,7 +38,7 @@ use permit::UpstreamAttempt;
 use service::Service;
 use unavailable::{down, refused};
 
-pub(crate) use blame::Blame;
+pub(crate) use blame::End;
 pub(crate) use permit::UpstreamPermit;
 pub(crate) use request::{BoxError, RequestBody, UpstreamRequest};
 
@@ -199,7 +200,7 @@ impl Upstreams {
             self.joined.wait_for(|| !service.endpoints().is_empty(), deadline).await;
         }
         for attempt in 1..=MAX_ATTEMPTS {
-            let (endpoint, permit) = match service.choose(&passed) {
+            let (endpoint, permit) = match service.choose(caller, &passed) {
                 Ok(chosen) => chosen,
                 // What the last one said is more to the point than that there is no other.
                 Err(none) => return Err(refusal.unwrap_or(none)),
@@ -216,6 +217,7 @@ impl Upstreams {
             let ticket = match endpoint.way.ticket(caller).await {
                 Ok(ticket) => ticket,
                 Err(error) => {
+                    trying.never_arrived();
                     refusal = Some(refused(&error));
                     passed.push(endpoint);
                     continue;
@@ -228,10 +230,16 @@ impl Upstreams {
                 }
                 Err((error, unsent)) => {
                     let touched = error.may_have_been_processed();
-                    // A body that this side broke off takes the stream with it.
-                    let is_to_blame = touched && !(stopped)();
-                    trying.ended(if is_to_blame { Blame::Provider } else { Blame::Caller });
+                    let blame = match touched {
+                        true => trying.ended(&End::Broken { was_stopped: (stopped)() }),
+                        false => {
+                            trying.never_arrived();
+                            Blame::Nobody
+                        }
+                    };
                     let again = match (unsent, whole) {
+                        // What this side ended is not begun again.
+                        _ if blame == Blame::Caller => None,
                         (Some(unsent), _) => Some(unsent),
                         // A request that the provider may have read is sent again only if its method may run
                         // twice.

@@ -13,10 +13,17 @@ struct ServiceLabels {
     service: Arc<str>,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct BlameLabels {
+    service: Arc<str>,
+    blame: &'static str,
+}
+
 /// Figures of all services. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamMetrics {
     retries: Family<ServiceLabels, Counter>,
+    failures: Family<BlameLabels, Counter>,
     ejections: Family<ServiceLabels, Counter>,
     ejected: Family<ServiceLabels, Gauge>,
     up: Family<ServiceLabels, Gauge>,
@@ -29,9 +36,13 @@ pub struct UpstreamMetrics {
 pub struct ServiceFigures {
     /// Calls that were sent a second time, or a third.
     pub retries: Counter,
-    /// Times that an endpoint was left alone for failing.
+    /// Exchanges that failed by the provider's fault.
+    pub failures_of_provider: Counter,
+    /// Exchanges that failed by the caller's fault, or that the caller gave up.
+    pub failures_of_caller: Counter,
+    /// Times that a caller's circuit breaker of an endpoint opened.
     pub ejections: Counter,
-    /// Endpoints that are left alone now.
+    /// Endpoints with an open or half-open breaker of any caller.
     pub ejected: Gauge,
     /// Endpoints that are connected and say that they serve.
     pub up: Gauge,
@@ -45,8 +56,13 @@ impl UpstreamMetrics {
     /// The figures of one service.
     pub fn service(&self, name: &str) -> ServiceFigures {
         let labels = ServiceLabels { service: name.into() };
+        let failures = |blame| {
+            self.failures.get_or_create_owned(&BlameLabels { service: Arc::clone(&labels.service), blame })
+        };
         ServiceFigures {
             retries: self.retries.get_or_create_owned(&labels),
+            failures_of_provider: failures("provider"),
+            failures_of_caller: failures("caller"),
             ejections: self.ejections.get_or_create_owned(&labels),
             ejected: self.ejected.get_or_create_owned(&labels),
             up: self.up.get_or_create_owned(&labels),
@@ -58,13 +74,18 @@ impl UpstreamMetrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("upstream_retries", "Calls sent to a provider again", self.retries.clone());
         registry.register(
+            "upstream_failures",
+            "Exchanges with a provider that failed, by whose fault it was",
+            self.failures.clone(),
+        );
+        registry.register(
             "upstream_ejections",
-            "Times the circuit breaker of an endpoint opened",
+            "Times that a caller's circuit breaker of an endpoint opened",
             self.ejections.clone(),
         );
         registry.register(
             "upstream_endpoints_ejected",
-            "Endpoints whose circuit breaker is open or half-open",
+            "Endpoints with an open or half-open circuit breaker of any caller",
             self.ejected.clone(),
         );
         registry.register("upstream_endpoints_up", "Endpoints that are connected and serve", self.up.clone());

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use super::carried;
 use crate::observe::Stage;
 use crate::refusal::{PROVIDER_RETRY, Refusal};
-use crate::upstream::{Blame, UpstreamPermit};
+use crate::upstream::{End, UpstreamPermit};
 
 /// What lasts as long as the exchange with the provider: its span, its place among the service's calls, and
 /// the request while that is still on its way.
@@ -34,7 +34,7 @@ impl Exchange {
     /// why.
     pub(super) fn broken(&mut self, otherwise: Refusal) -> Refusal {
         self.stopped.refusal().unwrap_or_else(|| {
-            self.place.ended(Blame::of(&otherwise));
+            self.place.ended(&End::Refused(&otherwise));
             otherwise
         })
     }
@@ -42,7 +42,7 @@ impl Exchange {
     /// The end of an answer, from its trailers: OK, or why not.
     pub(super) fn end(&mut self, trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
         let ended = status(trailers, server);
-        self.place.ended(ended.as_ref().err().map_or(Blame::Nobody, Blame::of));
+        self.place.ended(&ended.as_ref().err().map_or(End::Answered, End::Refused));
         ended
     }
 }

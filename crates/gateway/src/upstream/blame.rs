@@ -1,6 +1,6 @@
-//! `Blame` says who caused the end of an exchange, for the circuit breaker: provider, caller or nobody. What
-//! a caller causes (a message that is too large, a short deadline, a broken stream) must not open the
-//! breaker.
+//! `Blame` says who caused the end of an exchange: provider, caller or nobody. Circuit breakers, retries and
+//! metrics take only that, so that what a caller causes (a message that is too large, a short deadline, a
+//! broken stream) is never held against a provider.
 
 use chapar_model::Reason;
 
@@ -18,12 +18,33 @@ pub(crate) enum Blame {
     Nobody,
 }
 
+/// How an exchange ended.
+pub(crate) enum End<'a> {
+    /// With a whole answer.
+    Answered,
+    /// With a refusal, of the provider's choice or of this gateway's.
+    Refused(&'a Refusal),
+    /// The connection or stream failed before an answer. `was_stopped`: this side had ended the request, and
+    /// the stream with it.
+    Broken { was_stopped: bool },
+    /// Whoever waited for it is gone. `is_late`: not before the provider's time was over.
+    Abandoned { is_late: bool },
+}
+
 /// gRPC's UNAVAILABLE.
 const UNAVAILABLE: u8 = 14;
 
 impl Blame {
-    /// Judges an exchange by the refusal that it ended with.
-    pub(crate) fn of(refusal: &Refusal) -> Self {
+    pub(crate) fn of(end: &End<'_>) -> Self {
+        match end {
+            End::Answered => Self::Nobody,
+            End::Refused(refusal) => Self::of_refusal(refusal),
+            End::Broken { was_stopped: false } | End::Abandoned { is_late: true } => Self::Provider,
+            End::Broken { was_stopped: true } | End::Abandoned { is_late: false } => Self::Caller,
+        }
+    }
+
+    fn of_refusal(refusal: &Refusal) -> Self {
         match refusal.reason() {
             Reason::ProviderStatus if refusal.provider_code() == Some(UNAVAILABLE) => Self::Provider,
             Reason::AdapterUnavailable
@@ -39,6 +60,8 @@ impl Blame {
             | Reason::MessageTooLarge
             | Reason::NestingTooDeep
             | Reason::RequestMalformed => Self::Caller,
+            // Every other refusal is one of a provider that works: no record, a busy source, a table that
+            // has changed. Another endpoint would answer the same.
             _ => Self::Nobody,
         }
     }
@@ -51,22 +74,36 @@ mod tests {
 
     #[test]
     fn a_provider_is_blamed_for_its_own_trouble_only() {
-        let of = |reason: Reason| Blame::of(&Refusal::from(reason));
+        let of = |reason: Reason| Blame::of(&End::Refused(&Refusal::from(reason)));
         for reason in
             [Reason::AdapterUnavailable, Reason::SourceDown, Reason::SourceTimeout, Reason::ContractViolation]
         {
             assert_eq!(of(reason), Blame::Provider, "{reason}");
         }
-        for reason in
-            [Reason::MessageTooLarge, Reason::DeadlineExceeded, Reason::Cancelled, Reason::RequestMalformed]
-        {
+        for reason in [
+            Reason::MessageTooLarge,
+            Reason::DeadlineExceeded,
+            Reason::Cancelled,
+            Reason::RequestMalformed,
+            Reason::FrameMalformed,
+        ] {
             assert_eq!(of(reason), Blame::Caller, "{reason}");
         }
         for reason in [Reason::SourceBusy, Reason::RecordNotFound, Reason::TooManyRows, Reason::SchemaDrift] {
             assert_eq!(of(reason), Blame::Nobody, "{reason}");
         }
-        let status =
-            |code| Blame::of(&Refusal::provider(ProviderStatus { code, ..ProviderStatus::default() }));
+        let status = |code| {
+            Blame::of(&End::Refused(&Refusal::provider(ProviderStatus { code, ..ProviderStatus::default() })))
+        };
         assert_eq!([status(14), status(5), status(13)], [Blame::Provider, Blame::Nobody, Blame::Nobody]);
+    }
+
+    #[test]
+    fn a_provider_is_blamed_for_a_stream_that_broke_unless_this_side_ended_it() {
+        assert_eq!(Blame::of(&End::Broken { was_stopped: false }), Blame::Provider);
+        assert_eq!(Blame::of(&End::Broken { was_stopped: true }), Blame::Caller);
+        assert_eq!(Blame::of(&End::Abandoned { is_late: true }), Blame::Provider);
+        assert_eq!(Blame::of(&End::Abandoned { is_late: false }), Blame::Caller);
+        assert_eq!(Blame::of(&End::Answered), Blame::Nobody);
     }
 }

@@ -1,5 +1,5 @@
-//! `Endpoint` is one endpoint as one service sees it: its `Connection`, its circuit breaker, and its last
-//! health status.
+//! `Endpoint` is one endpoint as one service sees it: its `Connection`, its circuit breakers, and its
+//! last health status.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +10,14 @@ use chapar_transport::dial::{DialError, Full, Link, Pool, StreamSlot};
 use tokio_util::sync::CancellationToken;
 
 use super::blame::Blame;
-use super::breaker::{Breaker, BreakerPermit, Transition};
+use super::breaker::{BreakerPermit, Breakers, Transition};
 
 /// An endpoint of one service.
 pub(super) struct Endpoint {
     pub(super) way: Connection,
     /// The service's name, for the log.
     service: String,
-    breaker: Breaker,
+    breakers: Breakers,
     /// What `grpc.health.v1` said last; true where nothing was said.
     serving: AtomicBool,
     watched: AtomicBool,
@@ -38,7 +38,7 @@ impl Endpoint {
         Self {
             way,
             service: service.to_owned(),
-            breaker: Breaker::default(),
+            breakers: Breakers::default(),
             serving: AtomicBool::new(true),
             watched: AtomicBool::new(false),
             gone: CancellationToken::new(),
@@ -46,9 +46,14 @@ impl Endpoint {
         }
     }
 
-    /// Whether a call may be sent there now.
+    /// Whether calls may be sent there now, as far as all callers are concerned.
     pub(super) fn is_ready(&self) -> bool {
-        self.is_serving() && self.way.is_ready() && !self.breaker.is_open()
+        self.is_serving() && self.way.is_ready()
+    }
+
+    /// Whether a call of `caller` may be sent there now.
+    pub(super) fn is_ready_for(&self, caller: &SubsystemId) -> bool {
+        self.is_ready() && !self.is_ejected_for(caller)
     }
 
     /// Whether it can be reached and says that it serves.
@@ -56,8 +61,13 @@ impl Endpoint {
         self.is_serving() && self.way.link().is_some()
     }
 
+    /// Whether any caller's breaker is open or half-open.
     pub(super) fn is_ejected(&self) -> bool {
-        self.breaker.is_open()
+        self.breakers.open() > 0
+    }
+
+    pub(super) fn is_ejected_for(&self, caller: &SubsystemId) -> bool {
+        self.breakers.is_open(caller)
     }
 
     pub(super) fn is_serving(&self) -> bool {
@@ -77,37 +87,55 @@ impl Endpoint {
         (!self.watched.swap(true, Ordering::Relaxed)).then(|| self.gone.clone())
     }
 
-    pub(super) fn enter(&self) -> Option<BreakerPermit> {
-        let permit = self.breaker.enter();
+    pub(super) fn enter(&self, caller: &SubsystemId) -> Option<BreakerPermit> {
+        let permit = self.breakers.enter(caller);
         if permit == Some(BreakerPermit::Trial) {
             let service = &self.service;
             let endpoint = self.way.name();
-            tracing::info!(
+            tracing::debug!(
                 service,
                 endpoint,
+                %caller,
                 "circuit breaker half-open: one trial call goes to the endpoint"
             );
         }
         permit
     }
 
-    pub(super) fn release(&self, permit: BreakerPermit, caller: &SubsystemId, blame: Blame) {
-        let transition = self.breaker.release(permit, caller, blame);
+    /// Counts the end of a call; `blame` is nothing if it never got to the endpoint.
+    pub(super) fn release(&self, permit: BreakerPermit, caller: &SubsystemId, blame: Option<Blame>) {
+        match blame {
+            Some(Blame::Provider) => drop(self.figures.failures_of_provider.inc()),
+            Some(Blame::Caller) => drop(self.figures.failures_of_caller.inc()),
+            Some(Blame::Nobody) | None => {}
+        }
+        let transition = self.breakers.release(permit, caller, blame);
         if transition == Transition::None {
             return;
         }
         let service = &self.service;
         let endpoint = self.way.name();
+        let callers = self.breakers.open();
         if transition == Transition::Opened {
             self.figures.ejections.inc();
-            tracing::warn!(
+            // Once for an endpoint and not for each of a thousand callers: the metric has the rest.
+            if callers == 1 {
+                tracing::warn!(
+                    service,
+                    endpoint,
+                    %caller,
+                    "circuit breaker open: the caller's calls to the endpoint fail. After a pause of 1 s to 45 s \
+                     it is half-open, and one trial call decides whether it closes. Check the adapter or server"
+                );
+            }
+        } else {
+            tracing::info!(
                 service,
                 endpoint,
-                "circuit breaker open: calls to the endpoint fail. After a pause of 1 s to 45 s it is \
-                 half-open, and one trial call decides whether it closes. Check the adapter or server"
+                %caller,
+                still_open = callers,
+                "circuit breaker closed: the endpoint gets the caller's calls again"
             );
-        } else {
-            tracing::info!(service, endpoint, "circuit breaker closed: the endpoint gets calls again");
         }
     }
 }

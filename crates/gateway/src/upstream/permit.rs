@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use chapar_model::SubsystemId;
 
-use super::blame::Blame;
+use super::blame::{Blame, End};
 use super::breaker::BreakerPermit;
 use super::endpoint::Endpoint;
 use super::service_queue::ServiceSlot;
@@ -25,8 +25,8 @@ impl UpstreamPermit {
 
     /// Tells how the exchange ended; the first word counts. A place that is dropped without a word tells
     /// nothing: the caller went away.
-    pub(crate) fn ended(&mut self, blame: Blame) {
-        self.attempt.ended(blame);
+    pub(crate) fn ended(&mut self, end: &End<'_>) {
+        self.attempt.ended(end);
     }
 
     /// The head of an answer that is no refusal has come: that ends the trial of an endpoint, whose stream
@@ -34,7 +34,7 @@ impl UpstreamPermit {
     pub(crate) fn head_came(&mut self) {
         // Only the trial is reported early. An ordinary call may still fail in its body, and that counts.
         if self.attempt.permit == Some(BreakerPermit::Trial) {
-            self.attempt.ended(Blame::Nobody);
+            self.attempt.ended(&End::Answered);
         }
     }
 }
@@ -65,7 +65,19 @@ impl UpstreamAttempt {
         self.due = None;
     }
 
-    pub(super) fn ended(&mut self, blame: Blame) {
+    /// Judges the end of the exchange; later ends are ignored.
+    pub(super) fn ended(&mut self, end: &End<'_>) -> Blame {
+        let blame = Blame::of(end);
+        self.release(Some(blame));
+        blame
+    }
+
+    /// The request never got to the endpoint, which says nothing of either side.
+    pub(super) fn never_arrived(&mut self) {
+        self.release(None);
+    }
+
+    fn release(&mut self, blame: Option<Blame>) {
         if let Some(permit) = self.permit.take() {
             self.endpoint.release(permit, &self.caller, blame);
         }
@@ -76,7 +88,7 @@ impl Drop for UpstreamAttempt {
     fn drop(&mut self) {
         // A call that is dropped after its due time was cut by the deadline, so the endpoint was late and is
         // to blame.
-        let late = self.due.is_some_and(|due| Instant::now() >= due);
-        self.ended(if late { Blame::Provider } else { Blame::Caller });
+        let is_late = self.due.is_some_and(|due| Instant::now() >= due);
+        self.ended(&End::Abandoned { is_late });
     }
 }

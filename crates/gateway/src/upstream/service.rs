@@ -1,5 +1,5 @@
 //! One service and its choice of an endpoint: the less loaded of two random ones (power of two choices),
-//! among those that report to serve, are not in back-off, and whose circuit breaker is not open.
+//! among those that report to serve, are not in back-off, and whose circuit breaker for the caller is not open.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -161,21 +161,26 @@ impl Service {
         up > 0
     }
 
-    /// An endpoint for a call that those in `passed` did not take.
+    /// An endpoint for a call of `caller` that those in `passed` did not take.
     ///
     /// # Errors
     /// Why there is none, for callers to be told at once.
-    pub(super) fn choose(&self, passed: &[Arc<Endpoint>]) -> Result<(Arc<Endpoint>, BreakerPermit), Refusal> {
+    pub(super) fn choose(
+        &self,
+        caller: &SubsystemId,
+        passed: &[Arc<Endpoint>],
+    ) -> Result<(Arc<Endpoint>, BreakerPermit), Refusal> {
         let endpoints = self.endpoints();
         // One endpoint is the common case, and needs neither a list nor random numbers.
         if let ([only], []) = (endpoints.as_slice(), passed)
-            && only.is_ready()
-            && let Some(permit) = only.enter()
+            && only.is_ready_for(caller)
+            && let Some(permit) = only.enter(caller)
         {
             return Ok((Arc::clone(only), permit));
         }
         let fresh = |endpoint: &&Arc<Endpoint>| !passed.iter().any(|other| Arc::ptr_eq(other, endpoint));
-        let ready: Vec<_> = endpoints.iter().filter(fresh).filter(|endpoint| endpoint.is_ready()).collect();
+        let ready: Vec<_> =
+            endpoints.iter().filter(fresh).filter(|endpoint| endpoint.is_ready_for(caller)).collect();
         if !ready.is_empty() {
             let (one, other) = jitter::two_below(ready.len());
             let lighter = if ready[other].way.load() < ready[one].way.load() { other } else { one };
@@ -183,20 +188,20 @@ impl Service {
             // Someone else may be trying that one right now.
             let entered = std::iter::once(first)
                 .chain(ready.iter().copied())
-                .find_map(|endpoint| endpoint.enter().map(|permit| (Arc::clone(endpoint), permit)));
+                .find_map(|endpoint| endpoint.enter(caller).map(|permit| (Arc::clone(endpoint), permit)));
             if let Some(chosen) = entered {
                 return Ok(chosen);
             }
         }
         // One that rests says why, and costs nothing to ask.
         let resting = endpoints.iter().filter(fresh).filter(|endpoint| endpoint.is_serving());
-        let resting =
-            resting.filter_map(|endpoint| endpoint.enter().map(|permit| (Arc::clone(endpoint), permit)));
+        let resting = resting
+            .filter_map(|endpoint| endpoint.enter(caller).map(|permit| (Arc::clone(endpoint), permit)));
         let mut resting = resting.take(1);
         resting.next().ok_or_else(|| {
             down(match endpoints.as_slice() {
                 [] => "the registry names no endpoint, and no adapter has joined",
-                all if all.iter().any(|endpoint| endpoint.is_ejected()) => {
+                all if all.iter().any(|endpoint| endpoint.is_ejected_for(caller)) => {
                     "no endpoint can take the call, and at least one circuit breaker is open"
                 }
                 _ => "no endpoint's health check says that it serves",
