@@ -1,8 +1,10 @@
-//! `chapar adapter` while it runs: it says whether a gateway took it, and takes up changed files when it is
-//! told to hang up.
+//! `chapar adapter` while it runs: it says whether a gateway took it, takes up certificates and revocation lists
+//! when they change, and all files when it is told to hang up.
 
+use chapar_tests::fleet::Fleet;
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{AdapterProcess, Bus, Certificate};
+use chapar_tests::{AdapterProcess, Bus, Certificate, Joiner};
+use tokio_util::sync::CancellationToken;
 
 const STATEMENT: &str = "agency/civil/v1/CivilRegistry/GetPerson.sql";
 const JOINED: &str = "joined the gateway";
@@ -70,5 +72,45 @@ async fn a_certificate_that_the_gateway_refuses_is_a_warning_with_its_reason_and
         let log = adapter.log();
         assert!(log.lines().any(|line| line.contains("WARN") && line.contains(reason)), "{log}");
         assert!(!log.contains(JOINED), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_taken_up_without_a_signal() {
+    let fleet = Fleet::new().await;
+    let adapter = Joiner::bind(Joiner::settings_in(&fleet, "listen = \"127.0.0.1:0\"")).await.unwrap();
+    let address = adapter.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(adapter.run(stop.clone()));
+
+    let renewed = fleet.pki().issue("gov/civil-registry/adapter", "adapter");
+
+    tokio::time::timeout(std::time::Duration::from_secs(20), async {
+        while fleet.pki().shown_at(address, "gateway").await != renewed {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("the new certificate is shown");
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_does_not_go_back_to_an_older_revocation_list_however_gateways_reach_it() {
+    for mode in ["listen = \"127.0.0.1:0\"", "dial = \"127.0.0.1:1\""] {
+        let fleet = Fleet::new().await;
+        let list = fleet.pki().folder().join("ca.crl");
+        let older = std::fs::read(&list).unwrap();
+        fleet.pki().renew_list();
+        let settings = Joiner::settings_in(&fleet, mode);
+        drop(Joiner::bind(settings.clone()).await.unwrap());
+
+        std::fs::write(&list, older).unwrap();
+
+        let refused = Joiner::bind(settings.clone()).await.err().unwrap().to_string();
+        assert!(refused.contains("is older than the last one"), "{mode}: {refused}");
+        let checked = chapar_adapter::Adapter::check(&settings);
+        assert!(checked.is_err(), "{mode}: a check says what a start would");
     }
 }

@@ -81,7 +81,7 @@ fn the_example_configuration_is_read_by_the_real_parser() {
 }
 
 #[tokio::test]
-async fn a_check_fails_for_a_gateway_whose_own_certificate_is_revoked() {
+async fn a_check_fails_where_a_start_would_and_for_an_own_certificate_that_is_revoked() {
     let fleet = Fleet::new().await;
     let folder = fleet.start().await.stop().await;
     let check = || {
@@ -93,6 +93,16 @@ async fn a_check_fails_for_a_gateway_whose_own_certificate_is_revoked() {
     };
     let (code, said) = check();
     assert_eq!(code, Some(0), "{said}");
+
+    let settings = folder.join("gateway.toml");
+    let with_lists = std::fs::read_to_string(&settings).unwrap();
+    let (before, after) = with_lists.split_once(", crl = ").expect("a list");
+    let (_, after) = after.split_once(" }").expect("the end of the identity");
+    std::fs::write(&settings, format!("{before} }}{after}")).unwrap();
+    let (code, said) = check();
+    assert_eq!(code, Some(1), "as at a start: {said}");
+    assert!(said.contains("comes without the revocation lists that there were before"), "{said}");
+    std::fs::write(&settings, with_lists).unwrap();
 
     fleet.pki().revoke("gateway");
 

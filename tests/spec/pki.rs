@@ -1,5 +1,6 @@
 //! `chapar pki`: what it issues and revokes, as another tool sees it, and what it refuses.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -184,4 +185,31 @@ fn what_no_certificate_can_say_is_refused() {
         assert!(said.contains(problem), "{said}");
         assert!(!folder.join("x.key").exists());
     }
+}
+
+#[test]
+fn an_authority_whose_key_everyone_may_read_signs_nothing() {
+    let authority = authority();
+    let folder = authority.path();
+    let key = folder.join("pki/ca.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let said = refused(folder, &["issue", "pki", WELFARE, "--out", "welfare"]);
+    assert!(said.contains("ca.key") && said.contains("chmod o="), "{said}");
+    assert!(!folder.join("welfare.crt").exists());
+}
+
+#[test]
+fn files_with_a_byte_order_mark_are_read_like_others() {
+    let authority = authority();
+    let folder = authority.path();
+    let mark = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        std::fs::write(folder.join(name), format!("\u{FEFF}{text}")).unwrap();
+    };
+    pki(folder, &["csr", WELFARE, "--out", "welfare"]);
+    mark("welfare.csr");
+    pki(folder, &["sign", "pki", "welfare.csr", WELFARE, "--out", "welfare"]);
+    mark("welfare.crt");
+    assert!(pki(folder, &["inspect", "welfare.crt"]).contains(WELFARE));
+    pki(folder, &["revoke", "pki", "welfare.crt"]);
 }

@@ -1,6 +1,7 @@
 //! Changes of the registry that must not come through: altered plans, approvals that do not count, files that
 //! moved meanwhile.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -299,6 +300,16 @@ fn two_approvers_with_one_key_are_one_person_and_refused() {
     office.plan();
     office.both_approve();
     office.refuses("the approvers bahar and zed have the same key");
+}
+
+#[test]
+fn nothing_is_signed_with_a_key_that_everyone_may_read() {
+    let office = Office::new();
+    std::fs::set_permissions(office.path("ali.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let before = std::fs::read(office.path("plan")).unwrap();
+    let (succeeded, said) = office.run(&["registry", "approve", "plan", "--key", "ali.key"]);
+    assert!(!succeeded && said.contains("ali.key") && said.contains("chmod o="), "{said}");
+    assert_eq!(std::fs::read(office.path("plan")).unwrap(), before);
 }
 
 #[test]

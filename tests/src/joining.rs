@@ -42,9 +42,15 @@ impl Joiner {
         Self::run(config).await
     }
 
-    /// Starts one of a fleet, whose folder gets its statements and its database, that dials each of these
-    /// gateways, there or not.
+    /// Starts one of a fleet that dials each of these gateways, there or not.
     pub async fn of_fleet(fleet: &Fleet, gateways: &[SocketAddr]) -> Self {
+        let quoted: Vec<String> = gateways.iter().map(|gateway| format!("\"{gateway}\"")).collect();
+        Self::run(Self::settings_in(fleet, &format!("dial = [{}]", quoted.join(", ")))).await.0
+    }
+
+    /// Settings of one of a fleet, whose folder gets its statements and its database; `mode` is the line that
+    /// says how gateways reach it. It looks at the fleet's revocation list.
+    pub fn settings_in(fleet: &Fleet, mode: &str) -> Config {
         let root = fleet.folder();
         let from = repository().join("proto/civil/v1");
         let statements = root.join("contracts/civil/v1/CivilRegistry");
@@ -55,18 +61,23 @@ impl Joiner {
                 .expect("a statement");
         }
         crate::people::register(&root.join("civil.db"), &from.join("schema.sql"));
-        let dial: Vec<String> = gateways.iter().map(|gateway| format!("\"{gateway}\"")).collect();
-        let text = toml("pki/adapter", *gateways.first().expect("a gateway"))
+        let text = settings("pki/adapter", mode)
             .replace("agency/civil", "contracts/civil")
-            .replace(dial.first().map_or("", String::as_str), &format!("[{}]", dial.join(", ")));
-        let config = Config::parse(&root.join("joiner.toml"), &text).expect("settings");
-        Self::run(config).await.0
+            .replace("pki/ca.crt\" }", "pki/ca.crt\", crl = \"pki/ca.crl\" }");
+        Config::parse(&root.join("joiner.toml"), &text).expect("settings")
+    }
+
+    /// An adapter that was not started.
+    ///
+    /// # Errors
+    /// Why it could not be.
+    pub async fn bind(config: Config) -> Result<Adapter, chapar_adapter::Error> {
+        let telemetry = Telemetry::new(chapar_telemetry::Config::default()).expect("telemetry");
+        Adapter::bind(config, Parts { clock: Clock::system(), telemetry: Arc::new(telemetry) }).await
     }
 
     async fn run(config: Config) -> (Self, Joined) {
-        let telemetry = Telemetry::new(chapar_telemetry::Config::default()).expect("telemetry");
-        let parts = Parts { clock: Clock::system(), telemetry: Arc::new(telemetry) };
-        let adapter = Adapter::bind(config, parts).await.expect("the adapter is ready");
+        let adapter = Self::bind(config).await.expect("the adapter is ready");
         let (joined, stop): (Joined, _) = (Box::pin(adapter.joined()), CancellationToken::new());
         let stopping = stop.clone();
         let task =
@@ -88,11 +99,15 @@ impl Drop for Joiner {
 }
 
 pub(crate) fn toml(name: &str, gateway: SocketAddr) -> String {
+    settings(name, &format!("dial = \"{gateway}\""))
+}
+
+fn settings(name: &str, mode: &str) -> String {
     format!(
         r#"[adapter]
 identity  = {{ cert = "{name}.crt", key = "{name}.key", trust = "pki/ca.crt" }}
 contracts = ["agency/civil"]
-dial      = "{gateway}"
+{mode}
 gateways  = ["spiffe://lorestan.example/bus/lorestan/gateway"]
 
 [source.civil]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chapar_files::Watched;
 use chapar_model::Clock;
 use chapar_telemetry::Telemetry;
 use chapar_transport::reverse::{self, Dialler};
@@ -47,6 +48,7 @@ pub struct Adapter {
     calls: Calls,
     health: Arc<Health>,
     reload: Reload,
+    watched: Watched,
     services: Vec<String>,
 }
 
@@ -68,6 +70,8 @@ impl Adapter {
     /// # Errors
     /// [`Error`]: of the statements all findings of all contracts at once.
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
+        // Before the files are read, so that no change between the two is missed.
+        let watched = Watched::new(config.identity.paths());
         // Everything is loaded before the port is taken, so that a fault in a file leaves no port open.
         let (services, methods) = load(&config, Look::AtStatements)?;
         let settings = serve::Settings {
@@ -82,7 +86,7 @@ impl Adapter {
         let (ready, tls) = match &config.mode {
             ConnectMode::Dial { gateways, connections } => {
                 let expect = Expect::Parties(config.gateways.clone());
-                let lists = ListsSeen::default();
+                let lists = ListsSeen::remembered_in(&config.revocation_memory())?;
                 let (tls, revocation) = tls::client_remembering(&config.identity, expect, &lists)?;
                 reload::tell_revocation(&revocation);
                 let dialling =
@@ -92,7 +96,7 @@ impl Adapter {
                 (Ready::Dials(dialler), Certificates::Dials(renewal, lists))
             }
             ConnectMode::Listen(address) => {
-                let tls = tls::server(&config.identity)?;
+                let tls = tls::server_remembering(&config.identity, &config.revocation_memory())?;
                 reload::tell_revocation(&tls.revocation());
                 let bound = serve::Server::bind(*address, tls.clone(), settings).await?;
                 (Ready::Listens(Box::new(bound)), Certificates::Listens(tls))
@@ -102,17 +106,21 @@ impl Adapter {
         // Health is set before the first call is taken, so that a gateway never sees a service as unknown
         // that is served.
         health.serves(&services).await;
-        let routes = Routes::new(config.gateways, methods);
+        let routes = Routes::new(config.gateways.clone(), methods);
         let calls = Calls::new(routes, parts.telemetry.tracer("adapter"), health.server());
         let reload = Reload::new(reload::Parts {
             file: config.file,
             mode: config.mode,
             tls,
+            identity: parking_lot::Mutex::new(reload::Identity {
+                files: config.identity,
+                gateways: config.gateways.clone(),
+            }),
             calls: calls.clone(),
             health: Arc::clone(&health),
             one_at_a_time: tokio::sync::Mutex::default(),
         });
-        let adapter = Self { ready, calls, health, reload, services };
+        let adapter = Self { ready, calls, health, reload, watched, services };
         match adapter.local_addr() {
             Some(address) => {
                 tracing::info!(%address, services = adapter.services.join(", "), "adapter ready")
@@ -132,7 +140,7 @@ impl Adapter {
         let (_, methods) = load(config, Look::AtValues)?;
         // The check takes the files of a listener, whatever the mode: it opens no port, and reads
         // certificate, key, CAs and lists alike.
-        let revocation = tls::server(&config.identity)?.revocation();
+        let revocation = tls::check(&config.identity, &config.revocation_memory())?;
         let certificate = tls::own_certificate(&config.identity, Clock::system().now())?;
         let remarks = methods.into_iter().flat_map(|served| served.remarks).collect();
         Ok(Checked { remarks, certificate, revocation })
@@ -176,7 +184,8 @@ impl Adapter {
     /// # Errors
     /// None so far: a listener that fails to accept tries again, and so does one who dials.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { ready, calls, health, .. } = self;
+        let Self { ready, calls, health, reload, watched, .. } = self;
+        let watching = reload.watch(watched, stop.clone());
         let leaving = stop.clone();
         let farewell = async move {
             leaving.cancelled().await;
@@ -189,7 +198,7 @@ impl Adapter {
             }
         };
         // Both run side by side: health must say that the adapter stops while calls in flight still end.
-        tokio::join!(serving, farewell);
+        tokio::join!(serving, farewell, watching);
         Ok(())
     }
 }

@@ -33,6 +33,8 @@ pub struct Config {
     pub gateways: Vec<Party>,
     /// One source per contract folder, by the folder's name.
     pub sources: BTreeMap<String, SourceConfig>,
+    /// The folder of what outlives a restart: the revocation lists that were seen.
+    pub state: PathBuf,
     /// Where to send spans by OTLP/gRPC.
     pub otlp: Option<String>,
     /// The CA certificates that a collector at `https://` is checked with.
@@ -73,6 +75,7 @@ struct AdapterTable {
     listen: Option<Spanned<String>>,
     gateways: Spanned<Vec<Spanned<String>>>,
     gateway_issuers: Option<Spanned<Vec<Spanned<String>>>>,
+    state: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +95,11 @@ struct TelemetryTable {
 }
 
 impl Config {
+    /// The file that remembers revocation lists.
+    pub(crate) fn revocation_memory(&self) -> PathBuf {
+        self.state.join("revocation.toml")
+    }
+
     /// Reads and checks `file`.
     ///
     /// # Errors
@@ -141,6 +149,8 @@ impl Config {
         let Some(mode) = mode else { return Err(Finding::of_file(file, NO_MODE).into()) };
         let mut identity = raw.adapter.identity;
         identity.resolve(folder);
+        let state =
+            raw.adapter.state.map_or_else(|| file.with_extension("state"), |state| folder.join(state));
         Ok(Self {
             file: file.to_owned(),
             identity,
@@ -148,6 +158,7 @@ impl Config {
             mode,
             gateways,
             sources,
+            state,
             otlp: raw.telemetry.otlp,
             otlp_ca: raw.telemetry.otlp_ca.map(|ca| folder.join(ca)),
         })

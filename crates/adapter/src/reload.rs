@@ -1,14 +1,19 @@
 //! `Reload` reads `adapter.toml` and all files that it names again, and checks them as at a start before it
-//! puts them in force. An error leaves everything as it was.
+//! puts them in force. An error leaves everything as it was. Certificate, key, trusted CAs and revocation
+//! lists are also taken up when they change on disk: they are renewed by programs, contracts by people.
 //!
 //! Left out: `dial`, `listen`, `connections` and `[telemetry]` change at a restart only.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chapar_files::Watched;
 use chapar_model::Clock;
 use chapar_transport::reverse::Renewal;
-use chapar_transport::tls::{self, Expect, ListsSeen, Revocation, ServerTls};
+use chapar_transport::tls::{self, Expect, Files, ListsSeen, Party, Revocation, ServerTls};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConnectMode};
 use crate::error::Error;
@@ -25,11 +30,23 @@ pub(crate) struct Parts {
     pub(crate) file: PathBuf,
     pub(crate) mode: ConnectMode,
     pub(crate) tls: Certificates,
+    pub(crate) identity: Mutex<Identity>,
     pub(crate) calls: Calls,
     pub(crate) health: Arc<Health>,
     /// Reloads are one after the other.
     pub(crate) one_at_a_time: tokio::sync::Mutex<()>,
 }
+
+/// What the certificates in force were read from.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Identity {
+    pub(crate) files: Files,
+    /// Whom they are compared with.
+    pub(crate) gateways: Vec<Party>,
+}
+
+/// Between two looks at the files of the identity.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Where a new certificate goes.
 pub(crate) enum Certificates {
@@ -68,6 +85,41 @@ impl Reload {
         }
         reloaded.map(drop)
     }
+
+    /// Takes up certificate, key, trusted CAs and revocation lists when they change on disk, until `ended`. A
+    /// change is taken up once the files have been the same twice, so that a file that is still being written
+    /// is not read.
+    pub(crate) async fn watch(self, mut watched: Watched, ended: CancellationToken) {
+        let mut identity = self.0.identity.lock().clone();
+        while ended.run_until_cancelled(tokio::time::sleep(WATCH_INTERVAL)).await.is_some() {
+            let _alone = self.0.one_at_a_time.lock().await;
+            let now = self.0.identity.lock().clone();
+            // A reload has taken up other files than those that are watched.
+            if now != identity {
+                watched = Watched::new(now.files.paths());
+                identity = now;
+                continue;
+            }
+            let parts = Arc::clone(&self.0);
+            let of = identity.clone();
+            let looked = tokio::task::spawn_blocking(move || {
+                if watched.settled() {
+                    match parts.renew(&of) {
+                        Ok(()) => tracing::info!(what = "identity", "files reloaded"),
+                        Err(error) => tracing::error!(
+                            what = "identity", %error,
+                            "reload failed: the previous files stay in force; correct the file that the \
+                             error names"
+                        ),
+                    }
+                }
+                watched
+            });
+            // Only a panic ends the look early, and then there is nothing left to watch with.
+            let Ok(looked) = looked.await else { return };
+            watched = looked;
+        }
+    }
 }
 
 impl Parts {
@@ -77,19 +129,9 @@ impl Parts {
         // Statements are checked before the certificate is replaced, so that an error in either leaves both
         // as they were.
         let (services, methods) = load(&config, Look::AtStatements)?;
-        tls::own_certificate(&config.identity, Clock::system().now())?.log();
-        match &self.tls {
-            Certificates::Dials(renewal, lists) => {
-                let expect = Expect::Parties(config.gateways.clone());
-                let (tls, revocation) = tls::client_remembering(&config.identity, expect, lists)?;
-                tell_revocation(&revocation);
-                renewal.renew(&tls);
-            }
-            Certificates::Listens(tls) => {
-                tls.reload(&config.identity)?;
-                tell_revocation(&tls.revocation());
-            }
-        }
+        let identity = Identity { files: config.identity, gateways: config.gateways.clone() };
+        self.renew(&identity)?;
+        *self.identity.lock() = identity;
         // The routes come last: nothing after this can fail.
         self.calls.replace(Routes::new(config.gateways, methods));
         if config.mode != self.mode {
@@ -99,6 +141,24 @@ impl Parts {
             );
         }
         Ok(services)
+    }
+
+    /// Puts certificate, key, trusted CAs and revocation lists in force.
+    fn renew(&self, identity: &Identity) -> Result<(), Error> {
+        tls::own_certificate(&identity.files, Clock::system().now())?.log();
+        match &self.tls {
+            Certificates::Dials(renewal, lists) => {
+                let expect = Expect::Parties(identity.gateways.clone());
+                let (tls, revocation) = tls::client_remembering(&identity.files, expect, lists)?;
+                tell_revocation(&revocation);
+                renewal.renew(&tls);
+            }
+            Certificates::Listens(tls) => {
+                tls.reload(&identity.files)?;
+                tell_revocation(&tls.revocation());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -64,13 +64,8 @@ impl Statement {
             Ok(_) => {}
             Err(error) => return Err(Finding::of_file(file, format!("cannot be read: {error}"))),
         }
-        let text = std::fs::read_to_string(file)
+        let text = chapar_files::read_text(file)
             .map_err(|error| Finding::of_file(file, format!("cannot be read: {error}")))?;
-        // A byte order mark, which some editors write.
-        let text = match text.strip_prefix('\u{FEFF}') {
-            Some(rest) => rest.to_owned(),
-            None => text,
-        };
         Self::parse(file, text)
     }
 
@@ -233,9 +228,13 @@ impl Statement {
 }
 
 /// That an expression is one of so many bound values, compared as text whatever its type: a grant writes its
-/// values as text, and an integer would be no text's equal.
+/// values as text, and an integer would be no text's equal. A whole number in a column of REAL is written as
+/// an integer is, since SQLite's text of it is `15.0`.
 pub(crate) fn condition(expression: &str, values: usize) -> String {
-    format!("(CAST({expression} AS TEXT) IN ({}))", vec!["?"; values].join(", "))
+    // A subquery, so that the expression stands in it once, with its parameters.
+    let text = "CAST(iif(typeof(v) = 'real' AND v = CAST(v AS INTEGER), CAST(v AS INTEGER), v) AS TEXT)";
+    let values = vec!["?"; values].join(", ");
+    format!("((SELECT {text} FROM (SELECT {expression} AS v)) IN ({values}))")
 }
 
 /// Takes the parser's ` at Line: L, Column: C` off the end of its message.

@@ -159,10 +159,12 @@ impl Authority {
     pub fn open(dir: &Path, clock: &Clock) -> Result<Self, Error> {
         let read = |name: &str| {
             let path = dir.join(name);
-            std::fs::read_to_string(&path).map_err(|error| file(&path, &error.to_string()))
+            chapar_files::read_text(&path).map_err(|error| file(&path, &error.to_string()))
         };
         let cert = read("ca.crt")?;
-        let key = KeyPair::from_pem(&read("ca.key")?)?;
+        let secret = dir.join("ca.key");
+        let key = chapar_files::read_secret(&secret).map_err(|error| file(&secret, &error.to_string()))?;
+        let key = KeyPair::from_pem(&key)?;
         let spki = key.subject_public_key_info();
         let issuer = Issuer::from_ca_cert_pem(&cert, key)?;
         let der = leaf(&cert)?;
@@ -298,10 +300,7 @@ impl Authority {
         };
         // The number first: one that was skipped does no harm, one that is used twice does.
         write_file(&path, format!("{number}\n").as_bytes(), 0o644)?;
-        let beside = self.dir.join("ca.crl.next");
-        write_file(&beside, params.signed_by(&self.issuer)?.pem()?.as_bytes(), 0o644)?;
-        std::fs::rename(&beside, self.dir.join("ca.crl"))
-            .map_err(|error| file(&beside, &error.to_string()))?;
+        write_file(&self.dir.join("ca.crl"), params.signed_by(&self.issuer)?.pem()?.as_bytes(), 0o644)?;
         Ok(number)
     }
 

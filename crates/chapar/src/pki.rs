@@ -1,8 +1,6 @@
 //! A throw-away certificate authority for demos and tests: P-256 keys, one URI SAN per certificate, PEM
 //! files. Keys stay on this machine and its one revocation list is empty; an agency brings its own CA.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chapar_model::{Clock, Identity, show_sha256};
@@ -136,17 +134,9 @@ pub(crate) fn params(name: &str, today: civil::Date, days: u32) -> Result<Certif
     Ok(params)
 }
 
-/// Writes a file anew: one of the same name is removed first, so that its permissions do not stay.
+/// Writes a file anew, with these permissions whatever those of the one before.
 pub(crate) fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    let write = || {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(bytes)
-    };
-    write().map_err(|source| Error::File { path: path.to_owned(), source })
+    chapar_files::replace(path, bytes, mode).map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

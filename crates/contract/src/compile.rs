@@ -121,8 +121,8 @@ impl FileResolver for Include {
         if !is_inside {
             return Err(protox::Error::file_not_found(name));
         }
-        match std::fs::read_to_string(self.0.join(name)) {
-            Ok(text) => File::from_source(name, text.strip_prefix('\u{FEFF}').unwrap_or(&text)),
+        match chapar_files::read_text(&self.0.join(name)) {
+            Ok(text) => File::from_source(name, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(protox::Error::file_not_found(name))
             }

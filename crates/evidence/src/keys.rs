@@ -2,11 +2,12 @@
 //! period key, or the salt in a receipt, no guessed id or payload can be tested against the log.
 
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::{hmac, rand};
+use chapar_files::SecretError;
 use chapar_model::{CallId, from_hex, to_hex};
 use chapar_tlog::SigningKey;
 
@@ -49,23 +50,14 @@ pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Error> {
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    let metadata = std::fs::metadata(path);
-    let metadata =
-        metadata.map_err(|source| Error::Io { what: "cannot read", path: path.to_owned(), source })?;
-    // Refused before the key is read, so that a key that others may have copied does not come into use.
-    if metadata.permissions().mode() & OTHERS != 0 {
-        let problem = "is a secret key that everyone on this machine may read: `chmod o= FILE`";
-        return Err(Error::Key { path: path.to_owned(), problem });
-    }
-    std::fs::read_to_string(path).map_err(|source| Error::Io {
-        what: "cannot read",
-        path: path.to_owned(),
-        source,
+    chapar_files::read_secret(path).map_err(|error| match error {
+        SecretError::Read(source) => Error::Io { what: "cannot read", path: path.to_owned(), source },
+        SecretError::Shared => Error::Key {
+            path: path.to_owned(),
+            problem: "is a secret that everyone on this machine may read or write: `chmod o= FILE`",
+        },
     })
 }
-
-/// Rights of those who are neither a file's owner nor in its group.
-const OTHERS: u32 = 0o007;
 
 /// The key of a period.
 pub(crate) struct PeriodKey(hmac::Key);

@@ -81,12 +81,12 @@ impl Gateway {
     /// [`Error`], as [`Gateway::bind`].
     pub fn check(config: &Config, now: Timestamp) -> Result<Checked, Error> {
         let registry = policy::load(&config.gateway.contracts, &config.gateway.registry)?;
-        let tls = tls::server(&config.gateway.identity)?;
+        let revocation = tls::check(&config.gateway.identity, &revocation_memory(config))?;
         // An endpoint that cannot be used would otherwise show at `bind` only.
         Upstreams::new(&registry, &config.gateway.identity)?;
         chapar_evidence::check(&evidence_config(config))?;
         let certificate = tls::own_certificate(&config.gateway.identity, now)?;
-        Ok(Checked { certificate, revocation: tls.revocation() })
+        Ok(Checked { certificate, revocation })
     }
 
     /// Opens everything: contracts, registry, ports, and the evidence log, which recovers here.

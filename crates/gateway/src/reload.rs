@@ -5,13 +5,12 @@
 //! Left out: `gateway.toml`, whose addresses and sizes need a restart, and the keys of the evidence log.
 
 pub(crate) mod policy;
-mod watch;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use chapar_files::Watched;
 use chapar_telemetry::Metrics;
 use chapar_transport::tls::{self, Revocation, ServerTls};
 use parking_lot::Mutex;
@@ -21,17 +20,11 @@ use crate::config::Serving;
 use crate::error::Error;
 use crate::own::Own;
 use crate::pipeline::Policy;
-use watch::Watched;
-
-/// The files of an identity.
-fn files(identity: &tls::Files) -> impl Iterator<Item = &PathBuf> {
-    [&identity.cert, &identity.key, &identity.trust].into_iter().chain(&identity.crl)
-}
 
 /// How often files are looked at, at most.
 const MIN_WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How often a revocation list that is over is told again.
+/// How often the log repeats what an operator should do about revocation.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// The files as they were before they were read for the first time.
@@ -43,7 +36,7 @@ pub(crate) struct Watches {
 impl Watches {
     pub(crate) fn new(serving: &Serving) -> Self {
         let policy = [&serving.registry].into_iter().chain(&serving.contracts);
-        Self { identity: Watched::new(files(&serving.identity)), policy: Watched::new(policy) }
+        Self { identity: Watched::new(serving.identity.paths()), policy: Watched::new(policy) }
     }
 }
 
@@ -93,7 +86,13 @@ impl Reloader {
             Revocation::List { issuer, next_update, .. } => Some((issuer.as_str(), *next_update)),
             Revocation::NoList { .. } | Revocation::NotChecked => None,
         });
-        let unlisted = known.iter().filter(|known| matches!(known, Revocation::NoList { .. })).count();
+        let unlisted = known.iter().map(|known| match known {
+            // Without `crl` there is a list of none of them.
+            Revocation::NotChecked => tls::count_authorities(&self.serving.identity).unwrap_or(1),
+            Revocation::NoList { .. } => 1,
+            Revocation::List { .. } => 0,
+        });
+        let unlisted = unlisted.sum();
         self.metrics.revocation(ends, unlisted);
     }
 
@@ -141,13 +140,13 @@ impl Reloader {
         tokio::join!(of_both, of_policy, self.remind(ended));
     }
 
-    /// Tells again and again of lists that are over: time alone ends them.
+    /// Logs every hour what an operator should do about revocation, such as lists that time alone has ended.
     async fn remind(&self, ended: CancellationToken) {
         while ended.run_until_cancelled(tokio::time::sleep(REMINDER_INTERVAL)).await.is_some() {
             let now = self.own.clock.now().as_second();
-            let over = |known: &Revocation| matches!(known, Revocation::List { .. }) && !known.is_sound(now);
-            let over: Vec<Revocation> = self.tls.revocation().into_iter().filter(over).collect();
-            tls::log_revocation(&over, now);
+            let mut unsound = self.tls.revocation();
+            unsound.retain(|known| !known.is_sound(now));
+            tls::log_revocation(&unsound, now);
         }
     }
 

@@ -9,10 +9,10 @@ mod server;
 mod status;
 mod trust;
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chapar_files::SecretError;
 use chapar_model::Identity;
 use parking_lot::Mutex;
 use rustls::client::danger::ServerCertVerifier;
@@ -33,7 +33,7 @@ use server::LIST_GRACE;
 pub use by_identity::Party;
 pub use own::{OwnCertificate, own_certificate};
 pub(crate) use server::State;
-pub use server::{ServerTls, server, server_remembering, server_with_grace};
+pub use server::{ServerTls, check, server, server_remembering, server_with_grace};
 pub use status::{Revocation, log_revocation};
 pub(crate) use trust::Trust;
 
@@ -43,7 +43,7 @@ pub(crate) const CALLS: &[u8] = b"h2";
 pub const REVERSE: &[u8] = b"chapar-reverse/1";
 
 /// PEM files of one side of a connection.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Files {
     /// The certificate, and the intermediates after it.
@@ -57,6 +57,11 @@ pub struct Files {
 }
 
 impl Files {
+    /// The files, of which those of revocation lists come last.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.cert, &self.key, &self.trust].into_iter().chain(&self.crl)
+    }
+
     /// Makes relative paths relative to `base`.
     pub fn resolve(&mut self, base: &Path) {
         for path in [&mut self.cert, &mut self.key, &mut self.trust].into_iter().chain(&mut self.crl) {
@@ -81,10 +86,28 @@ impl Expect {
     }
 }
 
-/// What a client remembers of the revocation lists that it has used, so that a reload does not go back to an
-/// older one. Clones are the same memory.
+/// What a client remembers of the revocation lists that it has used, so that it does not go back to an older
+/// one. Clones are the same memory.
 #[derive(Clone, Default)]
-pub struct ListsSeen(Arc<Mutex<Known>>);
+pub struct ListsSeen(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    known: Known,
+    /// The file that remembers it over restarts.
+    memory: Option<PathBuf>,
+}
+
+impl ListsSeen {
+    /// One that outlives the process in the file `memory`.
+    ///
+    /// # Errors
+    /// [`Error`] if the file cannot be read, or is not what was written.
+    pub fn remembered_in(memory: &Path) -> Result<Self, Error> {
+        let known = Known::read(memory)?;
+        Ok(Self(Arc::new(Mutex::new(Seen { known, memory: Some(memory.to_owned()) }))))
+    }
+}
 
 /// TLS of a caller that shows its own certificate.
 ///
@@ -97,7 +120,8 @@ pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error>
 /// As [`client`], for one whose files are read again and again. With it comes what is known of revocation.
 ///
 /// # Errors
-/// As [`client`], also if a revocation list is older than the last one of its issuer.
+/// As [`client`], also if a revocation list is older than the last one of its issuer, there was one and now
+/// there is none, or `seen` cannot be written.
 pub fn client_remembering(
     files: &Files,
     expect: Expect,
@@ -126,7 +150,8 @@ pub fn client_remembering(
             verifier.build().map_err(|error| unusable(&files.trust, error))?
         }
         Expect::Parties(parties) => {
-            let (trust, known) = Trust::load(files, &seen, LIST_GRACE)?;
+            server::check_lists(files, &seen.known, seen.memory.as_deref())?;
+            let (trust, known) = Trust::load(files, &seen.known, LIST_GRACE)?;
             now_seen = Some(known);
             told = trust.told();
             Arc::new(ByIdentity { parties, trust })
@@ -143,13 +168,11 @@ pub fn client_remembering(
     config.resumption = Resumption::disabled();
     // Only once all of it is good: what never came in force is not what later lists are held to.
     if let Some(known) = now_seen {
-        *seen = known;
+        server::remember(&seen.known, &known, seen.memory.as_deref())?;
+        seen.known = known;
     }
     Ok((Arc::new(config), told))
 }
-
-/// Rights of those who are neither a file's owner nor in its group.
-const OTHERS: u32 = 0o007;
 
 fn unusable(path: &Path, problem: impl std::fmt::Display) -> Error {
     Error::Unusable { path: path.to_owned(), problem: problem.to_string() }
@@ -185,20 +208,8 @@ pub fn count_authorities(files: &Files) -> Result<usize, Error> {
     chain(&files.trust).map(|authorities| authorities.len())
 }
 
-/// A file's bytes, without the byte order mark that some editors put before text.
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let mut bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    if bytes.starts_with(BYTE_ORDER_MARK) {
-        bytes.drain(..BYTE_ORDER_MARK.len());
-    }
-    Ok(bytes)
-}
-
-/// U+FEFF in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let pem = read(path)?;
+    let pem = chapar_files::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let mut found = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let damaged =
@@ -234,24 +245,27 @@ fn misplaced(chain: &[CertificateDer<'_>]) -> Option<String> {
 }
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    let pem = read(path)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| unusable(path, no_key(&pem)))?;
-    let metadata = std::fs::metadata(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    if metadata.permissions().mode() & OTHERS != 0 {
-        return Err(unusable(
-            path,
-            "is a private key that everyone on this machine may read: `chmod o= FILE`",
-        ));
-    }
-    Ok(key)
+    let pem = match chapar_files::read_secret(path) {
+        Ok(pem) => pem,
+        // Such as a key in DER.
+        Err(SecretError::Read(error)) if error.kind() == std::io::ErrorKind::InvalidData => String::new(),
+        Err(SecretError::Read(source)) => return Err(Error::Read { path: path.to_owned(), source }),
+        // Where the file holds no key, as when the two paths are swapped, that is what is wrong with it.
+        Err(shared @ SecretError::Shared) => match chapar_files::read_text(path).unwrap_or_default() {
+            pem if PrivateKeyDer::from_pem_slice(pem.as_bytes()).is_ok() => {
+                return Err(unusable(path, shared));
+            }
+            pem => pem,
+        },
+    };
+    PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| unusable(path, no_key(&pem)))
 }
 
 /// Why a file gives no private key.
-fn no_key(pem: &[u8]) -> &'static str {
+fn no_key(pem: &str) -> &'static str {
     // RFC 7468 §11, and RFC 1421's header as OpenSSL's older tools write it.
     let signs = ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"];
-    let text = String::from_utf8_lossy(pem);
-    match signs.iter().any(|sign| text.contains(sign)) {
+    match signs.iter().any(|sign| pem.contains(sign)) {
         true => "holds an encrypted private key: decrypt it, `openssl pkey -in FILE -out NEW`",
         false => "holds no PEM private key",
     }

@@ -11,7 +11,7 @@ fn bench(statement: &'static str) -> Result<Bench, crate::Findings> {
         STATEMENTS.map(|(method, sql)| (method, if method == "ListChildren" { statement } else { sql }));
     let schema = format!(
         "{SCHEMA}
-        CREATE TABLE visit (parent TEXT NOT NULL, name TEXT NOT NULL, day TEXT NOT NULL, prov INTEGER);
+        CREATE TABLE visit (parent TEXT NOT NULL, name TEXT NOT NULL, day TEXT NOT NULL, prov INTEGER, area REAL AS (prov * 1.0));
         INSERT INTO visit VALUES ('1', 'old', '2026-01-01', 15), ('1', 'new', '2026-03-01', 16), ('1', 'newer', '2026-04-01', 16),
             ('1', 'newest', '2026-05-01', 99), ('1', 'nowhere', '2026-06-01', NULL);"
     );
@@ -48,6 +48,8 @@ async fn a_scope_is_compared_as_text_whatever_the_columns_type() {
         "SELECT parent, name, coalesce(prov, 0) AS province FROM visit WHERE parent = :id",
         "SELECT parent, name, prov AS province FROM visit WHERE parent = :id",
         "SELECT parent, name FROM visit WHERE parent = :id AND chapar_rows(province, coalesce(prov, 0))",
+        "SELECT parent, name, area AS province FROM visit WHERE parent = :id",
+        "SELECT parent, name FROM visit WHERE parent = :id AND chapar_rows(province, area)",
     ] {
         let bench = bench(statement).unwrap();
         assert_eq!(names(&bench, "province=15").await, ["old"], "{statement}");

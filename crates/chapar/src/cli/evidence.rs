@@ -190,7 +190,7 @@ fn trust(args: &Verify) -> Result<VerifierKey, Failure> {
 }
 
 fn read_key(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file)
+    chapar_files::read_text(file)
         .map_err(|error| Failure::usage(format_args!("cannot read {}: {error}", file.display())))
 }
 

@@ -148,7 +148,7 @@ fn recorded(receipt: &std::path::Path, trust: &std::path::Path) -> Result<Call, 
     let unreadable = |path: &std::path::Path, error| {
         Failure::usage(format_args!("cannot read {}: {error}", path.display()))
     };
-    let key = std::fs::read_to_string(trust).map_err(|error| unreadable(trust, error))?;
+    let key = chapar_files::read_text(trust).map_err(|error| unreadable(trust, error))?;
     let key: VerifierKey =
         key.parse().map_err(|error| Failure::usage(format_args!("{}: {error}", trust.display())))?;
     let bytes = std::fs::read(receipt).map_err(|error| unreadable(receipt, error))?;

@@ -217,6 +217,6 @@ fn write(out: &Path, extension: &str, text: &str, mode: u32) -> Result<(), Failu
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file)
+    chapar_files::read_text(file)
         .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot read {}: {error}", file.display())))
 }

@@ -246,10 +246,8 @@ pub(super) fn demo_json(dir: &Path, first: At, all: &[At], sample: &[Sample]) ->
     let unwritable = |source| pki::Error::File { path: path.clone(), source };
     let mut text = serde_json::to_vec_pretty(&demo).map_err(std::io::Error::from).map_err(unwritable)?;
     text.push(b'\n');
-    // Renamed into place, so that a program that waits for the file never reads half of it.
-    let beginning = dir.join(".demo.json");
-    write_file(&beginning, &text, 0o644)?;
-    std::fs::rename(&beginning, &path).map_err(unwritable)?;
+    // In one step, so that a program that waits for the file never reads half of it.
+    write_file(&path, &text, 0o644)?;
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 //! after its `nextUpdate`.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use webpki::{BorrowedCertRevocationList, CertRevocationList, OwnedCertRevocation
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
 use super::status::Revocation;
-use super::{BYTE_ORDER_MARK, unusable};
+use super::unusable;
 use crate::error::Error;
 
 /// The largest file of lists.
@@ -77,13 +76,7 @@ impl Known {
         let text = toml::to_string(self).map_err(|error| unusable(path, error))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(failed)?;
-        let temporary = path.with_extension("tmp");
-        let mut file = std::fs::File::create(&temporary).map_err(failed)?;
-        // The file is synced before the rename, and its folder after it, so that a power loss leaves the old
-        // file or the new one.
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-        std::fs::rename(&temporary, path).map_err(failed)?;
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        chapar_files::replace(path, text.as_bytes(), 0o644).map_err(failed)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -194,15 +187,10 @@ impl Lists {
 
 /// Reads the lists of a file, each of which can be understood.
 pub(super) fn read(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
-    let mut pem = Vec::new();
-    // The limit is applied while reading, so that a huge file costs no memory.
-    std::fs::File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_end(&mut pem).map_err(failed)?;
-    if pem.len() as u64 > MAX_FILE {
-        return Err(unusable(path, "is larger than 16 MiB"));
-    }
-    let pem = pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&pem);
-    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+    let pem = chapar_files::read_at_most(path, MAX_FILE)
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?
+        .ok_or_else(|| unusable(path, "is larger than 16 MiB"))?;
+    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
     let found = found.ok().filter(|found| !found.is_empty());
     let found: Vec<_> = found.ok_or_else(|| unusable(path, "holds no PEM revocation list"))?;
     // webpki is asked too, because it refuses lists that x509-parser takes, and refusals belong to the load

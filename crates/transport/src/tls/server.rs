@@ -73,6 +73,18 @@ pub fn server_with_grace(files: &Files, list_grace: Duration) -> Result<ServerTl
     load(files, None, list_grace)
 }
 
+/// All that [`server_remembering`] checks, without writing anything. What is known of revocation: one entry
+/// for each list and for each trusted CA without one, at least one.
+///
+/// # Errors
+/// As [`server_remembering`].
+pub fn check(files: &Files, memory: &Path) -> Result<Vec<Revocation>, Error> {
+    let before = Known::read(memory)?;
+    check_lists(files, &before, Some(memory))?;
+    let (state, _) = State::load(files, 0, &before, LIST_GRACE)?;
+    Ok(state.trust.told())
+}
+
 fn load(files: &Files, memory: Option<&Path>, list_grace: Duration) -> Result<ServerTls, Error> {
     let before = memory.map_or(Ok(Known::default()), Known::read)?;
     check_lists(files, &before, memory)?;
@@ -86,7 +98,7 @@ fn load(files: &Files, memory: Option<&Path>, list_grace: Duration) -> Result<Se
 }
 
 /// Refuses to go on without lists where there were some.
-fn check_lists(files: &Files, known: &Known, memory: Option<&Path>) -> Result<(), Error> {
+pub(super) fn check_lists(files: &Files, known: &Known, memory: Option<&Path>) -> Result<(), Error> {
     if known.is_empty() || files.crl.is_some() {
         return Ok(());
     }
@@ -97,7 +109,7 @@ fn check_lists(files: &Files, known: &Known, memory: Option<&Path>) -> Result<()
 }
 
 /// Written before the lists are used: a crash in between makes the next start stricter, never laxer.
-fn remember(before: &Known, known: &Known, memory: Option<&Path>) -> Result<(), Error> {
+pub(super) fn remember(before: &Known, known: &Known, memory: Option<&Path>) -> Result<(), Error> {
     match memory {
         Some(memory) if before != known => known.write(memory),
         _ => Ok(()),

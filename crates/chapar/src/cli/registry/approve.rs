@@ -69,22 +69,23 @@ pub(super) fn run(args: &Args) -> Outcome {
         ));
     }
     note.sign(&key);
-    let beside = args.plan.with_extension("approved");
-    std::fs::write(&beside, note.text()).and_then(|()| std::fs::rename(&beside, &args.plan)).map_err(
-        |error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", args.plan.display())),
-    )?;
+    chapar_files::replace(&args.plan, note.text().as_bytes(), 0o644).map_err(|error| {
+        Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", args.plan.display()))
+    })?;
     out::say(format_args!("approved by {}", key.verifier().name()));
     Ok(Exit::Ok)
 }
 
 /// The private key in a file.
 pub(super) fn secret(file: &Path) -> Result<SigningKey, Failure> {
-    read(file)?
+    chapar_files::read_secret(file)
+        .map_err(|error| Failure::new(Exit::Finding, format_args!("{}: {error}", file.display())))?
+        .trim()
         .parse()
         .map_err(|error| Failure::new(Exit::Usage, format_args!("{}: {error}", file.display())))
 }
 
 pub(super) fn read(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file)
+    chapar_files::read_text(file)
         .map_err(|error| Failure::new(Exit::Finding, format_args!("cannot read {}: {error}", file.display())))
 }

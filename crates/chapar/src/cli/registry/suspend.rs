@@ -114,12 +114,10 @@ fn add(args: &Args, folder: &Path, now: Timestamp) -> Result<(), Failure> {
         quoted(&args.reason)
     );
     let separator = if before.is_empty() { "" } else { "\n" };
-    let beside = folder.join(".suspensions.next");
-    std::fs::write(&beside, format!("{before}{separator}{suspension}"))
-        .and_then(|()| std::fs::rename(&beside, &path))
-        .map_err(|error| {
-            Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", path.display()))
-        })
+    let text = format!("{before}{separator}{suspension}");
+    chapar_files::replace(&path, text.as_bytes(), 0o644).map_err(|error| {
+        Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", path.display()))
+    })
 }
 
 /// The files of a registry, two levels deep.

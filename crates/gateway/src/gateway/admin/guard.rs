@@ -2,10 +2,7 @@
 //! through the operator's browser. So a foreign `Host` (DNS rebinding) or `Origin` is refused, and every
 //! method except GET and HEAD needs the bearer token, whose file is created with mode 0600.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +10,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use chapar_files::SecretError;
 use chapar_model::to_hex;
 use subtle::ConstantTimeEq as _;
 
@@ -31,30 +29,22 @@ impl Token {
     /// What the system said.
     pub(crate) fn of(folder: &Path) -> std::io::Result<Self> {
         let path = folder.join(FILE);
-        match std::fs::read_to_string(&path) {
+        match chapar_files::read_secret(&path) {
             // 32 characters are half of what is generated here: an operator may write a token of another
             // form, and still not one that can be guessed.
             Ok(text) if text.trim().len() >= 32 => return Ok(Self(text.trim().into())),
             Ok(_) => return Err(std::io::Error::other("the admin token is shorter than 32 characters")),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Err(SecretError::Read(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(SecretError::Read(error)) => return Err(error),
+            Err(shared @ SecretError::Shared) => return Err(std::io::Error::other(shared)),
         }
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret)
             .map_err(|_| std::io::Error::other("the system gives no randomness"))?;
         let token = to_hex(&secret);
         std::fs::create_dir_all(folder)?;
-        // Written under another name and renamed, so that a crash leaves the whole token or none: an empty
-        // file would refuse every later start.
-        let draft = folder.join(format!("{FILE}.{}", std::process::id()));
-        // `create_new` follows no existing file or link, and the mode is set at creation, so that the secret
-        // is at no moment readable by others.
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        let written = writeln!(file, "{token}").and_then(|()| file.sync_all());
-        if let Err(error) = written.and_then(|()| std::fs::rename(&draft, &path)) {
-            std::fs::remove_file(&draft).ok();
-            return Err(error);
-        }
+        // Whole or not at all: an empty file would refuse every later start.
+        chapar_files::replace(&path, format!("{token}\n").as_bytes(), 0o600)?;
         Ok(Self(token.into()))
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Files, and folders with all that is in them.
-pub(super) struct Watched {
+pub struct Watched {
     paths: Vec<PathBuf>,
     /// What was last taken up.
     taken: u64,
@@ -19,7 +19,7 @@ pub(super) struct Watched {
 
 impl Watched {
     /// Takes what is on disk now as known.
-    pub(super) fn new<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Self {
+    pub fn new<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Self {
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         let seen = state(&paths);
         Self { paths, taken: seen, seen, cost: Duration::ZERO }
@@ -27,7 +27,7 @@ impl Watched {
 
     /// Looks once. True if the files are other than those last taken up and have not changed since the last
     /// look; they are then taken up.
-    pub(super) fn settled(&mut self) -> bool {
+    pub fn settled(&mut self) -> bool {
         let began = Instant::now();
         let now = state(&self.paths);
         self.cost = began.elapsed();
@@ -42,7 +42,7 @@ impl Watched {
     }
 
     /// How long the last look took.
-    pub(super) fn cost(&self) -> Duration {
+    pub fn cost(&self) -> Duration {
         self.cost
     }
 }

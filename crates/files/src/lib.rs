@@ -1,0 +1,12 @@
+//! Files as people and other programs leave them: text that begins with a byte order mark, secrets that others
+//! may read, files that are replaced while a process runs. All functions block.
+//!
+//! Left out: what stands in a file. The evidence log's own files are in `evidence`, behind a trait of its own.
+
+mod read;
+mod replace;
+mod watched;
+
+pub use read::{SecretError, read, read_at_most, read_secret, read_text};
+pub use replace::replace;
+pub use watched::Watched;
