@@ -190,3 +190,17 @@ impl DiskFile for File {
         self.metadata().map(|metadata| ((metadata.dev(), metadata.ino()), metadata.len()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_that_the_kernel_refuses_is_an_error() {
+        // The kernel answers EINVAL for a device without storage and for a folder of procfs.
+        let null = OsDisk.open(Path::new("/dev/null")).unwrap();
+        let synced = [null.sync_data(), null.sync_all(), OsDisk.sync_folder(Path::new("/proc/self"))];
+        let refused = synced.map(|synced| synced.map_err(|error| error.kind()));
+        assert_eq!(refused, [Err(io::ErrorKind::InvalidInput); 3]);
+    }
+}

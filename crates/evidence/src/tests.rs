@@ -1,7 +1,10 @@
 //! The log as its users meet it: appended to, restarted, cut, altered, proved.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chapar_model::{CallId, Clock};
@@ -287,6 +290,29 @@ async fn a_bit_flipped_anywhere_in_a_receipt_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_receipts_forces_no_more_than_one_checkpoint_in_100_ms() {
+    let folder = Folder::new();
+    let config = Config { path: "/log".into(), state: "/state".into(), ..folder.config() };
+    // In memory, where a checkpoint takes far less than that.
+    let log = Log::open_on(config, Clock::system(), Arc::new(sim_disk::SimDisk::default())).unwrap();
+    let began = Instant::now();
+    let mut checkpoints = BTreeSet::new();
+    for _ in 0..4 {
+        append_at_once(&log, 5).await;
+        let size = log.size().await;
+        let asked = (size - 5..size).map(|index| {
+            let log = log.clone();
+            tokio::spawn(async move { log.receipt(index).await.unwrap() })
+        });
+        for receipt in asked.collect::<Vec<_>>() {
+            checkpoints.insert(receipt.await.unwrap().0.checkpoint);
+        }
+    }
+    assert_eq!(checkpoints.len(), 4, "those who ask meanwhile share one");
+    assert!(began.elapsed() >= 3 * Duration::from_millis(100), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bit_flipped_anywhere_on_disk_is_found() {
     let folder = Folder::new();
     let log = folder.open();
@@ -378,5 +404,21 @@ async fn a_missing_or_wrong_key_and_an_unwritable_folder_are_named() {
     {
         let error = Log::open(config, Clock::system()).err().unwrap().to_string();
         assert!(error.contains(part), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_everyone_on_the_machine_may_read_is_refused() {
+    let folder = Folder::new();
+    let config = folder.config();
+    for key in [&config.signing_key, &config.period_key] {
+        let allow = |mode| std::fs::set_permissions(key, std::fs::Permissions::from_mode(mode)).unwrap();
+        allow(0o644);
+        for refused in [Log::open(config.clone(), Clock::system()).map(drop), check(&config)] {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains(key.to_str().unwrap()) && error.contains("chmod o="), "{error}");
+        }
+        allow(0o640);
+        check(&config).unwrap();
     }
 }

@@ -72,21 +72,26 @@ fn promised(history: &[Op], key: &VerifierKey) -> (u64, Option<Checkpoint>) {
         match op {
             Op::Acknowledged { size } => acknowledged = *size,
             Op::Rename { from, to } if to.ends_with("checkpoint") => {
-                let temporary = history[..at].iter().rev().find_map(|op| match op {
-                    Op::Create { path, file } if path == from => Some(*file),
-                    _ => None,
-                });
-                let written = history[..at].iter().filter_map(|op| match op {
-                    Op::Write { file, bytes, .. } if Some(*file) == temporary => Some(bytes.as_slice()),
-                    _ => None,
-                });
-                let note = String::from_utf8(written.collect::<Vec<_>>().concat()).unwrap();
-                published = Some(open_note(&note, key).unwrap().parse().unwrap());
+                published = Some(note(&history[..at], from, key));
             }
             _ => {}
         }
     }
     (acknowledged, published)
+}
+
+/// The checkpoint in the file that lies at `path` after `history`.
+fn note(history: &[Op], path: &Path, key: &VerifierKey) -> Checkpoint {
+    let found = history.iter().rev().find_map(|op| match op {
+        Op::Create { path: created, file } if created == path => Some(*file),
+        _ => None,
+    });
+    let written = history.iter().filter_map(|op| match op {
+        Op::Write { file, bytes, .. } if Some(*file) == found => Some(bytes.as_slice()),
+        _ => None,
+    });
+    let note = String::from_utf8(written.collect::<Vec<_>>().concat()).unwrap();
+    open_note(&note, key).unwrap().parse().unwrap()
 }
 
 /// What is wrong with what a crash left; nothing if every promise is kept.
@@ -171,6 +176,33 @@ async fn without_its_syncs_the_same_search_finds_losses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_checkpoint_is_published_before_the_state_that_holds_the_log_to_it_is_durable() {
+    let folder = Folder::new();
+    let disk = SimDisk::default();
+    MANY.run(&folder, &disk).await.unwrap();
+    let history = disk.history();
+    // Entries that the state file says are signed, once its folder was synced.
+    let mut named = None;
+    let mut durable = None;
+    let mut published = Vec::new();
+    for (at, op) in history.iter().enumerate() {
+        match op {
+            Op::Rename { from, to } if to.ends_with("last-signed") => {
+                named = Some(note(&history[..at], from, &folder.key).size);
+            }
+            Op::SyncFolder { path } if path == Path::new("/state") => durable = named,
+            Op::Rename { from, to } if to.ends_with("checkpoint") => {
+                let size = note(&history[..at], from, &folder.key).size;
+                assert!(durable >= Some(size), "step {at}: {size} entries, and the state says {durable:?}");
+                published.push(size);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(published, [0, 3, 9, 262, 283], "at the opening, and after every second group");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn short_and_interrupted_writes_change_nothing() {
     let folder = Folder::new();
     let disk = SimDisk::with(Faults { short_writes: true, ..Faults::default() });
@@ -233,6 +265,36 @@ async fn a_disk_that_is_full_at_any_call_is_waited_for_and_nothing_is_lost() {
         log.close().await.unwrap();
         drop(log);
         assert_eq!((folder.open_on(&disk).unwrap().size().await, entries), (8, 8), "call {call}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_at_any_call_of_the_opening_is_named_as_that_and_opens_once_there_is_room() {
+    let folder = Folder::new();
+    let used = SimDisk::default();
+    MANY.run(&folder, &used).await.unwrap();
+    for history in [Vec::new(), used.history()] {
+        let (acknowledged, _) = promised(&history, &folder.key);
+        let found = |faults| SimDisk::after_crash(&history, &mut Random::seeded(1)).failing(faults);
+        let sound = found(Faults::default());
+        let log = folder.open_on(&sound).unwrap();
+        let (size, opening) = (log.size().await, sound.calls());
+        assert!(size >= acknowledged && opening > 4, "{size} entries, {opening} calls");
+        for call in 0..opening {
+            let fail = Some((call, ErrorKind::StorageFull));
+            let disk = found(Faults { fail, and_more: 2, ..Faults::default() });
+            let first = folder.open_on(&disk);
+            assert!(disk.failed_at().is_some(), "call {call} was made");
+            if let Err(error) = &first {
+                let is_named = matches!(error, Error::Full { .. });
+                assert_eq!(is_named, !disk.failed_a_sync(), "call {call}: {error}");
+            }
+            let log = first.or_else(|_| folder.open_on(&disk)).or_else(|_| folder.open_on(&disk));
+            let log = log.or_else(|_| folder.open_on(&disk)).unwrap();
+            assert_eq!(log.size().await, size, "call {call}");
+            append(&log, 1).await;
+            log.close().await.unwrap();
+        }
     }
 }
 

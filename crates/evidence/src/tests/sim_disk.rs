@@ -116,6 +116,12 @@ impl SimDisk {
         disk
     }
 
+    /// The same disk with these faults from now on.
+    pub(super) fn failing(self, faults: Faults) -> Self {
+        self.0.lock().faults = faults;
+        self
+    }
+
     pub(super) fn acknowledged(&self, size: u64) {
         self.0.lock().history.push(Op::Acknowledged { size });
     }
