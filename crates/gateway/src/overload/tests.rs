@@ -298,6 +298,87 @@ fn the_last_places_are_for_those_who_have_few() {
     assert!(!enters(&modest, Fill::Full));
 }
 
+#[test]
+fn in_a_queue_that_stands_a_caller_that_has_had_its_share_is_refused_before_the_others() {
+    let greedy = caller("tax");
+    let modest = caller("school");
+    let now = Instant::now();
+    let mut gate = Shedder::new(now);
+    let enters = |gate: &mut Shedder, caller: &SubsystemId, queue_delay: Option<u64>| {
+        let queue_delay = queue_delay.map(Duration::from_millis);
+        matches!(gate.enter(Some(caller), queue_delay, now, Fill::Room), Verdict::Enter(_))
+    };
+    assert!([&greedy, &greedy, &greedy, &modest].iter().all(|caller| enters(&mut gate, caller, None)));
+    gate.is_standing = true;
+    assert!(enters(&mut gate, &modest, Some(20)));
+    assert!(!enters(&mut gate, &greedy, Some(20)));
+    assert!(!enters(&mut gate, &modest, Some(40)));
+    assert!(enters(&mut gate, &greedy, Some(8)));
+}
+
+#[test]
+fn a_tick_of_few_calls_sets_no_pace_however_long_they_waited() {
+    let all_pass = |calls: u32| {
+        let mut now = Instant::now();
+        let mut pacer = Pacer::new(now);
+        (0..50).all(|_| {
+            now += Duration::from_millis(10);
+            (0..calls).all(|_| {
+                pacer.look(Duration::from_millis(5), now);
+                pacer.pass(now)
+            })
+        })
+    };
+    assert!(all_pass(7));
+    assert!(!all_pass(8));
+}
+
+/// Sets a pace for `greedy` that leaves it nothing now.
+fn pace(overload: &Overload, greedy: &SubsystemId) {
+    let modest = caller("school");
+    let mut gate = overload.shedder.lock();
+    // Later than the test ends, so that the time it takes gives no call back.
+    let mut now = Instant::now() + Duration::from_secs(60);
+    for _ in 0..4 {
+        now += Duration::from_millis(10);
+        for caller in [&modest].into_iter().chain(std::iter::repeat_n(greedy, 19)) {
+            gate.enter(Some(caller), Some(Duration::from_millis(5)), now, Fill::Room);
+        }
+    }
+    assert!(matches!(gate.enter(Some(greedy), None, now, Fill::Room), Verdict::Hold));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_would_be_held_is_refused_at_once_where_half_of_all_places_are_taken() {
+    let greedy = caller("tax");
+    for (in_flight, is_held) in [(3, true), (4, false)] {
+        let overload = Overload::new(Arc::new(AtomicUsize::new(in_flight)), 8);
+        pace(&overload, &greedy);
+        let asked = tokio::time::Instant::now();
+        let entered = overload.enter(Some(&greedy), Instant::now()).await;
+        assert_eq!(!asked.elapsed().is_zero(), is_held, "{in_flight} calls run");
+        assert!(entered.is_none() || is_held, "{in_flight} calls run");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_paced_for_a_moment_only_is_answered_in_the_end() {
+    let greedy = caller("tax");
+    let overload = Arc::new(Overload::new(Arc::default(), 100));
+    pace(&overload, &greedy);
+    let arrived = Instant::now();
+    let others = std::thread::spawn({
+        let (overload, greedy) = (Arc::clone(&overload), greedy.clone());
+        move || {
+            while arrived.elapsed() < Duration::from_millis(50) {
+                overload.shedder.lock().enter(Some(&greedy), None, Instant::now(), Fill::Room);
+            }
+        }
+    });
+    assert!(overload.enter(Some(&greedy), arrived).await.is_some());
+    others.join().unwrap();
+}
+
 #[tokio::test]
 async fn nothing_is_kept_of_callers_that_have_gone() {
     let overload = Overload::new(Arc::default(), 100);

@@ -124,4 +124,20 @@ mod tests {
         let mode = std::fs::metadata(state.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
+
+    #[test]
+    fn a_token_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let token = Token::of(folder.path()).unwrap();
+        let allow = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        for mode in [0o604, 0o644] {
+            allow(mode);
+            let error = Token::of(folder.path()).err().unwrap().to_string();
+            assert!(error.contains(path.to_str().unwrap()) && error.contains("chmod 600"), "{error}");
+        }
+        allow(0o600);
+        assert_eq!(Token::of(folder.path()).unwrap().0, token.0);
+    }
 }

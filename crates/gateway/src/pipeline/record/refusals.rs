@@ -160,3 +160,59 @@ impl State {
         self.tokens
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chapar_model::CallId;
+    use chapar_registry::{Name, Registry, Subsystem};
+
+    use super::*;
+
+    /// A refused call of a caller of this number.
+    fn refused() -> impl Fn(u32) -> Facts {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("bus.toml"), "[bus]\ntrust_domain = \"bus.example\"\n").unwrap();
+        let registry = Arc::new(Registry::load(folder.path(), &[]).unwrap());
+        let name = Arc::new(Name { fa: "بانک".to_owned(), en: "Bank".to_owned() });
+        move |number| Facts {
+            call: CallId::now(),
+            time_unix_ms: 0,
+            started: Instant::now(),
+            caller: Arc::new(Subsystem {
+                id: format!("com/bank-{number}/loans").parse().unwrap(),
+                name: Arc::clone(&name),
+                issuers: Arc::new([[0; 32]]),
+            }),
+            salt_hash: [0; 32],
+            trace_id: [0; 16],
+            registry: Arc::clone(&registry),
+            entry: None,
+            metadata: Metadata::default(),
+            attempt: 0,
+            permit: None,
+            subject: None,
+            request: None,
+        }
+    }
+
+    #[test]
+    fn all_callers_share_one_budget_and_what_is_over_it_is_counted_exactly() {
+        let refused = refused();
+        let now = Instant::now();
+        let at = |ms| now + Duration::from_millis(ms);
+        let mut state = State { windows: HashMap::new(), tokens: PER_SECOND, refilled: now };
+        let taken = |state: &mut State, now| {
+            (0..600).filter(|number| state.take(&refused(*number), Reason::NotGranted, now)).count()
+        };
+        let counts = |state: &mut State, now| -> Vec<u64> {
+            state.due(Some(now)).into_iter().map(|(_, count, _)| count).collect()
+        };
+        assert_eq!(taken(&mut state, now), 500, "of 600 callers with one refusal each");
+        assert_eq!(taken(&mut state, now), 0, "and of the same a moment later");
+        assert!(counts(&mut state, now).is_empty(), "nothing is left of the budget");
+        assert_eq!(counts(&mut state, at(111)), [2; 55], "500 a second");
+        assert_eq!(counts(&mut state, at(333)), [2; 45], "the other 45 of 100 that had no record yet");
+        assert_eq!(counts(&mut state, at(9_000)), [1; 500], "the second refusals of the first 500");
+        assert_eq!(taken(&mut state, at(9_000)), 0, "the budget of nine seconds is that of one");
+    }
+}
