@@ -88,3 +88,104 @@ impl Method {
         is_rows.then_some(only)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Contract;
+
+    const NUMBERS: [Form; 4] = [Form::Int32, Form::Int64, Form::Uint32, Form::Uint64];
+
+    fn has(form: Form, message: &[u8], value: &str) -> Result<bool, WireError> {
+        RowField { number: 1, form }.has_one_of(message, &["x".to_owned(), value.to_owned()])
+    }
+
+    /// A message whose field 1 is this varint.
+    fn varint(mut number: u64) -> Vec<u8> {
+        let mut message = vec![0x08];
+        while number >= 0x80 {
+            message.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        message.push(number as u8);
+        message
+    }
+
+    #[test]
+    fn a_number_is_told_by_its_decimal_text_as_its_own_type_reads_it() {
+        for (form, number, text) in [
+            (Form::Int32, 15, "15"),
+            (Form::Int32, (-15_i64).cast_unsigned(), "-15"),
+            (Form::Int32, (1 << 32) | 15, "15"),
+            (Form::Int64, (1 << 32) | 15, "4294967311"),
+            (Form::Int64, (-15_i64).cast_unsigned(), "-15"),
+            (Form::Uint32, u32::MAX.into(), "4294967295"),
+            (Form::Uint32, (1 << 32) | 15, "15"),
+            (Form::Uint64, u64::MAX, "18446744073709551615"),
+        ] {
+            assert_eq!(has(form, &varint(number), text), Ok(true), "{form:?} {number}");
+            assert_eq!(has(form, &varint(number), "16"), Ok(false), "{form:?} {number}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_there_has_its_types_default() {
+        for form in NUMBERS {
+            assert_eq!(has(form, b"", "0"), Ok(true), "{form:?}");
+            assert_eq!(has(form, b"", ""), Ok(false), "{form:?}");
+        }
+        assert_eq!(has(Form::String, b"", ""), Ok(true));
+        assert_eq!(has(Form::String, b"", "0"), Ok(false));
+    }
+
+    #[test]
+    fn a_field_of_another_wire_type_is_malformed() {
+        let text = [0x0a, 2, b'1', b'5'];
+        let fixed64 = [0x09, 15, 0, 0, 0, 0, 0, 0, 0];
+        let fixed32 = [0x0d, 15, 0, 0, 0];
+        for form in NUMBERS {
+            for message in [&text[..], &fixed64, &fixed32] {
+                assert_eq!(has(form, message, "15"), Err(WireError::Mismatch), "{form:?} {message:?}");
+            }
+        }
+        assert_eq!(has(Form::String, &text, "15"), Ok(true));
+        for message in [&varint(15)[..], &fixed64, &fixed32] {
+            assert_eq!(has(Form::String, message, "15"), Err(WireError::Mismatch), "{message:?}");
+        }
+        assert_eq!(has(Form::String, &[0x0a, 1, 0xff], "15"), Err(WireError::Utf8));
+    }
+
+    #[test]
+    fn rows_are_told_by_one_text_or_integer_at_the_top_of_the_response() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("t");
+        std::fs::create_dir(&dir).unwrap();
+        let fields = "string text = 1 PUBLIC; int32 i32 = 2 PUBLIC; int64 i64 = 3 PUBLIC; \
+            uint32 u32 = 4 PUBLIC; uint64 u64 = 5 PUBLIC; optional int32 maybe = 6 PUBLIC; \
+            repeated string list = 7 PUBLIC; oneof choice { string this = 8 PUBLIC; string that = 9 PUBLIC; } \
+            bool flag = 10 PUBLIC; sint32 s32 = 11 PUBLIC; fixed64 f64 = 12 PUBLIC; bytes raw = 13 PUBLIC; \
+            In inner = 14;"
+            .replace("PUBLIC", "[(chapar.contract.v1.field).class = CLASS_PUBLIC]");
+        let text = format!(
+            "syntax = \"proto3\";\npackage t;\nimport \"chapar/contract/v1/options.proto\";\n\
+             service S {{ rpc Get(Ask) returns (Say) {{}} }}\nmessage Ask {{}}\nmessage Say {{ {fields} }}\n\
+             message In {{ string inside = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }}\n"
+        );
+        std::fs::write(dir.join("t.proto"), text).unwrap();
+        let contract = Contract::load(&dir).unwrap();
+        let method = &contract.service("t.S").unwrap().methods()[0];
+        for (name, number, form) in [
+            ("text", 1, Form::String),
+            ("i32", 2, Form::Int32),
+            ("i64", 3, Form::Int64),
+            ("u32", 4, Form::Uint32),
+            ("u64", 5, Form::Uint64),
+            ("maybe", 6, Form::Int32),
+        ] {
+            assert_eq!(method.row_field(name), Some(RowField { number, form }), "{name}");
+        }
+        for name in ["list", "this", "that", "flag", "s32", "f64", "raw", "inner", "inside", ""] {
+            assert_eq!(method.row_field(name), None, "{name}");
+        }
+    }
+}

@@ -128,6 +128,21 @@ fn a_rule_of_requests_does_not_pass_in_a_response() {
 }
 
 #[test]
+fn a_field_that_a_response_must_have_is_refused_also_inside_a_message() {
+    let ask = "message Ask { optional string id = 1; }\n";
+    let say = |label: &str| SAY.replace("string id", &format!("{label} string id"));
+    let inside = |label: &str| {
+        format!("{}message Say {{ optional In inside = 1; }}\n", say(label).replace("Say", "In"))
+    };
+    for types in [&say as &dyn Fn(&str) -> String, &inside] {
+        let error = contract("proto2", "", &format!("{ask}{}", types("required"))).unwrap_err().to_string();
+        let finding = "a required field cannot be withheld, and a response without it cannot be read";
+        assert!(error.contains("t/t.proto:") && error.contains(finding), "{error}");
+        contract("proto2", "", &format!("{ask}{}", types("optional"))).unwrap();
+    }
+}
+
+#[test]
 fn a_key_is_one_comparable_field_at_the_top() {
     let ask = "message Ask { string id = 1; }\n";
     let key = "[(chapar.contract.v1.field) = { class: CLASS_PERSONAL key: true }]";
