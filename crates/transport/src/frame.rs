@@ -218,6 +218,7 @@ fn framed(flag: u8, message: Bytes) -> Bytes {
 mod tests {
     use super::*;
     use http_body_util::{Full, StreamBody};
+    use std::io::Write as _;
 
     fn pieces(
         bytes: &[u8],
@@ -275,6 +276,26 @@ mod tests {
             plain,
             "what came plain goes on as it came"
         );
+    }
+
+    #[tokio::test]
+    async fn what_a_gzip_header_says_of_a_file_is_passed_over_and_does_not_go_on() {
+        let said = ["extra field", "file name", "file comment"];
+        let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        let [extra, name, comment] = said;
+        let header = flate2::GzBuilder::new().extra(extra).filename(name).comment(comment);
+        let mut packed = header.write(Vec::new(), flate2::Compression::fast());
+        packed.write_all(b"message").unwrap();
+        let came = encode_packed(packed.finish().unwrap().into());
+        assert!(said.iter().all(|text| holds(&came, text)));
+
+        let mut reader = MessageReader::new(Full::new(came), 100).encoded(Some(Encoding::Gzip));
+        let message = reader.next_message().await.unwrap().unwrap();
+        assert_eq!(message.bytes, "message");
+        for encoding in [None, Some(Encoding::Gzip), Some(Encoding::Zstd)] {
+            let sent = message.clone().framed(encoding).unwrap();
+            assert!(said.iter().all(|text| !holds(&sent, text)), "{encoding:?}");
+        }
     }
 
     #[tokio::test]

@@ -43,6 +43,22 @@ fn each_bad_file_is_named_with_its_problem() {
 }
 
 #[test]
+fn a_list_without_a_number_is_refused() {
+    let pki = Pki::new();
+    let files = Files {
+        trust: pki.write("no_number.crt", include_str!("../data/no_number.crt")),
+        crl: Some(pki.write("no_number.crl", include_str!("../data/no_number.crl"))),
+        ..pki.issue("adapter", &named(&[ADAPTER]))
+    };
+    let server = tls::server(&files).err().unwrap().to_string();
+    let expect = Expect::identities(vec![WELFARE.parse().unwrap()]);
+    let client = tls::client(&files, expect).err().unwrap().to_string();
+    for told in [server, client] {
+        assert!(told.contains("no_number.crl") && told.contains("has no CRLNumber"), "{told}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_chain_is_named() {
     let pki = Pki::new();
     let good = pki.issue("adapter", &named(&[ADAPTER]));

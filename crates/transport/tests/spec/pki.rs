@@ -1,6 +1,7 @@
 //! A throw-away CA, and certificates of every kind, good and bad, as PEM files.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chapar_transport::tls::Files;
 use rcgen::{
@@ -12,6 +13,11 @@ use rcgen::{
 pub(crate) const GATEWAY: &str = "spiffe://lorestan.example/bus/lorestan/gateway";
 pub(crate) const ADAPTER: &str = "spiffe://lorestan.example/gov/civil-registry/adapter";
 pub(crate) const WELFARE: &str = "spiffe://lorestan.example/gov/welfare/benefits";
+
+/// 4000-01-01, in seconds since 1970.
+const FRESH: u64 = 64_060_588_800;
+/// 2026-01-02.
+const STALE: u64 = 1_767_312_000;
 
 /// A CA in a folder of its own.
 pub(crate) struct Pki {
@@ -103,24 +109,25 @@ impl Pki {
 
     /// A revocation list of this CA, out of date if `fresh` is false.
     pub(crate) fn revoke(&self, serials: &[u8], fresh: bool) -> PathBuf {
-        self.list(serials, fresh, 1)
+        self.list(serials, if fresh { FRESH } else { STALE }, 1, None)
+    }
+
+    /// One with a `nextUpdate` in seconds since 1970.
+    pub(crate) fn revoke_until(&self, serials: &[u8], next_update: u64) -> PathBuf {
+        self.list(serials, next_update, 1, None)
     }
 
     /// A fresh one with another CRLNumber than 1.
     pub(crate) fn revoke_numbered(&self, serials: &[u8], number: u16) -> PathBuf {
-        self.list(serials, true, number)
+        self.list(serials, FRESH, number, None)
     }
 
     /// One that covers certificates of users only.
     pub(crate) fn revoke_of_users(&self, serials: &[u8], number: u16) -> PathBuf {
-        self.list_of(serials, true, number, Some(CrlScope::UserCertsOnly))
+        self.list(serials, FRESH, number, Some(CrlScope::UserCertsOnly))
     }
 
-    fn list(&self, serials: &[u8], fresh: bool, number: u16) -> PathBuf {
-        self.list_of(serials, fresh, number, None)
-    }
-
-    fn list_of(&self, serials: &[u8], fresh: bool, number: u16, part: Option<CrlScope>) -> PathBuf {
+    fn list(&self, serials: &[u8], next_update: u64, number: u16, part: Option<CrlScope>) -> PathBuf {
         let revoked = |serial: &u8| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&[*serial]),
             revocation_time: date_time_ymd(2026, 1, 1),
@@ -129,7 +136,7 @@ impl Pki {
         };
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2026, 1, 1),
-            next_update: if fresh { date_time_ymd(4000, 1, 1) } else { date_time_ymd(2026, 1, 2) },
+            next_update: date_time_ymd(1970, 1, 1) + Duration::from_secs(next_update),
             crl_number: SerialNumber::from_slice(&number.to_be_bytes()),
             issuing_distribution_point: part.map(|scope| CrlIssuingDistributionPoint {
                 distribution_point: CrlDistributionPoint {

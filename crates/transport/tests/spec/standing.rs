@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapar_transport::serve::Settings;
-use chapar_transport::tls::{self, Files, ServerTls};
+use chapar_transport::tls::{self, Expect, Files, ServerTls};
 use chapar_transport::{CertificateStatus, Peer, dial};
 
 use crate::pki::{ADAPTER, GATEWAY, Pki, WELFARE, named, with_serial};
@@ -182,6 +182,24 @@ async fn a_list_is_used_for_the_grace_after_its_time_and_then_its_issuer_is_beli
         assert_eq!(answer.is_ok(), admitted, "{answer:?}");
         let why = get(&server.pool(&bad, dial::Settings::default()), "/hello").await.unwrap_err();
         assert!(why.to_string().contains(alert), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_uses_a_list_for_a_day_after_its_time_and_then_believes_its_issuer_no_more() {
+    let pki = Pki::new();
+    let adapter = pki.issue("adapter", &with_serial(named(&[ADAPTER]), 12));
+    let server = Running::start(free(), &adapter, Settings::default()).await;
+    let now = u64::try_from(chapar_model::Clock::system().now().as_second()).unwrap();
+    for (hours, revoked, admitted) in [(1, 11, true), (1, 12, false), (23, 11, true), (25, 11, false)] {
+        let crl = Some(pki.revoke_until(&[revoked], now - hours * 60 * 60));
+        let files = Files { crl, ..pki.issue("gateway", &named(&[GATEWAY])) };
+        let expect = Expect::identities(vec![ADAPTER.parse().unwrap()]);
+        let (tls, _) = tls::client_remembering(&files, expect, &tls::ListsSeen::default()).unwrap();
+        let url = format!("https://{}", server.address);
+        let calls = dial::Pool::new(&url, tls, dial::Settings::default()).unwrap();
+        let answer = get(&calls, "/hello").await;
+        assert_eq!(answer.is_ok(), admitted, "over by {hours} h, {revoked} revoked: {answer:?}");
     }
 }
 
