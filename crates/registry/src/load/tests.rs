@@ -387,6 +387,16 @@ fn a_test_is_asked_within_the_hours_of_its_grant() {
     assert!(files("on = 2026-02-01\nexpect = \"OUT_OF_HOURS\"").load().is_ok());
 }
 
+#[test]
+fn a_jalali_day_of_a_suspension_or_a_test_is_told_with_its_gregorian_one() {
+    let gregorian = &["a registry has Gregorian days: 2026-11-27"];
+    for moment in ["from = 1405-09-06T10:00:00+03:30", "until = 1405-09-06T10:00:00+03:30"] {
+        let suspension = format!("[[suspension]]\nof = \"gov/welfare\"\nreason = \"r\"\n{moment}\n");
+        check(&Files::default().with("suspensions.toml", &suspension).errors(), gregorian);
+    }
+    check(&tested("on = 1405-09-06\nexpect = \"CASE_REQUIRED\"").errors(), gregorian);
+}
+
 fn tested(lines: &str) -> Files {
     let test = format!(
         "[[test]]\nas = \"{WELFARE}\"\ncall = \"desk.v1.Desk/Get\"\npurpose = \"desk.read\"\n{lines}\n"
