@@ -367,6 +367,28 @@ statement_timeout = "700ms"
     }
 
     #[test]
+    fn where_several_cas_are_trusted_the_gateways_own_are_named() {
+        let authority = || {
+            let mut params = rcgen::CertificateParams::default();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            let key = rcgen::KeyPair::generate().unwrap();
+            rcgen::CertifiedIssuer::self_signed(params, key).unwrap().pem()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let trust = folder.path().join("ca.crt");
+        let text = GOOD.replace("/etc/ca.crt", trust.to_str().unwrap());
+        std::fs::write(&trust, authority()).unwrap();
+        assert!(parse(&text).unwrap().gateways[0].issuers.is_empty());
+
+        std::fs::write(&trust, authority() + &authority()).unwrap();
+        let error = parse(&text).unwrap_err();
+        assert!(error.contains(":6:13: `trust` holds several CAs"), "{error}");
+        let issuer = format!("gateway_issuers = [\"sha256:{}\"]\n[source.civil]", "ab".repeat(32));
+        let named = parse(&text.replace("[source.civil]", &issuer)).unwrap();
+        assert_eq!(named.gateways[0].issuers, [[0xab; 32]]);
+    }
+
+    #[test]
     fn the_published_examples_are_valid() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         Config::load(&root.join("deploy/config/adapter.toml")).unwrap();

@@ -129,6 +129,13 @@ fn a_filter_outside_is_the_same_as_inside_for_a_plain_select_only() {
         ("SELECT a, province FROM (SELECT a, province FROM t)", "more than one SELECT"),
         ("WITH x AS (SELECT a, province FROM t) SELECT a, province FROM x", "WITH"),
         ("SELECT a, province FROM t WHERE EXISTS (SELECT 1 FROM u)", "more than one SELECT"),
+        ("SELECT a, province FROM t OFFSET 1", "OFFSET"),
+        ("SELECT a, province FROM t FETCH FIRST 2 ROWS ONLY", "FETCH"),
+        ("SELECT a, province FROM t HAVING a > 1", "HAVING"),
+        ("SELECT a, province FROM t WINDOW w AS (ORDER BY a)", "WINDOW"),
+        ("SELECT a, province FROM t WHERE (a, province) IN (VALUES ('a', '15'))", "VALUES"),
+        ("SELECT a, province FROM t INTERSECT SELECT b, province FROM u", "INTERSECT"),
+        ("SELECT a, province FROM t EXCEPT SELECT b, province FROM u", "EXCEPT"),
     ] {
         assert!(why(text).is_some_and(|why| why.contains(named)), "{text}: {:?}", why(text));
     }

@@ -74,6 +74,17 @@ fn declared_types_must_fit_the_contract() {
 }
 
 #[test]
+fn a_text_behind_a_number_is_to_be_converted_and_not_cast() {
+    let statement = "SELECT given_name AS number FROM person WHERE children <= :most";
+    let statements =
+        STATEMENTS.map(|(method, sql)| (method, if method == "Count" { statement } else { sql }));
+    let findings = Bench::with(PROTO, &statements, SCHEMA, "").err().unwrap();
+    let text = format!("{findings:?}");
+    assert!(text.contains("column `number` is declared TEXT, the field needs an integer"), "{text}");
+    assert!(text.contains("`-- column number: integer`") && !text.contains("AS INTEGER"), "{text}");
+}
+
+#[test]
 fn a_row_scope_must_be_a_column() {
     let found = findings(&[("ListChildren", "SELECT parent, name FROM child WHERE parent = :id")]);
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -129,11 +140,57 @@ fn sql_that_only_the_database_knows_is_taken_and_what_fails_at_the_call_is_not()
             "SELECT name AS title, 1.0 AS mark FROM pragma_table_info('degree') WHERE name <> :id",
             "the database does not take this statement: not authorized",
         ),
+        (
+            "SELECT title, mark FROM degree WHERE person = :id COLLATE persian",
+            "the database does not take this statement: no such collation sequence: persian",
+        ),
     ] {
         let found = findings(&[("ListDegrees", statement)]);
         assert_eq!(found.len(), 1, "{statement}: {found:#?}");
         assert!(found[0].contains(told), "{found:#?}");
     }
+}
+
+#[test]
+fn a_write_that_the_parser_cannot_read_is_refused_by_the_database() {
+    let write = "WITH x AS (SELECT 1 WHERE 'a' NOT GLOB 'b') DELETE FROM sentinel";
+    let found = findings(&[(
+        "ListDegrees",
+        "-- unused: id\nWITH x AS (SELECT 1 WHERE 'a' NOT GLOB 'b') DELETE FROM sentinel",
+    )]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("the database does not take this statement: not authorized"), "{found:#?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reg.db");
+    let database = rusqlite::Connection::open(&file).unwrap();
+    database.execute_batch(SCHEMA).unwrap();
+    let source = Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap();
+    for failure in [source.describe(write).unwrap_err(), source.try_out(write, &[]).unwrap_err()] {
+        assert!(failure.detail.contains("not authorized"), "{failure:?}");
+    }
+    let words: i64 = database.query_row("SELECT count(*) FROM sentinel", [], |row| row.get(0)).unwrap();
+    assert_eq!(words, 1);
+}
+
+#[test]
+fn rows_of_a_statement_that_the_parser_cannot_read_are_narrowed_inside_or_not_at_all() {
+    let outside = "SELECT parent, name, province FROM child WHERE parent = :id AND name NOT GLOB 'x' LIMIT 2";
+    let found = findings(&[("ListChildren", outside)]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].contains("rows by `province` cannot be told from outside of this statement: it has LIMIT"),
+        "{found:#?}"
+    );
+    let inside = "SELECT parent, name FROM child WHERE parent = :id AND chapar_rows(province, province) \
+                  AND name NOT GLOB 'x' LIMIT 2";
+    assert!(findings(&[("ListChildren", inside)]).is_empty(), "{:#?}", findings(&[("ListChildren", inside)]));
+}
+
+#[test]
+fn a_statement_with_a_byte_order_mark_loads() {
+    let found = findings(&[("ListDegrees", "\u{FEFF}-- unused: id\nSELECT title, mark FROM degree")]);
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 /// What the check says of the usual statements, each changed, over the usual tables after `change`.

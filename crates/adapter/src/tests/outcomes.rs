@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use tonic_types::StatusExt;
 
 use super::bench::{Bench, GATEWAY, framed};
+use crate::source::sqlite::{Sqlite, WAITING_BATCHES};
 
 const ONE: &str = r#"{"id": "1"}"#;
 /// Of every fixture, a text that must not come back in a refusal.
@@ -132,6 +134,37 @@ async fn a_damaged_page_is_a_source_that_is_down_and_the_other_tables_go_on() {
     std::fs::write(&file, bytes).unwrap();
     assert_eq!(bench.call("GetPerson", "given_name", "", ONE).await.reason(), "SOURCE_DOWN");
     assert_eq!(bench.call("ListDegrees", "degrees.title", "", ONE).await.reason(), "OK");
+}
+
+#[tokio::test]
+async fn a_writer_that_ended_in_the_middle_leaves_a_source_that_is_down_and_the_file_to_blame_is_named() {
+    let bench = Bench::new();
+    let at = |name: &str| bench.folder().join(name);
+    std::fs::copy(at("reg.db"), at("writer.db")).unwrap();
+    let writer = rusqlite::Connection::open(at("writer.db")).unwrap();
+    // With a cache of two pages the change is in the file before the end of the transaction.
+    let change = "PRAGMA cache_size = 2; BEGIN; UPDATE person SET photo = zeroblob(200000)";
+    writer.execute_batch(change).unwrap();
+    std::fs::copy(at("writer.db-journal"), at("reg.db-journal")).unwrap();
+    std::fs::copy(at("writer.db"), at("reg.db")).unwrap();
+    assert_eq!(bench.call("GetPerson", "given_name", "", ONE).await.reason(), "SOURCE_DOWN");
+    let told = Sqlite::open(&at("reg.db"), 1, Duration::from_secs(1)).err().unwrap();
+    assert!(told.contains("reg.db` cannot be opened") && told.contains("`-journal`"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_failed_gives_its_connection_back_although_no_one_reads_it() {
+    let failing = "WITH RECURSIVE counter(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM counter WHERE number < 100000)\n\
+                   SELECT CASE number WHEN :most THEN 'x' ELSE number END AS number FROM counter";
+    let statements =
+        super::bench::STATEMENTS.map(|(method, sql)| (method, if method == "Count" { failing } else { sql }));
+    let bench = Bench::with(super::bench::PROTO, &statements, super::bench::SCHEMA, "").unwrap();
+    // Row 7000 is in the fourth batch of 16 KiB: the first is taken, and the next two wait.
+    let body = bench.begin("Count", "number", &[0x08, 0xd8, 0x36]).await;
+    assert_eq!(bench.call("GetPerson", "given_name", "", ONE).await.reason(), "OK");
+    assert_eq!(body.waiting(), WAITING_BATCHES, "there is no place for the failure");
+    let read = body.collect().await.unwrap();
+    assert_eq!(read.trailers().unwrap()["chapar-reason"], "VALUE_UNREADABLE");
 }
 
 #[tokio::test]

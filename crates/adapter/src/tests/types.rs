@@ -167,6 +167,30 @@ async fn the_form_in_which_an_identifier_is_bound_can_be_chosen() {
     }
 }
 
+#[tokio::test]
+async fn an_identifier_of_every_format_is_bound_canonical_unless_it_is_wanted_as_given() {
+    for (format, given, canonical) in [
+        ("IR_NATIONAL_ID", "۴۰۶-۱۲۳۴۵۶-۰", "4061234560"),
+        ("IR_LEGAL_ID", "۱۰۳۸۰۲۸۴۷۹۰", "10380284790"),
+        ("IR_POSTAL_CODE", "۱۶۱۹۷-۳۵۷۴۴", "1619735744"),
+        ("IR_IBAN", "ir82 0540 1026 8002 0817 9090 02", "IR820540102680020817909002"),
+        ("JALALI_DATE", "۱۴۰۵-۰۹-۰۲", "1405/09/02"),
+    ] {
+        let validate =
+            format!("string v = 1 [(chapar.contract.v1.field).format = FORMAT_{format}]; string w");
+        let proto = proto(&validate, "string").replace("w v = 1;", "w = 2;");
+        for (declared, expected) in
+            [("", canonical), ("-- bind v: canonical\n", canonical), ("-- bind v: given\n", given)]
+        {
+            let statement = format!("-- unused: w\n{declared}SELECT :v AS v");
+            let bench = Bench::with(&proto, &[("Get", &statement)], "CREATE TABLE t (a)", "").unwrap();
+            let answered = bench.call("Get", "v", "", &json!({"v": given}).to_string()).await;
+            assert_eq!(answered.reason(), "OK", "{format} {declared}");
+            assert_eq!(answered.messages[0]["v"], expected, "{format} {declared}");
+        }
+    }
+}
+
 #[test]
 fn one_name_for_two_values_of_an_enum_is_a_finding() {
     let proto = proto("string", "Kind").replace("KIND_ONE = 1;", "KIND_ONE = 1; ONE = 2;");

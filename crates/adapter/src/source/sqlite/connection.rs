@@ -209,6 +209,15 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_needs_no_file_for_a_large_sort() {
+        let (_folder, file) = database("CREATE TABLE person (id TEXT NOT NULL)");
+        let mut connection = open(&file).unwrap();
+        connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>).unwrap();
+        let store: i64 = connection.query_row("PRAGMA temp_store", [], |row| row.get(0)).unwrap();
+        assert_eq!(store, 2, "MEMORY");
+    }
+
+    #[test]
     fn files_that_are_no_database_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.db");
