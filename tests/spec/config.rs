@@ -1,5 +1,6 @@
 //! Files with an error: each is refused whole, with the place, and nothing half-made is left behind.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chapar_tests::binary::chapar;
@@ -109,4 +110,179 @@ async fn a_check_fails_where_a_start_would_and_for_an_own_certificate_that_is_re
     let (code, said) = check();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("gateway.crt: the certificate is revoked"), "{said}");
+}
+
+/// Runs a command of the binary in a folder: its exit code, and what it says.
+fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output =
+        Command::new(chapar()).args(arguments).current_dir(folder).output().expect("the binary runs");
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+const CHECK: [&str; 4] = ["gateway", "--check", "--config", "gateway.toml"];
+
+#[tokio::test]
+async fn a_check_tells_of_a_revocation_list_that_is_over_missing_or_not_configured() {
+    let fleet = Fleet::new().await;
+    let folder = fleet.start().await.stop().await;
+    let (_, told) = run(&folder, &CHECK);
+    assert!(told.contains("of CN=test CA is valid for another"), "{told}");
+
+    fleet.pki().renew_trust(true);
+    let (_, told) = run(&folder, &CHECK);
+    assert!(told.contains("there is no certificate revocation list of CN=second CA"), "{told}");
+    fleet.pki().renew_trust(false);
+
+    fleet.pki().let_list_end();
+    let (_, told) = run(&folder, &CHECK);
+    assert!(
+        told.contains("of CN=test CA expired") && told.contains("this CA's certificates are refused"),
+        "{told}"
+    );
+
+    let settings = folder.join("gateway.toml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    let without = text.replace(", crl = \"../pki/ca.crl\"", "");
+    assert_ne!(without, text);
+    std::fs::write(&settings, without).unwrap();
+    // As an operator does who wants to do without.
+    std::fs::remove_file(folder.join("evidence.state/revocation.toml")).unwrap();
+    let (code, told) = run(&folder, &CHECK);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("revocation is not checked"), "{told}");
+}
+
+/// Writes `ROOT/NAME/v1/NAME.proto`, which imports `common/v1/t.proto`, and that file beside it.
+fn contract_with_an_import(root: &Path, name: &str, fields: [&str; 2]) {
+    let write = |path: PathBuf, text: String| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let [first, second] = fields;
+    write(
+        root.join("common/v1/t.proto"),
+        format!(
+            "syntax = \"proto3\";\npackage common.v1;\nmessage Name {{ string {first} = 1; string {second} = 2; }}\n"
+        ),
+    );
+    write(
+        root.join(format!("{name}/v1/{name}.proto")),
+        format!(
+            "syntax = \"proto3\";\npackage {name}.v1;\nimport \"chapar/contract/v1/options.proto\";\n\
+             import \"common/v1/t.proto\";\nservice S {{ rpc Get(Ask) returns (Say); }}\n\
+             message Ask {{ string id = 1; }}\n\
+             message Say {{ string id = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }}\n"
+        ),
+    );
+}
+
+#[test]
+fn two_contracts_that_bring_one_file_with_two_contents_are_refused_together_by_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    contract_with_an_import(&folder.join("one"), "a", ["given", "family"]);
+    contract_with_an_import(&folder.join("other"), "b", ["family", "given"]);
+    std::fs::create_dir(folder.join("registry")).unwrap();
+    std::fs::write(folder.join("registry/bus.toml"), "[bus]\ntrust_domain = \"lorestan.example\"\n").unwrap();
+    std::fs::write(
+        folder.join("gateway.toml"),
+        "[gateway]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
+         identity = { cert = \"none.crt\", key = \"none.key\", trust = \"none.crt\" }\n\
+         registry = \"registry\"\ncontracts = [\"one/a\", \"other/b\"]\n\
+         [evidence]\npath = \"evidence\"\norigin = \"test.example/evidence\"\n\
+         signing_key = \"none.key\"\nperiod_key = \"none.key\"\n",
+    )
+    .unwrap();
+    for alone in ["one/a", "other/b"] {
+        for command in
+            [&["contract", "check", alone][..], &["registry", "check", "registry", "--contracts", alone]]
+        {
+            let (code, told) = run(folder, command);
+            assert_eq!(code, Some(0), "{command:?}: {told}");
+        }
+    }
+    for command in [
+        &["contract", "check", "one/a", "other/b"][..],
+        &["registry", "check", "registry", "--contracts", "one/a", "--contracts", "other/b"],
+        &["registry", "check", "registry", "--config", "gateway.toml"],
+        &CHECK,
+    ] {
+        let (code, told) = run(folder, command);
+        assert_eq!(code, Some(1), "{command:?}: {told}");
+        for named in ["common/v1/t.proto", "a.v1.S", "b.v1.S"] {
+            assert!(told.contains(named), "{command:?} does not name {named}: {told}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stray_file_among_the_segments_is_named_once_and_keeps_no_gateway_from_starting() {
+    let fleet = Fleet::new().await;
+    let folder = fleet.start().await.stop().await;
+    std::fs::write(folder.join("evidence/segments/.DS_Store"), "of a file manager").unwrap();
+
+    let gateway = fleet.start_in(folder).await;
+
+    fleet.client("welfare").get_person().await.unwrap();
+    let log = gateway.log();
+    let warnings = log.lines().filter(|line| line.contains("\"WARN\"") && line.contains(".DS_Store"));
+    assert_eq!(warnings.count(), 1, "{log}");
+    gateway.stop().await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().expect("cp runs").success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_the_evidence_starts_no_gateway_until_its_loss_is_accepted() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.start().await;
+    fleet.client("first").get_person().await.unwrap();
+    let folder = gateway.stop().await;
+    let [evidence, older] = ["evidence", "older"].map(|name| folder.join(name));
+    copy(&evidence, &older);
+    let gateway = fleet.start_in(folder.clone()).await;
+    fleet.client("second").get_person().await.unwrap();
+    gateway.stop().await;
+    std::fs::copy(evidence.join("checkpoint"), folder.join("kept")).unwrap();
+    let verify = ["evidence", "verify", "evidence", "--trust", "evidence.pub", "--since", "kept"];
+    let since = || run(&folder, &verify);
+    let (code, told) = since();
+    assert_eq!(code, Some(0), "{told}");
+
+    std::fs::rename(&evidence, folder.join("newer")).unwrap();
+    copy(&older, &evidence);
+
+    let (code, told) = since();
+    assert_eq!(code, Some(4), "{told}");
+    assert!(told.contains("2 entries were signed before, the log holds 1"), "{told}");
+    let (code, told) = run(&folder, &CHECK);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("chapar evidence accept-loss"), "{told}");
+    // The fleet holds the port that its settings name.
+    let settings = std::fs::read_to_string(folder.join("gateway.toml")).unwrap();
+    let anywhere = settings.replace(&fleet.address().to_string(), "127.0.0.1:0");
+    std::fs::write(folder.join("anywhere.toml"), anywhere).unwrap();
+    let started = Command::new("timeout")
+        .arg("20")
+        .arg(chapar())
+        .args(["gateway", "--config", "anywhere.toml"])
+        .current_dir(&folder)
+        .output()
+        .expect("timeout runs");
+    let told = String::from_utf8_lossy(&started.stderr);
+    assert_eq!(started.status.code(), Some(1), "{told}");
+    assert!(told.contains("chapar evidence accept-loss"), "{told}");
+
+    let accept = ["evidence", "accept-loss", "--config", "gateway.toml", "--who", "m.rezaei"];
+    let (code, told) = run(&folder, &[&accept[..], &["--reason", "disk 2 failed"]].concat());
+    assert_eq!(code, Some(0), "{told}");
+
+    let (code, told) = run(&folder, &CHECK);
+    assert_eq!(code, Some(0), "{told}");
+    let gateway = fleet.start_in(folder.clone()).await;
+    fleet.client("third").get_person().await.unwrap();
+    gateway.stop().await;
+    assert_eq!(since().0, Some(4), "whoever kept a checkpoint sees the loss");
 }

@@ -99,6 +99,18 @@ impl Pki {
     /// # Panics
     /// If it cannot be written.
     pub fn renew_list(&self) {
+        self.list_until(2098);
+    }
+
+    /// A newer list of the same revocations whose time is over.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn let_list_end(&self) {
+        self.list_until(2021);
+    }
+
+    fn list_until(&self, year: i32) {
         let mut issued = self.issued.lock();
         issued.list += 1;
         let revoked = issued.revoked.iter().map(|serial| RevokedCertParams {
@@ -109,7 +121,7 @@ impl Pki {
         });
         let list = CertificateRevocationListParams {
             this_update: rcgen::date_time_ymd(2020, 1, 1),
-            next_update: rcgen::date_time_ymd(2098, 1, 1),
+            next_update: rcgen::date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(issued.list),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),
