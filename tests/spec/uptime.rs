@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chapar_tests::fleet::soak::{Plan, run};
-use chapar_tests::fleet::{Client, Fleet, Load, drill};
+use chapar_tests::fleet::{Client, Fleet, Gateway, Load, drill};
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Agency, Joiner};
 
@@ -112,6 +112,31 @@ async fn a_new_registry_is_taken_up_without_a_failed_call() {
     let fleet = Fleet::new().await;
     let gateway = fleet.start().await;
     under_load(&fleet, async |load| drill::reloads(&fleet, &gateway, 3, load).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hang_up_has_all_files_read_again_and_ends_nothing() {
+    let fleet = Fleet::new().await;
+    let mut gateway = fleet.start().await;
+    let client = fleet.client("caller");
+    client.get_person().await.unwrap();
+    assert!(!gateway.log().contains("files reloaded"), "nothing has changed: {}", gateway.log());
+
+    gateway.signal("HUP");
+
+    let read_again = |gateway: &Gateway, what: &str| {
+        let named = format!("\"what\":\"{what}\"");
+        gateway.log().lines().any(|line| line.contains("files reloaded") && line.contains(&named))
+    };
+    let reading = async {
+        while !["identity", "policy"].iter().all(|what| read_again(&gateway, what)) {
+            assert!(!gateway.has_ended(), "{}", gateway.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the files are read again");
+    client.get_person().await.unwrap();
+    gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
