@@ -3,14 +3,36 @@
 
 use std::time::Duration;
 
+use chapar_tests::fleet::Fleet;
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Agency, Bus};
 use chapar_transport::frame::MessageReader;
+use tonic::Code;
 
 const CIVIL: &str = "gov/civil-registry.toml";
 
-/// What a stream ends with after a change, and how many messages came after it.
-async fn after(change: impl AsyncFnOnce(&Bus)) -> (String, usize) {
+/// How a stream ended after a change.
+#[derive(Debug)]
+struct Ended {
+    code: Code,
+    reason: String,
+    /// Messages that came after the change.
+    more: usize,
+}
+
+impl Ended {
+    fn is(&self, code: Code, reason: &str) {
+        assert_eq!((self.code, self.reason.as_str()), (code, reason));
+        assert!(self.more <= IN_FLIGHT, "{} messages more", self.more);
+    }
+}
+
+fn reason(status: &tonic::Status) -> String {
+    tonic_types::StatusExt::get_error_details(status).error_info().unwrap().reason.clone()
+}
+
+/// How an endless stream ends when something is changed meanwhile.
+async fn after(change: impl AsyncFnOnce(&Bus)) -> Ended {
     let bus = Bus::builder().agency(Agency::streaming_without_end(ZAHRA)).start().await;
     let ask = bus.welfare().await.ask("civil.v1.CivilRegistry/ListChildren").purpose("benefit.eligibility");
     let response = ask.field("national_id", ZAHRA).open().await.unwrap();
@@ -35,13 +57,13 @@ async fn after(change: impl AsyncFnOnce(&Bus)) -> (String, usize) {
     });
     ended.await.unwrap_or_else(|_| panic!("the stream goes on"));
     let status = tonic::Status::from_header_map(reader.trailers().unwrap()).unwrap();
-    let reason = tonic_types::StatusExt::get_error_details(&status).error_info().unwrap().reason.clone();
+    let ended = Ended { code: status.code(), reason: reason(&status), more };
     let records = bus.records_when(|records| records.len() == 2).await;
-    assert_eq!(records[1].outcome, reason, "the record of the end says the same");
-    (reason, more)
+    assert_eq!(records[1].outcome, ended.reason, "the record of the end says the same");
+    ended
 }
 
-async fn edited(edit: impl FnOnce(String) -> String) -> (String, usize) {
+async fn edited(edit: impl FnOnce(String) -> String) -> Ended {
     after(async |bus: &Bus| {
         bus.change(CIVIL, edit);
         assert_eq!(bus.reload().await, "reloaded\n");
@@ -68,25 +90,102 @@ async fn a_stream_ends_at_the_message_after_its_right_was_withdrawn() {
             "to       = \"gov/school/admission\"\nmethod   = \"civil.v1.CivilRegistry/ListChildren\"",
         )
     };
-    for (reason, (ended, more)) in [
-        ("NOT_GRANTED", edited(fewer_fields).await),
-        ("NOT_GRANTED", edited(fewer_rows).await),
-        ("NOT_GRANTED", edited(no_grant).await),
-    ] {
-        assert_eq!(ended, reason);
-        assert!(more <= IN_FLIGHT, "{more} messages more");
+    for ended in [edited(fewer_fields).await, edited(fewer_rows).await, edited(no_grant).await] {
+        ended.is(Code::PermissionDenied, "NOT_GRANTED");
     }
 }
 
 #[tokio::test]
 async fn a_stream_ends_with_the_day_of_its_grant_and_with_its_callers_certificate() {
-    for (time, reason) in
-        [("2028-01-01T08:00:00Z", "GRANT_EXPIRED"), ("2099-01-01T00:00:00Z", "CERTIFICATE_EXPIRED")]
-    {
-        let (ended, more) = after(async |bus: &Bus| bus.set_clock(time)).await;
-        assert_eq!(ended, reason);
-        assert!(more <= IN_FLIGHT, "{more} messages more");
+    for (time, code, reason) in [
+        ("2028-01-01T08:00:00Z", Code::PermissionDenied, "GRANT_EXPIRED"),
+        ("2099-01-01T00:00:00Z", Code::Unauthenticated, "CERTIFICATE_EXPIRED"),
+    ] {
+        after(async |bus: &Bus| bus.set_clock(time)).await.is(code, reason);
     }
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_the_message_after_its_grant_its_caller_or_its_provider_was_suspended() {
+    for of in ["grant/welfare-listchildren", "gov/welfare/benefits", "gov/welfare", "gov/civil-registry"] {
+        let ended = after(async |bus: &Bus| {
+            bus.add("suspensions.toml", &format!("[[suspension]]\nof = \"{of}\"\nreason = \"r\"\n"));
+            assert_eq!(bus.reload().await, "reloaded\n");
+        });
+        ended.await.is(Code::PermissionDenied, "SUSPENDED");
+    }
+}
+
+/// The text without the grants for which `goes` holds.
+fn without_grants(text: &str, goes: impl Fn(&str) -> bool) -> String {
+    let mut parts = text.split("[[grant]]");
+    let head = parts.next().unwrap();
+    std::iter::once(head).chain(parts.filter(|grant| !goes(grant))).collect::<Vec<_>>().join("[[grant]]")
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_the_message_after_its_caller_left_the_registry() {
+    let ended = after(async |bus: &Bus| {
+        std::fs::remove_file(bus.folder().join("registry/gov/welfare.toml")).unwrap();
+        bus.change(CIVIL, |text| without_grants(&text, |grant| grant.contains("gov/welfare/benefits")));
+        assert_eq!(bus.reload().await, "reloaded\n");
+    });
+    ended.await.is(Code::Unauthenticated, "IDENTITY_UNKNOWN");
+}
+
+#[tokio::test]
+async fn a_stream_whose_service_left_the_registry_or_is_hidden_ends_as_a_permission_that_ended() {
+    let hidden = edited(|text| {
+        without_grants(&text, |grant| grant.contains("welfare-listchildren"))
+            .replace("[[service]]", "[[service]]\nhidden = true")
+    });
+    let gone = after(async |bus: &Bus| {
+        bus.change(CIVIL, |text| text.split("[[service]]").next().unwrap().to_owned());
+        bus.change("com/agri-bank.toml", |text| text.split("[[delegation]]").next().unwrap().to_owned());
+        assert_eq!(bus.reload().await, "reloaded\n");
+    });
+    for ended in [hidden.await, gone.await] {
+        assert_eq!(ended.code, Code::PermissionDenied, "{ended:?}");
+        assert!(ended.more <= IN_FLIGHT, "{ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_at_the_message_after_its_callers_certificate_was_revoked() {
+    let fleet = Fleet::in_front_of(Agency::streaming_without_end(ZAHRA)).await;
+    let gateway = fleet.start().await;
+    let mut stream = fleet.client("reader").children().await.unwrap();
+    for _ in 0..5 {
+        assert!(stream.message().await.unwrap().is_some());
+    }
+
+    let before = gateway.reloads("identity").await;
+    fleet.pki().revoke("reader");
+
+    let taking_up =
+        gateway.until("the list is taken up", async |gateway| gateway.reloads("identity").await > before);
+    let mut taking_up = std::pin::pin!(taking_up);
+    let mut ended = None;
+    loop {
+        tokio::select! {
+            () = taking_up.as_mut() => break,
+            message = stream.message(), if ended.is_none() => ended = message.err(),
+        }
+    }
+    let mut more = 0;
+    let reading = async {
+        while ended.is_none() {
+            match stream.message().await {
+                Ok(message) => assert!(message.is_some(), "the stream ends without a word"),
+                Err(status) => ended = Some(status),
+            }
+            more += usize::from(ended.is_none());
+        }
+    };
+    tokio::time::timeout(Duration::from_millis(900), reading).await.expect("the stream ends");
+    let status = ended.unwrap();
+    Ended { code: status.code(), reason: reason(&status), more }
+        .is(Code::Unauthenticated, "CERTIFICATE_REVOKED");
 }
 
 #[tokio::test]
