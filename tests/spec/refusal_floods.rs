@@ -1,9 +1,11 @@
 //! What a caller cannot do by being refused: fill the evidence log, or wear out the gateway's own services.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use chapar_evidence::{Kind, Record};
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Bus, Caller};
+use chapar_tests::{Ask, Bus, Caller};
 use futures_util::future::join_all;
 
 /// Refusals that the records stand for.
@@ -82,5 +84,63 @@ async fn calls_of_the_own_services_are_counted_by_their_name_and_as_they_ended()
         "chapar_calls_total{method=\"chapar.meta.v1.Meta/GetReceipt\",outcome=\"RECORD_NOT_FOUND\"} 1",
     ] {
         assert!(page.contains(line), "{line} in\n{page}");
+    }
+}
+
+/// A watch of the gateway's own health.
+fn watch(caller: &Caller) -> Ask {
+    caller.ask("grpc.health.v1.Health/Watch").raw(Bytes::new())
+}
+
+#[tokio::test]
+async fn a_watch_lasts_as_long_as_its_caller_said() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    let began = Instant::now();
+
+    let watching = watch(&welfare).header("grpc-timeout", "200m").send();
+
+    let ended = tokio::time::timeout(Duration::from_secs(2), watching).await.expect("the watch ends");
+    let ended = ended.unwrap_err();
+    assert_eq!((ended.code, ended.reason.as_str()), (4, "DEADLINE_EXCEEDED"));
+    assert!(began.elapsed() >= Duration::from_millis(200), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn of_seventeen_watches_at_once_the_last_is_refused_until_another_ends() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    let mut watches = Vec::new();
+    for number in 1..=16 {
+        let begun = watch(&welfare).open().await.unwrap();
+        assert!(!begun.headers().contains_key("grpc-status"), "watch {number}");
+        watches.push(begun);
+    }
+
+    let last = tokio::time::timeout(Duration::from_secs(5), watch(&welfare).send()).await;
+    let refused = last.expect("the last is answered").unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (8, "CONCURRENCY_LIMITED"));
+    let bank = bus.caller("com/agri-bank/loans").await;
+    assert!(!bank.who_am_i().await.is_empty(), "another caller is not concerned");
+
+    watches.pop();
+    let beginning = async {
+        while watch(&welfare).open().await.unwrap().headers().contains_key("grpc-status") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), beginning).await.expect("its place is given back");
+}
+
+#[tokio::test]
+async fn a_malformed_timeout_is_no_timeout_for_the_own_services_either() {
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    for method in ["chapar.meta.v1.Meta/WhoAmI", "grpc.health.v1.Health/Check"] {
+        for malformed in ["abc", "-1S", "5X", "123456789S", ""] {
+            let ask = welfare.ask(method).raw(Bytes::new()).header("grpc-timeout", malformed);
+            let refused = ask.send().await.unwrap_err();
+            assert_eq!((refused.code, refused.reason.as_str()), (13, "TIMEOUT_MALFORMED"), "{malformed:?}");
+        }
     }
 }
