@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Agency, Bus, Caller, Front};
+use chapar_transport::dial::Incoming;
+use chapar_transport::frame::MessageReader;
 
 const LIMIT: &str = "limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n";
 
@@ -131,4 +133,48 @@ async fn an_endpoint_that_says_that_it_does_not_serve_gets_no_calls() {
         called() == before
     })
     .await;
+}
+
+/// Opens the stream of children; nothing if that is refused.
+async fn children(caller: &Caller) -> Option<MessageReader<Incoming>> {
+    let ask = caller.ask("civil.v1.CivilRegistry/ListChildren").purpose("benefit.eligibility");
+    let response = ask.field("national_id", ZAHRA).open().await.unwrap();
+    let is_refused = response.headers().contains_key("grpc-status");
+    (!is_refused).then(|| MessageReader::new(response.into_body(), 1 << 20))
+}
+
+#[tokio::test]
+async fn a_trial_whose_stream_has_begun_is_over_and_the_next_call_is_answered_while_it_lasts() {
+    let bus = unlimited().await;
+    let (failing, _failing) = bus.agency_beside(Agency::refusing(14, "in trouble")).await;
+    let (streaming, _streaming) = bus.agency_beside(Agency::streaming_without_end(ZAHRA)).await;
+    let front = Front::new(failing).await;
+    let endpoints = format!("endpoints = [\"https://{}\"]", front.address());
+    bus.rewrite("gov/civil-registry.toml", |text| {
+        let lines =
+            text.lines().map(|line| if line.starts_with("endpoints") { endpoints.as_str() } else { line });
+        lines.collect::<Vec<_>>().join("\n") + "\n"
+    });
+    assert_eq!(bus.reload().await, "reloaded\n");
+    let welfare = bus.welfare().await;
+    let before = figure(&bus, "ejections_total").await;
+    until("the endpoint is ejected", async || {
+        assert!(!is_answered(&welfare).await);
+        figure(&bus, "ejections_total").await > before
+    })
+    .await;
+
+    front.turn(streaming);
+    front.cut();
+    let mut trial = None;
+    until("the endpoint is tried again", async || {
+        trial = children(&welfare).await;
+        trial.is_some()
+    })
+    .await;
+    let mut trial = trial.unwrap();
+
+    let mut next = children(&welfare).await.expect("the next call is let through at once");
+    assert!(next.next().await.unwrap().is_some());
+    assert!(trial.next().await.unwrap().is_some(), "the trial's stream still lasts");
 }
