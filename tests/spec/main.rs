@@ -20,6 +20,7 @@ mod isolation;
 mod kills;
 mod limits;
 mod minimise;
+mod other_contract;
 mod pki;
 mod policy;
 #[expect(dead_code, reason = "the transport's tests use the rest")]

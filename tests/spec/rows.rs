@@ -5,6 +5,8 @@ use chapar_tests::people::ZAHRA;
 use chapar_tests::{Agency, Bus, Refusal};
 use serde_json::json;
 
+use crate::other_contract::{OtherContract, grant};
+
 fn own_server(text: String) -> String {
     text.replace("[[service]]", "[[service]]\nserver = \"grpc\"")
 }
@@ -90,4 +92,26 @@ async fn of_a_stream_only_the_granted_rows_pass_and_no_more_than_the_contract_sa
     assert_eq!(names, ["a", "d"]);
     assert_eq!(ask(&mixed).await.unwrap().messages(), 50, "rows that do not pass are not counted");
     assert_eq!(ask(&many).await.unwrap_err().reason, "TOO_MANY_ROWS");
+}
+
+#[tokio::test]
+async fn a_single_answer_has_no_more_elements_than_the_contract_says_rows() {
+    let lists = OtherContract::new(
+        "lists",
+        "service Lists {\n\
+         rpc All(Ask) returns (Rows) { option (chapar.contract.v1.method) = { purposes: [\"benefit.eligibility\"] max_rows: 50 }; }\n\
+         }\nmessage Ask { string id = 1; }\nmessage Rows { repeated Row rows = 1; }\n\
+         message Row { string name = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }\n",
+    );
+    let ask = async |elements: usize| {
+        let agency = Agency::answering_bytes(&b"\x0a\x03\x0a\x01a".repeat(elements));
+        let registered = lists.service("lists.v1.Lists", "")
+            + &grant("gov/welfare/benefits", "lists.v1.Lists/All", "rows.name");
+        let bus = lists.on(Bus::builder().agency(agency), registered).start().await;
+        let ask = bus.welfare().await.ask("lists.v1.Lists/All").purpose("benefit.eligibility");
+        ask.raw(b"\x0a\x01x".as_slice()).send().await
+    };
+    assert_eq!(ask(50).await.unwrap().bytes().len(), 50 * 5);
+    let refused = ask(51).await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (11, "TOO_MANY_ROWS"));
 }
