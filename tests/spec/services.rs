@@ -4,6 +4,8 @@
 use chapar_tests::Bus;
 use chapar_tests::people::ZAHRA;
 
+use crate::other_contract::{OtherContract, grant};
+
 #[tokio::test]
 async fn reflection_shows_a_caller_only_what_it_may_call() {
     let bus = Bus::start().await;
@@ -105,4 +107,37 @@ async fn a_hidden_service_is_to_health_and_reflection_as_one_that_does_not_exist
             "{symbol}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_contract_is_given_without_the_services_that_are_hidden_from_whoever_asks() {
+    let rules = "option (chapar.contract.v1.method) = { purposes: [\"benefit.eligibility\"] };";
+    let pair = OtherContract::new(
+        "pair",
+        &format!(
+            "service Public {{ rpc Get(Ask) returns (Say) {{ {rules} }} }}\n\
+             \n// CANARY of an inspectorate.\n\
+             service Undercover {{ rpc Look(Ask) returns (Say) {{ {rules} }} }}\n\
+             message Ask {{ string id = 1; }}\n\
+             message Say {{ string id = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }}\n"
+        ),
+    );
+    let services =
+        pair.service("pair.v1.Public", "") + &pair.service("pair.v1.Undercover", "hidden = true\n");
+    let registered = services + &grant("gov/welfare/benefits", "pair.v1.Undercover/Look", "id");
+    let bus = pair.on(Bus::builder(), registered).start().await;
+    let named = |bytes: &[u8]| {
+        let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        ["Public", "Undercover", "CANARY"].map(holds)
+    };
+    assert_eq!(named(pair.contract().descriptor_bytes()), [true; 3], "the test looks for what is there");
+
+    let (_, to_welfare) = bus.welfare().await.contract("pair.v1.Public").await.unwrap();
+    let guest = bus.caller("office/khorramabad-12/guest").await;
+    let (digest, to_guest) = guest.contract("pair.v1.Public").await.unwrap();
+
+    assert_eq!(named(&to_welfare), [true; 3], "who has a right to it sees it");
+    assert_eq!(named(&to_guest), [true, false, false]);
+    assert_eq!(digest, pair.contract().digest());
+    assert_eq!(guest.contract("pair.v1.Undercover").await.unwrap_err().code, 5);
 }
