@@ -85,3 +85,27 @@ fn call_list_and_describe_speak_to_a_running_demo() {
     assert!(String::from_utf8_lossy(&listed.stdout).contains("civil.v1.CivilRegistry"));
     assert!(String::from_utf8_lossy(&described.stdout).contains("benefit.eligibility"));
 }
+
+#[test]
+fn a_demo_overwrites_a_file_that_was_edited_only_when_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("demo");
+    let demo = |more: &[&str]| {
+        let mut demo = Command::new(chapar());
+        demo.args(["demo", "--once", "--people", "50", "--dir"]).arg(&dir).args(more).output().unwrap()
+    };
+    let first = demo(&[]);
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    let file = dir.join("registry/gov/welfare.toml");
+    let edited = std::fs::read_to_string(&file).unwrap() + "# a line of my own\n";
+    std::fs::write(&file, &edited).unwrap();
+
+    let refused = demo(&[]);
+
+    let says = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && says.contains("registry/gov/welfare.toml"), "{says}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), edited);
+    let forced = demo(&["--force"]);
+    assert!(forced.status.success(), "{}", String::from_utf8_lossy(&forced.stderr));
+    assert_ne!(std::fs::read_to_string(&file).unwrap(), edited);
+}
