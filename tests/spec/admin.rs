@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chapar_tests::Bus;
+use chapar_tests::fleet::Fleet;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -44,4 +45,27 @@ async fn idle_connections_beyond_the_bound_wait_and_are_let_go() {
     }
     let page = tokio::time::timeout(Duration::from_secs(25), bus.admin("/livez")).await;
     assert_eq!(page.expect("idle connections are let go"), "ok\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_hundred_idle_connections_the_process_holds_no_more_than_its_bound() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.start().await;
+    let before = gateway.sample().descriptors;
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(TcpStream::connect(gateway.admin_address()).await.unwrap());
+    }
+    gateway.until("it has taken some", async |gateway| gateway.sample().descriptors >= before + 30).await;
+    let mut most = before;
+    for _ in 0..50 {
+        most = most.max(gateway.sample().descriptors);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // 32 connections, and the few files that the evidence log opens at a checkpoint.
+    assert!(most <= before + 40, "{before} descriptors became {most}");
+
+    drop(idle);
+    gateway.until("a page is served", async |gateway| gateway.page("/livez").await.contains("200 OK")).await;
+    gateway.stop().await;
 }
