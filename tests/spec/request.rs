@@ -1,7 +1,12 @@
 //! Bad requests: each gets its one reason, names the place and never the value, and the gateway lives on.
 
+use std::process::Command;
+use std::time::Duration;
+
 use bytes::Bytes;
 use chapar_tests::Bus;
+use chapar_tests::binary::chapar;
+use chapar_tests::fleet::Fleet;
 use chapar_tests::people::{NOBODY, ZAHRA};
 
 const GET_PERSON: &str = "civil.v1.CivilRegistry/GetPerson";
@@ -262,4 +267,64 @@ async fn a_purpose_that_the_contract_does_not_know_is_told_nowhere() {
     let traces = bus.admin("/traces").await;
     assert!(traces.contains("PURPOSE_UNKNOWN") && !traces.contains(&purpose), "{traces}");
     assert!(!traces.contains("fields.disclosed"), "a refusal discloses nothing: {traces}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clerk_and_the_case_are_told_to_the_evidence_and_to_no_trace_metric_or_log() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.start().await;
+    fleet.pki().issue("gov/welfare/benefits", "caller");
+    let canaries = ["canary.clerk", "canary-case"];
+    let [clerk, case] = canaries;
+    let call = |purpose: &str| {
+        let file = |name: &str| fleet.pki().folder().join(name);
+        let mut call = Command::new(chapar());
+        call.args(["call", GET_PERSON, &format!("national_id={ZAHRA}"), "--purpose", purpose]);
+        call.args(["--clerk", clerk, "--case", case]);
+        call.args(["--gateway", &fleet.address().to_string(), "--server-name", "localhost"]);
+        call.arg("--cert").arg(file("caller.crt")).arg("--key").arg(file("caller.key"));
+        call.arg("--ca").arg(file("ca.crt"));
+        call.output().expect("the binary runs")
+    };
+    let answered = call("benefit.eligibility");
+    assert!(answered.status.success(), "{}", String::from_utf8_lossy(&answered.stderr));
+    let refused = call("loan.farm");
+    assert_eq!(refused.status.code(), Some(64 + 7), "{}", String::from_utf8_lossy(&refused.stderr));
+
+    let sinks = [gateway.page("/traces").await, gateway.page("/metrics").await, gateway.log()];
+    for sink in &sinks {
+        assert!(sink.contains("PURPOSE_NOT_GRANTED"), "the calls are told of: {sink}");
+        assert!(!canaries.iter().any(|canary| sink.contains(canary)), "{sink}");
+    }
+    let folder = gateway.stop().await;
+    let segment = std::fs::read(folder.join("evidence/segments/0000000000000000")).unwrap();
+    for canary in canaries {
+        assert!(segment.windows(canary.len()).any(|window| window == canary.as_bytes()), "{canary}");
+    }
+}
+
+#[tokio::test]
+async fn the_trace_of_a_record_that_was_not_found_counts_no_disclosed_fields() {
+    const COUNT: &str = "chapar.fields.disclosed.count";
+    let bus = Bus::start().await;
+    let welfare = bus.welfare().await;
+    let absent = welfare.get_person(NOBODY).send().await.unwrap_err();
+    assert_eq!(absent.reason, "RECORD_NOT_FOUND");
+
+    // The gateway's own span, which alone names the grant, is the last to end.
+    let traced = async {
+        loop {
+            let traces = bus.admin("/traces").await;
+            if traces.contains("chapar.grant") {
+                return traces;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let traces = tokio::time::timeout(Duration::from_secs(5), traced).await.expect("a trace");
+    assert!(traces.contains("RECORD_NOT_FOUND") && !traces.contains(COUNT), "{traces}");
+
+    let person = welfare.get_person(ZAHRA).send().await.unwrap();
+    let trace = bus.trace_of(person.call_id().unwrap(), 5).await;
+    assert!(trace.to_string().contains(COUNT), "an answer's does: {trace:#}");
 }
