@@ -1,12 +1,15 @@
 //! `chapar adapter` while it runs: it says whether a gateway took it, takes up certificates and revocation lists
 //! when they change, and all files when it is told to hang up.
 
+use std::time::Duration;
+
 use chapar_tests::fleet::Fleet;
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{AdapterProcess, Bus, Certificate, Joiner};
 use tokio_util::sync::CancellationToken;
 
 const STATEMENT: &str = "agency/civil/v1/CivilRegistry/GetPerson.sql";
+const CONTRACT: &str = "agency/civil/v1/civil.proto";
 const JOINED: &str = "joined the gateway";
 
 /// A bus with an adapter on both its connections.
@@ -17,8 +20,8 @@ async fn joined() -> (Bus, AdapterProcess) {
     (bus, adapter)
 }
 
-fn rewrite(bus: &Bus, change: impl Fn(String) -> String) {
-    let file = bus.folder().join(STATEMENT);
+fn rewrite(bus: &Bus, file: &str, change: impl Fn(String) -> String) {
+    let file = bus.folder().join(file);
     std::fs::write(&file, change(std::fs::read_to_string(&file).unwrap())).unwrap();
 }
 
@@ -32,7 +35,7 @@ async fn a_changed_statement_and_a_renewed_certificate_are_taken_up_at_a_hang_up
     let (bus, mut adapter) = joined().await;
     let before = given_name(&bus).await;
 
-    rewrite(&bus, |text| text.replace("given_name,", "'X' || given_name AS given_name,"));
+    rewrite(&bus, STATEMENT, |text| text.replace("given_name,", "'X' || given_name AS given_name,"));
     bus.issue(&Certificate::of("gov/civil-registry/adapter"), "adapter");
     adapter.hang_up();
 
@@ -42,11 +45,53 @@ async fn a_changed_statement_and_a_renewed_certificate_are_taken_up_at_a_hang_up
 }
 
 #[tokio::test]
+async fn a_changed_contract_is_taken_up_at_a_hang_up() {
+    let (bus, mut adapter) = joined().await;
+    let children = async || {
+        let ask = bus.welfare().await.ask("civil.v1.CivilRegistry/ListChildren");
+        ask.purpose("benefit.eligibility").field("national_id", ZAHRA).send().await
+    };
+    assert_eq!(children().await.unwrap().messages(), 2);
+
+    rewrite(&bus, CONTRACT, |text| text.replace("max_rows: 50", "max_rows: 1"));
+    adapter.hang_up();
+
+    adapter.logs("adapter reloaded", 1).await;
+    adapter.logs(JOINED, 4).await;
+    assert_eq!(children().await.unwrap_err().reason, "TOO_MANY_ROWS");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_revoked_gets_no_answer_after_a_hang_up() {
+    let fleet = Fleet::new().await.without_endpoints();
+    let mut adapter = AdapterProcess::of_fleet(&fleet);
+    let gateway = fleet.start().await;
+    adapter.logs(JOINED, 2).await;
+    let client = fleet.client("caller");
+    client.get_person().await.unwrap();
+
+    fleet.pki().revoke("gateway");
+    adapter.hang_up();
+
+    adapter.logs("adapter reloaded", 1).await;
+    let refused = async {
+        while client.get_person().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(20), refused).await;
+    refused.unwrap_or_else(|_| panic!("a revoked gateway is answered:\n{}", adapter.log()));
+    let refused = client.get_person().await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn files_that_are_bad_at_a_hang_up_are_told_and_change_nothing() {
     let (bus, mut adapter) = joined().await;
     let before = given_name(&bus).await;
 
-    rewrite(&bus, |text| text.replace("given_name,", "no_such_column AS given_name,"));
+    rewrite(&bus, STATEMENT, |text| text.replace("given_name,", "no_such_column AS given_name,"));
     bus.issue(&Certificate::of("gov/civil-registry/adapter").signed_by_a_stranger(), "adapter");
     adapter.hang_up();
 

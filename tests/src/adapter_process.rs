@@ -1,12 +1,13 @@
 //! `chapar adapter` as an agency runs it: a process with settings, signals and a log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::Bus;
 use crate::binary::chapar;
+use crate::fleet::Fleet;
 use crate::joining::toml;
+use crate::{Bus, repository};
 
 /// Longest wait for anything that the process is to do.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -24,9 +25,34 @@ impl AdapterProcess {
     /// # Panics
     /// If it cannot be started.
     pub fn start(bus: &Bus, name: &str) -> Self {
-        let settings = bus.folder().join("joiner.toml");
-        let log = bus.folder().join("joiner.log");
-        std::fs::write(&settings, toml(name, bus.address())).expect("settings");
+        Self::run(bus.folder(), &toml(name, bus.address()))
+    }
+
+    /// Starts one of a fleet, whose folder gets its statements and its database. It holds gateways to the
+    /// fleet's revocation list.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn of_fleet(fleet: &Fleet) -> Self {
+        let root = fleet.folder();
+        let from = repository().join("proto/civil/v1");
+        let statements = root.join("contracts/civil/v1/CivilRegistry");
+        std::fs::create_dir_all(&statements).expect("a folder");
+        for statement in std::fs::read_dir(from.join("CivilRegistry")).expect("a folder") {
+            let statement = statement.expect("a statement");
+            std::fs::copy(statement.path(), statements.join(statement.file_name())).expect("a statement");
+        }
+        crate::people::register(&root.join("civil.db"), &from.join("schema.sql"));
+        let settings = toml("pki/adapter", fleet.address())
+            .replace("agency/civil", "contracts/civil")
+            .replace("pki/ca.crt\" }", "pki/ca.crt\", crl = \"pki/ca.crl\" }");
+        Self::run(root, &settings)
+    }
+
+    fn run(folder: &Path, text: &str) -> Self {
+        let settings = folder.join("joiner.toml");
+        let log = folder.join("joiner.log");
+        std::fs::write(&settings, text).expect("settings");
         let errors = std::fs::File::create(&log).expect("a log file");
         let child = Command::new(chapar())
             .args(["adapter", "--config"])
