@@ -1,4 +1,4 @@
-//! Generates the messages of `chapar.meta.v1`. Needs no `protoc`.
+//! This build script generates the messages of `chapar.meta.v1`. It needs no `protoc`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Compiles Chapar's options: their Rust types, and their descriptors. Needs no `protoc`.
+//! This build script compiles Chapar's options to Rust types and to descriptors. It needs no `protoc`.
 
 use std::path::PathBuf;
 

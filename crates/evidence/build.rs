@@ -1,4 +1,4 @@
-//! Generates the record's types. Needs no `protoc`.
+//! This build script generates the record's types. It needs no `protoc`.
 
 use std::path::PathBuf;
 

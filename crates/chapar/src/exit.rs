@@ -1,4 +1,5 @@
-//! How a command ends: the exit codes of `docs/reference/cli.md`, and failures that carry theirs.
+//! `Exit` is how a command ends: the exit codes of `docs/reference/cli.md`. `Failure` is an error with its
+//! exit code.
 
 use std::fmt;
 use std::process::ExitCode;

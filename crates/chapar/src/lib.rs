@@ -1,4 +1,4 @@
-//! The command line of the Chapar service bus, and its demo.
+//! This crate is the command line of the Chapar service bus, and its demo.
 
 pub mod authority;
 pub mod cli;

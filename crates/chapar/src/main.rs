@@ -1,4 +1,5 @@
-//! The `chapar` program; everything is in the library, so that tests can run it in their own process.
+//! This is the `chapar` program. Everything else is in the library, so that tests can run it in their own
+//! process.
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
-//! The only place that prints: data on standard output, talk on standard error.
+//! This module is the only place that prints: data to standard output, messages to standard error.
 //!
-//! A closed standard output (`chapar list | head -1`) is not an error; what is left is not written. Any other
-//! failure to write data, a full disk under `> file` say, is told at the end: data that was not written must
-//! not look like a success.
+//! A closed standard output (`chapar list | head -1`) is not an error; the rest is not written. Any other
+//! failure to write data, e.g. a full disk under `> file`, is reported at the end: data that was not written
+//! must not look like a success.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};

@@ -1,4 +1,5 @@
-//! Signals of the process: SIGINT and SIGTERM stop a server, SIGHUP makes it read its files again.
+//! This module handles the process's signals: SIGINT and SIGTERM stop a server, SIGHUP makes it read its
+//! files again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;

@@ -1,4 +1,4 @@
-//! An answer as it comes in: messages, then how the call ended.
+//! This module reads an answer as it arrives: first its messages, then how the call ended.
 
 use bytes::Bytes;
 use chapar_model::header;

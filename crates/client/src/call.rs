@@ -1,4 +1,4 @@
-//! What is called, and what goes along with the message.
+//! `Call` names the method that is called, and holds the metadata that is sent with the message.
 
 use std::time::Duration;
 

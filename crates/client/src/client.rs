@@ -1,4 +1,4 @@
-//! A connection to a gateway under one identity, and calls on it.
+//! `Client` is a connection to a gateway under one identity, and makes calls on it.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Descriptors from a file: a `FileDescriptorSet`, kept as the bytes that were read, so that Chapar's options
-//! survive. For methods that reflection does not show to this caller.
+//! This module reads descriptors from a file, a `FileDescriptorSet`, for methods that reflection does not
+//! show to this caller. The bytes are kept as they were read, so that Chapar's options survive.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};

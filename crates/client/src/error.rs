@@ -1,4 +1,4 @@
-//! Why a call has no answer: the bus said no, or there was no one to say anything.
+//! `CallError` says why a call has no answer: the bus refused it, or no gateway could be reached.
 
 use crate::refusal::Refusal;
 

@@ -1,5 +1,5 @@
-//! Messages for people: a request from `field=value` arguments, an answer as JSON. By the method's own
-//! descriptor; nothing is compiled in.
+//! This module converts messages for people: a request from `field=value` arguments, an answer to JSON. It
+//! uses the method's own descriptor; nothing is compiled in.
 
 mod answer;
 mod arguments;

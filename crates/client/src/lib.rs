@@ -1,8 +1,9 @@
-//! Calls through the bus from Rust: a connection under one identity, the call's metadata, answers with what
-//! was withheld, refusals with their reason, descriptors by reflection or from a file, receipts. Any gRPC
-//! client can do the same; this one saves the work. `chapar call` and the demo's story are made of it.
+//! This crate makes calls through the bus from Rust. It has a connection under one identity, the call's
+//! metadata, answers with the names of withheld fields, refusals with their reason, descriptors by reflection
+//! or from a file, and receipts. Any gRPC client can do the same; this one saves the work. `chapar call` and
+//! the demo's story use it.
 //!
-//! Deliberately absent: what a terminal shows, any policy, and retries of calls that may have been made.
+//! Deliberately absent: output for a terminal, any policy, and retries of calls that may have been made.
 
 mod answer;
 mod call;

@@ -1,4 +1,4 @@
-//! What a caller may ask the gateway about itself: `chapar.meta.v1.Meta`.
+//! This module asks the gateway what it knows of this caller (`chapar.meta.v1.Meta`).
 
 use std::time::Duration;
 

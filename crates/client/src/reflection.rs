@@ -1,5 +1,5 @@
-//! Descriptors from `grpc.reflection.v1`, kept as the bytes that the server sent, so that Chapar's options
-//! survive.
+//! This module reads descriptors from `grpc.reflection.v1`. It keeps the bytes that the server sent, so that
+//! Chapar's options survive.
 
 mod files;
 

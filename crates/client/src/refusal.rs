@@ -1,4 +1,4 @@
-//! A refusal, read from a gRPC status and its `google.rpc` details.
+//! `Refusal` is read from a gRPC status and its `google.rpc` details.
 
 use std::fmt;
 use std::time::Duration;

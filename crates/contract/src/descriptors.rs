@@ -1,6 +1,6 @@
-//! Reads a `FileDescriptorSet` that others have made: a gateway's reflection, a file, a compiler. The
+//! This module reads a `FileDescriptorSet` from outside: a gateway's reflection, a file, a compiler. The
 //! descriptor library panics on some bytes, and files that import each other in a circle overflow its stack;
-//! neither may end this process. Leaves out Chapar's options (`rules`).
+//! neither may end this process. Chapar's options are read in `rules`.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,5 @@
-//! `docs/reference/contract.md` against the code: every word of `contract breaking`, and every rule that is
-//! built in.
+//! These tests compare `docs/reference/contract.md` with the code: every word of `contract breaking`, and
+//! every rule that is built in.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use chapar_contract::{BUILT_IN, Break};

@@ -1,10 +1,10 @@
-//! `accept-loss`: an operator accepts that a log has lost signed entries, so that the log can go on. The
-//! acceptance is recorded and signed like every entry, and each missing index up to the last known signed one
-//! gets an entry that says so. So no later record takes the index of a lost signed entry, and no such size is
-//! signed twice with two roots.
+//! This module implements `accept-loss`: an operator accepts that a log has lost signed entries, so that the
+//! log can go on. The acceptance is recorded and signed like every entry. Each missing index up to the last
+//! known signed one gets an entry that says so, so that no later record takes the index of a lost signed
+//! entry, and no size is signed twice with two roots.
 //!
-//! Entries that were acknowledged after the last checkpoint are not known here, usually those of one
-//! `checkpoint_every`. Their indexes may be used again.
+//! Entries that were acknowledged after the last checkpoint are not known here; usually these are the entries
+//! of one `checkpoint_every`. Their indexes may be used again.
 
 use std::sync::Arc;
 

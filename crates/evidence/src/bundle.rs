@@ -1,6 +1,6 @@
-//! Entry bundles (C2SP tlog-tiles): 256 entries in one file, each with its length as a big-endian u16 before
-//! it. Reads entries back, from memory or from the bundle's file. Leaves out whether they are the tree's: the
-//! caller compares the leaf hash.
+//! This module reads entry bundles (C2SP `tlog-tiles`), from memory or from their files. A bundle has 256
+//! entries in one file, each with its length as a big-endian u16 before it. Whether the entries belong to the
+//! tree is not checked here: the caller compares the leaf hash.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! Batches commit completions per runtime. After a group commit the writer sends one message to each runtime,
-//! and a task there wakes the waiting calls. Waking each call from the writer thread would cost one system
-//! call per call.
+//! This module batches commit completions per runtime. After a group commit the writer sends one message to
+//! each runtime, and a task there wakes the waiting calls. Waking each call from the writer thread would cost
+//! one system call per call.
 
 use std::sync::Arc;
 

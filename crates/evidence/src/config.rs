@@ -1,4 +1,4 @@
-//! Defines a log's settings and its errors.
+//! This module defines a log's settings and its errors.
 
 use std::path::PathBuf;
 use std::time::Duration;

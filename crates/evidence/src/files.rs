@@ -1,5 +1,5 @@
-//! Atomic, durable file writes: a file is written under a temporary name, synced and renamed, and its folder
-//! is synced after that. So a power loss leaves the whole file or none.
+//! This module writes files atomically and durably: a file is written under a temporary name, synced and
+//! renamed, and its folder is synced after that. So a power loss leaves the complete file or none.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,8 +1,8 @@
-//! Reads again, in the background, what a fast start left out: the segments before the one from which the log
-//! was resumed. Damage there stops the log as it would have stopped the start, and the next start reads the
-//! whole log and says where. Tiles and bundles that are missing are made again.
+//! This module reads again, in the background, what a fast start left out: the segments before the one from
+//! which the log was resumed. Damage there stops the log as it would have stopped the start, and the next
+//! start reads the whole log and says where the damage is. Missing tiles and bundles are made again.
 //!
-//! Leaves out the segments that the start has read (`recover`).
+//! The segments that the start has read are not read again (`recover`).
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;

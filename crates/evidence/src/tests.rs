@@ -1,4 +1,4 @@
-//! The log as its users meet it: appended to, restarted, cut, altered, proved.
+//! These tests use the log as its users do: they append, restart, cut, alter and prove.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;

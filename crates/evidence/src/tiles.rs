@@ -1,5 +1,5 @@
-//! Merkle tiles over the durable entries. The tree's right edge is in memory, and full tiles and bundles are
-//! until they are in their files. All of it can be rebuilt from the segments.
+//! This module keeps the Merkle tiles over the durable entries. The tree's right edge is in memory, and so
+//! are full tiles and bundles until they are in their files. All of it can be rebuilt from the segments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

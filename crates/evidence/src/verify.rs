@@ -1,6 +1,6 @@
-//! Verification with public keys only, by an independent reader of logs and receipts. It follows
-//! `docs/reference/evidence-format.md`, and shares with the writer only `chapar_tlog` and the generated
-//! record.
+//! This module verifies logs and receipts with public keys only, by a reader that is independent of the
+//! writer. It follows `docs/reference/evidence-format.md`, and shares with the writer only `chapar_tlog` and
+//! the generated record.
 
 mod directory;
 mod sentence;

@@ -26,41 +26,43 @@ use parking_lot::Mutex;
 
 use shedder::{Fill, Shedder, Usage, Verdict};
 
-/// How often a paced call asks again before it is refused: what is paced for a moment only is not refused at
-/// all.
+/// Number of times a paced call waits and asks again before it is refused. Five waits last about 120 ms in
+/// all, so that a caller that is over its pace for a moment only is not refused.
 const MAX_HOLDS: u32 = 5;
-/// How long it waits before it asks again for the first time, less than a tick of the pace; twice as long
-/// each time after that, so some 120 ms in all, give or take a third.
+/// Length of a paced call's first wait. It is shorter than a tick of the pacer (10 ms), because the next
+/// token may come within the tick. Each further wait is twice as long (4, 8, 16, 32, 64 ms: 124 ms in all, up
+/// to a third more or less by jitter).
 const FIRST_HOLD: Duration = Duration::from_millis(4);
 
 fn hold(asked: u32) -> Duration {
     FIRST_HOLD * (1 << asked)
 }
 
-/// What one thread knows of its load.
+/// `Overload` is the load shedding of one worker thread.
 pub(crate) struct Overload {
-    /// Calls that the whole process serves.
+    /// Calls in flight in the whole process, those that are held back included.
     in_flight: Arc<AtomicUsize>,
     most: usize,
     shedder: Mutex<Shedder>,
 }
 
 impl Overload {
-    /// `in_flight` counts the calls of all threads, of which `most` may run.
+    /// `in_flight` counts the calls of all threads. At most `most` of them may be in flight (`max_calls`).
     pub(crate) fn new(in_flight: Arc<AtomicUsize>, most: usize) -> Self {
         Self { in_flight, most, shedder: Mutex::new(Shedder::new(Instant::now())) }
     }
 
-    /// The same for another thread, which shares nothing but the count.
+    /// Returns the load shedding of another thread. The threads share only the count of calls in flight.
     pub(crate) fn for_worker(&self) -> Self {
         Self::new(Arc::clone(&self.in_flight), self.most)
     }
 
-    /// Lets in a call that came at `arrived`, now or after a moment, or not. `caller` is who the certificate
-    /// names; strangers are one caller.
+    /// Admits a call that was read at `arrived`, at once or after some waits, or returns `None` if it is
+    /// refused. `caller` is the subsystem that the certificate names; all callers without a known one count
+    /// as one caller.
     pub(crate) async fn enter(&self, caller: Option<&SubsystemId>, arrived: Instant) -> Option<LoadSlot> {
         // The count is taken before the decision, so that calls that are held back count as well: they occupy
-        // memory.
+        // memory. Relaxed: the counter guards no other memory; the decision needs the number only.
         let number = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let counted = Counted(Arc::clone(&self.in_flight));
         // The delay is reported once. A call that asks again has waited by choice of the pacer, and that wait
@@ -75,8 +77,9 @@ impl Overload {
             );
             match verdict {
                 Verdict::Enter(usage) => return Some(LoadSlot { usage, _counted: counted }),
-                // After the last time there is nothing to wait for; and calls that are held take up places,
-                // of which half are for others.
+                // After the last wait the call is refused. It is also refused at once while more than half of
+                // the places are taken: a held call keeps its place, and held calls must not take places from
+                // callers within their share.
                 Verdict::Hold if asked == MAX_HOLDS || number > self.most / 2 => return None,
                 Verdict::Hold => {
                     // The factor spreads the pause from 2/3 to 4/3 of its length, so that held calls do not
@@ -90,7 +93,8 @@ impl Overload {
     }
 }
 
-/// One of the calls in flight, counted until it is dropped. A stream keeps it until its end.
+/// `LoadSlot` is the permit of one admitted call. It counts as in flight until it is dropped; a stream keeps
+/// it until its end.
 pub(crate) struct LoadSlot {
     usage: Arc<Usage>,
     _counted: Counted,
@@ -103,6 +107,8 @@ impl Drop for LoadSlot {
     }
 }
 
+/// `Counted` takes one call off the process's count when it is dropped, also if `enter` is cancelled while
+/// the call is held back.
 struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {

@@ -1,5 +1,5 @@
-//! What a caller says about one call: purpose, clerk, case, request id; and the names that the bus gives:
-//! call id, grant id.
+//! This module has what a caller says about one call (purpose, clerk, case, request id) and the ids that the
+//! bus gives (call id, grant id).
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! The wall clock, as a value: production reads the system's, a test moves its own. Durations and deadlines
-//! use the runtime's monotonic clock and never this one.
+//! `Clock` is the wall clock as a value: production reads the system's, and a test moves its own. Durations
+//! and deadlines use the runtime's monotonic clock and never this one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,5 +1,5 @@
-//! Names of request and response metadata. `chapar-` is a reserved prefix: a name under it that is not listed
-//! here is refused.
+//! This module has the names of request and response metadata. `chapar-` is a reserved prefix: a name under
+//! it that is not listed here is refused.
 
 /// Every name of the bus begins with this.
 pub const PREFIX: &str = "chapar-";

@@ -1,4 +1,4 @@
-//! Bytes as hexadecimal digits, as keys, hashes and serial numbers are written.
+//! This module writes and reads bytes as hexadecimal digits, the form of keys, hashes and serial numbers.
 
 /// Two lower-case digits for each byte.
 pub fn to_hex(bytes: &[u8]) -> String {

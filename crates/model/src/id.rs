@@ -1,4 +1,5 @@
-//! Who can speak on the bus: trust domain, member, subsystem, and the SPIFFE identity that names all three.
+//! This module has the identities on the bus: trust domain, member, subsystem, and the SPIFFE ID that names
+//! all three.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

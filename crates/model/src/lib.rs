@@ -1,8 +1,8 @@
-//! The words that every part of the bus shares: identities, method paths, purposes and other call metadata,
-//! the closed catalogue of reasons, and the clock. Everything here is parsed once at the edge; after that
-//! there is no invalid one.
+//! This crate has the types that every part of the bus shares: identities, method paths, purposes and other
+//! call metadata, the closed catalogue of reasons, and the clock. Everything is parsed once at the edge, so
+//! that no invalid value exists after that.
 //!
-//! Deliberately absent: I/O, async, policy, anything of gRPC but its status numbers.
+//! Deliberately absent: I/O, async, policy, and anything of gRPC but its status numbers.
 
 mod call;
 mod clock;

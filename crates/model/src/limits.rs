@@ -1,5 +1,5 @@
-//! How much of a grant may be used: rate, burst and concurrency, as the registry reads them and the limiter
-//! keeps them.
+//! `Limits` says how much of a grant may be used: rate, burst and concurrency. The registry reads them and
+//! the limiter enforces them.
 
 use std::fmt;
 use std::num::NonZeroU32;

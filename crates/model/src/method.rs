@@ -1,5 +1,5 @@
-//! The path of a gRPC method. Router, policy and evidence all hold this one value, so they cannot read a path
-//! differently.
+//! `MethodPath` is the path of a gRPC method. Router, policy and evidence all hold this one value, so they
+//! cannot read a path differently.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Where in a file something stands, as editors count.
+//! `Place` is a position in a text file, in lines and columns as editors count them.
 
 /// 1-based line and column of a byte offset. Columns are characters, not bytes, and an offset within a
 /// character, or past the end, is taken back to the last character that begins before it.

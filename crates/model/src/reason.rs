@@ -1,5 +1,6 @@
-//! The closed catalogue of reasons. One word is the API (`google.rpc.ErrorInfo.reason`), the label of a
-//! metric, the outcome in evidence and the page in `docs/errors/`.
+//! `Reason` is the closed catalogue of reasons for a refusal. One word is the API
+//! (`google.rpc.ErrorInfo.reason`), the label of a metric, the outcome in evidence and the page in
+//! `docs/errors/`.
 
 use std::fmt;
 use std::str::FromStr;

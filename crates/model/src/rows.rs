@@ -1,4 +1,5 @@
-//! Row scopes: which rows a grant may see, as column → allowed values, and their form in metadata.
+//! Row scopes say which rows a grant may see, as column → allowed values. This module also has their form in
+//! metadata.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A SHA-256 as settings and registries write it.
+//! `Sha256` is a SHA-256 digest as settings and registries write it.
 
 use crate::{from_hex, to_hex};
 

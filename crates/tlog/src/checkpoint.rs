@@ -1,4 +1,5 @@
-//! Checkpoints: what a log says it holds, in three lines (C2SP `tlog-checkpoint`).
+//! `Checkpoint` is what a log commits to: origin, size and root hash, in three lines (C2SP
+//! `tlog-checkpoint`).
 
 use std::fmt;
 use std::str::FromStr;

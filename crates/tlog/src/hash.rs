@@ -1,4 +1,5 @@
-//! The hashes of RFC 6962 §2.1: SHA-256 with one byte that tells leaves from nodes.
+//! This module computes the hashes of RFC 6962 §2.1: SHA-256 with a prefix byte that separates leaves from
+//! nodes.
 
 use aws_lc_rs::digest::{Context, SHA256};
 

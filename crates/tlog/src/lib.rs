@@ -1,5 +1,6 @@
-//! Transparency logs by their specifications: RFC 6962 Merkle trees, C2SP tiles, checkpoints, signed notes
-//! and proof files. No I/O, and none of this project's crates: it could be published by itself.
+//! This crate implements transparency logs by their specifications: RFC 6962 Merkle trees, C2SP tiles,
+//! checkpoints, signed notes and proof files. It does no I/O and uses none of this project's crates, so it
+//! could be published by itself.
 //!
 //! Sources: RFC 6962 and RFC 9162 §2.1; C2SP `tlog-tiles`, `tlog-checkpoint`, `signed-note`, `tlog-proof`
 //! (<https://c2sp.org>).

@@ -1,4 +1,4 @@
-//! Signed notes with Ed25519 (C2SP `signed-note`): a text, and lines that sign it.
+//! This module implements signed notes with Ed25519 (C2SP `signed-note`): a text, and lines that sign it.
 
 use std::fmt;
 use std::str::FromStr;

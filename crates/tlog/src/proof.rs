@@ -1,5 +1,5 @@
-//! Inclusion and consistency proofs: made from complete subtrees, checked from hashes alone (RFC 9162 §2.1.3,
-//! §2.1.4).
+//! This module makes inclusion and consistency proofs from complete subtrees, and checks them from hashes
+//! alone (RFC 9162 §2.1.3, §2.1.4).
 
 use crate::hash::{EMPTY_ROOT, Hash, node_hash};
 

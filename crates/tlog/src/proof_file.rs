@@ -1,5 +1,5 @@
-//! A proof as one file: index, hashes and the signed checkpoint, with extra data of the application (C2SP
-//! `tlog-proof`).
+//! This module writes and reads a proof as one file: index, hashes and the signed checkpoint, with extra data
+//! of the application (C2SP `tlog-proof`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

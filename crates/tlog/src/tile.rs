@@ -1,4 +1,5 @@
-//! Tiles: 256 hashes of one level in one file (C2SP `tlog-tiles`). Paths and arithmetic only.
+//! This module computes paths and sizes of tiles: 256 hashes of one level in one file (C2SP `tlog-tiles`). It
+//! does no I/O.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! `chapar adapter`: serves an agency's database.
+//! This module implements `chapar adapter`: it serves an agency's database.
 
 use std::path::{Path, PathBuf};
 

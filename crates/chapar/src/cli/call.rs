@@ -1,5 +1,5 @@
-//! `chapar call`: one call through the bus. The answer goes to standard output as JSON; who saw what, and
-//! where that is recorded, to standard error.
+//! This module implements `chapar call`: it makes one call through the bus. The answer goes to standard
+//! output as JSON. Standard error says who saw what, and where that is recorded.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

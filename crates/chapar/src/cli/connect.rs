@@ -1,4 +1,5 @@
-//! Which gateway, as whom: from a running demo's `demo.json`, or spelled out.
+//! This module decides which gateway a command connects to, and under which identity: both come from a
+//! running demo's `demo.json`, or from options.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

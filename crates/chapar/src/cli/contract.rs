@@ -1,4 +1,5 @@
-//! `chapar contract`: checks contracts before they are published, and a new version against the one in use.
+//! This module implements `chapar contract`: it checks contracts before they are published, and a new version
+//! against the one in use.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! `chapar describe`: a service, a method or a message, as the bus shows it to this identity: comments,
-//! purposes, and for every field its class and whether it will be disclosed.
+//! This module implements `chapar describe`: it shows a service, a method or a message as the bus shows it to
+//! this identity, with comments, purposes, and for every field its class and whether it will be disclosed.
 
 use prost_reflect::{
     DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor,

@@ -1,4 +1,5 @@
-//! `chapar evidence`: checks what the bus has recorded, offline and with public keys only.
+//! This module implements `chapar evidence`: it checks what the bus has recorded, offline and with public
+//! keys only.
 
 use std::path::{Path, PathBuf};
 

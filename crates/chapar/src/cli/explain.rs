@@ -1,5 +1,5 @@
-//! `chapar explain`: the decision of a call, supposed or past, gate by gate. For providers and operators:
-//! callers are told a reason and no more.
+//! This module implements `chapar explain`: it shows the decision of a supposed or past call gate by gate. It
+//! is for providers and operators, because callers are told a reason and no more.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `chapar gateway`: serves the bus.
+//! This module implements `chapar gateway`: it serves the bus.
 
 use std::path::PathBuf;
 

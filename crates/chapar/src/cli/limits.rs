@@ -1,4 +1,5 @@
-//! `chapar limits`: what is used of one's grants, what is left, and what was refused.
+//! This module implements `chapar limits`: it shows what is used of the caller's own grants, what is left,
+//! and what was refused.
 
 use chapar_client::{GrantUsage, LimitUsage};
 use serde_json::{Value, json};

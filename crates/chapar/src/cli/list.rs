@@ -1,4 +1,4 @@
-//! `chapar list`: what this identity may call.
+//! This module implements `chapar list`: it shows what this identity may call.
 
 use super::connect::ConnectArgs;
 use super::rights::table;

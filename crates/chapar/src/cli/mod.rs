@@ -1,5 +1,5 @@
-//! The command line: one file per command. Data goes to standard output, talk to standard error, and the exit
-//! code says how it went ([`Exit`]).
+//! The command line has one file per command. Data goes to standard output, messages go to standard error,
+//! and the exit code says how the command ended ([`Exit`]).
 
 mod adapter;
 mod call;

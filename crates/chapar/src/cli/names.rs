@@ -1,5 +1,5 @@
-//! Short names of methods and services: `GetPerson` for `civil.v1.CivilRegistry/GetPerson`, where only one is
-//! meant.
+//! This module resolves short names of methods and services: `GetPerson` stands for
+//! `civil.v1.CivilRegistry/GetPerson` where only one method has that name.
 
 /// The full name that `typed` stands for.
 ///

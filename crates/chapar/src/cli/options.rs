@@ -1,6 +1,6 @@
-//! What a descriptor says beyond its shape: its comments, and the rules of `chapar.contract.v1`. Read by name
-//! from the descriptors that the bus sends, so that a contract made with newer options still shows what is
-//! known here.
+//! This module reads what a descriptor has beside its fields: comments, and the options of
+//! `chapar.contract.v1`. Options are read by name from the descriptors that the bus sends, so that a contract
+//! with newer options still shows those that are known here.
 
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, FileDescriptor, MethodDescriptor, ReflectMessage as _, Value,

@@ -1,4 +1,5 @@
-//! `chapar pki`: a certificate authority for a bus that has none, in a folder.
+//! This module implements `chapar pki`: it keeps a certificate authority in a folder, for a bus that has
+//! none.
 
 use std::path::{Path, PathBuf};
 

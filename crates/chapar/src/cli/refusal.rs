@@ -1,4 +1,4 @@
-//! A refusal, for the person at the terminal and for scripts.
+//! This module formats a refusal for the person at the terminal and for scripts.
 
 use std::fmt::Write as _;
 use std::time::Duration;

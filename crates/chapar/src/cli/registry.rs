@@ -1,5 +1,5 @@
-//! `chapar registry`: policy as code, from the check of a draft to the registry in force. One file per
-//! command below.
+//! This module implements `chapar registry`: policy as code, from the check of a draft to the registry in
+//! force. Each command below has a file of its own.
 
 mod apply;
 mod approve;

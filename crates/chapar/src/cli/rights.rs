@@ -1,4 +1,4 @@
-//! What a caller may call, in the JSON of `chapar list`, and tables for people.
+//! This module formats what a caller may call: as the JSON of `chapar list`, and as tables for people.
 
 use chapar_client::AllowedMethod;
 use serde::Serialize;

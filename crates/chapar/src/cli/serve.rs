@@ -1,4 +1,4 @@
-//! What the serving commands share: logs and spans.
+//! This module has what the serving commands share: the set-up of logs and spans.
 
 use std::path::Path;
 use std::sync::Arc;

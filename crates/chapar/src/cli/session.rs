@@ -1,6 +1,6 @@
-//! A connection to a gateway under one identity, and what the commands ask of it: the method that a typed
-//! name means, calls, and what the gateway tells about itself. `chapar-client` speaks to the gateway; what
-//! an error of it means to a terminal and to a script is decided here.
+//! `Session` is a connection to a gateway under one identity. It finds the method that a typed name means,
+//! makes calls, and asks the gateway about itself. `chapar-client` speaks to the gateway; this module decides
+//! what an error means to a terminal and to a script (exit code).
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
-//! `call`, `list`, `describe` and `whoami` against a small stand-in for the bus: mutual TLS, reflection, one
-//! method that answers and refuses by purpose. What the bus really does is tested with the real one, in
-//! `tests/`.
+//! These tests run `call`, `list`, `describe` and `whoami` against a small stand-in for the bus: mutual TLS,
+//! reflection, and one method that answers and refuses by purpose. What the bus really does is tested with
+//! the real one, in `tests/`.
 
 mod bytes_codec;
 

@@ -1,4 +1,4 @@
-//! `chapar whoami`: whom the gateway takes this certificate for.
+//! This module implements `chapar whoami`: it shows which identity the gateway reads from this certificate.
 
 use serde_json::{Map, Value};
 

@@ -1,5 +1,6 @@
-//! The bus of the demo: five adapters and a gateway, or several, each the same code that `chapar adapter` and
-//! `chapar gateway` run, on loopback with mutual TLS between them, in one process with one trace store.
+//! This module starts the bus of the demo: five adapters and one or several gateways. Each runs the code of
+//! `chapar adapter` and `chapar gateway`, on loopback with mutual TLS between them, in one process with one
+//! trace store.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Writes what stands in the demo's folder besides policy, keys and databases: contracts, the settings of
-//! gateway and adapters, and `demo.json`. Every part can be started by hand from these files.
+//! This module writes the demo's files besides policy, keys and databases: contracts, the settings of gateway
+//! and adapters, and `demo.json`. Every part can be started by hand from these files.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

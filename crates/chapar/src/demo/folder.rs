@@ -1,5 +1,5 @@
-//! The demo's folder: a fresh temporary one, or the user's, new or from an earlier demo. One demo at a time;
-//! what a failed start has made is removed.
+//! This module prepares the demo's folder: a new temporary one, or the user's, which is new or from an
+//! earlier demo. Only one demo at a time may use it, and what a failed start has made is removed.
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};

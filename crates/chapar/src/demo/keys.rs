@@ -1,5 +1,5 @@
-//! The demo's keys: certificates anew at every start, the evidence log's keys once, for a log outlives its
-//! process.
+//! This module makes the demo's keys. Certificates are issued again at every start; the evidence log's keys
+//! are made once, because a log outlives its process.
 
 use std::path::Path;
 

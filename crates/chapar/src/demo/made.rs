@@ -1,6 +1,6 @@
-//! What a demo has written into a folder that stays, by file and SHA-256, so that the next demo there
-//! overwrites nothing that was edited since. Leaves out databases, keys and evidence logs, which are taken
-//! over as they are or made anew.
+//! This module lists what a demo has written into a folder that stays, by file and SHA-256, so that the next
+//! demo there overwrites nothing that was edited since. It leaves out databases, keys and evidence logs,
+//! which are kept as they are or made again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

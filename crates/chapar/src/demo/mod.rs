@@ -1,5 +1,5 @@
-//! `chapar demo`: the whole bus on this machine, with invented citizens, and the story of one farm loan.
-//! Here: its options, its beginning and its end.
+//! This module implements `chapar demo`: it runs the whole bus on this machine with invented citizens, and
+//! tells the story of one farm loan. This file has the command's options, start and end.
 
 mod bus;
 pub mod data;

@@ -1,5 +1,5 @@
-//! Writes the demo's policy: the templates in `registry/` with issuer, digests and dates filled in. The cast
-//! is here too, so that certificates, adapters and policy name the same members.
+//! This module writes the demo's policy: the templates in `registry/` with issuer, digests and dates filled
+//! in. The cast is here too, so that certificates, adapters and policy name the same members.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! What the demo prints: the story as it is told, or one JSON document at its end, and how to try it oneself.
+//! This module prints the demo's output: the story step by step, or one JSON document at its end, and the
+//! commands to try next.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Messages as JSON with the contract's own field names.
+//! This module writes messages as JSON with the contract's own field names.
 //!
 //! A field that holds its default (a `matches` that is false) is a fact and is shown; a field that was
-//! withheld is absent and must not look like one. Which is which, only the end of the call says; so there are
-//! two functions.
+//! withheld is absent and must not look like a default. Only the end of the call says which fields were
+//! withheld, so there are two functions.
 
 use bytes::Bytes;
 use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};

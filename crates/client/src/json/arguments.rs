@@ -1,4 +1,5 @@
-//! `field=value` arguments → a request message. No error shows a value: what stands there may be a citizen's.
+//! This module makes a request message from `field=value` arguments. No error shows a value, because it may
+//! be a citizen's.
 
 use bytes::Bytes;
 use chapar_contract::text;

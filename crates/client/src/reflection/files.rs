@@ -1,4 +1,5 @@
-//! Descriptor files as they come, until none is missing, and the pool made of them.
+//! This module collects descriptor files as they arrive, until none is missing, and makes a descriptor pool
+//! of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

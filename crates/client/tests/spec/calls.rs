@@ -1,4 +1,4 @@
-//! Calls: what goes out, what comes back, and why nothing does.
+//! Tests of calls: what is sent, what is received, and why a call has no answer.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

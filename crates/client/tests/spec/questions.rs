@@ -1,4 +1,4 @@
-//! What the gateway tells of itself: services, descriptors, who the caller is, receipts.
+//! Tests of what the gateway tells about itself: services, descriptors, who the caller is, receipts.
 
 use chapar_client::CallError;
 

@@ -1,4 +1,4 @@
-//! A server that says what a gateway may say, right or wrong, by the method's name.
+//! This stand-in for a gateway gives a right or a wrong answer by the method's name.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};

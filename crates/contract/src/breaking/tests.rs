@@ -1,4 +1,4 @@
-//! One change each, from one small contract.
+//! Each test makes one change to one small contract.
 
 use super::{Break, Breaking, breaking};
 use crate::Contract;

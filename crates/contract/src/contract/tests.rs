@@ -1,4 +1,4 @@
-//! Contracts written to a folder and loaded: digests, merging, what the compiler refuses.
+//! These tests write contracts to a folder and load them: digests, merging, and what the compiler refuses.
 
 use super::*;
 use crate::{Class, MethodKind};

@@ -1,4 +1,4 @@
-//! Requests by hand against contracts of one method.
+//! These tests check requests that are written by hand against contracts of one method.
 
 use prost_reflect::{DynamicMessage, prost::Message as _};
 

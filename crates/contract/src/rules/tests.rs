@@ -1,4 +1,4 @@
-//! What a contract may not say, each with the finding that tells it.
+//! These tests check what a contract may not say, each with its finding.
 
 use crate::{Contract, Error};
 

@@ -1,4 +1,5 @@
-//! The walker on single messages whose bytes are written by hand. `property` holds it to the reference.
+//! These tests run the parser on single messages whose bytes are written by hand. `property` compares it with
+//! the reference.
 
 use bytes::Bytes;
 use prost_reflect::{DescriptorPool, MessageDescriptor};

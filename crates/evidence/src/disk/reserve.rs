@@ -1,5 +1,6 @@
-//! Reserve of 6 file descriptors for all logs of the process. When connections have taken every other
-//! descriptor (EMFILE, ENFILE), the log can still begin its next segment and write its next checkpoint.
+//! This module keeps a reserve of 6 file descriptors for all logs of the process. When connections have taken
+//! every other descriptor (EMFILE, ENFILE), the log can still begin its next segment and write its next
+//! checkpoint.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! Whoever holds the disk changes it: every change is found, and told where.
+//! Tests that every change to the files on disk is found, and that the error says where.
 
 use super::*;
 use crate::segment::Frame;

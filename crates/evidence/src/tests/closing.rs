@@ -1,4 +1,4 @@
-//! How a log ends: closed with nothing lost, or poisoned by a disk that refuses.
+//! Tests how a log ends: closed with nothing lost, or poisoned by a disk that refuses writes.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The real writer over a disk that crashes, refuses and lies ([`SimDisk`]): what was acknowledged is there
-//! after every crash, in every state that the disk may have kept; the log extends every checkpoint that was
-//! published; a failed call is never tried again.
+//! These tests run the real writer over a disk that crashes, refuses and lies ([`SimDisk`]). What was
+//! acknowledged is there after every crash, in every state that the disk may have kept; the log extends every
+//! checkpoint that was published; a failed call is never retried.
 //!
 //! Each sync has its control: on a disk whose sync does nothing, the same search finds losses.
 

@@ -1,5 +1,5 @@
-//! A log that holds less than was signed, or something else: it does not start, until an operator accepts the
-//! loss.
+//! Tests that a log that holds less than was signed, or something else, does not start until an operator
+//! accepts the loss.
 
 use super::*;
 

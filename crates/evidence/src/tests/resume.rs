@@ -1,4 +1,5 @@
-//! A start reads the newest segments only, and loses nothing by it: what it leaves out is read again after it.
+//! Tests that a start reads the newest segments only and loses nothing by it, because the other segments are
+//! read again after the start.
 
 use chapar_tlog::leaf_hash;
 

@@ -1,6 +1,6 @@
-//! A disk in memory that keeps what a crash may take: writes that no sync followed are lost, kept, or torn at
-//! sectors, each by chance; names in a folder likewise until the folder is synced. It can also fail one call,
-//! or make writes short.
+//! `SimDisk` is a disk in memory that models what a crash may take: writes without a later sync are lost,
+//! kept, or torn at sectors, each by chance, and so are names in a folder until the folder is synced. It can
+//! also fail one call, or make writes short.
 
 use std::any::Any;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What a crash or a power loss leaves behind: a last group of which any part is missing. It was never
+//! Tests of what a crash or a power loss leaves: a last group of which any part may be missing. It was never
 //! acknowledged.
 
 use super::*;

@@ -1,33 +1,45 @@
-//! Token bucket for callers far over their share of calls. Its rate follows the mean queue delay in ticks of
-//! 10 ms (AIMD).
+//! `Pacer` is a token bucket for callers that are far over their share of calls. Its rate follows the mean
+//! queue delay in ticks of 10 ms: additive increase, multiplicative decrease (AIMD; Chiu and Jain, "Analysis
+//! of the Increase and Decrease Algorithms", Computer Networks and ISDN Systems 17, 1989).
 
 use std::time::{Duration, Instant};
 
-/// How often the pace is judged: often enough that what a caller brings too much is held back before the
-/// others' calls have waited for some milliseconds.
+/// Interval after which the pace is adjusted. 10 ms is short enough that a caller's excess is held back
+/// before the calls of others have waited for more than some milliseconds.
 const TICK: Duration = Duration::from_millis(10);
-/// While the mean queue delay is longer, the pace falls: a little more than what a thread that keeps up has.
+/// Mean queue delay of a tick above which the pace is decreased. 700 µs is a little more than the mean of a
+/// thread that keeps up with its calls.
 const BUSY_DELAY: Duration = Duration::from_micros(700);
-/// While fewer calls wait in the mean, the pace does not fall.
+/// Mean number of waiting calls below which the pace is not decreased. With fewer, the delay does not come
+/// from a queue of calls, so holding calls back would not shorten it.
 const MIN_WAITING: u32 = 2;
-/// The lowest pace, in calls per tick: no one is shut out.
+/// Minimum pace, in calls per tick of 10 ms (100 calls a second on this thread), so that a paced caller is
+/// never shut out.
 const MIN_PACE: f64 = 1.0;
-/// Fewer calls in a tick tell nothing: the delay of one or two may be the system's doing.
+/// Number of calls below which a tick is not judged. The delay of a few calls may come from the scheduler of
+/// the operating system and not from load.
 const MIN_CALLS: u32 = 8;
-/// After so long without a tick that tells anything the pace is over: what it was set against is no more.
+/// Time without a judged tick after which pacing ends. After 200 ms (20 ticks) with few calls the overload
+/// that the pace was set against is over.
 const PACE_LIFETIME: Duration = Duration::from_millis(200);
 
-/// At what rate calls of callers that have far more than their share are let in.
+/// `Pacer` limits the rate at which one thread admits calls of callers that are far over their share.
 pub(super) struct Pacer {
-    /// Calls per tick. Nothing: as they come.
+    /// Admission rate in calls per tick. `None` means that calls are not paced.
     pace: Option<f64>,
+    /// Tokens in the bucket, in calls.
     saved: f64,
+    /// Time up to which tokens were added to `saved`.
     since: Instant,
+    /// End of the current tick.
     ends: Instant,
-    /// When a tick last told something.
+    /// End of the last tick that was judged.
     told: Instant,
+    /// Calls that `pass` admitted in this tick.
     passed: u32,
+    /// Calls of all callers in this tick.
     calls: u32,
+    /// Sum of the queue delays of those calls.
     queue_delay: Duration,
 }
 
@@ -45,7 +57,7 @@ impl Pacer {
         }
     }
 
-    /// A call has come, after lying for `queue_delay`, of whomever it is.
+    /// Takes the queue delay of one call of any caller, and adjusts the pace when a tick has ended.
     pub(super) fn look(&mut self, queue_delay: Duration, now: Instant) {
         if now >= self.ends {
             // A tick with few calls is not judged, so the pace stays as it was.
@@ -64,31 +76,35 @@ impl Pacer {
     }
 
     fn judge(&mut self, now: Instant) {
-        // How many calls wait is their rate times their delay (Little's law). Where that is hardly one, it is
-        // not calls that keep the thread, and holding them back would not make it faster.
+        // The mean number of waiting calls is their rate times their delay (Little's law), so it is the sum
+        // of the delays over the tick. If it is below `MIN_WAITING`, calls are not what keeps the thread
+        // busy, and holding them back would not make it faster.
         let wait = self.queue_delay > TICK * MIN_WAITING;
         let is_busy = wait && self.queue_delay / self.calls > BUSY_DELAY;
         self.pace = match self.pace {
             None if is_busy => {
                 (self.saved, self.since) = (0.0, now);
+                // The first decrease is larger (30 % and not 5 %), because it is taken from the rate of
+                // unpaced calls, which is already more than the thread can serve.
                 Some((f64::from(self.passed) * 0.7).max(MIN_PACE))
             }
             None => None,
-            // The pace starts from what really passed: a pace above the demand limits nothing, and lowering
-            // it would have no effect.
+            // Multiplicative decrease of 5 %. It starts from what really passed: a pace above the demand
+            // limits nothing, and lowering it would have no effect.
             Some(pace) if is_busy => Some((pace.min(f64::from(self.passed)) * 0.95).max(MIN_PACE)),
-            // The constant lets a pace near `MIN_PACE` recover in some ticks. Multiplication alone would take
-            // far longer.
+            // Increase of 5 % and 0.2 calls a tick. The constant lets a pace near `MIN_PACE` recover in some
+            // ticks; multiplication alone would take far longer.
             Some(pace) => Some(pace * 1.05 + 0.2),
         };
     }
 
-    /// Whether one more call may be let in now.
+    /// Takes a token for one call. Returns false if the call must wait.
     pub(super) fn pass(&mut self, now: Instant) -> bool {
         if let Some(pace) = self.pace {
             let earned = pace * now.saturating_duration_since(self.since).as_secs_f64() / TICK.as_secs_f64();
             self.since = now;
-            // What is not used within a tick is lost: a pace is no burst.
+            // At most the tokens of a quarter of a tick, and one more, are saved, so that a paced caller
+            // cannot send a burst after a pause.
             self.saved = (self.saved + earned).min(pace / 4.0 + 1.0);
             if self.saved < 1.0 {
                 return false;

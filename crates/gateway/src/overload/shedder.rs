@@ -1,5 +1,5 @@
-//! The decision of load shedding on one thread, by queue delay and by each caller's share of recent calls. It
-//! reads no clock.
+//! `Shedder` makes the decision of load shedding on one thread, by queue delay and by each caller's share of
+//! recent calls. It reads no clock; tests give it the time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,24 +10,29 @@ use chapar_model::SubsystemId;
 
 use super::pacer::Pacer;
 
-/// How long it takes to tell a queue from a burst: half of the second that a contract gives a call unless it
-/// says otherwise, so that a burst which can still be answered in time is not refused, however slow the
-/// machine is.
+/// Interval over which the shortest queue delay is taken (CoDel, RFC 8289 §4). 500 ms is half of the default
+/// `timeout` of a contract (1 s), so that a burst that can still be answered in time is not refused, however
+/// slow the machine is.
 const WINDOW: Duration = Duration::from_millis(500);
-/// A queue of this length that lasts for a window is one that does not drain: a fiftieth of the window, less
-/// than the tenth of RFC 8289 §4.3, since a thread that serves loses nothing by a short queue. Then it is
-/// also the longest that a call may lie there whose caller has had its share.
+/// Target of the queue delay. If even the shortest delay of a window is over it, the queue does not drain.
+/// RFC 8289 §4.3 takes a tenth of the interval; a fiftieth is used here, because a worker thread loses no
+/// throughput by a short queue. In a standing queue it is also the longest queue delay of a call whose caller
+/// has had its share.
 const TARGET_DELAY: Duration = Duration::from_millis(10);
-/// The same for any other caller.
+/// In a standing queue: the longest queue delay of a call whose caller has not had its share. At three times
+/// the target, callers within their share are refused only after refusing the others did not shorten the
+/// queue, and a call that is admitted still has over nine tenths of the default `timeout` (1 s).
 const MAX_DELAY: Duration = Duration::from_millis(30);
 
-/// How full the process is.
+/// `Fill` is how many of the process's places (`max_calls`) are taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Fill {
-    /// Anyone may come in.
+    /// A call of any caller is admitted.
     Room,
-    /// The last eighth of all places is for those who have few.
+    /// Only the last eighth of the places is free. It is kept for callers with fewer calls in flight than the
+    /// mean, so that one caller with many slow calls cannot take every place.
     Scarce,
+    /// No place is free, so every call is refused.
     Full,
 }
 
@@ -41,13 +46,14 @@ impl Fill {
     }
 }
 
-/// One caller's calls.
+/// `Usage` counts one caller's calls on this thread.
 #[derive(Debug)]
 pub(super) struct Usage {
+    /// Calls in flight of this caller.
     pub(super) running: AtomicU32,
-    /// Running calls of all callers.
+    /// Calls in flight of all callers on this thread.
     pub(super) all: Arc<AtomicU32>,
-    /// Calls let in of late: halved with every window.
+    /// Calls admitted recently. The number is halved at the end of every window (exponential decay).
     recent: AtomicU32,
 }
 
@@ -56,7 +62,8 @@ impl Usage {
         Arc::new(Self { running: AtomicU32::new(0), all: Arc::clone(all), recent: AtomicU32::new(0) })
     }
 
-    /// Halves what is remembered, and gives it.
+    /// Halves the number of recent calls, and returns it. Load and store need not be one atomic step: only
+    /// the thread that holds the `Shedder` writes `recent`.
     fn halve(&self) -> u32 {
         let half = self.recent.load(Ordering::Relaxed) / 2;
         self.recent.store(half, Ordering::Relaxed);
@@ -64,36 +71,40 @@ impl Usage {
     }
 }
 
+/// `Verdict` is the decision on one call.
 pub(super) enum Verdict {
     Enter(Arc<Usage>),
+    /// The call waits and asks again.
     Hold,
     Refuse,
 }
 
 pub(super) struct Shedder {
     pub(super) callers: HashMap<SubsystemId, Arc<Usage>>,
-    /// Those whose certificate names no one.
+    /// Calls without a known subsystem.
     strangers: Arc<Usage>,
     pub(super) running: Arc<AtomicU32>,
+    /// Sum of the recent calls of all callers.
     recent: u32,
     window: Window,
-    /// When a call was last looked at.
+    /// Time at which the previous call was looked at.
     looked_at: Instant,
-    /// The last window had a queue that did not drain, or that only drained because calls were refused.
+    /// True if the queue of the last window did not drain, or drained only because calls were refused.
     pub(super) is_standing: bool,
     pacer: Pacer,
 }
 
 struct Window {
     ends: Instant,
-    /// A call came after the one before it had been looked at: the queue was empty then. So it is after each
-    /// time that the system held the thread up, which finds all that came meanwhile at once.
+    /// True if a call arrived after the previous one had been looked at: the queue was empty in between. This
+    /// is also so after the operating system has held the thread up, since the thread then reads at once all
+    /// calls that arrived meanwhile.
     was_empty: bool,
-    /// For how long it was, in sum.
+    /// Time for which the queue was empty, in sum.
     idle: Duration,
-    /// Calls whose queue delay was too long.
+    /// Calls that were refused for their queue delay.
     late: u32,
-    /// The shortest delay of a call; nothing if there was none.
+    /// Shortest queue delay of a call; `None` if there was no call.
     least: Option<Duration>,
 }
 
@@ -107,8 +118,8 @@ impl Shedder {
         Self { callers, strangers, running, recent: 0, window, looked_at: now, is_standing: false, pacer }
     }
 
-    /// `queue_delay`: how long the call has been lying there; nothing of one that was held back and asks
-    /// again.
+    /// Decides on one call. `queue_delay` is `None` for a call that was held back and asks again, since its
+    /// wait says nothing about the queue.
     pub(super) fn enter(
         &mut self,
         caller: Option<&SubsystemId>,
@@ -152,13 +163,14 @@ impl Shedder {
     fn look(&mut self, queue_delay: Duration, now: Instant) {
         if now >= self.window.ends {
             let last = std::mem::replace(&mut self.window, Window::starting(now));
-            // Windows without a call: a queue that was has drained.
+            // Number of whole windows without a call. After one, a queue that stood has drained.
             let empty = now.duration_since(last.ends).as_millis() / WINDOW.as_millis();
-            // A queue that drains because calls are refused stands on, unless the thread has time for twice
-            // as much.
+            // A queue that drains only because calls are refused still counts as standing, unless the thread
+            // was idle for half of the window and so has time for twice as many calls.
             let stands = !last.was_empty && last.least.is_some_and(|least| least > TARGET_DELAY);
             let is_held_down = self.is_standing && last.late > 0 && last.idle < WINDOW / 2;
             self.is_standing = empty == 0 && (stands || is_held_down);
+            // One halving for each window that has passed. After 32 halvings every `u32` is zero.
             for _ in 0..=empty.min(u32::BITS.into()) {
                 self.forget();
             }
@@ -174,7 +186,8 @@ impl Shedder {
         self.window.least = Some(self.window.least.map_or(queue_delay, |least| least.min(queue_delay)));
     }
 
-    /// Halves what is remembered, and lets go of callers of whom nothing is.
+    /// Halves the recent calls of every caller, and removes callers with no recent call and no call in
+    /// flight, so that the map does not grow with every caller there ever was.
     pub(super) fn forget(&mut self) {
         self.recent = self.strangers.halve();
         let recent = &mut self.recent;
@@ -196,7 +209,7 @@ impl Shedder {
         usage
     }
 
-    /// Whether a caller's `own` is no less than the mean of all callers.
+    /// Returns whether a caller's `own` calls are at least the mean of all callers.
     fn has_had_its_share(&self, own: &AtomicU32, all: u32) -> bool {
         // The products are 64 bits wide, so that a flood cannot overflow them, and no division by zero is
         // possible.
@@ -206,7 +219,9 @@ impl Shedder {
 }
 
 impl Shedder {
-    /// Whether a caller had half as much again as the mean of all, where there are others.
+    /// Returns whether a caller had at least 3/2 of the mean of recent calls, and there are other callers.
+    /// The margin of a half keeps callers near the mean unpaced, since their numbers vary from window to
+    /// window.
     fn has_far_more_than_its_share(&self, usage: &Usage) -> bool {
         let own = u64::from(usage.recent.load(Ordering::Relaxed));
         self.callers.len() > 1 && 2 * own * self.callers.len() as u64 >= 3 * u64::from(self.recent) && own > 0

@@ -1,4 +1,4 @@
-//! `chapar registry apply`.
+//! This module implements `chapar registry apply`.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! `chapar registry approve`, and the key that it takes.
+//! This module implements `chapar registry approve`, and reads the key with which it signs.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;

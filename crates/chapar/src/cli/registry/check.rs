@@ -1,4 +1,4 @@
-//! `chapar registry check`.
+//! This module implements `chapar registry check`.
 
 use std::path::PathBuf;
 

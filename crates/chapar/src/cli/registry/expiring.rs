@@ -1,4 +1,4 @@
-//! `chapar registry expiring`.
+//! This module implements `chapar registry expiring`.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! What was done to a store, and what was tried: one line of JSON each in `STORE/journal`, on disk before the
-//! command ends.
+//! This module writes the journal of a store: what was done to it and what was tried, as one line of JSON
+//! each in `STORE/journal`. A line is on disk before the command ends.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

@@ -1,5 +1,5 @@
-//! Where registries and contracts are read from: a folder, or a store with generations; contract folders, or
-//! a folder of them.
+//! This module loads registries and contracts for the commands. A registry is a folder, or a store with
+//! generations; contracts are contract folders, or a folder of them.
 
 use std::path::{Path, PathBuf};
 

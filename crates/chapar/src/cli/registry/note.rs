@@ -1,6 +1,6 @@
-//! A plan as a signed note (C2SP `signed-note`): the text of the plan under two lines that say whose it is
-//! and when it was made, and a signature for each approval. Whoever has a tool for such notes can check one
-//! without Chapar.
+//! This module writes and reads a plan as a signed note (C2SP `signed-note`): the text of the plan stands
+//! under two lines that say whose it is and when it was made, and has a signature for each approval. Any tool
+//! for signed notes can check one without Chapar.
 
 use chapar_registry::{Approvals, Plan};
 use chapar_tlog::{SigningKey, VerifierKey, open_note, sign_note};

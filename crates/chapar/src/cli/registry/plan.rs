@@ -1,4 +1,4 @@
-//! `chapar registry plan`.
+//! This module implements `chapar registry plan`.
 
 use std::path::PathBuf;
 

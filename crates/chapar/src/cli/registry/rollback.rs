@@ -1,4 +1,4 @@
-//! `chapar registry history` and `rollback`.
+//! This module implements `chapar registry history` and `chapar registry rollback`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `chapar registry suspend`.
+//! This module implements `chapar registry suspend`.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
-//! When grants were last used, from an evidence log: what a change takes from whom. Reads the published
-//! bundles of the log from the newest back; not a proof of anything, for which there is
-//! `chapar evidence verify`.
+//! This module finds when grants were last used, from an evidence log, so that a plan can say what a change
+//! takes from whom. It reads the published bundles of the log from the newest back. It proves nothing;
+//! `chapar evidence verify` does.
 
 use std::collections::BTreeMap;
 use std::path::Path;

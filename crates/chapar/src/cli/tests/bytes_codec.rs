@@ -1,5 +1,5 @@
-//! A codec that leaves messages as they are: they are encoded and decoded by descriptors that are known only
-//! at run time.
+//! This codec leaves messages as they are, because they are encoded and decoded by descriptors that are known
+//! only at run time.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use tonic::Status;

@@ -1,4 +1,5 @@
-//! The organisation of agriculture: heads of village families who farm, and their parcels.
+//! This module fills the register of the organisation of agriculture: heads of village families who farm, and
+//! their parcels.
 
 use rusqlite::{Connection, params};
 

@@ -1,4 +1,5 @@
-//! The agricultural bank: most grown-ups have an account; a third of them owe something.
+//! This module fills the register of the agricultural bank: most adults have an account, and a third of them
+//! owe something.
 
 use rusqlite::{Connection, params};
 

@@ -1,4 +1,5 @@
-//! The civil register: everybody, and the villages with their households and counter offices.
+//! This module fills the civil register: all people, and the villages with their households and counter
+//! offices.
 
 use rusqlite::{Connection, params};
 

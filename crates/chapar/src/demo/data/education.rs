@@ -1,4 +1,5 @@
-//! The ministry of education: schools, the latest enrolment of each person, and degrees.
+//! This module fills the register of the ministry of education: schools, the latest enrolment of each person,
+//! and degrees.
 
 use rusqlite::{Connection, params};
 

@@ -1,6 +1,6 @@
-//! What real registers lack, in known shares of the people: records that a register should hold and does not,
-//! values that nobody ever filled in, and names that are typed in Arabic letters. The family of the demo's
-//! story has none of them.
+//! This module decides what the demo's registers lack, as real registers do, in known shares of the people:
+//! missing records, values that nobody ever filled in, and names that are typed in Arabic letters. The family
+//! of the demo's story has no gaps.
 
 use crate::demo::people::random::For;
 use crate::demo::people::{Family, People, Person};

@@ -1,4 +1,4 @@
-//! The insurer: main insured persons and those insured through them.
+//! This module fills the register of the insurer: main insured persons and those insured through them.
 
 use rusqlite::{Connection, params};
 

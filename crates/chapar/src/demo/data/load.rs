@@ -1,6 +1,6 @@
-//! Makes one database file: schema, rows in one transaction, then indexes. Written under another name and
-//! renamed when all five are whole, so a broken run leaves nothing half-made. Journal and syncing are off: a
-//! lost file is made again.
+//! This module makes one database file: schema, rows in one transaction, then indexes. The file is written
+//! under another name and renamed when all five are complete, so that a failed run leaves no partial file.
+//! Journal and syncing are off, because a lost file is made again.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

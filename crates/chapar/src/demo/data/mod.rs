@@ -1,6 +1,6 @@
-//! The five agencies' databases, filled with the demo's people. One file per register says what it holds
-//! about a person and writes it; `load` makes the files; `sample` picks people worth asking about. The shares
-//! of gaps are in `gaps` and in docs/reference/demo-data.md.
+//! This module makes the five agencies' databases and fills them with the demo's people. One file per
+//! register says what the register holds about a person and writes it. `load` makes the files, and `sample`
+//! picks people worth asking about. The shares of gaps are in `gaps` and in docs/reference/demo-data.md.
 
 mod agriculture;
 mod banking;

@@ -1,4 +1,5 @@
-//! People worth asking about: a few who are complete, and one or two for every kind of gap.
+//! This module picks people worth asking about: a few with complete records, and one or two for every kind of
+//! gap.
 
 use serde::{Deserialize, Serialize};
 

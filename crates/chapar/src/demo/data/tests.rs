@@ -1,5 +1,5 @@
-//! What the five databases promise together: the same people, whole files or none, gaps in the documented
-//! shares.
+//! These tests check what the five databases promise together: the same people, complete files or none, and
+//! gaps in the documented shares.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Days, and their two ways of being written: Gregorian and Jalali. Only as much calendar as the generator
-//! needs; the bus itself reads dates elsewhere.
+//! `Day` converts between the Gregorian and the Jalali calendar. It covers only what the generator needs; the
+//! bus itself reads dates elsewhere.
 
 use std::fmt;
 

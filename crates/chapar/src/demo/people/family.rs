@@ -1,4 +1,4 @@
-//! One family: a couple (or what is left of it) and their children, with ages that fit together.
+//! This module makes one family: a couple, or one parent, and their children, with ages that fit together.
 
 use super::names::{FAMILIES, MEN, WOMEN};
 use super::places::{self, ELSEWHERE, PROVINCE};

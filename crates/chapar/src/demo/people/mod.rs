@@ -1,6 +1,6 @@
-//! The demo's citizens: made from a seed, family by family, the same every time and for every register. No
-//! list of real persons stands behind them. What each register holds about a person is in `data`; here is
-//! only who they are.
+//! This module makes the demo's citizens from a seed, family by family, the same every time and for every
+//! register. They are taken from no list of real persons. What each register holds about a person is in
+//! `data`.
 
 pub(crate) mod calendar;
 mod family;

@@ -1,5 +1,5 @@
-//! Persian names that the demo's people are given. Common names only; no list of real persons stands behind
-//! them.
+//! This module has the Persian names of the demo's people. They are common names, taken from no list of real
+//! persons.
 
 /// Given names of men.
 pub(crate) const MEN: &[&str] = &[

@@ -1,6 +1,6 @@
-//! Numbers that must be valid and unique: national ids, IBANs, mobile numbers. Each is a permutation of the
-//! person's place in the line, so no set of used ones is kept. Any resemblance to a real person's number is
-//! chance.
+//! This module makes numbers that must be valid and unique: national ids, IBANs and mobile numbers. Each is a
+//! permutation of the person's index, so no set of used numbers is kept. Any resemblance to a real person's
+//! number is chance.
 
 use super::MOST;
 

@@ -1,6 +1,6 @@
-//! Where the demo's people live: the counties of Lorestan, and 2,578 villages of which 1,569 have more than
-//! 20 households, as the news report behind the product counts them. Names are made up; which village lies
-//! where is too.
+//! This module makes the places where the demo's people live: the counties of Lorestan, and 2,578 villages of
+//! which 1,569 have more than 20 households, as the news report behind the product counts them. The villages'
+//! names and their counties are invented.
 
 use super::names::{VILLAGE_PARTS, VILLAGES};
 use super::random::{For, Random};

@@ -1,5 +1,6 @@
-//! Repeatable random numbers. Each draw is named by (seed, what for, index), so any person's values can be
-//! made without making anyone else's. Not for keys: the numbers are meant to be guessed again.
+//! This module makes repeatable random numbers. Each draw is named by (seed, what for, index), so any
+//! person's values can be made without making anyone else's. It is not for keys, because the numbers are
+//! predictable by design.
 
 /// What a stream of numbers is for. One variant per independent choice, so that a new one changes no other.
 #[derive(Clone, Copy, Debug)]

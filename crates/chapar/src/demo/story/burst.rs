@@ -1,4 +1,4 @@
-//! Step 4: more calls at once than the grant allows.
+//! Step 4 makes more calls at once than the grant allows.
 
 use std::time::{Duration, Instant};
 

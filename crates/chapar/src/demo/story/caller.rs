@@ -1,5 +1,5 @@
-//! A caller in the story: one subsystem with its certificate, its questions, and the answer or the refusal
-//! with what the bus says about it. `chapar-client` makes the calls.
+//! `Caller` is a caller in the story: one subsystem with its certificate and its questions, and the answer or
+//! the refusal with what the bus says about it. `chapar-client` makes the calls.
 
 use std::fmt;
 use std::str::FromStr;

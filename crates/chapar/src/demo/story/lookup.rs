@@ -1,4 +1,4 @@
-//! Step 1: everything that the bank must know of the applicant, asked of five agencies at once.
+//! Step 1 asks five agencies at once for everything that the bank must know of the applicant.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
-//! The story of one farm loan, in seven steps. Each step does what it tells, measures it, and compares the
-//! outcome with what must come out; a step that comes out otherwise is said to have failed, and the story
-//! goes on.
+//! This module tells the story of one farm loan in seven steps. Each step really does what it describes,
+//! measures it, and compares the outcome with the expected one. A step with another outcome is reported as
+//! failed, and the story goes on.
 
 mod burst;
 mod caller;

@@ -1,5 +1,5 @@
-//! Step 5: one agency's adapter is stopped. Its questions are refused with a clear reason, all others are
-//! answered; then it comes back.
+//! Step 5 stops one agency's adapter. Questions to that agency are refused with a clear reason, and all
+//! others are answered. Then the adapter is started again.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Step 6: the receipt of the first answer, verified with the log's public key alone; and a receipt with one
-//! bit changed.
+//! Step 6 verifies the receipt of the first answer with the log's public key alone, and shows that a receipt
+//! with one bit changed does not verify.
 
 use chapar_evidence::verify;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! Steps 2 and 3: what the policy does not allow. A purpose without a grant refuses the call; a field without
-//! a grant is not in the answer, and is named.
+//! Steps 2 and 3 ask for what the policy does not allow. A purpose without a grant refuses the call. A field
+//! without a grant is not in the answer, and is named as withheld.
 
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-//! How the story looks: times, tables that stay straight with Persian in them, and answers in one line.
+//! This module formats the story: times, tables that stay aligned with Persian text in them, and answers in
+//! one line.
 
 use std::time::Duration;
 

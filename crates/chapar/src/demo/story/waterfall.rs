@@ -1,4 +1,5 @@
-//! Step 7: the trace of the first question, and of the others beside it, from gateway through adapter to SQL.
+//! Step 7 shows the trace of the first question and of those asked beside it, from gateway through adapter to
+//! SQL.
 
 use std::time::Duration;
 

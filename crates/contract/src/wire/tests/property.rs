@@ -1,6 +1,6 @@
-//! The walker against the reference, which cannot be wrong: decode, clear what is not granted, encode.
-//! Messages are made from their descriptors: fields in any order and number, split, packed or not, unknown
-//! ones among them.
+//! These tests compare the parser with a simple reference: decode, clear what is not granted, encode.
+//! Messages are generated from their descriptors: fields in any order and number, split, packed or not, with
+//! unknown fields among them.
 
 use proptest::prelude::*;
 use prost::Message as _;
