@@ -1,4 +1,5 @@
-//! The admin listener: for the operator's own tools, and nobody's lever on the gateway.
+//! Tests that the admin listener serves the operator's own tools, and that nobody else can control the
+//! gateway by it.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The workspace is what `docs/architecture.md` says it is.
+//! Tests that the workspace is what `docs/architecture.md` says it is.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! `chapar-request-id`: the same request tried again counts once, and is recorded as another attempt; another
-//! request under the same id is refused.
+//! Tests of `chapar-request-id`: a repeated attempt of a request counts once, and is recorded as another
+//! attempt; another request under the same id is refused.
 
 use chapar_tests::people::{OMID, ZAHRA};
 use chapar_tests::{Ask, Bus, Caller};

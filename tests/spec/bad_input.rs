@@ -1,5 +1,5 @@
-//! Requests that no honest client makes: paths, headers, frames and framings. Each is refused with its one
-//! answer, nothing of it reaches the provider, and the gateway lives on.
+//! Tests of requests that no honest client makes: paths, headers, frames and framings. Each is refused with
+//! its one answer, nothing of it reaches the provider, and the gateway goes on.
 
 use std::sync::Arc;
 

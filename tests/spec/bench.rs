@@ -1,5 +1,5 @@
-//! The benchmark itself works: every proxy that is there answers all calls of a short run. Whether it is fast
-//! is for people to read, not for a test.
+//! Tests that the benchmark itself works: every proxy that is installed answers all calls of a short run.
+//! Whether it is fast is for people to read, not for a test.
 
 use std::process::Command;
 

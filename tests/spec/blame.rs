@@ -1,5 +1,5 @@
-//! Whose fault a failed call is: no caller takes an agency away from the others, and a provider that is in
-//! trouble is left alone.
+//! Tests of who is blamed for a failed call: no caller can open the circuit breaker of an agency for the
+//! others, and a provider in trouble is not called for a time.
 
 use bytes::Bytes;
 use chapar_tests::people::ZAHRA;

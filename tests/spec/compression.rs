@@ -1,4 +1,4 @@
-//! A compressed message is read once, by the gateway, to its last byte; what goes on is made of what was
+//! Tests that the gateway reads a compressed message once and to its last byte, and forwards what it has
 //! read, so that neither an agency's server nor a caller can read another message than the gateway did.
 
 use bytes::Bytes;

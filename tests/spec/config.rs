@@ -1,4 +1,5 @@
-//! Files with an error: each is refused whole, with the place, and nothing half-made is left behind.
+//! Tests of files with an error: each is refused as a whole, with the place of the error, and no partial file
+//! is left behind.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

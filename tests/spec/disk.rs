@@ -1,5 +1,5 @@
-//! What a disk may do to a gateway: be late, be full, be moved away. No answer leaves before its record is on
-//! it; no one waits for it past the deadline; and when it works again, so does the gateway.
+//! Tests of a gateway whose disk is slow, full or moved away. No answer leaves before its record is on disk,
+//! no call waits for the disk past its deadline, and the gateway works again when the disk does.
 
 use std::time::{Duration, Instant};
 

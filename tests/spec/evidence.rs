@@ -1,4 +1,5 @@
-//! Every call is one durable record before its answer, and every disclosure can be proved offline.
+//! Tests that every call is one durable record before its answer, and that every disclosure can be proved
+//! offline.
 
 use chapar_evidence::{Kind, verify};
 use chapar_tests::Bus;

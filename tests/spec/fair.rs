@@ -1,4 +1,4 @@
-//! A service's cap on concurrent calls protects its database, and callers share it fairly.
+//! Tests that a service's limit of concurrent calls protects its database, and that callers share it fairly.
 
 use std::time::Duration;
 

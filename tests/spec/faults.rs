@@ -1,4 +1,5 @@
-//! Providers in trouble: a clear reason, in time, and no one else's call is touched.
+//! Tests of providers in trouble: the caller gets a clear reason in time, and calls to other providers are
+//! not affected.
 
 use std::time::Duration;
 

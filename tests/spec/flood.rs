@@ -1,5 +1,4 @@
-//! The command that measures floods works, and what it says of honest callers is so: none of their calls
-//! fails.
+//! Tests that the command that measures floods works, and that none of the honest callers' calls fails.
 
 use std::process::Command;
 

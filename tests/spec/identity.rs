@@ -1,4 +1,4 @@
-//! Who is at the other end: one URI SAN, a known subsystem, an issuer that may speak for its member.
+//! Tests of the peer's identity: one URI SAN, a known subsystem, an issuer that may speak for its member.
 
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Bus, Certificate};

@@ -1,4 +1,4 @@
-//! One agency's trouble is its own, and so is one caller's: others are answered meanwhile.
+//! Tests that the trouble of one agency or of one caller stays its own: others are answered meanwhile.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What was acknowledged survives `kill -9`. The long run is a command of its own (`tests/README.md`).
+//! Tests that what was acknowledged survives `kill -9`. The long run is a command of its own
+//! (`tests/README.md`).
 
 use std::time::Duration;
 

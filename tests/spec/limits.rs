@@ -1,4 +1,4 @@
-//! A grant's rate, burst and concurrency.
+//! Tests of a grant's rate, burst and concurrency.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The specification of the bus, by topic. Each test starts what it needs in a folder of its own.
+//! These tests are the specification of the bus, by topic. Each test starts what it needs in a folder of its
+//! own.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
 
 mod adapters;

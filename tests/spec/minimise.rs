@@ -1,4 +1,4 @@
-//! Not one byte beyond the grant leaves, whatever the adapter sends.
+//! Tests that no byte beyond the grant leaves the gateway, whatever the adapter sends.
 
 use chapar_tests::people::{NOBODY, ZAHRA};
 use chapar_tests::{Agency, Bus};

@@ -1,4 +1,4 @@
-//! `chapar pki`: what it issues and revokes, as another tool sees it, and what it refuses.
+//! Tests of `chapar pki`: what it issues and revokes, as another tool reads it, and what it refuses.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Who may call what, why, and on whose behalf. Deny is the default.
+//! Tests of who may call what, for which purpose, and on whose behalf. A call without a grant is refused.
 
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Bus, Caller};

@@ -1,4 +1,5 @@
-//! The README's commands do what they say. `tests/run.sh` builds the binary before it runs the tests.
+//! Tests that the README's commands do what the README says. `tests/run.sh` builds the binary before it runs
+//! the tests.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,5 @@
-//! What a caller cannot do by being refused: fill the evidence log, or wear out the gateway's own services.
+//! Tests that a caller that is refused again and again can neither fill the evidence log nor overload the
+//! gateway's own services.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Changes of the registry that must not come through: altered plans, approvals that do not count, files that
-//! moved meanwhile.
+//! Tests of registry changes that must be refused: altered plans, approvals that do not count, files that
+//! changed meanwhile.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

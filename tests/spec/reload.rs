@@ -1,4 +1,5 @@
-//! The policy changes while calls go on: whole or not at all, and without anyone connecting anew.
+//! Tests that the policy changes while calls go on: as a whole or not at all, and without a new connection of
+//! any caller.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Bad requests: each gets its one reason, names the place and never the value, and the gateway lives on.
+//! Tests of bad requests: each gets its one reason, which names the place and never the value, and the
+//! gateway goes on.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Adapters that join by connections of their own: they open no port, come back by themselves, and leave
-//! without a call lost; and nobody joins whom the registry does not name.
+//! Tests of adapters that join by reverse connections: they open no port, reconnect by themselves, and leave
+//! without losing a call. An adapter that the registry does not name cannot join.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! What the registry can say beyond a grant to one subsystem: groups, hours, suspensions, and services that
-//! are hidden.
+//! Tests of what the registry can say beyond a grant to one subsystem: groups, hours, suspensions, and
+//! services that are hidden.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,5 +1,6 @@
-//! A grant's rows hold whatever answers: an adapter narrows them in its database, and an agency's own gRPC
-//! server, which is only told of them, is held to them by the gateway. What cannot be held does not load.
+//! Tests that a grant's rows hold with every provider: an adapter narrows them in its database, and the
+//! gateway enforces them on an agency's own gRPC server, which is only told the scope. A scope that cannot be
+//! enforced does not load.
 
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Agency, Bus, Refusal};

@@ -1,5 +1,5 @@
-//! A stream ends with what it began under: at its next message it is judged by the policy, the certificate
-//! and the time of that moment.
+//! Tests that a running stream is checked at each message by the policy, the certificate and the time of that
+//! moment, and ends if its right has ended.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The gateway's own services: health, reflection and meta, each only for identified callers and never more
-//! than is theirs.
+//! Tests of the gateway's own services, health, reflection and meta: each answers identified callers only,
+//! and shows a caller no more than it may see.
 
 use chapar_tests::Bus;
 use chapar_tests::people::ZAHRA;

@@ -1,6 +1,6 @@
-//! Side doors: every RPC of every gRPC port, from the descriptors, called as nobody, as a stranger, as a
-//! member that is suspended and as one without a grant. The table says how each ends; a method that is not in
-//! it fails the test.
+//! Tests every RPC of every gRPC port, read from the descriptors: each is called without a certificate, as a
+//! stranger, as a suspended member and as a member without a grant. The table says how each call ends; a
+//! method that is not in it fails the test.
 
 use std::collections::BTreeMap;
 

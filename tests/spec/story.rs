@@ -1,4 +1,4 @@
-//! The demo through the built binary: the whole story, its exit codes, and what it leaves behind.
+//! Tests of the demo through the built binary: the whole story, its exit codes, and the files that it leaves.
 
 use std::process::Command;
 

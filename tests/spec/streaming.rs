@@ -1,4 +1,5 @@
-//! Server streaming: an opening record before the first byte, a closing one before the status.
+//! Tests of server streaming: the opening record is durable before the first byte, the closing record before
+//! the status.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Which of a service's endpoints is called, and what is tried again.
+//! Tests of which of a service's endpoints is called, and which calls are retried.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! No planned downtime, with the built binary as processes: small counts of what `--bin uptime` does at
-//! length, and the order in which a gateway ends.
+//! Tests that planned work causes no downtime, with the built binary as processes: small counts of what
+//! `--bin uptime` does at length, and the order in which a gateway ends.
 
 use std::time::Duration;
 

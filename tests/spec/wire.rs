@@ -1,5 +1,5 @@
-//! A few of the cases that `--bin wire` runs by the million: minimisation against decode–clear–encode on
-//! generated types.
+//! Tests a few of the cases that `--bin wire` runs by the million: minimisation is compared with
+//! decode–clear–encode on generated types.
 
 use chapar_tests::wire;
 

@@ -1,5 +1,5 @@
-//! The tutorial *Write a grant* does what it says: its files are written, its commands run, its outputs
-//! compared.
+//! Tests that the tutorial *Write a grant* does what it says: its files are written, its commands run, its
+//! outputs compared.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

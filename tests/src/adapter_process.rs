@@ -1,4 +1,4 @@
-//! `chapar adapter` as an agency runs it: a process with settings, signals and a log.
+//! This module runs `chapar adapter` as an agency runs it: a process with settings, signals and a log.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,5 @@
-//! An agency's own gRPC server in place of an adapter, honest or not. It serves over the project's transport
-//! and knows nothing of grants: whatever it sends, the gateway must hold it to them.
+//! `Agency` is an agency's own gRPC server in place of an adapter, honest or not. It serves over the
+//! project's transport and knows nothing of grants: whatever it sends, the gateway must enforce them.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The built binary, as a user runs it.
+//! This module runs the built binary as a user does.
 
 use std::io::Read as _;
 use std::path::PathBuf;

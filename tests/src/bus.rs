@@ -1,4 +1,5 @@
-//! A whole bus in one process: the real gateway, the real adapter on a real SQLite file, and a manual clock.
+//! `Bus` is a whole bus in one process: the real gateway, the real adapter on a real SQLite file, and a
+//! manual clock.
 
 use std::net::SocketAddr;
 use std::path::Path;

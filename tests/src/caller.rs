@@ -1,5 +1,5 @@
-//! A caller of the bus that can also misbehave: any header, any path, any bytes. Uses the project's pool and
-//! framing and none of its client, so that nothing is put right on the way.
+//! `Caller` is a caller of the bus that can also misbehave: it sends any header, any path, any bytes. It uses
+//! the project's pool and framing and none of its client, so that nothing is corrected on the way.
 
 use std::fmt;
 use std::net::SocketAddr;

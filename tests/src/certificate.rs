@@ -1,4 +1,4 @@
-//! Certificates of every kind that a stranger may bring, signed by throw-away authorities.
+//! This module makes certificates of every kind that a stranger may show, signed by throw-away authorities.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! Gateways as processes of the built binary that share one listening socket, as `systemd` hands one over, in
-//! front of one agency's server that runs in this process. All their files can be replaced while they serve.
-//! Owns the files and the processes; what a run asks of them is the caller's.
+//! `Fleet` runs gateways as processes of the built binary that share one listening socket, as `systemd` hands
+//! one over, in front of one agency's server that runs in this process. All their files can be replaced while
+//! they serve. It owns the files and the processes; the caller decides what a run does with them.
 
 mod client;
 pub mod crowd;

@@ -1,5 +1,5 @@
-//! Adapters that join a gateway by connections of their own, and a place in between where a test can turn
-//! those elsewhere or cut them.
+//! This module runs adapters that join a gateway by reverse connections, with a proxy in between that a test
+//! can point to another gateway or cut.
 
 use std::net::SocketAddr;
 use std::pin::Pin;

@@ -1,6 +1,6 @@
-//! The harness: a whole bus in one process, on port 0, in a temporary folder, with the same `bind` and `run`
-//! as the binary. Its seams are those that production has: the clock, the files, and who is at the other end
-//! of a connection.
+//! This crate is the test harness: a whole bus in one process, on port 0, in a temporary folder, with the
+//! same `bind` and `run` as the binary. Its seams are those that production has: the clock, the files, and
+//! the other end of a connection.
 
 #![allow(
     clippy::expect_used,

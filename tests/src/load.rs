@@ -1,6 +1,7 @@
-//! The load generator: closed loop (so many callers, each waits for its answer) and open loop (calls begin at
-//! a fixed rate whatever the answers do). In the open loop latency counts from the intended start, so a stall
-//! is seen by every call that should have begun during it (no coordinated omission).
+//! This module is the load generator: closed loop (a fixed number of callers, each waits for its answer) and
+//! open loop (calls begin at a fixed rate whatever the answers do). In the open loop latency counts from the
+//! intended start, so a stall is seen by every call that should have begun during it (no coordinated
+//! omission).
 
 use std::future::Future;
 use std::sync::Arc;

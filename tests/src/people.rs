@@ -1,5 +1,5 @@
-//! Invented people of the harness's civil register. National ids have valid check digits and belong to no
-//! one.
+//! This module has the invented people of the harness's civil register. National ids have valid check digits
+//! and belong to no one.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! The policy of the harness's bus: a small registry in the real format. A test that needs another edits the
-//! text.
+//! This module has the policy of the harness's bus: a small registry in the real format. A test that needs
+//! another policy edits the text.
 
 /// Subsystems of the harness, by the short names that tests use.
 pub(crate) const WELFARE: &str = "gov/welfare/benefits";

@@ -1,5 +1,6 @@
-//! A disk whose syncs take as long as a test says, and that remembers when each was done: for what must wait
-//! for the disk, and for what must not wait for ever. Everything else is the operating system's.
+//! `SlowDisk` is a disk whose syncs take as long as a test says, and that remembers when each was done. It is
+//! for tests of what must wait for the disk, and of what must not wait for ever. Everything else is the
+//! operating system's.
 
 use std::any::Any;
 use std::io;

@@ -1,6 +1,6 @@
-//! Not one byte of an answer before its record is on disk: calls over a disk whose syncs are late, and for
-//! each the moment its answer began at the caller beside the moment its record's sync was done. Both are read
-//! from one monotonic clock, in one process.
+//! This module checks that no byte of an answer leaves before its record is on disk: it makes calls over a
+//! disk whose syncs are late, and compares for each the moment at which its answer began at the caller with
+//! the moment at which its record's sync was done. Both are read from one monotonic clock, in one process.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

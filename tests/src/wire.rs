@@ -1,7 +1,7 @@
-//! Minimisation held to a reference over generated types: random schemas (proto2 and proto3, nested,
-//! repeated, maps, oneofs, groups, packed or not), random masks, random messages with unknown fields. The
-//! reference decodes with prost-reflect, clears what is not granted, and encodes. Every case is made of its
-//! number alone, so one that fails can be made again.
+//! This module compares minimisation with a reference over generated types: random schemas (proto2 and
+//! proto3, nested, repeated, maps, oneofs, groups, packed or not), random masks, random messages with unknown
+//! fields. The reference decodes with prost-reflect, clears what is not granted, and encodes. Every case is
+//! made from its number alone, so that a failed one can be repeated.
 
 mod dice;
 mod message;

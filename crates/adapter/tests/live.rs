@@ -1,5 +1,5 @@
-//! The adapter through its public face only: settings and certificates from files, a port, mutual TLS, calls
-//! by the gateway and by someone else, health, and an orderly end.
+//! These tests use the adapter through its public interface only: settings and certificates from files, a
+//! port, mutual TLS, calls by the gateway and by another identity, health, and an orderly end.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::Path;

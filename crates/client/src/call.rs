@@ -1,4 +1,4 @@
-//! `Call` names the method that is called, and holds the metadata that is sent with the message.
+//! `CallSpec` names the method that is called, and holds the metadata that is sent with the message.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! Keeps the last signed checkpoint apart from the log (rollback protection): a log folder that is an older
-//! copy, was cut or was replaced does not match it, and must not be signed again (Sunlight's checkpoint store
-//! serves the same end).
+//! This module keeps the last signed checkpoint apart from the log (rollback protection): a log folder that
+//! is an older copy, was cut or was replaced does not match it, and must not be signed again (Sunlight's
+//! checkpoint store serves the same end).
 //!
 //! The file is durable before the checkpoint is published, and is read only when a log is opened or checked.
-//! Leaves out what to do about a loss (`accept_loss`).
+//! What to do about a loss is in `accept_loss`.
 
 use std::io;
 use std::path::{Path, PathBuf};

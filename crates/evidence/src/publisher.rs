@@ -1,6 +1,6 @@
-//! Publishes checkpoints of durable entries: tiles first, then the state file (`last_signed`), then the
-//! signed note that others see. The tree holds only durable entries, so nothing is signed that a crash could
-//! lose.
+//! The publisher publishes checkpoints of durable entries: tiles first, then the state file (`last_signed`),
+//! then the signed note that others read. The tree holds only durable entries, so nothing is signed that a
+//! crash could lose.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Recovery when a log is opened: lock it, read the newest segments (or all, where the resume file does not
-//! serve), cut a torn tail, and refuse a log that does not extend what was signed.
+//! This module recovers a log when it is opened: it locks the log, reads the newest segments (or all, if the
+//! resume file cannot be used), cuts a torn tail, and refuses a log that does not extend what was signed.
 
 use std::any::Any;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! State that a log's writer, publisher and readers share. Readers of the disk hold no lock: they read by a
-//! snapshot of the tree.
+//! This module has the state that a log's writer, publisher and readers share. Readers of the disk hold no
+//! lock: they read by a snapshot of the tree.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,6 +1,6 @@
-//! Idempotency keys: a request id is remembered for 10 minutes, so that a repeated attempt of a call is
-//! recognised, and another request under the same id is refused. Only keyed hashes of a call are kept
-//! (HMAC-SHA256, 16 bytes), and nothing of its answer.
+//! This module keeps idempotency keys: a request id is remembered for 10 minutes, so that a repeated attempt
+//! of a call is recognised, and another request under the same id is refused. Only keyed hashes of a call are
+//! kept (HMAC-SHA256, 16 bytes), and nothing of its answer.
 //!
 //! An id belongs to one caller and one method. At most 5 calls with one id count as one (gRPC A6,
 //! `maxAttempts`), so that an id cannot evade a rate limit.

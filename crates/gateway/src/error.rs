@@ -1,4 +1,4 @@
-//! Defines the errors that stop a gateway, at its start or later.
+//! This module defines the errors that stop a gateway, at its start or later.
 
 use std::net::SocketAddr;
 

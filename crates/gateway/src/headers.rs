@@ -1,5 +1,5 @@
-//! Headers that the gateway reads and writes in the same way for each call, whoever answers it: the bus's own
-//! headers of an answer, and the language that the caller asks for.
+//! This module reads and writes the headers that are the same for each call, whether a provider or the
+//! gateway itself answers it: the bus's own headers of an answer, and the language that the caller asks for.
 
 use chapar_model::{CallId, header};
 use http::{HeaderMap, HeaderValue};

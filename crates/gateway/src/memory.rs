@@ -1,5 +1,6 @@
-//! Load shedding by memory: new calls are refused while the process holds more than 85 % of its configured
-//! ceiling (VmRSS, read every 100 ms), so that running calls can end before the kernel kills the process.
+//! This module sheds load by memory: new calls are refused while the process holds more than 85 % of its
+//! configured ceiling (VmRSS, read every 100 ms), so that running calls can end before the kernel kills the
+//! process.
 
 use std::path::Path;
 use std::sync::Arc;

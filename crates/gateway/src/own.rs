@@ -1,5 +1,5 @@
-//! The gateway's own services: health, reflection and meta, which it answers without a provider. `services`
-//! makes them for one registry; `answer` bounds each call of them.
+//! This module has the gateway's own services, which it answers without a provider: health, reflection and
+//! meta. `services` makes them for one registry; `answer` bounds each call of them.
 
 mod answer;
 mod caller;

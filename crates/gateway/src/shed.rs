@@ -1,5 +1,5 @@
-//! Prebuilt responses for calls that load shedding refuses. They are built at start, because a refusal must
-//! cost almost no CPU on an overloaded worker. Their retry pushback is spread over 1 to 2 s.
+//! This module has prebuilt responses for calls that load shedding refuses. They are built at start, because
+//! a refusal must cost almost no CPU on an overloaded worker. Their retry pushback is spread over 1 to 2 s.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! Fair queueing of calls over callers, by deficit round robin (Shreedhar and Varghese, SIGCOMM 1995). The
-//! cost of a call is the time for which it holds its permit, so callers share the provider's time and not the
-//! number of calls: a caller whose calls take ten times as long gets a tenth as many. The cost is known only
-//! afterwards, so a call is first charged a moving average, and [`Fair::settle`] corrects that.
+//! `Fair` is fair queueing of calls over callers, by deficit round robin (Shreedhar and Varghese, SIGCOMM
+//! 1995). The cost of a call is the time for which it holds its permit, so callers share the provider's time
+//! and not the number of calls: a caller whose calls take ten times as long gets a tenth as many. The cost is
+//! known only afterwards, so a call is first charged a moving average, and [`Fair::settle`] corrects that.
 //!
-//! Pure: no clock, no lock, no waking. Left out: how many calls may run at once, which the user of
-//! [`Fair::take`] decides.
+//! It is pure: it reads no clock, takes no lock and wakes no one. How many calls may run at once is decided
+//! by the user of [`Fair::take`].
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;

@@ -1,7 +1,7 @@
-//! Rate limits (GCRA, by `governor`), concurrency limits and fair queueing (`Fair`). All state is in this
-//! process.
+//! This crate has rate limits (GCRA, by `governor`), concurrency limits and fair queueing (`Fair`). All state
+//! is in this process.
 //!
-//! Left out: who the caller is and what a grant allows; the registry decides that.
+//! Deliberately absent: who the caller is and what a grant allows; the registry decides that.
 
 mod fair;
 mod limiter;

@@ -1,4 +1,5 @@
-//! Usage of a grant's limits: what is used, left and refused. It is for display, never for a decision.
+//! This module reports the usage of a grant's limits: what is used, left and refused. It is for display,
+//! never for a decision.
 
 use std::time::Instant;
 

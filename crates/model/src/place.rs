@@ -1,4 +1,4 @@
-//! `Place` is a position in a text file, in lines and columns as editors count them.
+//! This module converts a byte offset in a text to line and column, as editors count them.
 
 /// 1-based line and column of a byte offset. Columns are characters, not bytes, and an offset within a
 /// character, or past the end, is taken back to the last character that begins before it.

@@ -1,4 +1,4 @@
-//! `Sha256` is a SHA-256 digest as settings and registries write it.
+//! This module parses and writes a SHA-256 digest in the form that settings and registries use.
 
 use crate::{from_hex, to_hex};
 

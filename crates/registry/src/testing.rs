@@ -1,5 +1,5 @@
-//! A small bus for this crate's tests: one contract, one provider, two callers, and a member that acts for
-//! another.
+//! This module makes a small bus for this crate's tests: one contract, one provider, two callers, and a
+//! member that acts for another.
 
 use std::path::Path;
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! `docs/reference/registry.md` against the real loader: its example loads, and it explains every kind of
-//! mistake.
+//! These tests compare `docs/reference/registry.md` with the real loader: its example loads, and it explains
+//! every kind of error.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Against a real OTLP/gRPC server in this process, and against none.
+//! These tests export spans to a real OTLP/gRPC server in this process, and to an endpoint without a server.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
 
 use std::sync::Arc;

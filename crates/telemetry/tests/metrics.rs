@@ -1,4 +1,4 @@
-//! The metrics as Prometheus reads them.
+//! These tests read the metrics as Prometheus does.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
 
 use chapar_model::Reason;

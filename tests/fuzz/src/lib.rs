@@ -1,5 +1,5 @@
-//! Helpers that the fuzz targets share: reading an input in parts, editing bytes, temporary folders, and the
-//! check that a finding's place is inside its file.
+//! This crate has helpers that the fuzz targets share: they read an input in parts, edit bytes, make
+//! temporary folders, and check that a finding's place is inside its file.
 
 use std::path::PathBuf;
 use std::sync::Once;

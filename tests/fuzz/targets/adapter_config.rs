@@ -1,4 +1,5 @@
-//! Arbitrary text as `adapter.toml`: settings, or findings with a place in the file that can be shown.
+//! This target reads arbitrary text as `adapter.toml`. The result is settings, or findings with a place in
+//! the file that can be shown.
 #![no_main]
 
 use std::path::Path;

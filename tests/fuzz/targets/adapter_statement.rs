@@ -1,5 +1,6 @@
-//! Arbitrary text as the one statement of an adapter, checked against a database: it is taken, or every
-//! finding has a place in the file and can be shown. The database is never changed.
+//! This target reads arbitrary text as the one statement of an adapter, and checks it against a database. The
+//! statement is accepted, or every finding has a place in the file and can be shown. The database is never
+//! changed.
 //!
 //! The parser of statements is private, so this goes through [`Adapter::check`] and is slow (some 100 a
 //! second).

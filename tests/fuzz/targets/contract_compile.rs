@@ -1,5 +1,5 @@
-//! Arbitrary text as the one `.proto` file of a contract: it compiles, or every finding has a place in the
-//! file. What compiles is the same contract when it is read from its descriptors.
+//! This target reads arbitrary text as the one `.proto` file of a contract. It compiles, or every finding has
+//! a place in the file. A contract that compiles is the same when it is read from its descriptors.
 #![no_main]
 
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Arbitrary bytes as a `FileDescriptorSet`, as server reflection gives one: a contract or findings. A
-//! contract reads the same from its own bytes.
+//! This target reads arbitrary bytes as a `FileDescriptorSet`, as server reflection gives one. The result is
+//! a contract or findings. A contract reads the same from its own bytes.
 #![no_main]
 
 use bytes::Bytes;

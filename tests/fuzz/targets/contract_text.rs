@@ -1,5 +1,5 @@
-//! Formats of identifiers and Persian text folding: folding is idempotent, and a value that is accepted
-//! stays accepted, and the same, in its canonical form.
+//! This target checks formats of identifiers and Persian text folding: folding is idempotent, and a value
+//! that is accepted stays accepted, and the same, in its canonical form.
 #![no_main]
 
 use chapar_contract::text::{ascii_digits, clean_id, fold};

@@ -1,6 +1,6 @@
-//! The wire walker on arbitrary bytes, types and masks, held to the reference of `wire broken` (decode,
-//! clear, encode): an answer or an error; what is kept is valid, needs no second pass, and is what the
-//! reference keeps.
+//! This target runs the wire parser on arbitrary bytes, types and masks, and compares it with the reference
+//! of `wire broken` (decode, clear, encode). The result is an answer or an error; what is kept is valid,
+//! needs no second pass, and is what the reference keeps.
 #![no_main]
 
 #[allow(dead_code, reason = "shared with chapar-tests")]

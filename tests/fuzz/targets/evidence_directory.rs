@@ -1,5 +1,5 @@
-//! A log's folder with arbitrary bytes behind its entries: it verifies as it was written, and never after a
-//! change of what its checkpoint signs.
+//! This target appends arbitrary bytes to a log's entries or edits its folder: the log verifies as it was
+//! written, and never after a change of what its checkpoint signs.
 #![no_main]
 
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Receipts of entries with arbitrary bytes: a receipt verifies exactly if its entry is a known record, and
-//! no edit of its bytes verifies.
+//! This target makes receipts of entries with arbitrary bytes: a receipt verifies exactly if its entry is a
+//! known record, and no edit of its bytes verifies.
 #![no_main]
 
 use chapar_evidence::{Kind, RECORD_VERSION, Record, verify};

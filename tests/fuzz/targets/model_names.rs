@@ -1,5 +1,5 @@
-//! Identities, method paths, call metadata, row scopes and digests: what parses prints back the same bytes,
-//! and its parts parse by themselves.
+//! This target parses identities, method paths, call metadata, row scopes and digests: what parses prints
+//! back the same bytes, and its parts parse by themselves.
 #![no_main]
 
 use std::fmt::Display;

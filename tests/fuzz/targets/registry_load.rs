@@ -1,5 +1,5 @@
-//! Arbitrary text as files of a registry: it loads, or every finding has a place in its file and can be
-//! shown. What loads has the same digest again, and answers questions.
+//! This target reads arbitrary text as files of a registry. The registry loads, or every finding has a place
+//! in its file and can be shown. A registry that loads has the same digest again, and answers questions.
 //!
 //! An input is up to four files with a line `%%` between them, in the order of [`FILES`]; the rest are good
 //! ones.

@@ -1,5 +1,5 @@
-//! Signed notes, note keys and checkpoints: what parses prints back the same bytes, and a note with one
-//! signature line has one form.
+//! This target parses signed notes, note keys and checkpoints: what parses prints back the same bytes, and a
+//! note with one signature line has one form.
 #![no_main]
 
 use chapar_fuzz::{Input, edited, signing_key};

@@ -1,5 +1,5 @@
-//! Proof files, inclusion and consistency proofs: a file that parses prints back the same bytes, made proofs
-//! verify, and a proof of another length than the tree's does not.
+//! This target parses proof files, and checks inclusion and consistency proofs: a file that parses prints
+//! back the same bytes, made proofs verify, and a proof of another length than the tree's does not.
 #![no_main]
 
 use chapar_evidence::{Receipt, verify};

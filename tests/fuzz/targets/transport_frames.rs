@@ -1,5 +1,5 @@
-//! gRPC frames and their encodings: messages do not depend on how the body is cut into chunks, never exceed
-//! the limit, and are read the same when they are framed again.
+//! This target reads gRPC frames and their encodings: messages do not depend on how the body is cut into
+//! chunks, never exceed the limit, and are read the same when they are framed again.
 #![no_main]
 
 use std::convert::Infallible;

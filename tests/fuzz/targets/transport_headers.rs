@@ -1,5 +1,5 @@
-//! `grpc-timeout` and `traceparent`: what parses is written in a form that reads back, never longer, and
-//! stable.
+//! This target parses `grpc-timeout` and `traceparent`: what parses is written in a form that reads back,
+//! never longer, and stable.
 #![no_main]
 
 use chapar_telemetry::propagate::{TRACEPARENT, extract, inject};

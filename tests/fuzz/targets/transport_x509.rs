@@ -1,4 +1,5 @@
-//! Arbitrary bytes as the certificate of a peer: its identity, if it has one, prints and parses back.
+//! This target reads arbitrary bytes as the certificate of a peer: its identity, if it has one, prints and
+//! parses back.
 #![no_main]
 
 use chapar_model::{Clock, Identity};

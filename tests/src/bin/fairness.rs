@@ -1,8 +1,9 @@
-//! Whether a gateway stays fair and useful when it is asked for ten times what it can do: by one caller among
-//! ten, by all of them, and by all of them coming back at once. Exits with 1 if a call ended otherwise than
-//! with an answer or a refusal.
+//! `fairness` measures whether a gateway stays fair and useful under ten times the load that it can serve: by
+//! one caller among ten, by all of them, and by all of them reconnecting at once. It exits with 1 if a call
+//! ended otherwise than with an answer or a refusal.
 //!
-//! `cargo run --release -p chapar-tests --bin fairness -- [--seconds 4] [--rounds 5] [--answer 400] [--connections 1] [--times 10]`
+//! `cargo run --release -p chapar-tests --bin fairness -- [--seconds 4] [--rounds 5] [--answer 400]
+//! [--connections 1] [--times 10]`
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Whether anything that was acknowledged can be lost: kills a gateway under load with `kill -9`, starts it
-//! again on what it left, and holds the log against what the callers were told. Exits with 1 if a record is
-//! lost or a checkpoint contradicted.
+//! `kills` measures whether anything that was acknowledged can be lost: it kills a gateway under load with
+//! `kill -9`, starts it again on the files that it left, and compares the log with what the callers were
+//! told. It exits with 1 if a record is lost or a checkpoint contradicted.
 //!
 //! `cargo run --release -p chapar-tests --bin kills -- [--cycles 1000] [--callers 16] [--under-load-ms 150]`
 

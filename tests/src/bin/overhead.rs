@@ -1,8 +1,9 @@
-//! What the gateway costs: one unary call through gateway and adapter against the same call straight to the
-//! adapter, in turns in one run, with the gateway, the adapter and the load in processes of their own. Prints
-//! a table; `docs/performance.md` keeps one.
+//! `overhead` measures what the gateway costs: one unary call through gateway and adapter is compared with
+//! the same call straight to the adapter, in turns in one run, with the gateway, the adapter and the load in
+//! processes of their own. It prints a table; `docs/performance.md` keeps one.
 //!
-//! `cargo run --release -p chapar-tests --bin overhead -- [--people N] [--calls N] [--rounds N] [--callers N,N,…]`
+//! `cargo run --release -p chapar-tests --bin overhead -- [--people N] [--calls N] [--rounds N] [--callers
+//! N,N,…]`
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};

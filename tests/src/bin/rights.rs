@@ -1,6 +1,6 @@
-//! `rights`: a registry of 10,000 members, 100,000 grants and 5,000 offices in groups, made in a temporary
-//! folder: how long it takes to load, how much memory it holds, and how long a decision takes. See
-//! `tests/README.md`.
+//! `rights` makes a registry of 10,000 members, 100,000 grants and 5,000 offices in groups in a temporary
+//! folder, and measures how long it takes to load, how much memory it holds, and how long a decision takes.
+//! See `tests/README.md`.
 
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a command of the tests")]
 

@@ -1,7 +1,7 @@
-//! Whether a gateway that runs for long keeps what it should have let go: measures what it can answer, then
-//! asks for 70 % of that for as long as it is told, looks at its memory and its open descriptors, and prints
-//! how they and the slowest calls went on. Ends with the verification of the evidence. Exits with 1 if a call
-//! failed.
+//! `soak` measures whether a gateway that runs for long releases its resources: it measures what the gateway
+//! can answer, then asks for 70 % of that for the given time, watches its memory and open descriptors, and
+//! prints how they and the slowest calls developed. At the end it verifies the evidence. It exits with 1 if a
+//! call failed.
 //!
 //! `cargo run --release -p chapar-tests --bin soak -- [--minutes 30] [--load 0.7]`
 

@@ -1,6 +1,6 @@
-//! How long a gateway's evidence log takes to open, by its size: from the resume file, which is what a start
-//! does, and from the log's beginning, which it does where that file does not serve. Each log is opened three
-//! times in turns, and the fastest of each counts.
+//! `start` measures how long a gateway's evidence log takes to open, by its size: from the resume file, which
+//! is the normal start, and from the log's beginning, which is the start if that file cannot be used. Each
+//! log is opened three times in turns, and the fastest of each counts.
 //!
 //! `cargo run --release -p chapar-tests --bin start -- [RECORDS …]`, by default 10000 100000 1000000.
 

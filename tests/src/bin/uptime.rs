@@ -1,9 +1,10 @@
-//! What a deployment that is kept up does to it, under load: rolling restarts of two processes on one socket,
-//! new certificates, registries, trusted authorities and revocation lists; counts the calls that failed for
-//! default clients, and measures how long a revoked caller with a live connection is still answered. Exits
-//! with 1 if a call failed or a revocation took over 2 s.
+//! `uptime` does planned work on a deployment under load: rolling restarts of two processes on one socket,
+//! new certificates, registries, trusted authorities and revocation lists. It counts the calls that failed
+//! for default clients, and measures how long a revoked caller with a live connection is still answered. It
+//! exits with 1 if a call failed or a revocation took over 2 s.
 //!
-//! `cargo run --release -p chapar-tests --bin uptime -- [--restarts 50] [--rotations 100] [--reloads 100] [--renewals 50] [--revocations 20] [--callers 16] [--channels 16]`
+//! `cargo run --release -p chapar-tests --bin uptime -- [--restarts 50] [--rotations 100] [--reloads 100]
+//! [--renewals 50] [--revocations 20] [--callers 16] [--channels 16]`
 //!
 //! The client is tonic's channel, one connection each. It does not send again what a GOAWAY has left
 //! untouched, so a rolling restart loses calls with it that gRPC's own client keeps

@@ -1,5 +1,5 @@
-//! `wire cases N`, `wire broken N`: minimisation against the reference on N generated cases, over all cores;
-//! `wire bench`: its speed beside decode–clear–encode. See `tests/README.md`.
+//! `wire cases N` and `wire broken N` compare minimisation with the reference on N generated cases, over all
+//! cores. `wire bench` compares its speed with decode–clear–encode. See `tests/README.md`.
 
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a command of the tests")]
 

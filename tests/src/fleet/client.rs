@@ -1,5 +1,5 @@
-//! Default clients: tonic's channel as it comes, over mutual TLS, without a retry of the application's; and
-//! the load that they make.
+//! This module has default clients, which are tonic's channel with its defaults over mutual TLS and without a
+//! retry by the application, and the load that they make.
 
 use std::net::SocketAddr;
 use std::path::Path;

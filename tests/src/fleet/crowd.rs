@@ -1,5 +1,6 @@
-//! Many callers with connections of their own, each offering calls at a rate of its own, whatever the answers
-//! do. One thread, plain h2, so that ten times what a gateway can do costs the generator as little as may be.
+//! This module runs many callers with connections of their own; each offers calls at a fixed rate, whether
+//! the earlier ones are answered or not. It uses one thread and plain h2, so that ten times what a gateway
+//! can serve costs the generator as little as possible.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! What an operator does to gateways under load: restarts them in turn, renews what they serve with, and
-//! revokes a caller.
+//! This module does what an operator does to gateways under load: it restarts them in turn, renews the files
+//! that they serve with, and revokes a caller.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Whether one caller, or all of them together, can keep others from being answered: ten callers before one
-//! gateway, and ten times what it can do.
+//! This module measures whether one caller, or all of them together, can keep others from being answered: ten
+//! callers call one gateway, with ten times the load that it can serve.
 
 use std::time::Duration;
 

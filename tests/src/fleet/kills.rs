@@ -1,6 +1,6 @@
-//! `kill -9` under load, again and again, against a ledger that the callers keep: whatever was acknowledged
-//! is in the log that the last process leaves, where the caller was told, and every checkpoint that was ever
-//! published is a prefix of that log.
+//! This module kills gateways under load with `kill -9`, again and again, and compares the log with a ledger
+//! that the callers keep: what was acknowledged is in the log that the last process leaves, at the entry that
+//! the caller was told, and every checkpoint that was ever published is a prefix of that log.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The files by which the processes' listener knows itself and others, and their renewal: each is written
-//! beside and renamed into place.
+//! This module writes the files by which the processes' listener identifies itself and others, and renews
+//! them: each is written beside the old one and renamed over it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

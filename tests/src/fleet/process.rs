@@ -1,5 +1,5 @@
-//! One gateway process: started on a socket that it inherits, watched through its admin pages and `/proc`,
-//! and ended by signals.
+//! This module runs one gateway process: it starts it on a socket that it inherits, watches it through its
+//! admin pages and `/proc`, and ends it by signals.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;

@@ -1,5 +1,5 @@
-//! A long run at a steady rate, and what it says of memory, descriptors and the slowest calls: the slope of
-//! each over time by least squares, with the margin of its 95 % interval.
+//! This module makes a long run at a steady rate, and reports on memory, descriptors and the slowest calls:
+//! the slope of each over time by least squares, with the margin of its 95 % interval.
 
 use std::time::{Duration, Instant};
 

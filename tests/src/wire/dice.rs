@@ -1,4 +1,5 @@
-//! splitmix64: small, and the same everywhere.
+//! `Dice` is the random number generator splitmix64: it is small, and gives the same numbers on every
+//! machine.
 
 pub(super) struct Dice(u64);
 

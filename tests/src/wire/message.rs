@@ -1,5 +1,6 @@
-//! Random messages of a type, written by hand: fields in any order and number, split, packed or not, unknown
-//! ones among them, tags and lengths not always as short as they could be. And ways to break one.
+//! This module writes random messages of a type by hand: fields in any order and number, split, packed or
+//! not, with unknown fields among them, and tags and lengths that are not always as short as possible. It
+//! also breaks messages.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 

@@ -1,4 +1,4 @@
-//! The reference, which cannot be wrong: decode, clear what is not granted, encode.
+//! This module is the simple reference: it decodes, clears what is not granted, and encodes.
 
 use bytes::Bytes;
 use prost_reflect::prost::Message as _;

@@ -1,4 +1,4 @@
-//! Random types: a file of three messages that hold each other, in proto2 or proto3.
+//! This module makes random types: a file of three messages that contain each other, in proto2 or proto3.
 
 use prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
 use prost_reflect::prost_types::{

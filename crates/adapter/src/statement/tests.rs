@@ -1,4 +1,4 @@
-//! Statements that are taken, those that are refused, and what each says.
+//! Tests of which statements are accepted, which are refused, and what each refusal says.
 
 use super::*;
 

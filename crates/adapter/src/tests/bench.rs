@@ -1,5 +1,5 @@
-//! A small adapter for one test: a contract, its statements and a database, called in process as the gateway
-//! would.
+//! `Bench` is a small adapter for one test: a contract, its statements and a database. It is called in
+//! process as the gateway would call it.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What an answered call holds, and what it must never hold.
+//! Tests of what an answered call holds, and what it must never hold.
 
 use std::time::{Duration, Instant};
 

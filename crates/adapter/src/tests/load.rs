@@ -1,5 +1,4 @@
-//! What is wrong with a contract folder is found before the first call, all of it at once, each with its
-//! place.
+//! Tests that all errors in a contract folder are found before the first call, together, each with its place.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The adapter from request bytes to response frames, on real databases in temporary folders. What TLS adds
-//! is tested where the whole bus runs.
+//! These tests run the adapter from request bytes to response frames, on real databases in temporary folders.
+//! TLS is tested where the whole bus runs.
 
 mod bench;
 mod calls;

@@ -1,4 +1,5 @@
-//! The outcome table: every way in which a call can end without an answer has its one reason, and no value.
+//! Tests the table of outcomes: every way in which a call can end without an answer has one reason, and shows
+//! no value.
 
 use std::time::{Duration, Instant};
 

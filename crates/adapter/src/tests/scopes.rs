@@ -1,5 +1,5 @@
-//! A grant's rows in statements of every shape: the same rows as if the scope stood in the statement, or
-//! refused before the first call.
+//! Tests a grant's rows in statements of every shape: the answer has the same rows as if the scope stood in
+//! the statement, or the statement is refused before the first call.
 
 use serde_json::Value;
 

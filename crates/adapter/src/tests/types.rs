@@ -1,4 +1,4 @@
-//! The type map of `docs/reference/adapter.md`, row by row and in both directions.
+//! Tests the type map of `docs/reference/adapter.md`, row by row and in both directions.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Verifies a whole log: every frame, record and leaf, the signed tiles and bundles, the checkpoint, and the
-//! durable tail after it. One segment is in memory at a time.
+//! This module verifies a whole log: every frame, record and leaf, the signed tiles and bundles, the
+//! checkpoint, and the durable tail after it. One segment is in memory at a time.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;

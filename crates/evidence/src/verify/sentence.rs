@@ -1,4 +1,5 @@
-//! Renders a record as a sentence for a person: who, what, when and why; never a citizen's id.
+//! This module renders a record as a sentence for a person: who, what, when and why. The sentence never has a
+//! citizen's id.
 
 use jiff::Timestamp;
 

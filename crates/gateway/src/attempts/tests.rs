@@ -1,4 +1,4 @@
-//! Which attempt of a call is free, which is a conflict, and when an id is forgotten.
+//! Tests of which attempt of a call is free, which is a conflict, and when an id is forgotten.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 

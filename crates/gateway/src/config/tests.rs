@@ -1,4 +1,4 @@
-//! What a file may say and may not, and at which line and column it is refused.
+//! Tests of what a settings file may say, and at which line and column an error is reported.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
 

@@ -1,4 +1,4 @@
-//! Reads the values of `gateway.toml` that have a unit or bounds: sizes, durations and shares.
+//! This module reads the values of `gateway.toml` that have a unit or bounds: sizes, durations and shares.
 
 use std::time::Duration;
 

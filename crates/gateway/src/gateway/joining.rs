@@ -1,5 +1,5 @@
-//! Waits for the adapters that dial: the gateway is ready once each service that only they can answer has
-//! one, or after 10 s.
+//! This module waits for the adapters that dial: the gateway is ready once each service that only they can
+//! answer has one, or after 10 s.
 
 use std::sync::Arc;
 use std::time::Duration;

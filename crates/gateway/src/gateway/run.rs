@@ -1,5 +1,5 @@
-//! Serves from the first call to the end: starts the background tasks and the workers, drains running calls
-//! when it is told to stop, and closes the evidence log last.
+//! This module runs a gateway from the first call to the end: it starts the background tasks and the workers,
+//! drains running calls at a stop, and closes the evidence log last.
 
 use std::sync::Arc;
 use std::time::Duration;

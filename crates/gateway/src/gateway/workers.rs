@@ -1,6 +1,6 @@
-//! Worker threads: one for each core by default, each with a runtime of its own. A call is read, decided and
-//! answered on the thread of its connection, which saves wakes of other cores. Workers share the port, the
-//! policy and the evidence log.
+//! This module runs the worker threads: one for each core by default, each with a runtime of its own. A call
+//! is read, decided and answered on the thread of its connection, which saves wakes of other cores. Workers
+//! share the port, the policy and the evidence log.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A simulated thread: what it does when it is brought more than it can do.
+//! These tests simulate one thread that is sent more calls than it can serve.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 

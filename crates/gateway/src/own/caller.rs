@@ -1,5 +1,5 @@
-//! The identified caller of a request to one of the gateway's own services. `answer` puts it into the
-//! request's extensions, so that the services need not know how a caller is identified.
+//! `caller` reads the identified caller of a request to one of the gateway's own services. `answer` puts it
+//! into the request's extensions, so that the services need not know how a caller is identified.
 
 use std::sync::Arc;
 

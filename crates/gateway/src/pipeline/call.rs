@@ -1,5 +1,5 @@
-//! `Call` is what the pipeline takes: a request whose caller is known, with what observes it and what its
-//! right rests on.
+//! `Call` is the input of the pipeline: a request of an identified caller, with its span and load slot, and
+//! with the peer and the policy by which its right is decided.
 
 use std::sync::Arc;
 use std::time::Instant;

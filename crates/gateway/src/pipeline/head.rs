@@ -1,4 +1,4 @@
-//! `Head` is what stays known of a call from the moment that its request was read until its end. Admission
+//! `Head` holds what is known of a call from the moment that its request was read until its end. Admission
 //! and load slot are held in it, so both last as long as the call.
 
 use std::sync::Arc;

@@ -1,6 +1,7 @@
-//! The messages of a provider's answer, each cut down to the grant before anyone sees it: only the granted
-//! fields are copied from its bytes, so that unknown fields never pass. A message that does not fit its
-//! contract, or whose key field names another citizen than the subject, is not released.
+//! This module reads the messages of a provider's answer and cuts each down to the grant before any other
+//! step sees it: only the granted fields are copied from its bytes, so that unknown fields never pass. A
+//! message that does not fit its contract, or whose key field names another citizen than the subject, is not
+//! released.
 
 use std::time::Instant;
 

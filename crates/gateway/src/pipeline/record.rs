@@ -1,6 +1,6 @@
-//! The evidence record of one call, opened when its caller is known. However the call ends, also by drop, its
-//! end is recorded once. A refusal before a provider was asked may be counted into a later record
-//! (`refusals`). The pipeline's step of that name is in `disclosure`.
+//! This module keeps the evidence record of one call, which is opened when its caller is known. However the
+//! call ends, also if it is dropped, its end is recorded once. A refusal before a provider was asked may be
+//! counted into a later record (`refusals`). The pipeline's step of that name is in `disclosure`.
 
 pub(super) mod commitment;
 pub(super) mod disclosure;

@@ -1,6 +1,6 @@
-//! Relays a streamed request: each message is checked, counted into the commitment, and sent; the first
-//! refused message ends the call. Only a message that names the citizen is read ahead, so the provider's
-//! backpressure reaches the caller.
+//! This module relays a streamed request: each message is checked, counted into the commitment, and sent; the
+//! first refused message ends the call. Only a message that names the citizen is read ahead, so the
+//! provider's backpressure reaches the caller.
 
 use std::sync::Arc;
 

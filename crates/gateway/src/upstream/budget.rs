@@ -1,5 +1,5 @@
-//! Retry budget of one service: a token bucket that gains a fifth of a retry with each call and holds at most
-//! 10. It is bounded because retries multiply the load of a provider in trouble.
+//! `Budget` is the retry budget of one service: a token bucket that gains a fifth of a retry with each call
+//! and holds at most 10. It is bounded because retries multiply the load of a provider in trouble.
 
 use parking_lot::Mutex;
 

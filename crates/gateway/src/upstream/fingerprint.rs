@@ -1,4 +1,5 @@
-//! SHA-256 of the gateway's identity files: a reload keeps connections while it is the same.
+//! This module computes the SHA-256 of the gateway's identity files. A reload keeps connections while the
+//! hash is the same.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use chapar_transport::dial;

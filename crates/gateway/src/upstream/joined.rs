@@ -1,6 +1,6 @@
-//! Reverse connections: adapters that connected to the gateway. The registry, never the adapter, decides who
-//! may join and which services it answers. A connection is kept under its certificate's identity, and is
-//! closed at once if the registry names that identity for no service.
+//! This module keeps reverse connections: adapters that connected to the gateway. The registry, never the
+//! adapter, decides who may join and which services it answers. A connection is kept under its certificate's
+//! identity, and is closed at once if the registry names that identity for no service.
 
 use std::collections::HashMap;
 use std::sync::Arc;

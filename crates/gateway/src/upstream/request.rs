@@ -1,4 +1,5 @@
-//! A request to a provider: its body, and what the choice of a connection and retries need of the call.
+//! `UpstreamRequest` is a request to a provider: its body, and what the choice of a connection and retries
+//! need of the call.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,6 +1,6 @@
-//! Concurrency limit of one service, with a fair queue over callers (`chapar_limit::Fair`). A waiting call
-//! leaves when its caller goes. A call that would pass its deadline, or exceed the queue's bounds, is refused
-//! at once.
+//! `ServiceQueue` limits the concurrent calls of one service, with a fair queue over callers
+//! (`chapar_limit::Fair`). A waiting call leaves when its caller goes. A call that would pass its deadline,
+//! or exceed the queue's bounds, is refused at once.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

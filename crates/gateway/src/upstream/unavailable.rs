@@ -1,4 +1,5 @@
-//! Refusals of calls that no provider took: no endpoint can be asked, or the connection to it failed.
+//! This module makes the refusals of calls that no provider took: no endpoint can be asked, or the connection
+//! to it failed.
 
 use chapar_model::Reason;
 use chapar_transport::dial::DialError;

@@ -1,4 +1,4 @@
-//! Properties of the turns, for any order of coming, leaving and running.
+//! Tests properties of the turns, for any order in which calls arrive, leave and run.
 
 use std::collections::{HashMap, HashSet};
 

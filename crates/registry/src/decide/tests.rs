@@ -1,4 +1,4 @@
-//! Decisions: each reason, their order, and that less policy never allows more.
+//! Tests of decisions: each reason, their order, and that less policy never allows more.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Registries that do not load: every mistake has its kind, its place and a way out.
+//! Tests that registries with errors do not load, and that each error has its kind, its place and a way to
+//! correct it.
 
 use chapar_model::Identity;
 

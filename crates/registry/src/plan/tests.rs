@@ -1,4 +1,4 @@
-//! Changes of a small registry, each with what it tells.
+//! Tests of changes to a small registry, each with the plan that it makes.
 
 use super::*;
 use crate::testing::{CONTRACT, Files, grant};

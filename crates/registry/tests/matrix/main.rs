@@ -1,7 +1,7 @@
-//! An exhaustive matrix: every caller × method × purpose × member on whose behalf × moment × case and clerk ×
-//! field, over several registries with groups, delegations, hours, licences, suspensions and a hidden
-//! service. Each cell of `decide` is compared with a short reference (`model`) that is written from the
-//! reference page and shares no code with it.
+//! This test is an exhaustive matrix: every caller × method × purpose × member on whose behalf × moment ×
+//! case and clerk × field, over several registries with groups, delegations, hours, licences, suspensions and
+//! a hidden service. Each cell of `decide` is compared with a short reference (`model`) that is written from
+//! the reference page and shares no code with it.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod model;

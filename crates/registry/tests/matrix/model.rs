@@ -1,5 +1,5 @@
-//! The reference: what docs/reference/registry.md says, in the order in which it says it. Slow and plain on
-//! purpose.
+//! This reference decides as docs/reference/registry.md says, in the order of that page. It is slow and plain
+//! on purpose.
 
 use jiff::Timestamp;
 use jiff::civil::Weekday;

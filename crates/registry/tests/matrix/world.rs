@@ -1,6 +1,6 @@
-//! Registries by a seed: the rows of which the reference decides, and the TOML of which the registry is
-//! loaded. No two grants answer the same call, by construction: own grants and those of groups are for
-//! different purposes.
+//! This module makes registries from a seed: the rows that the reference reads, and the TOML that the
+//! registry is loaded from. No two grants answer the same call, by construction: own grants and grants of
+//! groups are for different purposes.
 
 use jiff::Timestamp;
 

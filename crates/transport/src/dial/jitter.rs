@@ -1,6 +1,6 @@
-//! Random numbers for load balancing and for jitter (by `fastrand`, a generator per thread and so without a
-//! lock). The output can be predicted, so it must not make keys, nonces or anything that a caller must not
-//! foresee.
+//! This module makes random numbers for load balancing and for jitter (by `fastrand`, a generator per thread
+//! and so without a lock). The output can be predicted, so it must not make keys, nonces or anything that a
+//! caller must not foresee.
 
 /// A number below `end`, which is at least 1.
 pub fn below(end: usize) -> usize {

@@ -1,5 +1,5 @@
-//! Chains and handshakes that are wrong in one way each: the alert says which, and not a byte of an answer is
-//! said.
+//! Tests of certificate chains and handshakes with one error each: the alert names the error, and no byte of
+//! an answer is sent.
 
 use std::sync::Arc;
 

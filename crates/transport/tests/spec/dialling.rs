@@ -1,4 +1,4 @@
-//! Pools: when they connect, what they say when they cannot, and how they come back.
+//! Tests of connection pools: when they connect, what they report when they cannot, and how they reconnect.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

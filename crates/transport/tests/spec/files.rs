@@ -1,4 +1,4 @@
-//! Files that cannot be used: each error names the file and what is wrong with it.
+//! Tests that each error about a file that cannot be used names the file and what is wrong with it.
 
 use chapar_transport::tls::{self, Expect, Files, OwnCertificate};
 

@@ -1,5 +1,5 @@
-//! Peers with a good certificate and bad manners: each is told to calm down and its connection ends, while
-//! another's calls go on.
+//! Tests of peers that have a good certificate and flood: each is sent `ENHANCE_YOUR_CALM` and its connection
+//! ends, while the calls of another peer go on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

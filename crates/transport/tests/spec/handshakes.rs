@@ -1,4 +1,4 @@
-//! Who is let in, and as whom.
+//! Tests of which peers are accepted, and under which identity.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! How long a connection may be what it is: silent, idle, old, deaf or blocked. Each end is waited for, none
-//! is timed.
+//! Tests of how long a connection may be silent, idle, old, unread or blocked. Each test waits for the end of
+//! the connection and measures no time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

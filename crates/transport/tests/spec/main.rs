@@ -1,4 +1,4 @@
-//! The transport through its public face, over real sockets with a throw-away CA.
+//! These tests use the transport through its public interface, over real sockets with a throw-away CA.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod chains;

@@ -1,4 +1,4 @@
-//! A throw-away CA, and certificates of every kind, good and bad, as PEM files.
+//! This module makes a throw-away CA, and certificates of every kind, good and bad, as PEM files.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

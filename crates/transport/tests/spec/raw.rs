@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: whatever frames a peer may think of, over TLS. Knows nothing of what is allowed.
+//! This module sends any HTTP/2 frames over TLS, written by hand. It does not know what the protocol allows.
 
 use std::io;
 use std::net::SocketAddr;

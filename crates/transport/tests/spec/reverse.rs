@@ -1,5 +1,5 @@
-//! Connections on which the roles turn round: who dials serves, comes back after an end, and dials anew when
-//! told to.
+//! Tests of reverse connections: the side that dials serves, reconnects after an end, and dials again when it
+//! is told to.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

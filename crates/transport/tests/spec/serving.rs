@@ -1,4 +1,4 @@
-//! A listener under load and at its end.
+//! Tests of a listener under load and at its end.
 
 use std::time::{Duration, Instant};
 

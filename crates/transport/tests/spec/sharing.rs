@@ -1,4 +1,4 @@
-//! Callers who share a connection: none can take it for itself, and none can break it for others.
+//! Tests of callers that share a connection: no caller can use all of it, and none can break it for others.
 
 use std::sync::Arc;
 use std::time::Duration;

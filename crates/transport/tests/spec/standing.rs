@@ -1,4 +1,5 @@
-//! TLS that is loaded anew while it serves: whole or not at all, and whoever is connected is judged by it.
+//! Tests of TLS files that are reloaded while the listener serves: they are replaced all together or not at
+//! all, and peers that are connected are checked by the new ones.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A server that answers by path, and callers of it.
+//! This module has a server that answers by path, and callers of it.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

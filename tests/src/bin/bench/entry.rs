@@ -1,5 +1,5 @@
-//! The entries of the table: how each proxy is set up for the same work. A peer that is not there is left
-//! out, loudly.
+//! This module has the entries of the table: how each proxy is set up for the same work. A proxy that is not
+//! installed is left out with a message.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
-//! A bare durable log: entries of one turn of the event loop go to the writer's thread together, with one
-//! wake-up, and one `fdatasync` serves all that have come meanwhile. The file's blocks are written
-//! beforehand. The floor for what durability costs.
+//! This module is a bare durable log: entries of one turn of the event loop go to the writer's thread
+//! together, with one wake-up, and one `fdatasync` serves all that have come meanwhile. The file's blocks are
+//! written beforehand. It shows the least that durability costs.
 
 use std::cell::RefCell;
 use std::io::Write as _;

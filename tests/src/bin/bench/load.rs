@@ -1,5 +1,6 @@
-//! The load: closed loop (so many calls in flight, each begins when the last is answered) and open loop
-//! (calls begin at a fixed rate; latency counts from the intended start). One thread, plain h2.
+//! This module makes the load: closed loop (a fixed number of calls in flight, each begins when the last is
+//! answered) and open loop (calls begin at a fixed rate; latency counts from the intended start). It uses one
+//! thread and plain h2.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
-//! The benchmark: one proxy after the other, on the same work, in turns; see `tests/bench/README.md`. This
-//! binary is the load generator with its upstream, the two bare proxies that are the floor, and the table.
-//! `tests/bench/run.sh` runs it.
+//! This benchmark measures one proxy after the other on the same work, in turns; see `tests/bench/README.md`.
+//! The binary is the load generator with its upstream, the two bare proxies that are the floor, and the
+//! table. `tests/bench/run.sh` runs it.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark's output is its purpose")]
 

@@ -1,4 +1,4 @@
-//! What the benchmark is asked to do.
+//! This module parses the benchmark's options.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

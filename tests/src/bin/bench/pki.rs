@@ -1,5 +1,5 @@
-//! Throw-away certificates that all entries share, and TLS settings made of them: TLS 1.3, both sides show a
-//! certificate.
+//! This module makes throw-away certificates that all entries share, and TLS settings from them: TLS 1.3,
+//! both sides show a certificate.
 
 use std::path::Path;
 use std::sync::Arc;

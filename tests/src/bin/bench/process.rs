@@ -1,5 +1,5 @@
-//! A measured process: on a core of its own, ended with its owner, its CPU time and memory from the kernel's
-//! accounts.
+//! This module runs a measured process on a core of its own, ends it with its owner, and reads its CPU time
+//! and memory from the kernel.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! The bare byte proxy on hyper: mutual TLS in and out, no rights, no limits, no log; with a journal it holds
-//! every answer until an entry is durable. One thread. The floor for what any gateway in Rust costs.
+//! This is the bare byte proxy on hyper: mutual TLS in and out, no rights, no limits, no log. With a journal
+//! it holds every answer until an entry is durable. It has one thread, and shows the least that any gateway
+//! in Rust costs.
 
 use std::path::Path;
 use std::rc::Rc;

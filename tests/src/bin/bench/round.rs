@@ -1,5 +1,5 @@
-//! The order of the measurement: every entry in turn, at every load, in every round, so that what the machine
-//! does meanwhile meets all of them.
+//! This module orders the measurement: every entry in turn, at every load, in every round, so that other work
+//! of the machine affects all entries alike.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};

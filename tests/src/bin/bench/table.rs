@@ -1,4 +1,4 @@
-//! Medians, spreads and ratios of what was measured.
+//! This module prints medians, spreads and ratios of the measurements.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! The fixed upstream: a gRPC server on plain h2 in the load generator's own thread, which says the same
-//! reply to everything.
+//! This module is the fixed upstream: a gRPC server on plain h2 in the load generator's own thread, which
+//! sends the same reply to every call.
 
 use std::net::SocketAddr;
 use std::path::Path;

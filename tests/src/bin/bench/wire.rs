@@ -1,4 +1,5 @@
-//! The one call that every entry carries: its bytes, its headers, and when an answer counts as whole.
+//! This module defines the one call that every entry carries: its bytes, its headers, and when an answer
+//! counts as complete.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request};

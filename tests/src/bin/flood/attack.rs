@@ -1,5 +1,5 @@
-//! One attacker of each kind. Whoever's connection is ended makes another at once (the slow-loris after a
-//! while), until the attack is over.
+//! This module has one attacker of each kind. An attacker whose connection is ended opens another at once
+//! (the slow-loris after a while), until the attack is over.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

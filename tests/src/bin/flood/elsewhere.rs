@@ -1,4 +1,5 @@
-//! A listener that an attack can be made on in place of the gateway, to see what the attacker's own work costs.
+//! This module has a listener that is attacked in place of the gateway, to measure what the attacker's own
+//! work costs.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

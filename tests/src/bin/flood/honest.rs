@@ -1,5 +1,5 @@
-//! Callers who do nothing wrong: nine on connections of their own that make a call every few milliseconds,
-//! and one who connects anew ten times a second.
+//! This module has the honest callers: nine on connections of their own that make a call every few
+//! milliseconds, and one that connects again ten times a second.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
-//! Access control of the admin pages. The pages are plain HTTP, and a foreign web page could reach them
-//! through the operator's browser. So a foreign `Host` (DNS rebinding) or `Origin` is refused, and every
-//! method except GET and HEAD needs the bearer token, whose file is created with mode 0600.
+//! This module is the access control of the admin pages. The pages are plain HTTP, and a foreign web page
+//! could reach them through the operator's browser. So a foreign `Host` (DNS rebinding) or `Origin` is
+//! refused, and every method except GET and HEAD needs the bearer token, whose file is created with mode
+//! 0600.
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! Serves the connections of the admin listener: at most 32 at once, 5 s for a request head, and 1 s more
-//! after a stop, so that no connection delays the gateway's end. Leaves out the pages (`admin`) and access
-//! control (`guard`).
+//! This module serves the connections of the admin listener: at most 32 at once, 5 s for a request head, and
+//! 1 s more after a stop, so that no connection delays the gateway's end. The pages are in `admin`, the
+//! access control in `guard`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! When a breaker opens, whom it believes, and how it closes.
+//! Tests of when a breaker opens, whose failures count, and how it closes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
 

@@ -1,4 +1,5 @@
-//! The queue with real wakers: who is served, who is refused, and that no place is lost by those who leave.
+//! These tests use the queue with real wakers: they check who is served, who is refused, and that no slot is
+//! lost when waiting calls leave.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
