@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 use crate::refusal;
 use crate::source::{Batch, Failure, Rows};
 
-/// The body of an adapter's response.
+/// `Answer` is the body of an adapter's response.
 #[derive(Default)]
 pub(crate) struct Answer(Content);
 
@@ -34,7 +34,7 @@ enum Content {
     Health(tonic::body::Body),
 }
 
-/// A stream of rows under way.
+/// `Streaming` is a running stream of rows.
 pub(crate) struct Streaming {
     pub(crate) first: Option<Batch>,
     pub(crate) rows: Option<Rows>,
@@ -45,8 +45,8 @@ pub(crate) struct Streaming {
     pub(crate) call: String,
 }
 
-/// The spans of one call: the adapter's and the statement's. Dropped before an outcome is set, the call was
-/// cancelled.
+/// `Spans` holds the spans of one call: the adapter's and the statement's. If it is dropped before an outcome
+/// is set, the call was cancelled.
 pub(crate) struct Spans {
     pub(crate) server: Span,
     pub(crate) database: Option<Span>,
@@ -56,7 +56,7 @@ pub(crate) struct Spans {
 
 impl Spans {
     pub(crate) fn end(&mut self, outcome: Result<(), Reason>) {
-        // The first word counts: a body that is dropped after its end must not count as cancelled.
+        // Only the first outcome is kept: a body that is dropped after its end must not count as cancelled.
         if std::mem::replace(&mut self.over, true) {
             return;
         }
@@ -117,7 +117,8 @@ impl Streaming {
         Poll::Ready(Err(Failure::new(self.late, "the rows were not read before the deadline")))
     }
 
-    /// Counts a batch; after the last one the source is let go.
+    /// Counts a batch. After the last one the source is dropped, so that its connection is free before the
+    /// client has read everything.
     fn take(&mut self, batch: Batch) -> Bytes {
         self.spans.rows += i64::from(batch.rows);
         if batch.last {

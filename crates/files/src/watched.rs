@@ -1,5 +1,5 @@
-//! Detects changed files by polling their names, sizes, modification times and inodes. Polling also works
-//! where a folder is a mount that is swapped, as Kubernetes does it; a subscription may miss that.
+//! `Watched` detects changed files by polling their names, sizes, modification times and inodes. Polling also
+//! works where a folder is a mount that is swapped, as Kubernetes does it; a subscription may miss that.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 /// Files, and folders with all that is in them.
 pub struct Watched {
     paths: Vec<PathBuf>,
-    /// What was last taken up.
+    /// Hash of the state that was last loaded.
     taken: u64,
-    /// What was last seen.
+    /// Hash of the state at the last check.
     seen: u64,
     cost: Duration,
 }
@@ -55,7 +55,8 @@ fn state(paths: &[PathBuf]) -> u64 {
     hasher.finish()
 }
 
-/// Folders deeper than any registry or contract are not looked into, so that a link to a folder above ends.
+/// Maximum depth of folders that are read. Registries and contracts are not as deep; the limit ends a link
+/// that leads to a folder above.
 const DEEPEST: usize = 8;
 
 fn walk(path: &Path, depth: usize, hasher: &mut DefaultHasher) {

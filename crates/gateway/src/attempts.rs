@@ -12,18 +12,20 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use parking_lot::Mutex;
 
-/// For how long an id is remembered, from its first call on.
+/// Time for which an id is remembered, from its first call on. Five attempts of a unary call with the longest
+/// timeout (30 s) take a quarter of it.
 const ATTEMPT_LIFETIME: Duration = Duration::from_secs(600);
-/// Ids that are remembered at most, in some 40 MiB; the oldest make room.
+/// Maximum number of ids that are remembered, which take some 40 MiB. At the maximum the oldest id is
+/// forgotten for a new one.
 const MAX_REQUEST_IDS: usize = 1 << 18;
-/// Each has a lock of its own.
+/// Number of shards. Each has a lock of its own, so that worker threads seldom wait for each other.
 const SHARDS: usize = 16;
 /// Attempts that count together as one call: gRPC's own clients make at most five (A6, `maxAttempts`).
 const FREE: u32 = 5;
 
 type Hash = [u8; 16];
 
-/// The ids of the whole process. Clones are the same ones.
+/// `Attempts` holds the request ids of the whole process. Clones share the same state.
 #[derive(Clone)]
 pub(crate) struct Attempts(Arc<Inner>);
 
@@ -35,23 +37,23 @@ struct Inner {
 #[derive(Default)]
 struct Shard {
     seen: HashMap<Hash, RequestIdState>,
-    /// By age, the oldest first.
+    /// Ids by age, the oldest first.
     ages: VecDeque<(Instant, Hash)>,
 }
 
-/// What is known of an id.
+/// State of one request id.
 struct RequestIdState {
     since: Instant,
     calls: u32,
-    /// The grant's limits have counted a call of it.
+    /// True once the grant's rate limit has counted a call with this id.
     is_counted: bool,
-    /// What the call was for, beside its message.
+    /// Hash of everything that identifies the request, except its message.
     intent: Hash,
-    /// The message, once one was read.
+    /// Hash of the message; `None` until a message was read.
     message: Option<Hash>,
 }
 
-/// The id came with another request than before.
+/// The id was used before with another request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Conflict;
 
@@ -61,19 +63,20 @@ pub(crate) struct RequestIdAttempt {
     name: Hash,
     number: u32,
     is_free: bool,
-    /// Whether the id is forgotten if this call comes to nothing.
+    /// True while the id is new and no limit has counted the call. Then dropping the attempt forgets the id.
     is_first: bool,
 }
 
 impl Attempts {
-    /// `key` keeps what is hashed from being guessed: 32 bytes, by chance or the deployment's own.
+    /// `key` is the HMAC key, 32 bytes, random or the deployment's own. Without it nobody can test guessed
+    /// calls against the hashes.
     pub(crate) fn new(key: &[u8; 32]) -> Self {
         let shards = std::array::from_fn(|_| Mutex::default());
         Self(Arc::new(Inner { key: hmac::Key::new(hmac::HMAC_SHA256, key), shards }))
     }
 
-    /// A call has come. `name`: whose id it is, for which method, and the id; `intent`: everything that makes
-    /// it this call and no other, but for the message, which is not read yet.
+    /// Begins one attempt of a call. `name` is the caller, the method and the id. `intent` is everything that
+    /// identifies the request except the message, which is not read yet.
     ///
     /// # Errors
     /// [`Conflict`] if the id came with another intent before.
@@ -118,24 +121,26 @@ impl Attempts {
             context.update(part);
         }
         let mut hash = Hash::default();
+        // 16 of the 32 bytes are kept: 128 bits rule out chance collisions among 262,144 ids, and save
+        // memory.
         hash.copy_from_slice(&context.sign().as_ref()[..16]);
         hash
     }
 }
 
 impl RequestIdAttempt {
-    /// Which call with this id it is: 1 for the first.
+    /// Returns the number of this attempt among the calls with its id: 1 for the first.
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
-    /// Whether an earlier attempt was counted for this one too.
+    /// Returns whether the rate limit has counted an earlier attempt, so that this one takes no token.
     pub(crate) fn is_free(&self) -> bool {
         self.is_free
     }
 
-    /// The grant's limits have counted this one: from now on the id stays remembered, whatever becomes of the
-    /// call.
+    /// Marks the id as counted by the grant's rate limit. From now on it is remembered however the call ends,
+    /// since its token is spent.
     pub(crate) fn counted(&mut self) {
         self.is_first = false;
         if let Some(seen) = self.attempts.shard(&self.name).seen.get_mut(&self.name) {
@@ -143,14 +148,15 @@ impl RequestIdAttempt {
         }
     }
 
-    /// The call's message has been read.
+    /// Compares the call's message with that of earlier attempts.
     ///
     /// # Errors
     /// [`Conflict`] if the id came with another message before.
     pub(crate) fn read(&self, message: &[u8]) -> Result<(), Conflict> {
         let hash = self.attempts.hash(&[message]);
         let mut shard = self.attempts.shard(&self.name);
-        // It may have had to make room meanwhile.
+        // The id may have been evicted by newer ones meanwhile. Then the attempt is treated like a first
+        // call.
         let Some(seen) = shard.seen.get_mut(&self.name) else { return Ok(()) };
         // The first message that is read defines the request: attempts with one id may run at the same time.
         if *seen.message.get_or_insert(hash) == hash { Ok(()) } else { Err(Conflict) }
@@ -161,11 +167,12 @@ impl Drop for RequestIdAttempt {
     fn drop(&mut self) {
         if self.is_first {
             let mut shard = self.attempts.shard(&self.name);
-            // Unless another call came under it meanwhile.
+            // An id that another attempt has used meanwhile is kept for it.
             if shard.seen.get(&self.name).is_some_and(|seen| seen.calls == 1) {
                 shard.seen.remove(&self.name);
-                // Its age goes too: a caller who is refused again and again would otherwise fill the list,
-                // and push out ids that others rely on. It was put in last or nearly so.
+                // Its entry in `ages` is removed too: otherwise a caller that is refused again and again
+                // would fill the list, and evict ids that others rely on. The search starts from the end,
+                // because the entry is one of the newest.
                 if let Some(at) = shard.ages.iter().rposition(|(_, name)| *name == self.name) {
                     shard.ages.remove(at);
                 }
@@ -175,14 +182,15 @@ impl Drop for RequestIdAttempt {
 }
 
 impl Shard {
-    /// Lets go of what is too old, and of the oldest beyond `most`.
+    /// Removes ids that are older than `ATTEMPT_LIFETIME`, and the oldest ids beyond `most`.
     fn forget(&mut self, now: Instant, most: usize) {
         while let Some((since, name)) = self.ages.front().copied() {
             if self.ages.len() <= most && now.saturating_duration_since(since) < ATTEMPT_LIFETIME {
                 break;
             }
             self.ages.pop_front();
-            // An id that came to nothing and was used again has two ages.
+            // The times are compared, because an id that was forgotten and used again may have an older entry
+            // in `ages`.
             if self.seen.get(&name).is_some_and(|seen| seen.since == since) {
                 self.seen.remove(&name);
             }

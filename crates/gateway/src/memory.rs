@@ -9,21 +9,25 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-/// The share of the ceiling from which on new calls are refused.
+/// Share of the ceiling above which new calls are refused. The other 15 % are for the calls that run.
 const SHED_AT: f64 = 0.85;
+/// Interval at which resident memory is read. The 15 % that are kept free must hold what is allocated within
+/// one interval.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Whether memory is short. Clones are the same.
+/// `Pressure` says whether memory is short. Clones share the same state.
 #[derive(Clone, Default)]
 pub(crate) struct Pressure(Arc<AtomicBool>);
 
 impl Pressure {
-    /// Whether new calls are refused for want of memory.
+    /// Returns whether new calls are refused because memory is short. Relaxed: the flag guards no other
+    /// memory, and a call that sees it late is harmless.
     pub(crate) fn is_high(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Looks at what the process holds until `stop`. `ceiling` is in bytes; none: nothing is looked at.
+    /// Reads the process's resident memory until `stop`. `ceiling` is in bytes; without a ceiling nothing is
+    /// read.
     pub(crate) async fn watch(self, ceiling: Option<usize>, stop: CancellationToken) {
         let Some(ceiling) = ceiling else { return };
         while stop.run_until_cancelled(tokio::time::sleep(SAMPLE_INTERVAL)).await.is_some() {
@@ -55,7 +59,7 @@ impl Pressure {
     }
 }
 
-/// What a process holds of memory, in bytes (`VmRSS`, proc(5)); none where the system does not tell.
+/// Returns a process's resident memory in bytes (`VmRSS`, proc(5)); `None` if the system does not report it.
 fn resident(status: &Path) -> Option<usize> {
     let text = std::fs::read_to_string(status).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

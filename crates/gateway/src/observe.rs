@@ -1,6 +1,6 @@
-//! Observes one call: a span with its stages, metrics, and a log line if it is refused. Span and metrics end
-//! exactly once, because dropping a `CallSpan` ends both as cancelled. A call that load shedding refuses is
-//! only counted.
+//! This module observes one call: it has a span with its stages, metrics, and a log line if it is refused.
+//! Span and metrics end exactly once, because dropping a `CallSpan` ends both as cancelled. A call that load
+//! shedding refuses is only counted.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::refusal::Refusal;
 
-/// Begins the observation of calls.
+/// `Observer` begins the observation of calls.
 #[derive(Clone)]
 pub(crate) struct Observer {
     pub(crate) tracer: Tracer,
@@ -20,8 +20,8 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// A call has come in. Its caller's trace is linked, never joined: what comes from outside decides
-    /// nothing here.
+    /// Begins the observation of a call. The caller's trace is linked, never joined, so that a caller decides
+    /// neither the trace id nor the sampling.
     pub(crate) fn begin(&self, id: CallId, headers: &HeaderMap, method: Option<&MethodPath>) -> CallSpan {
         let from = propagate::extract(headers);
         let origin = Origin::linked(from.as_ref());
@@ -45,15 +45,15 @@ impl Observer {
 }
 
 impl Observer {
-    /// A call was turned away before anything of it was read: it is counted, and has no span and no line in
-    /// the log.
+    /// Counts a call that load shedding refused before it was read. It gets no span and no log line, because
+    /// a refusal must cost almost no CPU on an overloaded worker.
     pub(crate) fn turned_away(&self, method: Option<&MethodPath>) {
         let method = self.metrics.method(method.map_or(names::UNKNOWN_METHOD, MethodPath::as_str));
         method.begin().finish(Some(Reason::Overloaded));
     }
 }
 
-/// A call under observation.
+/// `CallSpan` is the observation of one call.
 pub(crate) struct CallSpan {
     id: CallId,
     tracer: Tracer,
@@ -83,23 +83,24 @@ impl CallSpan {
         self.set(names::GRANT, || permit.grant.id.to_string());
     }
 
-    /// What an answer discloses and what it withholds: said of answers only, since a refusal does neither.
+    /// Sets how many fields an answer discloses and withholds. It is called for answers only, since a refusal
+    /// discloses nothing.
     pub(crate) fn disclosed(&self, permit: &Permit) {
         self.set(names::FIELDS_DISCLOSED, || count(permit.disclosed.len()));
         self.set(names::FIELDS_WITHHELD, || count(permit.withheld.len()));
     }
 
-    /// A call of an adapter, as a child of this one.
+    /// Begins the client span of a call to a provider, as a child of this call's span.
     pub(crate) fn forwarding(&self, method: &MethodPath) -> Stage {
         Stage(self.tracer.client(method, Origin::Child(&self.context)))
     }
 
-    /// A step in this process, as a child of this one.
+    /// Begins the span of a step in this process, as a child of this call's span.
     pub(crate) fn stage(&self, name: &'static str) -> Stage {
         Stage(self.tracer.step(name, Origin::Child(&self.context)))
     }
 
-    /// The call was answered with `messages` messages.
+    /// Ends a call that was answered with `messages` messages.
     pub(crate) fn finish_ok(&self, messages: u64) {
         if let Some(Open { mut span, timer }) = self.open.lock().take() {
             span.set(names::MESSAGES, i64::try_from(messages).unwrap_or(i64::MAX));
@@ -108,7 +109,8 @@ impl CallSpan {
         }
     }
 
-    /// The call was refused. The line in the log is the one place where the gate is told.
+    /// Ends a call that was refused. Only the log line names the gate, because the gate is for the operator
+    /// and not for the caller.
     pub(crate) fn finish_refused(&self, refusal: &Refusal) {
         let call = self.id;
         let reason = refusal.reason();
@@ -124,7 +126,7 @@ impl CallSpan {
         self.end_refused(reason);
     }
 
-    /// A call of the gateway's own ended so.
+    /// Ends a call of the gateway's own services.
     pub(crate) fn finish_own(&self, outcome: Option<Reason>) {
         match outcome {
             None => self.finish_ok(1),
@@ -139,7 +141,8 @@ impl CallSpan {
         }
     }
 
-    /// What no one will see is not even put into words.
+    /// Sets an attribute of a recording span. `value` is a closure, so that no text is formatted for a span
+    /// that is not recorded.
     fn set<V: Into<opentelemetry::Value>>(&self, name: &'static str, value: impl FnOnce() -> V) {
         if let Some(open) = self.open.lock().as_mut().filter(|open| open.span.is_recording()) {
             open.span.set(name, value());
@@ -149,15 +152,16 @@ impl CallSpan {
 
 impl Drop for CallSpan {
     fn drop(&mut self) {
+        // A call that has ended before has left `None` behind, so this ends only calls that were dropped.
         self.end_refused(Reason::Cancelled);
     }
 }
 
-/// A part of a call; it ends when dropped.
+/// `Stage` is the span of a part of a call; it ends when it is dropped.
 pub(crate) struct Stage(Span);
 
 impl Stage {
-    /// Passes the trace on to whom the headers go.
+    /// Writes the trace context into the headers of a request to a provider.
     pub(crate) fn inject(&self, headers: &mut HeaderMap) {
         propagate::inject(self.0.context(), headers);
     }

@@ -37,7 +37,7 @@ use record::{OpenRecord, REFUSAL_WAIT, disclosure};
 pub(crate) use call::{Call, Grounds};
 pub(crate) use policy::Policy;
 
-/// What the steps need besides the policy, shared by all calls.
+/// `Pipeline` holds what the steps need besides the policy. All calls share it.
 #[derive(Clone)]
 pub(crate) struct Pipeline {
     pub(crate) log: Log,
@@ -45,12 +45,13 @@ pub(crate) struct Pipeline {
     pub(crate) max_message: usize,
     pub(crate) attempts: Attempts,
     pub(crate) refusals: Refusals,
-    /// Streams in flight: each is a task that outlives the function that began it.
+    /// Tasks of the streams in flight. Each outlives the function that began it, so draining waits for them
+    /// here.
     pub(crate) streams: TaskTracker,
 }
 
 impl Pipeline {
-    /// `attempts_key` keeps the request ids that are remembered from being guessed.
+    /// `attempts_key` is the HMAC key of the request ids that are remembered.
     pub(crate) fn new(log: Log, clock: Clock, max_message: usize, attempts_key: &[u8; 32]) -> Self {
         Self {
             log,
@@ -70,8 +71,8 @@ impl Pipeline {
         let mut record = OpenRecord::open(&self.log, &self.clock, &self.refusals, &call, &policy.registry)?;
         match self.run(policy, call, &mut record).await {
             Ok(minimised) => {
-                // A disk that is slow is waited for no longer than a provider that is: the record stays,
-                // nothing is released.
+                // A slow disk is waited for no longer than a slow provider, until the deadline. The record
+                // stays, and nothing is released.
                 let deadline = minimised.deadline().into();
                 let recorded = tokio::time::timeout_at(deadline, disclosure::record(minimised, record)).await;
                 let recorded = recorded.map_err(|_| Refusal::from(Reason::DeadlineExceeded))?;
@@ -87,7 +88,8 @@ impl Pipeline {
         }
     }
 
-    /// Everything that may refuse with a record of the refusal: no byte of the provider's has left yet.
+    /// Runs the steps that may refuse the call and record the refusal: no byte of the provider's answer has
+    /// been released yet.
     async fn run(&self, policy: &Policy, call: Call, record: &mut OpenRecord) -> Result<Minimised, Refusal> {
         let routed = route::route(&policy.registry, call, record)?;
         let permitted = permit::permit(&policy.registry, &self.clock, routed, record)?;

@@ -1,8 +1,9 @@
-//! Reloads what changes while the gateway runs: certificate, key, trust roots and revocation lists together;
-//! contracts and registry together. New files are read completely, then swapped at once. Bad files are
-//! logged, and what was in force stays.
+//! This module reloads what changes while the gateway runs: certificate, key, trust roots and revocation
+//! lists together; contracts and registry together. New files are read completely, then swapped at once. If a
+//! file is bad, the error is logged and the previous files stay in force.
 //!
-//! Left out: `gateway.toml`, whose addresses and sizes need a restart, and the keys of the evidence log.
+//! Deliberately absent: `gateway.toml`, whose addresses and sizes need a restart, and the keys of the
+//! evidence log.
 
 pub(crate) mod policy;
 
@@ -21,13 +22,15 @@ use crate::error::Error;
 use crate::own::Own;
 use crate::pipeline::Policy;
 
-/// How often files are looked at, at most.
+/// Minimum interval between two checks of the files. A change is in force after two equal checks, so after
+/// about half a second.
 const MIN_WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often the log repeats what an operator should do about revocation.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// The files as they were before they were read for the first time.
+/// `Watches` holds the state of the files before they were read for the first time, so that a change during
+/// the start is noticed.
 pub(crate) struct Watches {
     identity: Watched,
     policy: Watched,
@@ -40,19 +43,19 @@ impl Watches {
     }
 }
 
-/// Loads anew what has changed.
+/// `Reloader` reloads files that have changed.
 pub(crate) struct Reloader {
     pub(crate) serving: Serving,
     pub(crate) tls: ServerTls,
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     pub(crate) own: Own,
     pub(crate) metrics: Arc<Metrics>,
-    /// Reloads are one after the other.
+    /// Held during a reload, so that reloads do not overlap.
     pub(crate) one_at_a_time: Mutex<()>,
 }
 
 impl Reloader {
-    /// Loads everything anew, whether it has changed or not.
+    /// Reloads all files, whether they have changed or not.
     ///
     /// # Errors
     /// [`Error`] naming the file at fault; whatever it belongs to is as it was.
@@ -64,7 +67,7 @@ impl Reloader {
         identity.and(policy)
     }
 
-    /// The files of the gateway's identity, and of the CAs that it trusts.
+    /// Reloads the files of the gateway's identity, and of the CAs that it trusts.
     fn identity(&self) -> Result<(), Error> {
         let _alone = self.one_at_a_time.lock();
         let reloaded = tls::own_certificate(&self.serving.identity, self.own.clock.now())
@@ -78,7 +81,7 @@ impl Reloader {
         reloaded
     }
 
-    /// Tells what is known of revocation, in the log and as metrics.
+    /// Reports the state of revocation lists in the log and as metrics.
     pub(crate) fn tell_revocation(&self) {
         let known = self.tls.revocation();
         tls::log_revocation(&known, self.own.clock.now().as_second());
@@ -96,7 +99,8 @@ impl Reloader {
         self.metrics.revocation(ends, unlisted);
     }
 
-    /// Contracts and registry; and the ways to the adapters, which show the gateway's certificate.
+    /// Reloads contracts and registry, and the connections to adapters if the gateway's certificate has
+    /// changed.
     fn policy(&self) -> Result<(), Error> {
         // The lock also covers reading, so that of two reloads the one that read later is the one in force.
         let _alone = self.one_at_a_time.lock();
@@ -127,12 +131,13 @@ impl Reloader {
 }
 
 impl Reloader {
-    /// Reloads what changes on disk until `ended`. A change is taken up once the files have been the same
-    /// twice, so that a file that is still being written is not read; files that were refused are not tried
-    /// again until they change.
+    /// Reloads files that change on disk until `ended`. A change is loaded once two checks in a row found the
+    /// same files, so that a file that is still being written is not read. Files that were refused are not
+    /// tried again until they change.
     pub(crate) async fn watch(self: Arc<Self>, watches: Watches, ended: CancellationToken) {
         let Watches { identity, policy } = watches;
-        // A new certificate is shown to the adapters too, so the ways to them are made anew.
+        // A new certificate is shown to the adapters too, so a change of the identity also reloads the
+        // policy, which makes the connections to them.
         let both = |this: &Self| this.identity().and_then(|()| this.policy());
         let policy_alone = |this: &Self| this.policy();
         let of_both = Arc::clone(&self).follow(identity, both, ended.clone());
@@ -162,14 +167,15 @@ impl Reloader {
             // `spawn_blocking`, because a look reads the metadata of every file, and a disk may be slow.
             let looked = tokio::task::spawn_blocking(move || {
                 if files.settled() {
-                    // Told where it happened; the old state serves on.
+                    // `tell` has logged the error, and the previous files stay in force.
                     reload(&this).ok();
                 }
                 files
             });
             let Ok(looked) = looked.await else { return };
             files = looked;
-            // A registry of ten thousand files is looked at less often than one of ten.
+            // At most 2 % of one core are spent on checks: a registry of ten thousand files is checked less
+            // often than one of ten.
             pause = MIN_WATCH_INTERVAL.max(files.cost() * 50);
         }
     }

@@ -9,19 +9,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::Policy;
 
-/// The longest that a gateway says that it is not ready because adapters are still on their way.
+/// Maximum time for which a gateway reports that it is not ready because adapters have not joined. It is
+/// bounded, so that an agency whose adapter is down does not hold up the others.
 const ADAPTERS_WAIT: Duration = Duration::from_secs(10);
-/// The longest that callers of a shared port are left to another process meanwhile. Shorter, since there may
-/// be no other.
+/// Maximum time for which the gateway does not accept callers, so that another process on the shared port
+/// takes them. It is shorter, because there may be no other process.
 const OPENS_WITHIN: Duration = Duration::from_secs(3);
-/// How often it is looked whether they are there.
+/// Interval at which the adapters are checked.
 const ADAPTERS_LOOK: Duration = Duration::from_millis(20);
 
-/// Whether the adapters that dial have come.
+/// `Joining` reports whether the adapters that dial have joined.
 #[derive(Clone)]
 pub(super) struct Joining {
     pub(super) done: CancellationToken,
-    /// Callers are taken.
+    /// Cancelled when the gateway accepts callers.
     pub(super) open: CancellationToken,
 }
 

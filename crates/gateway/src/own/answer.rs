@@ -1,5 +1,6 @@
-//! Answers one call of the gateway's own services within bounds: a deadline of 10 s (1 h for streams), and
-//! the caller's own limits (`catalogue`). Admission, load slot and span last until the body has ended.
+//! This module answers one call of the gateway's own services within bounds: a deadline of 10 s (1 h for
+//! streams), and the caller's own limits (`catalogue`). Admission, load slot and span last until the body has
+//! ended.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,9 +24,10 @@ use crate::observe::CallSpan;
 use crate::overload::LoadSlot;
 use crate::refusal::{Audience, Refusal};
 
-/// The longest that a call which is answered once may take.
+/// Maximum deadline of a unary call. The gateway answers from memory or its own log, so 10 s are more than
+/// enough.
 const ONCE: Duration = Duration::from_secs(10);
-/// The longest that a watch or a reflection stream may last; clients begin another.
+/// Maximum deadline of a health watch or a reflection stream; clients begin another one after it.
 const STREAM: Duration = Duration::from_secs(3600);
 
 /// Answers a call of an own service.
@@ -68,11 +70,11 @@ pub(crate) async fn answer(
     Ok(response.map(|body| Body::new(BoundedBody { body, call, alarm, ended: false, _admission: admission })))
 }
 
-/// What goes along with a call until its end.
+/// `OwnCall` holds what a call of an own service keeps until its end.
 pub(crate) struct OwnCall {
     pub(crate) span: Arc<CallSpan>,
     pub(crate) audience: Audience,
-    /// A watch counts among the calls in flight for as long as it lasts.
+    /// Load slot of the call. A watch counts as in flight for as long as it lasts.
     pub(crate) _slot: LoadSlot,
 }
 
@@ -81,7 +83,7 @@ fn allowed(headers: &HeaderMap, most: Duration) -> Result<Duration, Refusal> {
     Ok(asked.map_or(most, |asked| asked.min(most)))
 }
 
-/// What a gRPC status of an own service is in the bus's words; nothing for OK.
+/// Maps the gRPC status of an own service to a reason; `None` for OK.
 fn outcome(status: &[u8]) -> Option<Reason> {
     Some(match status {
         b"0" => return None,
@@ -92,13 +94,14 @@ fn outcome(status: &[u8]) -> Option<Reason> {
         // tonic reports a message over its limit as OUT_OF_RANGE or RESOURCE_EXHAUSTED.
         b"8" | b"11" => Reason::MessageTooLarge,
         b"12" => Reason::MethodUnknown,
+        // The own services return UNAVAILABLE only if the evidence log cannot be read (`Meta.GetReceipt`).
         b"14" => Reason::EvidenceUnavailable,
         _ => Reason::FrameMalformed,
     })
 }
 
-/// The body of an own service's answer: it keeps its slots until it has ended, ends at its deadline, and
-/// tells how it ended.
+/// `BoundedBody` is the body of an own service's answer. It holds admission and load slot until it has ended,
+/// ends at its deadline, and reports how it ended.
 struct BoundedBody {
     body: Body,
     call: OwnCall,

@@ -1,7 +1,7 @@
-//! Hides, under a grant that is narrowed to rows, whether a record is outside the granted rows or does not
-//! exist. Both cases get the same status. A random wait of up to 10 ms covers the timing side channel:
-//! databases answer the two cases some 10 µs apart, which then takes hundreds of thousands of calls, within
-//! the caller's rate limit, to measure.
+//! This module hides, under a grant that is narrowed to rows, whether a record is outside the granted rows or
+//! does not exist. Both cases get the same status. A random wait of up to 10 ms covers the timing side
+//! channel: databases answer the two cases some 10 µs apart, which then takes hundreds of thousands of calls,
+//! within the caller's rate limit, to measure.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use chapar_model::{Code, Reason};
 use super::messages::{Answer, Minimised};
 use crate::refusal::Refusal;
 
-/// The longest wait; the mean is a half of it.
+/// Maximum random wait; its mean is half of it (5 ms).
 const MAX_WAIT: Duration = Duration::from_millis(10);
 
-/// Makes the two alike.
+/// Gives both cases the same status after a random wait.
 pub(super) async fn cover(
     answered: Result<Minimised, Refusal>,
     deadline: Instant,
@@ -37,16 +37,19 @@ pub(super) async fn cover(
         },
     };
     if is_empty {
-        // Not past the deadline, which would tell of itself.
+        // The wait takes at most half of the time that is left, so that it never causes `DEADLINE_EXCEEDED`,
+        // which would reveal the case.
         tokio::time::sleep(wait().min(deadline.saturating_duration_since(Instant::now()) / 2)).await;
     }
     answered
 }
 
-/// Up to [`MAX_WAIT`], each length as likely, from a source that no caller can foresee.
+/// Returns a random wait of up to [`MAX_WAIT`], uniformly distributed, from a source that no caller can
+/// predict.
 fn wait() -> Duration {
     let mut random = [0; 4];
-    // Without randomness the longest: it covers nothing, and nothing else is lost.
+    // If the random source fails, the longest wait is used: a constant wait hides nothing, but the call goes
+    // on.
     match aws_lc_rs::rand::fill(&mut random) {
         Ok(()) => MAX_WAIT.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX)),
         Err(_) => MAX_WAIT,

@@ -11,11 +11,11 @@ use super::record::OpenRecord;
 use crate::attempts::{Attempts, RequestIdAttempt};
 use crate::refusal::Refusal;
 
-/// A call within its grant's limits. Holds the place among the concurrent calls until it is dropped.
+/// `Admitted` is a call within its grant's limits. It holds its concurrency permit until it is dropped.
 pub(super) struct Admitted {
     pub(super) permitted: Permitted,
     pub(super) admission: Admission,
-    /// Of a call with a request id, whose message is yet to be compared.
+    /// Set for a call with a request id, whose message is still to be compared.
     pub(super) attempt: Option<RequestIdAttempt>,
 }
 
@@ -47,8 +47,8 @@ pub(super) fn admit(
     Ok(Admitted { permitted, admission, attempt })
 }
 
-/// What the call's request id says, if it has one. A streamed request is known only when it has gone on, so
-/// that its id is no more than recorded.
+/// Begins the attempt of a call with a request id. A streamed request is complete only after it was sent, so
+/// its id is recorded and not compared.
 fn attempt(attempts: &Attempts, permitted: &Permitted) -> Result<Option<RequestIdAttempt>, Refusal> {
     let call = permitted.call();
     let method = &permitted.entry().method;

@@ -16,7 +16,7 @@ use crate::observe::CallSpan;
 use crate::overload::LoadSlot;
 use crate::refusal::Audience;
 
-/// A request whose caller is known.
+/// `Call` is a request of an identified caller.
 pub(crate) struct Call {
     pub(crate) id: CallId,
     pub(crate) caller: Arc<Subsystem>,
@@ -31,10 +31,10 @@ pub(crate) struct Call {
     pub(crate) grounds: Grounds,
 }
 
-/// What a call's right rests on, besides what it asks.
+/// `Grounds` is what a call's right depends on besides its request: the peer's certificate and the policy.
 #[derive(Clone)]
 pub(crate) struct Grounds {
     pub(crate) peer: Arc<Peer>,
-    /// The policy in force, whichever that is.
+    /// The policy in force, also after a reload during the call.
     pub(crate) policy: Arc<ArcSwap<Policy>>,
 }

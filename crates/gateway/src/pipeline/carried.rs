@@ -1,5 +1,6 @@
-//! Passes metadata that the registry names, encodings, and the server's status between a caller and an
-//! agency's own gRPC server. To and from an adapter no metadata passes, and no status as it is.
+//! This module passes metadata that the registry names, encodings, and the server's status between a caller
+//! and an agency's own gRPC server. To and from an adapter no metadata passes, and an adapter's status is
+//! never passed on as it is.
 
 use chapar_registry::Server;
 use chapar_transport::encoding::{self, Encoding, Unsupported};
@@ -37,7 +38,7 @@ impl FromCaller {
         Ok(Self { encoding, encoding_to_server: encoding, headers: carried })
     }
 
-    /// Adds what passes to the headers of the request that goes on.
+    /// Adds the metadata that may pass to the headers of the request to the server.
     pub(super) fn add_to(&self, headers: &mut HeaderMap) {
         headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     }
@@ -70,7 +71,7 @@ pub(super) fn status(trailers: &HeaderMap, server: &Server) -> Option<Refusal> {
     }))
 }
 
-/// All values of the names that may pass.
+/// Returns all values of the names that may pass.
 fn named(headers: &HeaderMap, names: &[String]) -> HeaderMap {
     let mut found = HeaderMap::new();
     for name in names {

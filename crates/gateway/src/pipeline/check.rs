@@ -28,7 +28,7 @@ fn subject(method: &Method, message: &[u8]) -> Result<Option<String>, Refusal> {
     }
 }
 
-/// Every field with a format or a rule, all findings at once.
+/// Checks every field with a format or a rule, and reports all violations at once.
 fn check_rules(method: &Method, message: &[u8]) -> Result<(), Refusal> {
     let violations = method.violations(message).map_err(unreadable)?;
     if violations.is_empty() {
@@ -39,7 +39,7 @@ fn check_rules(method: &Method, message: &[u8]) -> Result<(), Refusal> {
     Err(violations.into_iter().fold(Refusal::from(Reason::FieldInvalid), tell))
 }
 
-/// A request that is no sequence of messages.
+/// Makes the refusal of a request that is not a sequence of gRPC messages.
 pub(super) fn malformed(error: FrameError) -> Refusal {
     let reason = match error {
         FrameError::TooLarge { .. } => Reason::MessageTooLarge,

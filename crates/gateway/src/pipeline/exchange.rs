@@ -1,5 +1,5 @@
-//! `Exchange` lasts as long as a provider is asked and answers, and tells how that ended: with which refusal,
-//! and who is to blame for it.
+//! `Exchange` lasts as long as a provider is asked and answers. It reports how the exchange ended: with which
+//! refusal, and who is to blame for it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,8 +12,8 @@ use crate::observe::Stage;
 use crate::refusal::{PROVIDER_RETRY, Refusal};
 use crate::upstream::{End, UpstreamPermit};
 
-/// What lasts as long as the exchange with the provider: its span, its place among the service's calls, and
-/// the request while that is still on its way.
+/// `Exchange` holds what lasts as long as the exchange with the provider: its span, its permit among the
+/// service's calls, and the request while it is still being sent.
 pub(super) struct Exchange {
     _stage: Stage,
     place: UpstreamPermit,
@@ -25,13 +25,14 @@ impl Exchange {
         Self { _stage: stage, place, stopped }
     }
 
-    /// The head of an answer that is no refusal has come.
+    /// Notes that the head of an answer has arrived that is not a refusal.
     pub(super) fn head_came(&mut self) {
         self.place.head_came();
     }
 
-    /// The provider broke off, or gave an end that is none. Unless the request was ended here: then that is
-    /// why.
+    /// Returns the refusal for an answer that broke off or ended without a status. If the gateway itself
+    /// stopped the request, its refusal is the cause and the provider is not blamed; otherwise the cause is
+    /// `otherwise`.
     pub(super) fn broken(&mut self, otherwise: Refusal) -> Refusal {
         self.stopped.refusal().unwrap_or_else(|| {
             self.place.ended(&End::Refused(&otherwise));
@@ -39,7 +40,7 @@ impl Exchange {
         })
     }
 
-    /// The end of an answer, from its trailers: OK, or why not.
+    /// Reads the end of an answer from its trailers: OK, or a refusal.
     pub(super) fn end(&mut self, trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
         let ended = status(trailers, server);
         self.place.ended(&ended.as_ref().err().map_or(End::Answered, End::Refused));
@@ -47,7 +48,8 @@ impl Exchange {
     }
 }
 
-/// Why the request was broken off here, if it was: the provider only sees its stream reset.
+/// `Stopped` holds why the gateway stopped the request, if it did. The provider sees only that its stream was
+/// reset.
 #[derive(Clone, Default)]
 pub(super) struct Stopped(Arc<OnceLock<Refusal>>);
 
@@ -57,13 +59,15 @@ impl Stopped {
         self.0.get().cloned()
     }
 
-    /// The request was broken off for this. The first word counts.
+    /// Sets the refusal that stopped the request. Only the first one is kept, since later ones follow from
+    /// it.
     pub(super) fn set(&self, refusal: Refusal) {
         self.0.set(refusal).ok();
     }
 }
 
-/// What an adapter may say of its own data; any other word, or none, means that the adapter is in trouble.
+/// Reasons that an adapter may give for its own data. Any other reason, or none, is mapped to
+/// `ADAPTER_UNAVAILABLE`.
 const FROM_ADAPTER: [Reason; 16] = [
     Reason::MessageTooLarge,
     Reason::FrameMalformed,
@@ -83,8 +87,8 @@ const FROM_ADAPTER: [Reason; 16] = [
     Reason::RequestMalformed,
 ];
 
-/// The end of an answer: OK, the own status of an agency's own server, or a refusal with a reason that we
-/// choose; an adapter's own text goes nowhere.
+/// Maps the trailers of an answer to OK, to the status of an agency's own server, or to a refusal with a
+/// reason of the catalogue. An adapter's text is never passed on, because it may have a citizen's data.
 pub(super) fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
     let text =
         |name| trailers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
@@ -105,7 +109,7 @@ pub(super) fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusa
     Err(if refusal.reason().is_transient() { refusal.retry_after(PROVIDER_RETRY) } else { refusal })
 }
 
-/// The provider broke off, or ended in a way that no provider may.
+/// Makes the refusal for a provider that broke off, or ended in a way that is not allowed.
 pub(super) fn misbehaved(gate: impl Into<String>) -> Refusal {
     Refusal::from(Reason::AdapterUnavailable).retry_after(PROVIDER_RETRY).with_detail(gate)
 }

@@ -19,16 +19,17 @@ use crate::headers::header_value;
 use crate::refusal::Refusal;
 use crate::upstream::{UpstreamRequest, Upstreams};
 
-/// Kept back from the deadline for the way home.
+/// Time that is kept back from the provider's deadline, so that its answer can still be recorded and
+/// released.
 const RETURN_MARGIN: std::time::Duration = std::time::Duration::from_millis(2);
 
 /// A call that the provider has begun to answer.
 pub(super) struct Forwarded {
     pub(super) head: Head,
     pub(super) answer: MessageReader<Incoming>,
-    /// How the answer's compressed messages are packed.
+    /// Encoding of the answer's compressed messages.
     pub(super) encoding: Option<Encoding>,
-    /// What of the answer's metadata passes.
+    /// Metadata of the answer that may pass to the caller.
     pub(super) metadata: HeaderMap,
     pub(super) exchange: Exchange,
 }
@@ -36,7 +37,7 @@ pub(super) struct Forwarded {
 pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> Result<Forwarded, Refusal> {
     let Read { head, body, carried, stopped } = read;
     let stage = head.span.forwarding(head.entry.method.path());
-    // Built anew for each attempt: less of the deadline is left every time.
+    // The headers are built for each attempt, because less of the deadline is left every time.
     let headers = || {
         let mut headers = HeaderMap::with_capacity(16);
         set_headers(&mut headers, &head)?;

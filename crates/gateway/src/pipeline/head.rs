@@ -14,7 +14,7 @@ use crate::observe::CallSpan;
 use crate::overload::LoadSlot;
 use crate::refusal::Audience;
 
-/// All that is known of a call besides its messages.
+/// `Head` holds everything that is known of a call besides its messages.
 pub(super) struct Head {
     pub(super) id: CallId,
     pub(super) caller: Arc<Subsystem>,
@@ -24,10 +24,11 @@ pub(super) struct Head {
     pub(super) audience: Audience,
     pub(super) metadata: Metadata,
     pub(super) deadline: Instant,
-    /// The caller leaves the provider all the time that the contract gives it.
+    /// True if the caller's timeout is not shorter than the contract's, so that a late answer is the
+    /// provider's fault.
     pub(super) full_time: bool,
     pub(super) subject: Option<String>,
-    /// Asked for each message of a stream.
+    /// Checks each message of a stream.
     pub(super) judge: Arc<Judge>,
     /// Held until the call ends, a stream until its last message.
     pub(super) _admission: Admission,

@@ -1,6 +1,6 @@
-//! Checks at every message of a stream, in both directions, that the right to the call still holds. So a
-//! revocation, a suspension, a withdrawn grant or field, or the end of a grant's validity ends the stream at
-//! its next message.
+//! `Judge` checks at every message of a stream, in both directions, that the right to the call still holds.
+//! So a revocation, a suspension, a withdrawn grant or field, or the end of a grant's validity ends the
+//! stream at its next message.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::identify::identify;
 use crate::metadata::Metadata;
 use crate::refusal::Refusal;
 
-/// Judges the messages of one stream.
+/// `Judge` checks the messages of one stream.
 pub(super) struct Judge {
     pub(super) grounds: Grounds,
     pub(super) clock: Clock,
@@ -23,7 +23,7 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// Whether one more message may pass now.
+    /// Checks whether one more message may pass now.
     ///
     /// # Errors
     /// `UNAUTHENTICATED` or `PERMISSION_DENIED`, with the reason that a new call would be refused with;

@@ -20,12 +20,12 @@ use super::head::Head;
 use super::rows::Rows;
 use crate::refusal::Refusal;
 
-/// An answer cut down to its grant. Nothing of it has left yet.
+/// `Minimised` is an answer that is cut down to its grant. Nothing of it has been released yet.
 pub(super) struct Minimised {
     pub(super) head: Head,
-    /// How its compressed messages are packed.
+    /// Encoding of its compressed messages.
     pub(super) encoding: Option<Encoding>,
-    /// What of the provider's metadata goes out with the headers.
+    /// Metadata of the provider that is sent with the headers.
     pub(super) metadata: HeaderMap,
     pub(super) answer: Answer,
 }
@@ -50,21 +50,21 @@ pub(super) enum Answer {
     Stream(Box<Messages>),
 }
 
-/// A message that is cut down to the grant.
+/// One message that is cut down to the grant.
 pub(super) struct MinimisedMessage {
     /// Its bytes, as the record commits to them.
     pub(super) bytes: Bytes,
-    /// The same as one gRPC frame, compressed if it came compressed.
+    /// The same message as one gRPC frame, compressed if the provider sent it compressed.
     pub(super) framed: Bytes,
 }
 
-/// The messages of an answer, each minimised before anyone sees it.
+/// `Messages` reads the messages of an answer and minimises each.
 pub(super) struct Messages {
     reader: MessageReader<Incoming>,
     encoding: Option<Encoding>,
     exchange: Exchange,
     rows: Rows,
-    /// What [`Messages::next`] gives next, if that is known already.
+    /// The next result of [`Messages::next`], if it was read ahead.
     ahead: Option<Option<MinimisedMessage>>,
 }
 
@@ -109,14 +109,14 @@ impl Messages {
         matches!(self.ahead, Some(None))
     }
 
-    /// Reads the first message, or the end, before it is asked for.
+    /// Reads the first message, or the end, ahead.
     pub(super) async fn look_ahead(&mut self, head: &Head) -> Result<(), Refusal> {
         let next = self.next(head).await?;
         self.ahead = Some(next);
         Ok(())
     }
 
-    /// What of the provider's trailers goes out, once the end has come.
+    /// Returns the provider's trailers that may pass to the caller, once the end has arrived.
     pub(super) fn trailers(&self, head: &Head) -> HeaderMap {
         self.reader
             .trailers()

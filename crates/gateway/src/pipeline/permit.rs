@@ -15,7 +15,7 @@ use super::route::Routed;
 use crate::metadata::Metadata;
 use crate::refusal::Refusal;
 
-/// A call that the provider's policy allows.
+/// `Permitted` is a call that the provider's policy allows.
 pub(super) struct Permitted {
     call: Call,
     entry: Arc<MethodEntry>,
@@ -64,7 +64,8 @@ pub(super) fn permit(
 ) -> Result<Permitted, Refusal> {
     let Routed { call, entry } = routed;
     let metadata = Metadata::parse(&call.headers)?;
-    // A purpose that the contract does not know may be any text, a citizen's id too: it is told nowhere.
+    // A purpose that the contract does not know may be any text, even a citizen's id, so it appears in no
+    // message, span or log line.
     let is_known = metadata.purpose.as_ref().is_some_and(|purpose| entry.method.purposes().contains(purpose));
     let purpose = metadata.purpose.clone().filter(|_| is_known);
     if let Some(purpose) = &purpose {
@@ -96,7 +97,8 @@ pub(super) fn permit(
     Ok(Permitted { call, entry, permit, metadata, deadline, full_time })
 }
 
-/// How long the call may take: an absent timeout is the contract's, a longer one is capped by it.
+/// Returns how long the call may take: the contract's timeout if the caller gives none, else the lesser of
+/// both.
 fn allowed(call: &Call, contract: Duration) -> Result<Duration, Refusal> {
     let asked = timeout::of(&call.headers).map_err(|_| Refusal::from(Reason::TimeoutMalformed))?;
     Ok(asked.map_or(contract, |asked| asked.min(contract)))

@@ -11,7 +11,7 @@ use tonic::service::Routes;
 
 use crate::upstream::Upstreams;
 
-/// What the gateway goes by.
+/// `Policy` holds everything that a reload replaces.
 pub(crate) struct Policy {
     pub(crate) registry: Arc<Registry>,
     pub(crate) limiter: Arc<Limiter>,

@@ -24,7 +24,7 @@ use crate::attempts::RequestIdAttempt;
 use crate::refusal::Refusal;
 use crate::upstream::RequestBody;
 
-/// A call whose request may go on.
+/// `Read` is a call whose request may be sent to the provider.
 pub(super) struct Read {
     pub(super) head: Head,
     pub(super) body: RequestBody,
@@ -52,8 +52,8 @@ pub(super) async fn read(
     });
     let carried = FromCaller::read(&headers, &entry.service.server)
         .map_err(|_| Refusal::from(Reason::EncodingUnsupported))?;
-    // An adapter takes less than the gateway may: what is over that is the caller's to hear, and not the
-    // adapter's to refuse.
+    // An adapter may accept smaller messages than the gateway. A larger one is refused here, so that the
+    // caller gets the reason and the adapter is not blamed.
     let limit = if entry.service.server == Server::Adapter { limit.min(MAX_ADAPTER_REQUEST) } else { limit };
     let messages = MessageReader::new(body, limit).encoded(carried.encoding);
     let asked = if entry.method.kind().streams_requests() {
@@ -92,14 +92,14 @@ pub(super) async fn read(
     Ok(Read { head, body, carried, stopped })
 }
 
-/// What a call asks, and about whom.
+/// The request of a call, and the citizen that it names.
 struct Asked {
     subject: Option<String>,
     body: RequestBody,
     stopped: Stopped,
 }
 
-/// The one message of a request that is not streamed.
+/// Reads the one message of a request that is not streamed.
 async fn whole(
     mut messages: MessageReader<Incoming>,
     method: &Method,

@@ -21,29 +21,30 @@ use commitment::{Commitment, RequestDigest};
 use facts::{End, Facts};
 use refusals::Refusals;
 
-/// How long a refusal is held back for its record. It discloses nothing, so a slow disk does not keep it from
-/// its caller, who then hears of no entry.
+/// Maximum time for which a refusal waits for its record. A refusal discloses nothing, so after this time it
+/// is sent without the record's entry.
 pub(super) const REFUSAL_WAIT: Duration = Duration::from_millis(250);
 
-/// A call that is not recorded yet.
+/// `OpenRecord` is the record of a call that is not written yet.
 pub(crate) struct OpenRecord {
     log: Log,
     slot: Option<Slot>,
-    /// Of a stream, for the record of its end.
+    /// Slot of a stream for the record of its end.
     closing: Option<Slot>,
     deadline: Option<Instant>,
     refusals: Refusals,
-    /// Whether a provider may have been asked: then the call has a record of its own, however it ends.
+    /// True once a provider may have been asked. Then the call has a record of its own, however it ends.
     is_forwarded: bool,
     facts: Facts,
-    /// Of the call's commitments.
+    /// Salt of the call's commitments.
     salt: [u8; 32],
-    /// What a streamed request has been so far.
+    /// Digest of the messages of a streamed request so far.
     asked: Option<RequestDigest>,
 }
 
 impl OpenRecord {
-    /// Takes a slot in the log's queue, so that whatever happens later can be recorded without waiting.
+    /// Reserves a slot in the log's queue, so that every later end of the call can be recorded without
+    /// waiting for room.
     ///
     /// # Errors
     /// `EVIDENCE_UNAVAILABLE` if there is none.
@@ -82,13 +83,12 @@ impl OpenRecord {
         Ok(Self { log, slot, closing, deadline, refusals, is_forwarded: false, facts, salt, asked })
     }
 
-    /// The log that the call is recorded in.
+    /// Returns the log in which the call is recorded.
     pub(crate) fn log(&self) -> &Log {
         &self.log
     }
 
-    /// The call is of this method. For a stream the slot of its second record is taken here, before anything
-    /// is sent.
+    /// Sets the method. For a stream the slot of its second record is reserved here, before anything is sent.
     ///
     /// # Errors
     /// `EVIDENCE_UNAVAILABLE` if there is none.
@@ -100,12 +100,12 @@ impl OpenRecord {
         Ok(())
     }
 
-    /// From here on a provider may be asked.
+    /// Notes that from here on a provider may be asked.
     pub(crate) fn forwarding(&mut self) {
         self.is_forwarded = true;
     }
 
-    /// When the call has to be over.
+    /// Sets the deadline of the call.
     pub(crate) fn deadline(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
     }
@@ -114,8 +114,8 @@ impl OpenRecord {
         self.facts.metadata = metadata.clone();
     }
 
-    /// The call is the one of this `number` under its request id. The first is not told, like calls without
-    /// an id.
+    /// Sets the number of this attempt under its request id. The first attempt is recorded without a number,
+    /// like a call without an id.
     pub(crate) fn attempt(&mut self, number: u32) {
         // Zero is the default in protobuf and is not encoded, so that a record of a first attempt is as short
         // as one without an id.
@@ -173,8 +173,8 @@ impl OpenRecord {
         let asked = self.asked.take();
         let end = End { kind: Kind::Open, outcome: "OK", messages: 0, response: None, count: 0 };
         let (appended, opening) = self.facts.tell(&end, |draft| slot.open(draft));
-        // The opening is on its way to the disk and will be there whatever happens to this call, so what
-        // closes it exists before the wait: dropped in the middle of it, the stream is closed all the same.
+        // The opening record is queued and cannot be taken back, so the value that closes it is made before
+        // the wait: if the call is dropped during the wait, the closing record is written all the same.
         let stream = StreamRecord {
             slot: Some(closing),
             // The request of a stream is still passing, so its commitment is made when the stream closes.
@@ -206,7 +206,7 @@ impl Drop for OpenRecord {
     }
 }
 
-/// A stream whose opening is on disk and whose end is not recorded yet.
+/// `StreamRecord` is the record of a stream whose opening is on disk and whose end is not recorded yet.
 pub(crate) struct StreamRecord {
     slot: Option<Slot>,
     facts: Facts,
@@ -250,7 +250,7 @@ impl Drop for StreamRecord {
     }
 }
 
-/// Why a call was dropped before its end: its time was over, or its caller went away.
+/// Returns why a call was dropped before its end: its deadline has passed, or its caller has gone.
 fn abandoned(deadline: Option<Instant>) -> Reason {
     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
         Reason::DeadlineExceeded
@@ -268,7 +268,7 @@ fn reserve(log: &Log) -> Result<Slot, Refusal> {
     })
 }
 
-/// Waits until what was appended is on disk.
+/// Waits until an appended record is on disk.
 async fn written(appended: Option<Appended>) -> Result<Entry, Refusal> {
     appended.ok_or_else(recorded_already)?.await.map_err(unavailable)
 }

@@ -26,8 +26,8 @@ use super::record::{REFUSAL_WAIT, StreamRecord};
 use crate::headers::{bus_headers, header_value};
 use crate::refusal::Refusal;
 
-/// Messages of a stream that wait for the caller, at most: what waits was judged before and goes out whatever
-/// happens to its right.
+/// Maximum number of messages of a stream that wait for the caller. A waiting message was checked before and
+/// is sent even if the right has ended meanwhile, so there is only one.
 const AHEAD: usize = 1;
 
 pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Body> {
@@ -57,7 +57,8 @@ pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Bod
     response
 }
 
-/// One message and its trailers. Its length is not told ahead: no gRPC client asks for a `content-length`.
+/// `UnaryBody` is one message and its trailers. It gives no size hint, because no gRPC client needs a
+/// `content-length`.
 struct UnaryBody {
     message: Option<Bytes>,
     trailers: Option<HeaderMap>,
@@ -97,7 +98,7 @@ fn insert_entry(trailers: &mut HeaderMap, log: &Log, entry: Entry) {
 
 type Frames = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
 
-/// A stream on its way from the adapter to the caller.
+/// `Pump` relays a stream from the provider to the caller.
 struct Pump {
     head: Head,
     log: Log,
@@ -122,8 +123,8 @@ impl Pump {
         drop(messages); // the exchange with the provider ends here, also when it was cut short
         let count = record.messages();
         let outcome = end.as_ref().err().map(Refusal::reason);
-        // Written in any case; the caller is kept from its end no longer than a refusal is, or than its
-        // deadline.
+        // The closing record is written in any case. The caller waits for it until its deadline, but at least
+        // as long as a refusal waits for its record.
         let patience = head.deadline.max(Instant::now() + REFUSAL_WAIT);
         let closing = record.closed(outcome.map_or("OK", Reason::as_str));
         let closed = tokio::time::timeout_at(patience.into(), closing).await;
@@ -137,7 +138,7 @@ impl Pump {
             (Err(refusal), closed) => refused(&head, &log, &refusal, closed.ok()),
             (Ok(()), Err(refusal)) => refused(&head, &log, &refusal, None),
         };
-        // The caller may be gone; then there is no one to tell.
+        // The error is dropped: it only means that the caller has gone.
         frames.send(Ok(Frame::trailers(trailers))).await.ok();
     }
 }
@@ -152,8 +153,8 @@ async fn relay(
         // Room is reserved before the message is counted, so that a message that cannot be sent is not
         // recorded as released.
         let room = frames.reserve().await.map_err(|_| Reason::Cancelled)?;
-        // Asked once there is room: a caller that reads slowly must not get by what it was allowed when it
-        // read last.
+        // The right is checked after the wait for room: otherwise a slow reader would get a message by a
+        // right that ended during the wait.
         head.judge.still_holds()?;
         record.message(&message.bytes);
         room.send(Ok(Frame::data(message.framed)));

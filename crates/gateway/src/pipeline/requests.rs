@@ -21,7 +21,7 @@ use super::record::commitment::RequestDigest;
 use crate::refusal::Refusal;
 use crate::upstream::{BoxError, RequestBody};
 
-/// The messages of one call's request, from its caller.
+/// `Requests` reads the messages of one call's request from its caller.
 pub(super) struct Requests {
     reader: MessageReader<Incoming>,
     entry: Arc<MethodEntry>,
@@ -55,7 +55,8 @@ impl Requests {
         }
     }
 
-    /// The subject of the call, which the first message names: that one is read before anything goes on.
+    /// Returns the subject of the call, which the first message names. That message is read before anything
+    /// is sent.
     pub(super) async fn subject(&mut self) -> Result<Option<String>, Refusal> {
         if self.entry.method.subject().is_some() {
             // The subject must be known before the provider is asked, because the opening record of a stream
@@ -68,12 +69,12 @@ impl Requests {
         Ok(self.subject.clone())
     }
 
-    /// What tells, once the exchange has broken off, whether it was this side that ended it.
+    /// Returns the handle that says, after the exchange has broken off, whether this side stopped it.
     pub(super) fn stopped(&self) -> Stopped {
         self.stopped.clone()
     }
 
-    /// The body that goes on to the provider.
+    /// Returns the body that is sent to the provider.
     pub(super) fn into_body(self) -> RequestBody {
         // A stream and not a task: the provider's connection asks for the next message when it has room,
         // which is the backpressure.
@@ -122,14 +123,14 @@ impl Requests {
 
     fn stop(&self, refusal: Refusal) -> BoxError {
         let gate = refusal.reason().as_str();
-        // Set once: a body that has failed is not asked again.
+        // It is set once: a body that has failed is not polled again.
         self.stopped.set(refusal);
         gate.into()
     }
 }
 
-/// A message as it goes on to the provider: the bytes that were checked here, compressed again if it came
-/// compressed and the server takes that.
+/// Frames a message for the provider: the bytes that were checked here, compressed again if the caller
+/// compressed them and the server accepts that encoding.
 pub(super) fn framed(message: Message, encoding_to_server: Option<Encoding>) -> Result<Bytes, Refusal> {
     message
         .framed(encoding_to_server)

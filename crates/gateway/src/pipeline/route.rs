@@ -10,7 +10,7 @@ use super::call::Call;
 use super::record::OpenRecord;
 use crate::refusal::Refusal;
 
-/// A call of a registered method.
+/// `Routed` is a call of a registered method.
 pub(super) struct Routed {
     pub(super) call: Call,
     pub(super) entry: Arc<MethodEntry>,

@@ -1,6 +1,6 @@
-//! Enforces the grant's row scopes and the contract's `max_rows` on answers of an agency's own gRPC server.
-//! An adapter narrows rows in its database, but such a server is only told the scope, so this check alone
-//! holds other rows back.
+//! `Rows` enforces the grant's row scopes and the contract's `max_rows` on answers of an agency's own gRPC
+//! server. An adapter narrows rows in its database, but such a server is only told the scope, so this check
+//! alone holds other rows back.
 
 use chapar_contract::MethodKind;
 use chapar_model::Reason;
@@ -16,8 +16,8 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Whether a message of the answer may go on. One of a stream that may not is passed over, as if it were
-    /// not there.
+    /// Returns whether a message of the answer may be released. A message of a stream that may not is
+    /// skipped.
     ///
     /// # Errors
     /// `RECORD_NOT_FOUND` for the only message of an answer, as for a record that does not exist;

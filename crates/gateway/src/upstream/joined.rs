@@ -23,23 +23,27 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long a connection that was told to leave may still finish its calls.
+/// Time for which a connection that was told to leave may finish its calls. 30 s are the longest timeout of a
+/// unary call (`timeout` of the contract).
 const MAX_LEAVING: Duration = Duration::from_secs(30);
-/// It is let go once it had no call for as long: a gateway that stops still gets a call or two.
+/// Time without a call after which a connection that was told to leave is closed. A gateway that stops may
+/// still have calls to send to the adapter.
 const IDLE_BEFORE_RELEASE: Duration = Duration::from_millis(500);
-/// How often it is looked whether it has.
+/// Interval at which a connection that was told to leave is checked for calls.
 const IDLE_POLL: Duration = Duration::from_millis(50);
-/// How long after the gateway's start calls wait for an adapter: those of a gateway that was here before come
-/// by themselves.
+/// Time after the gateway's start for which calls wait for an adapter. After a restart the adapters of the
+/// previous process reconnect by themselves, usually within this time.
 const JOIN_WINDOW: Duration = Duration::from_secs(5);
 
-/// Which identities may join, each with the authorities that may speak for its member.
+/// Identities that may join, each with the SPKI hashes of the CAs that may issue certificates for its member.
 pub(super) type Known = HashMap<Identity, Vec<[u8; 32]>>;
 
-/// Every connection that an adapter made, shared by all generations of `Upstreams`.
+/// `Joined` holds every reverse connection. All generations of `Upstreams` share it, so that a reload keeps
+/// connections.
 pub(super) struct Joined {
     members: Mutex<Vec<Member>>,
-    /// Goes up with every change of the members.
+    /// Number of changes of `members`. Readers compare it to see whether a list that they have cached is
+    /// still current.
     version: AtomicU64,
     changed: Notify,
     started: Instant,
@@ -51,11 +55,11 @@ struct Member {
     identity: Identity,
     peer: Arc<Peer>,
     link: Link,
-    /// Cancelled when it is no member any more.
+    /// Cancelled when the connection is removed from `members`, which closes it.
     gone: CancellationToken,
 }
 
-/// The adapters that a registry names.
+/// Returns the adapters that a registry names.
 pub(super) fn known(registry: &Registry) -> Known {
     let identities = registry.services().flat_map(|service| service.adapters.iter());
     identities.map(|identity| (identity.clone(), registry.issuers(identity).to_vec())).collect()
@@ -75,8 +79,8 @@ impl Joined {
         }
     }
 
-    /// Waits until `there` holds, for half of the time until `deadline`, as long as adapters may still be on
-    /// their way.
+    /// Waits until `there` is true, for at most half of the time until `deadline`, and only within
+    /// `JOIN_WINDOW` after the start.
     pub(super) async fn wait_for(&self, there: impl Fn() -> bool, deadline: std::time::Instant) {
         let now = Instant::now();
         // A half of the time is left for the call itself. All of it would turn every call without an adapter
@@ -97,12 +101,12 @@ impl Joined {
         self.version.load(Ordering::Acquire)
     }
 
-    /// How many there are.
+    /// Returns the number of reverse connections.
     pub(super) fn count(&self) -> usize {
         self.members.lock().len()
     }
 
-    /// The connections of these identities.
+    /// Returns the connections of these identities.
     pub(super) fn links(&self, identities: &[Identity]) -> Vec<Link> {
         let members = self.members.lock();
         members
@@ -112,7 +116,8 @@ impl Joined {
             .collect()
     }
 
-    /// Holds the members to a registry, and to what their certificates are worth now.
+    /// Closes the connections whose identity the registry no longer names, or whose certificate is no longer
+    /// valid.
     pub(super) fn hold_to(&self, known: &Arc<Known>) {
         if !Arc::ptr_eq(&self.known.load(), known) {
             self.known.store(Arc::clone(known));
@@ -138,11 +143,13 @@ impl Joined {
     }
 
     fn change(&self) {
+        // Release: the change of `members` was made before, so a reader that sees the new number sees the
+        // change as well.
         self.version.fetch_add(1, Ordering::Release);
         self.changed.notify_waiters();
     }
 
-    /// Keeps a connection until it ends, if its identity may join.
+    /// Serves a reverse connection until it ends, if its identity may join.
     pub(super) async fn accept(self: Arc<Self>, reversed: Reversed) {
         let Reversed { io, peer, stop, place: _place } = reversed;
         let remote = peer.remote;
@@ -187,10 +194,11 @@ impl Joined {
         // It leaves the choice of endpoints first and finishes its calls afterwards, so that no new call
         // arrives meanwhile.
         self.keep(|member| !member.link.is(&link));
-        // The last of it: what runs may end, and then the connection does.
+        // This is the last handle outside of running calls: the connection ends when they have ended.
         drop(link);
         let ended = match ended {
             Some(ended) => ended,
+            // A connection that is still busy after this time is dropped, which is no failure of the adapter.
             None => tokio::time::timeout(MAX_LEAVING, driven).await.unwrap_or(Ok(())),
         };
         match ended {
@@ -202,16 +210,17 @@ impl Joined {
     }
 }
 
-/// The identity of a peer that may join.
+/// Returns the peer's identity if it may join: its certificate is valid, and a CA issued it that the registry
+/// names for this identity.
 fn admits(known: &Known, peer: &Peer) -> Option<Identity> {
     let identity = peer.identity.as_ref().ok()?;
     let issuers = known.get(identity).filter(|_| peer.certificate_status().is_ok())?;
     issuers.contains(&peer.issuer_spki_sha256).then(|| identity.clone())
 }
 
-/// Ends once the connection was told to leave and has had no call for a while: a gateway that stops still
-/// needs it for calls that it has taken on already. The adapter is told at once, so that it finds another
-/// gateway meanwhile.
+/// Completes once the gateway stops and the connection has had no call for `IDLE_BEFORE_RELEASE`: a gateway
+/// that stops still needs the connection for calls that it has accepted. The adapter gets `LEAVING` at once,
+/// so that it connects to another gateway meanwhile.
 async fn at_leisure(link: &Link, stop: CancellationToken) {
     stop.cancelled().await;
     tokio::spawn(say(reverse::LEAVING, link.watcher()));
@@ -226,8 +235,8 @@ async fn at_leisure(link: &Link, stop: CancellationToken) {
     }
 }
 
-/// Says one of the words of a reverse connection. An adapter that does not hear it dials again when the
-/// connection ends.
+/// Sends one of the signals of a reverse connection (`JOINED`, `LEAVING`). An error is dropped: an adapter
+/// that misses the signal dials again when the connection ends.
 async fn say(word: &'static str, ticket: StreamSlot) {
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;

@@ -15,16 +15,20 @@ use tokio::sync::oneshot;
 
 use crate::refusal::Refusal;
 
-/// A caller may have twice as many calls waiting as may run, but at least and at most so many.
+/// Bounds of one caller's waiting calls. Within them a caller may have twice as many calls waiting as the
+/// service may run.
 const WAITING_PER_CALLER: RangeInclusive<usize> = 16..=256;
-/// All callers may have sixteen times as many waiting as may run, but at least and at most so many.
+/// Bounds of all callers' waiting calls. Within them sixteen times as many calls may wait as the service may
+/// run. The upper bound limits memory, since a waiting call holds its request.
 const WAITING_IN_ALL: RangeInclusive<usize> = 256..=4_096;
-/// The soonest that a refused caller is told to come back.
+/// Minimum retry pushback of a refused call, before jitter, so that refused callers do not retry in a busy
+/// loop.
 const MIN_RETRY: Duration = Duration::from_millis(50);
-/// The latest.
+/// Maximum retry pushback of a refused call, jitter included.
 const MAX_RETRY: Duration = Duration::from_secs(5);
 
-/// The places of one service. Clones are the same ones.
+/// `ServiceQueue` holds the slots of one service and the calls that wait for one. Clones share the same
+/// state.
 #[derive(Clone)]
 pub(super) struct ServiceQueue {
     most: u32,
@@ -33,28 +37,30 @@ pub(super) struct ServiceQueue {
 }
 
 struct State {
-    /// As the registry says by which the last call came.
+    /// Maximum number of concurrent calls, by the policy of the latest call.
     most: u32,
     taken: u32,
     queue: Fair<SubsystemId, oneshot::Sender<ServiceSlot>>,
 }
 
-/// One place, given back when dropped.
+/// `ServiceSlot` is the permit of one running call. Dropping it gives the slot to the next waiting call.
 pub(super) struct ServiceSlot {
     places: ServiceQueue,
-    /// Of a call that had waited: it shares the places by the time that it keeps one.
+    /// Set for a call that had waited: the time for which it holds the slot is charged to its caller.
     turn: Option<(SubsystemId, Charge, Instant)>,
 }
 
 impl ServiceQueue {
-    /// `most` calls at once. Those that `before` counts go on, and so do those that wait there.
+    /// Makes a queue for `most` concurrent calls. After a reload it takes over the state of `before`, so that
+    /// running and waiting calls go on and still count.
     pub(super) fn new(most: u32, before: Option<&Self>, figures: &Arc<ServiceFigures>) -> Self {
         let fresh = || Arc::new(Mutex::new(State { most, taken: 0, queue: Fair::new(bounds(most)) }));
         let state = before.map_or_else(fresh, |before| Arc::clone(&before.state));
         Self { most, state, figures: Arc::clone(figures) }
     }
 
-    /// A place, at once or when `caller`'s turn comes. Given up before that, it leaves the queue.
+    /// Takes a slot, at once or when it is `caller`'s turn. If the future is dropped before that, the call
+    /// leaves the queue.
     ///
     /// # Errors
     /// `SOURCE_BUSY` with when to come back: the queue is full, the caller's part of it is, or the wait would
@@ -64,7 +70,8 @@ impl ServiceQueue {
             Entered::Served(taken) => return Ok(taken),
             Entered::Waits(turn, leaving) => (turn, leaving),
         };
-        // Whoever has to make room for a caller with a shorter line hears of it by the end of the channel.
+        // A waiting call that is displaced by a caller with a shorter line gets an error here, because its
+        // sender is dropped.
         turn.await.map_err(|_| self.busy(self.state.lock().queue.expected(caller, self.most)))
     }
 
@@ -90,22 +97,28 @@ impl ServiceQueue {
         // The lock is released before waiters are woken, and before `give`, which takes it again.
         drop(state);
         let Waiting { ticket, displaced } = pushed.ok_or_else(|| self.busy(wait))?;
+        // Dropping the sender wakes the displaced call with an error. This happens outside of the lock,
+        // because that call takes it.
         drop(displaced);
         self.figures.waiting.inc();
-        // A cap that was raised has room for more than one.
+        // A reload that raised the limit leaves several slots free while calls wait, so slots are given out
+        // until one is missing.
         while free && self.give() {}
         Ok(Entered::Waits(turn, Leaving { places: self, caller, ticket }))
     }
 
     fn busy(&self, wait: Duration) -> Refusal {
         self.figures.turned_away.inc();
+        // The factor is between 1 and 2, so that callers that were refused together do not return together.
+        // Half of `MAX_RETRY` times 2 does not exceed it.
         let wait = wait.clamp(MIN_RETRY, MAX_RETRY / 2).mul_f64(2.0 * jitter::half_to_one());
         Refusal::from(Reason::SourceBusy)
             .retry_after(wait)
             .with_detail("the service's cap on concurrent calls")
     }
 
-    /// Gives a free place to whoever is next; whether there were both.
+    /// Hands a free slot to the next waiting call. Returns true if there were both a free slot and a waiting
+    /// call.
     fn give(&self) -> bool {
         let turn = {
             let mut state = self.state.lock();
@@ -116,7 +129,8 @@ impl ServiceQueue {
         // The slot is built outside of the lock, because its `drop` takes the lock.
         let Some(Turn { caller, call, charge }) = turn else { return false };
         let taken = ServiceSlot { places: self.clone(), turn: Some((caller, charge, Instant::now())) };
-        // One that has gone in this moment gives its place back, and so to the next.
+        // If the waiting call has gone in this moment, `send` returns the slot, and dropping it gives it to
+        // the next call.
         drop(call.send(taken));
         true
     }
@@ -145,7 +159,7 @@ enum Entered<'a> {
     Waits(oneshot::Receiver<ServiceSlot>, Leaving<'a>),
 }
 
-/// Takes a call out of the queue, if it still waits there.
+/// `Leaving` takes a call out of the queue when it is dropped, if the call still waits there.
 struct Leaving<'a> {
     places: &'a ServiceQueue,
     caller: &'a SubsystemId,

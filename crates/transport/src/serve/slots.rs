@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
 
-/// Lines about connections that did not come about.
+/// Maximum number of log lines a second about failed connections, so that strangers cannot fill the log.
 const LINES_PER_SECOND: u32 = 10;
 
-/// The places that are taken. Clones are the same places.
+/// `ConnectionSlots` counts the slots that are taken. Clones share the same counts.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionSlots(Arc<Mutex<Counts>>);
 
@@ -31,24 +31,24 @@ struct Counts {
     log_budget: LogBudget,
 }
 
-/// What was said about connections that did not come about, in this second.
+/// `LogBudget` counts the log lines about failed connections in this second.
 #[derive(Debug, Default)]
 struct LogBudget {
     since: Option<Instant>,
     lines: u32,
-    /// Those about which nothing was said since the last line.
+    /// Failed connections without a log line since the last line.
     untold: u64,
 }
 
-/// What one address has taken.
+/// `AddressCounts` counts the slots of one address.
 #[derive(Debug, Default)]
 struct AddressCounts {
     connections: usize,
-    /// Those in their handshake by number, the oldest first.
+    /// Connections in their handshake by number, the oldest first.
     handshakes: VecDeque<(u64, CancellationToken)>,
 }
 
-/// One connection's place, free again when it is dropped.
+/// `ConnectionSlot` is the permit of one connection, given back when it is dropped.
 #[derive(Debug)]
 pub struct ConnectionSlot {
     slots: ConnectionSlots,
@@ -58,7 +58,8 @@ pub struct ConnectionSlot {
 }
 
 impl ConnectionSlots {
-    /// A place for a new connection that begins its handshake; none if a cap is reached, whose name is given.
+    /// Takes a slot for a new connection that begins its handshake. The error is the name of the cap that is
+    /// reached.
     pub(super) fn take(&self, address: IpAddr, settings: &Settings) -> Result<ConnectionSlot, &'static str> {
         let address = network(address);
         let taken = &mut *self.0.lock();
@@ -90,8 +91,8 @@ impl ConnectionSlots {
         Ok(ConnectionSlot { slots: self.clone(), address, number, needed })
     }
 
-    /// Counts a connection that did not come about. Whether to say something about it, and about how many
-    /// nothing was said before: strangers do not fill the log.
+    /// Counts a failed connection. Returns `None` if it must not be logged, else the number of failed
+    /// connections that were not logged before it.
     pub(super) fn failed(&self, now: Instant) -> Option<u64> {
         let taken = &mut *self.0.lock();
         taken.failed += 1;
@@ -108,20 +109,20 @@ impl ConnectionSlots {
         Some(std::mem::take(&mut told.untold))
     }
 
-    /// How many connections there are, those in their handshake included.
+    /// Returns the number of connections, those in their handshake included.
     pub fn connections(&self) -> usize {
         self.0.lock().connections
     }
 
-    /// How many handshakes have failed so far.
+    /// Returns the number of handshakes that have failed so far.
     pub fn handshakes_failed(&self) -> u64 {
         self.0.lock().failed
     }
 }
 
 impl Counts {
-    /// Takes a handshake's place away, for an address that has so many; from one that will have no fewer
-    /// left.
+    /// Evicts the oldest handshake of the address that has most, for an address that has `has`. Returns false
+    /// if the evicted address would have fewer handshakes left than the new one gets.
     fn make_room_for(&mut self, has: usize) -> bool {
         let most = self.by_address.values_mut().max_by_key(|own| own.handshakes.len());
         let Some(most) = most.filter(|most| most.handshakes.len() > has + 1) else { return false };
@@ -134,7 +135,7 @@ impl Counts {
 }
 
 impl ConnectionSlot {
-    /// The handshake is over.
+    /// Ends the handshake: the connection keeps its slot, but no longer counts as a handshake.
     pub(super) fn admitted(&mut self) {
         let taken = &mut *self.slots.0.lock();
         let Some(own) = taken.by_address.get_mut(&self.address) else { return };
@@ -144,7 +145,7 @@ impl ConnectionSlot {
         }
     }
 
-    /// Ends when the place is needed for another, which can be during the handshake only.
+    /// Completes when the slot is evicted for another connection, which can happen during the handshake only.
     pub(super) async fn needed(&self) {
         self.needed.cancelled().await;
     }

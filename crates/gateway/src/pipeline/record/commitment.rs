@@ -46,7 +46,8 @@ impl Commitment {
     }
 }
 
-/// The messages of a streamed request, counted in while they pass, which is after the record was opened.
+/// `RequestDigest` commits to the messages of a streamed request. They are added as they pass, which is after
+/// the record was opened.
 #[derive(Clone)]
 pub(crate) struct RequestDigest(Arc<Mutex<Commitment>>);
 
@@ -55,7 +56,7 @@ impl RequestDigest {
         Self(Arc::new(Mutex::new(commitment)))
     }
 
-    /// Counts in a message that is about to go on.
+    /// Adds a message that is about to be sent.
     pub(crate) fn message(&self, message: &[u8]) {
         self.0.lock().message(message);
     }

@@ -10,7 +10,7 @@ use crate::pipeline::head::Head;
 use crate::pipeline::messages::{Answer, Messages, Minimised, MinimisedMessage};
 use crate::refusal::Refusal;
 
-/// An answer whose disclosure is on disk.
+/// `Recorded` is an answer whose disclosure is on disk.
 pub(in crate::pipeline) struct Recorded {
     pub(in crate::pipeline) head: Head,
     pub(in crate::pipeline) log: Log,

@@ -20,7 +20,7 @@ pub(crate) struct Facts {
     pub(crate) caller: Arc<Subsystem>,
     pub(crate) salt_hash: Hash,
     pub(crate) trace_id: [u8; 16],
-    /// What it was decided by.
+    /// The registry by which the call was decided.
     pub(crate) registry: Arc<Registry>,
     pub(crate) entry: Option<Arc<MethodEntry>>,
     pub(crate) metadata: Metadata,
@@ -36,7 +36,7 @@ pub(crate) struct End<'a> {
     pub(crate) outcome: &'a str,
     pub(crate) messages: u64,
     pub(crate) response: Option<&'a Hash>,
-    /// Refusals that the record stands for, if it is more than one call's.
+    /// Number of refusals that are folded into the record.
     pub(crate) count: u64,
 }
 
@@ -53,7 +53,7 @@ impl Facts {
         self.entry.as_deref().map(|entry| entry.method.path().as_str())
     }
 
-    /// Hands the record of an end to whoever writes it.
+    /// Makes the record of an end and passes it to `write`.
     pub(crate) fn tell<T>(&self, end: &End<'_>, write: impl FnOnce(RecordDraft<'_>) -> T) -> T {
         let metadata = &self.metadata;
         let disclosing = end.kind != Kind::Refusal;
@@ -86,7 +86,7 @@ impl Facts {
             withheld: fields.map_or(&[], |permit| &permit.withheld),
             messages: end.messages,
             outcome: end.outcome,
-            // Of a closing record the log fills it in.
+            // In a closing record the log fills it in.
             opening: 0,
             latency_us: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             trace_id: &self.trace_id,

@@ -1,6 +1,6 @@
-//! Limits the records of refusals, because a caller that is refused again and again must not fill the log.
-//! One caller and reason get at most one record a second, and all together 500 a second (token bucket, burst
-//! 500). Refusals beyond that are counted exactly, and the next record carries the count.
+//! `Refusals` limits the records of refusals, because a caller that is refused again and again must not fill
+//! the log. One caller and reason get at most one record a second, and all together 500 a second (token
+//! bucket, burst 500). Refusals beyond that are counted exactly, and the next record carries the count.
 //!
 //! Only calls that were never sent to a provider are folded. A call that may have asked an agency about a
 //! citizen has its own record.
@@ -17,14 +17,15 @@ use tokio_util::sync::CancellationToken;
 use super::facts::{End, Facts};
 use crate::metadata::Metadata;
 
-/// One record of a caller and reason is written in this time.
+/// Interval in which at most one record of a caller and reason is written.
 const FOLD_WINDOW: Duration = Duration::from_secs(1);
-/// Records of refusals that are written in a second, of all callers: some 300 KB.
+/// Maximum number of refusal records per second, of all callers. They are some 300 KB, so that a flood of
+/// refusals cannot fill the disk fast.
 const PER_SECOND: f64 = 500.0;
-/// How often windows that are over are looked for.
+/// Interval at which windows that have ended are written.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// The refusals of one gateway. Clones are the same ones.
+/// `Refusals` counts the refusals of one gateway. Clones share the same state.
 #[derive(Clone)]
 pub(crate) struct Refusals(Arc<Mutex<State>>);
 
@@ -36,11 +37,11 @@ struct State {
 }
 
 struct Window {
-    /// When the last record of these was written.
+    /// Time at which the last record of this caller and reason was written.
     since: Instant,
-    /// Refusals after it.
+    /// Number of refusals after it.
     folded: u64,
-    /// What the first of those was.
+    /// Facts of the first of those; the folded record is written from them.
     first: Option<Facts>,
 }
 
@@ -50,30 +51,32 @@ impl Refusals {
         Self(Arc::new(Mutex::new(State { windows: HashMap::new(), tokens: PER_SECOND, refilled: now })))
     }
 
-    /// Takes in a refusal. True if it gets a record of its own now; else it is counted into a later one.
+    /// Counts a refusal. Returns true if it gets a record of its own now; otherwise it is counted into a
+    /// later one.
     pub(crate) fn is_recorded_now(&self, facts: &Facts, reason: Reason) -> bool {
         self.0.lock().take(facts, reason, Instant::now())
     }
 
-    /// Writes what was counted, as its windows end, until `stop`, and then the rest.
+    /// Writes the counts of windows as they end, until `stop`, and then all that are left.
     pub(crate) async fn run(self, log: Log, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
             self.flush(&log, Some(Instant::now()));
         }
-        // The calls have ended: nothing comes any more, and all of it is handed over before the log is
-        // closed.
+        // The calls have ended, so no refusal follows. All counts are written before the log is closed.
         for appended in self.flush(&log, None) {
             appended.await.ok();
         }
     }
 
-    /// Writes the windows that are over at `now`, or all.
+    /// Writes the windows that have ended at `now`, or all of them. The lock is not held while a record is
+    /// queued.
     fn flush(&self, log: &Log, now: Option<Instant>) -> Vec<Appended> {
         let due = self.0.lock().due(now);
         let mut written = Vec::with_capacity(due.len());
         for (key, count, facts) in due {
             let Ok(slot) = log.reserve() else {
-                // No room now: the count stays, and is written with what comes until then.
+                // The log's queue is full. The count is put back, and is written with the refusals that
+                // follow.
                 self.0.lock().put_back(key, count, facts);
                 continue;
             };
