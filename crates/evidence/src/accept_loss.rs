@@ -20,10 +20,10 @@ use crate::record::pb::Kind;
 use crate::recover::{self, Hold};
 use crate::writer::Writer;
 
-/// The outcome of an entry that stands for a lost one.
+/// Outcome of an entry that takes the index of a lost one.
 const OUTCOME: &str = "LOSS_ACCEPTED";
 
-/// Entries that are written at once.
+/// Maximum number of entries that are written in one group.
 const AT_ONCE: u64 = 4096;
 
 /// What was accepted.
@@ -31,10 +31,10 @@ const AT_ONCE: u64 = 4096;
 pub struct Loss {
     /// Entries that the log held.
     pub found: u64,
-    /// Entries that were signed; none if nothing was known of that.
+    /// Number of entries that were signed; `None` if the state file was missing.
     pub signed: Option<u64>,
-    /// Entries that stand for lost ones now, from index `found` on; at least one, which is the record of the
-    /// act.
+    /// Number of entries that now take the indexes of lost ones, from index `found` on. It is at least one,
+    /// the record of the acceptance.
     pub written: u64,
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn entries(bundle: &[u8]) -> Option<Vec<&[u8]>> {
 pub(crate) enum Stored {
     /// In memory: its bundle is not in a file yet.
     Here(Vec<u8>),
-    /// In the file of this name, after so many others.
+    /// In the file of this name, after this number of other entries.
     File(String, u64),
 }
 

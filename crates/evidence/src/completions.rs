@@ -9,18 +9,18 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::Unavailable;
 use crate::entry::Entry;
 
-/// Reaches the callers of one runtime.
+/// `Completions` sends completions to the callers of one runtime.
 #[derive(Clone)]
 pub(crate) struct Completions(Arc<mpsc::UnboundedSender<Batch>>);
 
-/// Where a caller waits for its entry; dropped, it says [`Unavailable`].
+/// Sender for one waiting caller. If it is dropped, the caller gets [`Unavailable`].
 pub(crate) type CompletionSender = oneshot::Sender<Result<Entry, Unavailable>>;
 
-/// Callers, and what each is to hear.
+/// Waiting callers, each with its entry.
 type Batch = Vec<(CompletionSender, Entry)>;
 
 impl Completions {
-    /// The runtime that this is called in. Its task ends when nobody can append from here any more.
+    /// Starts the task of the current runtime. The task ends when the last clone of this value is dropped.
     pub(crate) fn here() -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel::<Batch>();
         tokio::spawn(async move {
@@ -50,11 +50,11 @@ impl CommitBatch {
         }
     }
 
-    /// Tells everyone.
+    /// Sends every completion.
     pub(crate) fn tell(self) {
         for (completions, batch) in self.0 {
             match completions {
-                // A runtime that is gone has no one left to tell.
+                // An error means that the runtime has ended, and its callers with it.
                 Some(completions) => drop(completions.0.send(batch)),
                 None => tell(batch),
             }

@@ -12,13 +12,14 @@ use crate::disk::{Disk, is_full};
 /// A file's path in the log's folder, and its bytes.
 pub(crate) type Named = (String, Arc<Vec<u8>>);
 
-/// Says what was tried on which path, if the system refuses.
+/// Adds what was tried and on which path to an error of the system.
 pub(crate) fn io<T>(what: &'static str, path: &Path, result: io::Result<T>) -> Result<T, Error> {
     result.map_err(|source| Error::Io { what, path: path.to_owned(), source })
 }
 
-/// The same for what may need room on the disk. Not for a sync: after one that failed nothing is known of
-/// what was written, be it for want of room or not.
+/// Does the same for an operation that may need room on the disk, and maps want of room to [`Error::Full`].
+/// It is not for a sync: after a failed sync nothing is known of what was written, whatever the cause, so it
+/// must not be retried.
 pub(crate) fn io_with_room<T>(what: &'static str, path: &Path, result: io::Result<T>) -> Result<T, Error> {
     result.map_err(|source| match is_full(&source) {
         true => Error::Full { path: path.to_owned(), source },
@@ -57,7 +58,7 @@ fn put(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let file = io_with_room("cannot create", &temporary, disk.create(&temporary))?;
     let written = io_with_room("cannot write", &temporary, file.write_all_at(bytes, 0));
     if written.is_err() {
-        // Half a file would take the room that is missing.
+        // The partial file is removed, because it would take the room that is missing.
         disk.remove(&temporary).ok();
     }
     written?;

@@ -30,7 +30,7 @@ use crate::slot::Slot;
 use crate::state::{Commit, Condition, Shared, Write};
 use crate::writer::{Command, Writer};
 
-/// An open log. Clones share it.
+/// `Log` is an open log. Clones share it.
 #[derive(Clone)]
 pub struct Log {
     inner: Arc<Inner>,
@@ -105,17 +105,17 @@ impl Log {
         Ok(Self { inner, completions: None })
     }
 
-    /// The same log for callers of the runtime that this is called in, who then hear of their records all at
-    /// once: for a thread that serves many calls.
+    /// Returns a handle of the same log for callers of the current runtime. A task of that runtime wakes all
+    /// callers of one commit, which saves system calls on a thread that serves many calls.
     pub fn for_runtime(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), completions: Some(Completions::here()) }
     }
 
-    /// Takes a slot in the writer's queue, at once or not at all; who holds it can append without waiting, in
-    /// `Drop` too.
+    /// Takes a slot in the writer's queue, at once or not at all. The holder of a slot can append without
+    /// waiting, in `Drop` too.
     ///
-    /// There is no waiting here on purpose: a call that held one slot and waited for a second would, with
-    /// enough others that do the same, wait for ever.
+    /// It does not wait, so that calls that need two slots cannot deadlock: each could hold one slot and wait
+    /// for a second for ever.
     ///
     /// # Errors
     /// [`NoSlot::QueueFull`] while [`Config::queue`] slots are taken; [`NoSlot::DiskFull`];
@@ -125,7 +125,7 @@ impl Log {
             TrySendError::Full(_) => NoSlot::QueueFull,
             TrySendError::Closed(_) => NoSlot::Unavailable(Unavailable),
         })?;
-        // Asked after the slot is taken: a log that begins to close later waits for it.
+        // The flag is read after the slot is taken: a log that begins to close after that waits for the slot.
         let shared = &self.inner.shared;
         if shared.is_poisoned() || shared.closing.load(Ordering::SeqCst) {
             Err(NoSlot::Unavailable(Unavailable))
@@ -176,13 +176,13 @@ impl Log {
         self.inner.shared.syncs.load(Ordering::Relaxed)
     }
 
-    /// Tells `observer` of every commit from now on, in the thread that writes: it must not wait. The first
-    /// observer stays.
+    /// Calls `observer` for every commit from now on. It runs on the writer thread and must not block. Only
+    /// the first observer is kept.
     pub fn on_commit(&self, observer: impl Fn(Commit) + Send + Sync + 'static) {
         self.inner.shared.observer.set(Box::new(observer)).ok();
     }
 
-    /// How the log stands now.
+    /// Returns the condition of the log.
     pub fn condition(&self) -> Condition {
         self.inner.shared.condition()
     }
@@ -200,7 +200,7 @@ impl Log {
 
     /// Resolves when a write fails; never otherwise.
     pub async fn poisoned(&self) {
-        // The sender is in `self`, so it cannot be gone.
+        // The sender is in `self`, so this cannot fail.
         self.inner.shared.watch().wait_for(|poisoned| *poisoned).await.ok();
     }
 
@@ -272,7 +272,8 @@ impl Inner {
     fn record(&self, index: u64) -> Result<Record, Error> {
         let entry = self.entry(index)?;
         let tiles = self.shared.state.read().tiles.snapshot();
-        // Read back from disk: what is not in the tree is not given out.
+        // The entry is read back from disk and compared with the tree, so that a damaged entry is never given
+        // out.
         if tiles.hash(0, index)? != leaf_hash(&entry) {
             return Err(self.damaged("an entry is not the one that the tree holds"));
         }
@@ -309,7 +310,7 @@ impl Inner {
     }
 }
 
-/// Does work that waits for the disk where no other task waits for it.
+/// Runs work that waits for the disk on a blocking thread, so that no other task waits for it.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -338,8 +339,8 @@ async fn publish_every(log: Weak<Inner>, shared: Arc<Shared>, every: Duration) {
     }
 }
 
-/// Time between two looks at the log's folder: half of the second within which a folder that was moved stops
-/// the log.
+/// Interval at which the log's folder is checked. 500 ms are half of the second within which a moved folder
+/// stops the log.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Looks whether the disk has room, and whether the log is still where it was; for as long as anyone holds
@@ -351,13 +352,14 @@ async fn look_after(log: Weak<Inner>) {
         // The writer has the file, and a queue that is full means that it is at work.
         log.commands.try_send(Command::CheckPlace).ok();
         let look = move || {
-            // A disk that does not tell is left to the writes to try.
+            // If the disk does not report its free space, the writes show whether there is room.
             if let Ok(free) = log.disk.free(&log.config.path) {
                 let why = format!("{} MiB free, less than `low_water`", free >> 20);
                 log.shared.below_low_water(free < log.config.low_water, &why);
             }
             if log.shared.lacks_room(Write::Published) {
-                // Not left to the timer of checkpoints, which may be an hour away.
+                // The checkpoint is published here, because the next tick of the checkpoint timer may be an
+                // hour away.
                 log.publisher.lock().publish().ok();
             }
             Ok(())

@@ -16,7 +16,7 @@ use crate::recover::Lock;
 use crate::resume;
 use crate::state::{Shared, Write};
 
-/// Signs for one log.
+/// `Publisher` signs and publishes the checkpoints of one log.
 pub(crate) struct Publisher {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) log: PathBuf,
@@ -29,16 +29,17 @@ pub(crate) struct Publisher {
     pub(crate) lock: Option<Lock>,
     /// Full tiles and bundles written since the last checkpoint; their partial forms go after the next.
     pub(crate) completed: Vec<String>,
-    /// When a checkpoint was published last.
+    /// Time at which the last checkpoint was published.
     pub(crate) last: Option<Instant>,
 }
 
-/// Between two checkpoints that receipts ask for: each costs some ten syncs.
+/// Minimum time between two checkpoints for receipts. Each costs some ten syncs, so a caller must not cause
+/// one for every receipt.
 const RECEIPT_GAP: Duration = Duration::from_millis(100);
 
 impl Publisher {
-    /// Signs what is durable and publishes it, if it has grown. A failure poisons the log, but for want of
-    /// room on the disk: all that is written here can be written again.
+    /// Signs and publishes a checkpoint of all durable entries, if the log has grown. A failure poisons the
+    /// log, except if the disk is full: everything that is written here can be written again.
     pub(crate) fn publish(&mut self) -> Result<Checkpoint, Error> {
         self.guarded(Self::sign)
     }
@@ -58,8 +59,8 @@ impl Publisher {
         self.publish().map(drop)
     }
 
-    /// Writes the full tiles and bundles that wait in memory. A failure poisons the log, but for want of
-    /// room.
+    /// Writes the full tiles and bundles that wait in memory. A failure poisons the log, except if the disk
+    /// is full.
     pub(crate) fn store(&mut self) -> Result<(), Error> {
         self.guarded(|publisher| {
             let full = publisher.shared.state.read().tiles.full();
@@ -109,19 +110,20 @@ impl Publisher {
         put_all(&*self.disk, &self.log, &partial)?;
         self.shared.state.write().tiles.partial_written(&partial);
         let note = sign_note(&checkpoint.to_string(), &self.key);
-        // Before anyone sees the note: a start after this holds the log to it, whatever became of the log's
-        // folder.
+        // The state file is written before the note is published: from here on every start compares the log
+        // with it, also if the log's folder is replaced by an older copy.
         last_signed::write(&*self.disk, &self.state, &note)?;
         replace(&*self.disk, &self.log.join("checkpoint"), note.as_bytes())?;
         self.shared.state.write().published = Some((checkpoint.clone(), note));
         self.last = Some(Instant::now());
-        // Only now: a start from a segment that begins past what was signed could not be held to a root.
+        // The resume file is written only now, because a start from a segment that begins after the signed
+        // size could not be compared with a signed root.
         let resume = self.shared.resume.lock().take_if(|resume| resume.size <= checkpoint.size);
         if let Some(resume) = resume {
             resume::write(&*self.disk, &self.state, &resume)?;
         }
         for name in self.completed.drain(..) {
-            // Most have no partial form, and one that is left behind is only clutter.
+            // Errors are dropped: most tiles have no partial files, and files that stay are harmless.
             self.disk.remove_folder(&self.log.join(format!("{name}.p"))).ok();
         }
         Ok(checkpoint)

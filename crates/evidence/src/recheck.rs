@@ -20,8 +20,8 @@ use crate::segment;
 use crate::state::{Shared, State};
 use crate::tiles::Tiles;
 
-/// Between two segments the thread rests so many times as long as the first took: it uses a fifth of a core,
-/// and leaves the disk to the records.
+/// Length of the pause after a segment, as a multiple of the time that reading it took. With 4 the thread
+/// uses a fifth of a core, and leaves the disk to the records.
 const REST: u32 = if cfg!(test) { 0 } else { 4 };
 
 struct Recheck {
@@ -98,13 +98,13 @@ impl Recheck {
             return Ok(false);
         }
         match settle(&*self.disk, &self.log, tiles, trusted) {
-            // A file that can be made again is not worth a stop: the next start makes it.
+            // A full disk does not stop the log here, because the next start makes the missing files.
             Err(Error::Full { .. }) => Ok(false),
             settled => settled.map(|()| true),
         }
     }
 
-    /// Waits; false if the log is closed meanwhile.
+    /// Waits for `pause`. Returns false if the log is closed meanwhile.
     fn rest(&self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         loop {

@@ -30,9 +30,9 @@ pub(crate) struct Recovered {
     pub(crate) folder: Identity,
     /// Latest `time_unix_ms` of any entry.
     pub(crate) latest_ms: u64,
-    /// What others were shown last.
+    /// The checkpoint that was published last.
     pub(crate) published: Option<Checkpoint>,
-    /// What was signed last; none if nothing is known of it.
+    /// The checkpoint of the state file; `None` if there is no state file.
     pub(crate) signed: Option<Checkpoint>,
     /// Streams without an end: index and record of their opening.
     pub(crate) open_streams: Vec<(u64, Record)>,
@@ -40,7 +40,7 @@ pub(crate) struct Recovered {
     pub(crate) resumed: Option<Resume>,
 }
 
-/// How a log is held to the state file.
+/// `Hold` says how a log is compared with the state file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Hold {
     /// It must hold all that was signed.

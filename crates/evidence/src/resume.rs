@@ -17,7 +17,8 @@ use crate::files::{make_folder, replace};
 /// The file's name in the state folder.
 const NAME: &str = "resume";
 
-/// Bytes of the SHA-256 before the message. It finds damage; against an author it protects nothing.
+/// Length in bytes of the SHA-256 before the message. The hash finds damage; it does not protect against
+/// someone who edits the file, since anyone can compute it.
 const DIGEST: usize = 32;
 
 /// A log where one of its segments begins.
@@ -78,6 +79,6 @@ pub(crate) fn write(disk: &dyn Disk, folder: &Path, resume: &Resume) -> Result<(
 
 /// Removes the file: the next start reads the whole log.
 pub(crate) fn remove(disk: &dyn Disk, folder: &Path) {
-    // Where it stays, the start after still holds the log to the signed root.
+    // An error is dropped: if the file stays, the next start still compares the log with the signed root.
     disk.remove(&path(folder)).ok();
 }

@@ -30,7 +30,7 @@ pub(crate) fn segments(disk: &dyn Disk, log: &Path) -> Result<Vec<PathBuf>, Erro
     Ok(segments.into_iter().map(|name| folder.join(name)).collect())
 }
 
-/// A log that is being read.
+/// `Scan` is a log that is being read.
 pub(crate) struct Scan<'a> {
     disk: &'a dyn Disk,
     log: &'a Path,
@@ -175,8 +175,9 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Whether a frame of a later group than that of entry `next` begins anywhere: then what was skipped had been
-/// on disk, and is damaged. A group that nothing follows was never told of; any part of it may be missing.
+/// Returns whether a frame of a later group than that of entry `next` begins anywhere. Then the skipped bytes
+/// had been durable, and are damaged. A last group that no other group follows was never acknowledged, so any
+/// part of it may be missing.
 fn followed(rest: &[u8], next: u64) -> bool {
     // Every offset is tried, because the length in a damaged frame does not tell where the next one begins.
     (1..rest.len()).any(|at| rest.get(at..).and_then(Frame::at_start).is_some_and(|frame| frame.group > next))
@@ -196,7 +197,8 @@ pub(crate) fn settle(disk: &dyn Disk, log: &Path, tiles: &mut Tiles, trusted: bo
                 false
             }
             Ok(length) if length != file.1.len() as u64 => true,
-            // Bundles are as large as the log; their hashes are checked by whoever reads them.
+            // Bundles are as large as the log, so their content is not compared here; readers check the hash
+            // of each entry.
             Ok(_) if file.0.starts_with("tile/entries/") => false,
             Ok(_) => io("cannot read", &path, disk.read(&path))? != *file.1,
         };

@@ -107,7 +107,8 @@ impl Segment {
     /// Opens the last segment and cuts what comes after `length` bytes.
     pub(crate) fn open(disk: &dyn Disk, path: PathBuf, length: u64) -> Result<Self, Error> {
         let file = io("cannot open", &path, disk.open(&path))?;
-        // Synced also if nothing is cut: what an earlier process wrote may be read back before it is on disk.
+        // The file is synced even if nothing is cut: bytes that an earlier process wrote can be read back
+        // before they are on disk.
         io("cannot cut", &path, file.set_len(length).and_then(|()| file.sync_all()))?;
         // A process that was killed may have made the file and not come to sync its name.
         sync_folder(disk, path.parent().unwrap_or(Path::new(".")))?;
@@ -124,7 +125,7 @@ impl Segment {
         let end = self.length + bytes.len() as u64;
         io_with_room("cannot write", &self.path, self.file.write_all_at(bytes, self.length))?;
         if end > self.written {
-            // The zeros are a convenience: where there is no room for them, the entries are appended without.
+            // The zeros only save time. If there is no room for them, the entries are appended without.
             match io_with_room("cannot write", &self.path, self.file.write_all_at(AHEAD, end)) {
                 Ok(()) => self.written = end + AHEAD.len() as u64,
                 Err(Error::Full { .. }) => self.written = end,

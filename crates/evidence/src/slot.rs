@@ -21,7 +21,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Hands a record over; never waits and never fails. The record is written also if the future is dropped.
+    /// Queues a record. It never waits and never fails. The record is written even if the future is dropped.
     pub fn append<'a>(self, record: impl Into<RecordDraft<'a>>) -> Appended {
         let record = record.into();
         let part = match record.kind {
@@ -44,8 +44,8 @@ impl Slot {
     /// written if the opening was not.
     pub fn close<'a>(self, opening: &Opening, record: impl Into<RecordDraft<'a>>) -> Appended {
         let record = record.into();
-        // The index is known once the writer has taken the opening up. Before that the writer fills it in,
-        // because both records pass the same queue in order.
+        // The index is known once the writer has processed the opening. Before that the writer fills it in,
+        // because both records pass through the same queue in order.
         match opening.index() {
             Some(index) => self.append(RecordDraft { opening: index, ..record }),
             None => self.send(record.encode(), Some(StreamPart::Closing(opening.clone()))),

@@ -12,10 +12,11 @@ use tokio::sync::{Notify, watch};
 use crate::resume::Resume;
 use crate::tiles::Tiles;
 
-/// A clock that was set back by less is waited for, as NTP's steps are; by more, it is believed.
+/// Limit of a clock step, in milliseconds. If the clock was set back by less (an NTP step), records keep the
+/// latest time until the clock has caught up; if by more, the new time is used.
 const CLOCK_STEP_MS: u64 = 5 * 60 * 1000;
 
-/// What is known of the durable log: nothing is in here before it is on disk.
+/// `State` describes the durable log. Nothing is added before it is on disk.
 pub(crate) struct State {
     pub(crate) tiles: Tiles,
     /// The last checkpoint and its signed note; none before the first.
@@ -33,23 +34,24 @@ impl State {
     }
 }
 
-/// One open log.
+/// `Shared` is the state of one open log. Lock order: the publisher before `state`, and before `resume`.
+/// Nobody locks the publisher while holding one of these, since a publication takes several syncs.
 pub(crate) struct Shared {
     pub(crate) state: RwLock<State>,
-    /// Takes no more: it is being closed.
+    /// True once the log is being closed: no slot is given out any more.
     pub(crate) closing: AtomicBool,
-    /// Waits for the disk so far.
+    /// Number of group commits so far.
     pub(crate) syncs: AtomicU64,
-    /// Told when many full tiles wait in memory.
+    /// Notified when many full tiles wait in memory.
     pub(crate) full: Notify,
-    /// Whoever wants to know of each commit.
+    /// Called for each commit (metrics).
     pub(crate) observer: OnceLock<Observer>,
-    /// There is less room than the low-water mark.
+    /// True while the disk has less room than the low-water mark.
     below_low_water: AtomicBool,
     /// The last write of a record, or of what is published, found no room.
     no_room: [AtomicBool; 2],
-    /// When the wait for the disk that is going on began, in milliseconds from `opened` and at least 1; 0
-    /// while there is none.
+    /// Start of the sync that is under way, in milliseconds from `opened` and at least 1; 0 while there is
+    /// none. Relaxed: it guards no other memory, and `condition` needs the number only.
     syncing_since: AtomicU64,
     opened: Instant,
     /// Latest time of any record, in milliseconds since the Unix epoch.
@@ -59,12 +61,12 @@ pub(crate) struct Shared {
     poison: watch::Sender<bool>,
 }
 
-/// How an open log stands.
+/// `Condition` is the state of an open log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Condition {
-    /// Takes records.
+    /// The log takes records.
     Ready,
-    /// The disk has had no answer to a write for [`SLOW_DISK`].
+    /// A write has taken longer than [`SLOW_DISK`].
     SlowDisk,
     /// The disk has less room than the low-water mark; records are taken again when it has more.
     DiskFull,
@@ -81,8 +83,8 @@ pub(crate) enum Write {
     Published,
 }
 
-/// A disk that takes longer than this over one write is slow: a commit takes some milliseconds on a disk that
-/// works.
+/// Duration of one write above which the disk counts as slow. A commit takes some milliseconds on a healthy
+/// disk, so 2 s are no ordinary delay.
 pub const SLOW_DISK: Duration = Duration::from_secs(2);
 
 /// One commit of the log, as it is observed.
@@ -117,7 +119,7 @@ impl Shared {
 
     /// A write has failed: nothing more may be written until the log has been opened again.
     pub(crate) fn poison(&self, error: &dyn std::error::Error) {
-        // Logged once, though every later write fails for the same reason.
+        // The error is logged once, because every later write fails for the same reason.
         if !self.poison.send_replace(true) {
             tracing::error!(
                 %error,
@@ -191,6 +193,7 @@ impl Shared {
     /// The time of a record: `now`, or the latest time before if the clock was set back by less than
     /// [`CLOCK_STEP_MS`]. In milliseconds since the Unix epoch.
     pub(crate) fn time_ms(&self, now: u64) -> u64 {
+        // Relaxed: `fetch_max` is one atomic step, so times never decrease, and it guards no other memory.
         let latest = self.latest_ms.fetch_max(now, Ordering::Relaxed);
         if latest <= now {
             return now;

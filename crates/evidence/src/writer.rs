@@ -1,6 +1,6 @@
 //! The writer thread does group commit: all queued records go to disk in one append and one `fdatasync`, then
-//! their callers are told. A full disk is waited for. Any other failed write is never retried, since a second
-//! sync may hide the loss: the log is poisoned and the thread ends.
+//! their callers are woken. On a full disk the writer waits for room. Any other failed write is never
+//! retried, since a second sync may hide the loss: the log is poisoned and the thread ends.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,23 +25,25 @@ use crate::resume::{OpenStream, Resume};
 use crate::segment::{Frame, MAX_ENTRY, SEGMENT_BYTES, Segment};
 use crate::state::{Commit, Shared, Write};
 
-/// Bytes that one group may gather.
+/// Maximum size of one group in bytes, so that one commit does not grow without bound.
 const GROUP_BYTES: usize = 4 << 20;
-/// Bytes of full tiles and bundles that wait in memory when they are asked to be written before the next
-/// checkpoint.
+/// Size in bytes of full tiles and bundles in memory at which they are written before the next checkpoint.
 const UNWRITTEN_BYTES: usize = if cfg!(test) { 256 << 10 } else { 16 << 20 };
-/// As many as that, and no record is taken before they are written.
+/// Size in bytes of full tiles and bundles in memory at which the writer itself writes them before the next
+/// group. This bounds memory if the publisher is slower than the writer.
 const UNWRITTEN_MOST: usize = 4 * UNWRITTEN_BYTES;
-/// So many other calls must be under way for a commit to wait for more.
+/// Number of reserved slots without a queued record at which a commit waits for more records (PostgreSQL:
+/// `commit_siblings`).
 const SIBLINGS: usize = 4;
-/// How long it waits then.
+/// Time for which the commit then waits (PostgreSQL: `commit_delay`). 150 µs are short against one
+/// `fdatasync`.
 const GATHER: Duration = Duration::from_micros(150);
-/// Time between two tries to write on a full disk.
+/// Interval at which a write is tried again on a full disk.
 const RETRY_FULL: Duration = Duration::from_millis(100);
-/// How long a log that is being closed waits for the places that were taken before.
+/// Maximum time for which a log that is being closed waits for slots that were reserved before.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
-/// What the writer is asked to do.
+/// `Command` is a message to the writer thread.
 pub(crate) enum Command {
     /// Write a record and tell its caller, through `completions`.
     Append {
@@ -50,7 +52,7 @@ pub(crate) enum Command {
         done: CompletionSender,
         completions: Option<Completions>,
     },
-    /// Look whether the log is still where it was.
+    /// Check that the log's folder is still in its place.
     CheckPlace,
     /// Write what is queued and what can still come, then end.
     Close(oneshot::Sender<()>),
@@ -112,10 +114,11 @@ impl Writer {
         }
     }
 
-    /// Serves until it is told to close, everyone has gone, or a write fails.
+    /// Runs until the log is closed, every handle is dropped, or a write fails.
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let closed = self.serve(&mut commands);
-        // Everything is dropped before the end is told, so that the log can be opened again at once.
+        // Everything is dropped before the end is reported, so that the log's lock is free and it can be
+        // opened again at once.
         drop((self, commands));
         if let Some(closed) = closed {
             closed.send(()).ok();
@@ -153,7 +156,7 @@ impl Writer {
             // Callers are told only after the write returned: an acknowledged record is on disk.
             self.tell(group);
         }
-        // What a log that was closed ends with, an orderly start ends with too: no zeros to look through.
+        // The zeros that were written ahead are cut, so that the next start need not scan them.
         if !self.shared.is_poisoned()
             && let Err(error) = self.segment.finish()
         {
@@ -163,9 +166,9 @@ impl Writer {
         closing.map(|(done, _)| done)
     }
 
-    /// Writes a group, and on a full disk again and again: what is in it happened, and must be recorded. No
-    /// new calls come while the disk is full, so that the queue bounds what waits. A log that is being closed
-    /// waits until then.
+    /// Writes a group, and repeats it while the disk is full: the calls in it have happened and must be
+    /// recorded. New calls are refused while the disk is full, so the queue bounds what waits. A log that is
+    /// being closed waits until `until`.
     fn write_when_there_is_room(
         &mut self,
         group: &Group,
@@ -194,8 +197,8 @@ impl Writer {
         }
     }
 
-    /// Writes a group and waits for the disk. Its callers hear nothing if that fails: their channel closes,
-    /// which is `Unavailable`.
+    /// Writes a group and waits for the disk. If that fails, the channels of its callers close, which they
+    /// read as `Unavailable`.
     fn write(&mut self, group: &Group) -> Result<(), Error> {
         if group.entries.is_empty() {
             return Ok(());
@@ -245,7 +248,7 @@ impl Writer {
         };
         batch.tell();
         if unwritten > UNWRITTEN_MOST {
-            // Its failure poisons the log, which the next group then finds.
+            // The error is dropped: a failure poisons the log, and the next group fails for it.
             self.publisher.lock().store().ok();
         } else if unwritten > UNWRITTEN_BYTES {
             self.shared.full.notify_one();
@@ -342,6 +345,7 @@ fn next(commands: &mut mpsc::Receiver<Command>, until: Option<Instant>) -> Optio
         if commands.capacity() == commands.max_capacity() || Instant::now() >= until {
             return None;
         }
+        // The queue has no notification for a slot that is dropped without a record, so it is polled.
         std::thread::sleep(Duration::from_millis(1));
     }
 }

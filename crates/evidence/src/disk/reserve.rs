@@ -7,13 +7,14 @@ use std::io;
 
 use parking_lot::Mutex;
 
-/// The most files that the log has open at once, besides those that it holds for good: a file to write and
-/// its folder, for the thread that appends, the one that publishes and a reader of entries.
+/// Number of descriptors in the reserve. It is the maximum number of files that a log opens at once, besides
+/// those that stay open: a file and its folder (2), for the writer, the publisher and a reader of entries
+/// (3).
 const RESERVED: usize = 6;
 
 static RESERVE: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
-/// Takes the descriptors that are missing in the reserve, as far as there are any.
+/// Fills the reserve with descriptors, as far as the process gets any.
 pub(crate) fn fill() {
     let mut reserve = RESERVE.lock();
     // `/dev/null` costs a descriptor and nothing else, and exists in every container.
@@ -25,13 +26,13 @@ pub(crate) fn fill() {
     }
 }
 
-/// Opens something, with descriptors of the reserve if the process has no other. The reserve is filled again
-/// by the next one that finds a descriptor free.
+/// Opens a file, with descriptors of the reserve if the process has no other. The next call that finds free
+/// descriptors fills the reserve again.
 pub(super) fn open<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
     loop {
         match open() {
             Err(error) if is_out_of_files(&error) => {
-                // Two: someone else may take one at this moment.
+                // Two descriptors are released, because another thread may take one of them in this moment.
                 let freed = {
                     let mut reserve = RESERVE.lock();
                     (reserve.pop(), reserve.pop())
