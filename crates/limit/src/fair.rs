@@ -10,15 +10,17 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
-/// The most that a call is charged and that a caller can owe, in quanta: bounds how long one call is paid
-/// for, and how many rounds [`Fair::take`] takes to find a turn.
+/// Maximum charge of a call and maximum debt of a caller, in quanta. It bounds how long a caller pays for one
+/// long call, and how many rounds [`Fair::take`] needs to find a turn.
 const FACTOR: i64 = 64;
-/// How slowly what is usual follows what happens: by an eighth of the difference.
+/// Divisor of the moving averages: each measurement moves the average by an eighth of the difference, the
+/// weight of TCP's smoothed round-trip time (RFC 6298 §2).
 const SLOWNESS: i64 = 8;
-/// What a call is taken to last at most: an hour, in nanoseconds.
+/// Maximum duration of a call that is counted, in nanoseconds (1 h). It keeps the sums far from an overflow
+/// of `i64`.
 const MAX_CHARGE_NS: i64 = 3_600_000_000_000;
 
-/// How many may wait.
+/// `Bounds` limits the number of waiting calls.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Bounds {
     /// Calls of one caller.
@@ -27,30 +29,32 @@ pub struct Bounds {
     pub total: usize,
 }
 
-/// The lines of callers, `K`, in which their calls, `T`, wait. A caller takes up memory only while something
-/// of it waits or runs.
+/// `Fair` has a queue (line) of waiting calls `T` for each caller `K`. A caller takes memory only while a
+/// call of it waits or runs.
 #[derive(Debug)]
 pub struct Fair<K, T> {
     bounds: Bounds,
     lines: HashMap<K, Line<T>>,
-    /// Callers with a call that waits, the next one first.
+    /// Callers with a waiting call, the next one first.
     round: VecDeque<K>,
-    /// Whether the first of the round has had its quantum.
+    /// True if the first caller of the round has had its quantum.
     visited: bool,
     waiting: usize,
     last: Ticket,
-    /// Nanoseconds for which a call keeps its place, at least 1: what each caller may spend per round.
+    /// Quantum: the time in nanoseconds that each caller may spend per round. It is the moving average of how
+    /// long a call holds its permit, and 0 until one is measured.
     quantum: i64,
 }
 
 #[derive(Debug)]
 struct Line<T> {
     calls: VecDeque<(Ticket, T)>,
-    /// Nanoseconds that may be spent; below zero after calls that took longer than they were charged for.
+    /// Deficit counter: nanoseconds that the caller may spend. It is negative after calls that took longer
+    /// than they were charged for.
     credit: i64,
-    /// What its calls take, in nanoseconds, as far as is known.
+    /// Moving average of how long the caller's calls take, in nanoseconds; `None` until one is measured.
     cost: Option<i64>,
-    /// Calls that had their turn and are not settled.
+    /// Number of calls that had their turn and are not settled.
     running: usize,
 }
 
@@ -83,14 +87,14 @@ pub struct Turn<K, T> {
 }
 
 impl<K: Clone + Eq + Hash, T> Fair<K, T> {
-    /// No one waits yet. Bounds of 0 let no one wait.
+    /// Makes an empty queue. With bounds of 0 no call can wait.
     pub fn new(bounds: Bounds) -> Self {
         let lines = HashMap::new();
         let round = VecDeque::new();
         Self { bounds, lines, round, visited: false, waiting: 0, last: Ticket::default(), quantum: 0 }
     }
 
-    /// Other bounds from now on. Calls that wait go on waiting.
+    /// Sets the bounds. Calls that wait go on waiting.
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
@@ -100,9 +104,8 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         self.waiting
     }
 
-    /// Puts a call at the end of its caller's line. Where all lines together are full, the longest gives up
-    /// its newest call for a caller that has a shorter one, so that a backlog is at the expense of whoever
-    /// has it.
+    /// Puts a call at the end of its caller's line. If all lines together are full, the longest line gives up
+    /// its newest call for a caller with a shorter line, so that the caller that causes the backlog bears it.
     ///
     /// # Errors
     /// The call, if its caller has as many waiting as it may, or no line is longer than its own would be.
@@ -136,7 +139,7 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         Ok(Waiting { ticket, displaced })
     }
 
-    /// The call whose turn it is, if any waits.
+    /// Takes the call whose turn it is; `None` if no call waits.
     pub fn take(&mut self) -> Option<Turn<K, T>> {
         let quantum = self.quantum.max(1);
         loop {
@@ -171,7 +174,7 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         }
     }
 
-    /// Takes a call out of its line. Nothing if it waits no more.
+    /// Takes a call out of its line. Returns `None` if it waits no more.
     pub fn cancel(&mut self, caller: &K, ticket: Ticket) -> Option<T> {
         let line = self.lines.get_mut(caller)?;
         let place = line.calls.iter().position(|(own, _)| *own == ticket)?;
@@ -186,7 +189,8 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         Some(call)
     }
 
-    /// A call that had its turn has given its place back after `took`.
+    /// Settles a call that had its turn and has given its permit back after `took`: the difference to its
+    /// charge is added to the caller's credit.
     pub fn settle(&mut self, caller: &K, charge: Charge, took: Duration) {
         let took = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX).clamp(1, MAX_CHARGE_NS);
         // The first measurement is taken whole: a mean that began at zero would be far too low for many
@@ -202,8 +206,8 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         }
     }
 
-    /// How long one more call of `caller` would wait where `places` may run at once: an estimate from what
-    /// calls take, zero as long as nothing is known.
+    /// Estimates how long one more call of `caller` would wait if `places` calls may run at once, from the
+    /// moving average of all calls. It is zero until a call is measured.
     pub fn expected(&self, caller: &K, places: u32) -> Duration {
         let own = self.lines.get(caller).map_or(0, |line| line.calls.len());
         // One round for each of its own, of as many as have a line; and no more than wait in all.
@@ -217,8 +221,8 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         self.visited &= place > 0;
     }
 
-    /// Forgets a caller of which nothing waits or runs. What it saved ends with its line; what it owes only
-    /// with its last call.
+    /// Removes a caller without waiting or running calls. Its positive credit ends with its line, so that
+    /// idle callers cannot save up a burst; its debt ends only with its last running call.
     fn tidy(&mut self, caller: &K) {
         let Some(line) = self.lines.get_mut(caller).filter(|line| line.calls.is_empty()) else { return };
         line.credit = line.credit.min(0);
@@ -234,7 +238,7 @@ impl<T> Default for Line<T> {
     }
 }
 
-/// Both are above zero, and so is what is between them.
+/// Moves an average toward a measurement. Both are above zero, and so is the result.
 fn toward(from: i64, to: i64) -> i64 {
     from + (to - from) / SLOWNESS
 }

@@ -18,8 +18,8 @@ use governor::{Quota, RateLimiter};
 
 use crate::usage::{Kind, LimitUsage, Usage};
 
-/// The limits of every grant, or of whatever else `K` names. `C` is the monotonic clock; tests bring their
-/// own.
+/// `Limiter` holds the limits of every grant, or of another key `K`. `C` is the monotonic clock; tests use a
+/// manual one.
 pub struct Limiter<K = GrantId, C: Clock = DefaultClock> {
     gates: HashMap<K, Arc<GrantLimits<C>>>,
     clock: C,
@@ -31,7 +31,7 @@ struct GrantLimits<C: Clock> {
     places: Option<Slots>,
 }
 
-/// What counts since the grant's first load, or since its reset.
+/// `Period` holds the counts since the grant's first load, or since its reset.
 struct Period<C: Clock> {
     since: Instant,
     rate: Option<Meter<C>>,
@@ -46,8 +46,9 @@ struct Meter<C: Clock> {
     burst: u32,
     interval: Duration,
     began: C::Instant,
-    /// For whoever asks, never for a decision: milliseconds since `began` when a call last passed, above the
-    /// calls that were left then.
+    /// Time of the last admitted call in milliseconds since `began` (upper 32 bits), and the calls that were
+    /// left then (lower 32 bits). It is for display, never for a decision. Both are in one atomic value, so
+    /// that a reader gets a pair that belongs together.
     last: AtomicU64,
 }
 
@@ -56,7 +57,7 @@ struct Slots {
     taken: Arc<AtomicU32>,
 }
 
-/// A call within its grant's limits. Holds its place among the grant's concurrent calls until it is dropped.
+/// `Admission` is a call within its grant's limits. It holds its concurrency permit until it is dropped.
 #[derive(Debug)]
 #[must_use = "dropping it gives the place back"]
 pub struct Admission {
@@ -66,6 +67,8 @@ pub struct Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         if let Some(taken) = &self.taken {
+            // Release, with Acquire in `Slots::take`: the next call that gets this permit starts after
+            // everything that this call did.
             taken.fetch_sub(1, Ordering::Release);
         }
     }
@@ -106,8 +109,8 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
         Self { gates, clock }
     }
 
-    /// Limits for the grants of a new registry. A grant whose limits are the same keeps what it has spent and
-    /// what is running; one whose limits have changed begins anew.
+    /// Makes the limits for the grants of a new registry. A grant with unchanged limits keeps its spent
+    /// tokens and its running calls; a grant whose limits have changed starts with a full bucket.
     pub fn next(&self, grants: impl IntoIterator<Item = (K, Limits)>) -> Self {
         let gate = |(grant, limits): (K, Limits)| {
             // Compared by the limits and not by the generation: a reload without a change must not refill a
@@ -126,7 +129,8 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// can only come of a mistake, and a mistake must not lift a limit.
     pub fn admit(&self, grant: &K) -> Result<Admission, Denied> {
         let gate = self.gates.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
-        // The place first: it can be given back if the rate says no, a token cannot.
+        // The concurrency permit is taken first: it can be given back if the rate refuses the call, a token
+        // cannot.
         let period = gate.period.load();
         let admission = gate.place(&period)?;
         if let Some(denied) = period.rate.as_ref().and_then(|rate| rate.check().err()) {
@@ -149,7 +153,7 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
         gate.place(&gate.period.load())
     }
 
-    /// How `grant` stands now. Nothing of one that the limiter does not know.
+    /// Returns the usage of `grant`; `None` for a grant that the limiter does not know.
     pub fn usage(&self, grant: &K) -> Option<Usage> {
         let gate = self.gates.get(grant)?;
         let period = gate.period.load();
@@ -172,8 +176,8 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
         Some(Usage { limits, admitted: count(&period.admitted), since: period.since })
     }
 
-    /// Begins `grant` anew: nothing is used of its rate, and nothing counted. Calls that run keep their
-    /// places. Whether the limiter knows it.
+    /// Resets `grant`: its bucket is full, and its counts are zero. Running calls keep their permits. Returns
+    /// whether the limiter knows the grant.
     pub fn reset(&self, grant: &K) -> bool {
         let gate = self.gates.get(grant);
         gate.inspect(|gate| gate.period.store(Arc::new(Period::new(&gate.limits, &self.clock)))).is_some()
@@ -246,6 +250,8 @@ impl<C: Clock> Meter<C> {
     fn check(&self) -> Result<(), Denied> {
         let passed = self.limiter.check().map(|state| {
             let left = u64::from(state.remaining_burst_capacity());
+            // Relaxed: the value guards no other memory. Two calls may store out of order, which the display
+            // bears.
             self.last.store(u64::from(self.millis()) << 32 | left, Ordering::Relaxed);
         });
         passed.map_err(|until| {
