@@ -56,7 +56,7 @@ impl Pool {
         self.0.is_up()
     }
 
-    /// Whether connecting failed so lately that a call would be told so at once.
+    /// Returns whether the pool is in back-off, so that a call would fail at once.
     pub fn is_resting(&self) -> bool {
         self.0.is_resting()
     }
@@ -124,8 +124,8 @@ impl Pool {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, mut body) = request.into_parts();
-        // Twice at most: a connection may be told to close while a request is handed to it, and a second one
-        // in a row is a fault of the server.
+        // Two attempts are made at most: a connection may get a GOAWAY while a request is handed to it, and a
+        // second one in a row is a fault of the server.
         for _ in 0..2 {
             let ticket = self.0.ticket_in_turn().await?;
             let head = Request::from_parts(parts.clone(), ());

@@ -11,14 +11,15 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The most that waits for a flush, in bytes: a record of TLS.
+/// Maximum number of bytes that wait for a flush: the payload of one TLS record (RFC 8446 §5.1).
 const ROOM: usize = 16 << 10;
-/// A larger piece is not copied: it goes out at once, with what waits.
+/// Size in bytes above which a piece is not copied but written at once, with what waits, because the copy
+/// would cost more than it saves.
 const LARGE: usize = 4 << 10;
-/// What a connection that has nothing to write keeps of its room.
+/// Capacity in bytes that a connection without data to write keeps.
 const KEPT_CAPACITY: usize = 1 << 10;
 
-/// An output that holds writes until they are flushed.
+/// `Gather` is an output that holds writes until they are flushed.
 pub(crate) struct Gather<I> {
     io: I,
     held: Vec<u8>,
@@ -33,7 +34,8 @@ impl<I> Gather<I> {
 }
 
 impl<I: AsyncWrite + Unpin> Gather<I> {
-    /// Writes what waits, and with it as much of `more` as goes along; how much of `more` that was.
+    /// Writes what waits, together with as much of `more` as the output takes. Returns how much of `more` was
+    /// written.
     fn write_out(&mut self, cx: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
         while let Some(waiting) = self.held.get(self.written..).filter(|waiting| !waiting.is_empty()) {
             let length = waiting.len();

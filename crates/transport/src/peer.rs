@@ -18,7 +18,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use crate::dial::jitter;
 use crate::tls::{ServerTls, Trust};
 
-/// The longest time after a reload until a connection judges its peer again by itself.
+/// Maximum time after a reload until a connection verifies its peer again by itself.
 const REJUDGE_SPREAD: Duration = Duration::from_millis(1500);
 
 /// Why a certificate names no identity.
@@ -41,7 +41,7 @@ pub enum CertificateStatus {
     /// Its time, or an intermediate's, is over.
     #[error("the certificate is not valid at this time")]
     Expired,
-    /// It can no longer be traced to a trusted CA, or nothing fresh is known of its revocation.
+    /// It has no valid chain to a trusted CA any more, or there is no current revocation list for it.
     #[error("the certificate's issuer is no longer trusted")]
     Untrusted,
 }
@@ -128,8 +128,9 @@ impl Peer {
         self.judge.is_none()
     }
 
-    /// Whether the certificate still holds: asked for every call, so cheap unless the listener's TLS was
-    /// loaded anew since, or something on which the last verdict rests has run out.
+    /// Checks whether the certificate is still valid. It is called for every call, so it is cheap: the chain
+    /// is verified again only after a reload of the TLS files, or when a certificate or list of the last
+    /// verdict has expired.
     ///
     /// # Errors
     /// [`CertificateStatus`], saying why not.

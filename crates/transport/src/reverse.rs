@@ -25,16 +25,16 @@ use crate::error::Error;
 use crate::serve;
 use line::Line;
 
-/// The protocol by which the roles turn round (ALPN).
+/// ALPN protocol of reverse connections, on which the side that dialled serves.
 pub const PROTOCOL: &[u8] = crate::tls::REVERSE;
 /// A request to this path says that the gateway has taken the connection and will call on it. It needs no
 /// answer.
 pub const JOINED: &str = "/chapar.reverse.v1/Joined";
-/// A request to this path says that the gateway will soon let go of the connection: time to dial another,
-/// which may find another gateway. It needs no answer, and what runs on the connection goes on.
+/// A request to this path says that the gateway will soon close the connection. The adapter then dials
+/// another one, which may reach another gateway. The request needs no answer, and running calls go on.
 pub const LEAVING: &str = "/chapar.reverse.v1/Leaving";
 
-/// Whether a request to `path` is one of the gateway's words about the connection, and no call.
+/// Returns whether a request to `path` is a signal of the gateway about the connection, and not a call.
 pub fn is_word(path: &str) -> bool {
     path == JOINED || path == LEAVING
 }
@@ -82,9 +82,9 @@ impl Renewal {
         Self(Arc::new(watch::Sender::new(reversing(tls))))
     }
 
-    /// Replaces what is shown and trusted. Every connection is then made anew, and an old one ends, running
-    /// calls first, once its successor was taken by the gateway: a certificate that no gateway takes leaves
-    /// the old connections in use.
+    /// Replaces the certificate and the trusted CAs. A new connection is then made for every old one. An old
+    /// connection ends after its running calls, and only once a gateway has accepted its successor, so that a
+    /// certificate that no gateway accepts leaves the old connections in use.
     pub fn renew(&self, tls: &ClientConfig) {
         self.0.send_replace(reversing(tls));
     }
@@ -123,7 +123,8 @@ impl Dialler {
         self.tls.clone()
     }
 
-    /// Turns true when a gateway asks something for the first time: only then is it sure that one took us in.
+    /// Turns true at the first request of a gateway, because only a request shows that a gateway has accepted
+    /// the connection (TLS 1.3).
     pub fn heard(&self) -> watch::Receiver<bool> {
         self.heard.subscribe()
     }

@@ -7,18 +7,20 @@ use super::{Settings, jitter};
 
 #[derive(Default)]
 pub(super) struct BackOff {
+    /// Failed connects since the last answer.
     failures: u32,
     until: Option<Instant>,
     problem: String,
 }
 
 impl BackOff {
-    /// The last problem, while the endpoint is to be left alone.
+    /// Returns the last problem during a pause; `None` if a connect may be tried.
     pub(super) fn resting(&self) -> Option<&str> {
         self.until.is_some_and(|until| Instant::now() < until).then_some(self.problem.as_str())
     }
 
-    /// Counts a failure: the next pause is twice as long, within the settings, less up to a half by chance.
+    /// Counts a failure: the next pause is twice as long, at most `back_off_most`, times a random factor from
+    /// 0.5 to 1 (jitter).
     pub(super) fn failed(&mut self, settings: &Settings, problem: String) {
         // The shift is capped at 16, because a shift by 32 would overflow. The longest pause is reached long
         // before.

@@ -19,18 +19,18 @@ pub(super) struct Connections {
     pub(super) endpoint: Endpoint,
     settings: Settings,
     state: Mutex<State>,
-    /// Told whenever a call gives up its place.
+    /// Notified whenever a call gives back its slot.
     freed: Arc<Notify>,
 }
 
 struct State {
     open: Vec<Open>,
-    /// Closed when the attempt is over.
+    /// Channel that closes when the connect that is under way has ended.
     attempt: Option<watch::Receiver<()>>,
     back_off: BackOff,
 }
 
-/// A connection, and the thread on whose runtime it works.
+/// A connection, and the thread whose runtime drives it.
 struct Open {
     link: Link,
     thread: ThreadId,
@@ -52,7 +52,7 @@ impl Connections {
         self.state.lock().open.iter().any(Open::is_open)
     }
 
-    /// Whether a back-off says to leave the endpoint alone.
+    /// Returns whether the pool is in back-off and has no open connection.
     pub(super) fn is_resting(&self) -> bool {
         let state = self.state.lock();
         !state.open.iter().any(Open::is_open) && state.back_off.resting().is_some()
@@ -78,7 +78,7 @@ impl Connections {
             match self.choose(caller) {
                 Choice::Use(ticket) => return Ok(ticket),
                 Choice::No(error) => return Err(error),
-                // The error is the news: the attempt is over.
+                // The channel has no values: its error says that the connect has ended.
                 Choice::Wait(mut attempt) => attempt.changed().await.unwrap_or_default(),
             }
         }
@@ -140,7 +140,8 @@ impl Connections {
     fn attempt(self: &Arc<Self>) -> watch::Receiver<()> {
         let (over, attempt) = watch::channel(());
         let this = Arc::clone(self);
-        // A task of its own: a caller that gives up must not cancel a connect that others wait for.
+        // The connect is a task of its own: a caller that gives up must not cancel it while others wait for
+        // it.
         tokio::spawn(async move {
             let opening = async {
                 let io = this.endpoint.open(super::PROTOCOL).await?;
@@ -150,7 +151,7 @@ impl Connections {
             let opened = tokio::time::timeout(this.settings.connect, opening).await;
             match opened.unwrap_or_else(|_| Err("timed out".to_owned())) {
                 Ok((link, driven)) => {
-                    // Where this task runs, the connection's does.
+                    // The connection is driven by the runtime that this task runs on.
                     this.state.lock().open.push(Open { link, thread: thread::current().id() });
                     tokio::spawn(drive(driven, Arc::downgrade(&this)));
                 }
@@ -197,8 +198,9 @@ fn place<'a>(
     Err(why)
 }
 
-/// Works a connection until it ends. One that broke before it answered anything counts as a failed connect:
-/// with TLS 1.3 a client learns only after its own handshake that the server did not take its certificate.
+/// Drives a connection until it ends. A connection that broke before its first answer counts as a failed
+/// connect: with TLS 1.3 a client learns only after its own handshake that the server refused its
+/// certificate.
 async fn drive(driven: impl Future<Output = Result<(), Broken>>, connections: Weak<Connections>) {
     let Err(Broken { problem, answered }) = driven.await else { return };
     tracing::debug!(problem, "upstream connection ended");

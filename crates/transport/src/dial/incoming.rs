@@ -15,20 +15,20 @@ use parking_lot::Mutex;
 
 use super::ticket::AnswerHold;
 
-/// A piece of up to this many bytes is copied beside others: on its own it could keep a whole read of the
-/// connection in memory.
+/// Maximum size in bytes of a piece that is copied into a common buffer. A `Bytes` of its own would keep a
+/// whole read of the connection in memory for a few bytes.
 const SMALL: usize = 1 << 10;
 
 /// How an answer will be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reading {
-    /// To its end as soon as it comes, by someone who waits for nothing else meanwhile.
+    /// The reader takes frames as they arrive, and waits for nothing else meanwhile.
     AtOnce,
-    /// As fast as someone else takes it.
+    /// The reader passes frames on, so that its speed depends on another peer.
     Slowly,
 }
 
-/// The body of an answer. Dropped before its end, the call is cancelled.
+/// `Incoming` is the body of a response. If it is dropped before its end, the call is cancelled.
 pub struct Incoming {
     source: Source,
     _held: AnswerHold,
@@ -70,7 +70,7 @@ impl Body for Incoming {
             Source::Direct(body) => {
                 let step = ready!(poll_step(body, context));
                 if let Step::Data(data) = &step {
-                    // An error means that the stream is over; then no one asks for room.
+                    // An error means that the stream has ended, which needs no window.
                     body.flow_control().release_capacity(data.len()).ok();
                 }
                 step
@@ -106,7 +106,7 @@ impl Body for Incoming {
 }
 
 impl Incoming {
-    /// Lets go of the stream; what fills a buffer is told.
+    /// Ends the reading, and wakes the task that fills the buffer, so that it drops the stream.
     fn leave(&mut self) {
         if let Source::Buffered { buffer, .. } = std::mem::replace(&mut self.source, Source::Ended) {
             let mut buffer = buffer.lock();
@@ -137,16 +137,17 @@ fn poll_step(body: &mut RecvStream, context: &mut Context<'_>) -> Poll<Step> {
     }
 }
 
-/// What was taken from the stream and not read yet: at most a window, since the sender gets no room for more.
+/// `Buffer` holds what was taken from the stream and not read yet. It is at most one stream window, since the
+/// window is opened again only as the reader reads.
 #[derive(Default)]
 struct Buffer {
     pieces: VecDeque<Bytes>,
-    /// Small pieces after those, side by side.
+    /// Small pieces that arrived after those, in one buffer.
     small: BytesMut,
     end: Option<Result<Option<HeaderMap>, h2::Error>>,
     reader: Option<Waker>,
     filler: Option<Waker>,
-    /// No one will read any more.
+    /// True once the reader has left.
     left: bool,
 }
 
@@ -183,8 +184,8 @@ impl Buffer {
     }
 }
 
-/// Takes everything from the stream as it comes, until its end or until the reader has left, which cancels
-/// it.
+/// Takes every frame from the stream as it arrives, until its end or until the reader has left, which cancels
+/// the call.
 async fn fill(mut body: RecvStream, buffer: Arc<Mutex<Buffer>>) {
     std::future::poll_fn(|context| {
         let mut buffer = buffer.lock();

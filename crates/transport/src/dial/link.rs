@@ -64,7 +64,8 @@ const MAX_HEADER_LIST: u32 = 32 << 10;
 /// to bring that about.
 const GIVEN_UP: usize = 4_096;
 
-/// A connection. Clones are the same one; it closes when the last is gone and its calls have ended.
+/// `Link` is one connection. Clones share it; it closes when the last clone is dropped and its calls have
+/// ended.
 #[derive(Clone)]
 pub struct Link(pub(super) Arc<Inner>);
 
@@ -77,7 +78,8 @@ pub(super) struct Inner {
     pub(super) freed: Arc<Notify>,
 }
 
-/// What is learnt of a connection while it works.
+/// `Status` is what is known of a connection. All orderings are Relaxed: its values guard no other memory,
+/// and h2 itself refuses a call on a connection that has closed.
 #[derive(Default)]
 pub(super) struct Status {
     pub(super) in_flight: AtomicUsize,
@@ -88,9 +90,10 @@ pub(super) struct Status {
 /// Why a connection takes no further call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Full {
-    /// It carries as many as it may, or takes none any more.
+    /// The connection carries its maximum of calls, or takes no new ones.
     All,
-    /// There is room, but as little as the caller has calls on it already: it is kept for others.
+    /// There is room, but no more than the calls that the caller already has on it. It is kept for other
+    /// callers.
     Share,
 }
 
@@ -220,8 +223,8 @@ impl Link {
         Ok(StreamSlot { link: self.clone(), caller: caller.cloned(), counted: true })
     }
 
-    /// A place beside those that are counted, for what watches the connection: it is no load and keeps
-    /// nothing awake.
+    /// Returns a slot that is not counted, for a call that watches the connection: it is no load, and causes
+    /// no keepalive pings.
     pub fn watcher(&self) -> StreamSlot {
         StreamSlot { link: self.clone(), caller: None, counted: false }
     }

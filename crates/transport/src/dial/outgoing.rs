@@ -10,7 +10,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Keeps the rest of a body on its way. Dropped before it has all left, the stream is reset.
+/// `Sending` sends the rest of a body. If it is dropped before the body is sent, the stream is reset.
 pub(super) type Sending = Option<DropGuard>;
 
 pub(super) fn send<B>(mut stream: SendStream<Bytes>, mut body: B) -> Sending
@@ -49,7 +49,8 @@ where
     Some(stop.drop_guard())
 }
 
-/// Why a body did not leave whole: its source failed, or the other end wants no more of it.
+/// `SendAborted` says that a body was not sent to its end: its source failed, or the peer has reset the
+/// stream.
 struct SendAborted;
 
 async fn rest<B>(
@@ -82,7 +83,7 @@ where
     }
 }
 
-/// Hands over what the other end has room for, and waits for more room with the rest.
+/// Sends as much as the peer's window allows, and waits for window with the rest.
 async fn push(stream: &mut SendStream<Bytes>, mut data: Bytes) -> Result<(), SendAborted> {
     while !data.is_empty() {
         // The capacity is asked for before each part, because h2 would otherwise buffer the whole body,

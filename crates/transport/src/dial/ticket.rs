@@ -22,11 +22,12 @@ use super::outgoing::Sending;
 use super::{DialError, outgoing};
 use crate::error::causes;
 
-/// A place on a connection for one call. Given up when dropped; an answer holds it until its end.
+/// `StreamSlot` is a permit for one call on a connection, given back when it is dropped. A response holds it
+/// until its end.
 pub struct StreamSlot {
     pub(super) link: Link,
     pub(super) caller: Option<SubsystemId>,
-    /// It is a load.
+    /// True if the call counts as load.
     pub(super) counted: bool,
 }
 
@@ -63,7 +64,7 @@ impl StreamSlot {
         let (answer, stream) = match inner.sender.clone().send_request(head, body.is_end_stream()) {
             Ok(begun) => begun,
             Err(error) => {
-                // It is going away, or its numbers are spent: nothing can be begun on it any more.
+                // The connection is going away, or its stream ids are used up: it takes no new call.
                 inner.status.closed.store(true, Ordering::Relaxed);
                 let problem = causes(&error);
                 return Err((
@@ -89,12 +90,12 @@ impl StreamSlot {
     }
 }
 
-/// What an answer needs for as long as it comes: the rest of the request, and its place.
+/// What a response holds until its end: the rest of the request, and the permit.
 pub(super) type AnswerHold = Option<(Sending, StreamSlot)>;
 
-/// How long a call that was given up before its answer began is still held. A server counts those that are
-/// reset before it came to them, and closes the connection of whoever does that often; so it is given the
-/// time to come to them.
+/// Time for which a call that was cancelled before its response is held before it is reset. A server counts
+/// streams that are reset before it has accepted them (rapid reset, CVE-2023-44487), and closes the
+/// connection at some number; 10 ms give it the time to accept the stream.
 const GIVING_UP: Duration = Duration::from_millis(10);
 
 /// A call whose answer has not begun.
@@ -144,6 +145,8 @@ impl Drop for StreamSlot {
         if !self.counted {
             return;
         }
+        // Relaxed: a caller that sees the old number takes the connection for fuller than it is, which is
+        // harmless.
         inner.status.in_flight.fetch_sub(1, Ordering::Relaxed);
         if let Some(caller) = &self.caller {
             let mut callers = inner.callers.lock();

@@ -9,16 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::LEAVING;
 
-/// What has been said on one connection so far. Clones hear the same.
+/// `Heard` holds the signals of one connection so far. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct Heard {
     /// The gateway has taken the connection: it has asked something.
     pub(super) joined: CancellationToken,
-    /// It will let go of it soon.
+    /// The gateway will close the connection soon.
     pub(super) leaving: CancellationToken,
 }
 
-/// A service that hears before it answers.
+/// `Hearing` is a service that notes signals before it answers.
 pub(super) struct Hearing<S> {
     pub(super) service: S,
     pub(super) here: Heard,

@@ -25,16 +25,18 @@ use crate::dial::jitter;
 use crate::peer::Peer;
 use crate::serve::{self, serve_connection};
 
-/// A connection that lasted as long was a good one: the next pause is the first again.
+/// Lifetime from which a connection counts as good. After a good connection the back-off starts with the
+/// first pause again.
 const GOOD_LIFETIME: Duration = Duration::from_secs(5);
-/// What a gateway means that closes a connection without a word: it says no more than that to whom it does
-/// not know.
+/// Message for a connection that the gateway closed at once. A gateway gives no reason to a peer that it does
+/// not know, so the message names the possible ones.
 const NOT_TAKEN: &str = "the gateway closed the connection at once: its registry names no adapter with the \
                          identity and the issuer of this certificate, or the gateway is stopping";
-/// By this rustls reports what the other side holds against a certificate (RFC 8446 §6.2).
+/// Beginning of rustls's error for a TLS alert of the peer, e.g. about this side's certificate (RFC 8446
+/// §6.2).
 const ALERT: &str = "received fatal alert";
 
-/// Where one connection goes, and what it shares with the others.
+/// `Line` is where one connection goes, and what it shares with the others.
 pub(super) struct Line<'a> {
     pub(super) gateway: &'a Endpoint,
     pub(super) settings: &'a Settings,
@@ -45,7 +47,7 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Connects, serves, and comes back, until the stop.
+    /// Connects, serves, and reconnects, until the stop.
     pub(super) async fn keep<S, B>(mut self, service: &S, serving: &TaskTracker, cut: &CancellationToken)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
@@ -88,8 +90,8 @@ impl Line<'_> {
                         Next::Leaving => good = true,
                         Next::Renewed => {
                             good = true;
-                            // A connection that no gateway took serves nothing, so it need not wait for a
-                            // successor.
+                            // A connection that no gateway has accepted serves nothing, so it is closed
+                            // without waiting for a successor.
                             match heard.joined.is_cancelled() {
                                 true => old = Some(end),
                                 false => end.cancel(),
@@ -134,7 +136,7 @@ impl Line<'_> {
 
     fn failed(&self, problem: &str, before: u32) {
         let gateway = self.gateway.authority();
-        // A gateway that is being started is no news.
+        // The first three failures are no warnings, because a gateway that is restarting is a normal case.
         match before < 3 {
             true => {
                 tracing::info!(%gateway, problem, "cannot join the gateway yet; reconnecting with backoff")
@@ -169,7 +171,7 @@ impl Line<'_> {
 enum Next {
     /// This one has ended, in order or for the reason given.
     Ended(Option<String>),
-    /// The gateway will let go of it.
+    /// The gateway will close it.
     Leaving,
     /// There is another certificate to show, or another gateway to expect.
     Renewed,

@@ -11,23 +11,27 @@ use std::time::{Duration, Instant};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 
-/// How many turns of the clock an answer may wait for room.
+/// Number of turns for which a response may wait for flow control. A turn is a sixth of `write_stall`.
 const PATIENCE: u32 = 6;
-/// Turns that are told apart: more than the patience, so that no old wait looks new.
+/// Number of turns that are counted separately. It is larger than `PATIENCE`, so that an old wait is not
+/// mistaken for a new one.
 const TURNS: usize = 16;
-/// A call that is taken back sooner than this was hardly meant.
+/// Time within which a cancelled call counts as hasty (rapid reset). An honest caller seldom gives up within
+/// 100 ms.
 const HASTY: Duration = Duration::from_millis(100);
+/// Interval over which hasty cancellations are counted.
 const CANCEL_WINDOW: Duration = Duration::from_secs(10);
 
-/// What is known of one connection's calls.
+/// `Conduct` counts one connection's calls. All orderings are Relaxed: the counters guard no other memory,
+/// and a value that is read late delays the end of the connection by at most one check.
 #[derive(Debug)]
 pub(super) struct Conduct {
     running: AtomicU32,
     calls: AtomicU32,
     turn: AtomicU32,
-    /// When the last call began or ended, in turns.
+    /// Turn in which the last call began or ended.
     busy: AtomicU32,
-    /// Answers that wait for room, by the turn in which they began to.
+    /// Number of responses that wait for flow control, by the turn in which the wait began.
     waiting: [AtomicU32; TURNS],
     allowed: u32,
     hasty: Mutex<Hasty>,
@@ -43,7 +47,7 @@ struct Hasty {
 }
 
 impl Conduct {
-    /// `allowed`: calls that may be taken back hastily in ten seconds.
+    /// `allowed` is the number of hasty cancellations in ten seconds.
     pub(super) fn new(allowed: u32) -> Self {
         Self {
             running: AtomicU32::new(0),
@@ -58,19 +62,19 @@ impl Conduct {
         }
     }
 
-    /// How long a turn is, where an answer may wait so long.
+    /// Returns the length of a turn, if a response may wait for `write_stall`.
     pub(super) fn turn_of(write_stall: Duration) -> Duration {
         write_stall / PATIENCE
     }
 
-    /// The next turn of the clock. Whether every answer that waits for room has begun to recently enough.
+    /// Begins the next turn. Returns false if a response has waited for flow control for too long.
     pub(super) fn next_turn(&self) -> bool {
         let now = self.turn.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let oldest = PATIENCE..TURNS as u32;
         !oldest.into_iter().any(|age| self.slot(now.wrapping_sub(age)).load(Ordering::Relaxed) > 0)
     }
 
-    /// For how many turns there has been no call.
+    /// Returns the number of turns without a call.
     pub(super) fn idle_turns(&self) -> u32 {
         if self.running.load(Ordering::Relaxed) > 0 {
             return 0;
@@ -78,22 +82,22 @@ impl Conduct {
         self.turn.load(Ordering::Relaxed).wrapping_sub(self.busy.load(Ordering::Relaxed))
     }
 
-    /// Whether the peer takes back too many calls.
+    /// Returns whether the peer cancels too many calls.
     pub(super) fn hasty_too_often(&self) -> bool {
         self.hasty_too_often.load(Ordering::Relaxed)
     }
 
-    /// The peer has begun to speak HTTP/2.
+    /// Notes that the peer has begun to speak HTTP/2.
     pub(super) fn greet(&self) {
         self.greeted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it has.
+    /// Returns whether the peer has begun to speak HTTP/2.
     pub(super) fn greeted(&self) -> bool {
         self.greeted.load(Ordering::Relaxed)
     }
 
-    /// A call has come.
+    /// Counts a call.
     pub(super) fn begin(self: &Arc<Self>) -> Running {
         self.running.fetch_add(1, Ordering::Relaxed);
         self.calls.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +131,7 @@ impl Conduct {
     }
 }
 
-/// A call that runs.
+/// `Running` is a running call.
 #[derive(Debug)]
 pub(super) struct Running {
     conduct: Arc<Conduct>,
@@ -136,7 +140,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// The answer's body, which is part of the call.
+    /// Wraps the response body, which is part of the call.
     pub(super) fn answer<B: Body + Unpin>(self, body: B) -> Answer<B> {
         let mut answer = Answer { body, call: self, waits_since: None };
         answer.wait();
@@ -154,12 +158,12 @@ impl Drop for Running {
     }
 }
 
-/// A body that is handed to HTTP/2, which asks for more of it as long as the peer gives room.
+/// `Answer` is a body that HTTP/2 polls while the peer's flow control window has room.
 #[derive(Debug)]
 pub(super) struct Answer<B: Body> {
     body: B,
     call: Running,
-    /// The turn in which it was last handed over and not asked again since.
+    /// Turn in which the last frame was handed over; `None` if HTTP/2 has polled since.
     waits_since: Option<u32>,
 }
 

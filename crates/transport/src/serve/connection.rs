@@ -23,18 +23,21 @@ use crate::dial::jitter;
 use crate::gather::Gather;
 use crate::peer::Peer;
 
-// Twice the metadata that the gateway accepts, so that a call slightly over its limit gets a refusal with a
-// reason and not a reset.
+// Maximum size of a request's headers in bytes. It is twice the metadata that the gateway accepts, so that a
+// call slightly over its limit gets a refusal with a reason and not a reset.
 const MAX_HEADER_LIST: u32 = 16 << 10;
+/// Flow control window of one request, in bytes: the most that a stream can make this side buffer.
 const STREAM_WINDOW: u32 = 64 << 10;
+/// Flow control window of one connection, in bytes, for the requests of all its streams (16 full stream
+/// windows).
 const CONNECTION_WINDOW: u32 = 1 << 20;
-/// How long the housekeeping of a connection may sleep.
+/// Maximum interval between two checks of a connection.
 const LONGEST_TURN: Duration = Duration::from_secs(5);
 
-/// Serves HTTP/2 on a connection whose peer is known; every request carries the peer in its extensions. Ends
-/// when the peer hangs up, when it misbehaves, and some time after `stop`, after [`Peer::leave`] and after
-/// the connection has grown old or idle: then the peer is told (GOAWAY) and calls that run may finish. Says
-/// why it ended, if not in order.
+/// Serves HTTP/2 on an authenticated connection; every request carries the peer in its extensions. It ends
+/// when the peer closes it or breaks a limit. After `stop`, [`Peer::leave`], the maximum age or the maximum
+/// idle time the peer gets a GOAWAY, and running calls may finish within a grace period. It returns the
+/// reason if the connection did not end in order.
 pub async fn serve_connection<I, S, B>(
     io: I,
     peer: Arc<Peer>,
@@ -119,7 +122,7 @@ where
     why
 }
 
-/// Of what the peer has been told that its connection is to end.
+/// `Reasons` are the reasons for which the peer has been asked to close its connection.
 #[derive(Default)]
 struct Reasons {
     stop: bool,
@@ -152,13 +155,14 @@ fn builder(settings: &Settings) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Calls that may be reset before they are taken on: few for a peer that calls for itself (rapid reset), as
-/// many as come from one that passes on what its callers cancel.
+/// Returns how many streams may be reset before they are accepted: 20 for a peer that calls for itself (rapid
+/// reset), no limit for a peer that passes on what its callers cancel.
 fn pending_resets(settings: &Settings) -> usize {
     if settings.cancelled == u32::MAX { usize::MAX } else { 20 }
 }
 
-/// The age give or take a tenth, so that what was opened at once is not renewed at once.
+/// Returns the maximum age with a jitter of a tenth, so that connections that were opened together are not
+/// renewed together.
 fn lifetime(age: Duration) -> Duration {
     age.mul_f64(0.7 + 0.4 * jitter::half_to_one())
 }

@@ -20,7 +20,7 @@ pub(super) struct Head {
     pub(super) stream: u32,
 }
 
-/// Reads headers from bytes that come in any pieces.
+/// `Frames` reads frame headers from bytes that arrive in pieces of any size.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     /// Bytes until the next header.
@@ -30,12 +30,12 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// Frames that begin after so many bytes.
+    /// Skips this number of bytes before the first frame.
     pub(super) fn after(skip: usize) -> Self {
         Self { skip, ..Self::default() }
     }
 
-    /// Takes the next bytes and tells of every header that is complete with them.
+    /// Reads the next bytes, and calls `tell` for every header that is complete with them.
     pub(super) fn feed(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Head)) {
         loop {
             let skipped = self.skip.min(bytes.len());

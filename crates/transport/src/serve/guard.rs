@@ -17,19 +17,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::conduct::Conduct;
 use super::frames::{ACK, DATA, END_STREAM, Frames, GOAWAY, HEADERS, Head, PING};
 
-/// `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`.
+/// Length in bytes of the client's connection preface, `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n` (RFC 9113 §3.4).
 const PREFACE: usize = 24;
-// A peer that behaves earns its frames back by its calls and their answers, so it does not come near this.
+// Size of the token bucket in frames. A peer that behaves earns its frames back by its calls and their
+// responses, so it does not come near this.
 const BUCKET: u32 = 1000;
+// Rate at which the bucket fills, in frames a second.
 const PER_SECOND: f64 = 100.0;
-/// A frame of an answer may be met with two updates of windows, the stream's and the connection's.
+/// Tokens for a frame of a response: the peer may answer it with two window updates, the stream's and the
+/// connection's.
 const PER_ANSWER: u32 = 2;
+/// Tokens for a call: the peer may cancel it with one RST_STREAM.
 const PER_CALL: u32 = 1;
-/// Pings out of turn that are forgiven.
+/// Number of early pings that are allowed (gRPC A8: two ping strikes).
 const STRIKES: u32 = 2;
+/// HTTP/2 error code 0x0b (RFC 9113 §7).
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// A peer's connection under watch.
+/// `Guard` wraps a peer's connection and counts its frames.
 pub(super) struct Guard<I> {
     io: I,
     incoming: Frames,
@@ -39,7 +44,7 @@ pub(super) struct Guard<I> {
     greeted: bool,
 }
 
-/// What a peer has left.
+/// `FrameBudget` is the token bucket of one peer.
 struct FrameBudget {
     tokens: u32,
     filled: Instant,
@@ -55,7 +60,8 @@ impl<I> Guard<I> {
         let budget = FrameBudget {
             tokens: BUCKET,
             filled: Instant::now(),
-            // A ping may be late, and the next one not.
+            // A tenth is allowed for: if one ping is delayed on the way and the next one is not, their gap is
+            // shorter than the peer's interval.
             ping_permitted: ping_permitted.mul_f64(0.9),
             last_ping: None,
             strikes: 0,
@@ -73,7 +79,7 @@ impl<I> Guard<I> {
 }
 
 impl FrameBudget {
-    /// A frame came in. Why it is one too many, if it is.
+    /// Counts an incoming frame. Returns a reason if it is one too many.
     fn receive(&mut self, head: Head, now: Instant) -> Option<&'static str> {
         match head.kind {
             HEADERS => {
@@ -99,7 +105,8 @@ impl FrameBudget {
             }
             _ => {}
         }
-        // The clock is used only when the bucket is empty, which a peer that behaves never brings about.
+        // The bucket is refilled by time only when it is empty, which a peer that behaves never brings about.
+        // So a burst may be up to two buckets.
         if self.tokens == 0 {
             let earned = now.duration_since(self.filled).as_secs_f64() * PER_SECOND;
             self.filled = now;
@@ -127,7 +134,7 @@ impl FrameBudget {
 }
 
 impl<I: AsyncWrite + Unpin> Guard<I> {
-    /// Tells the peer why its connection ends, if there is room to say so at once.
+    /// Sends the peer a GOAWAY with the reason, if it can be written at once.
     fn dismiss(&mut self, cx: &mut Context<'_>, why: &'static str) -> io::Error {
         // Between frames only: a GOAWAY inside another frame would be read as its payload.
         if self.outgoing.between() {

@@ -26,9 +26,10 @@ use crate::error::Error;
 use crate::peer::Peer;
 use crate::tls::{REVERSE, ServerTls};
 
-/// Connections that the system keeps for us until they are accepted.
+/// Length of the system's queue of connections that are not accepted yet (`listen(2)`).
 const BACKLOG: i32 = 4096;
-/// How long a handshake that has begun before a stop may go on after it.
+/// Time for which a handshake may go on after a stop. Its peer then gets a GOAWAY and connects elsewhere,
+/// instead of a broken connection.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(2);
 
 /// Opens listeners.
@@ -46,8 +47,8 @@ impl Server {
         Ok(Bound { listener, address, tls, settings, shared: false })
     }
 
-    /// Serves on a listener that was handed over, as by a service manager. At the end it is closed and never
-    /// shut down, and connections that wait in it are left to whoever else holds it.
+    /// Serves on a listener that was handed over, e.g. by a service manager. At the end it is closed and not
+    /// shut down, so that another process that holds it accepts the waiting connections.
     ///
     /// # Errors
     /// [`Error::Listen`] if it cannot be used.
@@ -66,8 +67,8 @@ impl Server {
     }
 }
 
-/// The listener that whoever started the process has handed over (systemd's protocol: `LISTEN_FDS`,
-/// `LISTEN_PID`); the first if there are several.
+/// Returns the listener that the parent process has handed over (systemd's protocol: `LISTEN_FDS`,
+/// `LISTEN_PID`); the first one if there are several.
 pub fn inherited() -> Option<std::net::TcpListener> {
     let mut handed_over = listenfd::ListenFd::from_env();
     handed_over.take_tcp_listener(0).ok().flatten()
@@ -83,13 +84,13 @@ fn open(address: SocketAddr, reuse_port: bool) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// A listener that holds its port.
+/// `Bound` is a listener that holds its port.
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     tls: ServerTls,
     settings: Settings,
-    /// Whether someone else may hold it too.
+    /// True if another process may hold the listener too.
     shared: bool,
 }
 
@@ -144,7 +145,8 @@ impl Bound {
         while let Some(connection) = stop.run_until_cancelled(accept(&listener)).await {
             take(connection);
         }
-        // Whoever waits in a queue that goes with this listener is let in, and told to go on elsewhere.
+        // The queue of connections ends with this listener, so those in it are accepted and get a GOAWAY:
+        // otherwise they would be reset.
         while !shared && let Some(Ok(connection)) = listener.accept().now_or_never() {
             take(connection);
         }
@@ -159,8 +161,8 @@ impl Bound {
 }
 
 impl Bound {
-    /// The same listener for so many threads (at least one), each with a runtime of its own: whoever has time
-    /// accepts. They share what addresses may take up.
+    /// Splits the listener for this number of threads (at least one), each with a runtime of its own. The
+    /// thread that is free first accepts a connection. The threads share the caps per address.
     ///
     /// # Errors
     /// [`Error::Listen`] if the system gives no more files.
@@ -211,16 +213,16 @@ impl Part {
     }
 }
 
-/// How many connections there may be for the files that the process may open.
+/// Returns how many connections the process's limit of open files allows.
 fn room() -> usize {
     use rustix::process::{Resource, getrlimit};
     let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
-    // The rest of the files is for the evidence log and the connections to providers.
+    // A quarter of the files is kept for the evidence log and the connections to providers.
     files.map_or(usize::MAX, |files| files / 4 * 3)
 }
 
-/// The next connection. An error of one connection, or of a full table of files, is waited out and never spun
-/// on.
+/// Accepts the next connection. After an error, of one connection or of a full file table, it waits before it
+/// tries again, so that it does not spin.
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     let mut wait = Duration::from_millis(5);
     loop {
@@ -238,11 +240,11 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// A connection that was accepted, and of whom nothing is known.
+/// `Arrival` is a connection that was accepted and not authenticated yet.
 struct Arrival {
     tls: ServerTls,
     settings: Arc<Settings>,
-    /// Its own: ends with the listener's, and when its peer is to leave.
+    /// Stop of this connection: it is cancelled with the listener's, and when the peer must leave.
     stop: CancellationToken,
     remote: SocketAddr,
 }
@@ -281,7 +283,7 @@ impl Arrival {
         place: &ConnectionSlot,
     ) -> Result<(TlsStream<TcpStream>, Arc<Peer>), String> {
         let Self { tls, settings, stop, remote } = self;
-        // A connection that cannot be told to be quick is slow, and no worse.
+        // An error is dropped: without TCP_NODELAY the connection is slower, and nothing else.
         stream.set_nodelay(true).ok();
         let config = match &settings.reverse {
             Some(_) => Arc::clone(&tls.state().calls_and_reverse),

@@ -17,13 +17,14 @@ use crate::peer::Peer;
 pub struct Settings {
     /// The longest TLS handshake; also the longest wait after it for the first bytes of HTTP/2. Default 5 s.
     pub handshake: Duration,
-    /// Handshakes at once; for one more, the oldest of the address that has most is closed, or the newcomer
-    /// if that has as many. Default 1,024.
+    /// Maximum number of concurrent handshakes. At the maximum a new connection takes the slot of the oldest
+    /// handshake of the address that has most, or is closed if its own address has as many. Default 1,024.
     pub handshakes: usize,
     /// Handshakes at once from one address (IPv6: from one /64). Default 64.
     pub handshakes_per_address: usize,
-    /// Connections at once; more are closed as they come. Never more than three quarters of the files that
-    /// the process may open, so that the evidence log and the upstreams always get theirs. Default 10,000.
+    /// Maximum number of connections; more are closed when they arrive. It is at most three quarters of the
+    /// files that the process may open, so that the evidence log and the upstreams always get theirs. Default
+    /// 10,000.
     pub connections: usize,
     /// Connections at once from one address (IPv6: from one /64). Default 1,000.
     pub connections_per_address: usize,
@@ -34,8 +35,8 @@ pub struct Settings {
     /// The wait for a ping's answer before the connection is given up. Default 40 s, so that a link that was
     /// gone for half a minute still finds it.
     pub keepalive_timeout: Duration,
-    /// How often a peer may ping while it gets nothing else; who does three times before that is sent away.
-    /// Default 10 s.
+    /// Minimum interval between a peer's pings. A peer that pings earlier three times is disconnected (gRPC
+    /// A8). Default 10 s.
     pub ping_permitted: Duration,
     /// How long connections may finish their calls after a stop. Default 10 s.
     pub drain: Duration,
@@ -46,13 +47,13 @@ pub struct Settings {
     pub max_age_grace: Duration,
     /// How long a connection stays without a call. Default 15 min.
     pub idle: Duration,
-    /// How long a peer may leave an answer without room (HTTP/2's flow control) before its connection is
-    /// ended; up to a sixth longer. Default 30 s.
+    /// Maximum time for which a response may wait for the peer's flow control window before the connection is
+    /// ended; the end may be up to a sixth later. Default 30 s.
     pub write_stall: Duration,
     /// How long a connection may finish its calls when its peer's certificate no longer holds. Default 3 s.
     pub leave: Duration,
-    /// Calls that a peer may cancel within a tenth of a second of making them, in ten seconds; the connection
-    /// of one who cancels more, and more than half of its calls, is ended. Default 100; `u32::MAX` for peers
+    /// Maximum number of calls in 10 s that a peer may cancel within 100 ms of making them. The connection of
+    /// a peer that cancels more, and more than half of its calls, is ended. Default 100; `u32::MAX` for peers
     /// that pass on what others cancel.
     pub cancelled: u32,
     /// Whether other processes may listen on the same address (`SO_REUSEPORT`). Default no.
@@ -60,7 +61,7 @@ pub struct Settings {
     /// Takes connections on which the peer wants to serve (ALPN `chapar-reverse/1`). Absent: that protocol is
     /// not offered.
     pub reverse: Option<Arc<dyn Fn(Reversed) + Send + Sync>>,
-    /// What is taken up. Listeners with the same places share the caps above.
+    /// Slots that are taken. Listeners with the same value share the caps above.
     pub slots: ConnectionSlots,
     /// The clock by which certificates are judged after the handshake.
     pub clock: Clock,
