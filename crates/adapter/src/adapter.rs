@@ -22,7 +22,7 @@ use crate::scan::Remark;
 use crate::served_method::Look;
 use crate::service::{Calls, Routes};
 
-/// What the process gives to the adapter.
+/// `Parts` is what the process gives to the adapter.
 #[derive(Clone)]
 pub struct Parts {
     /// The wall clock, for certificates' validity.
@@ -31,18 +31,18 @@ pub struct Parts {
     pub telemetry: Arc<Telemetry>,
 }
 
-/// What a check that found nothing wrong has to tell.
+/// `Checked` is the result of a check without errors.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// What a look at the tables showed.
+    /// Remarks on the values of sampled columns.
     pub remarks: Vec<Remark>,
     /// The adapter's own certificate.
     pub certificate: OwnCertificate,
-    /// What is known of revocation.
+    /// State of the revocation lists.
     pub revocation: Vec<Revocation>,
 }
 
-/// An adapter that is ready: it holds its port, or knows whom to dial.
+/// `Adapter` is an adapter that is ready: it holds its port, or has the gateways to dial.
 pub struct Adapter {
     ready: Ready,
     calls: Calls,
@@ -57,10 +57,11 @@ enum Ready {
     Listens(Box<serve::Bound>),
 }
 
-/// The wait for a ping's answer: with the 20 s between pings a dead line is found within 40 s, as at the
-/// gateway.
+/// Maximum wait for the answer to a ping. With 20 s between pings, a broken connection is found within 40 s,
+/// as at the gateway.
 const PING_ANSWER: Duration = Duration::from_secs(20);
-/// Calls at once on one connection: a gateway has many callers, and few connections.
+/// Maximum number of concurrent calls on one connection. It is higher than a listener's default (100),
+/// because a gateway has many callers and few connections.
 const STREAMS: u32 = 256;
 
 impl Adapter {
@@ -132,7 +133,7 @@ impl Adapter {
         Ok(adapter)
     }
 
-    /// All that [`Adapter::bind`] checks, without taking a port, and a bounded look at what the tables hold.
+    /// Checks everything that [`Adapter::bind`] checks, without taking a port, and samples the tables.
     ///
     /// # Errors
     /// As [`Adapter::bind`].
@@ -169,7 +170,7 @@ impl Adapter {
         }
     }
 
-    /// By which the files are read anew while it runs.
+    /// Returns the handle by which the files are reloaded while the adapter runs.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
     }
@@ -182,7 +183,7 @@ impl Adapter {
     /// Answers calls until `stop`, then says so to health watchers and lets calls in flight end.
     ///
     /// # Errors
-    /// None so far: a listener that fails to accept tries again, and so does one who dials.
+    /// It returns none so far: accepting and dialling are retried after an error.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
         let Self { ready, calls, health, reload, watched, .. } = self;
         let watching = reload.watch(watched, stop.clone());

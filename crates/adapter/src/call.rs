@@ -167,8 +167,8 @@ fn terms(served: &ServedMethod, headers: &HeaderMap) -> Result<Terms, Failure> {
     let statement = now + served.timeout;
     let malformed = |_| Failure::new(Reason::TimeoutMalformed, "`grpc-timeout` is malformed");
     let caller = timeout::of(headers).map_err(malformed)?.map(|timeout| now + timeout);
-    // The earlier of both decides the word: a caller that gave too little time is not told that the database
-    // is slow.
+    // The earlier of both times decides the reason: a caller that gave too little time must not get the
+    // reason of a slow database.
     let (deadline, late) = match caller {
         Some(caller) if caller < statement => (caller, Reason::DeadlineExceeded),
         _ => (statement, Reason::SourceTimeout),
@@ -181,7 +181,8 @@ fn terms(served: &ServedMethod, headers: &HeaderMap) -> Result<Terms, Failure> {
     Ok(Terms { deadline, late, fields: fields.to_owned(), rows: rows.to_owned() })
 }
 
-/// A value that stands at most once. What a grant allows must not depend on which of two is read.
+/// Returns a header's value, and refuses a repeated header: what a grant allows must not depend on which of
+/// two values is read.
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Failure> {
     let mut values = headers.get_all(name).iter();
     let ambiguous =

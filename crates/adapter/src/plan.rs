@@ -12,7 +12,8 @@ use crate::shape::{Leaf, Shape};
 use crate::source::{Failure, Parameter};
 use crate::statement::{Binding, Statement, condition};
 
-/// Plans kept per method; a bus has fewer grants on a method than this.
+/// Maximum number of plans that are kept per method, so that metadata cannot fill the memory. A method
+/// normally has fewer grants.
 const MAX_PLANS: usize = 1_024;
 
 /// What to run for one grant.
@@ -72,7 +73,8 @@ impl Plans {
         }
         let plan = Arc::new(self.make(fields, rows)?);
         let mut made = self.made.write();
-        // All plans are dropped together. This is rare, and needs no order of use.
+        // At the maximum all plans are dropped together. This is rare, and saves the bookkeeping of an LRU
+        // cache.
         if made.len() >= MAX_PLANS {
             made.clear();
         }

@@ -22,7 +22,7 @@ use crate::load::load;
 use crate::served_method::Look;
 use crate::service::{Calls, Routes};
 
-/// Loads everything anew. Clones are the same handle.
+/// `Reload` reloads all files. Clones share the same state.
 #[derive(Clone)]
 pub struct Reload(Arc<Parts>);
 
@@ -33,7 +33,7 @@ pub(crate) struct Parts {
     pub(crate) identity: Mutex<Identity>,
     pub(crate) calls: Calls,
     pub(crate) health: Arc<Health>,
-    /// Reloads are one after the other.
+    /// Held during a reload, so that reloads do not overlap.
     pub(crate) one_at_a_time: tokio::sync::Mutex<()>,
 }
 
@@ -59,9 +59,9 @@ impl Reload {
         Self(Arc::new(parts))
     }
 
-    /// Reads the settings, certificates, contracts and statements, opens the databases anew and tries every
-    /// statement. Calls that run end as they began; with `dial` every connection is made anew. Tells in the
-    /// log what came of it.
+    /// Reads the settings, certificates, contracts and statements, opens the databases again and tries every
+    /// statement. Running calls end under the old files; with `dial` every connection is made again. The
+    /// result is logged.
     ///
     /// # Errors
     /// As [`crate::Adapter::bind`]; everything is then as it was.
@@ -123,7 +123,7 @@ impl Reload {
 }
 
 impl Parts {
-    /// Puts what the files say in force. The services that are now answered.
+    /// Puts the new files in force. Returns the services that are now answered.
     fn read(&self) -> Result<Vec<String>, Error> {
         let config = Config::load(&self.file)?;
         // Statements are checked before the certificate is replaced, so that an error in either leaves both
@@ -162,7 +162,7 @@ impl Parts {
     }
 }
 
-/// Tells in the log what is known of revocation.
+/// Logs the state of the revocation lists.
 pub(crate) fn tell_revocation(known: &[Revocation]) {
     tls::log_revocation(known, Clock::system().now().as_second());
 }

@@ -28,7 +28,7 @@ use crate::{call, refusal};
 
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
-/// Everything that the adapter answers. Cheap to clone.
+/// `Calls` answers every request of the adapter. It is cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Calls {
     routes: Arc<ArcSwap<Routes>>,
@@ -36,7 +36,7 @@ pub(crate) struct Calls {
     health: HealthServer<HealthService>,
 }
 
-/// Who may call and what is answered: replaced as one.
+/// `Routes` says who may call and what is answered. A reload replaces both together.
 pub(crate) struct Routes {
     gateways: Vec<Party>,
     methods: HashMap<String, ServedMethod>,
@@ -47,12 +47,13 @@ impl Calls {
         Self { routes: Arc::new(ArcSwap::from_pointee(routes)), tracer, health }
     }
 
-    /// Answers the next calls from another routes; calls that run end at theirs.
+    /// Answers the next calls from other routes. Running calls end under the routes that they began with.
     pub(crate) fn replace(&self, routes: Routes) {
         self.routes.store(Arc::new(routes));
     }
 
-    /// Answers one request. The peer is taken from its extensions; without one, nobody is let in.
+    /// Answers one request. The peer is taken from the request's extensions; a request without a peer is
+    /// refused.
     pub(crate) async fn answer<B>(mut self, request: Request<B>) -> Response<Answer>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -72,7 +73,7 @@ impl Calls {
                 Err(never) => match never {},
             };
         }
-        // Words of a reverse connection carry no call, so the answer only has to be OK.
+        // A signal of a reverse connection is not a call, so the answer only has to be OK.
         if reverse::is_word(request.uri().path()) {
             return tonic::Status::ok("").into_http();
         }

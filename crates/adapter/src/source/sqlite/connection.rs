@@ -23,7 +23,7 @@ pub(super) fn open(file: &Path) -> Result<Connection, Error> {
     open_within(file, LOCK_PATIENCE)
 }
 
-/// The same, for one who waits for so long for a writer's lock.
+/// Opens `file` for reading only, and waits at most `patience` for a writer's lock.
 pub(super) fn open_within(file: &Path, patience: Duration) -> Result<Connection, Error> {
     // No mutex: a connection stays on one thread.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -170,7 +170,7 @@ fn reason(error: &Error, otherwise: Reason) -> Reason {
     }
 }
 
-/// Whether the connection should be made anew after this error.
+/// Returns whether the connection must be replaced after this error.
 pub(super) fn is_broken(failure: &Failure) -> bool {
     matches!(failure.reason, Reason::SourceDown | Reason::SchemaDrift)
 }

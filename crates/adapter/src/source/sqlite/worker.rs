@@ -20,13 +20,13 @@ use tokio::sync::mpsc;
 use super::connection::{failure_at_start, failure_of_run, is_broken, open_within};
 use crate::source::{Batch, Cell, Failure, Parameter, Query, Row};
 
-/// A batch is sent when it holds this many bytes.
+/// Size in bytes at which a batch is sent. Small batches would cost a wake-up of the reader each.
 const BATCH_BYTES: usize = 16 * 1024;
-/// How many instructions of SQLite's virtual machine pass between two looks at the clock: some tens of
+/// Number of instructions of SQLite's virtual machine between two checks of the deadline: some tens of
 /// microseconds.
 const LOOK_EVERY: i32 = 1_000;
 
-/// One query for one connection.
+/// `Job` is one query for one connection.
 pub(super) struct Job {
     pub(super) query: Query,
     pub(super) batches: mpsc::Sender<Result<Batch, Failure>>,
@@ -37,7 +37,7 @@ pub(super) struct Job {
 /// What the progress handler watches while a query runs.
 type Watch = Arc<Mutex<Option<(Instant, mpsc::Sender<Result<Batch, Failure>>)>>>;
 
-/// Starts the thread; it ends when every sender is gone.
+/// Starts the thread. It ends when every sender is dropped.
 pub(super) fn start(number: usize, file: PathBuf) -> std::io::Result<SyncSender<Job>> {
     // One place is enough: a connection is taken from the list for one job at a time.
     let (jobs, inbox) = sync_channel(1);
@@ -57,7 +57,8 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
         // query.
         *watch.lock() = Some((query.deadline, batches.clone()));
         let mut output = Output { batches, runtime, query: &query };
-        // A panic in a driver must not take the thread: its place in the pool would stay empty for good.
+        // A panic of the driver must not end the thread, because its place in the pool would stay empty for
+        // good.
         let result = catch_unwind(AssertUnwindSafe(|| match &mut connection {
             Some(connection) => run(connection, &mut output),
             none if on.file.is_none() => {
@@ -70,8 +71,8 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
         }))
         .unwrap_or_else(|_| Err(Failure::new(Reason::SourceDown, "the database's driver panicked")));
         *watch.lock() = None;
-        // A connection after an I/O error may be in any state, and one that finds no table or column may have
-        // read the schema of a file that was being written anew. The next job opens another.
+        // After an I/O error a connection may be in any state. A connection that finds no table or column may
+        // have read the schema of a file that was just being replaced. The next job opens another one.
         if result.as_ref().is_err_and(is_broken) || !on.is_settled() {
             connection = None;
         }
@@ -107,7 +108,7 @@ impl Default for Version {
 }
 
 impl Version {
-    /// Looks at the file; whether it is another one, or changed, since the last look.
+    /// Checks whether the file was replaced or changed since the last check.
     fn has_changed(&mut self, file: &Path) -> bool {
         let state = |of: std::fs::Metadata| (of.dev(), of.ino(), of.len(), of.ctime(), of.ctime_nsec());
         let found = std::fs::metadata(file).ok().map(state);
@@ -118,7 +119,7 @@ impl Version {
         true
     }
 
-    /// Whether a later change would be seen. Until then a connection serves one query.
+    /// Returns whether a later change would be noticed. Until then a connection serves only one query.
     fn is_settled(&self) -> bool {
         self.seen.elapsed() > FILE_TICK
     }
@@ -135,7 +136,8 @@ fn connect(file: &Path, deadline: Instant, watch: &Watch) -> Result<Connection, 
         }
     })?;
     let watch = Arc::clone(watch);
-    // The reader's leaving is watched too, so that a statement does not run on for nobody.
+    // A statement is also interrupted when its reader has left, so that it does not occupy the database for
+    // no result.
     let is_over = move || {
         watch
             .lock()
@@ -186,7 +188,7 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
             let batch = Batch { bytes: Bytes::from(std::mem::take(&mut buffer)), rows: count, last: false };
             count = 0;
             if !output.send(Ok(batch)) {
-                // A reader that left gets no error: there is no one to tell.
+                // A reader that has left gets no error, because its channel is closed.
                 return if Instant::now() >= query.deadline { Err(query.is_late()) } else { Ok(()) };
             }
         }
@@ -195,17 +197,17 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
     Ok(())
 }
 
-/// The longest wait for a lock: a caller that has gone meanwhile keeps its connection for so long.
+/// Maximum wait for a writer's lock. SQLite does not end this wait when the caller has gone, so the
+/// connection is occupied for this long at most.
 const LONGEST_LOCK: Duration = Duration::from_secs(2);
 
-/// How long a query waits for a writer's lock: for most of the time that it has, since a writer is usually
-/// done soon, and not for all of it, so that the caller is told that the database is busy and not that it is
-/// slow.
+/// Returns how long a query waits for a writer's lock: four fifths of its time, since a writer is usually
+/// done soon, and not all of it, so that the caller gets the reason of a busy database and not of a slow one.
 fn lock_patience(deadline: Instant) -> Duration {
     (deadline.saturating_duration_since(Instant::now()) * 4 / 5).min(LONGEST_LOCK)
 }
 
-/// Where a query's batches go.
+/// `Output` sends a query's batches to its reader.
 struct Output<'a> {
     batches: mpsc::Sender<Result<Batch, Failure>>,
     runtime: Handle,
@@ -213,7 +215,8 @@ struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// Waits for a slow reader, but not past the deadline. False: nobody reads on.
+    /// Sends a batch, and waits for a slow reader, but not past the deadline. Returns false if the reader has
+    /// left or the deadline has passed.
     fn send(&self, batch: Result<Batch, Failure>) -> bool {
         match self.batches.try_send(batch) {
             Ok(()) => true,
@@ -238,7 +241,7 @@ impl Output<'_> {
         self.runtime.spawn(async move { drop(sent.await) });
     }
 
-    /// An interrupted statement is late, or nobody waits for it.
+    /// Maps an error. An interrupted statement has passed its deadline, or its reader has left.
     fn explain(&self, error: &rusqlite::Error, otherwise: fn(&rusqlite::Error) -> Failure) -> Failure {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::OperationInterrupted) => self.query.is_late(),
