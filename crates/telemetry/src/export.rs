@@ -20,10 +20,13 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::Error;
 
-/// Spans waiting or under way; about 4 MiB at worst.
+/// Maximum number of spans that wait or are being exported; they take about 4 MiB at most.
 const QUEUE_SPANS: usize = 8192;
+/// Maximum number of spans in one export (the default of the OpenTelemetry SDK).
 const BATCH_SPANS: usize = 512;
+/// Maximum time for which a span waits for others before an export.
 const EXPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Timeout of one export. Spans that arrive meanwhile wait in the queue.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An OTLP/gRPC exporter; connects lazily, so the collector need not be there.
@@ -48,7 +51,7 @@ pub(crate) fn otlp(endpoint: &str, ca: Option<&Path>) -> Result<OtlpExporter, Er
     builder.build().map_err(|error| refused(&error.to_string()))
 }
 
-/// A batch processor that counts.
+/// `Exporting` is a batch processor that counts dropped spans.
 #[derive(Debug)]
 pub(crate) struct Exporting {
     queue: BatchSpanProcessor,
@@ -79,6 +82,8 @@ impl SpanProcessor for Exporting {
     fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
 
     fn on_end(&self, span: SpanData) {
+        // The count is raised before the comparison, so that concurrent calls cannot exceed the limit.
+        // Relaxed: the span itself is passed through the queue, which synchronises.
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= QUEUE_SPANS {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.dropped.inc();
@@ -93,6 +98,7 @@ impl SpanProcessor for Exporting {
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
         let ended = self.queue.shutdown_with_timeout(timeout);
+        // Spans that the shutdown did not export count as dropped.
         self.dropped.inc_by(self.waiting.swap(0, Ordering::Relaxed) as u64);
         ended
     }

@@ -167,6 +167,7 @@ impl Metrics {
     pub fn listener(&self, callers: usize, adapters: usize, handshakes_failed: u64) {
         self.connections.set(i64::try_from(callers).unwrap_or(i64::MAX));
         self.adapter_connections.set(i64::try_from(adapters).unwrap_or(i64::MAX));
+        // `fetch_max`: a scrape that is overtaken by another must not set the counter back.
         self.handshakes_failed.inner().fetch_max(handshakes_failed, Ordering::Relaxed);
     }
 
