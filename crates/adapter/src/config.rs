@@ -283,6 +283,7 @@ impl Reader<'_> {
     }
 }
 
+/// Minimum of a configured duration, so that no timeout is zero.
 const SHORTEST: Duration = Duration::from_millis(1);
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 

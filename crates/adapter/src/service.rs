@@ -26,6 +26,7 @@ use crate::served_method::ServedMethod;
 use crate::source::Failure;
 use crate::{call, refusal};
 
+/// Beginning of the paths of the health service.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// `Calls` answers every request of the adapter. It is cheap to clone.

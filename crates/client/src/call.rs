@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::CallError;
 
-/// One call, but for its message.
+/// `CallSpec` is one call without its message.
 #[derive(Clone, Debug)]
 pub struct CallSpec {
     /// The method.
     pub method: MethodPath,
-    /// What goes along.
+    /// The metadata that is sent with the message.
     pub metadata: CallMetadata,
 }
 
@@ -22,7 +22,7 @@ pub struct CallSpec {
 /// left out.
 #[derive(Clone, Debug, Default)]
 pub struct CallMetadata {
-    /// Why.
+    /// The purpose of the call.
     pub purpose: Option<Purpose>,
     /// The caller's file number.
     pub case: Option<CaseNumber>,

@@ -18,7 +18,7 @@ use crate::call::CallSpec;
 use crate::error::CallError;
 use crate::refusal::Refusal;
 
-/// The largest message that is read, in bytes: what any gateway lets through.
+/// Maximum size in bytes of a message that is read: the highest `max_message` of a gateway.
 const LARGEST: usize = 16 << 20;
 /// The longest wait for TCP and TLS together: a person at a terminal may be far from the gateway.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

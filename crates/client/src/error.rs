@@ -16,7 +16,7 @@ pub enum CallError {
     /// A certificate, key or address that cannot be used.
     #[error(transparent)]
     Config(#[from] chapar_transport::Error),
-    /// What came back is not what a gateway says.
+    /// The answer is not one that a gateway gives.
     #[error("the gateway at {gateway} sent an invalid answer: {problem}")]
     Garbled {
         /// `host:port`.
@@ -30,7 +30,7 @@ pub enum CallError {
         /// The bus's name of the call, if that much was heard.
         call_id: Option<String>,
     },
-    /// The bus or the agency said no.
+    /// The bus or the agency refused the call.
     #[error(transparent)]
     Refused(Box<Refusal>),
     /// A text that cannot go into the call's metadata.

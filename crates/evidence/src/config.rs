@@ -68,7 +68,7 @@ pub enum Error {
     /// There is no loss to accept.
     #[error("evidence: {} holds all entries that were signed: there is no loss to accept", .0.display())]
     NothingLost(PathBuf),
-    /// Nothing is known of what was signed last for a log that has entries.
+    /// The log has entries, but there is no state file that says what was signed last.
     #[error(
         "evidence: {} holds {found} entries, but {} is missing, the file that records what was signed last. \
          If the file was moved, name its folder as `state` in `[evidence]`. If the file is lost, or an older \

@@ -1,5 +1,6 @@
-//! Parses `gateway.toml` into the typed settings of one gateway, or rejects the whole file. Relative paths
-//! start at the file's folder. Secrets are in files of their own, and the settings only name those files.
+//! This module parses `gateway.toml` into the typed settings of one gateway, or rejects the whole file.
+//! Relative paths start at the file's folder. Secrets are in files of their own, and the settings only name
+//! those files.
 
 mod values;
 
@@ -33,13 +34,13 @@ pub struct Config {
 pub struct Serving {
     /// Address of the mutual-TLS listener, e.g. `0.0.0.0:7443`. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// An address of this process alone, besides a port that it shares with another process: what adapters
-    /// that dial are told, so that each process is joined before it takes callers. Absent: none.
+    /// Address of this process alone, besides a port that it shares with another process. Adapters dial it,
+    /// so that each process is joined before it accepts callers. Absent: none.
     pub adapters: Option<SocketAddr>,
     /// Address of the admin listener, plain HTTP: on loopback, unless `admin_beyond_loopback`.
     pub admin: Spanned<SocketAddr>,
-    /// The admin listener may be on another address than loopback: then whoever reaches it reads metrics and
-    /// traces. Default false.
+    /// Allows the admin listener on another address than loopback. Everybody who can reach that address can
+    /// then read metrics and traces. Default false.
     #[serde(default)]
     pub admin_beyond_loopback: bool,
     /// The gateway's certificate and key, and the CAs that it trusts.
@@ -68,11 +69,11 @@ pub struct Serving {
     pub upstream_connections: NonZeroUsize,
     /// Threads that serve. Default: as many as the process may use cores.
     pub workers: Option<NonZeroUsize>,
-    /// How long a gateway that is told to stop says so, in health and at `/readyz`, before it takes no more
-    /// connections: time for a load balancer to look elsewhere. Default none.
+    /// Time for which a stopping gateway reports in health and at `/readyz` that it is not ready, before it
+    /// accepts no more connections. A load balancer uses it to choose another gateway. Default none.
     #[serde(default, with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub shutdown_delay: Duration,
-    /// How long running calls may go on after a stop. Default `"10s"`.
+    /// Maximum time for which running calls may go on after a stop. Default `"10s"`.
     #[serde(
         default = "default_drain",
         with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required"
@@ -86,8 +87,8 @@ pub struct Serving {
 pub struct Evidence {
     /// The log's folder.
     pub path: PathBuf,
-    /// The folder that remembers what was signed last, apart from the log's: best on another disk, and not in
-    /// the log's backup. Default: `path` with `.state` at its end.
+    /// The folder of the state file, which keeps the last signed checkpoint apart from the log. It should be
+    /// on another disk, and not in the log's backup. Default: `path` with `.state` at its end.
     pub state: Option<Spanned<PathBuf>>,
     /// The room that the disk must have for calls to be taken, `"1MiB"` or more; below it they are refused as
     /// `EVIDENCE_UNAVAILABLE`, and those under way are recorded in it. Default `"64MiB"`.
@@ -190,8 +191,8 @@ impl Config {
         if let Some(ca) = &mut config.telemetry.otlp_ca {
             *ca = base.join(&ca);
         }
-        // Compared only now: before both start at the file's folder, a relative and an absolute path cannot
-        // be compared.
+        // The paths are compared only after both were made relative to the file's folder, because a relative
+        // and an absolute path cannot be compared.
         if config.evidence_state().starts_with(&config.evidence.path) {
             let message =
                 "`state` lies in `path`: what is put back with the log says nothing about it".to_owned();
@@ -246,7 +247,7 @@ impl Config {
     }
 }
 
-/// The largest `max_calls`: a call takes some 20 KiB, so that this is 20 GiB.
+/// Upper bound of `max_calls`. A call takes some 20 KiB, so a million calls take 20 GiB.
 const MAX_CALLS: usize = 1_000_000;
 
 fn default_help() -> String {

@@ -36,8 +36,7 @@ pub enum Error {
     /// The evidence log failed while serving; what is on disk must be verified by a restart.
     #[error("a write to the evidence log failed: restart the gateway, which verifies the log on disk")]
     EvidenceFailed,
-    /// The evidence log's disk did not answer while the log was closed. Nothing is lost that anyone was told
-    /// of.
+    /// The evidence log's disk did not answer while the log was closed. No acknowledged record is lost.
     #[error(
         "the evidence log's disk does not answer: the gateway stopped without signing the last checkpoint; \
          the next start verifies the log on disk"

@@ -39,7 +39,7 @@ use joining::Joining;
 use run::Ready;
 use workers::Ends;
 
-/// What a gateway is given besides its configuration.
+/// `Parts` is what a gateway is given besides its configuration.
 #[derive(Clone)]
 pub struct Parts {
     /// The wall clock, for validity dates and records.
@@ -57,7 +57,7 @@ impl Parts {
     }
 }
 
-/// A gateway that holds its ports and files, and does not serve yet.
+/// `Gateway` is a gateway that holds its ports and files, and does not serve yet.
 pub struct Gateway {
     address: SocketAddr,
     admin_address: SocketAddr,
@@ -69,7 +69,7 @@ pub struct Gateway {
 pub struct Checked {
     /// The gateway's own certificate.
     pub certificate: OwnCertificate,
-    /// What is known of revocation.
+    /// State of the revocation lists.
     pub revocation: Vec<Revocation>,
 }
 
@@ -133,8 +133,8 @@ impl Gateway {
             Some(address) => Some(Server::bind(address, tls.clone(), settings.clone()).await?),
             None => None,
         };
-        // Callers of a shared port can be served by another process until adapters have come here, by the
-        // address of this one alone.
+        // Another process can serve the callers of a shared port until adapters have joined this one by its
+        // own address.
         let opens_late = listener.is_some() && adapters.is_some();
         let bound = match listener {
             Some(listener) => Server::adopt(listener, tls.clone(), settings)?,
@@ -237,8 +237,8 @@ impl Gateway {
         &self.ready.log
     }
 
-    /// What loads certificates, contracts and registry anew when it is told to, besides the watching of their
-    /// files.
+    /// Returns the handle that reloads certificates, contracts and registry on request, besides the watching
+    /// of their files.
     pub fn reload(&self) -> Reload {
         Reload(Arc::clone(&self.ready.reloader))
     }
@@ -248,9 +248,9 @@ impl Gateway {
         self.ready.ends.hurry.clone()
     }
 
-    /// Serves until `stop`. Then, in this order: health and `/readyz` say no; after the configured delay no
-    /// new connection is taken and the others are told to go (GOAWAY); running calls finish within the
-    /// configured time; the log is flushed and its last checkpoint signed.
+    /// Serves until `stop`. Then, in this order: health and `/readyz` report that the gateway is not ready;
+    /// after the configured delay no new connection is accepted and the others get a GOAWAY; running calls
+    /// finish within the configured time; the log is flushed and its last checkpoint signed.
     ///
     /// # Errors
     /// [`Error::EvidenceFailed`] at once when the log can no longer be written; no record, no data.
@@ -259,12 +259,13 @@ impl Gateway {
     }
 }
 
-/// Loads certificates, contracts and registry anew.
+/// `Reload` reloads certificates, contracts and registry.
 #[derive(Clone)]
 pub struct Reload(Arc<Reloader>);
 
 impl Reload {
-    /// Loads all of it now, changed or not. Reads files: not for a thread that serves.
+    /// Reloads all files now, changed or not. It reads files and so blocks, and must not be called on a
+    /// thread that serves.
     ///
     /// # Errors
     /// [`Error`] naming the file at fault; what was in force stays.
@@ -273,19 +274,20 @@ impl Reload {
     }
 }
 
-/// What is known of revocation lists, beside the state of the evidence log.
+/// Path of the file with the numbers of the revocation lists seen so far, beside the state file of the
+/// evidence log.
 fn revocation_memory(config: &Config) -> PathBuf {
     config.evidence_state().join("revocation.toml")
 }
 
-/// 32 bytes that no one else has.
+/// Returns 32 random bytes, for a key.
 fn secret() -> Result<[u8; 32], Error> {
     let mut secret = [0; 32];
     aws_lc_rs::rand::fill(&mut secret).map_err(|_| Error::Randomness)?;
     Ok(secret)
 }
 
-/// As many as the process may use.
+/// Returns the number of cores that the process may use.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }

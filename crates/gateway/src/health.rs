@@ -1,6 +1,6 @@
-//! Keeps the status that `grpc.health.v1` serves: a registered service is up while one endpoint is connected
-//! and reports that it serves, and the gateway (the empty name) while it takes calls. Who sees which service
-//! is decided in `own`.
+//! This module keeps the status that `grpc.health.v1` serves: a registered service is up while one endpoint
+//! is connected and reports that it serves, and the gateway (the empty name) while it takes calls. Who sees
+//! which service is decided in `own`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use tonic_health::server::HealthReporter;
 
 use crate::pipeline::Policy;
 
-/// Keeps the health up to date until `stop`, and then says that the gateway takes no more. While the evidence
-/// log takes no records, or adapters that dial are awaited (until `joined`), no call can be answered, and the
-/// gateway says so.
+/// Keeps the health up to date until `stop`, and then reports that the gateway does not serve. It also
+/// reports this while the evidence log takes no records, or adapters that dial are awaited (until `joined`),
+/// because no call can be answered then.
 pub(crate) async fn watch(
     policy: Arc<ArcSwap<Policy>>,
     log: Log,

@@ -10,15 +10,15 @@ use chapar_transport::{CertificateStatus, Peer};
 
 use crate::refusal::Refusal;
 
-/// Who is at the other end of the connection.
+/// Returns the subsystem at the other end of the connection.
 pub(crate) fn identify(registry: &Registry, peer: &Peer) -> Result<Arc<Subsystem>, Refusal> {
     let identity = peer
         .identity
         .as_ref()
         .map_err(|error| Refusal::from(Reason::IdentityAmbiguous).with_detail(error.to_string()))?;
     peer.certificate_status().map_err(|status| {
-        // The connection is told to close as well, so that a peer with a dead certificate does not keep its
-        // slot.
+        // The connection is closed as well, so that a peer whose certificate is no longer valid does not keep
+        // its slot.
         peer.leave();
         let reason = match status {
             CertificateStatus::Revoked => Reason::CertificateRevoked,

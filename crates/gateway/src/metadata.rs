@@ -1,5 +1,5 @@
-//! Parses the `chapar-` request headers of a call once. A repeated key is refused as ambiguous. Any other key
-//! under the prefix is refused, because inside the bus it carries identity and rights.
+//! This module parses the `chapar-` request headers of a call once. A repeated key is refused as ambiguous.
+//! Any other key under the prefix is refused, because inside the bus it carries identity and rights.
 
 use std::str::FromStr;
 

@@ -16,13 +16,14 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// The `google.rpc.ErrorInfo` domain of every refusal.
 pub const DOMAIN: &str = "chapar";
 
-/// Where the reasons' pages are published, when the configuration names no other place.
+/// Default address of the reasons' pages.
 pub const DEFAULT_HELP: &str = "https://docs.chapar.example/errors/";
 
-/// When a caller may try again while a provider, or the gateway itself, is in trouble.
+/// Retry pushback while a provider, or the gateway itself, is in trouble. It is as long as the circuit
+/// breaker's first pause without its jitter.
 pub(crate) const PROVIDER_RETRY: Duration = Duration::from_secs(1);
 
-/// How a refusal is told: where the reasons' pages are, and whether the caller reads Persian.
+/// `Audience` says how a refusal is written: the address of the reasons' pages, and whether Persian is added.
 #[derive(Clone, Debug)]
 pub(crate) struct Audience {
     /// A page is at this address followed by the reason's word.
@@ -31,7 +32,7 @@ pub(crate) struct Audience {
     pub(crate) persian: bool,
 }
 
-/// Why a call is not answered by its provider.
+/// `Refusal` says why a call is not answered by its provider.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     reason: Reason,
@@ -92,12 +93,12 @@ impl Refusal {
         Self { provider: Some(Box::new(status)), ..Self::from(Reason::ProviderStatus) }.with_detail(gate)
     }
 
-    /// The one word for it.
+    /// Returns the reason of the catalogue.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// What happened, for the operator's log. Empty if the reason says it all.
+    /// Returns what happened, for the operator's log. It is empty if the reason says everything.
     pub fn gate(&self) -> &str {
         &self.gate
     }

@@ -12,11 +12,11 @@ use tonic::body::Body;
 use crate::headers::{bus_headers, wants_persian};
 use crate::refusal::{Audience, PROVIDER_RETRY, Refusal};
 
-/// So many different times to come back at, from one to two times [`PROVIDER_RETRY`], so that those who are
-/// turned away together do not come back together.
+/// Number of different retry pushbacks, from one to two times [`PROVIDER_RETRY`], so that callers that are
+/// refused together do not return together.
 const VARIANTS: u32 = 16;
 
-/// All answers there are. Clones are the same ones.
+/// `Shed` holds all prebuilt answers. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Shed {
     english: Arc<[HeaderMap]>,
@@ -34,7 +34,7 @@ impl Shed {
         Self { english: all(false), persian: all(true) }
     }
 
-    /// One of them, for the call that came with `asked`.
+    /// Returns one of them, for a request with the headers `asked`.
     pub(crate) fn answer(&self, asked: &HeaderMap) -> Response<Body> {
         let all = if wants_persian(asked) { &self.persian } else { &self.english };
         let mut response = Response::new(Body::empty());

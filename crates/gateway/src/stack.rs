@@ -35,7 +35,7 @@ pub(crate) struct Stack {
     pub(crate) shed: Shed,
 }
 
-/// What is known of a request before its caller is.
+/// `UnidentifiedCall` is what is known of a request before its caller is identified.
 struct UnidentifiedCall {
     id: CallId,
     path: String,
@@ -45,8 +45,8 @@ struct UnidentifiedCall {
 }
 
 impl Stack {
-    /// The same for the thread that this is called in: what it waits for wakes it there, and its streams are
-    /// its own.
+    /// Returns the stack of the current worker thread. Completions of the log wake tasks on this thread, and
+    /// its streams are counted here.
     pub(crate) fn for_worker(&self) -> Self {
         let pipeline = Pipeline {
             log: self.pipeline.log.for_runtime(),
@@ -130,17 +130,17 @@ impl Stack {
     }
 }
 
-/// What the call is called in traces and metrics: a method that is registered or the gateway's own, or none;
-/// foreign text never gets there.
+/// Returns the method's name for traces and metrics, if it is registered or the gateway's own. A caller's
+/// text is never used as a label, because it could have any number of values.
 fn name<'a>(policy: &'a Policy, path: &str) -> Option<&'a MethodPath> {
     let entry = path.strip_prefix('/').and_then(|path| policy.registry.method(path));
     entry.map(|entry| entry.method.path()).or_else(|| own::method(path))
 }
 
-/// The most metadata of a request, in names and values; gRPC over HTTP/2 suggests it. HTTP/2 itself refuses
-/// twice as much.
+/// Maximum size in bytes of a request's metadata, names and values together (8 KiB, as gRPC over HTTP/2
+/// suggests). The listener refuses more than twice as much.
 const MAX_METADATA: usize = 8 << 10;
-/// The most pieces of metadata.
+/// Maximum number of headers of a request.
 const MAX_PIECES: usize = 100;
 
 fn too_large(headers: &HeaderMap) -> bool {

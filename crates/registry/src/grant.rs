@@ -133,6 +133,7 @@ pub struct Hours {
 
 /// The days of the week as the registry writes them; the first is Saturday.
 pub(crate) const WEEK: [&str; 7] = ["sat", "sun", "mon", "tue", "wed", "thu", "fri"];
+/// Seconds of a day without leap seconds, as Unix time counts them.
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 impl Hours {

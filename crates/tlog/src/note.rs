@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublic
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+/// Signature type of Ed25519 (C2SP `signed-note`, "Signature types").
 const ALGORITHM: u8 = 1;
 
 /// A text that is no key.

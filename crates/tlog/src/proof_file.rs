@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::hash::Hash;
 
+/// First line of a proof file (C2SP `tlog-proof`).
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
 /// A text that is no proof file.

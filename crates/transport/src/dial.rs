@@ -31,6 +31,7 @@ pub use link::{Broken, Full, Link};
 pub use settings::Settings;
 pub use ticket::StreamSlot;
 
+/// ALPN protocol of HTTP/2 over TLS (RFC 9113 §3.2).
 const PROTOCOL: &[u8] = b"h2";
 
 /// Connections to one endpoint. Dropped, it closes them once their calls have ended.

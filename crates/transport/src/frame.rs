@@ -8,6 +8,7 @@ use http_body_util::BodyExt as _;
 
 use crate::encoding::{Encoding, Unpacking};
 
+/// Length in bytes of a frame's header: the flag and the message's length.
 const PREFIX: usize = 5;
 
 /// A body that is not a sequence of messages.

@@ -1,5 +1,6 @@
-//! This target appends arbitrary bytes to a log's entries or edits its folder: the log verifies as it was
-//! written, and never after a change of what its checkpoint signs.
+//! This target writes a log's folder with entries from the input, puts arbitrary bytes behind them, and
+//! changes or cuts it at one byte. The log verifies as it was written, and never after a change of what its
+//! checkpoint signs.
 #![no_main]
 
 use std::path::PathBuf;

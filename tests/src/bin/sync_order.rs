@@ -1,4 +1,4 @@
-//! Whether any answer begins before its record is on disk (`tests/README.md`).
+//! `sync_order` measures whether any answer begins before its record is on disk (`tests/README.md`).
 //!
 //!     cargo run --release -p chapar-tests --bin sync_order -- [CALLS] [AT_ONCE] [DELAY_MS]
 #![expect(clippy::print_stdout, reason = "its figures are for whoever runs it")]

@@ -8,8 +8,8 @@ pub(super) fn checkpoint_every<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Duration, D::Error> {
     let every = jiff::fmt::serde::unsigned_duration::friendly::compact::required::deserialize(deserializer)?;
-    // A checkpoint costs some ten syncs, so the lower bound spares the disk. Entries after the last
-    // checkpoint are not signed yet, so the upper bound limits them.
+    // A checkpoint costs some ten syncs, so the lower bound limits the load on the disk. Entries after the
+    // last checkpoint are not signed yet, so the upper bound limits their number.
     let bounds = Duration::from_millis(10)..=Duration::from_secs(3600);
     let wrong = || serde::de::Error::custom("`checkpoint_every` is from 10ms to 1h");
     bounds.contains(&every).then_some(every).ok_or_else(wrong)

@@ -27,7 +27,7 @@ pub(crate) struct Admin {
     pub(crate) log: Log,
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) stopping: CancellationToken,
-    /// Cancelled once the adapters that dial have come, or were waited for.
+    /// Cancelled once the adapters that dial have joined, or the wait for them is over.
     pub(crate) joined: CancellationToken,
 }
 
@@ -71,7 +71,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
     }
 }
 
-/// Takes up new files now; the answer says what is wrong with them, and where.
+/// Reloads the files now. The answer says what is wrong with them, and where.
 async fn reload(State(admin): State<Admin>) -> Response {
     // A reload reads every file of the registry, and must not block the runtime that serves these pages.
     match tokio::task::spawn_blocking(move || admin.reloader.reload()).await {
@@ -81,7 +81,7 @@ async fn reload(State(admin): State<Admin>) -> Response {
     }
 }
 
-/// Begins a grant's limits anew, at this gateway.
+/// Resets a grant's limits at this gateway.
 async fn reset_limits(State(admin): State<Admin>, Path(grant): Path<String>) -> Response {
     let unknown = || (StatusCode::NOT_FOUND, "no such grant\n").into_response();
     let Ok(grant) = grant.parse() else { return unknown() };

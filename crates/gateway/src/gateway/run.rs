@@ -18,16 +18,17 @@ use crate::health;
 use crate::reload::{Reloader, Watches};
 use crate::stack::Stack;
 
-/// How long calls may still be refused in good order once the evidence log cannot be written.
+/// Maximum drain once the evidence log cannot be written. Running calls can only be refused then, which takes
+/// no longer than 500 ms.
 const FAILED_DRAIN: Duration = Duration::from_millis(500);
 
-/// How long a stop waits for the evidence log's disk: longer than any disk that works takes for what can be
-/// in the queue.
+/// Maximum time for which a stop waits for the evidence log's disk. A healthy disk writes a full queue in
+/// less than 20 s.
 const CLOSE_WAIT: Duration = Duration::from_secs(20);
-/// The same once it was told to hurry.
+/// The same after a second signal (hurry).
 const HURRIED_CLOSE_WAIT: Duration = Duration::from_secs(2);
 
-/// All that a gateway has opened and made by the time that it can serve.
+/// `Ready` holds everything that a gateway has opened by the time that it can serve.
 pub(super) struct Ready {
     pub(super) bound: Bound,
     /// The address of this process alone.
@@ -71,7 +72,7 @@ impl Ready {
         // during the drain too.
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
-        // Whoever drops this future ends the threads too.
+        // If this future is dropped, the worker threads end too.
         let _hurry = ends.hurry.clone().drop_guard();
         let health = health::watch(
             Arc::clone(&stack.policy),
@@ -121,7 +122,7 @@ impl Ready {
         calls_ended.cancel();
         ended.cancel();
         if !failed {
-            // Bounded: on a disk that does not answer, the log below is not waited for either.
+            // The wait is bounded, because a disk that does not answer must not keep the process from ending.
             tokio::time::timeout(FAILED_DRAIN, refusals).await.ok();
         }
         health.await.ok();
@@ -130,8 +131,8 @@ impl Ready {
         if failed {
             return Err(Error::EvidenceFailed);
         }
-        // A disk that does not answer keeps no one waiting for ever: what it has not acknowledged no caller
-        // was told of.
+        // The wait for a disk that does not answer is bounded. What it has not acknowledged was reported to
+        // no caller as recorded.
         let patience = async {
             tokio::select! {
                 () = tokio::time::sleep(CLOSE_WAIT) => {}
@@ -145,7 +146,7 @@ impl Ready {
     }
 }
 
-/// Each thread's share in the listeners.
+/// Splits the listeners over the threads.
 fn parts(
     bound: Bound,
     own: Option<Bound>,

@@ -17,14 +17,15 @@ use crate::stack::Stack;
 /// The threads of one gateway.
 pub(crate) struct Workers(Vec<oneshot::Receiver<()>>);
 
-/// What ends a worker.
+/// `Ends` are the events that end a worker.
 #[derive(Clone)]
 pub(crate) struct Ends {
-    /// No new connection from here on; those that are open are told to go.
+    /// Cancelled at a stop: no new connection is accepted, and open ones get a GOAWAY.
     pub(crate) closing: CancellationToken,
-    /// Streams that still run this long after that are dropped; each closes its record as it goes.
+    /// Maximum drain of streams. Streams that still run after it are dropped, which writes their closing
+    /// records.
     pub(crate) drain: Duration,
-    /// Everything is dropped at once.
+    /// Cancelled to drop everything at once.
     pub(crate) hurry: CancellationToken,
 }
 
@@ -55,7 +56,7 @@ impl Workers {
                     all_served.cancelled().await;
                 };
                 runtime.block_on(hurry.run_until_cancelled(work));
-                // Tasks that are left are dropped before the end is told.
+                // The remaining tasks are dropped before the end is reported.
                 drop(runtime);
                 ended.send(()).ok();
             };
@@ -96,7 +97,7 @@ async fn work(parts: Parts, stack: Stack, ends: Ends) {
     let served = async {
         let Parts { calls, open, own } = parts;
         let calls = async {
-            // Neither is missed: a gateway that is told to stop before it was ready ends.
+            // Both events are awaited: a gateway that is stopped before it was ready must end as well.
             tokio::select! {
                 () = open.cancelled() => {}
                 () = ends.closing.cancelled() => {}

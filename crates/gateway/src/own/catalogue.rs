@@ -1,5 +1,5 @@
-//! Lists the methods of the gateway's own services (health, reflection, meta), and limits what each caller may
-//! ask of them: requests of 8 KiB, and 50 calls a second (burst 100) and 16 at once.
+//! This module lists the methods of the gateway's own services (health, reflection, meta), and limits what
+//! each caller may ask of them: requests of 8 KiB, and 50 calls a second (burst 100) and 16 at once.
 
 use std::sync::LazyLock;
 
@@ -28,11 +28,14 @@ const METHODS: [(&str, bool); 10] = [
     ("chapar.meta.v1.Meta/WhoAmI", false),
 ];
 
-/// The largest request to one of them: the longest is the name of a method or of an entry.
+/// Maximum size in bytes of a request to one of them. The longest field is the name of a method or of an
+/// entry.
 pub(super) const MAX_REQUEST: usize = 8 << 10;
-/// What one caller may ask of all of them together.
+/// Rate limit of one caller for all of them together.
 const RATE: &str = "50/s";
+/// Burst of that limit, in calls.
 const BURST: u32 = 100;
+/// Maximum number of concurrent calls of one caller, watches and reflection streams included.
 const CONCURRENT: u32 = 16;
 
 static PATHS: LazyLock<Vec<(MethodPath, bool)>> = LazyLock::new(|| {

@@ -1,5 +1,5 @@
-//! Serves `grpc.health.v1` as one caller may see it: a service that is hidden from the caller is answered as
-//! unknown. The status of each service is kept by `health::watch`.
+//! This module serves `grpc.health.v1` as one caller may see it: a service that is hidden from the caller is
+//! answered as unknown. The status of each service is kept by `health::watch`.
 
 use std::sync::Arc;
 
@@ -27,7 +27,8 @@ impl VisibleHealth {
         let caller = caller(request)?;
         let name = &request.get_ref().service;
         let is_visible = || self.registry.services_for(&caller.id).any(|service| service.name == *name);
-        // In the words of the service behind this for an unknown one.
+        // The text is that of tonic's health service for an unknown service, so that the two cases cannot be
+        // distinguished.
         if name.is_empty() || is_visible() {
             Ok(())
         } else {

@@ -1,5 +1,5 @@
-//! Serves `grpc.reflection` v1 and v1alpha: a caller sees the gateway's own services and the methods that it
-//! may call, in the original descriptor bytes with options and comments.
+//! This module serves `grpc.reflection` v1 and v1alpha: a caller sees the gateway's own services and the
+//! methods that it may call, in the original descriptor bytes with options and comments.
 
 mod filter;
 mod query;

@@ -1,5 +1,5 @@
-//! Makes the policy of a gateway from its contracts and its registry: the first one, and the one after a
-//! reload, which keeps connections and counts.
+//! This module makes the policy of a gateway from its contracts and its registry: the first one, and the one
+//! after a reload, which keeps connections and counts.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::own::{self, Own};
 use crate::pipeline::Policy;
 use crate::upstream::Upstreams;
 
-/// The policy that a gateway begins with.
+/// Makes the policy that a gateway starts with.
 pub(crate) fn first(serving: &Serving, registry: Registry, own: Own) -> Result<Policy, Error> {
     let connecting = dial::Settings {
         connections: serving.upstream_connections.get(),
@@ -29,7 +29,8 @@ pub(crate) fn first(serving: &Serving, registry: Registry, own: Own) -> Result<P
     policy(registry, limiter, own_limiter, upstreams, own)
 }
 
-/// The policy after `before`: what stays the same keeps its connections, and what it has spent.
+/// Makes the policy after `before`. Services that stay the same keep their connections, and grants their
+/// spent tokens.
 pub(super) fn next(
     before: &Policy,
     serving: &Serving,

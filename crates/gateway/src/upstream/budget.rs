@@ -3,10 +3,12 @@
 
 use parking_lot::Mutex;
 
-/// What a call adds, in hundredths of a retry.
+/// Tokens that a call adds, in hundredths of a retry: retries may add a fifth to the load.
 const SHARE: u32 = 20;
+/// Tokens that one retry costs.
 const WHOLE: u32 = 100;
-/// Retries that can be saved up.
+/// Maximum number of saved tokens: ten retries, so that a quiet service can still retry and a busy one cannot
+/// save up a storm.
 const MAX_SAVED: u32 = 10 * WHOLE;
 
 /// The budget of one service. Full when new.

@@ -13,31 +13,31 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::refusal::Refusal;
 
-/// Why a body that is produced as it goes came to a premature end.
+/// Error of a streamed body that ended before its end.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request's body.
 pub(crate) enum RequestBody {
-    /// All of it. It can be sent again.
+    /// The complete body. It can be sent again.
     Whole(Bytes),
-    /// As the caller sends it. What has been taken from it is gone.
+    /// The body as the caller sends it. Messages that were taken from it cannot be sent again.
     Stream(UnsyncBoxBody<Bytes, BoxError>),
 }
 
-/// A call as the pipeline hands it over.
+/// `UpstreamRequest` is a call as the pipeline hands it over.
 pub(crate) struct UpstreamRequest<'a> {
     /// The full name of the service.
     pub(crate) service: &'a str,
     pub(crate) path: &'a MethodPath,
-    /// Whose call it is: callers are kept apart on connections that they share.
+    /// The caller, for its share of a connection that several callers use.
     pub(crate) caller: &'a SubsystemId,
-    /// Nothing is tried again after it.
+    /// Deadline, after which nothing is retried.
     pub(crate) deadline: Instant,
     /// The caller leaves the provider all the time that the contract gives it.
     pub(crate) full_time: bool,
     /// The method may be run twice for one call.
     pub(crate) idempotent: bool,
-    /// Makes the headers, anew for every time that it is sent.
+    /// Makes the headers. It is called for each attempt, because less of the deadline is left.
     pub(crate) headers: &'a (dyn Fn() -> Result<HeaderMap, Refusal> + Send + Sync),
     /// Whether the body was broken off on this side.
     pub(crate) stopped: &'a (dyn Fn() -> bool + Send + Sync),

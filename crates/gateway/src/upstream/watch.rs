@@ -1,5 +1,5 @@
-//! Watches an endpoint's health by `grpc.health.v1`. Only NOT_SERVING takes the endpoint out of the choice: a
-//! server without health, or that does not know the service, is used like any other.
+//! This module watches an endpoint's health by `grpc.health.v1`. Only NOT_SERVING takes the endpoint out of
+//! the choice: a server without health, or that does not know the service, is used like any other.
 
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -17,14 +17,15 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::endpoint::Endpoint;
 
+/// Path of the health service's streaming method.
 const WATCH: PathAndQuery = PathAndQuery::from_static("/grpc.health.v1.Health/Watch");
-/// Between a watch that ended and the next.
+/// Pause between the end of a watch and the next one.
 const REWATCH_PAUSE: Duration = Duration::from_millis(500);
-/// The same where the server does not know of health.
+/// The same pause for a server without the health service, which will seldom get one while it runs.
 const UNKNOWN_HEALTH_PAUSE: Duration = Duration::from_secs(60);
-/// How often it is looked whether the connection is about to close.
+/// Interval at which the watch checks whether its connection is about to close.
 const CLOSING_POLL: Duration = Duration::from_millis(100);
-/// A health message is a few bytes.
+/// Maximum size in bytes of a health message, which normally has a few bytes.
 const MAX_MESSAGE: usize = 1 << 10;
 
 /// Starts watching an endpoint for as long as it is in use, unless someone does already.
@@ -77,7 +78,8 @@ async fn listen(endpoint: &Weak<Endpoint>, link: &Link, response: Response<Incom
         let message = loop {
             tokio::select! {
                 message = next.as_mut() => break message,
-                // Whoever closes a connection waits for its streams: this one must not be what it waits for.
+                // A server that closes a connection waits for its streams, so the watch must end and not keep
+                // it open.
                 () = tokio::time::sleep(CLOSING_POLL) => if !link.refresh() { return known },
             }
         };

@@ -50,18 +50,20 @@ use super::ticket::StreamSlot;
 use crate::error::causes;
 use crate::gather::Gather;
 
-/// What one answer can keep waiting here.
+/// Flow control window of one stream, in bytes: the most response data that a slow reader keeps in memory.
 const STREAM_WINDOW: u32 = 64 << 10;
-/// The most calls on one connection, whatever the settings say.
+/// Maximum number of calls on one connection, whatever the settings say, so that `CONNECTION_WINDOW` has a
+/// full window for each.
 const MOST_STREAMS: usize = 256;
-/// A full window for every stream.
+/// Flow control window of the connection, in bytes: a full window for every stream (16 MiB).
 const CONNECTION_WINDOW: u32 = MOST_STREAMS as u32 * STREAM_WINDOW;
-/// What small frames may be charged in all: anything.
+/// h2's budget for small DATA frames, which is switched off here; the module's head says why.
 const BUDGET: usize = usize::MAX;
+/// Maximum size of a response's headers, in bytes.
 const MAX_HEADER_LIST: u32 = 32 << 10;
-/// Calls that callers gave up and whose late frames are passed over. What comes for others is answered with a
-/// reset, and h2 ends a connection after 1,024 of those in its life: a caller that cancels must not be able
-/// to bring that about.
+/// Maximum number of cancelled calls whose late frames are ignored. A late frame of any other cancelled call
+/// is answered with a reset, and by default h2 ends a connection after 1,024 of those: a caller that cancels
+/// must not be able to cause that.
 const GIVEN_UP: usize = 4_096;
 
 /// `Link` is one connection. Clones share it; it closes when the last clone is dropped and its calls have

@@ -9,6 +9,7 @@ pub(super) const GOAWAY: u8 = 7;
 pub(super) const ACK: u8 = 1;
 pub(super) const END_STREAM: u8 = 1;
 
+/// Length in bytes of a frame header (RFC 9113 §4.1).
 const HEADER: usize = 9;
 
 /// A frame's header.

@@ -1,10 +1,11 @@
-//! What floods do to others: a gateway as a process of its own, nine honest callers at a steady pace and one
-//! that connects anew for every call, and beside them one attack after the other. Prints, for each, what the
-//! honest lost (goodput and p99 as ratios to the time just before), the gateway's memory, and how long an
-//! attacker's connections lived. Attacker, callers and gateway share the machine, so the ratios hold what the
-//! attacker's own work takes away too. For the slow-loris, whose work is the most, that is measured by itself:
-//! the same attack on a listener of this process, which holds and closes connections as the gateway does, beside
-//! the same calls to the gateway. Exits with 1 if an honest call failed.
+//! `flood` measures what floods do to other callers. It runs a gateway as a process of its own, nine honest
+//! callers at a steady pace and one that connects again for every call, and beside them one attack after the
+//! other. For each attack it prints what the honest callers lost (goodput and p99 as ratios to the time just
+//! before), the gateway's memory, and how long an attacker's connections lived. Attacker, callers and gateway
+//! share the machine, so the ratios include what the attacker's own work takes away. For the slow-loris,
+//! whose work is the most, that is measured by itself: the same attack on a listener of this process, which
+//! holds and closes connections as the gateway does, beside the same calls to the gateway. It exits with 1 if
+//! an honest call failed.
 //!
 //! `cargo run --release -p chapar-tests --bin flood -- [--seconds 60] [--attack NAME] [--connections 10000] [--smoke]`
 //!

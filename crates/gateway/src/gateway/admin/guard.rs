@@ -50,7 +50,7 @@ impl Token {
     }
 }
 
-/// Refuses what no operator's tool sends.
+/// Refuses requests that no operator's tool sends.
 pub(crate) async fn guard(State(token): State<Token>, request: Request, next: Next) -> Response {
     match refusal(request.method(), request.headers(), &token) {
         Some((status, why)) => (status, why).into_response(),

@@ -13,13 +13,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Connections at once: an operator, a collector of metrics and some probes have a handful.
+/// Maximum number of connections. An operator, a metrics collector and some probes use a handful.
 const MAX_CONNECTIONS: usize = 32;
-/// How long a request's head may take, and a connection be idle between two.
+/// Maximum time for a request's head, and between two requests of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long answers may still take once the gateway has ended.
+/// Maximum time for running answers after the gateway has ended.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
-/// Before the next try where the system gives no connection (no descriptors, say).
+/// Pause after a failed accept (e.g. no free descriptor), so that the loop does not spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves until `stop`, and at most [`STOP_TIMEOUT`] longer.
@@ -59,7 +59,7 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     let serving = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
-        // A client that breaks off has itself to tell.
+        // The error is dropped: it only means that the client has closed the connection.
         ended = serving.as_mut() => return drop(ended),
         () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
     }

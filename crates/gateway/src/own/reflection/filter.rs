@@ -1,5 +1,5 @@
-//! Removes methods from a `FileDescriptorProto` without decoding the rest, so that custom options are kept
-//! byte for byte. Paths of comments (`SourceCodeInfo`) are rewritten to the new indexes.
+//! This module removes methods from a `FileDescriptorProto` without decoding the rest, so that custom options
+//! are kept byte for byte. Paths of comments (`SourceCodeInfo`) are rewritten to the new indexes.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message as _;

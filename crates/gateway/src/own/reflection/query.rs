@@ -1,5 +1,5 @@
-//! Answers reflection queries by file name and by symbol, with files cut to the methods that the caller may
-//! call.
+//! This module answers reflection queries by file name and by symbol, with files cut to the methods that the
+//! caller may call.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
