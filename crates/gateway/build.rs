@@ -1,4 +1,5 @@
-//! Generates the server of `chapar.meta.v1` and embeds its descriptors for reflection. Needs no `protoc`.
+//! This build script generates the server of `chapar.meta.v1` and embeds its descriptors for reflection. It
+//! needs no `protoc`.
 
 use std::path::PathBuf;
 

@@ -97,7 +97,8 @@ impl Statement {
             Err(ParserError::RecursionLimitExceeded) => {
                 return Err(whole(&format!("nests deeper than {DEEPEST} levels")));
             }
-            // The database knows its own language better: it judges, and this is told only if it refuses too.
+            // The database knows its own language better, so it decides. This error is reported only if the
+            // database refuses the statement too.
             Err(error) if begins_as_a_query(&tokens) && !has_second_statement(&tokens) => {
                 Some(syntax(error.to_string().trim_start_matches("sql parser error: ").to_owned()))
             }

@@ -13,7 +13,7 @@ pub struct RowField {
     form: Form,
 }
 
-/// The types whose value has one text, whoever decodes it.
+/// The types whose value has only one text form, so that adapter and gateway compare the same text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Form {
     String,

@@ -184,8 +184,8 @@ fn followed(rest: &[u8], next: u64) -> bool {
 }
 
 /// Compares full tiles and bundles with their files and writes those that are missing. Files that differ are
-/// written anew only once the entries are known to be those of the checkpoint (`trusted`): until then either
-/// may be what was altered.
+/// written again only once the entries are known to be those of the checkpoint (`trusted`): until then it is
+/// not known whether the entries or the files were altered.
 pub(crate) fn settle(disk: &dyn Disk, log: &Path, tiles: &mut Tiles, trusted: bool) -> Result<(), Error> {
     let mut missing = Vec::new();
     let mut settled = Vec::<Named>::new();

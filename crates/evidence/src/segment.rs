@@ -149,8 +149,8 @@ impl Segment {
     /// [`Error::Moved`] if not.
     pub(crate) fn check_place(&self, disk: &dyn Disk) -> Result<(), Error> {
         let moved = |change| Error::Moved { path: self.path.clone(), change };
-        // The open file is asked as well: a segment that was replaced would go on taking writes that no one
-        // can find.
+        // The open file is checked as well: a segment whose file was replaced would go on taking writes to a
+        // file without a name.
         let (own, length) = io("cannot look at", &self.path, self.file.stat())?;
         match disk.identity(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(moved("removed or renamed")),

@@ -181,7 +181,7 @@ impl Shared {
             0 => Duration::ZERO,
             since => self.opened.elapsed().saturating_sub(Duration::from_millis(since)),
         };
-        // The worst condition is told first: a poisoned log needs a restart, a full one only room.
+        // The worst condition is reported first: a poisoned log needs a restart, a full one only room.
         match () {
             () if self.is_poisoned() => Condition::Poisoned,
             () if self.is_disk_full() => Condition::DiskFull,

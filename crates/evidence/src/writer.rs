@@ -275,8 +275,8 @@ impl Writer {
     /// [`Error::Moved`] if not.
     pub(crate) fn check_place(&self) -> Result<(), Error> {
         let moved = |change| Error::Moved { path: self.log.clone(), change };
-        // The folder is compared by device and inode: a log that was moved away would be written where nobody
-        // looks for it.
+        // The folder is compared by device and inode: without this, a log that was moved away would be
+        // written to its new place, and the next start would find none.
         match self.disk.identity(&self.log) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(moved("removed or renamed"));
@@ -307,7 +307,7 @@ impl Writer {
         self.write_now(open.into_iter().map(close))
     }
 
-    /// Writes entries that no one waits for. Called where the log is not used otherwise.
+    /// Writes entries without a waiting caller. It is called only while no writer thread runs.
     pub(crate) fn write_now(
         &mut self,
         entries: impl Iterator<Item = (Vec<u8>, Option<StreamPart>)>,
@@ -323,7 +323,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         // A thread that panicked leaves the log in an unknown state, and without this callers would wait for
-        // records that no one writes.
+        // ever.
         if std::thread::panicking() {
             self.shared.poison(&Unavailable);
         }

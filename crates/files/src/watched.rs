@@ -31,8 +31,8 @@ impl Watched {
         let began = Instant::now();
         let now = state(&self.paths);
         self.cost = began.elapsed();
-        // Two equal looks in a row mean that no one is writing at the moment. A half-written registry would
-        // be refused, and reported.
+        // Two equal checks in a row mean that nothing is being written. A half-written registry would be
+        // refused, and the refusal would be logged as an error.
         let settled = now == self.seen && now != self.taken;
         self.seen = now;
         if settled {

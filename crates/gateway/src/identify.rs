@@ -1,6 +1,6 @@
-//! Identify: maps a connection's client certificate to the registered subsystem. The check runs for every
-//! request, because the registry, a revocation list or the clock may have moved on since the handshake. A
-//! connection whose certificate no longer holds (`CertificateStatus`) is also asked to close.
+//! The step *identify* maps a connection's client certificate to the registered subsystem. The check runs for
+//! every request, because the registry, a revocation list or the clock may have moved on since the handshake.
+//! A connection whose certificate is no longer valid (`CertificateStatus`) is also asked to close.
 
 use std::sync::Arc;
 

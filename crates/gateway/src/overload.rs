@@ -1,4 +1,4 @@
-//! Load shedding per worker thread: decides, before a request is read, whether to refuse it.
+//! `Overload` is load shedding per worker thread: it decides, before a request is read, whether to refuse it.
 //!
 //! The signal is the queue delay: the time from reading a call from its connection to looking at it. If no
 //! call in 500 ms found the queue empty, and even the shortest delay was over 10 ms, the queue does not drain

@@ -105,7 +105,8 @@ pub(crate) fn permit<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<
     Err(refused(nearest, question))
 }
 
-/// What is hidden is unknown to whoever has nothing to do with it, whatever else is wrong with the call.
+/// A hidden service is answered as unknown to callers without a right to it, whatever else is wrong with the
+/// call, so that no other reason reveals it.
 pub(crate) fn check_visible(concerned: bool, question: &Question<'_>) -> Result<(), Refused> {
     let service = &question.method.service;
     if concerned || !service.hidden {

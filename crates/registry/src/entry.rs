@@ -63,7 +63,7 @@ pub struct ServiceEntry {
     pub endpoints: Vec<String>,
     /// Calls that the agency's database may be given at once; no cap if absent. At least 1.
     pub concurrent: Option<u32>,
-    /// Whoever has no grant for it is told that there is no such method.
+    /// True if callers without a grant for it get the same answer as for an unknown method.
     pub hidden: bool,
 }
 

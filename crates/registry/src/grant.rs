@@ -64,7 +64,7 @@ pub struct RowCheck {
     pub values: Vec<String>,
 }
 
-/// Whom a grant is for.
+/// The subsystem or group that a grant is for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Grantee {
     /// One subsystem.

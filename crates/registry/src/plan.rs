@@ -95,7 +95,7 @@ impl Plan {
 }
 
 fn changes(base: &Path, new: &Path) -> Result<Vec<Change>, LoadErrors> {
-    // Entries are compared and not texts, so that a file that is only formatted anew has no change.
+    // Entries are compared and not texts, so that a file that was only reformatted has no change.
     let before = entries::read(base)?;
     let after = entries::read(new)?;
     let mut changes = Vec::new();

@@ -187,7 +187,8 @@ impl Metrics {
         Arc::clone(self.methods.read().get(path).unwrap_or(&self.unknown))
     }
 
-    /// Counts a reload of `what` (a word of a closed set): taken up, or refused with the old state kept.
+    /// Counts a reload of `what` (a word of a closed set): successful, or refused with the old files in
+    /// force.
     pub fn reloaded(&self, what: &'static str, taken_up: bool) {
         let result = if taken_up { "ok" } else { "refused" };
         self.reloads.get_or_create(&ReloadLabels { what, result }).inc();

@@ -118,9 +118,9 @@ pub struct Span {
 
 #[derive(Debug)]
 enum Recording {
-    /// By whoever looks at traces, if the sampler chose it.
+    /// A span of the SDK. It is recorded if the sampler chose its trace.
     Perhaps(Box<opentelemetry_sdk::trace::Span>),
-    /// The trace that it belongs to was not chosen: it passes that on and keeps nothing.
+    /// The sampler did not choose the trace: the span passes that on and records nothing.
     Never(SpanContext),
 }
 
@@ -133,7 +133,7 @@ impl Span {
         }
     }
 
-    /// Whether anyone will see it; dear attributes can be left out if not.
+    /// Returns whether the span is recorded. If not, attributes that are costly to make can be left out.
     pub fn is_recording(&self) -> bool {
         matches!(&self.seen, Recording::Perhaps(span) if span.is_recording())
     }

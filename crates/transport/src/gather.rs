@@ -113,7 +113,7 @@ mod tests {
 
     type Writes = Rc<RefCell<Vec<Vec<u8>>>>;
 
-    /// An output that takes at most so many bytes in a write, and tells what came.
+    /// An output that takes at most this number of bytes in a write, and records what was written.
     struct Output {
         most: usize,
         came: Writes,

@@ -160,7 +160,8 @@ impl Peer {
                 if changes.changed().await.is_err() {
                     std::future::pending::<()>().await;
                 }
-                // All connections hear of a reload at once; their chains are verified one after the other.
+                // A reload wakes all connections at once. Each waits for a random time, so that they do not
+                // verify their chains in the same moment.
                 tokio::time::sleep(REJUDGE_SPREAD.mul_f64(jitter::half_to_one())).await;
             });
             if changed.await.is_none() || self.certificate_status().is_err() {

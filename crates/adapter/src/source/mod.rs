@@ -156,7 +156,7 @@ pub(crate) struct Query {
     pub(crate) parameters: Vec<Parameter>,
     /// Where its rows go.
     pub(crate) sink: Arc<dyn RowSink>,
-    /// What every row must say about whom it is.
+    /// The subject of the request, which every row must name; `None` if rows are not compared with a subject.
     pub(crate) subject: Option<Arc<str>>,
     /// More rows than this are not read on.
     pub(crate) most: u64,

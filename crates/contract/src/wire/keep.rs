@@ -178,7 +178,7 @@ fn without(out: Vec<u8>, mut dead: Vec<Range<usize>>) -> Vec<u8> {
     left
 }
 
-/// Writes a message field anew, with the filtered value.
+/// Writes a message field with its filtered value.
 fn put(out: &mut Vec<u8>, number: u32, wire: Wire, value: &[u8]) {
     if wire == Wire::Group {
         varint(out, u64::from(number) << 3 | 3);

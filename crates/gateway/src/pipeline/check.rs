@@ -1,5 +1,6 @@
-//! Checks one message of a request on its wire bytes: it is well formed and keeps formats and rules. Finds the
-//! citizen that it names. `read` checks a single message, `requests` each message of a stream.
+//! This module checks one message of a request on its wire bytes: it is well formed and keeps formats and
+//! rules. It also finds the citizen that the message names. `read` checks a single message, `requests` each
+//! message of a stream.
 
 use chapar_contract::wire::{self, WireError};
 use chapar_contract::{Method, Violation};

@@ -30,9 +30,8 @@ impl Exchange {
         self.place.head_came();
     }
 
-    /// Returns the refusal for an answer that broke off or ended without a status. If the gateway itself
-    /// stopped the request, its refusal is the cause and the provider is not blamed; otherwise the cause is
-    /// `otherwise`.
+    /// Returns the refusal for an answer that broke off or had an invalid end. If the gateway itself stopped
+    /// the request, its own refusal is returned and the provider is not blamed; otherwise `otherwise` is.
     pub(super) fn broken(&mut self, otherwise: Refusal) -> Refusal {
         self.stopped.refusal().unwrap_or_else(|| {
             self.place.ended(&End::Refused(&otherwise));

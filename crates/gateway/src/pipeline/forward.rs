@@ -1,6 +1,6 @@
-//! Forward: sends the request's bytes to the provider, with deadline propagation (2 ms are kept back), the
-//! trace context, and what the provider must know of the grant. Of the caller's metadata only what the
-//! registry names is sent (`carried`).
+//! The step *forward* sends the request's bytes to the provider, with deadline propagation (2 ms are kept
+//! back), the trace context, and what the provider must know of the grant. Of the caller's metadata only what
+//! the registry names is sent (`carried`).
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Minimise: takes the provider's answer as messages that are cut down to the grant (`messages`). A single
-//! message is read with its status, and of a stream the first one, before the disclosure is recorded.
+//! The step *minimise* takes the provider's answer as messages that are cut down to the grant (`messages`). A
+//! single message is read with its status, and of a stream the first one, before the disclosure is recorded.
 
 use chapar_contract::MethodKind;
 

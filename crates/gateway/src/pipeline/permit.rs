@@ -1,5 +1,5 @@
-//! Permit: finds the grant that allows the call by caller, method, purpose and delegation, with its fields
-//! and rows. It also fixes the deadline: the lesser of the caller's `grpc-timeout` and the contract's
+//! The step *permit* finds the grant that allows the call by caller, method, purpose and delegation, with its
+//! fields and rows. It also fixes the deadline: the lesser of the caller's `grpc-timeout` and the contract's
 //! timeout.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! Read: checks the request on its wire bytes; the checked bytes are the bytes that are sent. A single
-//! message is read whole. Of a stream only the message that names the citizen is read here, and `requests`
-//! checks the others as they pass.
+//! The step *read* checks the request on its wire bytes; the checked bytes are the bytes that are sent. A
+//! single message is read whole. Of a stream only the message that names the citizen is read here, and
+//! `requests` checks the others as they pass.
 
 use std::sync::Arc;
 

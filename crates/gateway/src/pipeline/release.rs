@@ -1,6 +1,6 @@
-//! Release: sends message, status and trailers, with the entry of the record. A task of its own relays each
-//! stream, notices at once that the caller has gone, and hands over the closing record before it sends the
-//! status.
+//! The step *release* sends message, status and trailers, with the entry of the record. A task of its own
+//! relays each stream, notices at once that the caller has gone, and queues the closing record before it
+//! sends the status.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! Route: finds the registered method by `:path`, byte for byte; all later steps use that one value. A method
-//! that is hidden from the caller is answered as unknown, before the metadata is parsed.
+//! The step *route* finds the registered method by `:path`, byte for byte; all later steps use that one
+//! value. A method that is hidden from the caller is answered as unknown, before the metadata is parsed.
 
 use std::sync::Arc;
 

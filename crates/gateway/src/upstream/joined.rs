@@ -67,7 +67,8 @@ pub(super) fn known(registry: &Registry) -> Known {
 
 impl Joined {
     pub(super) fn new(known: Arc<Known>, settings: dial::Settings) -> Self {
-        // Reverse connections are pinged while idle too. Behind a NAT no one could dial again from this side.
+        // Reverse connections are pinged while idle too: the pings keep the state of a NAT, and this side
+        // could not dial again.
         let settings = dial::Settings { keepalive_idle: true, ..settings };
         Self {
             members: Mutex::default(),

@@ -83,7 +83,7 @@ impl ServiceQueue {
             state.most = self.most;
             state.queue.set_bounds(bounds(self.most));
         }
-        // A free slot goes to a newcomer only while no one waits, else it would overtake the queue.
+        // A new call gets a free slot only if no call waits, otherwise it would overtake the queue.
         if state.taken < self.most && state.queue.waiting() == 0 {
             state.taken += 1;
             return Ok(Entered::Served(ServiceSlot { places: self.clone(), turn: None }));

@@ -167,7 +167,8 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
             Ok(None) => break,
             Err(error) => {
                 let failure = output.explain(&error, failure_of_run);
-                // SQLite prepares anew when the schema moved, and says no more than "error" if that fails.
+                // SQLite prepares the statement again when the schema has changed, and reports only "error"
+                // if that fails.
                 let moved = || {
                     connection.prepare(&query.sql).err().map(|error| output.explain(&error, failure_at_start))
                 };

@@ -1,5 +1,5 @@
-//! Record: makes a disclosure durable before a byte of it is released; of a stream its opening, and the end
-//! follows.
+//! The step *record* makes a disclosure durable before a byte of it is released. Of a stream it records the
+//! opening; the closing record follows at its end.
 
 use chapar_evidence::{Entry, Log};
 use chapar_transport::encoding::Encoding;
