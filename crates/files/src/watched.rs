@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Files, and folders with all that is in them.
+/// `Watched` is a set of files, and of folders with everything in them.
 pub struct Watched {
     paths: Vec<PathBuf>,
     /// Hash of the state that was last loaded.
@@ -18,15 +18,15 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Takes what is on disk now as known.
+    /// Takes the present state on disk as loaded.
     pub fn new<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Self {
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         let seen = state(&paths);
         Self { paths, taken: seen, seen, cost: Duration::ZERO }
     }
 
-    /// Looks once. True if the files are other than those last taken up and have not changed since the last
-    /// look; they are then taken up.
+    /// Checks the files once. Returns true if they differ from those last loaded and have not changed since
+    /// the last check; they then count as loaded.
     pub fn settled(&mut self) -> bool {
         let began = Instant::now();
         let now = state(&self.paths);
@@ -41,7 +41,7 @@ impl Watched {
         settled
     }
 
-    /// How long the last look took.
+    /// Returns how long the last check took.
     pub fn cost(&self) -> Duration {
         self.cost
     }

@@ -61,6 +61,8 @@ pub(crate) struct Conflict;
 pub(crate) struct RequestIdAttempt {
     attempts: Attempts,
     name: Hash,
+    /// Since when the id is remembered, which tells it from the same id after it was evicted.
+    since: Instant,
     number: u32,
     is_free: bool,
     /// True while the id is new and no limit has counted the call. Then dropping the attempt forgets the id.
@@ -104,7 +106,14 @@ impl Attempts {
         // An id that was refused by a limit is not counted yet, so that its next attempt takes a token like a
         // first call.
         let is_free = seen.is_counted && seen.calls <= FREE;
-        Ok(RequestIdAttempt { attempts: self.clone(), name, number: seen.calls, is_free, is_first })
+        Ok(RequestIdAttempt {
+            attempts: self.clone(),
+            name,
+            since: seen.since,
+            number: seen.calls,
+            is_free,
+            is_first,
+        })
     }
 
     fn shard(&self, name: &Hash) -> parking_lot::MutexGuard<'_, Shard> {
@@ -168,7 +177,7 @@ impl Drop for RequestIdAttempt {
         if self.is_first {
             let mut shard = self.attempts.shard(&self.name);
             // An id that another attempt has used meanwhile is kept for it.
-            if shard.seen.get(&self.name).is_some_and(|seen| seen.calls == 1) {
+            if shard.seen.get(&self.name).is_some_and(|seen| seen.calls == 1 && seen.since == self.since) {
                 shard.seen.remove(&self.name);
                 // Its entry in `ages` is removed too: otherwise a caller that is refused again and again
                 // would fill the list, and evict ids that others rely on. The search starts from the end,

@@ -105,3 +105,14 @@ fn memory_is_bounded_and_the_oldest_make_room() {
     assert_eq!((shard.seen.len(), shard.ages.len()), (10, 10));
     assert!(shard.seen.contains_key(&[99; 16]) && shard.seen.contains_key(&[90; 16]));
 }
+
+#[test]
+fn a_call_that_the_limits_deny_forgets_no_later_use_of_its_id() {
+    let attempts = attempts();
+    let now = Instant::now();
+    let first = attempts.begin(&NAME, &INTENT, now).unwrap();
+    let later = now + ATTEMPT_LIFETIME + Duration::from_secs(1);
+    assert_eq!(call(&attempts, b"a", later), Ok((1, false)), "the first use is too old");
+    drop(first);
+    assert_eq!(call(&attempts, b"a", later), Ok((2, true)));
+}

@@ -33,10 +33,10 @@ impl Judge {
         // began with.
         let registry = &self.grounds.policy.load().registry;
         let caller = identify(registry, &self.grounds.peer)?;
-        // The method may have left the registry, or may be hidden from this caller since.
-        let entry = registry
-            .method_for(&caller.id, self.entry.method.path().as_str())
-            .ok_or(Reason::MethodUnknown)?;
+        let entry = registry.method_for(&caller.id, self.entry.method.path().as_str()).ok_or_else(|| {
+            Refusal::from(Reason::NotGranted)
+                .with_detail("the method left the registry, or was hidden, since the stream began")
+        })?;
         let question = Question {
             caller: &self.caller.id,
             method: entry,

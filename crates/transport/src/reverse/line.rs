@@ -35,6 +35,8 @@ const NOT_TAKEN: &str = "the gateway closed the connection at once: its registry
 /// Beginning of rustls's error for a TLS alert of the peer, e.g. about this side's certificate (RFC 8446
 /// §6.2).
 const ALERT: &str = "received fatal alert";
+/// Beginning of rustls's error for a certificate of the peer that this side does not accept.
+const UNTRUSTED: &str = "invalid peer certificate";
 
 /// `Line` is where one connection goes, and what it shares with the others.
 pub(super) struct Line<'a> {
@@ -99,7 +101,16 @@ impl Line<'_> {
                         }
                     }
                 }
-                Some(Err(problem)) => self.failed(&problem, pauses.failures),
+                Some(Err(problem)) => {
+                    self.failed(&problem, pauses.failures);
+                    // The gateway may have been revoked, or its CA dropped, in the files that were renewed.
+                    // Then the old connection must not go on serving it.
+                    if problem.contains(UNTRUSTED)
+                        && let Some(old) = old.take()
+                    {
+                        old.cancel();
+                    }
+                }
             }
             // The pause also follows a good connection: gateways that restart together must not be dialled
             // all at once.

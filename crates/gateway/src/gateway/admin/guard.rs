@@ -37,7 +37,9 @@ impl Token {
             Ok(_) => return Err(std::io::Error::other("the admin token is shorter than 32 characters")),
             Err(SecretError::Read(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(SecretError::Read(error)) => return Err(error),
-            Err(shared @ SecretError::Shared) => return Err(std::io::Error::other(shared)),
+            Err(shared @ SecretError::Shared) => {
+                return Err(std::io::Error::other(format!("{} {shared}", path.display())));
+            }
         }
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret)
@@ -136,7 +138,7 @@ mod tests {
         for mode in [0o604, 0o644] {
             allow(mode);
             let error = Token::of(folder.path()).err().unwrap().to_string();
-            assert!(error.contains(path.to_str().unwrap()) && error.contains("chmod 600"), "{error}");
+            assert!(error.contains(path.to_str().unwrap()) && error.contains("chmod o="), "{error}");
         }
         allow(0o600);
         assert_eq!(Token::of(folder.path()).unwrap().0, token.0);
