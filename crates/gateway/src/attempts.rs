@@ -19,9 +19,9 @@ const ATTEMPT_LIFETIME: Duration = Duration::from_secs(600);
 /// forgotten for a new one.
 const MAX_REQUEST_IDS: usize = 1 << 18;
 /// Number of shards. Each has a lock of its own, so that worker threads seldom wait for each other.
-const SHARDS: usize = 16;
+const LOCK_SHARDS: usize = 16;
 /// Attempts that count together as one call: gRPC's own clients make at most five (A6, `maxAttempts`).
-const FREE: u32 = 5;
+const MAX_FREE_ATTEMPTS: u32 = 5;
 
 type Hash = [u8; 16];
 
@@ -31,7 +31,7 @@ pub(crate) struct Attempts(Arc<Inner>);
 
 struct Inner {
     key: hmac::Key,
-    shards: [Mutex<Shard>; SHARDS],
+    shards: [Mutex<Shard>; LOCK_SHARDS],
 }
 
 #[derive(Default)]
@@ -92,7 +92,7 @@ impl Attempts {
         let intent = self.hash(intent);
         let mut shard = self.shard(&name);
         // Room is made before the insertion, so that a shard never exceeds its share of `MAX_REQUEST_IDS`.
-        shard.forget(now, MAX_REQUEST_IDS / SHARDS - 1);
+        shard.forget(now, MAX_REQUEST_IDS / LOCK_SHARDS - 1);
         let fresh = || RequestIdState { since: now, calls: 0, is_counted: false, intent, message: None };
         let is_first = !shard.seen.contains_key(&name);
         if is_first {
@@ -105,7 +105,7 @@ impl Attempts {
         seen.calls = seen.calls.saturating_add(1);
         // An id that was refused by a limit is not counted yet, so that its next attempt takes a token like a
         // first call.
-        let is_free = seen.is_counted && seen.calls <= FREE;
+        let is_free = seen.is_counted && seen.calls <= MAX_FREE_ATTEMPTS;
         Ok(RequestIdAttempt {
             attempts: self.clone(),
             name,
@@ -117,8 +117,8 @@ impl Attempts {
     }
 
     fn shard(&self, name: &Hash) -> parking_lot::MutexGuard<'_, Shard> {
-        // `SHARDS` is the length of the array, so the place is in it.
-        self.0.shards[usize::from(name[0]) % SHARDS].lock()
+        // `LOCK_SHARDS` is the length of the array, so the place is in it.
+        self.0.shards[usize::from(name[0]) % LOCK_SHARDS].lock()
     }
 
     fn hash(&self, parts: &[impl AsRef<[u8]>]) -> Hash {

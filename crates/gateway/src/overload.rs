@@ -24,7 +24,7 @@ use chapar_model::SubsystemId;
 use chapar_transport::dial::jitter;
 use parking_lot::Mutex;
 
-use shedder::{Fill, Shedder, Usage, Verdict};
+use shedder::{CallerLoad, Fill, ShedDecision, Shedder};
 
 /// Number of times a paced call waits and asks again before it is refused. Five waits last about 120 ms in
 /// all, so that a caller that is over its pace for a moment only is not refused.
@@ -34,7 +34,7 @@ const MAX_HOLDS: u32 = 5;
 /// to a third more or less by jitter).
 const FIRST_HOLD: Duration = Duration::from_millis(4);
 
-fn hold(asked: u32) -> Duration {
+fn hold_pause(asked: u32) -> Duration {
     FIRST_HOLD * (1 << asked)
 }
 
@@ -69,24 +69,24 @@ impl Overload {
         // says nothing about the queue.
         let mut queue_delay = Some(arrived.elapsed());
         for asked in 0..=MAX_HOLDS {
-            let verdict = self.shedder.lock().enter(
+            let decision = self.shedder.lock().decide(
                 caller,
                 queue_delay.take(),
                 Instant::now(),
                 Fill::of(number, self.most),
             );
-            match verdict {
-                Verdict::Enter(usage) => return Some(LoadSlot { usage, _counted: counted }),
+            match decision {
+                ShedDecision::Enter(usage) => return Some(LoadSlot { usage, _counted: counted }),
                 // After the last wait the call is refused. It is also refused at once while more than half of
                 // the places are taken: a held call keeps its place, and held calls must not take places from
                 // callers within their share.
-                Verdict::Hold if asked == MAX_HOLDS || number > self.most / 2 => return None,
-                Verdict::Hold => {
+                ShedDecision::Hold if asked == MAX_HOLDS || number > self.most / 2 => return None,
+                ShedDecision::Hold => {
                     // The factor spreads the pause from 2/3 to 4/3 of its length, so that held calls do not
                     // come back in one burst.
-                    tokio::time::sleep(hold(asked).mul_f64(jitter::half_to_one() * 4.0 / 3.0)).await
+                    tokio::time::sleep(hold_pause(asked).mul_f64(jitter::half_to_one() * 4.0 / 3.0)).await
                 }
-                Verdict::Refuse => return None,
+                ShedDecision::Refuse => return None,
             }
         }
         None
@@ -96,7 +96,7 @@ impl Overload {
 /// `LoadSlot` is the permit of one admitted call. It counts as in flight until it is dropped; a stream keeps
 /// it until its end.
 pub(crate) struct LoadSlot {
-    usage: Arc<Usage>,
+    usage: Arc<CallerLoad>,
     _counted: Counted,
 }
 

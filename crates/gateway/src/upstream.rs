@@ -214,8 +214,8 @@ impl Upstreams {
                 permit,
                 due.filter(|_| whole.is_some()),
             );
-            let ticket = match endpoint.way.ticket(caller).await {
-                Ok(ticket) => ticket,
+            let slot = match endpoint.way.reserve_stream(caller).await {
+                Ok(slot) => slot,
                 Err(error) => {
                     trying.never_arrived();
                     refusal = Some(refused(&error));
@@ -223,7 +223,7 @@ impl Upstreams {
                     continue;
                 }
             };
-            let error = match ticket.send(route.path.clone(), head(headers()?), body, route.reading).await {
+            let error = match slot.send(route.path.clone(), head(headers()?), body, route.reading).await {
                 Ok(response) => {
                     trying.answered();
                     return Ok((response, UpstreamPermit::new(place, trying)));

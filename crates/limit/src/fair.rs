@@ -12,10 +12,10 @@ use std::time::Duration;
 
 /// Maximum charge of a call and maximum debt of a caller, in quanta. It bounds how long a caller pays for one
 /// long call, and how many rounds [`Fair::take`] needs to find a turn.
-const FACTOR: i64 = 64;
+const MAX_CHARGE_QUANTA: i64 = 64;
 /// Divisor of the moving averages: each measurement moves the average by an eighth of the difference, the
 /// weight of TCP's smoothed round-trip time (RFC 6298 §2).
-const SLOWNESS: i64 = 8;
+const EWMA_DIVISOR: i64 = 8;
 /// Maximum duration of a call that is counted, in nanoseconds (1 h). It keeps the sums far from an overflow
 /// of `i64`.
 const MAX_CHARGE_NS: i64 = 3_600_000_000_000;
@@ -34,7 +34,7 @@ pub struct Bounds {
 #[derive(Debug)]
 pub struct Fair<K, T> {
     bounds: Bounds,
-    lines: HashMap<K, Line<T>>,
+    lines: HashMap<K, CallerQueue<T>>,
     /// Callers with a waiting call, the next one first.
     round: VecDeque<K>,
     /// True if the first caller of the round has had its quantum.
@@ -47,7 +47,7 @@ pub struct Fair<K, T> {
 }
 
 #[derive(Debug)]
-struct Line<T> {
+struct CallerQueue<T> {
     calls: VecDeque<(Ticket, T)>,
     /// Deficit counter: nanoseconds that the caller may spend. It is negative after calls that took longer
     /// than they were charged for.
@@ -150,10 +150,10 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
                 self.visited = true;
                 // The debt is bounded when the quantum has shrunk since, so that a caller is not shut out for
                 // many rounds.
-                line.credit = line.credit.max(-FACTOR * quantum) + quantum;
+                line.credit = line.credit.max(-MAX_CHARGE_QUANTA * quantum) + quantum;
             }
             // A caller of which nothing is known is charged the mean of all, and `settle` corrects it.
-            let cost = line.cost.map_or(quantum, |cost| cost.min(FACTOR * quantum));
+            let cost = line.cost.map_or(quantum, |cost| cost.min(MAX_CHARGE_QUANTA * quantum));
             if line.credit >= cost {
                 let (_, call) = line.calls.pop_front()?;
                 line.credit -= cost;
@@ -163,7 +163,7 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
                 let charge = Charge(cost);
                 if line.calls.is_empty() {
                     self.leave_round(0);
-                    self.tidy(&caller);
+                    self.remove_if_idle(&caller);
                 }
                 return Some(Turn { caller, call, charge });
             }
@@ -184,7 +184,7 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
             if let Some(place) = self.round.iter().position(|other| other == caller) {
                 self.leave_round(place);
             }
-            self.tidy(caller);
+            self.remove_if_idle(caller);
         }
         Some(call)
     }
@@ -195,14 +195,14 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
         let took = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX).clamp(1, MAX_CHARGE_NS);
         // The first measurement is taken whole: a mean that began at zero would be far too low for many
         // calls.
-        self.quantum = if self.quantum == 0 { took } else { toward(self.quantum, took) };
+        self.quantum = if self.quantum == 0 { took } else { moving_average(self.quantum, took) };
         if let Some(line) = self.lines.get_mut(caller) {
             line.running = line.running.saturating_sub(1);
-            line.cost = Some(line.cost.map_or(took, |cost| toward(cost, took)));
-            let most = FACTOR * self.quantum;
+            line.cost = Some(line.cost.map_or(took, |cost| moving_average(cost, took)));
+            let most = MAX_CHARGE_QUANTA * self.quantum;
             // Clamped on both sides, so that one very long call is not paid for without end.
             line.credit = (line.credit + charge.0 - took).clamp(-most, most);
-            self.tidy(caller);
+            self.remove_if_idle(caller);
         }
     }
 
@@ -223,7 +223,7 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
 
     /// Removes a caller without waiting or running calls. Its positive credit ends with its line, so that
     /// idle callers cannot save up a burst; its debt ends only with its last running call.
-    fn tidy(&mut self, caller: &K) {
+    fn remove_if_idle(&mut self, caller: &K) {
         let Some(line) = self.lines.get_mut(caller).filter(|line| line.calls.is_empty()) else { return };
         line.credit = line.credit.min(0);
         if line.running == 0 {
@@ -232,15 +232,15 @@ impl<K: Clone + Eq + Hash, T> Fair<K, T> {
     }
 }
 
-impl<T> Default for Line<T> {
+impl<T> Default for CallerQueue<T> {
     fn default() -> Self {
         Self { calls: VecDeque::new(), credit: 0, cost: None, running: 0 }
     }
 }
 
 /// Moves an average toward a measurement. Both are above zero, and so is the result.
-fn toward(from: i64, to: i64) -> i64 {
-    from + (to - from) / SLOWNESS
+fn moving_average(from: i64, to: i64) -> i64 {
+    from + (to - from) / EWMA_DIVISOR
 }
 
 #[cfg(test)]

@@ -21,14 +21,14 @@ use crate::usage::{Kind, LimitUsage, Usage};
 /// `Limiter` holds the limits of every grant, or of another key `K`. `C` is the monotonic clock; tests use a
 /// manual one.
 pub struct Limiter<K = GrantId, C: Clock = DefaultClock> {
-    gates: HashMap<K, Arc<GrantLimits<C>>>,
+    grants: HashMap<K, Arc<GrantLimits<C>>>,
     clock: C,
 }
 
 struct GrantLimits<C: Clock> {
     limits: Limits,
     period: ArcSwap<Period<C>>,
-    places: Option<Slots>,
+    slots: Option<Slots>,
 }
 
 /// `Period` holds the counts since the grant's first load, or since its reset.
@@ -37,7 +37,7 @@ struct Period<C: Clock> {
     rate: Option<Meter<C>>,
     admitted: AtomicU64,
     over_rate: AtomicU64,
-    over_places: AtomicU64,
+    over_concurrency: AtomicU64,
 }
 
 struct Meter<C: Clock> {
@@ -102,24 +102,24 @@ impl<K: Eq + Hash> Limiter<K> {
 impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// The same with another clock.
     pub fn with_clock(grants: impl IntoIterator<Item = (K, Limits)>, clock: C) -> Self {
-        let gates = grants
+        let grants = grants
             .into_iter()
             .map(|(grant, limits)| (grant, Arc::new(GrantLimits::new(limits, &clock))))
             .collect();
-        Self { gates, clock }
+        Self { grants, clock }
     }
 
     /// Makes the limits for the grants of a new registry. A grant with unchanged limits keeps its spent
     /// tokens and its running calls; a grant whose limits have changed starts with a full bucket.
     pub fn next(&self, grants: impl IntoIterator<Item = (K, Limits)>) -> Self {
-        let gate = |(grant, limits): (K, Limits)| {
+        let entry = |(grant, limits): (K, Limits)| {
             // Compared by the limits and not by the generation: a reload without a change must not refill a
             // spent burst.
-            let same = self.gates.get(&grant).filter(|gate| gate.limits == limits);
-            let gate = same.map_or_else(|| Arc::new(GrantLimits::new(limits, &self.clock)), Arc::clone);
-            (grant, gate)
+            let same = self.grants.get(&grant).filter(|state| state.limits == limits);
+            let state = same.map_or_else(|| Arc::new(GrantLimits::new(limits, &self.clock)), Arc::clone);
+            (grant, state)
         };
-        Self { gates: grants.into_iter().map(gate).collect(), clock: self.clock.clone() }
+        Self { grants: grants.into_iter().map(entry).collect(), clock: self.clock.clone() }
     }
 
     /// Counts one call of `grant`. A call that is denied counts for nothing.
@@ -128,11 +128,11 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// [`Denied`], with the limit that the call is over. A grant that the limiter does not know is denied: it
     /// can only come of a mistake, and a mistake must not lift a limit.
     pub fn admit(&self, grant: &K) -> Result<Admission, Denied> {
-        let gate = self.gates.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
+        let state = self.grants.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
         // The concurrency permit is taken first: it can be given back if the rate refuses the call, a token
         // cannot.
-        let period = gate.period.load();
-        let admission = gate.place(&period)?;
+        let period = state.period.load();
+        let admission = state.take_slot(&period)?;
         if let Some(denied) = period.rate.as_ref().and_then(|rate| rate.check().err()) {
             period.over_rate.fetch_add(1, Ordering::Relaxed);
             return Err(denied);
@@ -149,14 +149,14 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// # Errors
     /// As [`Limiter::admit`], but never for the rate.
     pub fn admit_again(&self, grant: &K) -> Result<Admission, Denied> {
-        let gate = self.gates.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
-        gate.place(&gate.period.load())
+        let state = self.grants.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
+        state.take_slot(&state.period.load())
     }
 
     /// Returns the usage of `grant`; `None` for a grant that the limiter does not know.
     pub fn usage(&self, grant: &K) -> Option<Usage> {
-        let gate = self.gates.get(grant)?;
-        let period = gate.period.load();
+        let state = self.grants.get(grant)?;
+        let period = state.period.load();
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let rate = period.rate.as_ref().map(|rate| {
             let most = u64::from(rate.burst);
@@ -165,11 +165,11 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
             let refused = count(&period.over_rate);
             LimitUsage { kind: Kind::Rate, limit, most, used: most - left, left, refused }
         });
-        let concurrent = gate.places.as_ref().map(|places| {
-            let most = u64::from(places.most);
-            let used = u64::from(places.taken.load(Ordering::Relaxed));
+        let concurrent = state.slots.as_ref().map(|slots| {
+            let most = u64::from(slots.most);
+            let used = u64::from(slots.taken.load(Ordering::Relaxed));
             let limit = format!("{most} at once");
-            let refused = count(&period.over_places);
+            let refused = count(&period.over_concurrency);
             LimitUsage { kind: Kind::Concurrent, limit, most, used, left: most.saturating_sub(used), refused }
         });
         let limits = rate.into_iter().chain(concurrent).collect();
@@ -179,22 +179,22 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// Resets `grant`: its bucket is full, and its counts are zero. Running calls keep their permits. Returns
     /// whether the limiter knows the grant.
     pub fn reset(&self, grant: &K) -> bool {
-        let gate = self.gates.get(grant);
-        gate.inspect(|gate| gate.period.store(Arc::new(Period::new(&gate.limits, &self.clock)))).is_some()
+        let state = self.grants.get(grant);
+        state.inspect(|state| state.period.store(Arc::new(Period::new(&state.limits, &self.clock)))).is_some()
     }
 }
 
 impl<C: Clock + Clone> GrantLimits<C> {
     fn new(limits: Limits, clock: &C) -> Self {
         let period = ArcSwap::from_pointee(Period::new(&limits, clock));
-        let places = limits.concurrent.map(|most| Slots { most: most.get(), taken: Arc::default() });
-        Self { limits, period, places }
+        let slots = limits.concurrent.map(|most| Slots { most: most.get(), taken: Arc::default() });
+        Self { limits, period, slots }
     }
 
-    fn place(&self, period: &Period<C>) -> Result<Admission, Denied> {
-        let taken = self.places.as_ref().map_or(Ok(Admission { taken: None }), Slots::take);
+    fn take_slot(&self, period: &Period<C>) -> Result<Admission, Denied> {
+        let taken = self.slots.as_ref().map_or(Ok(Admission { taken: None }), Slots::take);
         taken.inspect_err(|_| {
-            period.over_places.fetch_add(1, Ordering::Relaxed);
+            period.over_concurrency.fetch_add(1, Ordering::Relaxed);
         })
     }
 }
@@ -202,8 +202,8 @@ impl<C: Clock + Clone> GrantLimits<C> {
 impl<C: Clock + Clone> Period<C> {
     fn new(limits: &Limits, clock: &C) -> Self {
         let rate = limits.rate.map(|rate| Meter::new(rate, limits.burst, clock.clone()));
-        let (admitted, over_rate, over_places) = Default::default();
-        Self { since: Instant::now(), rate, admitted, over_rate, over_places }
+        let (admitted, over_rate, over_concurrency) = Default::default();
+        Self { since: Instant::now(), rate, admitted, over_rate, over_concurrency }
     }
 }
 
@@ -380,7 +380,7 @@ mod tests {
     fn what_is_used_left_and_refused_is_told_and_a_reset_begins_anew() {
         let (limiter, clock) = limiter(limits("1/s", 3, 2));
         let held = [limiter.admit(&grant()).unwrap(), limiter.admit(&grant()).unwrap()];
-        assert!(limiter.admit(&grant()).is_err(), "over the places");
+        assert!(limiter.admit(&grant()).is_err(), "over the concurrency limit");
         drop(held);
         drop(limiter.admit(&grant()).unwrap());
         assert!(limiter.admit(&grant()).is_err(), "over the rate");

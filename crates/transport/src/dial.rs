@@ -11,7 +11,7 @@ pub mod jitter;
 mod link;
 mod outgoing;
 mod settings;
-mod ticket;
+mod stream_slot;
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub use failure::DialError;
 pub use incoming::{Incoming, Reading};
 pub use link::{Broken, Full, Link};
 pub use settings::Settings;
-pub use ticket::StreamSlot;
+pub use stream_slot::StreamSlot;
 
 /// ALPN protocol of HTTP/2 over TLS (RFC 9113 §3.2).
 const PROTOCOL: &[u8] = b"h2";
@@ -80,15 +80,15 @@ impl Pool {
         if self.is_up() {
             return Ok(());
         }
-        self.ticket(None).await.map(drop)
+        self.reserve_stream(None).await.map(drop)
     }
 
     /// A place for one call of `caller` on the less loaded of two connections.
     ///
     /// # Errors
     /// [`DialError::Unreachable`] or [`DialError::Full`].
-    pub async fn ticket(&self, caller: Option<&SubsystemId>) -> Result<StreamSlot, DialError> {
-        self.0.ticket(caller).await
+    pub async fn reserve_stream(&self, caller: Option<&SubsystemId>) -> Result<StreamSlot, DialError> {
+        self.0.reserve_stream(caller).await
     }
 
     /// Sends a request to `path` and waits for the head of the answer, and before that for a place where all
@@ -128,9 +128,9 @@ impl Pool {
         // Two attempts are made at most: a connection may get a GOAWAY while a request is handed to it, and a
         // second one in a row is a fault of the server.
         for _ in 0..2 {
-            let ticket = self.0.ticket_in_turn().await?;
+            let slot = self.0.reserve_stream_queued().await?;
             let head = Request::from_parts(parts.clone(), ());
-            match ticket.send(path.clone(), head, body, Reading::Slowly).await {
+            match slot.send(path.clone(), head, body, Reading::Slowly).await {
                 Ok(response) => return Ok(response),
                 Err((error, None)) => return Err(error),
                 Err((_, Some(unsent))) => body = unsent,

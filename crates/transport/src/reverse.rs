@@ -3,8 +3,8 @@
 //! The other side takes them from its listener ([`crate::serve::Settings::reverse`]) and calls on them
 //! ([`crate::dial::Link`]).
 
+mod gateway_connection;
 mod hearing;
-mod line;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::dial::connect::Endpoint;
 use crate::error::Error;
 use crate::serve;
-use line::Line;
+use gateway_connection::GatewayConnection;
 
 /// ALPN protocol of reverse connections, on which the side that dialled serves.
 pub const PROTOCOL: &[u8] = crate::tls::REVERSE;
@@ -143,21 +143,22 @@ impl Dialler {
     {
         let serving = TaskTracker::new();
         let cut = CancellationToken::new();
-        // Every line is a connection of its own with its own back-off, so that one gateway that is away does
-        // not hold up the others.
-        let lines = self
+        // Every connection has a back-off of its own, so that one gateway that is away does not hold up the
+        // others.
+        let connections = self
             .gateways
             .iter()
             .flat_map(|gateway| std::iter::repeat_n(gateway, self.settings.connections.max(1)));
-        let lines = lines.map(|gateway| {
+        let connections = connections.map(|gateway| {
             let settings = &self.settings;
             let tls = self.tls.0.subscribe();
             let heard = &self.heard;
-            let line = Line { gateway, settings, serving: &self.serving, tls, heard, stop: &stop };
-            line.keep(&service, &serving, &cut)
+            let connection =
+                GatewayConnection { gateway, settings, serving: &self.serving, tls, heard, stop: &stop };
+            connection.keep(&service, &serving, &cut)
         });
-        // All lines end at the stop. What they serve runs on in `serving`, where the drain bounds it.
-        futures_util::future::join_all(lines).await;
+        // All connections end at the stop. What they serve runs on in `serving`, where the drain bounds it.
+        futures_util::future::join_all(connections).await;
         serving.close();
         if tokio::time::timeout(self.serving.drain, serving.wait()).await.is_err() {
             cut.cancel();

@@ -16,6 +16,16 @@ const MIN_WAITING: u32 = 2;
 /// Minimum pace, in calls per tick of 10 ms (100 calls a second on this thread), so that a paced caller is
 /// never shut out.
 const MIN_PACE: f64 = 1.0;
+/// Factor of the first decrease, which sets the pace. It takes off more than `DECREASE` (30 % and not 5 %),
+/// because it starts from the rate of unpaced calls, which is already more than the thread can serve.
+const FIRST_DECREASE: f64 = 0.7;
+/// Factor by which the pace is decreased after each further busy tick: 5 % less.
+const DECREASE: f64 = 0.95;
+/// Factor by which the pace is increased after each tick that is not busy: 5 % more.
+const INCREASE: f64 = 1.05;
+/// Calls per tick that each increase adds. They let a pace near `MIN_PACE` recover in some ticks;
+/// multiplication alone would take far longer.
+const INCREASE_CALLS_PER_TICK: f64 = 0.2;
 /// Number of calls below which a tick is not judged. The delay of a few calls may come from the scheduler of
 /// the operating system and not from load.
 const MIN_CALLS: u32 = 8;
@@ -35,7 +45,7 @@ pub(super) struct Pacer {
     ends: Instant,
     /// End of the last tick that was judged.
     told: Instant,
-    /// Calls that `pass` admitted in this tick.
+    /// Calls that `try_pass` admitted in this tick.
     passed: u32,
     /// Calls of all callers in this tick.
     calls: u32,
@@ -58,11 +68,11 @@ impl Pacer {
     }
 
     /// Takes the queue delay of one call of any caller, and adjusts the pace when a tick has ended.
-    pub(super) fn look(&mut self, queue_delay: Duration, now: Instant) {
+    pub(super) fn observe(&mut self, queue_delay: Duration, now: Instant) {
         if now >= self.ends {
             // A tick with few calls is not judged, so the pace stays as it was.
             if self.calls >= MIN_CALLS {
-                self.judge(now);
+                self.adjust(now);
                 self.told = self.ends;
             }
             // Without this a pace would stay for ever once calls are too few to judge.
@@ -75,7 +85,7 @@ impl Pacer {
         self.queue_delay += queue_delay;
     }
 
-    fn judge(&mut self, now: Instant) {
+    fn adjust(&mut self, now: Instant) {
         // The mean number of waiting calls is their rate times their delay (Little's law), so it is the sum
         // of the delays over the tick. If it is below `MIN_WAITING`, calls are not what keeps the thread
         // busy, and holding them back would not make it faster.
@@ -84,22 +94,18 @@ impl Pacer {
         self.pace = match self.pace {
             None if is_busy => {
                 (self.saved, self.since) = (0.0, now);
-                // The first decrease is larger (30 % and not 5 %), because it is taken from the rate of
-                // unpaced calls, which is already more than the thread can serve.
-                Some((f64::from(self.passed) * 0.7).max(MIN_PACE))
+                Some((f64::from(self.passed) * FIRST_DECREASE).max(MIN_PACE))
             }
             None => None,
-            // Multiplicative decrease of 5 %. It starts from what really passed: a pace above the demand
-            // limits nothing, and lowering it would have no effect.
-            Some(pace) if is_busy => Some((pace.min(f64::from(self.passed)) * 0.95).max(MIN_PACE)),
-            // Increase of 5 % and 0.2 calls a tick. The constant lets a pace near `MIN_PACE` recover in some
-            // ticks; multiplication alone would take far longer.
-            Some(pace) => Some(pace * 1.05 + 0.2),
+            // The decrease starts from what really passed: a pace above the demand limits nothing, and
+            // lowering it would have no effect.
+            Some(pace) if is_busy => Some((pace.min(f64::from(self.passed)) * DECREASE).max(MIN_PACE)),
+            Some(pace) => Some(pace * INCREASE + INCREASE_CALLS_PER_TICK),
         };
     }
 
     /// Takes a token for one call. Returns false if the call must wait.
-    pub(super) fn pass(&mut self, now: Instant) -> bool {
+    pub(super) fn try_pass(&mut self, now: Instant) -> bool {
         if let Some(pace) = self.pace {
             let earned = pace * now.saturating_duration_since(self.since).as_secs_f64() / TICK.as_secs_f64();
             self.since = now;

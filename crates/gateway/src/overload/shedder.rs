@@ -46,9 +46,9 @@ impl Fill {
     }
 }
 
-/// `Usage` counts one caller's calls on this thread.
+/// `CallerLoad` counts one caller's calls on this thread.
 #[derive(Debug)]
-pub(super) struct Usage {
+pub(super) struct CallerLoad {
     /// Calls in flight of this caller.
     pub(super) running: AtomicU32,
     /// Calls in flight of all callers on this thread.
@@ -57,7 +57,7 @@ pub(super) struct Usage {
     recent: AtomicU32,
 }
 
-impl Usage {
+impl CallerLoad {
     fn new(all: &Arc<AtomicU32>) -> Arc<Self> {
         Arc::new(Self { running: AtomicU32::new(0), all: Arc::clone(all), recent: AtomicU32::new(0) })
     }
@@ -71,22 +71,22 @@ impl Usage {
     }
 }
 
-/// `Verdict` is the decision on one call.
-pub(super) enum Verdict {
-    Enter(Arc<Usage>),
+/// `ShedDecision` is the decision on one call.
+pub(super) enum ShedDecision {
+    Enter(Arc<CallerLoad>),
     /// The call waits and asks again.
     Hold,
     Refuse,
 }
 
 pub(super) struct Shedder {
-    pub(super) callers: HashMap<SubsystemId, Arc<Usage>>,
+    pub(super) callers: HashMap<SubsystemId, Arc<CallerLoad>>,
     /// Calls without a known subsystem.
-    strangers: Arc<Usage>,
+    strangers: Arc<CallerLoad>,
     pub(super) running: Arc<AtomicU32>,
     /// Sum of the recent calls of all callers.
     recent: u32,
-    window: Window,
+    window: DelayWindow,
     /// Time at which the previous call was looked at.
     looked_at: Instant,
     /// True if the queue of the last window did not drain, or drained only because calls were refused.
@@ -94,7 +94,7 @@ pub(super) struct Shedder {
     pacer: Pacer,
 }
 
-struct Window {
+struct DelayWindow {
     ends: Instant,
     /// True if a call arrived after the previous one had been looked at: the queue was empty in between. This
     /// is also so after the operating system has held the thread up, since the thread then reads at once all
@@ -112,26 +112,26 @@ impl Shedder {
     pub(super) fn new(now: Instant) -> Self {
         let running = Arc::default();
         let callers = HashMap::new();
-        let strangers = Usage::new(&running);
-        let window = Window::starting(now);
+        let strangers = CallerLoad::new(&running);
+        let window = DelayWindow::starting(now);
         let pacer = Pacer::new(now);
         Self { callers, strangers, running, recent: 0, window, looked_at: now, is_standing: false, pacer }
     }
 
     /// Decides on one call. `queue_delay` is `None` for a call that was held back and asks again, since its
     /// wait says nothing about the queue.
-    pub(super) fn enter(
+    pub(super) fn decide(
         &mut self,
         caller: Option<&SubsystemId>,
         queue_delay: Option<Duration>,
         now: Instant,
         fill: Fill,
-    ) -> Verdict {
+    ) -> ShedDecision {
         // Every call moves the window, also one that is refused below: else a window without admitted calls
         // would never end.
         if let Some(queue_delay) = queue_delay {
-            self.look(queue_delay, now);
-            self.pacer.look(queue_delay, now);
+            self.observe(queue_delay, now);
+            self.pacer.observe(queue_delay, now);
         }
         let usage = self.usage(caller);
         let is_late = queue_delay.is_some_and(|queue_delay| match self.is_standing {
@@ -146,23 +146,23 @@ impl Shedder {
             Fill::Full => false,
         };
         if is_late || !finds_room {
-            return Verdict::Refuse;
+            return ShedDecision::Refuse;
         }
         // The pacer is asked last, because a token that it gives away is spent even if the call were refused
         // afterwards.
-        if self.has_far_more_than_its_share(&usage) && !self.pacer.pass(now) {
-            return Verdict::Hold;
+        if self.has_far_more_than_its_share(&usage) && !self.pacer.try_pass(now) {
+            return ShedDecision::Hold;
         }
         self.recent += 1;
         usage.recent.fetch_add(1, Ordering::Relaxed);
         usage.running.fetch_add(1, Ordering::Relaxed);
         usage.all.fetch_add(1, Ordering::Relaxed);
-        Verdict::Enter(usage)
+        ShedDecision::Enter(usage)
     }
 
-    fn look(&mut self, queue_delay: Duration, now: Instant) {
+    fn observe(&mut self, queue_delay: Duration, now: Instant) {
         if now >= self.window.ends {
-            let last = std::mem::replace(&mut self.window, Window::starting(now));
+            let last = std::mem::replace(&mut self.window, DelayWindow::starting(now));
             // Number of whole windows without a call. After one, a queue that stood has drained.
             let empty = now.duration_since(last.ends).as_millis() / WINDOW.as_millis();
             // A queue that drains only because calls are refused still counts as standing, unless the thread
@@ -172,7 +172,7 @@ impl Shedder {
             self.is_standing = empty == 0 && (stands || is_held_down);
             // One halving for each window that has passed. After 32 halvings every `u32` is zero.
             for _ in 0..=empty.min(u32::BITS.into()) {
-                self.forget();
+                self.decay();
             }
         }
         // The thread was idle if this call arrived after the previous one had been looked at. Delays are
@@ -188,7 +188,7 @@ impl Shedder {
 
     /// Halves the recent calls of every caller, and removes callers with no recent call and no call in
     /// flight, so that the map does not grow with every caller there ever was.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn decay(&mut self) {
         self.recent = self.strangers.halve();
         let recent = &mut self.recent;
         self.callers.retain(|_, usage| {
@@ -198,11 +198,11 @@ impl Shedder {
         });
     }
 
-    fn usage(&mut self, caller: Option<&SubsystemId>) -> Arc<Usage> {
+    fn usage(&mut self, caller: Option<&SubsystemId>) -> Arc<CallerLoad> {
         // Requests without an identity share one entry: an entry for each would let strangers grow this map
         // without bound.
         let known = caller.map_or(Some(&self.strangers), |caller| self.callers.get(caller));
-        let usage = known.cloned().unwrap_or_else(|| Usage::new(&self.running));
+        let usage = known.cloned().unwrap_or_else(|| CallerLoad::new(&self.running));
         if let (Some(caller), None) = (caller, known) {
             self.callers.insert(caller.clone(), Arc::clone(&usage));
         }
@@ -222,13 +222,13 @@ impl Shedder {
     /// Returns whether a caller had at least 3/2 of the mean of recent calls, and there are other callers.
     /// The margin of a half keeps callers near the mean unpaced, since their numbers vary from window to
     /// window.
-    fn has_far_more_than_its_share(&self, usage: &Usage) -> bool {
+    fn has_far_more_than_its_share(&self, usage: &CallerLoad) -> bool {
         let own = u64::from(usage.recent.load(Ordering::Relaxed));
         self.callers.len() > 1 && 2 * own * self.callers.len() as u64 >= 3 * u64::from(self.recent) && own > 0
     }
 }
 
-impl Window {
+impl DelayWindow {
     fn starting(now: Instant) -> Self {
         Self { ends: now + WINDOW, was_empty: false, idle: Duration::ZERO, late: 0, least: None }
     }

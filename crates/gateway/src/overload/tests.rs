@@ -65,18 +65,18 @@ impl Thread {
     }
 
     fn ask(&mut self, caller: SubsystemId, queue_delay: Option<Duration>, asked: u32) {
-        match self.shedder.enter(Some(&caller), queue_delay, self.now, Fill::Room) {
-            Verdict::Enter(usage) => {
+        match self.shedder.decide(Some(&caller), queue_delay, self.now, Fill::Room) {
+            ShedDecision::Enter(usage) => {
                 self.now += CALL;
                 usage.running.fetch_sub(1, Ordering::Relaxed);
                 *self.let_in.entry(caller.clone()).or_default() += 1;
                 self.queue_delay.entry(caller).or_default().extend(queue_delay);
             }
-            Verdict::Hold if asked < MAX_HOLDS => {
+            ShedDecision::Hold if asked < MAX_HOLDS => {
                 self.now += HOLDING;
-                self.held.push(std::cmp::Reverse((self.now + hold(asked), caller, asked + 1)));
+                self.held.push(std::cmp::Reverse((self.now + hold_pause(asked), caller, asked + 1)));
             }
-            Verdict::Hold | Verdict::Refuse => {
+            ShedDecision::Hold | ShedDecision::Refuse => {
                 self.now += REFUSAL;
                 *self.refused.entry(caller).or_default() += 1;
             }
@@ -229,8 +229,8 @@ fn a_caller_that_is_paced_is_never_shut_out() {
     let mut passed = 0;
     for tick in 0..2_000 {
         now += Duration::from_millis(10);
-        (0..20).for_each(|_| pacer.look(Duration::from_millis(5), now));
-        passed += u32::from(pacer.pass(now) && tick >= 1_900);
+        (0..20).for_each(|_| pacer.observe(Duration::from_millis(5), now));
+        passed += u32::from(pacer.try_pass(now) && tick >= 1_900);
     }
     assert!(passed >= 90, "{passed} in a second");
 }
@@ -291,7 +291,8 @@ fn the_last_places_are_for_those_who_have_few() {
     let now = Instant::now();
     let greedy = caller("tax");
     let modest = caller("school");
-    let mut enters = |caller, fill| matches!(gate.enter(Some(caller), None, now, fill), Verdict::Enter(_));
+    let mut enters =
+        |caller, fill| matches!(gate.decide(Some(caller), None, now, fill), ShedDecision::Enter(_));
     assert!((0..7).all(|_| enters(&greedy, Fill::Room)));
     assert!(!enters(&greedy, Fill::Scarce));
     assert!(enters(&modest, Fill::Scarce));
@@ -306,7 +307,7 @@ fn in_a_queue_that_stands_a_caller_that_has_had_its_share_is_refused_before_the_
     let mut gate = Shedder::new(now);
     let enters = |gate: &mut Shedder, caller: &SubsystemId, queue_delay: Option<u64>| {
         let queue_delay = queue_delay.map(Duration::from_millis);
-        matches!(gate.enter(Some(caller), queue_delay, now, Fill::Room), Verdict::Enter(_))
+        matches!(gate.decide(Some(caller), queue_delay, now, Fill::Room), ShedDecision::Enter(_))
     };
     assert!([&greedy, &greedy, &greedy, &modest].iter().all(|caller| enters(&mut gate, caller, None)));
     gate.is_standing = true;
@@ -324,8 +325,8 @@ fn a_tick_of_few_calls_sets_no_pace_however_long_they_waited() {
         (0..50).all(|_| {
             now += Duration::from_millis(10);
             (0..calls).all(|_| {
-                pacer.look(Duration::from_millis(5), now);
-                pacer.pass(now)
+                pacer.observe(Duration::from_millis(5), now);
+                pacer.try_pass(now)
             })
         })
     };
@@ -342,10 +343,10 @@ fn pace(overload: &Overload, greedy: &SubsystemId) {
     for _ in 0..4 {
         now += Duration::from_millis(10);
         for caller in [&modest].into_iter().chain(std::iter::repeat_n(greedy, 19)) {
-            gate.enter(Some(caller), Some(Duration::from_millis(5)), now, Fill::Room);
+            gate.decide(Some(caller), Some(Duration::from_millis(5)), now, Fill::Room);
         }
     }
-    assert!(matches!(gate.enter(Some(greedy), None, now, Fill::Room), Verdict::Hold));
+    assert!(matches!(gate.decide(Some(greedy), None, now, Fill::Room), ShedDecision::Hold));
 }
 
 #[tokio::test(start_paused = true)]
@@ -371,7 +372,7 @@ async fn a_call_that_is_paced_for_a_moment_only_is_answered_in_the_end() {
         let (overload, greedy) = (Arc::clone(&overload), greedy.clone());
         move || {
             while arrived.elapsed() < Duration::from_millis(50) {
-                overload.shedder.lock().enter(Some(&greedy), None, Instant::now(), Fill::Room);
+                overload.shedder.lock().decide(Some(&greedy), None, Instant::now(), Fill::Room);
             }
         }
     });
@@ -386,7 +387,7 @@ async fn nothing_is_kept_of_callers_that_have_gone() {
         drop(overload.enter(Some(&caller(&format!("office-{number}"))), Instant::now()).await.unwrap());
     }
     let mut gate = overload.shedder.lock();
-    (0..2).for_each(|_| gate.forget());
+    (0..2).for_each(|_| gate.decay());
     assert!(gate.callers.is_empty() && gate.running.load(Ordering::Relaxed) == 0);
     assert_eq!(overload.in_flight.load(Ordering::Relaxed), 0);
 }

@@ -178,10 +178,10 @@ impl Connection {
     }
 
     /// A place for a call. Waits only for a connection that is being opened.
-    pub(super) async fn ticket(&self, caller: &SubsystemId) -> Result<StreamSlot, DialError> {
+    pub(super) async fn reserve_stream(&self, caller: &SubsystemId) -> Result<StreamSlot, DialError> {
         match self {
-            Self::Dialled(pool) => pool.ticket(Some(caller)).await,
-            Self::Joined(link) => link.ticket(Some(caller)).map_err(|full| {
+            Self::Dialled(pool) => pool.reserve_stream(Some(caller)).await,
+            Self::Joined(link) => link.reserve_stream(Some(caller)).map_err(|full| {
                 let endpoint = link.endpoint().to_string();
                 match full {
                     // A link that has closed reports itself as full, and a caller can do more with the truth.

@@ -238,10 +238,10 @@ async fn at_leisure(link: &Link, stop: CancellationToken) {
 
 /// Sends one of the signals of a reverse connection (`JOINED`, `LEAVING`). An error is dropped: an adapter
 /// that misses the signal dials again when the connection ends.
-async fn say(word: &'static str, ticket: StreamSlot) {
+async fn say(word: &'static str, slot: StreamSlot) {
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;
     head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     let body = Full::new(Bytes::new());
-    ticket.send(PathAndQuery::from_static(word), head, body, Reading::AtOnce).await.ok();
+    slot.send(PathAndQuery::from_static(word), head, body, Reading::AtOnce).await.ok();
 }

@@ -1,6 +1,6 @@
-//! `Connections` holds the open connections of a pool. `ticket` waits only while a connect is under way and
-//! no open connection has room. The connect is a task of its own, so a caller that gives up does not cancel
-//! it, and concurrent callers share one attempt.
+//! `Connections` holds the open connections of a pool. `reserve_stream` waits only while a connect is under
+//! way and no open connection has room. The connect is a task of its own, so a caller that gives up does not
+//! cancel it, and concurrent callers share one attempt.
 
 use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use super::back_off::BackOff;
 use super::connect::Endpoint;
 use super::link::{Broken, Full, Link};
-use super::ticket::StreamSlot;
+use super::stream_slot::StreamSlot;
 use super::{DialError, Settings, jitter};
 
 pub(super) struct Connections {
@@ -68,7 +68,7 @@ impl Connections {
     }
 
     /// A place on a connection, or why there is none.
-    pub(super) async fn ticket(
+    pub(super) async fn reserve_stream(
         self: &Arc<Self>,
         caller: Option<&SubsystemId>,
     ) -> Result<StreamSlot, DialError> {
@@ -76,7 +76,7 @@ impl Connections {
         // in between.
         for _ in 0..3 {
             match self.choose(caller) {
-                Choice::Use(ticket) => return Ok(ticket),
+                Choice::Use(slot) => return Ok(slot),
                 Choice::No(error) => return Err(error),
                 // The channel has no values: its error says that the connect has ended.
                 Choice::Wait(mut attempt) => attempt.changed().await.unwrap_or_default(),
@@ -85,10 +85,10 @@ impl Connections {
         Err(self.unreachable("connections close as soon as they are open"))
     }
 
-    /// As [`Self::ticket`], but where all connections are full, in turn with others who wait.
-    pub(super) async fn ticket_in_turn(self: &Arc<Self>) -> Result<StreamSlot, DialError> {
+    /// As [`Self::reserve_stream`], but where all connections are full, in turn with others who wait.
+    pub(super) async fn reserve_stream_queued(self: &Arc<Self>) -> Result<StreamSlot, DialError> {
         loop {
-            match self.ticket(None).await {
+            match self.reserve_stream(None).await {
                 Err(DialError::Full { .. }) => self.freed.notified().await,
                 decided => return decided,
             }
@@ -107,7 +107,7 @@ impl Connections {
         let here = self.settings.per_thread.then(|| thread::current().id());
         let near = |open: &&Open| here.is_none_or(|here| open.thread == here);
         let (chosen, is_near) = match place(state.open.iter().filter(near), caller) {
-            Ok(ticket) => (Ok(ticket), true),
+            Ok(slot) => (Ok(slot), true),
             // A connection of another thread wakes that thread for each call, but is better than waiting for
             // a connect.
             Err(_) if here.is_some() => (place(state.open.iter(), caller), false),
@@ -125,7 +125,7 @@ impl Connections {
         // A call that has a slot goes on at once. Only a call without one waits for the connect that is under
         // way.
         match (chosen, &state.attempt) {
-            (Ok(ticket), _) => Choice::Use(ticket),
+            (Ok(slot), _) => Choice::Use(slot),
             (Err(_), Some(attempt)) => Choice::Wait(attempt.clone()),
             (Err(full), None) if !state.open.is_empty() => Choice::No(DialError::Full {
                 endpoint: self.endpoint.authority().to_string(),
@@ -189,8 +189,8 @@ fn place<'a>(
     // The other connections are tried after the lighter of two, so that a full pair does not fail a call for
     // which there is room.
     for candidate in two.min_by_key(|open| open.link.load()).into_iter().chain(open) {
-        match candidate.link.ticket(caller) {
-            Ok(ticket) => return Ok(ticket),
+        match candidate.link.reserve_stream(caller) {
+            Ok(slot) => return Ok(slot),
             Err(Full::Share) => why = Full::Share,
             Err(Full::All) => {}
         }

@@ -13,7 +13,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use parking_lot::Mutex;
 
-use super::ticket::AnswerHold;
+use super::stream_slot::AnswerHold;
 
 /// Maximum size in bytes of a piece that is copied into a common buffer. A `Bytes` of its own would keep a
 /// whole read of the connection in memory for a few bytes.
@@ -87,7 +87,7 @@ impl Body for Incoming {
         Poll::Ready(match frame {
             Step::Data(data) => Some(Ok(Frame::data(data))),
             Step::End(end) => {
-                this.leave();
+                this.close();
                 match end {
                     Ok(trailers) => trailers.map(|trailers| Ok(Frame::trailers(trailers))),
                     Err(error) => Some(Err(error)),
@@ -107,7 +107,7 @@ impl Body for Incoming {
 
 impl Incoming {
     /// Ends the reading, and wakes the task that fills the buffer, so that it drops the stream.
-    fn leave(&mut self) {
+    fn close(&mut self) {
         if let Source::Buffered { buffer, .. } = std::mem::replace(&mut self.source, Source::Ended) {
             let mut buffer = buffer.lock();
             buffer.left = true;
@@ -120,7 +120,7 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        self.leave();
+        self.close();
     }
 }
 

@@ -15,14 +15,15 @@
 //!   0.4.20). A dozen calls that are cancelled in the middle of a window of tiny messages cost 32 million for
 //!   good.
 //!
-//! So the budget is off ([`BUDGET`]), and memory is bounded in another way: no frame stays in h2. For a
-//! response that may be read slowly, a task ([`super::incoming`]) takes frames at once into a buffer of at
-//! most one window, and only the reader's progress opens the window again (backpressure). h2 holds at most
+//! So the budget is off ([`DATA_FRAME_BUDGET`]), and memory is bounded in another way: no frame stays in h2.
+//! For a response that may be read slowly, a task ([`super::incoming`]) takes frames at once into a buffer of
+//! at most one window, and only the reader's progress opens the window again (backpressure). h2 holds at most
 //! what one turn of the event loop reads before those tasks run: tokio allows a task 128 reads of 4 KiB each
 //! through TLS, which is 512 KiB, or 52,429 frames of one byte (10 bytes on the wire).
 //!
 //! Two more measures keep a caller that cancels from harming others: late frames of its streams are ignored
-//! ([`GIVEN_UP`]), and a call is not reset before the server had time to accept it ([`super::ticket`]).
+//! ([`MAX_RESET_STREAMS`]), and a call is not reset before the server had time to accept it
+//! ([`super::stream_slot`]).
 //!
 //! [`CONNECTION_WINDOW`] is `256 × 64 KiB`, a full window for each of at most 256 streams, so that readers
 //! that stopped do not block the others (head-of-line blocking). 16 MiB is also the most response data that a
@@ -46,7 +47,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::Settings;
-use super::ticket::StreamSlot;
+use super::stream_slot::StreamSlot;
 use crate::error::causes;
 use crate::gather::Gather;
 
@@ -58,13 +59,13 @@ const MOST_STREAMS: usize = 256;
 /// Flow control window of the connection, in bytes: a full window for every stream (16 MiB).
 const CONNECTION_WINDOW: u32 = MOST_STREAMS as u32 * STREAM_WINDOW;
 /// h2's budget for small DATA frames, which is switched off here; the module's head says why.
-const BUDGET: usize = usize::MAX;
+const DATA_FRAME_BUDGET: usize = usize::MAX;
 /// Maximum size of a response's headers, in bytes.
 const MAX_HEADER_LIST: u32 = 32 << 10;
 /// Maximum number of cancelled calls whose late frames are ignored. A late frame of any other cancelled call
 /// is answered with a reset, and by default h2 ends a connection after 1,024 of those: a caller that cancels
 /// must not be able to cause that.
-const GIVEN_UP: usize = 4_096;
+const MAX_RESET_STREAMS: usize = 4_096;
 
 /// `Link` is one connection. Clones share it; it closes when the last clone is dropped and its calls have
 /// ended.
@@ -128,10 +129,10 @@ impl Link {
         builder
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .data_frame_budget(BUDGET)
+            .data_frame_budget(DATA_FRAME_BUDGET)
             // A server's headers are bounded here because h2 keeps them in memory whatever the windows say.
             .max_header_list_size(MAX_HEADER_LIST)
-            .max_concurrent_reset_streams(GIVEN_UP)
+            .max_concurrent_reset_streams(MAX_RESET_STREAMS)
             // h2's default ends a connection after 1,024 resets of its own, and a caller that cancels often
             // could cause those.
             .max_local_error_reset_streams(None)
@@ -203,7 +204,7 @@ impl Link {
     ///
     /// # Errors
     /// [`Full`] if there is none.
-    pub fn ticket(&self, caller: Option<&SubsystemId>) -> Result<StreamSlot, Full> {
+    pub fn reserve_stream(&self, caller: Option<&SubsystemId>) -> Result<StreamSlot, Full> {
         let status = &self.0.status;
         // The server's own limit counts too. A stream above it would wait inside h2, although another
         // connection may have room.

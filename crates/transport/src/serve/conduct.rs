@@ -12,13 +12,13 @@ use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 
 /// Number of turns for which a response may wait for flow control. A turn is a sixth of `write_stall`.
-const PATIENCE: u32 = 6;
-/// Number of turns that are counted separately. It is larger than `PATIENCE`, so that an old wait is not
-/// mistaken for a new one.
-const TURNS: usize = 16;
+const MAX_STALL_TURNS: u32 = 6;
+/// Number of turns that are counted separately. It is larger than `MAX_STALL_TURNS`, so that an old wait is
+/// not mistaken for a new one.
+const TURN_SLOTS: usize = 16;
 /// Time within which a cancelled call counts as hasty (rapid reset). An honest caller seldom gives up within
 /// 100 ms.
-const HASTY: Duration = Duration::from_millis(100);
+const RAPID_RESET: Duration = Duration::from_millis(100);
 /// Interval over which hasty cancellations are counted.
 const CANCEL_WINDOW: Duration = Duration::from_secs(10);
 
@@ -32,10 +32,10 @@ pub(super) struct Conduct {
     /// Turn in which the last call began or ended.
     busy: AtomicU32,
     /// Number of responses that wait for flow control, by the turn in which the wait began.
-    waiting: [AtomicU32; TURNS],
+    waiting: [AtomicU32; TURN_SLOTS],
     allowed: u32,
     hasty: Mutex<Hasty>,
-    hasty_too_often: AtomicBool,
+    is_rapid_reset: AtomicBool,
     greeted: AtomicBool,
 }
 
@@ -57,20 +57,20 @@ impl Conduct {
             waiting: Default::default(),
             allowed,
             hasty: Mutex::new(Hasty { since: Instant::now(), calls_before: 0, count: 0 }),
-            hasty_too_often: AtomicBool::new(false),
+            is_rapid_reset: AtomicBool::new(false),
             greeted: AtomicBool::new(false),
         }
     }
 
     /// Returns the length of a turn, if a response may wait for `write_stall`.
     pub(super) fn turn_of(write_stall: Duration) -> Duration {
-        write_stall / PATIENCE
+        write_stall / MAX_STALL_TURNS
     }
 
     /// Begins the next turn. Returns false if a response has waited for flow control for too long.
-    pub(super) fn next_turn(&self) -> bool {
+    pub(super) fn advance_turn(&self) -> bool {
         let now = self.turn.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        let oldest = PATIENCE..TURNS as u32;
+        let oldest = MAX_STALL_TURNS..TURN_SLOTS as u32;
         !oldest.into_iter().any(|age| self.slot(now.wrapping_sub(age)).load(Ordering::Relaxed) > 0)
     }
 
@@ -82,13 +82,13 @@ impl Conduct {
         self.turn.load(Ordering::Relaxed).wrapping_sub(self.busy.load(Ordering::Relaxed))
     }
 
-    /// Returns whether the peer cancels too many calls.
-    pub(super) fn hasty_too_often(&self) -> bool {
-        self.hasty_too_often.load(Ordering::Relaxed)
+    /// Returns whether the peer cancels too many calls (rapid reset).
+    pub(super) fn is_rapid_reset(&self) -> bool {
+        self.is_rapid_reset.load(Ordering::Relaxed)
     }
 
     /// Notes that the peer has begun to speak HTTP/2.
-    pub(super) fn greet(&self) {
+    pub(super) fn mark_greeted(&self) {
         self.greeted.store(true, Ordering::Relaxed);
     }
 
@@ -106,16 +106,16 @@ impl Conduct {
     }
 
     fn slot(&self, turn: u32) -> &AtomicU32 {
-        &self.waiting[turn as usize % TURNS]
+        &self.waiting[turn as usize % TURN_SLOTS]
     }
 
     fn touch(&self) {
         self.busy.store(self.turn.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    fn taken_back(&self, after: Duration) {
+    fn record_cancel(&self, after: Duration) {
         // A call that ran for longer was work, and a caller may give up on it.
-        if after >= HASTY {
+        if after >= RAPID_RESET {
             return;
         }
         let calls = self.calls.load(Ordering::Relaxed);
@@ -126,7 +126,7 @@ impl Conduct {
         hasty.count += 1;
         // Both conditions must hold: a busy peer cancels many calls, and a quiet one most of a few.
         if hasty.count > self.allowed && hasty.count > calls.wrapping_sub(hasty.calls_before) / 2 {
-            self.hasty_too_often.store(true, Ordering::Relaxed);
+            self.is_rapid_reset.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -153,7 +153,7 @@ impl Drop for Running {
         self.conduct.running.fetch_sub(1, Ordering::Relaxed);
         self.conduct.touch();
         if !self.answered {
-            self.conduct.taken_back(self.began.elapsed());
+            self.conduct.record_cancel(self.began.elapsed());
         }
     }
 }
@@ -236,25 +236,25 @@ mod tests {
     fn calls_taken_back_count_only_when_they_are_many_and_most() {
         let conduct = Arc::new(Conduct::new(100));
         unanswered(&conduct, 100);
-        assert!(!conduct.hasty_too_often(), "within the budget");
+        assert!(!conduct.is_rapid_reset(), "within the budget");
         unanswered(&conduct, 1);
-        assert!(conduct.hasty_too_often());
+        assert!(conduct.is_rapid_reset());
 
         let conduct = Arc::new(Conduct::new(100));
         answered(&conduct, 200);
         unanswered(&conduct, 199);
-        assert!(!conduct.hasty_too_often(), "fewer than half");
+        assert!(!conduct.is_rapid_reset(), "fewer than half");
         unanswered(&conduct, 3);
-        assert!(conduct.hasty_too_often());
+        assert!(conduct.is_rapid_reset());
     }
 
     #[test]
     fn a_call_that_was_given_up_after_a_while_is_not_held_against_anyone() {
         let conduct = Arc::new(Conduct::new(0));
-        conduct.taken_back(HASTY);
-        assert!(!conduct.hasty_too_often());
-        conduct.taken_back(HASTY / 2);
-        assert!(conduct.hasty_too_often());
+        conduct.record_cancel(RAPID_RESET);
+        assert!(!conduct.is_rapid_reset());
+        conduct.record_cancel(RAPID_RESET / 2);
+        assert!(conduct.is_rapid_reset());
     }
 
     #[tokio::test]
@@ -262,16 +262,16 @@ mod tests {
         use http_body_util::BodyExt as _;
         let conduct = Arc::new(Conduct::new(100));
         let mut answer = conduct.begin().answer(Full::new(Bytes::from_static(b"much")));
-        for _ in 1..PATIENCE {
-            assert!(conduct.next_turn());
+        for _ in 1..MAX_STALL_TURNS {
+            assert!(conduct.advance_turn());
         }
         assert_eq!(conduct.idle_turns(), 0, "a call runs");
-        assert!(!conduct.next_turn(), "never asked for");
+        assert!(!conduct.advance_turn(), "never asked for");
         answer.frame().await;
-        assert!(conduct.next_turn(), "asked for");
+        assert!(conduct.advance_turn(), "asked for");
         drop(answer);
         assert_eq!(conduct.idle_turns(), 0);
-        conduct.next_turn();
+        conduct.advance_turn();
         assert_eq!(conduct.idle_turns(), 1);
         assert_eq!(conduct.hasty.lock().count, 0, "it was answered");
     }

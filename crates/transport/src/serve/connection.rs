@@ -82,16 +82,16 @@ where
     let mut stopping = std::pin::pin!(stop.cancelled());
     let mut leaving = std::pin::pin!(peer.left());
     let mut ages = std::pin::pin!(ages);
-    let mut told = Reasons::default();
+    let mut sent = GoawaySent::default();
     let why = loop {
         let (first, grace) = tokio::select! {
             ended = connection.as_mut() => break ended.err().map(|error| crate::error::causes(&error)),
-            () = tokio::time::sleep_until(ends), if told.any() => {
+            () = tokio::time::sleep_until(ends), if sent.any() => {
                 break Some("the peer did not close the connection after GOAWAY".to_owned());
             }
-            () = stopping.as_mut(), if !told.stop => (&mut told.stop, settings.drain),
-            () = leaving.as_mut(), if !told.leave => (&mut told.leave, settings.leave),
-            () = ages.as_mut(), if !told.age => (&mut told.age, settings.max_age_grace),
+            () = stopping.as_mut(), if !sent.stop => (&mut sent.stop, settings.drain),
+            () = leaving.as_mut(), if !sent.leave => (&mut sent.leave, settings.leave),
+            () = ages.as_mut(), if !sent.age => (&mut sent.age, settings.max_age_grace),
             _ = turns.tick() => {
                 let now = Instant::now();
                 // Counted from the beginning and not from the last byte, so that single bytes sent slowly do
@@ -99,16 +99,16 @@ where
                 if !conduct.greeted() && now > began + settings.handshake {
                     break Some("the peer sent no HTTP/2 in time".to_owned());
                 }
-                if !conduct.next_turn() {
+                if !conduct.advance_turn() {
                     break Some("the peer does not read its responses (HTTP/2 window)".to_owned());
                 }
                 if peer.certificate_status().is_err() {
                     peer.leave();
                 }
-                if turn * conduct.idle_turns() < settings.idle || told.idle {
+                if turn * conduct.idle_turns() < settings.idle || sent.idle {
                     continue;
                 }
-                (&mut told.idle, settings.leave)
+                (&mut sent.idle, settings.leave)
             }
         };
         *first = true;
@@ -122,16 +122,16 @@ where
     why
 }
 
-/// `Reasons` are the reasons for which the peer has been asked to close its connection.
+/// `GoawaySent` holds the reasons for which the peer has been asked to close its connection.
 #[derive(Default)]
-struct Reasons {
+struct GoawaySent {
     stop: bool,
     leave: bool,
     age: bool,
     idle: bool,
 }
 
-impl Reasons {
+impl GoawaySent {
     fn any(&self) -> bool {
         self.stop || self.leave || self.age || self.idle
     }

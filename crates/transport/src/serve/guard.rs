@@ -21,16 +21,16 @@ use super::frames::{ACK, DATA, END_STREAM, Frames, GOAWAY, HEADERS, Head, PING};
 const PREFACE: usize = 24;
 // Size of the token bucket in frames. A peer that behaves earns its frames back by its calls and their
 // responses, so it does not come near this.
-const BUCKET: u32 = 1000;
+const MAX_FRAME_TOKENS: u32 = 1000;
 // Rate at which the bucket fills, in frames a second.
-const PER_SECOND: f64 = 100.0;
+const TOKENS_PER_SECOND: f64 = 100.0;
 /// Tokens for a frame of a response: the peer may answer it with two window updates, the stream's and the
 /// connection's.
-const PER_ANSWER: u32 = 2;
+const TOKENS_PER_RESPONSE_FRAME: u32 = 2;
 /// Tokens for a call: the peer may cancel it with one RST_STREAM.
-const PER_CALL: u32 = 1;
+const TOKENS_PER_CALL: u32 = 1;
 /// Number of early pings that are allowed (gRPC A8: two ping strikes).
-const STRIKES: u32 = 2;
+const MAX_PING_STRIKES: u32 = 2;
 /// HTTP/2 error code 0x0b (RFC 9113 §7).
 const ENHANCE_YOUR_CALM: u32 = 11;
 
@@ -58,7 +58,7 @@ struct FrameBudget {
 impl<I> Guard<I> {
     pub(super) fn new(io: I, conduct: Arc<Conduct>, ping_permitted: Duration) -> Self {
         let budget = FrameBudget {
-            tokens: BUCKET,
+            tokens: MAX_FRAME_TOKENS,
             filled: Instant::now(),
             // A tenth is allowed for: if one ping is delayed on the way and the next one is not, their gap is
             // shorter than the peer's interval.
@@ -85,7 +85,7 @@ impl FrameBudget {
             HEADERS => {
                 // The highest stream is kept because a GOAWAY must name it (RFC 9113 §6.8).
                 self.last_stream = self.last_stream.max(head.stream);
-                self.earn(PER_CALL);
+                self.earn(TOKENS_PER_CALL);
                 return None;
             }
             // Flow control bounds data, and an empty frame that ends its stream comes once for each call.
@@ -96,7 +96,7 @@ impl FrameBudget {
                     // The strikes follow gRPC's keepalive (A8): a server closes a connection that pings too
                     // often with `too_many_pings`.
                     self.strikes += 1;
-                    if self.strikes > STRIKES {
+                    if self.strikes > MAX_PING_STRIKES {
                         return Some("too_many_pings");
                     }
                 } else {
@@ -108,7 +108,7 @@ impl FrameBudget {
         // The bucket is refilled by time only when it is empty, which a peer that behaves never brings about.
         // So a burst may be up to two buckets.
         if self.tokens == 0 {
-            let earned = now.duration_since(self.filled).as_secs_f64() * PER_SECOND;
+            let earned = now.duration_since(self.filled).as_secs_f64() * TOKENS_PER_SECOND;
             self.filled = now;
             self.earn(earned as u32);
         }
@@ -122,14 +122,14 @@ impl FrameBudget {
     /// A frame goes out.
     fn send(&mut self, head: Head) {
         if matches!(head.kind, DATA | HEADERS) {
-            self.earn(PER_ANSWER);
+            self.earn(TOKENS_PER_RESPONSE_FRAME);
             self.strikes = 0;
             self.last_ping = None;
         }
     }
 
     fn earn(&mut self, tokens: u32) {
-        self.tokens = (self.tokens + tokens).min(BUCKET);
+        self.tokens = (self.tokens + tokens).min(MAX_FRAME_TOKENS);
     }
 }
 
@@ -173,10 +173,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<I> {
         });
         if !guard.greeted && frames > 0 {
             guard.greeted = true;
-            guard.conduct.greet();
+            guard.conduct.mark_greeted();
         }
         // Checked here because an error of the read ends the connection, whatever its calls wait for.
-        if guard.conduct.hasty_too_often() {
+        if guard.conduct.is_rapid_reset() {
             excess = Some("too_many_cancelled_calls");
         }
         match excess {

@@ -262,8 +262,8 @@ impl Arrival {
         let (stream, peer) = match Box::pin(self.handshake(stream, &place)).await {
             Ok(known) => known,
             Err(why) => {
-                if let Some(untold) = self.settings.slots.failed(std::time::Instant::now()) {
-                    tracing::info!(%remote, why, untold, "TLS handshake failed");
+                if let Some(suppressed) = self.settings.slots.failed(std::time::Instant::now()) {
+                    tracing::info!(%remote, why, suppressed, "TLS handshake failed");
                 }
                 return;
             }

@@ -37,7 +37,7 @@ struct LogBudget {
     since: Option<Instant>,
     lines: u32,
     /// Failed connections without a log line since the last line.
-    untold: u64,
+    suppressed: u64,
 }
 
 /// `AddressCounts` counts the slots of one address.
@@ -102,11 +102,11 @@ impl ConnectionSlots {
             (told.since, told.lines) = (Some(now), 0);
         }
         if told.lines == LINES_PER_SECOND {
-            told.untold += 1;
+            told.suppressed += 1;
             return None;
         }
         told.lines += 1;
-        Some(std::mem::take(&mut told.untold))
+        Some(std::mem::take(&mut told.suppressed))
     }
 
     /// Returns the number of connections, those in their handshake included.

@@ -9,7 +9,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::revocation::Known;
 use super::server::LIST_GRACE;
-use super::status::Span;
+use super::status::HumanDuration;
 use super::{Files, Trust, chain, unusable};
 use crate::error::Error;
 use crate::peer;
@@ -54,13 +54,15 @@ pub fn own_certificate(files: &Files, now: Timestamp) -> Result<OwnCertificate, 
     let ends = certificate.validity().not_after.timestamp();
     if now < begins {
         own.is_usable = false;
-        own.remarks.push(format!("{cert}: the certificate is not valid for another {}", Span(begins - now)));
+        let ahead = HumanDuration(begins - now);
+        own.remarks.push(format!("{cert}: the certificate is not valid for another {ahead}"));
     } else if now > ends {
         own.is_usable = false;
-        let ago = Span(now - ends);
+        let ago = HumanDuration(now - ends);
         own.remarks.push(format!("{cert}: the certificate expired {ago} ago, and peers refuse it: renew it"));
     } else if ends - now < RENEW_BEFORE_SECONDS {
-        own.remarks.push(format!("{cert}: the certificate expires in {}: renew it", Span(ends - now)));
+        let left = HumanDuration(ends - now);
+        own.remarks.push(format!("{cert}: the certificate expires in {left}: renew it"));
     }
     // Judged by this side's own CAs and lists: peers have others, and in most buses the same.
     let (trust, _) = Trust::load(files, &Known::default(), LIST_GRACE)?;

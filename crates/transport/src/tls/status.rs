@@ -74,19 +74,19 @@ impl fmt::Display for Sentence<'_> {
             Revocation::List { issuer, number, this_update, next_update, usable_until } => {
                 write!(f, "certificate revocation list {number} of {issuer} ")?;
                 if self.now + CLOCK_SKEW < *this_update {
-                    let ahead = Span(this_update - self.now);
+                    let ahead = HumanDuration(this_update - self.now);
                     write!(
                         f,
                         "was issued {ahead} in the future: check the clocks of this machine and of the CA"
                     )
                 } else if self.now <= *next_update {
-                    write!(f, "is valid for another {}", Span(next_update - self.now))
+                    write!(f, "is valid for another {}", HumanDuration(next_update - self.now))
                 } else if self.now <= *usable_until {
-                    let over = Span(self.now - next_update);
-                    let left = Span(usable_until - self.now);
+                    let over = HumanDuration(self.now - next_update);
+                    let left = HumanDuration(usable_until - self.now);
                     write!(f, "expired {over} ago and is used for another {left}: publish a new list")
                 } else {
-                    let over = Span(self.now - next_update);
+                    let over = HumanDuration(self.now - next_update);
                     write!(f, "expired {over} ago: this CA's certificates are refused; publish a new list")
                 }
             }
@@ -98,9 +98,9 @@ impl fmt::Display for Sentence<'_> {
 const CLOCK_SKEW: i64 = 5 * 60;
 
 /// Seconds in the two largest units that they fill.
-pub(super) struct Span(pub(super) i64);
+pub(super) struct HumanDuration(pub(super) i64);
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let minutes = self.0 / 60;
         let hours = self.0 / 3_600;

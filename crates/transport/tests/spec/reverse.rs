@@ -60,10 +60,9 @@ impl Gateway {
 type Driven = tokio::task::JoinHandle<()>;
 
 async fn call(link: &Link, path: &'static str) -> Result<Bytes, String> {
-    let ticket = link.ticket(None).map_err(|full| format!("{full:?}"))?;
+    let slot = link.reserve_stream(None).map_err(|full| format!("{full:?}"))?;
     let body = Full::new(Bytes::new());
-    let response =
-        ticket.send(PathAndQuery::from_static(path), Request::new(()), body, Reading::AtOnce).await;
+    let response = slot.send(PathAndQuery::from_static(path), Request::new(()), body, Reading::AtOnce).await;
     let response = response.map_err(|(error, _)| error.to_string())?;
     Ok(response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes())
 }

@@ -32,8 +32,8 @@ async fn however_many_callers_are_greedy_there_is_room_for_the_next() {
         let caller: SubsystemId = format!("gov/agency-{greedy}/system").parse().unwrap();
         let mut own = 0;
         let refused = loop {
-            match pool.ticket(Some(&caller)).await {
-                Ok(ticket) => held.push(ticket),
+            match pool.reserve_stream(Some(&caller)).await {
+                Ok(slot) => held.push(slot),
                 Err(error) => break error,
             }
             own += 1;
@@ -135,10 +135,9 @@ async fn a_connection_whose_pings_are_not_answered_is_given_up() {
 async fn an_answer_that_is_read_at_once_needs_no_buffer_and_comes_whole() {
     let pki = Pki::new();
     let (_server, pool) = one_connection(&pki, 256).await;
-    let ticket = pool.ticket(None).await.unwrap();
+    let slot = pool.reserve_stream(None).await.unwrap();
     let body = Full::new(Bytes::new());
-    let sent =
-        ticket.send(PathAndQuery::from_static("/hello"), Request::new(()), body, Reading::AtOnce).await;
+    let sent = slot.send(PathAndQuery::from_static("/hello"), Request::new(()), body, Reading::AtOnce).await;
     let answer = sent.map_err(|(error, _)| error).unwrap().into_body();
     assert_eq!(http_body_util::BodyExt::collect(answer).await.unwrap().to_bytes(), "hello");
     assert_eq!(pool.load(), 0, "its place is given up with it");

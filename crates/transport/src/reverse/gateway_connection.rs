@@ -1,5 +1,5 @@
-//! `Line` keeps one reverse connection to a gateway: it connects, serves, and reconnects with exponential
-//! backoff and jitter.
+//! `GatewayConnection` keeps one reverse connection to a gateway: it connects, serves, and reconnects with
+//! exponential backoff and jitter.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -27,19 +27,20 @@ use crate::serve::{self, serve_connection};
 
 /// Lifetime from which a connection counts as good. After a good connection the back-off starts with the
 /// first pause again.
-const GOOD_LIFETIME: Duration = Duration::from_secs(5);
+const STABLE_AFTER: Duration = Duration::from_secs(5);
 /// Message for a connection that the gateway closed at once. A gateway gives no reason to a peer that it does
 /// not know, so the message names the possible ones.
-const NOT_TAKEN: &str = "the gateway closed the connection at once: its registry names no adapter with the \
-                         identity and the issuer of this certificate, or the gateway is stopping";
+const REFUSED_BY_GATEWAY: &str = "the gateway closed the connection at once: its registry names no adapter \
+                                  with the identity and the issuer of this certificate, or the gateway is \
+                                  stopping";
 /// Beginning of rustls's error for a TLS alert of the peer, e.g. about this side's certificate (RFC 8446
 /// §6.2).
-const ALERT: &str = "received fatal alert";
+const TLS_ALERT_PREFIX: &str = "received fatal alert";
 /// Beginning of rustls's error for a certificate of the peer that this side does not accept.
 const UNTRUSTED: &str = "invalid peer certificate";
 
-/// `Line` is where one connection goes, and what it shares with the others.
-pub(super) struct Line<'a> {
+/// `GatewayConnection` is where one connection goes, and what it shares with the others.
+pub(super) struct GatewayConnection<'a> {
     pub(super) gateway: &'a Endpoint,
     pub(super) settings: &'a Settings,
     pub(super) serving: &'a Arc<serve::Settings>,
@@ -48,7 +49,7 @@ pub(super) struct Line<'a> {
     pub(super) stop: &'a CancellationToken,
 }
 
-impl Line<'_> {
+impl GatewayConnection<'_> {
     /// Connects, serves, and reconnects, until the stop.
     pub(super) async fn keep<S, B>(mut self, service: &S, serving: &TaskTracker, cut: &CancellationToken)
     where
@@ -80,15 +81,15 @@ impl Line<'_> {
                         serving.spawn(async move { cut.run_until_cancelled(connection).await.flatten() });
                     match self.attend(connection, &heard, &mut old).await {
                         Next::Ended(why) if !heard.joined.is_cancelled() && !self.stop.is_cancelled() => {
-                            let alert = why.filter(|why| why.contains(ALERT));
+                            let alert = why.filter(|why| why.contains(TLS_ALERT_PREFIX));
                             let gateway = self.gateway.authority();
-                            let problem = alert.as_deref().unwrap_or(NOT_TAKEN);
+                            let problem = alert.as_deref().unwrap_or(REFUSED_BY_GATEWAY);
                             tracing::warn!(
                                 %gateway, problem,
                                 "the gateway refused this adapter, which will reconnect with backoff"
                             );
                         }
-                        Next::Ended(_) => good = began.elapsed() >= GOOD_LIFETIME,
+                        Next::Ended(_) => good = began.elapsed() >= STABLE_AFTER,
                         Next::Leaving => good = true,
                         Next::Renewed => {
                             good = true;

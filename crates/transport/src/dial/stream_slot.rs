@@ -76,7 +76,7 @@ impl StreamSlot {
         let sending = outgoing::send(stream, body);
         let link = self.link.clone();
         // `begun` owns the future of the answer and the slot together, so that a call that is dropped here is
-        // still held for `GIVING_UP`.
+        // still held for `RESET_DELAY`.
         let mut begun = Begun { answer: Some(answer), held: Some((sending, self)) };
         let answered = poll_fn(|context| begun.poll(context)).await;
         let held = begun.held.take();
@@ -96,7 +96,7 @@ pub(super) type AnswerHold = Option<(Sending, StreamSlot)>;
 /// Time for which a call that was cancelled before its response is held before it is reset. A server counts
 /// streams that are reset before it has accepted them (rapid reset, CVE-2023-44487), and closes the
 /// connection at some number; 10 ms give it the time to accept the stream.
-const GIVING_UP: Duration = Duration::from_millis(10);
+const RESET_DELAY: Duration = Duration::from_millis(10);
 
 /// A call whose answer has not begun.
 struct Begun {
@@ -119,7 +119,7 @@ impl Drop for Begun {
         // Outside of a runtime the connection is at its end anyway.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
-                tokio::time::sleep(GIVING_UP).await;
+                tokio::time::sleep(RESET_DELAY).await;
                 drop((answer, held));
             });
         }
