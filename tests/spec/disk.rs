@@ -57,6 +57,21 @@ async fn a_disk_that_does_not_answer_shows_in_readiness_and_health_and_keeps_no_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_takes_records_and_no_checkpoint_shows_in_readiness_too() {
+    let disk = SlowDisk::default();
+    let mut bus = Bus::builder().disk(disk.clone()).start().await;
+    let welfare = bus.welfare().await;
+    welfare.get_person(ZAHRA).send().await.unwrap();
+    disk.set_publish_delay(Duration::from_secs(30));
+
+    welfare.get_person(ZAHRA).send().await.unwrap();
+
+    tokio::time::sleep(Duration::from_millis(3500)).await;
+    assert_eq!(bus.admin("/readyz").await, "the evidence log's disk does not answer\n");
+    bus.stop_gateway_in_a_hurry().await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_that_is_read_from_a_slow_disk_holds_up_no_record() {
     let disk = SlowDisk::default();
     let unlimited =

@@ -1,5 +1,6 @@
 //! Tests of the peer's identity: one URI SAN, a known subsystem, an issuer that may speak for its member.
 
+use chapar_tests::fleet::Fleet;
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Bus, Certificate};
 
@@ -92,4 +93,21 @@ async fn an_adapter_serves_only_a_gateway_whose_issuer_it_names() {
     ask(gateway.clone()).await.expect("the gateway's own certificate");
     let refused = ask(gateway.signed_by_the_second_authority()).await.unwrap_err();
     assert_eq!(refused.code, 16, "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_is_refused_for_its_identity_is_logged_once_with_issuer_and_address() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.start().await;
+    let nobody = fleet.client_of("gov/nobody/system", "nobody");
+    for _ in 0..3 {
+        nobody.get_person().await.unwrap_err();
+    }
+    let log = gateway.log();
+    let lines: Vec<&str> =
+        log.lines().filter(|line| line.contains("a peer is refused for its identity")).collect();
+    let [line] = lines.as_slice() else { panic!("{log}") };
+    for said in ["spiffe://lorestan.example/gov/nobody/system", "sha256:", "127.0.0.1:", "IDENTITY_UNKNOWN"] {
+        assert!(line.contains(said), "{said} in {line}");
+    }
 }

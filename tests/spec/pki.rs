@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chapar_tests::binary::chapar;
 
 const WELFARE: &str = "spiffe://lorestan.example/gov/welfare/benefits";
@@ -81,7 +83,10 @@ fn a_request_gets_the_identity_that_the_operator_says_and_no_other() {
     let at = csr.rfind("\n-----END").unwrap() - 12;
     let flipped = if csr.as_bytes()[at] == b'A' { "B" } else { "A" };
     std::fs::write(folder.join("bad.csr"), format!("{}{flipped}{}", &csr[..at], &csr[at + 1..])).unwrap();
-    assert!(refused(folder, &["sign", "pki", "bad.csr", WELFARE, "--out", "x"]).contains("not valid"));
+    assert!(
+        refused(folder, &["sign", "pki", "bad.csr", WELFARE, "--out", "x"])
+            .contains("is not signed with its own key")
+    );
 }
 
 #[test]
@@ -185,6 +190,60 @@ fn what_no_certificate_can_say_is_refused() {
         assert!(said.contains(problem), "{said}");
         assert!(!folder.join("x.key").exists());
     }
+    let said = refused(folder, &["csr", WELFARE, "--out", "x", "--dns", "127.0.0.1"]);
+    assert!(said.contains("is an address and no DNS name") && !folder.join("x.key").exists(), "{said}");
+    let said = refused(folder, &["init", "other", "--name", "x", "--days", "0"]);
+    assert!(said.contains("at least one day") && !folder.join("other").exists(), "{said}");
+}
+
+#[test]
+fn a_request_with_extensions_that_do_not_count_is_signed_and_one_that_was_altered_is_not() {
+    let authority = authority();
+    let folder = authority.path();
+    // As Java's keytool makes them, and more.
+    let made = run(
+        folder,
+        Path::new("openssl"),
+        &[
+            "req",
+            "-new",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            "/CN=welfare",
+            "-keyout",
+            "welfare.key",
+            "-out",
+            "welfare.csr",
+            "-addext",
+            "subjectKeyIdentifier=hash",
+            "-addext",
+            "certificatePolicies=1.2.3.4",
+            "-addext",
+            "subjectAltName=DNS:elsewhere.example",
+        ],
+    );
+    assert!(made.0, "{}", made.1);
+
+    pki(folder, &["sign", "pki", "welfare.csr", WELFARE, "--out", "welfare"]);
+
+    assert!(verify(folder, "welfare.crt").0);
+    let text = pki(folder, &["inspect", "welfare.crt"]);
+    assert!(text.contains(WELFARE) && !text.contains("elsewhere.example"), "{text}");
+
+    let (begin, end) = ("-----BEGIN CERTIFICATE REQUEST-----\n", "-----END CERTIFICATE REQUEST-----\n");
+    let csr = std::fs::read_to_string(folder.join("welfare.csr")).unwrap();
+    let body: String =
+        csr.trim_start_matches(begin).split("-----END").next().unwrap().split_whitespace().collect();
+    let mut der = STANDARD.decode(body).unwrap();
+    let at = der.windows(7).position(|window| window == b"welfare").unwrap();
+    der[at] = b'W';
+    std::fs::write(folder.join("altered.csr"), format!("{begin}{}\n{end}", STANDARD.encode(der))).unwrap();
+    let said = refused(folder, &["sign", "pki", "altered.csr", WELFARE, "--out", "altered"]);
+    assert!(said.contains("is not signed with its own key"), "{said}");
 }
 
 #[test]

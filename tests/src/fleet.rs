@@ -210,7 +210,12 @@ period_key  = "period.key"
 
     /// A client as the welfare agency with the files that a fresh certificate needs, named after it.
     pub fn client(&self, name: &str) -> Client {
-        self.pki.issue(registry::WELFARE, name);
+        self.client_of(registry::WELFARE, name)
+    }
+
+    /// The same as another subsystem.
+    pub fn client_of(&self, subsystem: &str, name: &str) -> Client {
+        self.pki.issue(subsystem, name);
         Client::new(self.address(), self.pki.folder(), name)
     }
 

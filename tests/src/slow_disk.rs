@@ -20,6 +20,8 @@ pub struct SlowDisk(Arc<Shared>);
 struct Shared {
     /// How long `fdatasync` takes.
     delay: Mutex<Duration>,
+    /// How long it takes to sync what is published: whole files and folders.
+    publish_delay: Mutex<Duration>,
     /// How long it takes to read a file.
     read_delay: Mutex<Duration>,
     synced: Mutex<Vec<Synced>>,
@@ -42,6 +44,11 @@ impl SlowDisk {
     /// Every later sync takes this long.
     pub fn set_delay(&self, delay: Duration) {
         *self.0.delay.lock() = delay;
+    }
+
+    /// Every later sync of what is published takes this long.
+    pub fn set_publish_delay(&self, delay: Duration) {
+        *self.0.publish_delay.lock() = delay;
     }
 
     /// Every later reading of a file takes this long.
@@ -160,6 +167,8 @@ impl DiskFile for SlowFile {
     }
 
     fn sync_all(&self) -> io::Result<()> {
+        let delay = *self.disk.0.publish_delay.lock();
+        std::thread::sleep(delay);
         self.file.sync_all()
     }
 

@@ -110,11 +110,15 @@ impl Routes {
         let peer = peer.ok_or_else(|| Failure::new(Reason::CertificateRequired, "no peer"))?;
         match &peer.identity {
             Ok(identity) if self.is_gateway(identity, peer) => Ok(()),
-            Ok(_) => Err(Failure::new(
-                Reason::IdentityUnknown,
-                "the caller is not one of `gateways`, or not signed by one of `gateway_issuers`, in the settings",
-            )),
+            Ok(_) => {
+                peer.log_refusal(Reason::IdentityUnknown.as_str());
+                Err(Failure::new(
+                    Reason::IdentityUnknown,
+                    "the caller is not one of `gateways`, or not signed by one of `gateway_issuers`, in the settings",
+                ))
+            }
             Err(_) => {
+                peer.log_refusal(Reason::IdentityAmbiguous.as_str());
                 Err(Failure::new(Reason::IdentityAmbiguous, "the caller's certificate names no identity"))
             }
         }

@@ -2,6 +2,9 @@
 //! list. For a bus that has no authority of its own; one with an HSM or an existing PKI needs none of this.
 //! What it issues has one URI SAN, the identity that the operator says, never what a request asks for.
 
+mod read_back;
+mod request;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,18 +14,17 @@ use chapar_model::{Clock, Identity, show_sha256, to_hex};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
-    CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    PublicKeyData, RevocationReason, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
+    RevocationReason, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
-use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
-use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::pki::{self, params, write_file};
+use request::Request;
 
 /// Something that an authority cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +41,8 @@ pub enum Error {
         what: String,
     },
     /// A request that is not signed as it should be.
-    #[error("the certificate signing request is not valid: {0}")]
-    Request(rcgen::Error),
+    #[error("the certificate signing request is not signed with its own key")]
+    Request,
     /// A request for another identity than the operator says.
     #[error("the certificate signing request asks for {asked}, not for {said}")]
     Other {
@@ -55,9 +57,10 @@ pub enum Error {
     /// How long, or for which name, a certificate cannot be made.
     #[error("{0}")]
     Unfit(String),
-    /// The certificate that was made is not what was asked for; nothing was written.
+    /// The certificate or list that was made is not what was asked for; nothing was written.
     #[error(
-        "the certificate would not have the key of the request: use a P-256 key (`openssl ecparam -name prime256v1 -genkey`)"
+        "what was made is not what was asked for, and was not written. If the request's key is none of P-256, use one \
+         (`openssl ecparam -name prime256v1 -genkey`)"
     )]
     Unfaithful,
     /// A certificate that this authority did not issue.
@@ -140,11 +143,17 @@ impl Authority {
         if dir.join("ca.key").exists() {
             return Err(file(&dir.join("ca.key"), "there is an authority already"));
         }
+        at_least_one(days)?;
         std::fs::create_dir_all(dir).map_err(|error| file(dir, &error.to_string()))?;
         let mut params = params(name, today(clock), days)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let until = params.not_after.unix_timestamp();
         let made = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let spki = made.key().subject_public_key_info();
+        if !read_back::is_authority(made.der(), &spki, until) {
+            return Err(Error::Unfaithful);
+        }
         write_file(&dir.join("ca.key"), made.key().serialize_pem().as_bytes(), 0o600)?;
         write_file(&dir.join("ca.crt"), made.pem().as_bytes(), 0o644)?;
         let authority = Self::open(dir, clock)?;
@@ -200,20 +209,13 @@ impl Authority {
         dns: &[String],
         days: u32,
     ) -> Result<Chain, Error> {
-        let der =
-            CertificateSigningRequestDer::from_pem_slice(request.as_bytes()).map_err(|_| Error::NoRequest)?;
-        let (_, parsed) = X509CertificationRequest::from_der(&der).map_err(|_| Error::NoRequest)?;
-        let spki = parsed.certification_request_info.subject_pki.raw.to_vec();
-        let request = CertificateSigningRequestParams::from_pem(request).map_err(Error::Request)?;
+        let request = Request::read(request)?;
         let said = identity.to_string();
-        for name in &request.params.subject_alt_names {
-            if let SanType::URI(uri) = name
-                && uri.as_str() != said
-            {
-                return Err(Error::Other { asked: uri.as_str().to_owned(), said });
-            }
+        if let Some(asked) = request.uris.into_iter().find(|uri| *uri != said) {
+            return Err(Error::Other { asked, said });
         }
-        self.certify(identity, dns, days, &request.public_key, &spki)
+        let key = SubjectPublicKeyInfo::from_der(&request.spki)?;
+        self.certify(identity, dns, days, &key, &request.spki)
     }
 
     /// Another certificate for the same key, identity and names; the old one stays valid until its end.
@@ -300,7 +302,13 @@ impl Authority {
         };
         // The number first: one that was skipped does no harm, one that is used twice does.
         write_file(&path, format!("{number}\n").as_bytes(), 0o644)?;
-        write_file(&self.dir.join("ca.crl"), params.signed_by(&self.issuer)?.pem()?.as_bytes(), 0o644)?;
+        let list = params.signed_by(&self.issuer)?;
+        let serials: Vec<_> =
+            params.revoked_certs.iter().map(|revoked| revoked.serial_number.to_bytes()).collect();
+        if !read_back::is_list(list.der(), number, &serials) {
+            return Err(Error::Unfaithful);
+        }
+        write_file(&self.dir.join("ca.crl"), list.pem()?.as_bytes(), 0o644)?;
         Ok(number)
     }
 
@@ -312,14 +320,6 @@ impl Authority {
         key: &impl PublicKeyData,
         spki: &[u8],
     ) -> Result<Chain, Error> {
-        if days == 0 {
-            return Err(Error::Unfit("a certificate is valid for at least one day".to_owned()));
-        }
-        if let Some(name) = dns.iter().find(|name| name.parse::<std::net::IpAddr>().is_ok()) {
-            return Err(Error::Unfit(format!(
-                "`{name}` is an address and no DNS name: peers are known by identity"
-            )));
-        }
         let mut params = leaf_params(identity, dns, today(&self.clock), days)?;
         let until = params.not_after.unix_timestamp();
         if until > self.not_after {
@@ -335,9 +335,8 @@ impl Authority {
         serial[0] = serial[0] & 0x7f | 0x40;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let made = params.signed_by(key, &self.issuer)?;
-        // What the library wrote is read back: it knows fewer kinds of keys than requests may have.
-        let (_, read) = X509Certificate::from_der(made.der()).map_err(|_| Error::Unfaithful)?;
-        if read.public_key().raw != spki || read.raw_serial() != serial {
+        let names: Vec<String> = std::iter::once(identity.to_string()).chain(dns.iter().cloned()).collect();
+        if !read_back::is_faithful(made.der(), &params, spki, &serial, &names) {
             return Err(Error::Unfaithful);
         }
         let entry = Entry {
@@ -432,12 +431,25 @@ pub fn inspect(pem: &str) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
+fn at_least_one(days: u32) -> Result<(), Error> {
+    match days {
+        0 => Err(Error::Unfit("a certificate is valid for at least one day".to_owned())),
+        _ => Ok(()),
+    }
+}
+
 fn leaf_params(
     identity: &Identity,
     dns: &[String],
     today: civil::Date,
     days: u32,
 ) -> Result<CertificateParams, Error> {
+    at_least_one(days)?;
+    if let Some(name) = dns.iter().find(|name| name.parse::<std::net::IpAddr>().is_ok()) {
+        return Err(Error::Unfit(format!(
+            "`{name}` is an address and no DNS name: peers are known by identity"
+        )));
+    }
     let uri = identity.to_string();
     let mut params = params(&uri, today, days)?;
     params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));

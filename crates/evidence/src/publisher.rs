@@ -80,7 +80,9 @@ impl Publisher {
         if self.lock.is_none() || self.shared.is_poisoned() {
             return Err(Unavailable.into());
         }
+        let waiting = self.shared.waits_for_disk(Write::Published);
         let done = work(self);
+        drop(waiting);
         match &done {
             Ok(_) => self.shared.no_room(Write::Published, false, &""),
             Err(error @ Error::Full { .. }) => self.shared.no_room(Write::Published, true, error),

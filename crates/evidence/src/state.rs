@@ -1,8 +1,8 @@
 //! This module has the state that a log's writer, publisher and readers share. Readers of the disk hold no
 //! lock: they read by a snapshot of the tree.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use chapar_tlog::Checkpoint;
@@ -50,9 +50,9 @@ pub(crate) struct Shared {
     below_low_water: AtomicBool,
     /// The last write of a record, or of what is published, found no room.
     no_room: [AtomicBool; 2],
-    /// Start of the sync that is under way, in milliseconds from `opened` and at least 1; 0 while there is
-    /// none. Relaxed: it guards no other memory, and `condition` needs the number only.
-    syncing_since: AtomicU64,
+    /// Start of the write of each kind that is under way, in milliseconds from `opened` and at least 1; 0
+    /// while there is none. Relaxed: it guards no other memory, and `condition` needs the number only.
+    waiting_since: [AtomicU64; 2],
     opened: Instant,
     /// Latest time of any record, in milliseconds since the Unix epoch.
     latest_ms: AtomicU64,
@@ -104,7 +104,7 @@ impl Shared {
         Self {
             below_low_water: AtomicBool::new(false),
             no_room: [AtomicBool::new(false), AtomicBool::new(false)],
-            syncing_since: AtomicU64::new(0),
+            waiting_since: [AtomicU64::new(0), AtomicU64::new(0)],
             opened: Instant::now(),
             latest_ms: AtomicU64::new(latest_ms),
             resume: Mutex::new(None),
@@ -166,21 +166,21 @@ impl Shared {
         is_set(&self.below_low_water) || self.no_room.iter().any(is_set)
     }
 
-    pub(crate) fn sync_begins(&self) {
-        // At least 1, because 0 means that no sync is going on.
+    /// Notes that a write of this kind waits for the disk, until what is returned is dropped. There is one
+    /// writer of each kind.
+    pub(crate) fn waits_for_disk(self: &Arc<Self>, write: Write) -> DiskWait {
+        // At least 1, because 0 means that nothing waits.
         let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-        self.syncing_since.store(since, Ordering::Relaxed);
-    }
-
-    pub(crate) fn sync_ended(&self) {
-        self.syncing_since.store(0, Ordering::Relaxed);
+        self.waiting_since[write as usize].store(since, Ordering::Relaxed);
+        DiskWait { shared: Arc::clone(self), write }
     }
 
     pub(crate) fn condition(&self) -> Condition {
-        let waits = match self.syncing_since.load(Ordering::Relaxed) {
+        let waits = self.waiting_since.iter().map(|since| match since.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
             since => self.opened.elapsed().saturating_sub(Duration::from_millis(since)),
-        };
+        });
+        let waits = waits.max().unwrap_or_default();
         // The worst condition is reported first: a poisoned log needs a restart, a full one only room.
         match () {
             () if self.is_poisoned() => Condition::Poisoned,
@@ -221,5 +221,17 @@ impl Shared {
 
     pub(crate) fn watch(&self) -> watch::Receiver<bool> {
         self.poison.subscribe()
+    }
+}
+
+/// A write that waits for the disk. Dropped when it is done.
+pub(crate) struct DiskWait {
+    shared: Arc<Shared>,
+    write: Write,
+}
+
+impl Drop for DiskWait {
+    fn drop(&mut self) {
+        self.shared.waiting_since[self.write as usize].store(0, Ordering::Relaxed);
     }
 }

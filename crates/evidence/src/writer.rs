@@ -207,6 +207,7 @@ impl Writer {
         if self.shared.is_poisoned() {
             return Err(Unavailable.into());
         }
+        let waiting = self.shared.waits_for_disk(Write::Records);
         // The new segment begins with a group, so that a group is never split over two files.
         if self.segment.length >= SEGMENT_BYTES {
             self.segment.finish()?;
@@ -215,10 +216,8 @@ impl Writer {
         }
         let began = Instant::now();
         let records = group.entries.len();
-        self.shared.sync_begins();
-        let appended = self.segment.append(&group.bytes);
-        self.shared.sync_ended();
-        appended?;
+        self.segment.append(&group.bytes)?;
+        drop(waiting);
         self.shared.syncs.fetch_add(1, Ordering::Relaxed);
         // The observer is called before the callers are told, so that the metrics have the commit when its
         // answer goes out.

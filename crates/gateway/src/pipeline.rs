@@ -22,6 +22,8 @@ mod requests;
 mod route;
 mod rows;
 
+use std::time::Instant;
+
 use chapar_evidence::Log;
 use chapar_model::{Clock, Reason};
 use http::Response;
@@ -95,9 +97,11 @@ impl Pipeline {
         let permitted = permit::permit(&policy.registry, &self.clock, routed, record)?;
         let deadline = permitted.deadline();
         let is_narrowed = !permitted.permit().rows.is_empty();
+        let mut read_at = None;
         let answered = async {
             let admitted = admit::admit(&policy.limiter, &self.attempts, permitted, record)?;
             let read = read::read(admitted, self.max_message, &self.clock, record).await?;
+            read_at = Some(Instant::now());
             record.forwarding();
             let forwarded = forward::forward(&policy.upstreams, read, self.max_message).await?;
             minimise::minimise(forwarded).await
@@ -105,8 +109,10 @@ impl Pipeline {
         // One timeout spans all steps: no step has to watch the deadline itself, and a step that is added
         // later cannot forget it.
         match tokio::time::timeout_at(deadline.into(), answered).await {
-            Ok(result) if is_narrowed => absent::cover(result, deadline).await,
-            Ok(result) => result,
+            Ok(result) => match read_at.filter(|_| is_narrowed) {
+                Some(read_at) => absent::cover(result, read_at, deadline).await,
+                None => result,
+            },
             Err(_) => Err(Reason::DeadlineExceeded.into()),
         }
     }

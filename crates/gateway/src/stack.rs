@@ -116,7 +116,8 @@ impl Stack {
             .remove::<Arc<Peer>>()
             .ok_or_else(|| Refusal::from(Reason::CertificateRequired))?;
         // Identity comes before the path, so that a stranger learns nothing about which methods exist.
-        let caller = identify(&policy.registry, &peer)?;
+        let caller = identify(&policy.registry, &peer)
+            .inspect_err(|refusal| peer.log_refusal(refusal.reason().as_str()))?;
         span.caller(&caller.id);
         if own::is_own(&path) {
             let call = OwnCall { span, audience, _slot: slot };

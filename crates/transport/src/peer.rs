@@ -3,10 +3,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use chapar_model::{Clock, Identity};
+use chapar_model::{Clock, Identity, show_sha256};
 use jiff::Timestamp;
 use rustls::CertificateError;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -63,6 +64,8 @@ pub struct Peer {
     clock: Clock,
     judge: Option<Arc<Judge>>,
     leave: CancellationToken,
+    /// Whether a refusal of this peer was logged.
+    refusal_is_logged: Arc<AtomicBool>,
 }
 
 impl Peer {
@@ -90,6 +93,7 @@ impl Peer {
             clock: clock.clone(),
             judge: Some(Arc::new(judge)),
             leave,
+            refusal_is_logged: Arc::default(),
         })
     }
 
@@ -119,6 +123,7 @@ impl Peer {
             clock: clock.clone(),
             judge: None,
             leave: CancellationToken::new(),
+            refusal_is_logged: Arc::default(),
         }
     }
 
@@ -142,6 +147,18 @@ impl Peer {
             return Err(CertificateStatus::Expired);
         }
         self.judge.as_ref().map_or(Ok(()), |judge| judge.verdict(now.as_second()))
+    }
+
+    /// Logs that this peer is refused, with its identity, its issuer and its address: once for a connection,
+    /// so that a peer that goes on asking does not fill the log.
+    pub fn log_refusal(&self, reason: &str) {
+        if self.refusal_is_logged.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let identity = self.identity.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+        let issuer = show_sha256(&self.issuer_spki_sha256);
+        let remote = self.remote;
+        tracing::warn!(identity, issuer, %remote, reason, "a peer is refused for its identity");
     }
 
     /// Asks the connection to end in good order: no new call is taken, and running ones may finish for a

@@ -1,7 +1,6 @@
 //! This module hides, under a grant that is narrowed to rows, whether a record is outside the granted rows or
-//! does not exist. Both cases get the same status. A random wait of up to 10 ms covers the timing side
-//! channel: databases answer the two cases some 10 µs apart, which then takes hundreds of thousands of calls,
-//! within the caller's rate limit, to measure.
+//! does not exist. Both cases get the same status at the same moment: databases answer them some 10 µs apart,
+//! so the answer goes out a fixed time after the request was read, whenever the provider answered in between.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +9,15 @@ use chapar_model::{Code, Reason};
 use super::messages::{Answer, Minimised};
 use crate::refusal::Refusal;
 
-/// Maximum random wait; its mean is half of it (5 ms).
-const MAX_WAIT: Duration = Duration::from_millis(10);
+/// Such answers go out this long after the request was read, or a multiple of it where the provider took
+/// longer. Providers answer well within it (1 to 3 ms), and a person does not notice it.
+const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Gives both cases the same status after a random wait.
+/// Gives both cases the same status at the same moment. `read_at`: when the request had been read, which its
+/// caller cannot shift against the answer.
 pub(super) async fn cover(
     answered: Result<Minimised, Refusal>,
+    read_at: Instant,
     deadline: Instant,
 ) -> Result<Minimised, Refusal> {
     let answered = match answered {
@@ -37,50 +39,45 @@ pub(super) async fn cover(
         },
     };
     if is_empty {
-        // The wait takes at most half of the time that is left, so that it never causes `DEADLINE_EXCEEDED`,
-        // which would reveal the case.
-        tokio::time::sleep(wait().min(deadline.saturating_duration_since(Instant::now()) / 2)).await;
+        tokio::time::sleep_until(release_at(read_at, Instant::now(), deadline).into()).await;
     }
     answered
 }
 
-/// Returns a random wait of up to [`MAX_WAIT`], uniformly distributed, from a source that no caller can
-/// predict.
-fn wait() -> Duration {
-    let mut random = [0; 4];
-    // If the random source fails, the longest wait is used: a constant wait hides nothing, but the call goes
-    // on.
-    match aws_lc_rs::rand::fill(&mut random) {
-        Ok(()) => MAX_WAIT.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX)),
-        Err(_) => MAX_WAIT,
-    }
+/// Returns the next multiple of [`INTERVAL`] after `read_at`. Three quarters of a shorter deadline take its
+/// place, so that the wait does not cause `DEADLINE_EXCEEDED`; that moment does not depend on the provider either.
+fn release_at(read_at: Instant, now: Instant, deadline: Instant) -> Instant {
+    let intervals = now.saturating_duration_since(read_at).as_nanos() / INTERVAL.as_nanos() + 1;
+    let next = read_at + INTERVAL.saturating_mul(u32::try_from(intervals).unwrap_or(u32::MAX));
+    next.min(read_at + deadline.saturating_duration_since(read_at) * 3 / 4)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MS: Duration = Duration::from_millis(1);
+
     #[test]
-    fn waits_are_spread_over_the_whole_length() {
-        let waits: Vec<Duration> = (0..2_000).map(|_| wait()).collect();
-        for tenth in 0..10 {
-            let range = MAX_WAIT * tenth / 10..=MAX_WAIT * (tenth + 1) / 10;
-            let share = waits.iter().filter(|wait| range.contains(*wait)).count();
-            assert!((120..=280).contains(&share), "{share} of 2,000 in {range:?}");
+    fn the_moment_of_the_answer_does_not_tell_when_the_provider_answered() {
+        let read_at = Instant::now();
+        let deadline = read_at + 1000 * MS;
+        for took in [Duration::ZERO, MS, MS + MS / 100, 19 * MS] {
+            assert_eq!(release_at(read_at, read_at + took, deadline), read_at + INTERVAL, "{took:?}");
+        }
+        assert_eq!(release_at(read_at, read_at + 21 * MS, deadline), read_at + 2 * INTERVAL);
+        for took in [Duration::ZERO, MS, 2 * MS] {
+            assert_eq!(release_at(read_at, read_at + took, read_at + 8 * MS), read_at + 6 * MS, "{took:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_record_that_is_not_there_waits_and_another_refusal_does_not() {
         let began = tokio::time::Instant::now();
-        let deadline = Instant::now() + Duration::from_secs(1);
-        for _ in 0..20 {
-            cover(Err(Reason::ContractViolation.into()), deadline).await.err();
-        }
+        let deadline = began.into_std() + Duration::from_secs(1);
+        cover(Err(Reason::ContractViolation.into()), began.into_std(), deadline).await.err();
         assert_eq!(began.elapsed(), Duration::ZERO);
-        for _ in 0..20 {
-            cover(Err(Reason::RecordNotFound.into()), deadline).await.err();
-        }
-        assert!(began.elapsed() > Duration::from_millis(20), "{:?}", began.elapsed());
+        cover(Err(Reason::RecordNotFound.into()), began.into_std(), deadline).await.err();
+        assert!(began.elapsed() >= INTERVAL, "{:?}", began.elapsed());
     }
 }
