@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chapar_tests::fleet::Fleet;
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{AdapterProcess, Bus, Certificate, Joiner};
+use chapar_tests::{AdapterProcess, Bus, Certificate, Joiner, until};
 use tokio_util::sync::CancellationToken;
 
 const STATEMENT: &str = "agency/civil/v1/CivilRegistry/GetPerson.sql";
@@ -74,13 +74,8 @@ async fn a_gateway_that_is_revoked_gets_no_answer_after_a_hang_up() {
     adapter.hang_up();
 
     adapter.logs("adapter reloaded", 1).await;
-    let refused = async {
-        while client.get_person().await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let refused = tokio::time::timeout(Duration::from_secs(20), refused).await;
-    refused.unwrap_or_else(|_| panic!("a revoked gateway is answered:\n{}", adapter.log()));
+    let refused = async || client.get_person().await.is_err();
+    until("a revoked gateway is refused", Duration::from_secs(20), refused, || adapter.log()).await;
     let refused = client.get_person().await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
     gateway.stop().await;
@@ -130,13 +125,8 @@ async fn a_renewed_certificate_is_taken_up_without_a_signal() {
 
     let renewed = fleet.pki().issue("gov/civil-registry/adapter", "adapter");
 
-    tokio::time::timeout(std::time::Duration::from_secs(20), async {
-        while fleet.pki().shown_at(address, "gateway").await != renewed {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    })
-    .await
-    .expect("the new certificate is shown");
+    let shown = async || fleet.pki().shown_at(address, "gateway").await == renewed;
+    until("the new certificate is shown", Duration::from_secs(20), shown, String::new).await;
     stop.cancel();
     running.await.unwrap().unwrap();
 }

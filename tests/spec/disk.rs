@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Bus, SlowDisk, sync_order};
+use chapar_tests::{Bus, SlowDisk, sync_order, until, until_some};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_begins_before_the_sync_of_its_record_is_done() {
@@ -115,21 +115,14 @@ async fn a_full_disk_refuses_calls_in_words_and_takes_them_again_without_a_resta
 }
 
 async fn until_refused(caller: &chapar_tests::Caller) -> chapar_tests::Refusal {
-    for _ in 0..200 {
-        match caller.get_person(ZAHRA).send().await {
-            Err(refused) if refused.reason != "RATE_LIMITED" => return refused,
-            _ => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-    panic!("every call is answered");
+    let poll = async || {
+        let refused = caller.get_person(ZAHRA).send().await.err();
+        refused.filter(|refused| refused.reason != "RATE_LIMITED")
+    };
+    until_some("a call is refused", Duration::from_secs(10), poll, String::new).await
 }
 
 async fn until_answered(caller: &chapar_tests::Caller) {
-    for _ in 0..200 {
-        if caller.get_person(ZAHRA).send().await.is_ok() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("no call is answered");
+    let answered = async || caller.get_person(ZAHRA).send().await.is_ok();
+    until("a call is answered", Duration::from_secs(10), answered, String::new).await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chapar_tests::fleet::fairness::{self, Plan};
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Agency, Ask, Bus, Failed};
+use chapar_tests::{Agency, Ask, Bus, Failed, until};
 
 const LIMIT: &str = "limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n";
 const WELFARE: &str = "gov/welfare/benefits";
@@ -29,14 +29,7 @@ fn spawn(ask: Ask) -> tokio::task::JoinHandle<Result<chapar_tests::Answer, Faile
 /// Waits until so many calls wait for a place.
 async fn waiting(bus: &Bus, calls: usize) {
     let line = format!("chapar_upstream_waiting{{service=\"civil.v1.CivilRegistry\"}} {calls}");
-    let there = async {
-        while !bus.admin("/metrics").await.lines().any(|shown| shown == line) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), there)
-        .await
-        .unwrap_or_else(|_| panic!("{calls} calls wait"));
+    shows(bus, &line).await;
 }
 
 #[tokio::test]
@@ -138,14 +131,13 @@ async fn the_last_places_of_a_full_gateway_are_for_a_caller_that_has_few() {
 /// Waits until so many calls are under way.
 async fn in_flight(bus: &Bus, calls: usize) {
     let line = format!("chapar_calls_in_flight {calls}");
-    let there = async {
-        while !bus.admin("/metrics").await.lines().any(|shown| shown == line) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), there)
-        .await
-        .unwrap_or_else(|_| panic!("{calls} calls in flight"));
+    shows(bus, &line).await;
+}
+
+/// Waits until the metrics page has this line.
+async fn shows(bus: &Bus, line: &str) {
+    let there = async || bus.admin("/metrics").await.lines().any(|shown| shown == line);
+    until(line, Duration::from_secs(20), there, String::new).await;
 }
 
 /// The measurement of `--bin fairness` with small numbers: nothing is timed here, but every call must end

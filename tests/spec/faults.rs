@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Agency, Bus};
+use chapar_tests::{Agency, Bus, until};
 
 #[tokio::test]
 async fn a_provider_that_is_down_is_unavailable_and_comes_back() {
@@ -18,12 +18,8 @@ async fn a_provider_that_is_down_is_unavailable_and_comes_back() {
     assert!(refused.retry_after.is_some());
 
     bus.start_adapter().await;
-    let back = tokio::time::timeout(Duration::from_secs(10), async {
-        while welfare.get_person(ZAHRA).send().await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    });
-    back.await.expect("the service comes back by itself");
+    let answered = async || welfare.get_person(ZAHRA).send().await.is_ok();
+    until("the service comes back by itself", Duration::from_secs(10), answered, String::new).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chapar_contract::Contract;
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Agency, Bus, repository};
+use chapar_tests::{Agency, Bus, repository, until};
 use http_body_util::BodyExt as _;
 
 const LIMIT: &str = "limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n";
@@ -58,13 +58,7 @@ async fn an_agency_that_hangs_holds_up_no_call_to_another() {
         tokio::spawn(ask.raw(Bytes::from_static(b"\x0a\x0a0499370899")).send())
     };
     let stuck: Vec<_> = (0..200).map(ask).collect();
-    tokio::time::timeout(Duration::from_secs(10), async {
-        while seen.count() < 20 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await
-    .expect("calls hang there");
+    until("calls hang there", Duration::from_secs(10), async || seen.count() >= 20, String::new).await;
 
     for _ in 0..200 {
         welfare.get_person(ZAHRA).send().await.unwrap();

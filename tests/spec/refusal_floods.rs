@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use chapar_evidence::{Kind, Record};
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Ask, Bus, Caller};
+use chapar_tests::{Ask, Bus, Caller, until};
 use futures_util::future::join_all;
 
 /// Refusals that the records stand for.
@@ -125,12 +125,11 @@ async fn of_seventeen_watches_at_once_the_last_is_refused_until_another_ends() {
     assert!(!bank.who_am_i().await.is_empty(), "another caller is not concerned");
 
     watches.pop();
-    let beginning = async {
-        while watch(&welfare).open().await.unwrap().headers().contains_key("grpc-status") {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    let begins = async || {
+        let begun = watch(&welfare).open().await.unwrap();
+        !begun.headers().contains_key("grpc-status")
     };
-    tokio::time::timeout(Duration::from_secs(5), beginning).await.expect("its place is given back");
+    until("its place is given back", Duration::from_secs(5), begins, String::new).await;
 }
 
 #[tokio::test]

@@ -1,24 +1,25 @@
 //! Tests that the policy changes while calls go on: as a whole or not at all, and without a new connection of
 //! any caller.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Bus, Caller, repository};
+use chapar_tests::{Bus, Caller, repository, until};
 
 const CIVIL: &str = "gov/civil-registry.toml";
 
 /// Asks until the answer is as wanted, for five seconds at most.
 async fn asked_until(caller: &Caller, wanted: impl Fn(Option<&str>) -> bool) {
-    let mut last = None;
-    for _ in 0..250 {
-        last = caller.get_person(ZAHRA).send().await.err().map(|refused| refused.reason);
-        if wanted(last.as_deref()) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the answer stayed {last:?}");
+    let last = RefCell::new(None);
+    let is_wanted = async || {
+        let reason = caller.get_person(ZAHRA).send().await.err().map(|refused| refused.reason);
+        let is_wanted = wanted(reason.as_deref());
+        *last.borrow_mut() = reason;
+        is_wanted
+    };
+    let detail = || format!("the answer stayed {:?}", last.borrow());
+    until("the answer is as wanted", Duration::from_secs(5), is_wanted, detail).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use chapar_tests::Bus;
 use chapar_tests::binary::chapar;
 use chapar_tests::fleet::Fleet;
 use chapar_tests::people::{NOBODY, ZAHRA};
+use chapar_tests::until_some;
 
 const GET_PERSON: &str = "civil.v1.CivilRegistry/GetPerson";
 
@@ -313,16 +314,8 @@ async fn the_trace_of_a_record_that_was_not_found_counts_no_disclosed_fields() {
     assert_eq!(absent.reason, "RECORD_NOT_FOUND");
 
     // The gateway's own span, which alone names the grant, is the last to end.
-    let traced = async {
-        loop {
-            let traces = bus.admin("/traces").await;
-            if traces.contains("chapar.grant") {
-                return traces;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let traces = tokio::time::timeout(Duration::from_secs(5), traced).await.expect("a trace");
+    let traced = async || Some(bus.admin("/traces").await).filter(|traces| traces.contains("chapar.grant"));
+    let traces = until_some("a trace", Duration::from_secs(5), traced, String::new).await;
     assert!(traces.contains("RECORD_NOT_FOUND") && !traces.contains(COUNT), "{traces}");
 
     let person = welfare.get_person(ZAHRA).send().await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Bus, Caller, Certificate, Front, Joiner};
+use chapar_tests::{Bus, Caller, Certificate, Front, Joiner, until};
 use chapar_transport::{reverse, tls};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -21,12 +21,8 @@ async fn joining() -> Bus {
 }
 
 async fn answered(caller: &Caller) {
-    let answered = async {
-        while caller.get_person(ZAHRA).try_send().await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), answered).await.expect("the service comes back by itself");
+    let answered = async || caller.get_person(ZAHRA).try_send().await.is_ok();
+    until("the service comes back by itself", Duration::from_secs(20), answered, String::new).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chapar_evidence::Kind;
 use chapar_tests::people::{OMID, ZAHRA};
-use chapar_tests::{Agency, Ask, Bus, Caller};
+use chapar_tests::{Agency, Ask, Bus, Caller, until};
 use futures_util::future::join_all;
 
 const LIST_CHILDREN: &str = "civil.v1.CivilRegistry/ListChildren";
@@ -91,12 +91,11 @@ async fn streams_that_take_all_of_the_log_s_slots_are_refused_and_do_not_stop_th
     assert!(refused.iter().all(|answer| answer.headers()["grpc-status"] == "14"), "the others may come back");
 
     drop((running, refused));
-    let answered = async {
-        while list_children(&welfare).open().await.unwrap().headers().contains_key("grpc-status") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    let answered = async || {
+        let begun = list_children(&welfare).open().await.unwrap();
+        !begun.headers().contains_key("grpc-status")
     };
-    tokio::time::timeout(Duration::from_secs(5), answered).await.expect("the slots come back");
+    until("the slots come back", Duration::from_secs(5), answered, String::new).await;
 }
 
 #[tokio::test]

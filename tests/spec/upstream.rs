@@ -40,13 +40,8 @@ async fn figure(bus: &Bus, name: &str) -> u64 {
         .expect("a number")
 }
 
-async fn until(what: &str, mut there: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !there().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("{what}"));
+async fn until(what: &str, there: impl AsyncFnMut() -> bool) {
+    chapar_tests::until(what, Duration::from_secs(20), there, String::new).await;
 }
 
 async fn is_answered(caller: &Caller) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chapar_tests::fleet::soak::{Plan, run};
 use chapar_tests::fleet::{Client, Fleet, Gateway, Load, drill};
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Agency, Joiner};
+use chapar_tests::{Agency, Joiner, until};
 
 async fn under_load<T>(fleet: &Fleet, act: impl AsyncFnOnce(&Load) -> T) -> T {
     let clients: Vec<Client> = (0..6).map(|number| fleet.client(&format!("caller-{number}"))).collect();
@@ -128,13 +128,12 @@ async fn a_hang_up_has_all_files_read_again_and_ends_nothing() {
         let named = format!("\"what\":\"{what}\"");
         gateway.log().lines().any(|line| line.contains("files reloaded") && line.contains(&named))
     };
-    let reading = async {
-        while !["identity", "policy"].iter().all(|what| read_again(&gateway, what)) {
-            assert!(!gateway.has_ended(), "{}", gateway.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    let reading = async || {
+        let is_read = ["identity", "policy"].iter().all(|what| read_again(&gateway, what));
+        assert!(is_read || !gateway.has_ended(), "{}", gateway.log());
+        is_read
     };
-    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the files are read again");
+    until("the files are read again", Duration::from_secs(20), reading, String::new).await;
     client.get_person().await.unwrap();
     gateway.stop().await;
 }

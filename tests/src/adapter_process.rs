@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::binary::chapar;
 use crate::fleet::Fleet;
 use crate::joining::toml;
-use crate::{Bus, repository};
+use crate::{Bus, repository, until};
 
 /// Longest wait for anything that the process is to do.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -67,7 +67,7 @@ impl AdapterProcess {
 
     /// What it logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        said_in(&self.log)
     }
 
     /// Waits until `text` was logged so often.
@@ -75,16 +75,15 @@ impl AdapterProcess {
     /// # Panics
     /// If it is not within twenty seconds, or the process ends.
     pub async fn logs(&mut self, text: &str, times: usize) {
-        let began = Instant::now();
-        while self.log().matches(text).count() < times {
-            let ended = self.child.try_wait().expect("its state");
-            assert!(
-                ended.is_none() && began.elapsed() < WITHIN,
-                "`{text}` is not logged; {ended:?}\n{}",
-                self.log()
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let Self { child, log } = self;
+        let what = format!("`{text}` is logged {times} times");
+        let is_logged = async || {
+            let is_logged = said_in(log).matches(text).count() >= times;
+            let ended = child.try_wait().expect("its state");
+            assert!(is_logged || ended.is_none(), "`{text}` is not logged; {ended:?}\n{}", said_in(log));
+            is_logged
+        };
+        until(&what, WITHIN, is_logged, || said_in(log)).await;
     }
 
     /// Tells it to read its files anew.
@@ -94,6 +93,10 @@ impl AdapterProcess {
     pub fn hang_up(&self) {
         Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().expect("kill runs");
     }
+}
+
+fn said_in(log: &Path) -> String {
+    std::fs::read_to_string(log).unwrap_or_default()
 }
 
 impl Drop for AdapterProcess {

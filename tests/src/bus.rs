@@ -11,6 +11,7 @@ use chapar_evidence::{Log, Record, VerifierKey};
 use chapar_model::Clock;
 use chapar_telemetry::{Telemetry, TraceStore};
 use chapar_transport::tls;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -19,7 +20,7 @@ use crate::agency::Agency;
 use crate::caller::Caller;
 use crate::certificate::{Authorities, Certificate};
 use crate::slow_disk::SlowDisk;
-use crate::{registry, repository};
+use crate::{registry, repository, until_some};
 
 /// Where the tests' time stands, unless one says otherwise.
 const NOW: &str = "2026-11-23T08:00:00Z";
@@ -203,19 +204,17 @@ impl Bus {
 
     /// Every record, once they are as wanted; at most five seconds later.
     pub async fn records_when(&self, wanted: impl Fn(&[Record]) -> bool) -> Vec<Record> {
-        let wait = async {
-            loop {
-                let records = self.records().await;
-                if wanted(&records) {
-                    return records;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+        let last = Mutex::new(Vec::new());
+        let poll = async || {
+            let records = self.records().await;
+            if wanted(&records) {
+                return Some(records);
             }
+            *last.lock() = records;
+            None
         };
-        match tokio::time::timeout(Duration::from_secs(5), wait).await {
-            Ok(records) => records,
-            Err(_) => panic!("the records are {:?}", self.records().await),
-        }
+        let detail = || format!("the records are {:?}", last.lock());
+        until_some("the records are as wanted", Duration::from_secs(5), poll, detail).await
     }
 
     /// The outcome of every record.
@@ -269,17 +268,19 @@ impl Bus {
 
     /// The trace of a call, once it has so many spans; at most five seconds later.
     pub async fn trace_of(&self, call_id: &str, spans: usize) -> serde_json::Value {
-        let mut page = serde_json::Value::Null;
-        for _ in 0..250 {
+        let last = Mutex::new(serde_json::Value::Null);
+        let poll = async || {
             let text = self.admin(&format!("/traces?call={call_id}")).await;
-            page = serde_json::from_str::<serde_json::Value>(&text)
+            let page = serde_json::from_str::<serde_json::Value>(&text)
                 .map_or(serde_json::Value::Null, |mut all| all[0].take());
             if page["spans"].as_array().is_some_and(|all| all.len() >= spans) {
-                break;
+                return Some(page);
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        page
+            *last.lock() = page;
+            None
+        };
+        let what = format!("the trace of {call_id} has {spans} spans");
+        until_some(&what, Duration::from_secs(5), poll, || format!("{:#}", last.lock())).await
     }
 
     /// Stops the adapter as an agency's fault would: its port is gone.

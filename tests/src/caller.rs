@@ -20,7 +20,7 @@ use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::repository;
+use crate::{repository, until};
 
 /// One subsystem with its connection.
 #[derive(Clone)]
@@ -243,18 +243,13 @@ impl Caller {
     /// Waits until `grpc.health.v1` says so; at most five seconds.
     pub async fn health_becomes(&self, service: &str, serving: bool) {
         let wanted = if serving { 1 } else { 2 };
-        for _ in 0..250 {
-            let request = Text { text: service.to_owned() };
-            if self
-                .own::<_, Health>("grpc.health.v1.Health/Check", &request)
-                .await
-                .is_ok_and(|health| health.status == wanted)
-            {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("the health of {service} did not become {wanted}");
+        let what = format!("the health of {service} becomes {wanted}");
+        let request = Text { text: service.to_owned() };
+        let is_wanted = async || {
+            let health = self.own::<_, Health>("grpc.health.v1.Health/Check", &request).await;
+            health.is_ok_and(|health| health.status == wanted)
+        };
+        until(&what, Duration::from_secs(5), is_wanted, String::new).await;
     }
 
     async fn own<Q: Message, R: Message + Default>(&self, method: &str, request: &Q) -> Result<R, Refusal> {

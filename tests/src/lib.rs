@@ -21,6 +21,7 @@ pub mod people;
 mod registry;
 mod slow_disk;
 pub mod sync_order;
+mod until;
 pub mod wire;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub use caller::{Answer, Ask, Caller, Failed, Refusal};
 pub use certificate::Certificate;
 pub use joining::{Front, Joiner};
 pub use slow_disk::{SlowDisk, Synced};
+pub use until::{until, until_some};
 
 /// The root of the repository that the tests belong to.
 pub fn repository() -> PathBuf {

@@ -16,6 +16,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Request, Response, Status};
 
 use super::CITIZEN;
+use crate::until;
 
 /// One caller with one channel. Clones share it.
 #[derive(Clone)]
@@ -201,15 +202,9 @@ impl Load {
     /// If they are not within a minute.
     pub async fn more(&self, calls: u64) {
         let wanted = self.answered() + calls;
-        let began = Instant::now();
-        while self.answered() < wanted {
-            assert!(
-                began.elapsed() < Duration::from_secs(60),
-                "no calls are answered: {:?}",
-                self.shared.failed.lock()
-            );
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let detail = || format!("failed: {:?}", self.shared.failed.lock());
+        until("calls are answered", Duration::from_secs(60), async || self.answered() >= wanted, detail)
+            .await;
     }
 
     /// Lets every caller finish its call.

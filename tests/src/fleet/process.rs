@@ -5,9 +5,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::binary::chapar;
+use crate::{until, until_some};
 
 /// The socket comes as standard input, becomes descriptor 3, and is named by the process's own number, as
 /// `systemd` does it.
@@ -15,6 +16,8 @@ const HAND_OVER: &str =
     "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; ulimit -n FILES; exec \"$0\" \"$@\"";
 /// Longest wait for anything that a process is to do.
 const WITHIN: Duration = Duration::from_secs(60);
+/// What a process says, in its folder.
+const LOG: &str = "gateway.log";
 
 /// A running gateway. Dropping it kills it.
 pub struct Gateway {
@@ -40,8 +43,7 @@ const TICKS_PER_SECOND: u64 = 100;
 impl Gateway {
     pub(crate) async fn start(folder: PathBuf, socket: &TcpListener, files: Option<u64>) -> Self {
         let files = files.map_or("$(ulimit -n)".to_owned(), |files| files.to_string());
-        let log = folder.join("gateway.log");
-        let errors = std::fs::File::create(&log).expect("a log file");
+        let errors = std::fs::File::create(folder.join(LOG)).expect("a log file");
         let socket = OwnedFd::from(socket.try_clone().expect("the socket"));
         let mut child = Command::new("sh")
             .args(["-c", &HAND_OVER.replace("FILES", &files)])
@@ -53,16 +55,13 @@ impl Gateway {
             .stderr(errors)
             .spawn()
             .expect("the binary runs");
-        let began = Instant::now();
-        let admin = loop {
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            if let Some(admin) = said.lines().find_map(admin_address) {
-                break admin;
-            }
+        let poll = async || {
+            let admin = said_in(&folder).lines().find_map(admin_address);
             let ended = child.try_wait().expect("its state").is_some();
-            assert!(!ended && began.elapsed() < WITHIN, "the gateway does not serve:\n{said}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert!(admin.is_some() || !ended, "the gateway does not serve:\n{}", said_in(&folder));
+            admin
         };
+        let admin = until_some("the gateway serves", WITHIN, poll, || said_in(&folder)).await;
         let gateway = Self { child, folder, admin };
         gateway.until("it is ready", async |gateway| gateway.page("/readyz").await.contains("200 OK")).await;
         gateway
@@ -94,16 +93,12 @@ impl Gateway {
     /// # Panics
     /// If it does not within a minute.
     pub async fn until(&self, what: &str, state: impl AsyncFn(&Self) -> bool) {
-        let began = Instant::now();
-        while !state(self).await {
-            assert!(began.elapsed() < WITHIN, "{what}: not within {WITHIN:?}\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(what, WITHIN, async || state(self).await, || self.log()).await;
     }
 
     /// What the process logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("gateway.log")).unwrap_or_default()
+        said_in(&self.folder)
     }
 
     /// Sends a signal, e.g. `TERM` or `HUP`.
@@ -131,14 +126,9 @@ impl Gateway {
     /// # Panics
     /// If it does not come within a minute.
     pub async fn ended(&mut self) -> ExitStatus {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("its state") {
-                return status;
-            }
-            assert!(began.elapsed() < WITHIN, "the gateway does not end\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let Self { child, folder, .. } = self;
+        let poll = async || child.try_wait().expect("its state");
+        until_some("the gateway ends", WITHIN, poll, || said_in(folder)).await
     }
 
     /// SIGTERM, and the end that must follow: exit 0, and evidence that verifies. The log's folder, whose
@@ -250,6 +240,10 @@ pub(crate) fn verify_evidence(folder: &Path) {
         folder.display(),
         String::from_utf8_lossy(&output.stdout)
     );
+}
+
+fn said_in(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join(LOG)).unwrap_or_default()
 }
 
 fn admin_address(line: &str) -> Option<SocketAddr> {
