@@ -9,8 +9,7 @@ const OTHER_ID: &str = "01939f00-7000-7000-8000-000000000002";
 
 /// A grant of three calls, of which none comes back while a test runs.
 async fn three_calls() -> Bus {
-    let edit = |text: String| text.replace("rate = \"20/s\", burst = 40", "rate = \"1/h\", burst = 3");
-    Bus::builder().edit("gov/civil-registry.toml", edit).start().await
+    Bus::builder().grant_limit("{ rate = \"1/h\", burst = 3, concurrent = 16 }").start().await
 }
 
 fn under(id: &str, ask: Ask) -> Ask {

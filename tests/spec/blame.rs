@@ -8,18 +8,6 @@ use chapar_transport::frame;
 
 use crate::other_contract::{OtherContract, grant};
 
-const CIVIL: &str = "gov/civil-registry.toml";
-
-fn unlimited(text: String) -> String {
-    text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "")
-}
-
-fn own_server(text: String) -> String {
-    unlimited(text)
-        .replace("[[service]]", "[[service]]\nserver = \"grpc\"")
-        .replace("rows     = { province = [\"15\"] }\n", "")
-}
-
 async fn ejections(bus: &Bus) -> u64 {
     ejections_of(bus, "civil.v1.CivilRegistry").await
 }
@@ -33,7 +21,7 @@ async fn ejections_of(bus: &Bus, service: &str) -> u64 {
 
 #[tokio::test]
 async fn requests_that_are_too_large_for_the_adapter_are_their_callers_to_hear_and_cost_no_one_else() {
-    let bus = Bus::builder().edit(CIVIL, unlimited).start().await;
+    let bus = Bus::builder().unlimited().start().await;
     let welfare = bus.welfare().await;
     let bank = bus.caller("com/agri-bank/loans").await;
     let padded =
@@ -57,8 +45,7 @@ async fn only_what_a_provider_says_of_trouble_of_its_own_takes_it_away_whoever_c
         (5, "RECORD_NOT_FOUND", false),
         (3, "FIELD_INVALID", false),
     ] {
-        let bus =
-            Bus::builder().agency(Agency::refusing_as(code, reason)).edit(CIVIL, unlimited).start().await;
+        let bus = Bus::builder().agency(Agency::refusing_as(code, reason)).unlimited().start().await;
         let welfare = bus.welfare().await;
         let bank = bus.caller("com/agri-bank/loans").await;
         for _ in 0..8 {
@@ -73,7 +60,7 @@ async fn only_what_a_provider_says_of_trouble_of_its_own_takes_it_away_whoever_c
 async fn one_callers_failures_take_the_provider_from_no_other_though_the_fault_is_the_providers() {
     let failing = Agency::refusing_as(14, "SOURCE_DOWN");
     let seen = failing.seen();
-    let bus = Bus::builder().agency(failing).edit(CIVIL, unlimited).start().await;
+    let bus = Bus::builder().agency(failing).unlimited().start().await;
     let welfare = bus.welfare().await;
     for _ in 0..20 {
         welfare.get_person(ZAHRA).send().await.unwrap_err();
@@ -90,7 +77,7 @@ async fn one_callers_failures_take_the_provider_from_no_other_though_the_fault_i
 #[tokio::test]
 async fn a_caller_that_gives_its_calls_no_time_is_not_held_against_a_slow_provider() {
     let (agency, gate) = Agency::answering(serde_json::json!({"nationalId": ZAHRA})).gated();
-    let bus = Bus::builder().agency(agency).edit(CIVIL, unlimited).start().await;
+    let bus = Bus::builder().agency(agency).unlimited().start().await;
     let welfare = bus.welfare().await;
     for _ in 0..20 {
         let late = welfare.get_person(ZAHRA).header("grpc-timeout", "20m").send().await.unwrap_err();
@@ -105,7 +92,7 @@ async fn a_caller_that_gives_its_calls_no_time_is_not_held_against_a_slow_provid
 async fn an_own_server_that_answers_unavailable_to_everyone_is_left_alone() {
     let failing = Agency::refusing(14, "in trouble");
     let seen = failing.seen();
-    let bus = Bus::builder().agency(failing).edit(CIVIL, own_server).start().await;
+    let bus = Bus::builder().own_grpc_server(failing).unlimited().start().await;
     let welfare = bus.welfare().await;
     for _ in 0..20 {
         welfare.get_person(ZAHRA).send().await.unwrap_err();
@@ -119,12 +106,8 @@ async fn an_own_server_whose_answers_are_over_the_gateways_limit_goes_on_being_a
     let name = [&[0x12, 0x80, 0x80, 0x08][..], &vec![b'x'; 128 << 10]].concat();
     let agency = Agency::answering_bytes(&[&[0x0a, 10][..], ZAHRA.as_bytes(), &name].concat());
     let seen = agency.seen();
-    let bus = Bus::builder()
-        .agency(agency)
-        .setting("max_message = \"64KiB\"")
-        .edit(CIVIL, own_server)
-        .start()
-        .await;
+    let bus =
+        Bus::builder().own_grpc_server(agency).unlimited().setting("max_message = \"64KiB\"").start().await;
     let welfare = bus.welfare().await;
     let bank = bus.caller("com/agri-bank/loans").await;
     let school = bus.caller("gov/school/admission").await;

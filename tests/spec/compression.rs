@@ -10,15 +10,6 @@ use http_body_util::BodyExt as _;
 
 const ENCODINGS: [Encoding; 2] = [Encoding::Gzip, Encoding::Zstd];
 
-/// A bus whose register is an agency's own gRPC server, which is sent compressed messages.
-async fn with_own_server(agency: Agency) -> Bus {
-    let own_server = |text: String| {
-        text.replace("[[service]]", "[[service]]\nserver = \"grpc\"")
-            .replace("rows     = { province = [\"15\"] }\n", "")
-    };
-    Bus::builder().agency(agency).edit("gov/civil-registry.toml", own_server).start().await
-}
-
 /// Messages that are one when each is unpacked and all are put together, as one frame.
 fn in_parts(encoding: Encoding, parts: &[&[u8]]) -> Vec<u8> {
     let packed: Vec<Bytes> = parts.iter().map(|part| encoding.pack(part).unwrap()).collect();
@@ -35,7 +26,7 @@ async fn the_agency_is_asked_about_the_citizen_that_the_record_names() {
     for encoding in ENCODINGS {
         let agency = Agency::answering(serde_json::json!({"nationalId": OMID}));
         let seen = agency.seen();
-        let bus = with_own_server(agency).await;
+        let bus = Bus::builder().own_grpc_server(agency).start().await;
         let request = in_parts(encoding, &[&field(1, ZAHRA), &field(1, OMID)]);
 
         let ask = bus.welfare().await.get_person("").header("grpc-encoding", encoding.as_str());
@@ -57,7 +48,7 @@ async fn a_withheld_field_does_not_pass_in_a_second_part() {
         let father = field(7, "CANARY-FATHER");
         let agency =
             Agency::answering_framed(in_parts(encoding, &[&field(1, ZAHRA), &father]), encoding.as_str());
-        let bus = with_own_server(agency).await;
+        let bus = Bus::builder().own_grpc_server(agency).start().await;
 
         let answer =
             bus.welfare().await.get_person(ZAHRA).header("grpc-accept-encoding", "gzip,zstd").open().await;
@@ -79,7 +70,7 @@ async fn bytes_after_the_end_of_a_compressed_message_are_refused_either_way() {
         let framed = frame::encode_packed(packed.into()).to_vec();
         let agency = Agency::answering_framed(framed.clone(), encoding.as_str());
         let seen = agency.seen();
-        let bus = with_own_server(agency).await;
+        let bus = Bus::builder().own_grpc_server(agency).start().await;
         let welfare = bus.welfare().await;
 
         let asked =

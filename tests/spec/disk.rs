@@ -74,9 +74,7 @@ async fn a_disk_that_takes_records_and_no_checkpoint_shows_in_readiness_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_that_is_read_from_a_slow_disk_holds_up_no_record() {
     let disk = SlowDisk::default();
-    let unlimited =
-        |text: String| text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
-    let bus = Bus::builder().disk(disk.clone()).edit("gov/civil-registry.toml", unlimited).start().await;
+    let bus = Bus::builder().disk(disk.clone()).unlimited().start().await;
     let welfare = bus.welfare().await;
     let first = welfare.get_person(ZAHRA).send().await.unwrap();
     // More than a tile, whose hashes a receipt of the first record reads back.

@@ -6,7 +6,6 @@ use chapar_tests::fleet::fairness::{self, Plan};
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Agency, Ask, Bus, Failed, until};
 
-const LIMIT: &str = "limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n";
 const WELFARE: &str = "gov/welfare/benefits";
 const BANK: &str = "com/agri-bank/loans";
 
@@ -15,10 +14,14 @@ async fn narrow() -> (Bus, chapar_tests::Seen, chapar_tests::Gate) {
     let (agency, gate) =
         Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
     let seen = agency.seen();
-    let edit = |text: String| {
-        text.replace(LIMIT, "").replacen("adapters  =", "limit     = { concurrent = 1 }\nadapters  =", 1)
-    };
-    let bus = Bus::builder().agency(agency).edit("gov/civil-registry.toml", edit).start().await;
+    let one_at_a_time =
+        |text: String| text.replacen("adapters  =", "limit     = { concurrent = 1 }\nadapters  =", 1);
+    let bus = Bus::builder()
+        .agency(agency)
+        .unlimited()
+        .edit("gov/civil-registry.toml", one_at_a_time)
+        .start()
+        .await;
     (bus, seen, gate)
 }
 
@@ -100,12 +103,7 @@ async fn a_call_that_is_given_up_while_it_waits_leaves_no_place_taken() {
 async fn the_last_places_of_a_full_gateway_are_for_a_caller_that_has_few() {
     let (agency, gate) =
         Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
-    let bus = Bus::builder()
-        .agency(agency)
-        .setting("max_calls = 16")
-        .edit("gov/civil-registry.toml", |text| text.replace(LIMIT, ""))
-        .start()
-        .await;
+    let bus = Bus::builder().agency(agency).setting("max_calls = 16").unlimited().start().await;
     let welfare = bus.welfare().await;
     let bank = bus.caller(BANK).await;
     let greedy: Vec<_> = (0..14).map(|_| spawn(welfare.get_person(ZAHRA))).collect();

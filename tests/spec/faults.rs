@@ -62,9 +62,7 @@ async fn only_a_gateway_may_call_an_adapter() {
 
 #[tokio::test]
 async fn a_database_that_is_replaced_or_removed_under_the_adapter_is_noticed_at_the_next_call() {
-    let unlimited =
-        |text: String| text.replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
-    let bus = Bus::builder().edit("gov/civil-registry.toml", unlimited).start().await;
+    let bus = Bus::builder().unlimited().start().await;
     let welfare = bus.welfare().await;
     welfare.get_person(ZAHRA).send().await.unwrap();
     let database = bus.folder().join("civil.db");

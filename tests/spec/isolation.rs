@@ -8,7 +8,6 @@ use chapar_tests::people::ZAHRA;
 use chapar_tests::{Agency, Bus, repository, until};
 use http_body_util::BodyExt as _;
 
-const LIMIT: &str = "limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n";
 const COVERAGE: &str = "health.v1.InsuranceRegistry/GetCoverage";
 
 /// A second agency, welfare, that provides `health.v1.InsuranceRegistry` at `endpoint`, and a grant for
@@ -39,11 +38,7 @@ basis    = "Test decree 9"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agency_that_hangs_holds_up_no_call_to_another() {
-    let bus = Bus::builder()
-        .contract("health")
-        .edit("gov/civil-registry.toml", |text| text.replace(LIMIT, ""))
-        .start()
-        .await;
+    let bus = Bus::builder().contract("health").unlimited().start().await;
     let welfare = bus.welfare().await;
     welfare.get_person(ZAHRA).send().await.unwrap();
     let hanging = Agency::hanging();
@@ -75,8 +70,7 @@ async fn an_agency_that_hangs_holds_up_no_call_to_another() {
 async fn an_agency_that_hangs_is_left_alone_after_a_few_calls_and_callers_are_told_at_once() {
     let hanging = Agency::hanging();
     let seen = hanging.seen();
-    let unlimited = |text: String| text.replace(LIMIT, "");
-    let bus = Bus::builder().agency(hanging).edit("gov/civil-registry.toml", unlimited).start().await;
+    let bus = Bus::builder().agency(hanging).unlimited().start().await;
     let welfare = bus.welfare().await;
 
     // With all the time that the contract gives: a shorter one would be the caller's own doing.

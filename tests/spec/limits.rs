@@ -8,12 +8,7 @@ use chapar_tests::people::ZAHRA;
 #[tokio::test]
 async fn a_burst_is_answered_up_to_its_size_and_the_rest_told_when_to_retry() {
     // One token a minute, so that none comes back while the test runs.
-    let bus = Bus::builder()
-        .edit("gov/civil-registry.toml", |text| {
-            text.replace("rate = \"20/s\", burst = 40", "rate = \"1/min\", burst = 5")
-        })
-        .start()
-        .await;
+    let bus = Bus::builder().grant_limit("{ rate = \"1/min\", burst = 5, concurrent = 16 }").start().await;
     let welfare = bus.welfare().await;
 
     let mut answered = 0;
@@ -36,12 +31,7 @@ async fn a_burst_is_answered_up_to_its_size_and_the_rest_told_when_to_retry() {
 
 #[tokio::test]
 async fn one_grants_flood_leaves_another_grant_alone() {
-    let bus = Bus::builder()
-        .edit("gov/civil-registry.toml", |text| {
-            text.replace("rate = \"20/s\", burst = 40", "rate = \"1/min\", burst = 1")
-        })
-        .start()
-        .await;
+    let bus = Bus::builder().grant_limit("{ rate = \"1/min\", burst = 1, concurrent = 16 }").start().await;
     let welfare = bus.welfare().await;
     let counter = bus.caller("office/khorramabad-12/counter").await;
     welfare.get_person(ZAHRA).send().await.unwrap();
@@ -54,8 +44,7 @@ async fn one_grants_flood_leaves_another_grant_alone() {
 
 #[tokio::test]
 async fn a_caller_sees_how_its_own_grants_stand_and_an_operator_begins_them_anew() {
-    let edit = |text: String| text.replace("rate = \"20/s\", burst = 40", "rate = \"1/h\", burst = 3");
-    let bus = Bus::builder().edit("gov/civil-registry.toml", edit).start().await;
+    let bus = Bus::builder().grant_limit("{ rate = \"1/h\", burst = 3, concurrent = 16 }").start().await;
     let welfare = bus.welfare().await;
     let bank = bus.caller("com/agri-bank/loans").await;
     for _ in 0..5 {

@@ -71,10 +71,7 @@ async fn a_registry_that_does_not_load_changes_nothing_and_is_told_with_its_plac
 
 #[tokio::test]
 async fn a_reload_refills_no_bucket() {
-    let bus = Bus::builder()
-        .edit(CIVIL, |text| text.replace("20/s\", burst = 40", "1/h\", burst = 3"))
-        .start()
-        .await;
+    let bus = Bus::builder().grant_limit("{ rate = \"1/h\", burst = 3, concurrent = 16 }").start().await;
     let welfare = bus.welfare().await;
     for _ in 0..3 {
         assert!(welfare.get_person(ZAHRA).send().await.is_ok());

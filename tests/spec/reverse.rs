@@ -12,12 +12,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 const SERVICE: &str = "civil.v1.CivilRegistry";
-/// The limit of the grant that the tests call by; these call oftener.
-const LIMIT: &str = "limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n";
 
 async fn joining() -> Bus {
-    let unlimited = |text: String| text.replace(LIMIT, "");
-    Bus::builder().joining().edit("gov/civil-registry.toml", unlimited).start().await
+    Bus::builder().joining().unlimited().start().await
 }
 
 async fn answered(caller: &Caller) {
@@ -133,13 +130,7 @@ async fn knock(bus: &Bus, name: &str) -> std::io::Result<Vec<u8>> {
 
 #[tokio::test]
 async fn whoever_the_registry_does_not_name_as_an_adapter_is_let_go_without_a_word() {
-    let unlimited = |text: String| text.replace(LIMIT, "");
-    let bus = Bus::builder()
-        .joining()
-        .trusting_a_second_authority()
-        .edit("gov/civil-registry.toml", unlimited)
-        .start()
-        .await;
+    let bus = Bus::builder().joining().trusting_a_second_authority().unlimited().start().await;
     bus.issue(&Certificate::of("gov/welfare/benefits"), "agency");
     bus.issue(&Certificate::of("gov/civil-registry/other"), "unregistered");
     bus.issue(&Certificate::of("gov/civil-registry/adapter").signed_by_the_second_authority(), "impostor");

@@ -8,20 +8,12 @@ use serde_json::json;
 
 use crate::other_contract::{OtherContract, grant};
 
-fn own_server(text: String) -> String {
-    text.replace("[[service]]", "[[service]]\nserver = \"grpc\"")
-}
-
 async fn ask(province: Option<&str>) -> Result<serde_json::Value, Refusal> {
     let person = match province {
         Some(province) => json!({"nationalId": ZAHRA, "givenName": "زهرا", "province": province}),
         None => json!({"nationalId": ZAHRA, "givenName": "زهرا"}),
     };
-    let bus = Bus::builder()
-        .agency(Agency::answering(person))
-        .edit("gov/civil-registry.toml", own_server)
-        .start()
-        .await;
+    let bus = Bus::builder().own_grpc_server_with_rows(Agency::answering(person)).start().await;
     let school = bus.caller("gov/school/admission").await;
     let ask = school
         .ask("civil.v1.CivilRegistry/GetPerson")
@@ -46,11 +38,7 @@ async fn a_record_outside_the_granted_rows_does_not_pass_from_an_agencys_own_ser
 
 #[tokio::test]
 async fn a_record_that_is_not_there_and_one_outside_the_rows_are_answered_in_the_same_words() {
-    let bus = Bus::builder()
-        .agency(Agency::refusing(5, "no such person"))
-        .edit("gov/civil-registry.toml", own_server)
-        .start()
-        .await;
+    let bus = Bus::builder().own_grpc_server_with_rows(Agency::refusing(5, "no such person")).start().await;
     let school = bus.caller("gov/school/admission").await;
     let ask = school
         .ask("civil.v1.CivilRegistry/GetPerson")
@@ -68,7 +56,7 @@ async fn a_record_that_is_not_there_and_one_outside_the_rows_are_answered_in_the
 #[tokio::test]
 async fn of_a_stream_only_the_granted_rows_pass_and_no_more_than_the_contract_says() {
     let by_province = |text: String| {
-        own_server(text).replace(
+        text.replace(
             "fields   = [\"given_name\", \"birth_date\"]\n",
             "fields   = [\"given_name\", \"birth_date\"]\nrows     = { province = [\"15\"] }\n",
         )
@@ -81,7 +69,11 @@ async fn of_a_stream_only_the_granted_rows_pass_and_no_more_than_the_contract_sa
 
     let ask = async |children: &[serde_json::Value]| {
         let agency = Agency::streaming(children);
-        let bus = Bus::builder().agency(agency).edit("gov/civil-registry.toml", by_province).start().await;
+        let bus = Bus::builder()
+            .own_grpc_server_with_rows(agency)
+            .edit("gov/civil-registry.toml", by_province)
+            .start()
+            .await;
         let ask =
             bus.welfare().await.ask("civil.v1.CivilRegistry/ListChildren").purpose("benefit.eligibility");
         ask.field("national_id", ZAHRA).send().await

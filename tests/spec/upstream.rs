@@ -8,10 +8,8 @@ use chapar_tests::{Agency, Bus, Caller, Front};
 use chapar_transport::dial::Incoming;
 use chapar_transport::frame::MessageReader;
 
-const LIMIT: &str = "limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n";
-
 async fn unlimited() -> Bus {
-    let bus = Bus::builder().edit("gov/civil-registry.toml", |text| text.replace(LIMIT, "")).start().await;
+    let bus = Bus::builder().unlimited().start().await;
     assert!(is_answered(&bus.welfare().await).await);
     bus
 }

@@ -361,13 +361,33 @@ impl Builder {
         self
     }
 
+    /// No grant has a limit.
+    pub fn unlimited(self) -> Self {
+        self.edit(registry::CIVIL, registry::unlimited)
+    }
+
+    /// The limit of the welfare agency's grant of `GetPerson`, as the registry writes it: `{ rate = … }`.
+    pub fn grant_limit(self, limit: &'static str) -> Self {
+        self.edit(registry::CIVIL, move |text| registry::limited(text, limit))
+    }
+
+    /// An agency's own gRPC server in place of the adapter, as the registry says it is. No grant has rows.
+    pub fn own_grpc_server(self, agency: Agency) -> Self {
+        self.own_grpc_server_with_rows(agency).edit(registry::CIVIL, registry::without_rows)
+    }
+
+    /// The same; the school's grant has its rows.
+    pub fn own_grpc_server_with_rows(self, agency: Agency) -> Self {
+        self.agency(agency).edit(registry::CIVIL, registry::own_grpc_server)
+    }
+
     /// Edits the SQL of a method.
     pub fn statement(mut self, method: &str, edit: impl FnOnce(String) -> String + Send + 'static) -> Self {
         self.statements.push((method.to_owned(), Box::new(edit)));
         self
     }
 
-    /// An agency's own server in place of the adapter.
+    /// An agency's server in place of the adapter, though the registry says nothing of it.
     pub fn agency(mut self, agency: Agency) -> Self {
         self.agency = Some(agency);
         self
@@ -501,11 +521,7 @@ impl Builder {
                 }
             }
             if self.joining {
-                text = text
-                    .lines()
-                    .filter(|line| !line.starts_with("endpoints"))
-                    .map(|line| format!("{line}\n"))
-                    .collect();
+                text = registry::without_endpoints(&text);
             }
             let path = root.join("registry").join(name);
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");

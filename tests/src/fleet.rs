@@ -148,8 +148,7 @@ impl Fleet {
     pub fn without_endpoints(self) -> Self {
         let path = self.dir.path().join("registry/gov/civil-registry.toml");
         let text = std::fs::read_to_string(&path).expect("a registry file");
-        let kept = text.lines().filter(|line| !line.starts_with("endpoints"));
-        std::fs::write(&path, kept.collect::<Vec<_>>().join("\n") + "\n").expect("a registry file");
+        std::fs::write(&path, registry::without_endpoints(&text)).expect("a registry file");
         self
     }
 
@@ -267,8 +266,8 @@ fn write_registry(root: &Path, contract: &Contract, pki: &Pki, upstream: SocketA
         let text = text
             .replace("{issuer}", &pki.issuer())
             .replace("{digest}", contract.digest())
-            .replace("{endpoint}", &format!("https://127.0.0.1:{}", upstream.port()))
-            .replace("limit    = { rate = \"20/s\", burst = 40, concurrent = 16 }\n", "");
+            .replace("{endpoint}", &format!("https://127.0.0.1:{}", upstream.port()));
+        let text = if name == registry::CIVIL { registry::unlimited(text) } else { text };
         let path = root.join("registry").join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(path, text).expect("a registry file");

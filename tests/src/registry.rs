@@ -1,8 +1,47 @@
-//! This module has the policy of the harness's bus: a small registry in the real format. A test that needs
-//! another policy edits the text.
+//! This module has the policy of the harness's bus: a small registry in the real format, and the edits of it
+//! that many tests need. A test that needs another policy edits the text.
 
 /// Subsystems of the harness, by the short names that tests use.
 pub(crate) const WELFARE: &str = "gov/welfare/benefits";
+
+/// The file with the register's service and all grants.
+pub(crate) const CIVIL: &str = "gov/civil-registry.toml";
+
+/// The one limit that there is: of the welfare agency's first grant.
+const LIMIT: &str = "{ rate = \"20/s\", burst = 40, concurrent = 16 }";
+/// The one scope that there is: of the school's grant.
+const ROWS: &str = "rows     = { province = [\"15\"] }\n";
+
+/// [`CIVIL`] without a limit.
+pub(crate) fn unlimited(text: String) -> String {
+    replaced(&text, &format!("limit    = {LIMIT}\n"), "")
+}
+
+/// [`CIVIL`] with this limit in place of the one that there is.
+pub(crate) fn limited(text: String, limit: &str) -> String {
+    replaced(&text, LIMIT, limit)
+}
+
+/// [`CIVIL`] whose register is an agency's own gRPC server.
+pub(crate) fn own_grpc_server(text: String) -> String {
+    replaced(&text, "[[service]]", "[[service]]\nserver = \"grpc\"")
+}
+
+/// [`CIVIL`] without rows in a grant.
+pub(crate) fn without_rows(text: String) -> String {
+    replaced(&text, ROWS, "")
+}
+
+/// A file without addresses of services: their adapters dial.
+pub(crate) fn without_endpoints(text: &str) -> String {
+    let kept = text.lines().filter(|line| !line.starts_with("endpoints"));
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "no `{from}` in the registry:\n{text}");
+    text.replace(from, to)
+}
 
 /// Path → text of every file. `{…}` is filled in by the builder.
 pub(crate) const FILES: [(&str, &str); 7] = [
@@ -18,7 +57,7 @@ id = "gateway"
 "#,
     ),
     (
-        "gov/civil-registry.toml",
+        CIVIL,
         r#"[member]
 name = { fa = "ثبت احوال", en = "Civil Registration" }
 issuers = ["{issuer}"]
