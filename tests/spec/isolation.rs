@@ -44,7 +44,7 @@ async fn an_agency_that_hangs_holds_up_no_call_to_another() {
     let hanging = Agency::hanging();
     let seen = hanging.seen();
     let (address, _agency) = bus.agency_beside(hanging).await;
-    bus.rewrite("gov/welfare.toml", |text| text + &insurance(address));
+    bus.edit_registry("gov/welfare.toml", |text| text + &insurance(address));
     welfare.health_becomes("health.v1.InsuranceRegistry", true).await;
 
     // Each for as long as the contract allows.

@@ -28,7 +28,7 @@ async fn a_right_that_is_taken_away_ends_on_connections_that_are_open() {
     let welfare = bus.welfare().await;
     assert!(welfare.get_person(ZAHRA).send().await.is_ok());
 
-    bus.change(CIVIL, |text| text.replacen("until = 2027-12-31", "until = 2026-01-02", 1));
+    bus.edit_registry(CIVIL, |text| text.replacen("until = 2027-12-31", "until = 2026-01-02", 1));
 
     asked_until(&welfare, |refused| refused == Some("GRANT_EXPIRED")).await;
     assert!(bus.admin("/metrics").await.contains("chapar_reloads_total{what=\"policy\",result=\"ok\"} 1"));
@@ -43,7 +43,7 @@ async fn a_right_that_is_given_is_in_force_without_connecting_anew() {
     let welfare = bus.welfare().await;
     assert!(welfare.get_person(ZAHRA).send().await.unwrap().json().get("familyName").is_none());
 
-    bus.change(CIVIL, |text| {
+    bus.edit_registry(CIVIL, |text| {
         text.replace(
             "[\"given_name\", \"birth_date\"]\nvalid    = { from = 2026-01-01, until = 2027-12-31 }\nlimit",
             "[\"given_name\", \"family_name\"]\nvalid    = { from = 2026-01-01, until = 2027-12-31 }\nlimit",
@@ -59,13 +59,13 @@ async fn a_registry_that_does_not_load_changes_nothing_and_is_told_with_its_plac
     let bus = Bus::start().await;
     let welfare = bus.welfare().await;
 
-    bus.change(CIVIL, |text| text.replace("\"birth_date\"]", "\"birth_day\"]"));
+    bus.edit_registry(CIVIL, |text| text.replace("\"birth_date\"]", "\"birth_day\"]"));
 
     let told = bus.reload().await;
     assert!(told.contains("civil-registry.toml") && told.contains("birth_day"), "{told}");
     assert!(welfare.get_person(ZAHRA).send().await.is_ok(), "what was in force stays");
     assert!(bus.admin("/metrics").await.contains("result=\"refused\""));
-    bus.change(CIVIL, |text| text.replace("\"birth_day\"]", "\"birth_date\"]"));
+    bus.edit_registry(CIVIL, |text| text.replace("\"birth_day\"]", "\"birth_date\"]"));
     assert_eq!(bus.reload().await, "reloaded\n", "and the next good one is taken up");
 }
 
@@ -77,7 +77,7 @@ async fn a_reload_refills_no_bucket() {
         assert!(welfare.get_person(ZAHRA).send().await.is_ok());
     }
 
-    bus.change(CIVIL, |text| text + "\n# a comment\n");
+    bus.edit_registry(CIVIL, |text| text + "\n# a comment\n");
     assert_eq!(bus.reload().await, "reloaded\n");
 
     assert_eq!(welfare.get_person(ZAHRA).send().await.unwrap_err().reason, "RATE_LIMITED");
@@ -89,7 +89,7 @@ async fn every_record_names_the_policy_that_its_call_was_decided_by() {
     let welfare = bus.welfare().await;
     assert!(welfare.get_person(ZAHRA).send().await.is_ok());
 
-    bus.change(CIVIL, |text| text + "\n# a comment\n");
+    bus.edit_registry(CIVIL, |text| text + "\n# a comment\n");
     assert_eq!(bus.reload().await, "reloaded\n");
     assert!(welfare.get_person(ZAHRA).send().await.is_ok());
 
@@ -116,7 +116,7 @@ async fn a_new_contract_folder_and_a_new_service_need_no_restart() {
     let digest =
         chapar_contract::Contract::load(&contracts.path().join("education")).unwrap().digest().to_owned();
     let adapter = "spiffe://lorestan.example/gov/civil-registry/adapter";
-    bus.change(CIVIL, |text| {
+    bus.edit_registry(CIVIL, |text| {
         format!(
             "{text}\n[[service]]\ncontract = \"education.v1.EducationRegistry\"\ndigest = \"{digest}\"\nadapters = [\"{adapter}\"]\n\n\
              [[grant]]\nid = \"welfare-enrolment\"\nto = \"gov/welfare/benefits\"\nmethod = \"education.v1.EducationRegistry/GetEnrolment\"\n\

@@ -174,7 +174,7 @@ async fn an_adapter_that_the_registry_names_no_longer_is_let_go() {
     assert!(welfare.get_person(ZAHRA).send().await.is_ok());
     welfare.health_becomes(SERVICE, true).await;
 
-    bus.rewrite("gov/civil-registry.toml", |text| {
+    bus.edit_registry("gov/civil-registry.toml", |text| {
         text.replace("id = \"adapter\"", "id = \"successor\"").replace("/adapter\"]", "/successor\"]")
     });
 

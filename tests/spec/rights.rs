@@ -69,7 +69,7 @@ async fn the_directory_shows_what_could_be_asked_for_and_nothing_that_is_hidden(
     let read = chapar_contract::Contract::from_descriptor_set(descriptors.into()).unwrap();
     assert_eq!(read.digest(), digest, "the contract is whole");
 
-    bus.change(CIVIL, |text| text.replace("[[service]]", "[[service]]\nhidden = true"));
+    bus.edit_registry(CIVIL, |text| text.replace("[[service]]", "[[service]]\nhidden = true"));
     assert_eq!(bus.reload().await, "reloaded\n");
 
     assert!(guest.directory().await.is_empty());

@@ -65,7 +65,7 @@ async fn after(change: impl AsyncFnOnce(&Bus)) -> Ended {
 
 async fn edited(edit: impl FnOnce(String) -> String) -> Ended {
     after(async |bus: &Bus| {
-        bus.change(CIVIL, edit);
+        bus.edit_registry(CIVIL, edit);
         assert_eq!(bus.reload().await, "reloaded\n");
     })
     .await
@@ -127,7 +127,9 @@ fn without_grants(text: &str, goes: impl Fn(&str) -> bool) -> String {
 async fn a_stream_ends_at_the_message_after_its_caller_left_the_registry() {
     let ended = after(async |bus: &Bus| {
         std::fs::remove_file(bus.folder().join("registry/gov/welfare.toml")).unwrap();
-        bus.change(CIVIL, |text| without_grants(&text, |grant| grant.contains("gov/welfare/benefits")));
+        bus.edit_registry(CIVIL, |text| {
+            without_grants(&text, |grant| grant.contains("gov/welfare/benefits"))
+        });
         assert_eq!(bus.reload().await, "reloaded\n");
     });
     ended.await.is(Code::Unauthenticated, "IDENTITY_UNKNOWN");
@@ -140,8 +142,10 @@ async fn a_stream_whose_service_left_the_registry_or_is_hidden_ends_as_a_permiss
             .replace("[[service]]", "[[service]]\nhidden = true")
     });
     let gone = after(async |bus: &Bus| {
-        bus.change(CIVIL, |text| text.split("[[service]]").next().unwrap().to_owned());
-        bus.change("com/agri-bank.toml", |text| text.split("[[delegation]]").next().unwrap().to_owned());
+        bus.edit_registry(CIVIL, |text| text.split("[[service]]").next().unwrap().to_owned());
+        bus.edit_registry("com/agri-bank.toml", |text| {
+            text.split("[[delegation]]").next().unwrap().to_owned()
+        });
         assert_eq!(bus.reload().await, "reloaded\n");
     });
     for ended in [hidden.await, gone.await] {
@@ -195,7 +199,7 @@ async fn a_stream_goes_on_when_what_is_changed_takes_nothing_from_it() {
     let response = ask.field("national_id", ZAHRA).open().await.unwrap();
     let mut reader = MessageReader::new(response.into_body(), 1 << 20);
     assert!(reader.next().await.unwrap().is_some());
-    bus.change(CIVIL, |text| {
+    bus.edit_registry(CIVIL, |text| {
         text.replace("[\"given_name\", \"birth_date\"]", "[\"given_name\", \"birth_date\", \"sex\"]")
     });
     assert_eq!(bus.reload().await, "reloaded\n");

@@ -16,7 +16,7 @@ async fn unlimited() -> Bus {
 
 /// Names another endpoint beside the first.
 fn name(bus: &Bus, address: SocketAddr) {
-    bus.rewrite("gov/civil-registry.toml", |text| {
+    bus.edit_registry("gov/civil-registry.toml", |text| {
         text.replace("endpoints = [", &format!("endpoints = [\"https://{address}\", "))
     });
 }
@@ -143,7 +143,7 @@ async fn a_trial_whose_stream_has_begun_is_over_and_the_next_call_is_answered_wh
     let (streaming, _streaming) = bus.agency_beside(Agency::streaming_without_end(ZAHRA)).await;
     let front = Front::new(failing).await;
     let endpoints = format!("endpoints = [\"https://{}\"]", front.address());
-    bus.rewrite("gov/civil-registry.toml", |text| {
+    bus.edit_registry("gov/civil-registry.toml", |text| {
         let lines =
             text.lines().map(|line| if line.starts_with("endpoints") { endpoints.as_str() } else { line });
         lines.collect::<Vec<_>>().join("\n") + "\n"

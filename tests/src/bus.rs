@@ -20,7 +20,7 @@ use crate::agency::Agency;
 use crate::caller::Caller;
 use crate::certificate::{Authorities, Certificate};
 use crate::slow_disk::SlowDisk;
-use crate::{registry, repository, until_some};
+use crate::{files, registry, repository, until_some};
 
 /// Where the tests' time stands, unless one says otherwise.
 const NOW: &str = "2026-11-23T08:00:00Z";
@@ -159,13 +159,10 @@ impl Bus {
         (address, stop.drop_guard())
     }
 
-    /// Edits a file of the registry while the gateway runs; it is taken up within a second or so.
-    pub fn rewrite(&self, file: &str, edit: impl FnOnce(String) -> String) {
-        let path = self.dir.path().join("registry").join(file);
-        let text = edit(std::fs::read_to_string(&path).expect("a registry file"));
-        let beside = path.with_extension("next");
-        std::fs::write(&beside, text).expect("a registry file");
-        std::fs::rename(beside, path).expect("a registry file");
+    /// Edits a file of the registry while the gateway runs, by rename; it is taken up within a second or so,
+    /// or at once by [`Bus::reload`].
+    pub fn edit_registry(&self, file: &str, edit: impl FnOnce(String) -> String) {
+        files::edit(&self.dir.path().join("registry").join(file), edit);
     }
 
     /// What a client without a certificate is told: the TLS alert, at its first read.
@@ -240,15 +237,6 @@ impl Bus {
     /// A page of the admin listener.
     pub async fn admin(&self, path: &str) -> String {
         crate::caller::get(self.admin, path).await
-    }
-
-    /// Writes another text into a file of the registry, by rename.
-    pub fn change(&self, file: &str, edit: impl FnOnce(String) -> String) {
-        let path = self.dir.path().join("registry").join(file);
-        let text = std::fs::read_to_string(&path).expect("a file of the registry");
-        let new = self.dir.path().join("changed.toml");
-        std::fs::write(&new, edit(text)).expect("the folder takes a file");
-        std::fs::rename(new, path).expect("the file can be replaced");
     }
 
     /// Writes a file that the registry did not have.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use chapar_contract::Contract;
 use tokio_util::sync::DropGuard;
 
-use crate::{Agency, registry, repository};
+use crate::{Agency, files, registry, repository};
 pub use client::{Client, Load, Tally};
 pub use pki::Pki;
 pub use process::{Gateway, Sample};
@@ -230,24 +230,12 @@ period_key  = "period.key"
     /// Changes a word of a grant, by a file that is renamed into place.
     pub fn edit_grant(&self, basis: &str) {
         let path = self.dir.path().join("registry/gov/civil-registry.toml");
-        let text = std::fs::read_to_string(&path).expect("a registry file");
-        let changed = text.lines().map(|line| {
-            if line.starts_with("basis ") { format!("basis    = \"{basis}\"") } else { line.to_owned() }
-        });
-        replace(&path, &(changed.collect::<Vec<_>>().join("\n") + "\n"));
+        let changed = |line: &str| match line.starts_with("basis ") {
+            true => format!("basis    = \"{basis}\"\n"),
+            false => format!("{line}\n"),
+        };
+        files::edit(&path, |text| text.lines().map(changed).collect());
     }
-}
-
-/// Renames a new file into the place of an old one, as an operator's tools do.
-///
-/// # Panics
-/// If it cannot be written.
-pub(crate) fn replace(path: &Path, text: &str) {
-    let mut beside: PathBuf = path.to_owned();
-    // A registry passes over names that begin with a dot.
-    beside.set_file_name(format!(".new-{}", path.file_name().unwrap_or_default().to_string_lossy()));
-    std::fs::write(&beside, text).expect("a file");
-    std::fs::rename(&beside, path).expect("a rename");
 }
 
 /// The civil contract with time enough for a call that waits until the gateway ends.

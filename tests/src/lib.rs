@@ -14,6 +14,7 @@ pub mod binary;
 mod bus;
 mod caller;
 mod certificate;
+mod files;
 pub mod fleet;
 mod joining;
 pub mod load;

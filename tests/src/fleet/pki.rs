@@ -10,8 +10,8 @@ use rcgen::{
     KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
 };
 
-use super::replace;
 use crate::certificate::Authorities;
+use crate::files::replace;
 
 /// One authority, the certificates that it has signed, and its revocation list.
 pub struct Pki {
