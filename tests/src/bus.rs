@@ -60,14 +60,20 @@ pub struct Bus {
     clock: Clock,
     traces: TraceStore,
     disk: SlowDisk,
-    gateway: Option<Part<Result<(), chapar_gateway::Error>>>,
+    gateway: RunningGateway,
     adapter: Option<Part<()>>,
+    adapter_address: SocketAddr,
+    callers: std::sync::atomic::AtomicUsize,
+}
+
+struct RunningGateway {
+    /// Nothing once it was told to stop.
+    part: Option<Part<Result<(), chapar_gateway::Error>>>,
+    /// Hurries its end.
     hurry: CancellationToken,
     address: SocketAddr,
     admin: SocketAddr,
-    adapter_address: SocketAddr,
     log: Log,
-    callers: std::sync::atomic::AtomicUsize,
 }
 
 struct Part<T> {
@@ -79,6 +85,14 @@ impl<T> Part<T> {
     async fn stop(self) -> T {
         self.stop.cancel();
         self.task.await.expect("a part of the bus ends without a panic")
+    }
+}
+
+impl RunningGateway {
+    async fn stop(&mut self) {
+        if let Some(part) = self.part.take() {
+            part.stop().await.expect("the gateway ends in order");
+        }
     }
 }
 
@@ -111,7 +125,7 @@ impl Bus {
 
     /// Where the gateway takes calls.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.gateway.address
     }
 
     /// The welfare agency, which may ask for persons and children for `benefit.eligibility`.
@@ -126,7 +140,7 @@ impl Bus {
 
     /// Someone with that certificate.
     pub async fn caller_with(&self, certificate: Certificate) -> Caller {
-        Caller::new(self.address, &self.files(&certificate))
+        Caller::new(self.gateway.address, &self.files(&certificate))
     }
 
     /// Someone who calls the adapter and not the gateway.
@@ -167,7 +181,7 @@ impl Bus {
 
     /// What a client without a certificate is told: the TLS alert, at its first read.
     pub async fn connect_without_certificate(&self) -> String {
-        crate::caller::without_certificate(self.address, &self.dir.path().join("pki/ca.crt")).await
+        crate::caller::without_certificate(self.gateway.address, &self.dir.path().join("pki/ca.crt")).await
     }
 
     /// Moves the bus's clock.
@@ -182,7 +196,7 @@ impl Bus {
 
     /// The evidence log.
     pub fn log(&self) -> &Log {
-        &self.log
+        &self.gateway.log
     }
 
     /// The key that receipts verify with.
@@ -193,8 +207,8 @@ impl Bus {
     /// Every record so far.
     pub async fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
-        for index in 0..self.log.size().await {
-            records.push(self.log.record(index).await.expect("a record"));
+        for index in 0..self.gateway.log.size().await {
+            records.push(self.gateway.log.record(index).await.expect("a record"));
         }
         records
     }
@@ -226,17 +240,17 @@ impl Bus {
 
     /// Where the admin listener is.
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin
+        self.gateway.admin
     }
 
     /// Any request to the admin listener, with these header lines; the body of the answer.
     pub async fn admin_request(&self, method: &str, path: &str, headers: &str) -> String {
-        crate::caller::plain(method, self.admin, path, headers).await
+        crate::caller::plain(method, self.gateway.admin, path, headers).await
     }
 
     /// A page of the admin listener.
     pub async fn admin(&self, path: &str) -> String {
-        crate::caller::get(self.admin, path).await
+        crate::caller::get(self.gateway.admin, path).await
     }
 
     /// Writes a file that the registry did not have.
@@ -246,12 +260,12 @@ impl Bus {
 
     /// Has the gateway take up its files now; what it says to that.
     pub async fn reload(&self) -> String {
-        crate::caller::post(self.admin, "/reload", &self.state()).await
+        crate::caller::post(self.gateway.admin, "/reload", &self.state()).await
     }
 
     /// Begins a grant's limits anew, by the admin page; what it says.
     pub async fn reset_limits(&self, grant: &str) -> String {
-        crate::caller::post(self.admin, &format!("/limits/{grant}/reset"), &self.state()).await
+        crate::caller::post(self.gateway.admin, &format!("/limits/{grant}/reset"), &self.state()).await
     }
 
     /// The trace of a call, once it has so many spans; at most five seconds later.
@@ -290,29 +304,22 @@ impl Bus {
 
     /// Stops the gateway in order and starts it again on the same log.
     pub async fn restart_gateway(&mut self) {
-        if let Some(gateway) = self.gateway.take() {
-            gateway.stop().await.expect("the gateway ends in order");
-        }
-        let (part, hurry, address, admin, log) =
-            start_gateway(self.dir.path(), &self.clock, &self.traces, &self.disk)
-                .await
-                .expect("the gateway starts again");
-        (self.gateway, self.hurry, self.address, self.admin, self.log) =
-            (Some(part), hurry, address, admin, log);
+        self.gateway.stop().await;
+        self.gateway = start_gateway(self.dir.path(), &self.clock, &self.traces, &self.disk)
+            .await
+            .expect("the gateway starts again");
     }
 
     /// Tells the gateway to stop, and at once to hurry; what it says if that is not an end in order.
     pub async fn stop_gateway_in_a_hurry(&mut self) -> Result<(), String> {
-        let gateway = self.gateway.take().expect("a gateway that runs");
-        self.hurry.cancel();
-        gateway.stop().await.map_err(|error| error.to_string())
+        let part = self.gateway.part.take().expect("a gateway that runs");
+        self.gateway.hurry.cancel();
+        part.stop().await.map_err(|error| error.to_string())
     }
 
     /// Stops everything in order; the folder stays until it is dropped.
     pub async fn stop(mut self) -> TempDir {
-        if let Some(gateway) = self.gateway.take() {
-            gateway.stop().await.expect("the gateway ends in order");
-        }
+        self.gateway.stop().await;
         self.stop_adapter().await;
         std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a folder"))
     }
@@ -320,14 +327,14 @@ impl Bus {
 
 impl std::fmt::Debug for Bus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Bus at {}", self.address)
+        write!(f, "Bus at {}", self.gateway.address)
     }
 }
 
 impl Drop for Bus {
     fn drop(&mut self) {
         for stop in
-            self.gateway.iter().map(|part| &part.stop).chain(self.adapter.iter().map(|part| &part.stop))
+            self.gateway.part.iter().map(|part| &part.stop).chain(self.adapter.iter().map(|part| &part.stop))
         {
             stop.cancel();
         }
@@ -534,20 +541,16 @@ impl Builder {
             &at("period.key"),
         )
         .expect("keys");
-        let (gateway, hurry, address, admin, log) = start_gateway(root, &clock, &traces, &self.disk).await?;
+        let gateway = start_gateway(root, &clock, &traces, &self.disk).await?;
         Ok(Bus {
             dir,
             authorities,
             clock,
             traces,
             disk: self.disk,
-            gateway: Some(gateway),
-            hurry,
+            gateway,
             adapter,
-            address,
-            admin,
             adapter_address,
-            log,
             callers: Default::default(),
         })
     }
@@ -616,15 +619,12 @@ async fn run_adapter(adapter: chapar_adapter::Adapter, stop: CancellationToken) 
     adapter.run(stop).await.expect("the adapter ends in order");
 }
 
-/// A gateway, what hurries its end, its addresses and its log.
-type Gateway = (Part<Result<(), chapar_gateway::Error>>, CancellationToken, SocketAddr, SocketAddr, Log);
-
 async fn start_gateway(
     root: &Path,
     clock: &Clock,
     traces: &TraceStore,
     disk: &SlowDisk,
-) -> Result<Gateway, String> {
+) -> Result<RunningGateway, String> {
     let config =
         chapar_gateway::Config::load(&root.join("gateway.toml")).map_err(|error| error.to_string())?;
     let parts = chapar_gateway::Parts {
@@ -639,7 +639,7 @@ async fn start_gateway(
     let stop = CancellationToken::new();
     let hurry = gateway.hurry();
     let task = tokio::spawn(gateway.run(stop.clone()));
-    Ok((Part { stop, task }, hurry, address, admin, log))
+    Ok(RunningGateway { part: Some(Part { stop, task }), hurry, address, admin, log })
 }
 
 fn adapter_toml(listen: SocketAddr, authorities: &Authorities) -> String {
