@@ -63,7 +63,7 @@ async fn a_changed_contract_is_taken_up_at_a_hang_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_revoked_gets_no_answer_after_a_hang_up() {
-    let fleet = Fleet::new().await.without_endpoints();
+    let fleet = Fleet::builder().without_endpoints().build().await;
     let mut adapter = AdapterProcess::of_fleet(&fleet);
     let gateway = fleet.start().await;
     adapter.logs(JOINED, 2).await;

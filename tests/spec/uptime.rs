@@ -44,7 +44,7 @@ fn free() -> std::net::SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_takes_callers_once_the_adapters_that_dial_have_joined_it_too() {
-    let fleet = Fleet::new().await.without_endpoints();
+    let fleet = Fleet::builder().without_endpoints().build().await;
     let addresses = [free(), free()];
     let _adapter = Joiner::of_fleet(&fleet, &addresses).await;
     let mut old = fleet.start_with_adapters_at(addresses[0]).await;
@@ -68,7 +68,7 @@ async fn a_gateway_takes_callers_once_the_adapters_that_dial_have_joined_it_too(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_is_not_ready_for_ever_because_an_agency_is_away() {
-    let fleet = Fleet::new().await.without_endpoints();
+    let fleet = Fleet::builder().without_endpoints().build().await;
     // Ready when this returns: after ten seconds without any adapter.
     let gateway = fleet.start().await;
     assert!(
@@ -80,7 +80,7 @@ async fn a_gateway_is_not_ready_for_ever_because_an_agency_is_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_may_open_few_files_goes_on_recording_while_connections_take_them_all() {
-    let fleet = Fleet::new().await.files(64);
+    let fleet = Fleet::builder().files(64).build().await;
     let gateway = fleet.start().await;
     let client = fleet.client("welfare");
     client.get_person().await.unwrap();
@@ -156,10 +156,12 @@ async fn a_caller_that_is_revoked_is_refused_on_its_live_connection() {
 async fn a_gateway_that_is_told_to_stop_says_so_first_and_lets_running_calls_finish() {
     let (agency, gate) =
         Agency::answering(serde_json::json!({"nationalId": ZAHRA, "givenName": "زهرا"})).gated();
-    let fleet = Fleet::in_front_of(agency)
-        .await
+    let fleet = Fleet::builder()
+        .in_front_of(agency)
         .shutdown_delay(Duration::from_secs(5))
-        .drain(Duration::from_secs(60));
+        .drain(Duration::from_secs(60))
+        .build()
+        .await;
     let mut gateway = fleet.start().await;
     let client = fleet.client("waiting");
     let running = tokio::spawn({
@@ -186,8 +188,8 @@ async fn a_gateway_that_is_told_to_stop_says_so_first_and_lets_running_calls_fin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_hurries_the_end_and_skips_nothing_of_the_evidence() {
-    let fleet =
-        Fleet::in_front_of(Agency::streaming_without_end(ZAHRA)).await.drain(Duration::from_secs(600));
+    let agency = Agency::streaming_without_end(ZAHRA);
+    let fleet = Fleet::builder().in_front_of(agency).drain(Duration::from_secs(600)).build().await;
     let mut gateway = fleet.start().await;
     let mut stream = fleet.client("reader").children().await.unwrap();
     assert!(stream.message().await.unwrap().is_some());

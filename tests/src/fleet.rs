@@ -34,70 +34,105 @@ pub struct Fleet {
     socket: TcpListener,
     pki: Pki,
     started: AtomicUsize,
+    processes: Processes,
+    _agency: DropGuard,
+}
+
+/// How a fleet is to be.
+pub struct Builder {
+    agency: Option<Agency>,
+    adapters_dial: bool,
+    processes: Processes,
+}
+
+/// How its processes are to be.
+struct Processes {
     shutdown_delay: Duration,
     drain: Duration,
     settings: String,
     files: Option<u64>,
-    _agency: DropGuard,
 }
 
-impl Fleet {
-    /// An agency's server that answers at once, and everything that gateways need.
-    pub async fn new() -> Self {
-        Self::in_front_of(Agency::answering(serde_json::json!({"nationalId": CITIZEN, "givenName": "زهرا"})))
-            .await
-    }
-
-    /// The same with another server.
-    ///
-    /// # Panics
-    /// If a file cannot be written or a port not be had.
-    pub async fn in_front_of(agency: Agency) -> Self {
-        chapar_transport::tls::install_provider();
-        let dir = tempfile::tempdir().expect("a folder");
-        let pki = Pki::new(&dir.path().join("pki"));
-        pki.issue("bus/lorestan/gateway", "gateway");
-        pki.issue("gov/civil-registry/adapter", "adapter");
-        let (stop, _, upstream) = agency.serve(pki.folder()).await;
-        let contract = patient_contract(dir.path());
-        write_registry(dir.path(), &contract, &pki, upstream);
-        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
-        Self {
-            dir,
-            socket,
-            pki,
-            started: AtomicUsize::new(0),
-            shutdown_delay: Duration::ZERO,
-            drain: Duration::from_secs(10),
-            settings: String::new(),
-            files: None,
-            _agency: stop.drop_guard(),
-        }
+impl Builder {
+    /// Another server of the agency than one that answers at once.
+    pub fn in_front_of(mut self, agency: Agency) -> Self {
+        self.agency = Some(agency);
+        self
     }
 
     /// How long a stopping gateway says so before it takes no more.
     pub fn shutdown_delay(mut self, delay: Duration) -> Self {
-        self.shutdown_delay = delay;
+        self.processes.shutdown_delay = delay;
         self
     }
 
     /// How long running calls may go on after that.
     pub fn drain(mut self, drain: Duration) -> Self {
-        self.drain = drain;
+        self.processes.drain = drain;
         self
     }
 
     /// How many files a process may open.
     pub fn files(mut self, files: u64) -> Self {
-        self.files = Some(files);
+        self.processes.files = Some(files);
         self
     }
 
     /// Another line in `[gateway]` of `gateway.toml`.
     pub fn setting(mut self, line: &str) -> Self {
-        self.settings += line;
-        self.settings.push('\n');
+        self.processes.settings += line;
+        self.processes.settings.push('\n');
         self
+    }
+
+    /// Leaves out the address of the agency's server: adapters dial.
+    pub fn without_endpoints(mut self) -> Self {
+        self.adapters_dial = true;
+        self
+    }
+
+    /// The fleet, without a process yet.
+    ///
+    /// # Panics
+    /// If a file cannot be written or a port not be had.
+    pub async fn build(self) -> Fleet {
+        chapar_transport::tls::install_provider();
+        let dir = tempfile::tempdir().expect("a folder");
+        let pki = Pki::new(&dir.path().join("pki"));
+        pki.issue("bus/lorestan/gateway", "gateway");
+        pki.issue("gov/civil-registry/adapter", "adapter");
+        let agency = self.agency.unwrap_or_else(|| {
+            Agency::answering(serde_json::json!({"nationalId": CITIZEN, "givenName": "زهرا"}))
+        });
+        let (stop, _, upstream) = agency.serve(pki.folder()).await;
+        let contract = patient_contract(dir.path());
+        write_registry(dir.path(), &contract, &pki, upstream, self.adapters_dial);
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let started = AtomicUsize::new(0);
+        Fleet { dir, socket, pki, started, processes: self.processes, _agency: stop.drop_guard() }
+    }
+}
+
+impl Fleet {
+    /// An agency's server that answers at once, and everything that gateways need.
+    pub async fn new() -> Self {
+        Self::builder().build().await
+    }
+
+    /// The same with another server.
+    pub async fn in_front_of(agency: Agency) -> Self {
+        Self::builder().in_front_of(agency).build().await
+    }
+
+    /// A fleet that differs.
+    pub fn builder() -> Builder {
+        let processes = Processes {
+            shutdown_delay: Duration::ZERO,
+            drain: Duration::from_secs(10),
+            settings: String::new(),
+            files: None,
+        };
+        Builder { agency: None, adapters_dial: false, processes }
     }
 
     /// So many more callers of a member of their own, each with the welfare agency's right and a certificate;
@@ -141,17 +176,6 @@ impl Fleet {
         &self.pki
     }
 
-    /// Leaves out the address of the agency's server: adapters dial.
-    ///
-    /// # Panics
-    /// If the registry's file cannot be written.
-    pub fn without_endpoints(self) -> Self {
-        let path = self.dir.path().join("registry/gov/civil-registry.toml");
-        let text = std::fs::read_to_string(&path).expect("a registry file");
-        std::fs::write(&path, registry::without_endpoints(&text)).expect("a registry file");
-        self
-    }
-
     /// The folder of everything.
     pub fn folder(&self) -> &Path {
         self.dir.path()
@@ -180,7 +204,7 @@ impl Fleet {
 
     /// A process in the folder of one that has ended, on what that left.
     pub async fn start_in(&self, folder: PathBuf) -> Gateway {
-        Gateway::start(folder, &self.socket, self.files).await
+        Gateway::start(folder, &self.socket, self.processes.files).await
     }
 
     fn settings(&self, more: &str) -> String {
@@ -201,9 +225,9 @@ signing_key = "evidence.key"
 period_key  = "period.key"
 "#,
             address = self.address(),
-            drain = self.drain.as_millis(),
-            delay = self.shutdown_delay.as_millis(),
-            settings = self.settings,
+            drain = self.processes.drain.as_millis(),
+            delay = self.processes.shutdown_delay.as_millis(),
+            settings = self.processes.settings,
         )
     }
 
@@ -249,13 +273,14 @@ fn patient_contract(root: &Path) -> Contract {
     Contract::load(&root.join("contracts/civil")).expect("the civil contract")
 }
 
-fn write_registry(root: &Path, contract: &Contract, pki: &Pki, upstream: SocketAddr) {
+fn write_registry(root: &Path, contract: &Contract, pki: &Pki, upstream: SocketAddr, adapters_dial: bool) {
     for (name, text) in registry::FILES {
         let text = text
             .replace("{issuer}", &pki.issuer())
             .replace("{digest}", contract.digest())
             .replace("{endpoint}", &format!("https://127.0.0.1:{}", upstream.port()));
         let text = if name == registry::CIVIL { registry::unlimited(text) } else { text };
+        let text = if adapters_dial { registry::without_endpoints(&text) } else { text };
         let path = root.join("registry").join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(path, text).expect("a registry file");

@@ -77,7 +77,7 @@ impl Report {
 pub async fn run(plan: &Plan) -> Report {
     let name = "ز".repeat(plan.answer / 2);
     let agency = Agency::answering(serde_json::json!({"nationalId": CITIZEN, "givenName": name})).forgetful();
-    let fleet = Fleet::in_front_of(agency).await.setting("workers = 1");
+    let fleet = Fleet::builder().in_front_of(agency).setting("workers = 1").build().await;
     let names = fleet.add_callers(CALLERS);
     let gateway = fleet.start().await;
     let pinned = plan.pinned && gateway.run_on(1) && pin(std::process::id(), 0);
