@@ -187,8 +187,10 @@ impl Log {
         self.inner.shared.condition()
     }
 
-    /// The time to write into a record: `now`, or that of the record before if the clock was set back since,
-    /// in milliseconds since the Unix epoch. So the times of a log never go back, also over a restart.
+    /// Returns the time to write into a record, in milliseconds since the Unix epoch: `now`, or the latest
+    /// time of a record if the clock was set back by less than 5 minutes since, also over a restart. After a
+    /// step back of 5 minutes or more the times follow the clock, and so go back once. The order of records
+    /// is the order of their indices.
     pub fn time_ms(&self, now: u64) -> u64 {
         self.inner.shared.time_ms(now)
     }

@@ -20,7 +20,7 @@ use crate::refusal::Audience;
 pub(crate) struct Call {
     pub(crate) id: CallId,
     pub(crate) caller: Arc<Subsystem>,
-    /// `:path` as it came, byte for byte.
+    /// `:path` byte for byte, without a `#fragment`, which the crate `http` has dropped.
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Incoming,

@@ -1,6 +1,7 @@
 //! `Guard` limits frames that cost the peer nothing and this side something: pings, settings, resets,
-//! priorities, window updates, continuations and empty DATA. `FrameBudget` is a token bucket of 1,000, filled
-//! by 100 a second and by the work that the connection does. A peer that empties it is sent
+//! priorities, window updates, continuations and empty DATA. `FrameBudget` is a token bucket of 1,000 frames.
+//! The work that the connection does fills it, and time fills it by 100 frames a second, but only when it is
+//! empty; so a burst may be up to two buckets (2,000 frames). A peer whose frame finds no token is sent
 //! `ENHANCE_YOUR_CALM`, and its connection ends.
 //!
 //! h2 has its own limits on resets, continuations and small DATA frames; `Guard` also limits frames for which
