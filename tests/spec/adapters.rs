@@ -149,3 +149,12 @@ async fn a_restart_does_not_go_back_to_an_older_revocation_list_however_gateways
         assert!(checked.is_err(), "{mode}: a check says what a start would");
     }
 }
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_keeps_no_adapter_from_its_work() {
+    let bus = Bus::builder().joining().start().await;
+    let _adapter = AdapterProcess::logging_to(&bus, "pki/adapter", "/dev/full".into());
+    let welfare = bus.welfare().await;
+    let answered = async || welfare.get_person(ZAHRA).send().await.is_ok();
+    until("calls are answered", Duration::from_secs(10), answered, String::new).await;
+}

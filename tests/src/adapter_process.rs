@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::binary::chapar;
 use crate::fleet::Fleet;
-use crate::joining::toml;
-use crate::{Bus, repository, until};
+use crate::joining::{text_in, toml};
+use crate::{Bus, until};
 
 /// Longest wait for anything that the process is to do.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -25,7 +25,15 @@ impl AdapterProcess {
     /// # Panics
     /// If it cannot be started.
     pub fn start(bus: &Bus, name: &str) -> Self {
-        Self::run(bus.folder(), &toml(name, bus.address()))
+        Self::logging_to(bus, name, bus.folder().join("joiner.log"))
+    }
+
+    /// The same with its log in this file.
+    ///
+    /// # Panics
+    /// As [`AdapterProcess::start`].
+    pub fn logging_to(bus: &Bus, name: &str, log: PathBuf) -> Self {
+        Self::run(bus.folder(), &toml(name, bus.address()), log)
     }
 
     /// Starts one of a fleet, whose folder gets its statements and its database. It holds gateways to the
@@ -34,24 +42,12 @@ impl AdapterProcess {
     /// # Panics
     /// If it cannot be started.
     pub fn of_fleet(fleet: &Fleet) -> Self {
-        let root = fleet.folder();
-        let from = repository().join("proto/civil/v1");
-        let statements = root.join("contracts/civil/v1/CivilRegistry");
-        std::fs::create_dir_all(&statements).expect("a folder");
-        for statement in std::fs::read_dir(from.join("CivilRegistry")).expect("a folder") {
-            let statement = statement.expect("a statement");
-            std::fs::copy(statement.path(), statements.join(statement.file_name())).expect("a statement");
-        }
-        crate::people::register(&root.join("civil.db"), &from.join("schema.sql"));
-        let settings = toml("pki/adapter", fleet.address())
-            .replace("agency/civil", "contracts/civil")
-            .replace("pki/ca.crt\" }", "pki/ca.crt\", crl = \"pki/ca.crl\" }");
-        Self::run(root, &settings)
+        let settings = text_in(fleet, &format!("dial = \"{}\"", fleet.address()));
+        Self::run(fleet.folder(), &settings, fleet.folder().join("joiner.log"))
     }
 
-    fn run(folder: &Path, text: &str) -> Self {
+    fn run(folder: &Path, text: &str, log: PathBuf) -> Self {
         let settings = folder.join("joiner.toml");
-        let log = folder.join("joiner.log");
         std::fs::write(&settings, text).expect("settings");
         let errors = std::fs::File::create(&log).expect("a log file");
         let child = Command::new(chapar())

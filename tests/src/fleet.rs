@@ -7,8 +7,10 @@ pub mod crowd;
 pub mod drill;
 pub mod fairness;
 pub mod kills;
+mod ledger;
 mod pki;
 mod process;
+pub mod scarcity;
 pub mod soak;
 
 use std::net::{SocketAddr, TcpListener};

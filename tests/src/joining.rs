@@ -51,20 +51,7 @@ impl Joiner {
     /// Settings of one of a fleet, whose folder gets its statements and its database; `mode` is the line that
     /// says how gateways reach it. It looks at the fleet's revocation list.
     pub fn settings_in(fleet: &Fleet, mode: &str) -> Config {
-        let root = fleet.folder();
-        let from = repository().join("proto/civil/v1");
-        let statements = root.join("contracts/civil/v1/CivilRegistry");
-        std::fs::create_dir_all(&statements).expect("a folder");
-        for method in ["GetPerson", "ListChildren", "VerifyIdentity"] {
-            let name = format!("{method}.sql");
-            std::fs::copy(from.join("CivilRegistry").join(&name), statements.join(&name))
-                .expect("a statement");
-        }
-        crate::people::register(&root.join("civil.db"), &from.join("schema.sql"));
-        let text = settings("pki/adapter", mode)
-            .replace("agency/civil", "contracts/civil")
-            .replace("pki/ca.crt\" }", "pki/ca.crt\", crl = \"pki/ca.crl\" }");
-        Config::parse(&root.join("joiner.toml"), &text).expect("settings")
+        Config::parse(&fleet.folder().join("joiner.toml"), &text_in(fleet, mode)).expect("settings")
     }
 
     /// An adapter that was not started.
@@ -96,6 +83,23 @@ impl Drop for Joiner {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// Settings of an adapter of a fleet, whose folder gets its statements and its database. It holds gateways to
+/// the fleet's revocation list.
+pub(crate) fn text_in(fleet: &Fleet, mode: &str) -> String {
+    let root = fleet.folder();
+    let from = repository().join("proto/civil/v1");
+    let statements = root.join("contracts/civil/v1/CivilRegistry");
+    std::fs::create_dir_all(&statements).expect("a folder");
+    for method in ["GetPerson", "ListChildren", "VerifyIdentity"] {
+        let name = format!("{method}.sql");
+        std::fs::copy(from.join("CivilRegistry").join(&name), statements.join(&name)).expect("a statement");
+    }
+    crate::people::register(&root.join("civil.db"), &from.join("schema.sql"));
+    settings("pki/adapter", mode)
+        .replace("agency/civil", "contracts/civil")
+        .replace("pki/ca.crt\" }", "pki/ca.crt\", crl = \"pki/ca.crl\" }")
 }
 
 pub(crate) fn toml(name: &str, gateway: SocketAddr) -> String {

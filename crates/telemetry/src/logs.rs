@@ -51,8 +51,13 @@ pub fn init(format: Format, filter: &str) -> Result<(), Error> {
     for library in QUIET {
         parsed = parsed.add_directive(library.parse().map_err(|_| invalid("internal".to_owned()))?);
     }
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr).with_timer(SystemTime);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_writer(std::io::stderr)
+        .with_timer(SystemTime)
+        // Otherwise a line that cannot be written, as on a full disk, is reported by `eprintln!`, which
+        // panics where standard error cannot be written either.
+        .log_internal_errors(false);
     let _already_set = match format {
         Format::Text => lines.with_target(false).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),

@@ -18,6 +18,9 @@ use tonic::{Request, Response, Status};
 use super::CITIZEN;
 use crate::until;
 
+/// The deadline of a caller that keeps a ledger.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// One caller with one channel. Clones share it.
 #[derive(Clone)]
 pub struct Client(Channel);
@@ -46,7 +49,10 @@ impl Client {
     /// # Errors
     /// The status, as a default client sees it.
     pub async fn recorded(&self) -> Result<(String, String), Status> {
-        let answer = self.unary("/civil.v1.CivilRegistry/GetPerson", about_the_citizen()).await?;
+        let mut request = about_the_citizen();
+        // The fleet's contract leaves a call half a minute.
+        request.set_timeout(PATIENCE);
+        let answer = self.unary("/civil.v1.CivilRegistry/GetPerson", request).await?;
         let said =
             |name| answer.metadata().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let missing = || Status::data_loss("an answer without the coordinates of its record");

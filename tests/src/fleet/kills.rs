@@ -3,19 +3,16 @@
 //! the caller was told, and every checkpoint that was ever published is a prefix of that log.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chapar_evidence::{Log, verify};
-use chapar_model::{CallId, Clock};
 use chapar_tlog::{Checkpoint, EMPTY_ROOT, Hash, entries_path, leaf_hash, node_hash};
 use chapar_transport::dial::jitter;
 use hdrhistogram::Histogram;
-use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::Fleet;
+use super::ledger::Ledger;
 use super::process::verify_evidence;
-use super::{Client, Fleet, ORIGIN};
 
 /// What to do.
 pub struct Plan {
@@ -45,11 +42,6 @@ pub struct Report {
     pub start: (Duration, Duration),
 }
 
-/// Of the acknowledged entries, one in so many gets a receipt.
-const RECEIPT_OF: usize = 64;
-
-type Ledger = Arc<Mutex<Vec<(CallId, u64)>>>;
-
 /// Runs a plan.
 ///
 /// # Panics
@@ -65,7 +57,8 @@ pub async fn run(plan: &Plan) -> Report {
         let client = fleet.client(&format!("caller-{cycle}"));
         let stop = CancellationToken::new();
         let callers: Vec<_> = (0..plan.callers)
-            .map(|_| tokio::spawn(call_for_ever(client.clone(), stop.clone(), Arc::clone(&ledger))))
+            // Whatever else a call ends with, it was not acknowledged.
+            .map(|_| tokio::spawn(ledger.clone().fill(client.clone(), stop.clone(), drop)))
             .collect();
         tokio::time::sleep(plan.under_load.mul_f64(jitter::half_to_one())).await;
         checkpoints.extend(checkpoint(&folder));
@@ -81,27 +74,16 @@ pub async fn run(plan: &Plan) -> Report {
     }
     gateway.stop().await;
     verify_evidence(&folder);
-    let ledger = std::mem::take(&mut *ledger.lock());
-    let (lost, receipts, entries) = settle(&folder, &ledger).await;
+    let settled = ledger.settle(&folder).await;
     let micros = |quantile| Duration::from_micros(starts.value_at_quantile(quantile));
     Report {
-        acknowledged: ledger.len(),
-        lost,
-        receipts,
+        acknowledged: settled.acknowledged,
+        lost: settled.lost,
+        receipts: settled.receipts,
         checkpoints: checkpoints.len(),
         contradicted: contradicted(&folder, checkpoints),
-        entries,
+        entries: settled.entries,
         start: (micros(0.5), micros(1.0)),
-    }
-}
-
-async fn call_for_ever(client: Client, stop: CancellationToken, ledger: Ledger) {
-    while !stop.is_cancelled() {
-        // Whatever else a call ends with, it was not acknowledged.
-        if let Some(Ok((call, entry))) = stop.run_until_cancelled(client.recorded()).await {
-            let index = entry.rsplit('/').next().and_then(|index| index.parse().ok());
-            ledger.lock().push((call.parse().expect("a call id"), index.expect("an index")));
-        }
     }
 }
 
@@ -110,37 +92,6 @@ fn checkpoint(folder: &Path) -> Option<Checkpoint> {
     let note = std::fs::read_to_string(folder.join("evidence/checkpoint")).ok()?;
     let text = note.split_once("\n\n").map(|(text, _)| format!("{text}\n"))?;
     Some(text.parse().expect("a published checkpoint is whole"))
-}
-
-/// Holds the ledger against the log: how many are lost, how many receipts were verified, how many entries
-/// there are.
-async fn settle(folder: &Path, ledger: &[(CallId, u64)]) -> (usize, usize, u64) {
-    let at = |name: &str| folder.join(name);
-    let config = chapar_evidence::Config {
-        path: at("evidence"),
-        state: at("evidence.state"),
-        origin: ORIGIN.to_owned(),
-        signing_key: at("evidence.key"),
-        period_key: at("period.key"),
-        checkpoint_every: Duration::from_secs(60),
-        queue: 16,
-        low_water: 0,
-    };
-    let log = Log::open(config, Clock::system()).expect("the log opens");
-    let mut lost = 0;
-    let mut receipts = 0;
-    for (number, (call, index)) in ledger.iter().enumerate() {
-        let found = log.record(*index).await.is_ok_and(|record| record.call_id == call.as_bytes());
-        lost += usize::from(!found);
-        if found && number % RECEIPT_OF == 0 {
-            let receipt = log.receipt(*index).await.expect("a receipt");
-            verify::receipt(&receipt.to_bytes(), log.verifier()).expect("the receipt verifies");
-            receipts += 1;
-        }
-    }
-    let entries = log.size().await;
-    log.close().await.expect("the log closes");
-    (lost, receipts, entries)
 }
 
 /// How many of the checkpoints are no prefix of the log, by its bundles.
