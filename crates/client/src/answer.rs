@@ -15,11 +15,11 @@ pub struct Messages {
     pub(crate) gateway: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: MessageReader<Incoming>,
-    /// A little after the call's own deadline, which the gateway keeps.
+    /// The client's own deadline, a little after the call's, which the gateway enforces.
     pub(crate) until: Option<Instant>,
 }
 
-/// What the end of an answer says.
+/// Headers and trailers of an answer that ended with the status OK.
 #[derive(Clone, Debug, Default)]
 pub struct Ending {
     /// The headers, which came before the messages.
@@ -75,12 +75,13 @@ impl Messages {
     /// # Errors
     /// As [`Messages::next`].
     pub async fn ending(mut self) -> Result<Ending, CallError> {
+        // The trailers come after the last message, so the rest is read and dropped.
         while self.next().await?.is_some() {}
         let trailers = self.body.trailers().cloned().unwrap_or_default();
         Ok(Ending { headers: self.headers, trailers })
     }
 
-    /// All of it.
+    /// Reads the whole answer.
     pub(crate) async fn answer(mut self) -> Result<Answer, CallError> {
         let mut messages = Vec::new();
         while let Some(message) = self.next().await? {
@@ -144,6 +145,7 @@ impl Ending {
     /// `disclosed=a,b;withheld=c`.
     fn fields(&self, which: &str) -> Vec<String> {
         let fields = text(&self.trailers, header::FIELDS).unwrap_or_default();
+        // Other parts are skipped, so that a newer gateway may add some.
         let part = fields.split(';').find_map(|part| part.trim().strip_prefix(which)?.strip_prefix('='));
         let paths = part.into_iter().flat_map(|list| list.split(','));
         paths.filter(|path| !path.is_empty()).map(str::to_owned).collect()

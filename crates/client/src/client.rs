@@ -22,8 +22,8 @@ use crate::refusal::Refusal;
 const LARGEST: usize = 16 << 20;
 /// The longest wait for TCP and TLS together: a person at a terminal may be far from the gateway.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much longer than the call's own time its answer is waited for, since the gateway keeps the time and
-/// says so.
+/// Time that the client waits beyond the call's own timeout, so that the gateway's refusal, which has a
+/// reason, arrives first.
 const LATE: Duration = Duration::from_millis(500);
 
 /// Where the gateway is, and as whom to call it.
@@ -76,8 +76,8 @@ impl Client {
 
     /// Makes a call and waits for all of its answer, be it one message or many.
     ///
-    /// # Errors
-    /// [`CallError::Refused`] with the reason; any other [`CallError`] if there was no one to say anything.
+    /// # Errors [`CallError::Refused`] with the reason; any other [`CallError`] if the call has no valid
+    /// answer.
     pub async fn call(&self, call: &CallSpec, request: Bytes) -> Result<Answer, CallError> {
         self.call_streaming(call, request).await?.answer().await
     }
@@ -112,6 +112,8 @@ impl Client {
                 .map_err(|_| CallError::Late { call_id: None })??,
         };
         let (head, body) = response.into_parts();
+        // gRPC always answers with HTTP status 200. Another status comes from a proxy, or from a server that
+        // is no gateway.
         if head.status != StatusCode::OK {
             return Err(self.garbled(format_args!("HTTP status {}", head.status.as_u16())));
         }
@@ -119,7 +121,7 @@ impl Client {
         if !head.headers.get(CONTENT_TYPE).is_some_and(grpc) {
             return Err(self.garbled("an answer that is not gRPC"));
         }
-        // Such an answer has no body: the status is in the headers (gRPC over HTTP/2, "Responses").
+        // A trailers-only answer has no body: the status is in the headers (gRPC over HTTP/2, "Responses").
         if head.headers.contains_key("grpc-status") {
             match Refusal::read(&head.headers, None) {
                 // A tonic server answers CANCELLED when `grpc-timeout` has passed, but the caller did not
@@ -155,6 +157,8 @@ impl Client {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, CallError> {
+        // A request is consumed by sending it, so it is built for each attempt. Its bytes are shared and not
+        // copied.
         let request = || {
             let mut request = Request::new(Full::new(body.clone()));
             *request.method_mut() = http::Method::POST;
@@ -162,6 +166,8 @@ impl Client {
             request
         };
         match self.pool.call(method, request()).await {
+            // Only a call that the gateway certainly did not process is sent again. Any other may have been
+            // made and recorded.
             Err(error @ DialError::Broken { .. }) if !error.may_have_been_processed() => {
                 self.pool.call(method, request()).await.map_err(|error| self.failed(error))
             }
@@ -173,6 +179,7 @@ impl Client {
         let gateway = self.gateway.clone();
         match error {
             DialError::Unreachable { problem, .. } => CallError::Unreachable { gateway, problem },
+            // A call that found no free stream was never sent, so it counts as unreachable and not as broken.
             full @ DialError::Full { .. } => CallError::Unreachable { gateway, problem: full.cause() },
             broken @ DialError::Broken { .. } => CallError::Broken { gateway, problem: broken.cause() },
         }

@@ -27,7 +27,7 @@ pub enum CallError {
     /// No answer within the call's own time; the call may have been made and recorded.
     #[error("the gateway did not answer before the call's deadline")]
     Late {
-        /// The bus's name of the call, if that much was heard.
+        /// The call id, if the response headers arrived.
         call_id: Option<String>,
     },
     /// The bus or the agency refused the call.
@@ -39,7 +39,7 @@ pub enum CallError {
         /// The metadata's name.
         name: &'static str,
     },
-    /// There is no connection; no one has seen the call.
+    /// There is no connection, so the gateway has not seen the call.
     #[error("cannot reach the gateway at {gateway}: {problem}")]
     Unreachable {
         /// `host:port`.

@@ -21,11 +21,11 @@ mod pb {
     include!(concat!(env!("OUT_DIR"), "/chapar.meta.v1.rs"));
 }
 
-/// A gateway answers about itself within this.
+/// Timeout of calls to the gateway's own services, which wait for no agency.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Client {
-    /// Whom the gateway takes this caller for.
+    /// The identity under which the gateway knows this caller.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -60,7 +60,7 @@ impl Client {
         self.ask("GetContract", &pb::GetContractRequest { service: service.to_owned() }).await
     }
 
-    /// How the grants that this caller may use stand with the gateway that answers.
+    /// Current use of the limits of this caller's grants, at the gateway that answers.
     ///
     /// # Errors
     /// As [`Client::call`].

@@ -51,6 +51,7 @@ impl Client {
     async fn descriptors_of(&self, services: Vec<String>) -> Result<DescriptorPool, CallError> {
         let mut files = Files::default();
         let mut asks: Vec<Ask> = services.into_iter().map(Ask::FileContainingSymbol).collect();
+        // A server need not send imports together with a file, so they are asked for in rounds.
         while !asks.is_empty() {
             for said in self.reflect(asks).await? {
                 let Said::FileDescriptorResponse(found) = said else {
@@ -64,7 +65,7 @@ impl Client {
         files.pool().map_err(|problem| self.garbled(problem))
     }
 
-    /// All questions in one stream, and as many answers.
+    /// Sends all questions in one stream, and reads one answer for each.
     async fn reflect(&self, asks: Vec<Ask>) -> Result<Vec<Said>, CallError> {
         let many = asks.len();
         let mut body = BytesMut::new();
@@ -82,6 +83,7 @@ impl Client {
             response.message_response.ok_or_else(|| self.unexpected(None))
         });
         let said: Vec<Said> = said.collect::<Result<_, _>>()?;
+        // Each question has one answer. With fewer, services would be left out in silence.
         if said.len() == many { Ok(said) } else { Err(self.unexpected(None)) }
     }
 

@@ -88,6 +88,7 @@ impl Refusal {
         let violation =
             |subject: &String, rule: &String| Violation { subject: subject.clone(), rule: rule.clone() };
         Ok(Some(Self {
+            // The library gives 0 to 16, so the default (2, UNKNOWN) is never used.
             code: u8::try_from(i32::from(status.code())).unwrap_or(2),
             reason: details.error_info().map(|info| info.reason.clone()).unwrap_or_default(),
             message: status.message().to_owned(),
@@ -96,6 +97,7 @@ impl Refusal {
             violations: fields.iter().map(|bad| violation(&bad.field, &bad.description)).collect(),
             limits: limits.iter().map(|limit| violation(&limit.subject, &limit.description)).collect(),
             help: links.iter().map(|link| link.url.clone()).collect(),
+            // In a trailers-only answer the call id is among these trailers.
             call_id: call_id.or_else(|| text(trailers, header::CALL_ID)),
             entry: text(trailers, header::ENTRY),
         }))

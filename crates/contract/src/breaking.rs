@@ -52,12 +52,13 @@ breaks! {
     FormatTightened "format_tightened" "Requests are refused that passed."
 }
 
-/// One breaking change, with its place in the new version; the place of what is around it if it is gone.
+/// One breaking change, with its place in the new version; for something that is gone, the place of what
+/// contained it.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Breaking {
-    /// Where, and what.
+    /// The place and the message.
     pub finding: Finding,
-    /// In which way.
+    /// The kind of break.
     pub kind: Break,
 }
 
@@ -68,8 +69,8 @@ impl fmt::Display for Breaking {
     }
 }
 
-/// Every breaking change from `old` to `new`, by place. Types are held to more than public tools hold them
-/// to: any change of a field's type is one.
+/// Lists every breaking change from `old` to `new`, ordered by place. Any change of a field's type counts,
+/// which is stricter than public tools.
 pub fn breaking(old: &Contract, new: &Contract) -> Vec<Breaking> {
     let mut comparison = Comparison { found: Vec::new(), seen: Vec::new() };
     for service in old.services() {
@@ -89,6 +90,7 @@ pub fn breaking(old: &Contract, new: &Contract) -> Vec<Breaking> {
             }
         }
     }
+    // Methods that share a response type find the same changes, so duplicates are removed.
     comparison.found.sort();
     comparison.found.dedup();
     comparison.found

@@ -24,6 +24,8 @@ pub(crate) fn folder(folder: &Path) -> Result<(Bytes, Vec<String>), Error> {
         return Err(Error::Empty(folder.to_owned()));
     }
     let mut resolver = ChainFileResolver::new();
+    // The first resolver that has a file decides. Built-in files come first, so that a folder cannot replace
+    // Chapar's options by other ones of the same name.
     resolver.add(BuiltIn);
     resolver.add(GoogleFileResolver::new());
     resolver.add(Include(include));
@@ -32,11 +34,12 @@ pub(crate) fn folder(folder: &Path) -> Result<(Bytes, Vec<String>), Error> {
     compiler.include_imports(true).include_source_info(true);
     let mut findings = Vec::new();
     for name in &names {
+        // The other files are compiled after an error as well, so that all findings are reported at once.
         if let Err(error) = compiler.open_file(name) {
             findings.extend(all(name, &error));
         }
     }
-    // A file that is imported tells its findings once more.
+    // A file that is imported reports its findings again.
     findings.sort();
     findings.dedup();
     if findings.is_empty() {
@@ -59,8 +62,7 @@ pub(crate) fn built_in(names: &[&str]) -> Result<Bytes, protox::Error> {
     Ok(compiler.encode_file_descriptor_set().into())
 }
 
-/// Folders in which shared imports lie, as every `.proto` knows them. A contract that carries them with it
-/// does not declare them.
+/// Folders of shared imports. A contract folder may carry copies of them, which are not part of the contract.
 pub(crate) const SHARED: [&str; 3] = ["buf", "chapar", "google"];
 
 fn collect(folder: &Path, root: &Path, include: &Path, names: &mut Vec<String>) -> Result<(), Error> {
@@ -86,7 +88,7 @@ fn collect(folder: &Path, root: &Path, include: &Path, names: &mut Vec<String>) 
     Ok(())
 }
 
-/// Every fault that the compiler saw in the file at once.
+/// All findings of the compiler in one file.
 fn all(name: &str, error: &protox::Error) -> Vec<Finding> {
     let file = error.file().unwrap_or(name);
     let code = error.source_code();
@@ -116,6 +118,7 @@ struct Include(PathBuf);
 
 impl FileResolver for Include {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        // The name comes from an `import` line and must not leave the folder by `..` or an absolute path.
         let is_inside =
             Path::new(name).components().all(|part| matches!(part, std::path::Component::Normal(_)));
         if !is_inside {
@@ -123,6 +126,7 @@ impl FileResolver for Include {
         }
         match chapar_files::read_text(&self.0.join(name)) {
             Ok(text) => File::from_source(name, &text),
+            // `file_not_found` lets the chain ask the next resolver; any other error must stop it.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(protox::Error::file_not_found(name))
             }

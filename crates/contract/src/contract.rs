@@ -115,6 +115,7 @@ impl Contract {
 fn decode(bytes: &Bytes) -> Result<DescriptorPool, Error> {
     descriptor_pool(bytes).map_err(|error| {
         let finding = match &error {
+            // The library counts lines and columns from 0, and a finding from 1.
             DescriptorsError::Invalid(error) => Finding {
                 file: error.file().unwrap_or_default().to_owned(),
                 line: error.line().map_or(0, |line| line + 1),
@@ -139,8 +140,10 @@ pub fn merge_descriptor_sets(contracts: &[Contract]) -> Vec<u8> {
     let mut merged = RawSet { file: Vec::new() };
     let mut seen = Vec::new();
     for contract in contracts {
+        // The bytes were decoded when the contract was made, so the defaults are never used.
         for file in RawSet::decode(contract.0.bytes.clone()).unwrap_or_default().file {
             let name = Head::decode(file.clone()).unwrap_or_default().name;
+            // Contracts that agree (`Contract::agree`) have the same contents under one name.
             if !seen.contains(&name) {
                 seen.push(name);
                 merged.file.push(file);

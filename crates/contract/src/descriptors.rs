@@ -69,6 +69,7 @@ pub fn descriptor_pool(set: &[u8]) -> Result<DescriptorPool, DescriptorsError> {
         imports.insert(name, dependency);
     }
     without_circles(imports)?;
+    // The pool is made inside the closure, so a panic leaves no half-made state behind.
     let decoded = catch_unwind(AssertUnwindSafe(|| {
         let mut pool = DescriptorPool::new();
         // Of the bytes and not of decoded files, because prost drops options that it does not know.
@@ -80,7 +81,8 @@ pub fn descriptor_pool(set: &[u8]) -> Result<DescriptorPool, DescriptorsError> {
     }
 }
 
-/// Takes away files whose imports are all gone until none is left; what stays is a circle.
+/// Refuses files that import each other. It removes files whose imports are all removed, until none is left;
+/// files that remain form a circle.
 fn without_circles(mut imports: BTreeMap<String, Vec<String>>) -> Result<(), DescriptorsError> {
     while !imports.is_empty() {
         let is_ready = |imported: &Vec<String>| !imported.iter().any(|name| imports.contains_key(name));

@@ -118,6 +118,7 @@ fn types_of(pool: &DescriptorPool) -> Vec<(String, String)> {
 
 fn is_contract(folder: &Path) -> Result<bool, Error> {
     for version in folders(folder)? {
+        // A version folder is a `v` and a digit: `v1`, `v1beta1`.
         let is_version = version.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
             name.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         });

@@ -97,9 +97,12 @@ fn all_equal(digits: &[u32]) -> bool {
 }
 
 fn national_id(d: &[u32; 10]) -> bool {
+    // The first nine digits have the weights 10 to 2.
     let sum: u32 = d[..9].iter().zip((2..=10).rev()).map(|(digit, weight)| digit * weight).sum();
     let rest = sum % 11;
     let check = if rest < 2 { rest } else { 11 - rest };
+    // Ten equal digits, and six zeros in the middle, can pass the check digit but are refused, as by
+    // persian-tools.
     d[9] == check && !all_equal(d) && d[3..9].iter().any(|digit| *digit != 0)
 }
 
@@ -116,6 +119,7 @@ fn legal_id(d: &[u32; 11]) -> bool {
 
 fn iban(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("IR") else { return false };
+    // Check digits run from 02 to 98 (ISO 13616); modulo 97 alone would also accept 00, 01 and 99.
     rest.len() == 24
         && rest.bytes().all(|b| b.is_ascii_digit())
         && !matches!(&rest[..2], "00" | "01" | "99")
@@ -129,6 +133,7 @@ fn mobile(text: &str) -> bool {
 fn jalali(text: &str) -> bool {
     let parts: Vec<&str> = text.split('/').collect();
     let [year, month, day] = parts.as_slice() else { return false };
+    // `parse` accepts a sign, so the digits are checked first.
     let number = |text: &str, width: usize| {
         (text.len() == width && text.bytes().all(|b| b.is_ascii_digit()))
             .then(|| text.parse::<u16>().ok())
@@ -143,11 +148,11 @@ fn jalali(text: &str) -> bool {
     }
 }
 
-/// Years that a date of our time can only have in the Jalali calendar.
+/// Years 1200 to 1599: a date of our time with such a year can only be Jalali.
 pub const JALALI_YEARS: std::ops::RangeInclusive<i32> = 1200..=1599;
 
-/// The Gregorian day, `YYYY-MM-DD`, of one that was most likely meant in the Jalali calendar, by its year
-/// 1200 to 1599. Nothing for other years, and for a day that the Jalali calendar does not have.
+/// Converts a day that was most likely meant in the Jalali calendar (year 1200 to 1599) to the Gregorian day,
+/// `YYYY-MM-DD`. Returns `None` for other years, and for a day that the Jalali calendar does not have.
 pub fn gregorian_of_jalali(year: i32, month: u8, day: u8) -> Option<String> {
     let jalali =
         JALALI_YEARS.contains(&year).then(|| Date::try_new_persian(year, month, day).ok()).flatten()?;

@@ -86,7 +86,7 @@ pub struct Method {
     pub(crate) purposes: Vec<Purpose>,
     pub(crate) timeout: Duration,
     pub(crate) row_scopes: Vec<String>,
-    /// As the contract says; 0 if it says nothing.
+    /// As the contract declares it; 0 if it declares none.
     pub(crate) max_rows: u32,
     pub(crate) fields: Vec<ResponseField>,
     pub(crate) formats: Vec<RequestFormat>,
@@ -192,6 +192,7 @@ impl Method {
     /// # Errors
     /// [`UnknownField`] for the first path that the response does not have.
     pub fn mask(&self, paths: &[&str]) -> Result<FieldMask, UnknownField> {
+        // Key fields are added here, because the gateway compares them with the subject in every answer.
         let keys = self.fields.iter().filter(|field| field.key).map(|field| field.path.as_str());
         let all: Vec<&str> = keys.chain(paths.iter().copied()).collect();
         FieldMask::new(&self.output, &all)

@@ -32,6 +32,7 @@ pub(crate) fn field(pool: &DescriptorPool, field: &FieldDescriptor) -> Option<pb
 pub(crate) fn validate(pool: &DescriptorPool, field: &FieldDescriptor) -> Option<DynamicMessage> {
     let extension = pool.get_extension_by_name("buf.validate.field")?;
     let options = field.options();
+    // A foreign descriptor set may declare another extension of this name.
     let is_ours = extension.containing_message() == options.descriptor() && options.has_extension(&extension);
     is_ours.then(|| options.get_extension(&extension).as_message().cloned())?
 }
@@ -40,7 +41,9 @@ fn read<T>(pool: &DescriptorPool, options: &DynamicMessage, extension: &str, num
 where
     T: prost::Message + Default,
 {
+    // Without the extension no file imports Chapar's options, so the defaults hold.
     let Some(extension) = pool.get_extension_by_name(extension) else { return Some(T::default()) };
+    // The same name with another number or target is a foreign option.
     if extension.number() != number || extension.containing_message() != options.descriptor() {
         return None;
     }

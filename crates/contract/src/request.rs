@@ -67,6 +67,8 @@ pub(crate) fn violations(
 ) -> Result<Vec<Violation>, WireError> {
     let mut found = Vec::new();
     for format in formats {
+        // The request is valid by `wire::validate`, so a text that cannot be read does not occur, and an
+        // empty text stands for an absent one.
         let text =
             wire::find(request, format.path.numbers())?.and_then(|value| value.to_text()).unwrap_or_default();
         let rule = match text.as_str() {
@@ -101,7 +103,8 @@ impl RequestRule {
             return Ok(());
         }
         let value = wire::find(request, numbers)?;
-        // What tracks presence and is absent is held only to `required`; else absent is the default.
+        // A field with presence that is absent is held to `required` only. Without presence, absent and
+        // default are the same on the wire.
         let absent = match value {
             None => true,
             Some(value) => !self.field.supports_presence() && is_default(&value),
@@ -112,7 +115,7 @@ impl RequestRule {
                 _ if value.is_none() && self.field.supports_presence() => true,
                 check => check.holds(value.as_ref(), &self.field),
             };
-            // That it is missing says all.
+            // For an absent field one violation is enough: further ones would only repeat that it is missing.
             if !holds && (found.len() == told || !absent) {
                 found.push(tell(check));
             }
@@ -145,6 +148,7 @@ impl Check {
             Some(Value::Bytes(bytes)) => std::str::from_utf8(bytes).unwrap_or_default(),
             _ => "",
         };
+        // protovalidate counts Unicode characters and not bytes.
         let length = || text().chars().count() as u64;
         match self {
             Self::Pattern(_, regex) => regex.is_match(&fold(text())),
@@ -170,6 +174,7 @@ impl Check {
 fn number(value: Option<&Value<'_>>, field: &FieldDescriptor) -> i128 {
     let Some(Value::Varint(bits)) = value else { return 0 };
     match field.kind() {
+        // Decoders read a 32-bit type from the low 32 bits of a varint, so these casts truncate on purpose.
         Kind::Int32 | Kind::Enum(_) => i128::from(*bits as u32 as i32),
         Kind::Uint32 => i128::from(*bits as u32),
         Kind::Int64 => i128::from(bits.cast_signed()),

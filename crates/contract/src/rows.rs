@@ -53,6 +53,7 @@ impl Method {
     /// message, of the scope's name, a text or an integer. Nothing if there is none.
     pub fn row_field(&self, scope: &str) -> Option<RowField> {
         let field = self.output.get_field_by_name(scope)?;
+        // Another member of a oneof can unset the field, so its absence would not mean the default.
         let in_a_choice = field.containing_oneof().is_some_and(|oneof| oneof.fields().len() > 1);
         if field.is_list() || in_a_choice {
             return None;

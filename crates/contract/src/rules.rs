@@ -19,8 +19,11 @@ use crate::method::{Class, Method, MethodKind};
 use crate::options::{self, pb};
 use crate::service::Service;
 
+/// Maximum `timeout` of a unary method.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum `timeout` of a method that streams.
 const MAX_STREAM: Duration = Duration::from_secs(24 * 60 * 60);
+/// Maximum `max_rows` of a method.
 const MAX_ROWS: u32 = 100_000;
 
 /// The services of the files that `own` names, or every finding in them.
@@ -32,6 +35,7 @@ pub(crate) fn services(pool: &DescriptorPool, own: &dyn Fn(&str) -> bool) -> Res
             service.methods().filter_map(|method| checker.method(&method).map(Arc::new)).collect();
         services.push(Service { name: service.full_name().to_owned(), methods });
     }
+    // A message type that several methods use is checked for each of them, so findings can repeat.
     checker.findings.sort_by(|a, b| {
         (&a.file, a.line, a.column, &a.message).cmp(&(&b.file, b.line, b.column, &b.message))
     });
@@ -86,6 +90,7 @@ impl Checker<'_> {
         let timeout = timeout(&rules, kind).unwrap_or_else(|| {
             let most = if kind == MethodKind::Unary { "30 s" } else { "24 h, for a stream" };
             self.find(&file, &at, format!("{name}: a timeout is from 1 ms to {most}"));
+            // Never used: a contract with a finding is not built.
             Duration::ZERO
         });
         if rules.max_rows > MAX_ROWS {

@@ -16,8 +16,8 @@ fn ascii_digit(c: char) -> char {
     }
 }
 
-/// Marks of direction and of byte order: they come with text that is copied out of forms, and mean nothing in
-/// it.
+/// Marks of direction and of byte order. They come with text that is copied out of forms, and have no meaning
+/// in an identifier.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
@@ -30,6 +30,7 @@ pub fn clean_id(text: &str) -> String {
 
 /// As [`clean_id`], but hyphens stay: they separate the parts of a date.
 pub(crate) fn clean(text: &str) -> String {
+    // Most identifiers are plain ASCII, and then nothing has to be folded.
     if text.bytes().all(|byte| byte.is_ascii() && byte != b' ') {
         return text.to_owned();
     }
@@ -47,7 +48,7 @@ pub fn fold(text: &str) -> String {
         c if is_mark(c) => None,
         c => Some(ascii_digit(c)),
     });
-    // Once more NFC: what was taken out may have stood between a letter and its mark.
+    // NFC is applied again, because a removed character may have stood between a letter and its mark.
     let folded: String = letters.nfc().collect();
     folded.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -120,6 +120,8 @@ impl FromStr for RequestId {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let invalid = InvalidId { kind: "request id", rule: "a UUID in hyphenated form" };
+        // `try_parse` also accepts braces and texts without hyphens. With one form, equal keys are equal
+        // texts.
         if text.len() == 36 { Uuid::try_parse(text).map(Self).map_err(|_| invalid) } else { Err(invalid) }
     }
 }

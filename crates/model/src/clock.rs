@@ -16,7 +16,7 @@ impl Clock {
         Self(None)
     }
 
-    /// A clock that stands at `start` until it is set. Clones share the hand.
+    /// A clock that stands at `start` until it is set. Clones share the time.
     pub fn manual(start: Timestamp) -> Self {
         Self(Some(Arc::new(AtomicI64::new(start.as_millisecond()))))
     }
@@ -27,6 +27,8 @@ impl Clock {
         match &self.0 {
             None => Timestamp::now(),
             Some(hand) => {
+                // `set` stores valid timestamps, so the default is never used. Relaxed, because the time
+                // orders no other memory.
                 Timestamp::from_millisecond(hand.load(Ordering::Relaxed)).unwrap_or(Timestamp::UNIX_EPOCH)
             }
         }

@@ -136,7 +136,8 @@ pub struct SubsystemId {
     member: MemberId,
 }
 
-// By the text alone: the member is a part of it, and every decision looks a subsystem up.
+// Compared by the text alone, which contains the member. Every decision looks a subsystem up, so this is a
+// hot path.
 impl PartialEq for SubsystemId {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text

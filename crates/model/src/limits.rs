@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use crate::InvalidId;
 
-/// The largest request that an adapter takes, in bytes: some fields to search by.
+/// The largest request that an adapter takes, in bytes. A request holds a few search fields, so 64 KiB is
+/// ample.
 pub const MAX_ADAPTER_REQUEST: usize = 64 << 10;
 
 /// The highest number of calls in a [`Rate`], and the largest burst.
 pub const MAX_CALLS: u32 = 1_000_000;
 
-/// So many calls in so much time, e.g. `20/s`: 1 to 1,000,000 calls per second (`s`), minute (`min`), hour
+/// A number of calls in a period, e.g. `20/s`: 1 to 1,000,000 calls per second (`s`), minute (`min`), hour
 /// (`h`) or day (`d`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
@@ -77,6 +78,7 @@ impl FromStr for Rate {
             "d" => Unit::Day,
             _ => return Err(invalid),
         };
+        // `parse` accepts a sign, so the digits are checked first.
         if !calls.bytes().all(|b| b.is_ascii_digit()) {
             return Err(invalid);
         }

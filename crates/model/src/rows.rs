@@ -42,6 +42,7 @@ impl RowScopes {
         for part in text.split(';').filter(|_| !text.is_empty()) {
             let (name, values) = part.split_once('=').ok_or(InvalidRows)?;
             let values = values.split(',').map(str::to_owned).collect();
+            // A name that is there twice has no single meaning, so the header is refused.
             if scopes.insert(name.to_owned(), values).is_some() {
                 return Err(InvalidRows);
             }

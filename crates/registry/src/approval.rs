@@ -5,23 +5,23 @@ use std::fmt;
 
 use crate::change::Change;
 
-/// A person who may approve.
+/// A person who may approve changes of the registry.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Approver {
-    /// Their name, as their key bears it.
+    /// The person's name, which is also the name in the key.
     pub id: String,
     /// The key, as C2SP's signed notes write it: `NAME+HASH+BASE64`.
     pub key: String,
-    /// Their roles: `steward of MEMBER`, or any word, e.g. `security`.
+    /// The person's roles: `steward of MEMBER`, or any word, e.g. `security`.
     pub roles: Vec<String>,
 }
 
-/// Which changes need which roles.
+/// One `[[approval]]` rule: changes in these tables need these roles.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Rule {
-    /// Names of tables, e.g. `grant`; `*` for every one.
+    /// Names of tables, e.g. `grant`; `*` stands for every table.
     pub(crate) of: Vec<String>,
-    /// Roles; `steward` is that of the member in whose file the change stands.
+    /// Roles. `steward` stands for the steward of the member in whose file the change is.
     pub(crate) needs: Vec<String>,
 }
 
@@ -32,12 +32,12 @@ pub struct Approvals {
     pub(crate) rules: Vec<Rule>,
 }
 
-/// Roles that must all approve, each another person, and never the author.
+/// Roles that must all approve a change. Each role needs another person, and the author counts for none.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Need {
     /// The roles.
     pub roles: Vec<String>,
-    /// For which changes, e.g. `grant welfare-getperson`.
+    /// The changes that need these roles, e.g. `grant welfare-getperson`.
     pub because: Vec<String>,
 }
 
@@ -52,18 +52,19 @@ impl fmt::Display for Need {
 }
 
 impl Approvals {
-    /// Who may approve.
+    /// The people who may approve changes.
     pub fn approvers(&self) -> &[Approver] {
         &self.approvers
     }
 
-    /// What these changes need.
+    /// The approvals that these changes need. Changes that need the same roles share one `Need`.
     pub(crate) fn needs(&self, changes: &[Change]) -> Vec<Need> {
         let mut needs: Vec<Need> = Vec::new();
         for change in changes {
             let rules =
                 self.rules.iter().filter(|rule| rule.of.iter().any(|of| of == "*" || *of == change.kind));
             for rule in rules {
+                // The steward is the one of the member whose file changes, so one rule serves all members.
                 let role = |role: &String| match role.as_str() {
                     "steward" => format!("steward of {}", change.owner),
                     _ => role.clone(),
@@ -79,7 +80,7 @@ impl Approvals {
         needs
     }
 
-    /// The needs that the approval of these people does not meet. The author's counts for nothing.
+    /// The needs that the approvals of these people do not meet. The author's own approval does not count.
     pub fn unmet<'n>(&self, needs: &'n [Need], author: &str, approved: &[String]) -> Vec<&'n Need> {
         let people: Vec<&Approver> =
             self.approvers.iter().filter(|one| one.id != author && approved.contains(&one.id)).collect();
@@ -87,7 +88,8 @@ impl Approvals {
     }
 }
 
-/// Whether each role has a person of its own.
+/// Whether every role can be filled by a different person. Every assignment is tried, because a person with
+/// two roles may be needed for either. A rule names few roles, so the factorial cost does not matter.
 fn met(roles: &[String], people: &[&Approver]) -> bool {
     let Some((role, others)) = roles.split_first() else { return true };
     people.iter().enumerate().any(|(index, person)| {

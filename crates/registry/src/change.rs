@@ -1,28 +1,28 @@
-//! `Change` is one entry of the registry's files that is other than it was. A plan lists changes, and rules of
-//! approval go by their table.
+//! `Change` is one entry of the registry's files that differs between two versions. A plan lists changes, and
+//! rules of approval go by their table.
 
-/// What happens to an entry.
+/// What a change does to an entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verb {
-    /// It is new.
+    /// The entry is new.
     Added,
-    /// It says something else.
+    /// A key of the entry has another value.
     Changed,
-    /// It is gone.
+    /// The entry is removed.
     Removed,
 }
 
-/// One entry of the files that is other than it was.
+/// One entry of the registry's files that differs between two versions.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Change {
-    /// In which way.
+    /// What the change does to the entry.
     pub verb: Verb,
     /// The table, e.g. `grant`.
     pub kind: String,
     /// The entry's id.
     pub id: String,
-    /// The member in whose file it stands; `bus` for the operator's.
+    /// The member in whose file the entry is; `bus` for files of the operator.
     pub owner: String,
-    /// A line for each key that is other than it was.
+    /// One line for each key whose value differs: all keys of a new entry, none of a removed one.
     pub details: Vec<String>,
 }

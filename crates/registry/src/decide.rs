@@ -13,33 +13,34 @@ use crate::policy::{Policy, Term};
 /// Everything that a decision depends on besides the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// Who calls.
+    /// The calling subsystem.
     pub caller: &'a SubsystemId,
-    /// What is called.
+    /// The method that is called.
     pub method: &'a MethodEntry,
-    /// Why.
+    /// The purpose that the caller gives.
     pub purpose: Option<&'a Purpose>,
-    /// The file number.
+    /// The caller's file number.
     pub case: Option<&'a CaseNumber>,
     /// The person at the keyboard.
     pub clerk: Option<&'a ClerkId>,
     /// The member whose right is used; the caller's own grants do not count then.
     pub on_behalf_of: Option<&'a MemberId>,
-    /// When.
+    /// The time of the call, at which grants and suspensions are judged.
     pub now: Timestamp,
 }
 
 /// A call that is not allowed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refused {
-    /// Why, for the caller.
+    /// The reason that the caller is told.
     pub reason: Reason,
-    /// Which gate refused, for the provider's eyes: names grants, methods and members, and nothing of the
-    /// message.
+    /// The check that refused. The text is for the provider: it names grants, methods and members, and
+    /// nothing of the message.
     pub gate: String,
 }
 
-/// How far a term was from being enough; the last is the nearest.
+/// The check at which a term failed, in the order of the checks. If no term holds, the refusal names the term
+/// that came furthest, because its cause is the nearest to a permit.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Nearness {
     DelegationOver,
@@ -51,8 +52,10 @@ pub(crate) enum Nearness {
 }
 
 impl Term {
-    /// Nothing if it holds; otherwise the first gate that does not.
+    /// The first check that fails, or `None` if the term holds.
     pub(crate) fn gate(&self, question: &Question<'_>) -> Option<Nearness> {
+        // A question without a purpose passes: `check_purpose` has refused it before, unless the contract has
+        // no purposes.
         let covers = |purposes: &[Purpose]| question.purpose.is_none_or(|purpose| purposes.contains(purpose));
         if let Some(delegated) = &self.delegated {
             if !delegated.valid.covers(question.now) {
@@ -84,20 +87,25 @@ pub(crate) fn decide<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<
     Ok(permit)
 }
 
-/// The permit, before what its grant requires of a call is looked at.
+/// The permit, before the metadata that its grant requires (case, clerk) is checked.
 pub(crate) fn permit<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<&'a Arc<Permit>, Refused> {
     let of_method =
         policy.terms.get(question.caller).and_then(|methods| methods.get(question.method.method.path()));
+    // The order is part of the API: the caller gets the first reason of the list at `Registry::decide`.
+    // Visibility comes first, so that no other reason reveals a hidden service.
     check_visible(of_method.is_some(), question)?;
     check_suspended(policy, question)?;
     check_purpose(question)?;
     let mut nearest: Option<(Nearness, &Term)> = None;
     for term in of_method.into_iter().flatten() {
+        // A call on behalf of a member uses that member's rights only; the caller's own grants do not count.
         if term.on_behalf_of.as_ref() != question.on_behalf_of {
             continue;
         }
+        // Suspension is checked last, so that it is named only for a term that would hold otherwise.
         let stopped = || policy.stopped(term, question.now).then_some(Nearness::Suspended);
         let Some(gate) = term.gate(question).or_else(stopped) else { return Ok(&term.permit) };
+        // The term that passed most checks is kept, because its reason helps the caller most.
         if nearest.is_none_or(|(other, _)| other < gate) {
             nearest = Some((gate, term));
         }
@@ -133,6 +141,8 @@ pub(crate) fn check_suspended(policy: &Policy, question: &Question<'_>) -> Resul
 
 pub(crate) fn check_purpose(question: &Question<'_>) -> Result<(), Refused> {
     let known = question.method.method.purposes();
+    // A method without purposes accepts no purpose either: the record would state one that no contract
+    // defines.
     let reason = match question.purpose {
         None if known.is_empty() => return Ok(()),
         Some(purpose) if known.contains(purpose) => return Ok(()),

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::finding::{Findings, LoadErrors};
 use crate::folder;
 
-/// Which entry: in whose file, of which table, and its id there.
+/// The name of an entry: the owner of its file, the table, and the id in that table.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Key {
     /// The member, e.g. `gov/welfare`; `bus` for the files of the operator.
@@ -20,7 +20,7 @@ pub(crate) struct Key {
 /// Key → value, both as TOML writes them.
 pub(crate) type Values = BTreeMap<String, String>;
 
-/// All entries of a folder; the same errors as a load for files that cannot be read.
+/// Reads all entries of a folder. Files that cannot be read give the same errors as a load.
 pub(crate) fn read(dir: &Path) -> Result<BTreeMap<Key, Values>, LoadErrors> {
     let mut findings = Findings::default();
     let sources = folder::read(dir, &mut findings);
@@ -29,19 +29,23 @@ pub(crate) fn read(dir: &Path) -> Result<BTreeMap<Key, Values>, LoadErrors> {
     }
     let mut entries = BTreeMap::new();
     for source in sources {
+        // A syntax error is not reported here, because `Plan::between` has loaded both registries before.
         let Ok(tables) = source.text().parse::<toml::Table>() else { continue };
+        // Only a member's file has a folder in its path; `bus.toml` and `suspensions.toml` are the
+        // operator's.
         let owner = match source.path.strip_suffix(".toml") {
             Some(member) if member.contains('/') => member.to_owned(),
             _ => "bus".to_owned(),
         };
         for (kind, value) in tables {
+            // `[member]` is one table and `[[grant]]` an array of tables; both are read as a list.
             let of_kind = match value {
                 toml::Value::Array(items) => items,
                 one => vec![one],
             };
             for item in of_kind.iter().filter_map(toml::Value::as_table) {
                 let mut key = Key { owner: owner.clone(), kind: kind.clone(), id: id(&owner, &kind, item) };
-                // Of two that are named alike, e.g. tests of one call, the second is another entry.
+                // Two entries may have the same name, e.g. tests of one call. A number keeps them apart.
                 for again in 2.. {
                     if !entries.contains_key(&key) {
                         break;

@@ -28,17 +28,18 @@ pub struct Subsystem {
     pub issuers: Arc<[[u8; 32]]>,
 }
 
-/// What answers for a service.
+/// The kind of server that answers a service's calls.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Server {
-    /// Chapar's adapter: it is told what the grant allows, and its status is a word of the catalogue.
+    /// Chapar's adapter: it receives the granted fields and rows in metadata, and ends a failed call with a
+    /// reason of the catalogue.
     Adapter,
-    /// The agency's own gRPC server: its status, messages of errors and encodings pass as they are.
+    /// The agency's own gRPC server: its status, error messages and encodings pass unchanged.
     Grpc(PassedMetadata),
 }
 
-/// Custom metadata that passes between a caller and an agency's own server; all other is dropped. Lower case,
-/// each allowed.
+/// Custom metadata that passes between a caller and an agency's own server; all other metadata is dropped.
+/// Names are in lower case, and the loader has checked that each may pass.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct PassedMetadata {
     /// From the caller to the server.
@@ -47,7 +48,7 @@ pub struct PassedMetadata {
     pub response: Vec<String>,
 }
 
-/// One service: a contract, who provides it, and where.
+/// One registered service: its contract, its provider, and its addresses.
 pub struct ServiceEntry {
     /// The full name, e.g. `civil.v1.CivilRegistry`.
     pub name: String,
@@ -55,13 +56,14 @@ pub struct ServiceEntry {
     pub contract: Contract,
     /// The member whose data it is.
     pub provider: MemberId,
-    /// Who may answer for it; at least one.
+    /// Identities that may answer for the service; at least one.
     pub adapters: Vec<Identity>,
-    /// What answers at those places.
+    /// The kind of server behind the service.
     pub server: Server,
-    /// Where the adapters listen, `https://host:port`; none if they dial in.
+    /// Addresses where the adapters listen, `https://host:port`; empty if the adapters dial the gateway
+    /// (reverse connections).
     pub endpoints: Vec<String>,
-    /// Calls that the agency's database may be given at once; no cap if absent. At least 1.
+    /// Maximum number of calls in flight to the agency's database, at least 1; no limit if absent.
     pub concurrent: Option<u32>,
     /// True if callers without a grant for it get the same answer as for an unknown method.
     pub hidden: bool,
@@ -83,7 +85,7 @@ impl fmt::Debug for ServiceEntry {
 /// One method of a registered service.
 #[derive(Clone, Debug)]
 pub struct MethodEntry {
-    /// What the contract says of it.
+    /// The method as the contract defines it.
     pub method: Arc<Method>,
     /// Its service.
     pub service: Arc<ServiceEntry>,

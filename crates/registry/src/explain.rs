@@ -8,35 +8,36 @@ use crate::grant::Permit;
 use crate::policy::Term;
 use crate::registry::Registry;
 
-/// One gate of a decision.
+/// One check of a decision.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Check {
-    /// What is asked there, e.g. `grant welfare-getperson`.
+    /// The name of the check, e.g. `grant welfare-getperson`.
     pub name: String,
-    /// Nothing if the call passes; otherwise what is wrong.
+    /// The refusal, or `None` if the call passes this check.
     pub refused: Option<Refused>,
-    /// Whether the gate decides alone; of several ways to a right one is enough.
+    /// Whether a failure of this check refuses the call. Grants and delegations are alternatives, of which
+    /// one is enough.
     pub alone: bool,
 }
 
-/// All gates of a decision, and the decision.
+/// All checks of a decision, and its result.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// The gates in their order; after the first that decides alone and refuses there are none.
+    /// The checks in their order, up to the first that refuses the call by itself.
     pub gates: Vec<Check>,
-    /// What [`Registry::decide`] says.
+    /// The result of [`Registry::decide`] for the same question.
     pub decision: Result<Arc<Permit>, Refused>,
 }
 
 impl Registry {
-    /// Decides, and tells each gate.
+    /// Decides the question, and lists each check.
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
         let mut gates = Vec::new();
         self.walk(question, &mut gates);
         Explanation { gates, decision: self.decide(question) }
     }
 
-    /// Goes on as long as the call passes; nothing once it does not.
+    /// Adds checks as long as the call passes; returns `None` at the check that refuses it.
     fn walk(&self, question: &Question<'_>, gates: &mut Vec<Check>) -> Option<()> {
         let policy = &self.policy;
         let path = question.method.method.path();
@@ -45,6 +46,8 @@ impl Registry {
             gates.push(Check { name, refused: result.err(), alone });
             passed.then_some(())
         };
+        // The checks repeat `decide::permit` in the same order; the decision itself is always made by
+        // `decide`.
         let ways = policy.terms.get(question.caller).and_then(|methods| methods.get(path));
         gate(
             format!("{path} is there for {}", question.caller),
@@ -56,6 +59,8 @@ impl Registry {
         gate(format!("the contract knows the purpose ({purpose})"), true, decide::check_purpose(question))?;
         let of_member = |way: &&Arc<Term>| way.on_behalf_of.as_ref() == question.on_behalf_of;
         let ways: Vec<&Arc<Term>> = ways.into_iter().flatten().filter(of_member).collect();
+        // Without a term there is no grant to list, so this check carries the refusal (`NOT_GRANTED` or
+        // `DELEGATION_NOT_GRANTED`).
         if ways.is_empty() {
             let whose = question
                 .on_behalf_of

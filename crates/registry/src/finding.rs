@@ -56,7 +56,7 @@ kinds! {
     TestFailed "test_failed" "A test of the registry does not hold."
 }
 
-/// One mistake, and where it is.
+/// One error in a registry's files, with its place.
 #[derive(Clone, Debug)]
 pub struct Finding(Box<Inner>);
 
@@ -100,6 +100,9 @@ impl Finding {
     /// Suggests the candidate that is nearest to `word`, if one is near.
     pub(crate) fn suggest<'a>(&mut self, word: &str, candidates: impl Iterator<Item = &'a str>) -> &mut Self {
         let distance = |candidate: &'a str| (strsim::osa_distance(word, candidate), candidate);
+        // The distance is bounded (one edit, or a quarter of the word's bytes), because a suggestion that is
+        // far off misleads. Equal distances are ordered by the candidate, so that each load suggests the
+        // same.
         let nearest =
             candidates.map(distance).min().filter(|(distance, _)| *distance <= 1.max(word.len() / 4));
         match nearest {
@@ -108,7 +111,7 @@ impl Finding {
         }
     }
 
-    /// Writes under the place what would be right there.
+    /// Sets the text that a report shows under the place, e.g. what would be right there.
     pub(crate) fn label(&mut self, text: impl Into<String>) -> &mut Self {
         if let Some(label) = self.0.labels.first_mut() {
             label.set_label(Some(text.into()));
@@ -150,7 +153,7 @@ impl Diagnostic for Finding {
     }
 }
 
-/// Everything that is wrong with a registry; at least one finding, by file and place.
+/// All errors of a registry, ordered by file and place; at least one.
 #[derive(Clone, Debug)]
 pub struct LoadErrors(Vec<Finding>);
 
@@ -176,7 +179,8 @@ impl fmt::Display for LoadErrors {
 
 impl std::error::Error for LoadErrors {}
 
-/// One finding is shown as itself; of several, all are listed first and shown one after the other then.
+/// A single finding is shown by itself. Several findings are listed first, and then shown one after the
+/// other.
 impl Diagnostic for LoadErrors {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.only().and_then(Diagnostic::code)
@@ -207,7 +211,7 @@ impl LoadErrors {
     }
 }
 
-/// Findings as they are made.
+/// Collects findings during a load.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Vec<Finding>);
 
@@ -261,6 +265,8 @@ impl Findings {
 
     pub(crate) fn into_errors(self) -> LoadErrors {
         let mut findings = self.0;
+        // The loader goes table by table, and a reader goes file by file. The sort is stable, so findings at
+        // one place keep their order.
         findings.sort_by(|a, b| (&a.0.file, a.0.position).cmp(&(&b.0.file, b.0.position)));
         LoadErrors(findings)
     }

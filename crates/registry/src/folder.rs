@@ -10,11 +10,11 @@ use chapar_model::show_sha256;
 use crate::finding::{Findings, Kind};
 use crate::source::Source;
 
-/// A registry is two levels deep; whatever lies deeper is misplaced, and a loop of links ends here.
+/// Maximum depth of folders that are read. A registry has two levels (`CLASS/CODE.toml`). The bound ends a
+/// loop of symbolic links.
 const DEEPEST: usize = 4;
 
-/// Every `.toml` below `dir`, by path. Names that begin with a dot are passed over, as are files of other
-/// kinds.
+/// Reads every `.toml` below `dir`, ordered by path. Hidden files and files of other kinds are skipped.
 pub(crate) fn read(dir: &Path, findings: &mut Findings) -> Vec<Source> {
     let mut sources = Vec::new();
     walk(dir, "", 0, &mut sources, findings);
@@ -36,7 +36,7 @@ fn walk(dir: &Path, prefix: &str, depth: usize, sources: &mut Vec<Source>, findi
             findings.of_file(&path, Kind::MisplacedFile, "the name is not UTF-8");
             continue;
         };
-        // Hidden files are an editor's or git's, and no policy.
+        // Hidden files belong to editors or to git and are not policy.
         if name.starts_with('.') {
             continue;
         }
@@ -61,6 +61,8 @@ fn walk(dir: &Path, prefix: &str, depth: usize, sources: &mut Vec<Source>, findi
 pub(crate) fn digest(sources: &[Source]) -> String {
     let mut context = Context::new(&SHA256);
     for part in sources.iter().flat_map(|source| [&source.path, source.text()]) {
+        // Each length goes in front of its part, so that no other division into paths and texts has the same
+        // digest.
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }

@@ -19,30 +19,30 @@ use regex::Regex;
 pub struct Grant {
     /// Unique among the registry's grants and delegations.
     pub id: GrantId,
-    /// Who may call.
+    /// The subsystem or group that may call.
     pub to: Grantee,
-    /// The member that gave it, whose service it is.
+    /// The member that gave the grant: the provider of the service.
     pub provider: MemberId,
-    /// What may be called.
+    /// The method that may be called.
     pub method: MethodPath,
-    /// For which purposes; empty only where the contract has none.
+    /// Purposes that the grant covers; empty only where the contract has none.
     pub purposes: Vec<Purpose>,
     /// Granted response fields, as written. Key fields are disclosed besides.
     pub fields: Arc<[String]>,
-    /// Which rows.
+    /// Rows that may be seen.
     pub rows: Arc<RowScopes>,
-    /// The same on the wire, for an agency's own gRPC server; empty for an adapter, which narrows them in its
-    /// database.
+    /// Row scopes that the gateway checks on the response of an agency's own gRPC server. Empty for an
+    /// adapter, which narrows rows in its database.
     pub row_checks: Vec<RowCheck>,
-    /// On which days.
+    /// Days on which the grant holds.
     pub valid: Validity,
-    /// At which hours of them; at all if absent.
+    /// Hours of those days at which the grant holds; all hours if absent.
     pub hours: Option<Hours>,
-    /// How often and how many at once.
+    /// Rate, burst and concurrency.
     pub limit: Limits,
-    /// What a call must carry.
+    /// Metadata that a call must carry.
     pub requires: Requires,
-    /// The legal basis, for the citizen's eyes.
+    /// The legal basis, which the citizen can read.
     pub basis: Arc<str>,
     /// Whether the citizen sees the disclosure.
     pub citizen: Citizen,
@@ -55,12 +55,12 @@ impl Grant {
     }
 }
 
-/// A row scope as it is held on the wire.
+/// A row scope as the gateway checks it on wire bytes.
 #[derive(Clone, Debug)]
 pub struct RowCheck {
     /// The field of the response.
     pub field: RowField,
-    /// What it may be.
+    /// Allowed values of the field.
     pub values: Vec<String>,
 }
 
@@ -98,9 +98,10 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// Nothing if `until` is before `from`, or a day is out of the calendar.
+    /// Returns `None` if `until` is before `from`, or a day is out of the calendar.
     pub(crate) fn new(from: Date, until: Date) -> Option<Self> {
         let start = midnight(from)?;
+        // The end is the midnight after the last day and is excluded, so that the whole last day counts.
         let end = midnight(until.tomorrow().ok()?)?;
         (from <= until).then_some(Self { from, until, start, end })
     }
@@ -121,10 +122,10 @@ impl Validity {
     }
 }
 
-/// Hours of some days of the week, in Tehran; never over midnight.
+/// Hours on some days of the week, in Tehran time. They never run over midnight.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Hours {
-    /// From Saturday on.
+    /// Chosen days of the week; the first is Saturday.
     days: [bool; 7],
     /// Minutes of the day.
     from: u16,
@@ -143,17 +144,19 @@ impl Hours {
         (days.contains(&true) && from < until && until <= 24 * 60).then_some(Self { days, from, until })
     }
 
-    /// Whether `now` is in them: the first minute is, the last is not.
+    /// Whether `now` is within the hours: `from` is included, `until` is not.
     pub fn covers(&self, now: Timestamp) -> bool {
         let local = now.as_second() + i64::from(TEHRAN_SECONDS);
-        // The 1st of January 1970 was a Thursday.
+        // The 1st of January 1970 was a Thursday, five days after a Saturday. `rem_euclid` gives 0 to 6, so
+        // the default is never used.
         let weekday = usize::try_from((local.div_euclid(DAY_SECONDS) + 5).rem_euclid(7)).unwrap_or(0);
         let minute = local.rem_euclid(DAY_SECONDS) / 60;
         self.days[weekday] && (i64::from(self.from)..i64::from(self.until)).contains(&minute)
     }
 
-    /// The first moment of `valid` that is in them, if there is one.
+    /// The first moment of `valid` at which the hours hold, if there is one.
     pub(crate) fn first_in(&self, valid: &Validity) -> Option<Timestamp> {
+        // Seven days are enough, because every day of the week is among them.
         let opens = |day: i64| valid.start + Span::new().hours(24 * day).minutes(i64::from(self.from));
         (0..7).map(opens).find(|moment| self.covers(*moment) && valid.covers(*moment))
     }
@@ -192,6 +195,7 @@ impl Requires {
     }
 
     pub(crate) fn check(&self, case: Option<&CaseNumber>, clerk: Option<&ClerkId>) -> Result<(), Reason> {
+        // The pattern applies only where a case is required; the loader refuses a pattern without that.
         match (self.case, case) {
             (true, None) => return Err(Reason::CaseRequired),
             (true, Some(case))
@@ -208,13 +212,13 @@ impl Requires {
 /// Whether the citizen sees a disclosure in their own list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Citizen {
-    /// At once.
+    /// The disclosure is shown at once.
     Shown,
-    /// From this day on.
+    /// The disclosure is shown from this day on.
     After(Date),
 }
 
-/// What an allowed call may have: the answer of a decision. Made once at load.
+/// What an allowed call may disclose: the result of a decision. Built once at load.
 #[derive(Clone, Debug)]
 pub struct Permit {
     /// The grant that allows the call.
@@ -231,7 +235,7 @@ pub struct Permit {
     pub rows: Arc<RowScopes>,
     /// `disclosed` for the adapter, separated by commas.
     pub fields_header: Arc<str>,
-    /// What the caller is told of both: `disclosed=a,b;withheld=c`.
+    /// Both lists as the caller receives them: `disclosed=a,b;withheld=c`.
     pub fields_trailer: Arc<str>,
     /// `rows` for the adapter; empty for every row.
     pub rows_header: Arc<str>,

@@ -131,6 +131,7 @@ fn trust_domain(
         return None;
     };
     let Some(bus) = &raw.bus else {
+        // A `[bus]` table that is malformed has been reported already.
         if findings.is_empty() {
             findings.at(source, 0..0, Kind::Malformed, "the table `[bus]` is missing");
         }
@@ -146,14 +147,14 @@ struct File {
     raw: Raw,
 }
 
-/// Where something is written.
+/// The place of a value in a file, for findings.
 #[derive(Clone)]
 struct SourceSpan {
     source: Arc<Source>,
     span: Range<usize>,
 }
 
-/// A registry in the making.
+/// State of a load: what has been read so far, and the findings.
 struct Loader<'a> {
     contracts: &'a [Contract],
     trust_domain: TrustDomain,
@@ -163,7 +164,8 @@ struct Loader<'a> {
     /// `suspensions.toml`.
     stopped: Option<(Arc<Source>, Raw)>,
     members: HashSet<MemberId>,
-    /// Members whose file could not be read whole: what it may hold is not told as unknown elsewhere.
+    /// Members whose file has errors. A name that such a file may define is not reported as unknown
+    /// elsewhere.
     broken: BTreeSet<MemberId>,
     findings: Findings,
     subsystems: HashMap<SubsystemId, Arc<Subsystem>>,
@@ -173,9 +175,10 @@ struct Loader<'a> {
     /// The grants that a member can delegate.
     granted: HashMap<(MemberId, MethodPath), Vec<Arc<Grant>>>,
     terms: Terms,
-    /// Grants and delegations share one space of names: evidence and limits go by them.
+    /// Ids of grants and delegations. Both share one namespace, because evidence and suspensions refer to
+    /// them by id alone.
     ids: HashMap<GrantId, SourceSpan>,
-    /// In whose file each of them stands.
+    /// The member in whose file each grant or delegation is.
     owners: HashMap<GrantId, MemberId>,
     by_member: HashMap<MemberId, Vec<SubsystemId>>,
     attributes: BTreeMap<MemberId, BTreeMap<String, String>>,
@@ -190,6 +193,7 @@ impl Loader<'_> {
         for file in files.iter() {
             self.member(file);
         }
+        // Groups come after all members, because they select subsystems by name and by attribute.
         let mut approvals = Approvals::default();
         if let Some((source, raw)) = self.bus.take() {
             self.groups(&source, None, &raw.groups);
@@ -211,9 +215,11 @@ impl Loader<'_> {
         for file in files.iter() {
             self.suspensions(&file.source, Some(&file.member), &file.raw.suspensions);
         }
+        // Sorted, so that the order of services does not depend on the files that register them.
         self.services.sort_by(|a, b| a.name.cmp(&b.name));
         let terms = std::mem::take(&mut self.terms);
         let mut policy = Policy { terms, suspensions: std::mem::take(&mut self.suspended) };
+        // Tests come last, because they use the same policy and decision as calls.
         self.tests(&files, &mut policy);
         if !self.findings.is_empty() {
             return Err(self.findings.into_errors());

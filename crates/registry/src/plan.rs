@@ -19,19 +19,19 @@ use crate::registry::Registry;
 /// What callers gain and lose in one method, by all changes together.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Effect {
-    /// Which subsystems: they gain and lose alike.
+    /// The subsystems that gain and lose the same.
     pub callers: Vec<String>,
-    /// What they call.
+    /// The method that they call.
     pub method: MethodPath,
-    /// Whose right it is, if it is not their own.
+    /// The member whose right is used, for a delegated right.
     pub on_behalf_of: Option<MemberId>,
     /// What they may see from now on, or on a later day.
     pub gained: Vec<Seen>,
     /// What they no longer may see.
     pub lost: Vec<Seen>,
-    /// They may see other rows than before.
+    /// Whether they may see other rows than before.
     pub rows: bool,
-    /// They may call it at all, before and after.
+    /// Whether they may call the method at all, before and after.
     pub access: (bool, bool),
 }
 
@@ -53,11 +53,11 @@ pub struct Plan {
     pub base: String,
     /// The digest of the registry that it becomes.
     pub new: String,
-    /// Entry by entry.
+    /// The changed entries.
     pub changes: Vec<Change>,
-    /// Caller by caller.
+    /// The effects on callers.
     pub effects: Vec<Effect>,
-    /// The tests of the new registry, all of which hold.
+    /// Number of tests of the new registry, all of which hold.
     pub tests: usize,
     /// Whose approval it needs, by the rules of the registry that is changed.
     pub needs: Vec<Need>,
@@ -77,6 +77,8 @@ impl Plan {
         let before = Registry::load(base, base_contracts)?;
         let after = Registry::load(new, new_contracts)?;
         let changes = changes(base, new)?;
+        // The rules in force decide, so that a change of the rules cannot lower the approval that it needs
+        // itself.
         let needs = before.approvals.needs(&changes);
         Ok(Self {
             base: before.digest().to_owned(),
@@ -123,7 +125,7 @@ fn changes(base: &Path, new: &Path) -> Result<Vec<Change>, LoadErrors> {
             }
         }
     }
-    // Told last and without values: what is removed stands in the old registry.
+    // Removed entries come last and without values, which are still in the old registry.
     for key in before.keys().filter(|key| !after.contains_key(*key)) {
         tell(Verb::Removed, key, Vec::new());
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::grant::{Permit, Validity, midnight};
 use crate::suspension::Suspensions;
 
-/// What a decision looks at besides the question.
+/// The data that a decision depends on besides the question.
 #[derive(Default)]
 pub(crate) struct Policy {
     pub(crate) terms: Terms,
@@ -23,11 +23,11 @@ pub(crate) type Terms = HashMap<SubsystemId, HashMap<MethodPath, Vec<Arc<Term>>>
 /// A permit and what must hold for it: the grant's own terms, and the delegation's if it is used through one.
 #[derive(Clone, Debug)]
 pub(crate) struct Term {
-    /// The delegating member.
+    /// The delegating member, for a delegated right.
     pub(crate) on_behalf_of: Option<MemberId>,
-    /// Of the delegation.
+    /// Terms of the delegation, for a delegated right.
     pub(crate) delegated: Option<Delegated>,
-    /// For which both grant and delegation hold.
+    /// Purposes that both grant and delegation cover.
     pub(crate) purposes: Vec<Purpose>,
     pub(crate) permit: Arc<Permit>,
 }

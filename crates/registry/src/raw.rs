@@ -197,7 +197,7 @@ pub(crate) struct Test {
     pub(crate) expect: Option<Text>,
 }
 
-/// One file. A table that is malformed is left out, and told.
+/// The tables of one file. A malformed table is left out and reported as a finding.
 #[derive(Debug, Default)]
 pub(crate) struct Raw {
     pub(crate) bus: Option<Bus>,
@@ -227,6 +227,7 @@ pub(crate) fn parse(source: &Arc<Source>, known: &[&str], findings: &mut Finding
     let mut raw = Raw::default();
     let (document, errors) = DeTable::parse_recoverable(source.text());
     for error in &errors {
+        // A finding is one line, and the parser writes several.
         let message = error.message().replace('\n', "; ");
         reader.findings.at(source, error.span().unwrap_or_default(), Kind::Syntax, message);
     }
@@ -255,6 +256,7 @@ pub(crate) fn parse(source: &Arc<Source>, known: &[&str], findings: &mut Finding
             "suspension" => raw.suspensions = reader.many(name, value),
             "delegation" => raw.delegations = reader.many(name, value),
             "test" => raw.tests = reader.many(name, value),
+            // Not reached: `known` holds only the names above.
             _ => {}
         }
     }

@@ -1,5 +1,5 @@
 //! `Registry` is the loaded policy: it identifies callers, finds methods and decides calls. It is immutable
-//! and shared by all calls. `load` makes it, `policy` is what a decision looks at.
+//! and shared by all calls. `load` builds it, and `policy` holds the data of decisions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -30,12 +30,12 @@ pub struct Registry {
 /// A [`MethodPath`]'s text: what `:path` is looked up by.
 pub(crate) type MethodName = Arc<str>;
 
-/// One thing that a caller may do now.
+/// One right of a caller: a method that it may call now, and what is disclosed.
 #[derive(Clone, Debug)]
 pub struct Right<'a> {
-    /// What may be called.
+    /// The method that may be called.
     pub method: &'a MethodPath,
-    /// For which of the contract's purposes.
+    /// Purposes of the contract that the right covers.
     pub purposes: &'a [Purpose],
     /// What is disclosed, and under which grant.
     pub permit: &'a Arc<Permit>,
@@ -45,14 +45,14 @@ pub struct Right<'a> {
     pub contract_digest: &'a str,
 }
 
-/// Something that ends on a day.
+/// A grant, a delegation or a licence, which ends on a day.
 #[derive(Clone, Debug)]
 pub struct Ending {
     /// E.g. `grant welfare-getperson`.
     pub what: String,
-    /// Whom it concerns.
+    /// The grantee, the delegating member, or the licensed office.
     pub whom: String,
-    /// From when until when.
+    /// The days on which it is valid.
     pub valid: Validity,
 }
 
@@ -85,6 +85,8 @@ impl Registry {
         identity: &Identity,
         issuer_spki_sha256: &[u8; 32],
     ) -> Result<Arc<Subsystem>, Reason> {
+        // The same path under another trust domain is another party, so it is unknown and not merely wrongly
+        // issued.
         let known = self
             .subsystems
             .get(identity.subsystem())
@@ -116,6 +118,8 @@ impl Registry {
     /// right to it.
     pub fn method_for(&self, caller: &SubsystemId, path: &str) -> Option<&Arc<MethodEntry>> {
         let entry = self.method(path)?;
+        // A grant that has ended keeps the service visible: its former holder knows the service, and gets the
+        // true reason.
         let concerned =
             || self.policy.terms.get(caller).is_some_and(|terms| terms.contains_key(entry.method.path()));
         (!entry.service.hidden || concerned()).then_some(entry)
@@ -163,7 +167,7 @@ impl Registry {
             let member = term.on_behalf_of.as_ref()?;
             Some((&delegated.id, (member, delegated.valid)))
         });
-        // A delegation is found once for each method and subsystem, so its id makes it one.
+        // A delegation has a term for each method and subsystem; the map by id keeps one.
         let delegations: BTreeMap<_, _> = delegated.collect();
         endings.extend(delegations.into_iter().map(|(id, (member, valid))| Ending {
             what: format!("delegation {id}"),
@@ -200,6 +204,7 @@ impl Registry {
     /// method.
     pub fn rights(&self, caller: &SubsystemId, now: Timestamp) -> impl Iterator<Item = Right<'_>> {
         let policy = &self.policy;
+        // A suspended caller has no rights, whatever its grants say.
         let stopped = policy.suspensions.subsystem(caller, now);
         let terms = policy.terms.get(caller).filter(|_| !stopped).into_iter().flatten();
         let valid = terms
@@ -225,6 +230,7 @@ impl Registry {
     /// once.
     pub fn callable(&self, caller: &SubsystemId, now: Timestamp) -> impl Iterator<Item = &MethodEntry> {
         let mut methods: Vec<_> = self.rights(caller, now).map(|right| right.method.clone()).collect();
+        // Rights are ordered by method, so duplicates are neighbours.
         methods.dedup();
         methods.into_iter().filter_map(|path| self.method(path.as_str()).map(AsRef::as_ref))
     }

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 /// The schema of every file: a member's, `bus.toml` and `suspensions.toml`. Which tables a file may have is
-/// for the check.
+/// checked by the loader.
 pub fn schema() -> Value {
     let tables: Map<String, Value> = TABLES
         .iter()
@@ -27,7 +27,7 @@ pub fn schema() -> Value {
 /// One table of the files.
 struct Table {
     name: &'static str,
-    /// Written `[[name]]`.
+    /// Whether the table is written `[[name]]`.
     many: bool,
     meaning: &'static str,
     keys: &'static [Key],
@@ -51,7 +51,7 @@ enum Kind {
     Word(&'static [&'static str]),
     /// Some of these words.
     Words(&'static [&'static str]),
-    /// A text that matches.
+    /// A text that matches this pattern.
     Like(&'static str),
     /// Name → text.
     Named,
@@ -213,7 +213,7 @@ fn kind(kind: &Kind) -> Value {
         Texts => texts,
         Flag => json!({"type": "boolean"}),
         Count => json!({"type": "integer", "minimum": 1}),
-        // What editors make of TOML's dates differs: a string for most.
+        // Editors turn TOML's dates into different JSON types, mostly a string.
         Day | Moment => json!({"type": ["string", "object"]}),
         Word(words) => json!({"enum": words}),
         Words(words) => json!({"type": "array", "items": {"enum": words}, "uniqueItems": true}),

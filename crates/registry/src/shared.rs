@@ -1,5 +1,5 @@
-//! `Shared` interns what grants have in common while a registry is loaded: of 100,000 grants few name other
-//! fields of a method than another grant does, so memory is saved.
+//! `Shared` interns values that grants have in common while a registry is loaded. It saves memory: of 100,000
+//! grants most name the same fields of a method as another grant does.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use regex::Regex;
 use crate::entry::MethodEntry;
 use crate::grant::Disclosure;
 
-/// Everything that was made so far.
+/// The values that were built so far.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     disclosures: HashMap<MethodPath, HashMap<Vec<String>, Disclosure>>,
@@ -47,7 +47,7 @@ impl Shared {
         Ok(made)
     }
 
-    /// The rows, and their header.
+    /// The shared row scopes and their header. The header is the key, since equal scopes have equal headers.
     pub(crate) fn rows(&mut self, rows: RowScopes) -> (Arc<RowScopes>, Arc<str>) {
         let header = rows.to_header();
         if let Some((header, rows)) = self.rows.get_key_value(header.as_str()) {
@@ -59,8 +59,8 @@ impl Shared {
         (rows, header)
     }
 
-    /// A pattern that the whole of a text must match; compiled, it is a hundred times as large as it is
-    /// written.
+    /// Compiles a pattern that must match a whole text. It is shared, because a compiled pattern takes about
+    /// a hundred times the memory of its text.
     pub(crate) fn pattern(&mut self, pattern: &str) -> Result<Regex, regex::Error> {
         if let Some(known) = self.patterns.get(pattern) {
             return Ok(known.clone());
@@ -70,7 +70,7 @@ impl Shared {
         Ok(made)
     }
 
-    /// A text that many have.
+    /// A text that many grants repeat: the legal basis.
     pub(crate) fn text(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.texts.get(text) {
             return Arc::clone(known);

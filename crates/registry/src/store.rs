@@ -23,10 +23,10 @@ pub struct Generation {
     pub folder: PathBuf,
 }
 
-/// A store that cannot do what it is asked.
+/// Why a store did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another change came first: what was expected to be in force is not.
+    /// Another change came first: the expected generation is not in force.
     #[error("{} is in force now, not the base of the plan: plan again", show(*found))]
     Moved {
         /// The number of the generation in force.
@@ -57,16 +57,17 @@ pub enum StoreError {
     /// Something on disk that is no store, or cannot be read or written.
     #[error("the registry store cannot read or write {}", path.display())]
     Io {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// A keeper of generations. A directory is one; another could keep them in a database for replicas.
+/// A store of generations. [`Directory`] keeps them in a folder; another store could keep them in a database
+/// for replicas.
 pub trait Store {
-    /// What is in force; nothing in a new store.
+    /// The generation in force; `None` in a new store.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -92,13 +93,13 @@ fn show(number: Option<u64>) -> String {
     number.map_or_else(|| "no generation".to_owned(), |number| format!("generation {number}"))
 }
 
-/// What is put in force.
+/// The files that are put in force.
 #[derive(Clone, Copy, Debug)]
 pub struct Files<'a> {
     /// Where the files are now; they are copied.
     pub folder: &'a std::path::Path,
     /// The digest that they must have.
     pub digest: &'a str,
-    /// What is kept beside them.
+    /// A text that is kept beside them: the plan with its approvals.
     pub note: &'a str,
 }

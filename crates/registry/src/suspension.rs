@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::grant::Validity;
 
-/// From when until when; without one, since ever or for ever.
+/// The time of a suspension. Without `from` it has always held, without `until` it never ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) from: Option<Timestamp>,
@@ -32,16 +32,18 @@ pub(crate) struct Suspensions {
 
 impl Suspensions {
     pub(crate) fn member(&self, id: &MemberId, now: Timestamp) -> bool {
+        // An office whose licence is not in force counts as suspended. A member without a licence in the
+        // registry needs none.
         let licensed = self.licences.get(id).is_none_or(|valid| valid.covers(now));
         !licensed || covered(self.members.get(id), now)
     }
 
-    /// The subsystem, or all of its member.
+    /// Whether the subsystem or its whole member is suspended.
     pub(crate) fn subsystem(&self, id: &SubsystemId, now: Timestamp) -> bool {
         self.member(id.member(), now) || covered(self.subsystems.get(id), now)
     }
 
-    /// A grant or a delegation.
+    /// Whether a grant or a delegation is suspended.
     pub(crate) fn grant(&self, id: &GrantId, now: Timestamp) -> bool {
         covered(self.grants.get(id), now)
     }

@@ -36,6 +36,7 @@ impl FromStr for Checkpoint {
         let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(NoteError::Malformed);
         };
+        // Signs and leading zeros are refused, because a signed text must have one form.
         let digits = !size.is_empty()
             && size.bytes().all(|b| b.is_ascii_digit())
             && (size == "0" || !size.starts_with('0'));

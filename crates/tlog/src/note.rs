@@ -175,6 +175,7 @@ pub fn sign_note(text: &str, key: &SigningKey) -> String {
 /// # Errors
 /// [`NoteError`].
 pub fn open_note<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
+    // The last empty line separates text and signatures, because the text may contain empty lines.
     let at = note.rfind("\n\n").ok_or(NoteError::Malformed)?;
     let text = &note[..=at];
     let lines = &note[at + 2..];
@@ -188,9 +189,11 @@ pub fn open_note<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteEr
             line.strip_prefix("— ").and_then(|line| line.split_once(' ')).ok_or(NoteError::Malformed)?;
         let signature = STANDARD.decode(signature).map_err(|_| NoteError::Malformed)?;
         let Some((hash, signature)) = signature.split_at_checked(4) else { return Err(NoteError::Malformed) };
+        // Lines of other keys are skipped, but they must be well-formed.
         if name == key.name && hash == key.hash {
             let verified = UnparsedPublicKey::new(&ED25519, &key.key).verify(text.as_bytes(), signature);
             outcome = verified.map(|()| text).map_err(|_| NoteError::Invalid);
+            // One bad signature under the key refuses the note, even beside a good one.
             outcome?;
         }
     }

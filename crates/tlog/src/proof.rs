@@ -39,6 +39,7 @@ fn split(size: u64) -> u64 {
 fn subtree<S: HashSource>(source: &S, start: u64, size: u64) -> Result<Hash, S::Error> {
     if size.is_power_of_two() {
         let level = size.trailing_zeros();
+        // A level is at most 63, so the default is never used.
         return source.hash(u8::try_from(level).unwrap_or(u8::MAX), start >> level);
     }
     let left = split(size);
@@ -80,6 +81,7 @@ pub fn inclusion_proof<S: HashSource>(
             (index, start, size) = (index - left, start + left, size - left);
         }
     }
+    // Gathered from the root downwards, while RFC 9162 lists the hashes from the leaf upwards.
     path.reverse();
     Ok(Some(path))
 }

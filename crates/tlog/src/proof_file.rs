@@ -64,6 +64,7 @@ impl ProofFile {
             proof,
             checkpoint: checkpoint.to_owned(),
         };
+        // The text is written again and compared, so that a proof has one form only.
         if file.proof.len() <= 63 && file.to_text() == text { Ok(file) } else { Err(ProofFileError) }
     }
 }

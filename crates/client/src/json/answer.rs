@@ -65,6 +65,7 @@ fn json(
 
 fn remove(value: &mut Value, path: &str) {
     match value {
+        // A withheld path passes through repeated fields, so each element loses the field.
         Value::Array(items) => items.iter_mut().for_each(|item| remove(item, path)),
         Value::Object(fields) => match path.split_once('.') {
             None => drop(fields.remove(path)),

@@ -79,6 +79,8 @@ pub fn to_request(
 fn set(message: &mut DynamicMessage, whole: &str, path: &str, text: &str) -> Result<bool, ArgumentError> {
     let descriptor = message.descriptor();
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    // Both the contract's name and the JSON name (lowerCamelCase) are accepted, as by protobuf's JSON
+    // parsers.
     let field = descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name));
     let field = field.ok_or_else(|| ArgumentError::Unknown {
         field: name.to_owned(),

@@ -8,7 +8,8 @@ use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use prost_types::FileDescriptorProto;
 
-/// More files than any bus has; a server that keeps naming new ones is not followed for ever.
+/// Maximum number of descriptor files, more than any bus has. It bounds the work for a server that keeps
+/// naming new files.
 const MAX_FILES: usize = 4096;
 
 /// Files by name.
@@ -33,7 +34,8 @@ impl Files {
         if self.known.len() > MAX_FILES { Err("reflection: too many files".to_owned()) } else { Ok(()) }
     }
 
-    /// Files that are imported and not there. Each is asked for once.
+    /// Names of imported files that are still missing. Each name is asked for once, and a server that does
+    /// not send it is an error.
     pub(super) fn ask_for_missing(&mut self) -> Result<Vec<String>, String> {
         let imports = self.known.values().flat_map(|file| &file.imports);
         let missing: BTreeSet<String> =

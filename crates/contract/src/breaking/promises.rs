@@ -8,7 +8,7 @@ use crate::field_path::FieldPath;
 use crate::method::Method;
 
 impl Comparison {
-    /// `place` is the method in the new version.
+    /// Compares the options of one method. `place` is the method in the new version.
     pub(super) fn promises(&mut self, was: &Method, now: &Method, place: &MethodDescriptor) {
         self.subject(was, now, place);
         for purpose in was.purposes().iter().filter(|purpose| !now.purposes().contains(purpose)) {
@@ -43,7 +43,8 @@ impl Comparison {
         }
     }
 
-    /// A leaf is held to the class of what it was, or of what it was a part of, or of the parts that it had.
+    /// Reports each leaf whose class is lower than before. A leaf is compared with the same path, with the
+    /// message that it was a part of, and with the parts that it had.
     fn classes(&mut self, was: &Method, now: &Method) {
         let within = |inner: &str, outer: &str| {
             inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -73,7 +74,7 @@ impl Comparison {
         ] {
             for (path, rule) in rules {
                 let message = format!("{verb} held to: {rule}");
-                // A field that is gone is told as that.
+                // A field that is gone is reported as removed.
                 if let Some(field) = field_at(now.input(), &path) {
                     self.tell_field(&field, kind, message);
                 }

@@ -9,7 +9,7 @@ use prost_reflect::{
 use super::{Break, Comparison};
 
 impl Comparison {
-    /// What calls which way, and the types of both.
+    /// Compares streaming, request and response types, and idempotency.
     pub(super) fn shape(&mut self, was: &MethodDescriptor, now: &MethodDescriptor) {
         let sides = [
             ("the request", was.is_client_streaming(), now.is_client_streaming(), was.input(), now.input()),
@@ -45,6 +45,8 @@ impl Comparison {
 
     fn message(&mut self, was: &MessageDescriptor, now: &MessageDescriptor) {
         let pair = (was.full_name().to_owned(), now.full_name().to_owned());
+        // Google's types are stable. A pair that was compared before is skipped, else a type that contains
+        // itself would never end.
         if was.package_name().starts_with("google.") || self.seen.contains(&pair) {
             return;
         }
@@ -70,6 +72,7 @@ impl Comparison {
     }
 
     fn reservations(&mut self, was: &MessageDescriptor, now: &MessageDescriptor) {
+        // A reserved name or number that is free again could come back with another meaning.
         for name in was.reserved_names() {
             if now.get_field_by_name(name).is_some() || !now.reserved_names().any(|other| other == name) {
                 self.tell_message(now, Break::Removed, format!("the name {name} is no longer reserved"));

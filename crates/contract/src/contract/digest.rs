@@ -13,7 +13,7 @@ use crate::descriptors::{Head, RawSet};
 use crate::finding::Error;
 use crate::{compile, wire};
 
-/// Files that only say how options are written.
+/// Files that only define options.
 const OPTIONS: &[&str] = &["chapar/contract/v1/options.proto", "buf/validate/validate.proto"];
 
 /// The compiled bytes of [`OPTIONS`], bare: a file of the same name that says something else is not ours, and
@@ -44,6 +44,7 @@ pub(super) fn digest(bytes: &Bytes) -> Result<String, Error> {
     }
     let mut context = Context::new(&SHA256);
     for file in counted.values() {
+        // Each length goes in front of its file, so that no other division of the bytes has the same digest.
         context.update(&(file.len() as u64).to_be_bytes());
         context.update(file);
     }
@@ -59,8 +60,8 @@ fn is_google(name: &str) -> bool {
     name.starts_with("google/protobuf/")
 }
 
-/// The files of a descriptor set by name; of two with one name, both under one: the decoder refuses that
-/// elsewhere.
+/// The files of a descriptor set, by name. Of two files with one name the last is kept; the descriptor
+/// decoder refuses such a set elsewhere.
 fn files(bytes: &Bytes) -> Result<BTreeMap<String, File>, Error> {
     let unreadable = || Error::of_file("", "these bytes are no file descriptor");
     let set = RawSet::decode(bytes.clone()).map_err(|_| unreadable())?;

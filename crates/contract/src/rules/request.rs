@@ -9,7 +9,7 @@ use crate::format::Format;
 use crate::options::pb;
 use crate::request::{RequestFormat, RequestRule};
 
-/// Where the walk through a request's type is.
+/// State of the walk through a request's type.
 struct Walk<'a> {
     root: &'a MessageDescriptor,
     /// Full names of the messages around.
@@ -23,7 +23,7 @@ struct Walk<'a> {
 struct Around {
     /// It may be absent as a whole.
     optional: bool,
-    /// There may be many of it.
+    /// It may occur many times.
     many: bool,
 }
 
@@ -78,6 +78,7 @@ impl Checker<'_> {
     }
 
     fn walk(&mut self, walk: &mut Walk<'_>, message: &MessageDescriptor, prefix: &str, around: Around) {
+        // Inside a type that contains itself a field has no fixed path, so a format or rule there is refused.
         let again = walk.inside.iter().any(|name| name == message.full_name());
         walk.inside.push(message.full_name().to_owned());
         for field in message.fields() {

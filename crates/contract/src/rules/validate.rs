@@ -16,6 +16,7 @@ impl Checker<'_> {
     pub(super) fn validate(&mut self, field: &FieldDescriptor) -> Vec<Check> {
         let Some(rules) = options::validate(self.pool, field) else { return Vec::new() };
         let mut checks = Vec::new();
+        // A newer rule arrives as an unknown field. Ignored, it would be a promise that nothing keeps.
         if rules.unknown_fields().next().is_some() {
             self.find_field(field, "a rule of buf.validate that Chapar does not know");
         }
@@ -36,7 +37,7 @@ impl Checker<'_> {
         checks
     }
 
-    /// The rules of `buf.validate` that a field of a response has: no one would check them.
+    /// Refuses rules of `buf.validate` on a field of a response, because nothing would check them.
     pub(super) fn not_in_a_response(&mut self, field: &FieldDescriptor) {
         if options::validate(self.pool, field).is_some() {
             self.find_field(field, "buf.validate is for requests: in a response no one would check it");
@@ -134,6 +135,7 @@ fn bound(rule: &str, value: &Value) -> Option<Check> {
         Value::U64(n) => i128::from(*n),
         _ => return None,
     };
+    // `i128` holds every 64-bit bound, so plus and minus one cannot overflow.
     Some(match rule {
         "gt" => Check::Least(number + 1),
         "gte" => Check::Least(number),

@@ -36,6 +36,7 @@ fn packed(own: Wire, value: &[u8]) -> u64 {
     let items = match own {
         Wire::Fixed64 => value.len() / 8,
         Wire::Fixed32 => value.len() / 4,
+        // The last byte of a varint is its only one below 0x80.
         _ => value.iter().filter(|byte| **byte < 0x80).count(),
     };
     items as u64

@@ -21,7 +21,7 @@ pub(super) fn keep(
         while let Some(field) = reader.next()? {
             copy.field(message, piece, field, depth)?;
         }
-        // Of one piece it is not known yet whether anything has to be copied.
+        // With a single piece the copy waits: if nothing is removed, the original bytes are used.
         if pieces.len() > 1 {
             copy.flush(piece);
         }
@@ -32,13 +32,13 @@ pub(super) fn keep(
 #[derive(Default)]
 struct Copying<'a> {
     out: Vec<u8>,
-    /// What of the piece comes next in `out`, and is not copied yet: neighbours are copied at once.
+    /// The range of the piece that is kept but not copied yet. Neighbouring fields are copied together.
     next: Range<usize>,
     removed: bool,
     /// The pieces of embedded messages that are one message each, by field number.
     merged: BTreeMap<u32, Vec<&'a [u8]>>,
     chosen: BTreeMap<usize, Chosen>,
-    /// What has to go from `out` again.
+    /// Ranges of `out` that are removed at the end: values of oneof members that were unset later.
     dead: Vec<Range<usize>>,
 }
 
@@ -105,6 +105,7 @@ impl<'a> Copying<'a> {
 
     fn flush(&mut self, piece: &[u8]) {
         if self.out.capacity() == 0 {
+            // One allocation is usually enough, because filtering makes a piece shorter.
             self.out.reserve(piece.len());
         }
         self.out.extend_from_slice(piece.get(std::mem::take(&mut self.next)).unwrap_or_default());
@@ -121,7 +122,7 @@ impl<'a> Copying<'a> {
         }
     }
 
-    /// `last`: the piece that what comes next is of.
+    /// `last`: the piece to which `next` refers.
     fn finish(
         mut self,
         message: Message<'_>,
@@ -180,6 +181,7 @@ fn without(out: Vec<u8>, mut dead: Vec<Range<usize>>) -> Vec<u8> {
 
 /// Writes a message field with its filtered value.
 fn put(out: &mut Vec<u8>, number: u32, wire: Wire, value: &[u8]) {
+    // Wire types 3 and 4 open and close a group; 2 is length-delimited.
     if wire == Wire::Group {
         varint(out, u64::from(number) << 3 | 3);
         out.extend_from_slice(value);

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// Messages may be nested this deep, the outermost one counted.
+/// Maximum nesting depth of messages, the outermost one included. It bounds the recursion that hostile bytes
+/// can cause.
 pub const MAX_DEPTH: usize = 32;
 
 /// Bytes that are not a message of their type.
@@ -72,6 +73,7 @@ impl<'a> Reader<'a> {
         }
         match self.field(MAX_DEPTH)? {
             Some(field) => Ok(Some(field)),
+            // An end-group tag at the top level has no group to end.
             None => Err(WireError::Group),
         }
     }
@@ -137,6 +139,7 @@ impl<'a> Reader<'a> {
         for shift in (0..70).step_by(7) {
             let byte = *self.bytes.get(self.at).ok_or(WireError::Truncated)?;
             self.at += 1;
+            // The tenth byte of a varint has room for one bit of 64.
             if shift == 63 && byte > 1 {
                 return Err(WireError::Overlong);
             }

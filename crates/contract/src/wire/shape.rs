@@ -38,6 +38,7 @@ impl Shape {
         match wire {
             Wire::Bytes if self.text => std::str::from_utf8(value).map(drop).map_err(|_| WireError::Utf8),
             wire if wire == self.own => Ok(()),
+            // Parsers must accept a repeated scalar packed and unpacked, whatever the contract declares.
             Wire::Bytes if self.packable => self.packed(value),
             _ => Err(WireError::Mismatch),
         }

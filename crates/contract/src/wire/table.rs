@@ -9,7 +9,7 @@ use prost_reflect::{Kind, MessageDescriptor};
 use super::node::{Node, Pass};
 use super::shape::Shape;
 
-/// Numbers below this are looked up by position; of the rest there are few, and they are searched for.
+/// Field numbers below this are looked up by index. Higher numbers are few and are found by binary search.
 const LOW: u32 = 64;
 
 /// All tables of a mask; the first is that of the outermost message.
@@ -34,8 +34,8 @@ pub(super) struct Kept {
     pub(super) shape: Shape,
     /// The table of what is kept inside, if it is a message.
     inner: Option<usize>,
-    /// Its occurrences are one message, and must be seen together: in one, a member of a oneof may go that
-    /// another one set.
+    /// Occurrences of the field are merged to one message before filtering, because a oneof member in one
+    /// occurrence can unset a member of another.
     pub(super) merged: bool,
 }
 
@@ -92,6 +92,7 @@ struct Builder {
 
 impl Builder {
     fn node(&mut self, node: &Node) -> usize {
+        // The place is taken before the inner tables are made, so that the outermost message is table 0.
         let at = self.place();
         let fields = node.fields.iter().map(|(number, rule)| {
             let (inner, merged) = match &rule.pass {
@@ -113,6 +114,7 @@ impl Builder {
             return *at;
         }
         let at = self.place();
+        // Noted before the fields are visited, so that a type that contains itself finds its own table.
         self.known.insert(message.full_name().to_owned(), at);
         let fields = message.fields().map(|field| {
             let inner = match field.kind() {

@@ -44,10 +44,12 @@ impl Loader<'_> {
             .iter()
             .filter_map(|text| self.known_method(source, text).map(|entry| (text, entry)))
             .collect();
+        // All parts are read before the first `?`, so that one load reports every error of the delegation.
         let id = id?;
         let to = to?;
         let valid = valid?;
-        // A grant that was left out as faulty would be missed here.
+        // After any error the search below is skipped, because a grant that was left out as faulty would be
+        // reported as missing.
         if !self.findings.is_empty() {
             return None;
         }
@@ -87,6 +89,7 @@ impl Loader<'_> {
 
     /// The subsystems that may act: one, all of a member, or those of a group.
     fn delegates(&mut self, file: &File, text: &Text) -> Option<Arc<[SubsystemId]>> {
+        // A subsystem's id has three parts, a member's has two.
         if text.get_ref().matches('/').count() == 2 || text.get_ref().starts_with("group/") {
             return self.grantee(&file.source, &file.member, text).map(|(_, subsystems)| subsystems);
         }
@@ -100,6 +103,8 @@ impl Loader<'_> {
         let own = (file.member.clone(), entry.method.path().clone());
         let mut found = false;
         for grant in self.granted.get(&own).cloned().unwrap_or_default() {
+            // The term is the intersection of grant and delegation, so a delegation never gives more than its
+            // grant.
             let both = |purpose: &&Purpose| delegation.terms.purposes.contains(purpose);
             let purposes: Vec<Purpose> = grant.purposes.iter().filter(both).cloned().collect();
             // A grant without purposes is of a contract that has none: then no purpose can be missing.
@@ -144,6 +149,7 @@ impl Loader<'_> {
     }
 
     fn insert(&mut self, file: &File, delegation: &Checked, text: &Text, term: &Arc<Term>) {
+        // One finding for a delegation is enough, whatever number of subsystems it has.
         let mut clash = None;
         for caller in delegation.to.iter() {
             let methods = self.terms.entry(caller.clone()).or_default();

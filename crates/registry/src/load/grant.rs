@@ -25,6 +25,8 @@ impl Loader<'_> {
 
     fn one_grant(&mut self, file: &File, raw: &raw::Grant) -> Option<()> {
         let source = &file.source;
+        // The parts that do not depend on the method are checked first, so that an unknown method hides none
+        // of their errors.
         let id = self.id(source, &file.member, &raw.id);
         let to = self.grantee(source, &file.member, &raw.to);
         let valid = self.validity(source, &raw.valid);
@@ -74,6 +76,7 @@ impl Loader<'_> {
             rows,
             row_checks,
             valid: valid?,
+            // Hours that could not be read fail the grant, so that it does not come into force for all hours.
             hours: hours.map_or(Some(None), |hours| hours.map(Some))?,
             limit: limit?,
             requires: requires?,
@@ -83,6 +86,8 @@ impl Loader<'_> {
         let permit = Arc::new(Permit::new(&grant, None, disclosure, rows_header));
         let term =
             Arc::new(Term { on_behalf_of: None, delegated: None, purposes: grant.purposes.clone(), permit });
+        // A term that clashes is added all the same: the load fails anyway, and later findings see the whole
+        // registry.
         let mut clash = None;
         for caller in callers.iter() {
             let methods = self.terms.entry(caller.clone()).or_default();
@@ -95,6 +100,7 @@ impl Loader<'_> {
             }
             beside.push(Arc::clone(&term));
         }
+        // A member can delegate a grant once, whatever number of its subsystems have it.
         let members: BTreeSet<&MemberId> = callers.iter().map(SubsystemId::member).collect();
         for member in members {
             self.granted.entry((member.clone(), grant.method.clone())).or_default().push(Arc::clone(&grant));
@@ -149,8 +155,8 @@ impl Loader<'_> {
         RowScopes::new(scopes).ok()
     }
 
-    /// Row scopes of a service whose server the gateway only tells of them: each needs a field of the answer
-    /// that it can be held to.
+    /// Row checks for an agency's own gRPC server, which the gateway cannot make narrow its rows. Each row
+    /// scope needs a field of the response to check it by.
     fn row_checks(&mut self, source: &Arc<Source>, raw: &raw::Grant, entry: &MethodEntry) -> Vec<RowCheck> {
         if entry.service.server == Server::Adapter {
             return Vec::new();
@@ -288,6 +294,7 @@ fn week(text: &str) -> Option<[bool; 7]> {
     let first = place(first)?;
     let last = place(last)?;
     let mut days = [false; 7];
+    // Modulo 7, because a range such as `thu-sat` passes over the end of the week.
     for day in 0..=(last + 7 - first) % 7 {
         days[(first + day) % 7] = true;
     }
@@ -308,6 +315,7 @@ fn minute(text: &str) -> Option<u16> {
 impl Term {
     /// Whether both could answer one call.
     pub(super) fn clashes(&self, other: &Self) -> bool {
+        // Hours are not compared, so two grants that differ only in their hours clash.
         let purposes = self.purposes.is_empty() && other.purposes.is_empty()
             || self.purposes.iter().any(|purpose| other.purposes.contains(purpose));
         let days = || {

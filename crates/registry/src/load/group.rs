@@ -65,6 +65,7 @@ impl Loader<'_> {
         let mut members: BTreeSet<MemberId> =
             raw.members.iter().filter_map(|member| self.known_member(source, member)).collect();
         members.extend(self.by_attributes(source, raw));
+        // `subsystem` narrows the group to one system of each member, by the last part of its id.
         let wanted = |id: &SubsystemId| {
             let own = id.as_str().rsplit('/').next().unwrap_or_default();
             raw.subsystem.as_ref().is_none_or(|name| name.get_ref() == own)

@@ -31,7 +31,8 @@ impl Loader<'_> {
                 }
                 (Name { fa: member.name.fa.clone(), en: member.name.en.clone() }, hashes)
             }
-            // Told already; its subsystems are still known.
+            // The missing table has been reported. The subsystems are registered all the same, so that their
+            // names are not reported as unknown.
             None => (Name { fa: String::new(), en: String::new() }, Vec::new()),
         };
         if let Some(member) = &file.raw.member {
@@ -73,6 +74,7 @@ impl Loader<'_> {
         if licence.get_ref().number.get_ref().trim().is_empty() {
             self.malformed(&file.source, licence.get_ref().number.span(), "a licence has a number");
         }
+        // Outside of its days a licence suspends the office (`Suspensions::member`).
         if let Some(valid) = self.validity(&file.source, &licence.get_ref().valid) {
             self.suspended.licences.insert(file.member.clone(), valid);
         }

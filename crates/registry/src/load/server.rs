@@ -27,7 +27,7 @@ const IDENTITY: &[&str] = &[
     "x-tls-client-cert",
 ];
 
-/// Prefixes of the same, and of what the bus, gRPC and HTTP write themselves.
+/// Prefixes of identity headers, and of headers that the bus, gRPC and HTTP set themselves.
 const RESERVED_PREFIXES: &[&str] = &[
     "chapar-",
     "chapar_",
@@ -68,6 +68,7 @@ impl Loader<'_> {
         let passed = |draft: &mut Self, names: &[Text]| {
             names.iter().filter_map(|name| draft.metadata_name(file, name)).collect::<Vec<_>>()
         };
+        // The names are checked whatever the kind of server is, so that all errors show in one load.
         let metadata = PassedMetadata {
             request: passed(self, &service.metadata.request),
             response: passed(self, &service.metadata.response),
@@ -95,7 +96,7 @@ impl Loader<'_> {
         Server::Adapter
     }
 
-    /// A name that may be passed on, in the form in which it travels.
+    /// The name, if it may be passed on.
     fn metadata_name(&mut self, file: &File, written: &Text) -> Option<String> {
         let name = written.get_ref();
         let well_formed = !name.is_empty()
@@ -114,11 +115,12 @@ impl Loader<'_> {
     }
 }
 
-/// Whether a name may never be passed on, whoever wishes it. `_` counts as `-`, since servers mix them up,
-/// and `-bin` as nothing.
+/// Whether a name may never be passed on. `_` counts as `-`, because servers treat both alike, and a suffix
+/// `-bin` is ignored.
 fn reserved(name: &str) -> bool {
     let name = name.replace('_', "-");
     let name = name.strip_suffix("-bin").unwrap_or(&name);
+    // Prefixes are compared without their hyphen, so that `grpc` or `x-auth` alone is reserved as well.
     IDENTITY.contains(&name)
         || OF_THE_HOP.contains(&name)
         || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix.trim_end_matches('-')))

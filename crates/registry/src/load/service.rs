@@ -48,6 +48,7 @@ impl Loader<'_> {
             let finding = self.findings.at(source, service.digest.span(), Kind::DigestMismatch, message);
             finding.advise(format!("if it was meant to change: digest = \"{}\"", contract.digest()));
         }
+        // After a mismatch the loaded contract is used further, so that the same load checks its grants.
         if let Some(other) = self.services.iter().find(|other| other.name == *name) {
             let message = format!("the service `{name}` is registered already, by {}", other.provider);
             self.findings.at(source, written.span(), Kind::Duplicate, message);
@@ -77,6 +78,7 @@ impl Loader<'_> {
             self.malformed(&file.source, text.span(), message);
             return None;
         }
+        // A member's file with errors may define the adapter, so the adapter is not reported as unknown then.
         if !self.subsystems.contains_key(identity.subsystem()) && !self.broken.contains(identity.member()) {
             let message = format!("the adapter `{}` is not registered", identity.subsystem());
             let mut known: Vec<String> =
@@ -101,6 +103,7 @@ fn is_endpoint(text: &str) -> bool {
             !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
         }
     };
+    // `parse` accepts a sign, so the digits are checked first.
     let port_is_valid =
         port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     host_is_valid && port_is_valid

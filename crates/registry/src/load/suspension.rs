@@ -29,6 +29,7 @@ impl Loader<'_> {
         }
         let from = raw.from.as_ref().map(|moment| self.moment(source, moment));
         let until = raw.until.as_ref().map(|moment| self.moment(source, moment));
+        // A time that could not be read fails the suspension, so that it does not hold for ever by mistake.
         let window = Window {
             from: from.map_or(Some(None), |from| from.map(Some))?,
             until: until.map_or(Some(None), |until| until.map(Some))?,
@@ -38,6 +39,7 @@ impl Loader<'_> {
         {
             self.malformed(source, written.span(), "`until` is not after `from`");
         }
+        // Without an owner the file is the operator's, who may suspend anything.
         let whose = |of: &MemberId| owner.is_none_or(|owner| owner == of);
         let of = raw.of.get_ref();
         let own = if let Some(id) = of.strip_prefix("grant/") {
@@ -79,7 +81,7 @@ impl Loader<'_> {
         found
     }
 
-    /// A moment with its offset.
+    /// Reads a moment, which must have an offset from UTC.
     fn moment(&mut self, source: &Arc<Source>, written: &Spanned<Datetime>) -> Option<Timestamp> {
         let moment = written.get_ref().to_string().parse::<Timestamp>().ok();
         if moment.is_none() {

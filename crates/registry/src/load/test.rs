@@ -31,11 +31,11 @@ struct Trial<'a> {
 }
 
 impl Loader<'_> {
-    /// Reads the tests of all files; if the registry stands, runs them against `policy`. Suspensions are not
-    /// seen, so that none is held up by a test that expects its call to go on, except by a test that expects
-    /// one.
+    /// Reads the tests of all files and, if the registry has no errors, runs them against `policy`.
+    /// Suspensions are hidden from all tests except those that expect `SUSPENDED`, so that no test can block
+    /// an urgent suspension.
     pub(super) fn tests(&mut self, files: &[File], policy: &mut Policy) {
-        // A test of a registry that does not stand would only repeat what is wrong with it.
+        // Tests of a registry with errors would only repeat those errors.
         let stands = self.findings.is_empty();
         let mut trials = Vec::new();
         for file in files {
@@ -67,6 +67,7 @@ impl Loader<'_> {
         }
         let entry = self.known_method(source, &raw.call)?;
         let purpose = match &raw.purpose {
+            // A test of an unknown purpose must be able to name one.
             Some(text) if expect == Some(Reason::PurposeUnknown) => self.parse(source, text),
             Some(text) => self.purpose(source, text, &entry),
             None => None,
@@ -93,6 +94,7 @@ impl Loader<'_> {
                 Some(reason) => self.expect(policy, trial, reason, now),
                 None => self.disclosure(policy, trial, now),
             }
+            // One finding for a test is enough: other moments would mostly repeat it.
             if self.findings.len() > before {
                 return;
             }
@@ -183,8 +185,8 @@ impl Trial<'_> {
     }
 }
 
-/// The day that the test names; else the first day of everything that could answer it, so that a test holds
-/// or fails whenever the registry is loaded.
+/// The moments at which a test is run: the day that it names, else the first moment of each term that could
+/// answer it. The time of the load is not used, so that a test has the same result on every day.
 fn moments(policy: &Policy, trial: &Trial<'_>) -> Vec<Timestamp> {
     if let Some(on) = trial.on {
         return vec![on];
@@ -197,11 +199,14 @@ fn moments(policy: &Policy, trial: &Trial<'_>) -> Vec<Timestamp> {
     };
     let fits =
         |term: &&&Arc<Term>| trial.purpose.as_ref().is_none_or(|purpose| term.purposes.contains(purpose));
+    // Terms for the test's purpose are preferred. Without any, every term is tried, so that the refusal is
+    // the one that a caller would get.
     let mut moments = first(&mut terms.iter().filter(fits));
     if moments.is_empty() {
         moments = first(&mut terms.iter());
     }
     if moments.is_empty() {
+        // Without a term the refusal does not depend on the time.
         moments.push(Timestamp::UNIX_EPOCH);
     }
     moments

@@ -17,7 +17,7 @@ use crate::grant::Validity;
 use crate::raw::{Text, Valid};
 use crate::source::Source;
 
-/// An id by its own rule.
+/// Parses an id by the rule of its type.
 pub(super) fn parse<T: FromStr<Err = InvalidId>>(
     source: &Arc<Source>,
     text: &Text,
@@ -27,7 +27,7 @@ pub(super) fn parse<T: FromStr<Err = InvalidId>>(
     parsed.map_err(|error| findings.at(source, text.span(), Kind::Malformed, error.to_string())).ok()
 }
 
-/// At most this many candidates are listed under a name that is not known.
+/// Maximum number of candidates that a finding lists for an unknown name.
 const LISTED: usize = 12;
 
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -120,7 +120,7 @@ impl Loader<'_> {
     ) -> Option<Purpose> {
         let purpose: Purpose = self.parse(source, text)?;
         let known = entry.method.purposes();
-        // The contract's own: a hundred thousand grants share it.
+        // The contract's copy is shared, because 100,000 grants may have it.
         if let Some(known) = known.iter().find(|known| **known == purpose) {
             return Some(known.clone());
         }
@@ -164,8 +164,8 @@ impl Loader<'_> {
         self.is_of_our_calendar(source, written).then_some(day).flatten()
     }
 
-    /// Whether a date is not one of the Jalali calendar, which is a finding: as a Gregorian one it would be
-    /// 621 years ago.
+    /// Whether a date is Gregorian. A date that looks Jalali is a finding, because read as Gregorian it would
+    /// lie 621 years back.
     pub(super) fn is_of_our_calendar(&mut self, source: &Arc<Source>, written: &Spanned<Datetime>) -> bool {
         let Some(date) = written.get_ref().date else { return true };
         let gregorian = chapar_contract::gregorian_of_jalali(date.year.into(), date.month, date.day);

@@ -65,7 +65,8 @@ pub(super) fn effects(before: &Registry, after: &Registry, now: Timestamp) -> Ve
     found.into_iter().map(effect).collect()
 }
 
-/// Everything that is not over and not suspended; each way has at least one kind of rows.
+/// What a caller may see by every term that is neither over nor suspended. Each entry has at least one kind
+/// of rows, so an empty set means no access.
 fn accesses(registry: &Registry, caller: &SubsystemId, now: Timestamp) -> BTreeMap<Of, Access> {
     let mut found: BTreeMap<Of, Access> = BTreeMap::new();
     // A suspended subsystem sees nothing, whatever its grants say.
@@ -74,6 +75,7 @@ fn accesses(registry: &Registry, caller: &SubsystemId, now: Timestamp) -> BTreeM
     }
     for (path, terms) in registry.policy.terms.get(caller).into_iter().flatten() {
         let Some(entry) = registry.method(path.as_str()) else { continue };
+        // Disclosed paths come from the contract, so the default class is never used.
         let class = |path: &str| {
             entry
                 .method

@@ -8,7 +8,7 @@ use chapar_contract::Class;
 use super::{Effect, Plan, Seen};
 use crate::change::Verb;
 
-/// So many callers of an effect are named; the others are counted.
+/// Maximum number of callers that an effect names; more are counted.
 const MAX_NAMED: usize = 3;
 
 impl fmt::Display for Plan {
@@ -97,6 +97,7 @@ fn by_purpose(seen: &[Seen]) -> Vec<(&str, Vec<String>)> {
             Class::Secret => format!("{} (SECRET)", one.field),
             Class::Public | Class::Personal => one.field.clone(),
         };
+        // `seen` is ordered by purpose, so fields of one purpose are neighbours.
         match found.last_mut() {
             Some((purpose, fields)) if *purpose == one.purpose => fields.push(field),
             _ => found.push((&one.purpose, vec![field])),

@@ -39,7 +39,7 @@ impl Directory {
         self.root.join("current")
     }
 
-    /// Waits until no one else writes.
+    /// Takes the store's lock, and waits while another process holds it.
     fn lock(&self) -> Result<File, StoreError> {
         let path = self.root.join("lock");
         let file = File::create(&path).map_err(at(&path))?;
@@ -103,14 +103,16 @@ impl Store for Directory {
         if found != expected {
             return Err(StoreError::Moved { found });
         }
+        // A number that a crash left without a link is not used again.
         let number = self.numbers()?.last().copied().unwrap_or(0) + 1;
         let generations = self.root.join("generations");
         let draft = generations.join(format!("draft-{number}"));
+        // A draft that an earlier writer left behind is no generation, so it is removed.
         if draft.exists() {
             fs::remove_dir_all(&draft).map_err(at(&draft))?;
         }
         copy(files.folder, &draft.join("registry"))?;
-        // Of the copy: the files might change while they are read.
+        // The digest is taken of the copy, because the files might change while they are read.
         let found = digest(&draft.join("registry"))?;
         if found != files.digest {
             fs::remove_dir_all(&draft).map_err(at(&draft))?;
@@ -119,9 +121,14 @@ impl Store for Directory {
         write(&draft.join("plan.txt"), files.note)?;
         write(&draft.join("at"), &format!("{moment}\n"))?;
         let base = generations.join(format!("{number:06}"));
+        // The generation is complete and synced before the link names it, so that a crash leaves either the
+        // old registry or the new one in force.
         fs::rename(&draft, &base).map_err(at(&base))?;
         sync(&generations)?;
+        // A symbolic link cannot be changed in place. A new one is renamed over it, which is atomic for
+        // readers.
         let next = self.root.join("next");
+        // `exists` would follow the link, and a dangling one would look absent.
         if next.symlink_metadata().is_ok() {
             fs::remove_file(&next).map_err(at(&next))?;
         }
