@@ -27,7 +27,7 @@ use crate::service::{Calls, Routes};
 pub struct Parts {
     /// The wall clock, for certificates' validity.
     pub clock: Clock,
-    /// Where spans go.
+    /// Where spans are sent.
     pub telemetry: Arc<Telemetry>,
 }
 
@@ -71,7 +71,7 @@ impl Adapter {
     /// # Errors
     /// [`Error`]: of the statements all findings of all contracts at once.
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
-        // Before the files are read, so that no change between the two is missed.
+        // The watch begins before the files are read, so that no change in between is missed.
         let watched = Watched::new(config.identity.paths());
         // Everything is loaded before the port is taken, so that a fault in a file leaves no port open.
         let (services, methods) = load(&config, Look::AtStatements)?;
@@ -147,7 +147,7 @@ impl Adapter {
         Ok(Checked { remarks, certificate, revocation })
     }
 
-    /// Where it listens; nowhere, if it dials.
+    /// The address on which it listens; `None` if it dials.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.ready {
             Ready::Dials(_) => None,
@@ -175,7 +175,7 @@ impl Adapter {
         self.reload.clone()
     }
 
-    /// Full names of the services that it answered at first.
+    /// Full names of the services that it served at its start.
     pub fn services(&self) -> &[String] {
         &self.services
     }

@@ -101,8 +101,8 @@ impl Binder {
         if findings.is_empty() { Ok(Self { input, parameters, checked, subject }) } else { Err(findings) }
     }
 
-    /// Values of the right types for every placeholder, that no record is likely to have, for trying a
-    /// statement out.
+    /// Sample values for every placeholder, of the right types, which no record is likely to have. They are
+    /// for trying a statement out.
     pub(crate) fn samples(&self) -> Vec<Parameter> {
         self.parameters.iter().map(Field::sample).collect()
     }
@@ -156,6 +156,7 @@ impl Binder {
             Some(field) => match field.parameter(&message)? {
                 Parameter::Text(text) if !text.is_empty() => Some(text.into()),
                 Parameter::Integer(number) => Some(number.to_string().into()),
+                // Without an optional subject no row is compared with one.
                 _ if field.is_optional() => None,
                 _ => return Err(field.invalid("the subject is missing")),
             },
@@ -244,6 +245,7 @@ impl Field {
 
     fn time(&self, message: &DynamicMessage) -> Result<Parameter, Failure> {
         let part = |name: &str| {
+            // A part that is not set is 0, as in protobuf.
             let value = message.get_field_by_name(name);
             value.and_then(|value| value.as_i64().or(value.as_i32().map(i64::from))).unwrap_or(0)
         };

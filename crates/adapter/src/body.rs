@@ -21,14 +21,14 @@ pub(crate) struct Answer(Content);
 
 #[derive(Default)]
 enum Content {
-    /// Nothing more.
+    /// The body has ended.
     #[default]
     Done,
     /// One message in its frame, then the status.
     Whole(Bytes),
-    /// The status.
+    /// The trailers with the status.
     Trailers(HeaderMap),
-    /// Rows.
+    /// A stream of rows.
     Stream(Box<Streaming>),
     /// `grpc.health.v1`.
     Health(tonic::body::Body),
@@ -141,6 +141,8 @@ impl Body for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
         loop {
+            // The state is taken out, so that each arm owns it. An arm that puts none back has ended the
+            // body.
             match std::mem::take(&mut self.0) {
                 Content::Done => return Poll::Ready(None),
                 Content::Whole(frame) => {

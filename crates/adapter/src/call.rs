@@ -17,7 +17,7 @@ use crate::served_method::ServedMethod;
 use crate::shape::Cardinality;
 use crate::source::{Batch, Failure, Query, Rows};
 
-/// What a call's metadata says, checked.
+/// The terms of one call: its deadline, and the granted fields and rows from its metadata.
 struct Terms {
     deadline: Instant,
     late: Reason,
@@ -154,6 +154,7 @@ fn framed(parts: &[Bytes]) -> Result<Bytes, Failure> {
     let head =
         u32::try_from(length).map_err(|_| Failure::new(Reason::TooManyRows, "the answer is too long"))?;
     let mut frame = BytesMut::with_capacity(5 + length);
+    // The flag of a gRPC frame: not compressed.
     frame.put_u8(0);
     frame.put_u32(head);
     for part in parts {
@@ -194,7 +195,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fai
     }
 }
 
-/// A well-formed id of the gateway's, for logs and spans; else nothing.
+/// Reads an id of the gateway for logs and spans; empty if it is absent or malformed.
 fn known<T: std::str::FromStr>(headers: &HeaderMap, name: &str) -> String {
     let value =
         headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| text.parse::<T>().is_ok());

@@ -10,7 +10,7 @@ use crate::shape::{Leaf, Shape};
 use crate::source::{Column, Described, Family};
 use crate::statement::Statement;
 
-/// Compares; no finding means that the method can be offered.
+/// Compares a statement with its method. No finding means that the method can be served.
 pub(crate) fn compare(
     method: &Method,
     shape: &Shape,
@@ -73,7 +73,7 @@ pub(crate) fn compare(
     findings
 }
 
-/// Row scopes that a grant could not narrow this statement by.
+/// Findings for row scopes by which a grant could not narrow this statement.
 fn scope_findings(scopes: &[String], statement: &Statement, missing: impl Fn(&str) -> bool) -> Vec<Finding> {
     let scoping = statement.scoping();
     let mut findings = Vec::new();
@@ -141,7 +141,7 @@ fn conversion_findings(shape: &Shape, statement: &Statement) -> Vec<Finding> {
     findings
 }
 
-/// What the field needs, if values of this column can never be it, and what can be done.
+/// What the field needs, and how to correct the statement, if values of this column can never fill the field.
 fn misfit(leaf: &Leaf, column: &Column) -> Option<(&'static str, String)> {
     // An expression has no declared type, so its values are checked row by row.
     if column.family == Family::Unknown {

@@ -33,7 +33,7 @@ pub struct Config {
     pub gateways: Vec<Party>,
     /// One source per contract folder, by the folder's name.
     pub sources: BTreeMap<String, SourceConfig>,
-    /// The folder of what outlives a restart: the revocation lists that were seen.
+    /// The folder for state that outlives a restart: the revocation lists that were seen.
     pub state: PathBuf,
     /// Where to send spans by OTLP/gRPC.
     pub otlp: Option<String>,
@@ -145,7 +145,7 @@ impl Config {
             reader.report(raw.adapter.gateways.span(), "name at least one gateway: nobody else may call");
         }
         Findings::check(reader.findings)?;
-        // Only reached with one of the two: none is a finding.
+        // A missing mode is a finding, so `check` has returned before this `else`.
         let Some(mode) = mode else { return Err(Finding::of_file(file, NO_MODE).into()) };
         let mut identity = raw.adapter.identity;
         identity.resolve(folder);
@@ -285,6 +285,7 @@ impl Reader<'_> {
 
 /// Minimum of a configured duration, so that no timeout is zero.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// Maximum of a configured duration, as of a unary method's timeout in a contract.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `700ms` or `2s`.

@@ -17,7 +17,7 @@ pub(crate) enum Conversion {
     Number,
     /// `jalali "YYYY/MM/DD"`: a day of the Jalali calendar, to be given out as its Gregorian day.
     Jalali(String),
-    /// `gregorian`: years 1200 to 1599 are meant as they stand.
+    /// `gregorian`: years 1200 to 1599 are Gregorian years as written.
     Gregorian,
 }
 

@@ -54,7 +54,8 @@ impl Encoder {
         encoder
     }
 
-    /// A statement that answers with another person's record is worse than one that fails.
+    /// Checks that the row is about the subject. A statement that answers with another person's record is
+    /// worse than one that fails.
     fn is_about(&self, row: &dyn Row, subject: &str) -> Result<(), Failure> {
         let is_subject = |cell: Cell<'_>| match cell {
             Cell::Text(text) => text == subject.as_bytes(),
@@ -110,6 +111,7 @@ impl RowSink for Encoder {
             Cardinality::Stream => {
                 out.reserve(FRAME_HEAD + scratch.len());
                 out.put_u8(0);
+                // The length is at most `LARGEST_MESSAGE`, so the default is never used.
                 out.put_u32(u32::try_from(scratch.len()).unwrap_or(u32::MAX));
             }
         }
@@ -169,8 +171,8 @@ fn is_null(nodes: &[Node], row: &dyn Row) -> bool {
     })
 }
 
-/// Why a column's value could not fill the field of `leaf`, if it could not; for a look at what a table
-/// holds.
+/// Why a column's value cannot fill the field of `leaf`, or `None` if it can. It is used on samples of a
+/// table.
 pub(crate) fn fault(leaf: &Leaf, cell: Cell<'_>, scratch: &mut Vec<u8>) -> Option<&'static str> {
     scratch.clear();
     converted(1, &leaf.form, leaf.conversion.as_ref(), leaf.presence, cell, scratch)

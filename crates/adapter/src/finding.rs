@@ -60,7 +60,7 @@ impl Finding {
         self
     }
 
-    /// Adds what to do about it.
+    /// Adds advice on how to correct the error.
     pub(crate) fn with_help(mut self, help: impl Into<String>) -> Self {
         self.0.help = Some(help.into());
         self
@@ -142,7 +142,7 @@ impl Diagnostic for Findings {
     }
 }
 
-/// The known name closest to `wanted`, if it is close enough to be a slip of the finger.
+/// Suggests the known name closest to `wanted`, if the distance is small enough for a typing error.
 pub(crate) fn did_you_mean<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let closest = known.map(|name| (strsim::levenshtein(wanted, name), name)).min()?;
     (closest.0 <= 1 + wanted.chars().count() / 4).then(|| format!("did you mean `{}`?", closest.1))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind};
 
-/// What a column's value becomes.
+/// The form of one field value, into which a column's value is converted.
 #[derive(Clone, Debug)]
 pub(crate) enum Form {
     Bool,
@@ -31,7 +31,7 @@ pub(crate) enum Form {
     Uint64,
 }
 
-/// What one value of `field` is.
+/// The form of one value of `field`.
 pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
     Ok(match field.kind() {
         Kind::Bool => Form::Bool,
@@ -73,10 +73,11 @@ pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
     })
 }
 
-/// `LIFE_STATUS_ALIVE` of `LifeStatus` is known by that name and as `ALIVE`. A short name that is another
-/// value's whole name would be read as either.
+/// `LIFE_STATUS_ALIVE` of `LifeStatus` is known by that name and as `ALIVE`. A short name that equals another
+/// value's full name is refused, because it would have two meanings.
 fn names_of(descriptor: &EnumDescriptor) -> Result<HashMap<String, i32>, &'static str> {
     let mut prefix = String::new();
+    // `LifeStatus` becomes `LIFE_STATUS_`, the prefix that protobuf's style guide asks for.
     for (index, letter) in descriptor.name().chars().enumerate() {
         if letter.is_ascii_uppercase() && index > 0 {
             prefix.push('_');

@@ -5,7 +5,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-/// The services that there are, and whether they are served.
+/// The health status of the adapter's services.
 pub(crate) struct Health {
     reporter: HealthReporter,
     said: Mutex<Said>,
@@ -14,7 +14,7 @@ pub(crate) struct Health {
 #[derive(Default)]
 struct Said {
     services: Vec<String>,
-    /// Nothing is served any more, whatever is loaded.
+    /// True once the adapter stops: no later reload may report a service as serving.
     ended: bool,
 }
 
@@ -23,12 +23,12 @@ impl Health {
         Self { reporter: HealthReporter::new(), said: Mutex::default() }
     }
 
-    /// What answers those who ask.
+    /// The gRPC service that answers health checks.
     pub(crate) fn server(&self) -> HealthServer<HealthService> {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
     }
 
-    /// These are served, and of those before no others.
+    /// Reports these services as serving, and earlier ones that are not among them as not serving.
     pub(crate) async fn serves(&self, services: &[String]) {
         let mut said = self.said.lock().await;
         // A reload that ends after the stop must not report services as serving again.
@@ -44,7 +44,7 @@ impl Health {
         said.services = services.to_vec();
     }
 
-    /// Nothing is served from now on.
+    /// Reports every service as not serving, from now on.
     pub(crate) async fn end(&self) {
         let mut said = self.said.lock().await;
         said.ended = true;

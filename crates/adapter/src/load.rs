@@ -12,7 +12,8 @@ use crate::served_method::{self, Look, ServedMethod};
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
 
-/// Everything that `config` names, proven to fit: the services' names, and what is answered.
+/// Loads everything that `config` names and checks that it fits together. Returns the names of the services,
+/// and their methods.
 pub(crate) fn load(config: &Config, look: Look) -> Result<(Vec<String>, Vec<ServedMethod>), Error> {
     let mut findings = Vec::new();
     let mut services = Vec::new();

@@ -21,9 +21,9 @@ const MAX_PLANS: usize = 1_024;
 pub(crate) struct Plan {
     /// The wrapped statement.
     pub(crate) sql: Arc<str>,
-    /// Its rows' way to bytes.
+    /// Encodes the rows of the statement.
     pub(crate) encoder: Arc<Encoder>,
-    /// What is bound, in order.
+    /// The values to bind, in order.
     bindings: Vec<Binding>,
 }
 
@@ -31,6 +31,7 @@ impl Plan {
     /// The values to bind for a request's, in the order of the statement's parameters.
     pub(crate) fn bind(&self, request: &[Parameter]) -> Vec<Parameter> {
         let value = |binding: &Binding| match binding {
+            // Numbers and values both come from the statement's parameters, so the default is never used.
             Binding::Request(number) => request.get(*number).cloned().unwrap_or(Parameter::Null),
             Binding::Scope(value) => Parameter::Text(value.clone()),
         };
@@ -71,6 +72,7 @@ impl Plans {
         if let Some(plan) = self.made.read().get(&key) {
             return Ok(Arc::clone(plan));
         }
+        // Built outside of the lock. Two calls may build the same plan at once, which costs only time.
         let plan = Arc::new(self.make(fields, rows)?);
         let mut made = self.made.write();
         // At the maximum all plans are dropped together. This is rare, and saves the bookkeeping of an LRU
@@ -82,8 +84,8 @@ impl Plans {
         Ok(plan)
     }
 
-    /// A plan of all fields without row scopes, and one with all of them: together they run every part that a
-    /// grant can.
+    /// Two plans of all fields: one without row scopes, and one with all of them. Together they run every
+    /// part of the statement that a grant can.
     pub(crate) fn widest(&self) -> Result<[Plan; 2], Failure> {
         let fields: Vec<&str> = self.shape.leaves.iter().map(|leaf| &*leaf.path).collect();
         let every =
@@ -153,6 +155,7 @@ fn covers(granted: &str, leaf: &Leaf) -> bool {
     }
 }
 
+/// Quotes an SQL identifier. Quotes inside are doubled, so that no name can end its quoting.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

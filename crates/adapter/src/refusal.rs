@@ -13,7 +13,7 @@ use crate::source::Failure;
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "chapar";
-/// When a busy or lost source may be asked again.
+/// Retry delay that the caller is told for a busy or lost source.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// The failure as a gRPC status, with `chapar-reason` beside it.
@@ -46,6 +46,7 @@ pub(crate) fn status(failure: &Failure) -> tonic::Status {
 pub(crate) fn trailers(failure: &Failure) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     if status(failure).add_header(&mut trailers).is_err() {
+        // Details that cannot be a header are left out, but the status itself must arrive.
         trailers.insert("grpc-status", http::HeaderValue::from(u16::from(failure.reason.code() as u8)));
     }
     trailers
@@ -58,7 +59,7 @@ pub(crate) fn log(method: Option<&MethodPath>, call: &str, failure: &Failure) {
     let detail = &*failure.detail;
     let field = failure.field.as_deref().unwrap_or_default();
     match failure.reason.code() {
-        // Callers bring these about, at any rate, so they are no warning for the operator.
+        // Callers can cause these at will, so they are no warnings for the operator.
         Code::NotFound | Code::InvalidArgument | Code::Cancelled => {
             tracing::info!(method, call, reason, field, detail, "call refused");
         }

@@ -37,18 +37,18 @@ pub(crate) struct Parts {
     pub(crate) one_at_a_time: tokio::sync::Mutex<()>,
 }
 
-/// What the certificates in force were read from.
+/// The files of the certificates in force.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Identity {
     pub(crate) files: Files,
-    /// Whom they are compared with.
+    /// The gateways that are accepted.
     pub(crate) gateways: Vec<Party>,
 }
 
-/// Between two looks at the files of the identity.
+/// Interval between two checks of the identity's files.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Where a new certificate goes.
+/// The part that takes a new certificate.
 pub(crate) enum Certificates {
     Dials(Renewal, ListsSeen),
     Listens(ServerTls),
@@ -71,6 +71,7 @@ impl Reload {
         // Reading files and trying statements out blocks, and calls must go on meanwhile.
         let reading = Arc::clone(parts);
         let read = tokio::task::spawn_blocking(move || reading.read()).await;
+        // A panic of the blocking task is passed on, so that it is not taken for a failed reload.
         let reloaded = read.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()));
         match &reloaded {
             Ok(services) => {
@@ -115,7 +116,7 @@ impl Reload {
                 }
                 watched
             });
-            // Only a panic ends the look early, and then there is nothing left to watch with.
+            // Only a panic ends the check early, and it has taken the watcher's state with it.
             let Ok(looked) = looked.await else { return };
             watched = looked;
         }

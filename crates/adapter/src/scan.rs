@@ -13,21 +13,21 @@ use crate::shape::Leaf;
 use crate::source::{Cell, Described, Failure, Family, Source};
 use crate::statement::Statement;
 
-/// The most values of one column that are looked at.
+/// Maximum number of values that are sampled from one column.
 pub(crate) const MOST_VALUES: u64 = 10_000;
 
-/// What was seen in one column, for the operator.
+/// One remark on a column's values, for the operator.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Remark {
     /// The method that reads it.
     pub method: MethodPath,
     /// `TABLE.COLUMN`.
     pub column: String,
-    /// How many values were looked at.
+    /// Number of values that were sampled.
     pub looked_at: u64,
-    /// How many of them it is about.
+    /// Number of those values that the remark is about.
     pub count: u64,
-    /// What is the matter with those.
+    /// What is wrong or odd about those values.
     pub what: String,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Remark {
     }
 }
 
-/// Looks at the columns behind one method's statement.
+/// Samples the columns behind one method's statement.
 ///
 /// # Errors
 /// If a column cannot be read at all.
@@ -113,7 +113,7 @@ pub(crate) fn scan(
     Ok(remarks)
 }
 
-/// What is readable, and most likely not what callers expect.
+/// An oddity of a value that can be read, but is probably not what callers expect.
 fn oddity(leaf: &Leaf, cell: Cell<'_>) -> Option<&'static str> {
     let (Form::String, Cell::Text(text)) = (&leaf.form, cell) else { return None };
     let text = std::str::from_utf8(text).ok()?;

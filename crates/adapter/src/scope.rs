@@ -69,17 +69,17 @@ pub(crate) struct Placed {
     pub(crate) expression: Range<usize>,
 }
 
-/// What a statement says of row scopes.
+/// The row scopes in a statement.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scoping {
     pub(crate) placed: Vec<Placed>,
-    /// Why a condition outside would not be the same as one inside; nothing if it would.
+    /// Why a condition around the statement would not filter the same rows as one inside; `None` if it would.
     pub(crate) not_outside: Option<String>,
     /// Scopes that are placed, but not in every SELECT that reads a table.
     pub(crate) open: Vec<String>,
 }
 
-/// A statement's tokens with each use of the macro as one.
+/// A token, or a whole use of the macro.
 #[derive(Clone, Debug)]
 enum Piece {
     Token(Token),
@@ -87,7 +87,7 @@ enum Piece {
     Rows(String),
 }
 
-/// Reads them from tokens with their places in bytes.
+/// Reads the row scopes from tokens and their byte ranges.
 ///
 /// # Errors
 /// Where a use of the macro is not in its form, and how it is.

@@ -25,19 +25,19 @@ pub(crate) struct ServedMethod {
     pub(crate) source: Arc<dyn Source>,
     /// The longest that its statement may run: the contract's timeout or the source's, whichever is shorter.
     pub(crate) timeout: Duration,
-    /// What a look at the tables showed, if one was asked for.
+    /// Remarks from sampling the tables, if that was asked for.
     pub(crate) remarks: Vec<Remark>,
-    /// The most rows of an answer, and the word for more.
+    /// Maximum number of rows of an answer, and the reason for more.
     pub(crate) most: u64,
     pub(crate) excess: Reason,
 }
 
-/// What is looked at beside contract and statements.
+/// What is checked besides contract and statements.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Look {
-    /// Nothing: a start.
+    /// Nothing more: for a start or a reload.
     AtStatements,
-    /// Values of the tables' columns too: the check.
+    /// Also values of the tables' columns: for `chapar adapter check`.
     AtValues,
 }
 
@@ -180,7 +180,7 @@ fn try_out(
     Ok(())
 }
 
-/// Records that are looked up in the check.
+/// Number of records that the check looks up.
 const RECORDS: u64 = 5;
 
 /// Runs the statement for records that the table holds: some statements fail only once there is a row, such
@@ -235,7 +235,8 @@ fn try_records(
     }))
 }
 
-/// What the database says, and what the parser said before it if it did not know the statement.
+/// A finding with the database's message, after the parser's message if the parser did not know the
+/// statement.
 fn refused(statement: &Statement, failure: &Failure) -> Finding {
     let text = format!("the database does not take this statement: {}", failure.detail);
     match statement.unknown_to_parser() {
@@ -244,7 +245,7 @@ fn refused(statement: &Statement, failure: &Failure) -> Finding {
     }
 }
 
-/// Statements of no method: most likely a slip in a file's name.
+/// Findings for statement files that belong to no method, most likely because of a misspelt name.
 fn strays(folder: &Path, service: &str, known: &[&str]) -> Vec<Finding> {
     // A folder that is missing is reported by its methods, each of which then lacks a statement.
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };

@@ -96,7 +96,8 @@ impl Routes {
         }
     }
 
-    /// On a connection that the adapter made, the handshake has held the gateway to its issuers already.
+    /// Whether the peer is one of the gateways. On a connection that the adapter dialled, the handshake has
+    /// checked the issuer already.
     fn is_gateway(&self, identity: &Identity, peer: &Peer) -> bool {
         let is = |party: &Party| match peer.was_dialled() {
             true => party.identity == *identity,
@@ -136,6 +137,7 @@ where
             FrameError::TooLarge { .. } => Reason::MessageTooLarge,
             FrameError::Compressed => Reason::EncodingUnsupported,
             FrameError::Truncated | FrameError::Corrupt => Reason::FrameMalformed,
+            // A body ends early when the gateway resets the stream or the connection breaks.
             FrameError::Body(_) => Reason::Cancelled,
         };
         Failure::new(reason, "the request could not be read")

@@ -26,9 +26,9 @@ use crate::conversion::Conversion;
 use crate::finding::Finding;
 use crate::scope::{self, Scoping};
 
-/// The longest statement file that is read, in bytes.
+/// Maximum size of a statement file, in bytes.
 const LONGEST_FILE: u64 = 256 * 1024;
-/// How deep expressions and subqueries may nest.
+/// Maximum nesting depth of expressions and subqueries. It bounds the parser's recursion.
 const DEEPEST: usize = 50;
 
 /// A statement that can only read.
@@ -57,6 +57,7 @@ pub(crate) enum Binding {
 impl Statement {
     /// Reads and parses `file`.
     pub(crate) fn load(file: &Path) -> Result<Self, Finding> {
+        // The size is checked before the file is read, so that a wrong file does not fill the memory.
         match std::fs::metadata(file) {
             Ok(metadata) if metadata.len() > LONGEST_FILE => {
                 return Err(Finding::of_file(file, format!("longer than {LONGEST_FILE} bytes")));
@@ -228,9 +229,9 @@ impl Statement {
     }
 }
 
-/// That an expression is one of so many bound values, compared as text whatever its type: a grant writes its
-/// values as text, and an integer would be no text's equal. A whole number in a column of REAL is written as
-/// an integer is, since SQLite's text of it is `15.0`.
+/// An SQL condition: the expression is one of `values` bound values, compared as text. A grant writes its
+/// values as text, and in SQLite an integer never equals a text. A whole number in a REAL column is written
+/// without its fraction, because SQLite's text of it is `15.0`.
 pub(crate) fn condition(expression: &str, values: usize) -> String {
     // A subquery, so that the expression stands in it once, with its parameters.
     let text = "CAST(iif(typeof(v) = 'real' AND v = CAST(v AS INTEGER), CAST(v AS INTEGER), v) AS TEXT)";

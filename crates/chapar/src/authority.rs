@@ -1,6 +1,7 @@
-//! A certificate authority in a folder: its key, what it has issued, what it has revoked, and its revocation
-//! list. For a bus that has no authority of its own; one with an HSM or an existing PKI needs none of this.
-//! What it issues has one URI SAN, the identity that the operator says, never what a request asks for.
+//! This module is a certificate authority in a folder: its key, what it has issued, what it has revoked, and
+//! its revocation list. It is for a bus that has no authority of its own; one with an HSM or an existing PKI
+//! needs none of this. What it issues has one URI SAN: the identity that the operator names, never one that a
+//! request asks for.
 
 mod read_back;
 mod request;
@@ -26,7 +27,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use crate::pki::{self, params, write_file};
 use request::Request;
 
-/// Something that an authority cannot do.
+/// Why an authority did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file, or what the library refuses.
@@ -35,7 +36,7 @@ pub enum Error {
     /// A file of the authority that cannot be read or is no such file.
     #[error("{}: {what}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// What is wrong.
         what: String,
@@ -46,9 +47,9 @@ pub enum Error {
     /// A request for another identity than the operator says.
     #[error("the certificate signing request asks for {asked}, not for {said}")]
     Other {
-        /// What stands in the request.
+        /// The identity in the request.
         asked: String,
-        /// What was to be signed.
+        /// The identity that the operator named.
         said: String,
     },
     /// No request at all.
@@ -83,9 +84,9 @@ impl From<rcgen::Error> for Error {
 /// One line of `issued.jsonl`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Entry {
-    /// In hexadecimal.
+    /// The serial number, in hexadecimal.
     pub serial: String,
-    /// Whom it names.
+    /// The identity that the certificate names.
     pub identity: String,
     /// SHA-256 of the certificate (DER), in hexadecimal.
     sha256: String,
@@ -146,6 +147,7 @@ impl Authority {
         at_least_one(days)?;
         std::fs::create_dir_all(dir).map_err(|error| file(dir, &error.to_string()))?;
         let mut params = params(name, today(clock), days)?;
+        // A path length of 0: this authority signs leaf certificates, and no other authority.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let until = params.not_after.unix_timestamp();
@@ -211,6 +213,8 @@ impl Authority {
     ) -> Result<Chain, Error> {
         let request = Request::read(request)?;
         let said = identity.to_string();
+        // A request without an identity is signed, because the operator names it. A request for another
+        // identity is most likely a mix-up of files.
         if let Some(asked) = request.uris.into_iter().find(|uri| *uri != said) {
             return Err(Error::Other { asked, said });
         }
@@ -232,6 +236,7 @@ impl Authority {
         }
         let names =
             cert.subject_alternative_name().ok().flatten().map(|names| names.value.general_names.clone());
+        // The DNS names are taken from the certificate, and the identity from `issued.jsonl`.
         let dns = names.unwrap_or_default().into_iter().filter_map(|name| match name {
             GeneralName::DNSName(name) => Some(name.to_owned()),
             _ => None,
@@ -250,6 +255,7 @@ impl Authority {
         let entry = if what.contains("BEGIN CERTIFICATE") {
             self.entry_of(&leaf(what)?)?
         } else {
+            // Tools print serial numbers in upper case and with colons.
             let serial = what.trim().to_lowercase().replace(':', "");
             self.issued()?.into_iter().find(|entry| entry.serial == serial).ok_or(Error::Stranger)?
         };
@@ -262,7 +268,7 @@ impl Authority {
         Ok(entry)
     }
 
-    /// Signs the revocation list anew, valid for seven days, with the next number; gives the number.
+    /// Signs a new revocation list, valid for seven days, with the next number. Returns the number.
     ///
     /// # Errors
     /// [`Error`].
@@ -300,7 +306,8 @@ impl Authority {
             revoked_certs: revoked.collect::<Result<_, Error>>()?,
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        // The number first: one that was skipped does no harm, one that is used twice does.
+        // The number is written first: a number that is skipped does no harm, a number that is used twice
+        // does.
         write_file(&path, format!("{number}\n").as_bytes(), 0o644)?;
         let list = params.signed_by(&self.issuer)?;
         let serials: Vec<_> =
@@ -322,6 +329,7 @@ impl Authority {
     ) -> Result<Chain, Error> {
         let mut params = leaf_params(identity, dns, today(&self.clock), days)?;
         let until = params.not_after.unix_timestamp();
+        // A certificate that outlived its authority would be refused on its last days.
         if until > self.not_after {
             let left = (self.not_after - self.clock.now().as_second()) / (24 * 60 * 60);
             return Err(Error::Unfit(format!(
@@ -331,7 +339,7 @@ impl Authority {
         }
         let mut serial = [0; 16];
         aws_lc_rs::rand::fill(&mut serial).map_err(|_| Error::Random)?;
-        // Positive, and of one length.
+        // The first byte makes the serial number positive and always 16 bytes long (RFC 5280 §4.1.2.2).
         serial[0] = serial[0] & 0x7f | 0x40;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let made = params.signed_by(key, &self.issuer)?;
@@ -345,7 +353,7 @@ impl Authority {
             sha256: to_hex(digest(&SHA256, made.der()).as_ref()),
             at: self.clock.now(),
         };
-        // Before it is given away: what is not written down could not be revoked.
+        // Noted before the certificate is returned, because one that is not noted could not be revoked.
         self.append("issued.jsonl", &entry)?;
         Ok(Chain { pem: format!("{}{}", made.pem(), self.cert), serial: entry.serial })
     }
@@ -378,6 +386,7 @@ impl Authority {
     fn append(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
         let path = self.dir.join(name);
         let line = serde_json::to_string(value).map_err(|error| file(&path, &error.to_string()))?;
+        // Appended and synced, so that a crash cannot lose a certificate that was handed out.
         let opened = std::fs::OpenOptions::new().create(true).append(true).open(&path);
         let written = opened.and_then(|mut file| {
             file.write_all(format!("{line}\n").as_bytes())?;

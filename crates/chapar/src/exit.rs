@@ -73,6 +73,7 @@ impl Failure {
         use miette::IntoDiagnostic as _;
         match Err::<(), _>(error).into_diagnostic() {
             Err(report) => Self { exit, report },
+            // Not reached: the value above is always an error.
             Ok(()) => Self::new(exit, ""),
         }
     }

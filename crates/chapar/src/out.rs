@@ -11,24 +11,25 @@ use std::sync::OnceLock;
 /// The first failure to write data.
 static FAILED: OnceLock<std::io::Error> = OnceLock::new();
 
-/// One line of data.
+/// Writes one line of data to standard output.
 pub fn data(line: impl Display) {
     let mut stdout = std::io::stdout().lock();
     note(writeln!(stdout, "{line}"));
 }
 
-/// Raw bytes of data, e.g. a receipt.
+/// Writes raw bytes of data, e.g. a receipt, to standard output.
 pub fn bytes(data: &[u8]) {
     let mut stdout = std::io::stdout().lock();
     note(stdout.write_all(data));
 }
 
-/// One line of talk.
+/// Writes one line of a message to standard error.
 pub fn say(line: impl Display) {
+    // A closed standard error cannot be reported anywhere, so the failure is dropped.
     let _closed = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// What went wrong with the data, if anything; to be asked at the end.
+/// The first failure to write data, if there was one. It is asked for when the command ends.
 pub fn failed() -> Option<&'static std::io::Error> {
     note(std::io::stdout().flush());
     FAILED.get()
@@ -38,6 +39,7 @@ fn note(written: std::io::Result<()>) {
     if let Err(error) = written
         && error.kind() != ErrorKind::BrokenPipe
     {
+        // Only the first failure is kept, because later ones follow from it.
         FAILED.set(error).ok();
     }
 }

@@ -1,5 +1,6 @@
-//! A throw-away certificate authority for demos and tests: P-256 keys, one URI SAN per certificate, PEM
-//! files. Keys stay on this machine and its one revocation list is empty; an agency brings its own CA.
+//! This module makes a throw-away certificate authority for demos and tests, with P-256 keys, one URI SAN per
+//! certificate, and PEM files. Keys stay on this machine and its one revocation list is empty; an agency
+//! brings its own CA.
 
 use std::path::{Path, PathBuf};
 
@@ -18,9 +19,9 @@ pub enum Error {
     /// A file that cannot be written.
     #[error("cannot write {}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
     /// What the library refuses, e.g. a DNS name with other bytes than ASCII.
@@ -53,6 +54,7 @@ impl Authority {
     pub fn new(name: &str, days: u32, clock: &Clock) -> Result<Self, Error> {
         let today = TimeZone::UTC.to_datetime(clock.now()).date();
         let mut params = params(name, today, days)?;
+        // A path length of 0: this authority signs leaf certificates, and no other authority.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?, today })
@@ -125,8 +127,9 @@ impl Issued {
 pub(crate) fn params(name: &str, today: civil::Date, days: u32) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
+    // A common name has at most 64 characters (RFC 5280, ub-common-name).
     params.distinguished_name.push(DnType::CommonName, name.chars().take(64).collect::<String>());
-    // Yesterday: clocks of the two ends may differ.
+    // Valid from yesterday, because the clocks of the two ends may differ.
     let moment =
         |date: civil::Date| rcgen::date_time_ymd(date.year().into(), date.month() as u8, date.day() as u8);
     params.not_before = moment(today.checked_sub(Span::new().days(1))?);
@@ -134,7 +137,7 @@ pub(crate) fn params(name: &str, today: civil::Date, days: u32) -> Result<Certif
     Ok(params)
 }
 
-/// Writes a file anew, with these permissions whatever those of the one before.
+/// Replaces a file, with these permissions whatever those of the old file were.
 pub(crate) fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     chapar_files::replace(path, bytes, mode).map_err(|source| Error::File { path: path.to_owned(), source })
 }

@@ -6,11 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::{Exit, Failure};
 
-/// One Ctrl-C can arrive twice: from the terminal and from whoever started the process.
+/// One Ctrl-C can arrive twice: from the terminal and from the program that started the process.
 const SAME_SIGNAL: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// A token that the first SIGINT or SIGTERM cancels; a second one, not just an echo of the first, ends the
-/// process at once, as a shell's own would.
+/// A token that the first SIGINT or SIGTERM cancels. A second one ends the process at once with exit code
+/// 130, as a shell reports SIGINT.
 pub(crate) fn stop() -> Result<CancellationToken, Failure> {
     let stop = CancellationToken::new();
     on_signals(stop.clone(), || std::process::exit(130)).map_err(unheard)?;
@@ -37,6 +37,7 @@ fn on_signals(stop: CancellationToken, then: impl FnOnce() + Send + 'static) -> 
         first.await;
         tracing::info!("draining before the stop: running calls may finish; a second signal cuts them off");
         stop.cancel();
+        // Signals during this pause are not counted, because they are most likely the same Ctrl-C.
         tokio::time::sleep(SAME_SIGNAL).await;
         if let Ok(second) = asked_to_stop() {
             second.await;
@@ -58,7 +59,8 @@ fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// SIGHUPs from now on: one that comes while the server starts does not end it, but is taken up afterwards.
+/// Listens to SIGHUP from now on. A signal that comes while the server starts does not end it, and is handled
+/// afterwards.
 pub(crate) struct HangUps(Signal);
 
 impl HangUps {
@@ -66,7 +68,7 @@ impl HangUps {
         signal(SignalKind::hangup()).map(Self).map_err(unheard)
     }
 
-    /// Calls `reload` at each, one after the other.
+    /// Calls `reload` at each SIGHUP, one after the other.
     pub(crate) fn each<F>(mut self, reload: impl Fn() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,

@@ -10,8 +10,8 @@ use super::{AdapterTable, Reader};
 /// How gateways and an adapter come together.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum ConnectMode {
-    /// The adapter connects to each gateway, `HOST:PORT`, with so many connections, and serves on those. It
-    /// opens no port.
+    /// The adapter connects to each gateway, `HOST:PORT`, with `connections` connections, and serves on
+    /// those. It opens no port.
     Dial {
         /// At least one.
         gateways: Vec<String>,

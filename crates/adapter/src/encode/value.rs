@@ -11,7 +11,7 @@ use crate::date;
 use crate::form::Form;
 use crate::source::Cell;
 
-/// The word for the caller, and what is wrong, without the value.
+/// The reason for the caller, and what is wrong, without the value.
 pub(super) type Fault = (Reason, &'static str);
 
 const fn unreadable(detail: &'static str) -> Fault {
@@ -34,7 +34,7 @@ pub(super) fn converted(
     value(number, form, false, presence, converted.cell(), out)
 }
 
-/// `doubts`: whether a year that a date of our time has in the Jalali calendar only is taken for one.
+/// `doubts`: whether a year from 1200 to 1599 is refused as a probable Jalali year.
 fn value(
     number: u32,
     form: &Form,
@@ -126,7 +126,7 @@ fn value(
             if doubts && matches!(cell, Cell::Text(_)) && is_jalali_year(year.into()) {
                 return Err(unreadable(LOOKS_JALALI));
             }
-            // protobuf's nanoseconds count forward, also before 1970
+            // protobuf's nanoseconds count forward, also before 1970.
             let (seconds, nanos) = match (time.as_second(), time.subsec_nanosecond()) {
                 (seconds, nanos) if nanos < 0 => (seconds - 1, nanos + 1_000_000_000),
                 normal => normal,
@@ -192,6 +192,7 @@ fn text<'a>(cell: Cell<'a>) -> Result<&'a str, Fault> {
     }
 }
 
+/// ZigZag encoding of protobuf's `sint` types: negative numbers near zero get short varints.
 fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }

@@ -71,7 +71,7 @@ impl std::fmt::Debug for Parameter {
 /// Why a source did not answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
-    /// The word for the caller.
+    /// The reason that the caller is told.
     pub(crate) reason: Reason,
     /// The contract's path of the field that it is about.
     pub(crate) field: Option<Arc<str>>,
@@ -154,17 +154,17 @@ pub(crate) struct Query {
     pub(crate) sql: Arc<str>,
     /// In binding order.
     pub(crate) parameters: Vec<Parameter>,
-    /// Where its rows go.
+    /// Encodes the rows.
     pub(crate) sink: Arc<dyn RowSink>,
     /// The subject of the request, which every row must name; `None` if rows are not compared with a subject.
     pub(crate) subject: Option<Arc<str>>,
-    /// More rows than this are not read on.
+    /// Maximum number of rows; one more ends the query with `excess`.
     pub(crate) most: u64,
-    /// The word for more rows.
+    /// The reason for more rows.
     pub(crate) excess: Reason,
-    /// When to give up.
+    /// When the statement is interrupted.
     pub(crate) deadline: Instant,
-    /// The word for having given up.
+    /// The reason for a passed deadline.
     pub(crate) late: Reason,
 }
 
@@ -201,7 +201,7 @@ impl Rows {
         self.0.len()
     }
 
-    /// The same, for a body that is polled.
+    /// [`Rows::next`] as a poll function, for a response body.
     pub(crate) fn poll_next(
         &mut self,
         context: &mut std::task::Context<'_>,

@@ -22,6 +22,7 @@ pub(super) fn is_faithful(
         _ => None,
     });
     let usage = read.extended_key_usage().ok().flatten();
+    // Bytes after the certificate would be something that this check has not read.
     rest.is_empty()
         && read.public_key().raw == spki
         && read.raw_serial() == serial

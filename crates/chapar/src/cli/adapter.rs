@@ -51,6 +51,7 @@ enum Command {
 fn check(file: &Path) -> Outcome {
     let config = Config::load(file).map_err(Failure::finding)?;
     let checked = Adapter::check(&config).map_err(Failure::finding)?;
+    // Remarks go to standard error and do not change the exit code.
     checked.remarks.iter().for_each(out::say);
     let now = Clock::system().now().as_second();
     checked.revocation.iter().for_each(|known| out::say(known.at(now)));
@@ -66,6 +67,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     };
     let config = Config::load(&file).map_err(Failure::finding)?;
     args.log.start()?;
+    // Signals are handled before the bind, so that a SIGHUP during the start does not end the process.
     let hang_ups = HangUps::listen()?;
     let stop = signal::stop()?;
     let telemetry = serve::telemetry(chapar_telemetry::Config {
@@ -80,10 +82,11 @@ pub(super) async fn run(args: Args) -> Outcome {
     let reload = adapter.reload();
     hang_ups.each(move || {
         let reload = reload.clone();
-        // What is wrong is in the log; what was in force stays.
+        // A reload logs its own error, and the old files then stay in force.
         async move { drop(reload.now().await) }
     });
     let ended = adapter.run(stop).await;
+    // Spans are flushed before an error is returned.
     telemetry.shutdown().await;
     ended.map_err(Failure::finding)?;
     Ok(Exit::Ok)

@@ -85,7 +85,8 @@ pub(super) async fn run(args: Args) -> Outcome {
     let method = session.method(&args.method).await?;
     let request = match &method.descriptor {
         Some(descriptor) => request(&descriptor.input(), &args.fields)?,
-        // The bus shows this identity no such method and will say why; there is nothing to encode by.
+        // The bus shows this identity no such method. The call is made without a message all the same,
+        // because the refusal of the bus says why.
         None => Bytes::new(),
     };
     let metadata = CallMetadata {
@@ -195,6 +196,8 @@ impl Printer {
                 )
             };
             let output = method.ok_or_else(undescribed)?.output();
+            // A stream is printed as it comes. What was withheld is known only at its end, so fields with
+            // default values are left out.
             if stream {
                 self.message(to_json(&output, message).map_err(unreadable)?);
             } else {
@@ -243,6 +246,7 @@ impl Printer {
     }
 
     fn refused(&mut self, refusal: &Refusal, elapsed: Duration) {
+        // A server that is no bus gives no reason of the catalogue, so its gRPC status stands for it.
         let outcome = if refusal.reason.is_empty() { refusal.code_name() } else { refusal.reason.as_str() };
         match self.output {
             Output::Data => out::say(refusal::text(refusal)),

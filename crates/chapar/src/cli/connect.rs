@@ -90,7 +90,7 @@ struct Files {
 }
 
 impl ConnectArgs {
-    /// Where and as whom.
+    /// The gateway, and the identity to call it with.
     ///
     /// # Errors
     /// A usage failure that says which option is missing, or a demo that cannot be read.
@@ -137,6 +137,7 @@ impl ConnectArgs {
         let Some(host) = host.filter(|host| !host.is_empty()) else {
             return Err(Failure::usage(format_args!("`--gateway {gateway}` is not HOST:PORT")));
         };
+        // An IPv6 address stands in brackets, which are not part of the name.
         let server_name =
             self.server_name.clone().unwrap_or_else(|| host.trim_matches(['[', ']']).to_owned());
         Ok(Target {
@@ -152,6 +153,7 @@ impl ConnectArgs {
 
 fn read_demo(folder: &Path) -> Result<Demo, Failure> {
     let file = folder.join("demo.json");
+    // The demo writes this file last, so without it no demo is ready.
     let text = std::fs::read_to_string(&file).map_err(|error| {
         let sentence = format!("no running demo in {}: {}: {error}", folder.display(), file.display());
         Failure::new(Exit::Unreachable, sentence)

@@ -63,12 +63,14 @@ fn check(args: &Check) -> Outcome {
                     out::say(format_args!("  {}: {} methods", service.name(), service.methods().len()));
                 }
             }
+            // The other contracts are checked as well, so that all findings show at once.
             Err(error) => {
                 out::say(format_args!("{:?}", Failure::finding(error).report));
                 exit = Exit::Finding;
             }
         }
     }
+    // Contracts that are valid by themselves may still contradict each other.
     Contract::agree(&contracts).map_err(Failure::finding)?;
     Ok(exit)
 }
@@ -78,6 +80,7 @@ fn compare(args: &Breaking) -> Outcome {
     let new = Contract::load_all(&args.new).map_err(Failure::finding)?;
     let mut count = 0;
     for contract in &old {
+        // Contracts are paired by a common service, because their folders may have other names.
         let has_service_of = |new: &&Contract| contract.services().any(|it| new.service(it.name()).is_some());
         let changes = match new.iter().find(has_service_of) {
             Some(new) => breaking(contract, new).iter().map(ToString::to_string).collect(),

@@ -36,6 +36,8 @@ pub(super) async fn run(args: Args) -> Outcome {
         Ok(()) => return Ok(Exit::Ok),
         Err(why) => why,
     };
+    // A name that reflection does not show may be in the descriptors' file. The error stays the one about the
+    // bus.
     match session.fallback()? {
         Some(pool) if show(&pool, &args.name, &rights).is_ok() => Ok(Exit::Ok),
         _ => Err(Failure::new(Exit::Finding, why)),
@@ -123,6 +125,8 @@ fn method(method: &MethodDescriptor, rights: &[Right]) {
             right.purposes.join(", ")
         ));
     }
+    // The gateway's own methods have no purposes and need no grant, so nothing is said about a method without
+    // purposes.
     if rights.is_empty() && !purposes.is_empty() {
         out::data("  not granted to you");
     }

@@ -108,6 +108,7 @@ fn from_folder(dir: &Path, entry: &str) -> Result<Vec<u8>, Failure> {
     let named = entry.rsplit_once('/').and_then(|(origin, index)| Some((origin, index.parse().ok()?)));
     let (origin, index) = named.ok_or_else(|| Failure::usage("an entry is ORIGIN/INDEX"))?;
     let receipt = chapar_evidence::from_directory(dir, index).map_err(|invalid| match invalid {
+        // As in `verify_file`, a file that cannot be read is no invalid evidence.
         unreadable @ Invalid::Read { .. } => Failure::error(Exit::Finding, unreadable),
         invalid => Failure::error(Exit::EvidenceInvalid, invalid),
     })?;
@@ -171,9 +172,11 @@ fn verify_file(args: &Verify) -> Outcome {
     }
 }
 
-/// The key that evidence is checked with: as given, or from `evidence.pub` beside it, and then that is said.
+/// The key that verifies the evidence: `--trust`, or `evidence.pub` beside the evidence. The second is
+/// announced, because whoever replaced the evidence could have replaced that file as well.
 fn trust(args: &Verify) -> Result<VerifierKey, Failure> {
     let (text, from) = match &args.trust {
+        // A verifier key contains `+`. A file of such a name is still read as a file.
         Some(key) if key.contains('+') && !Path::new(key).exists() => (key.clone(), "--trust".to_owned()),
         Some(file) => (read_key(Path::new(file))?, file.clone()),
         None => {

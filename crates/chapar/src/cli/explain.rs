@@ -67,7 +67,7 @@ struct Call {
     clerk: Option<ClerkId>,
     on_behalf_of: Option<MemberId>,
     at: Option<Timestamp>,
-    /// What the record says of the registry that decided, and how it went.
+    /// The digest of the registry that decided, and the outcome, both from the record.
     then: Option<(String, String)>,
 }
 
@@ -106,6 +106,8 @@ pub(super) fn run(args: &Args) -> Outcome {
     };
     if let Some((digest, outcome)) = &past.then {
         out::say(format_args!("recorded outcome: {outcome}"));
+        // The explanation follows the files given here, so a difference to the recorded registry must be
+        // visible.
         if digest != registry.digest() {
             out::say(format_args!("the recorded call was decided by another registry: {digest}"));
         }
@@ -159,6 +161,8 @@ fn recorded(receipt: &std::path::Path, trust: &std::path::Path) -> Result<Call, 
         .ok_or_else(|| Failure::new(Exit::Finding, "the receipt holds no record of a call"))?;
     let moment = i64::try_from(record.time_unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     Ok(Call {
+        // A part that is empty or does not parse is left out, because the record of a refused call may lack
+        // it.
         caller: record.caller.parse().ok(),
         method: (!record.method.is_empty()).then(|| record.method.clone()),
         purpose: record.purpose.parse().ok(),

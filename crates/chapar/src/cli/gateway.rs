@@ -40,11 +40,13 @@ pub(super) async fn run(args: Args) -> Outcome {
     if args.check {
         let now = Clock::system().now();
         let checked = Gateway::check(&config, now).map_err(Failure::finding)?;
+        // Built only to check its settings.
         serve::telemetry(telemetry)?;
         checked.revocation.iter().for_each(|known| out::say(known.at(now.as_second())));
         return serve::checked(&args.config, &checked.certificate);
     }
     args.log.start()?;
+    // Signals are handled before the bind, so that a SIGHUP during the start does not end the process.
     let hang_ups = HangUps::listen()?;
     let telemetry = serve::telemetry(telemetry)?;
     let parts = Parts::production(telemetry.clone());
@@ -54,11 +56,13 @@ pub(super) async fn run(args: Args) -> Outcome {
     let reload = gateway.reload();
     hang_ups.each(move || {
         let reload = reload.clone();
-        // What is wrong is in the log; what was in force stays.
+        // A reload logs its own error, and the old files then stay in force.
         async move { drop(tokio::task::spawn_blocking(move || reload.now()).await) }
     });
+    // A second signal cuts running calls off, but the evidence log is still closed in order.
     let stop = signal::stop_in_order(gateway.hurry())?;
     let ended = gateway.run(stop).await;
+    // Spans are flushed before an error is returned.
     telemetry.shutdown().await;
     ended.map_err(Failure::finding)?;
     Ok(Exit::Ok)

@@ -84,6 +84,7 @@ fn rows(usage: &GrantUsage) -> Vec<Vec<String>> {
             usage.since.clone(),
         ]
     };
+    // A grant without limits has one row, which still shows its counts.
     if usage.limits.is_empty() {
         return vec![row("none", usage.admitted, "-".to_owned(), usage.refused)];
     }

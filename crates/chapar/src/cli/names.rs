@@ -12,6 +12,7 @@ pub(super) fn resolve<'a>(typed: &str, known: &'a [String]) -> Result<&'a str, S
     if let Some(exact) = known.iter().find(|name| plain(name) == plain(typed)) {
         return Ok(exact);
     }
+    // The tail is cut at a separator, so that `Person` does not stand for `GetPerson`.
     let tail = format!(".{}", plain(typed));
     let found: Vec<&str> =
         known.iter().map(String::as_str).filter(|name| plain(name).ends_with(&tail)).collect();
@@ -39,6 +40,7 @@ fn nearest<'a>(typed: &str, known: &'a [String]) -> Option<&'a str> {
 
 /// Levenshtein's distance in bytes; names are ASCII.
 fn distance(a: &str, b: &str) -> usize {
+    // One row of the distance matrix is enough, because each row depends only on the one before.
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.bytes().enumerate() {
         let mut corner = i;

@@ -153,6 +153,7 @@ pub(super) fn run(command: Command) -> Outcome {
         Command::Csr { names, out, force } => {
             spare_key(&out, force)?;
             let (request, key) = authority::request(&names.identity, &names.dns, &clock).map_err(failed)?;
+            // The key is written first, because a request without its key is of no use.
             write(&out, "key", &key, 0o600)?;
             write(&out, "csr", &request, 0o644)?;
         }
@@ -165,6 +166,7 @@ pub(super) fn run(command: Command) -> Outcome {
             issued(&open(&dir)?.renew(&read(&cert)?, made.days).map_err(failed)?, &made.out)?;
         }
         Command::Revoke { dir, what, reason } => {
+            // An argument that is no file is taken for a serial number.
             let text = if Path::new(&what).exists() { read(Path::new(&what))? } else { what };
             let entry = open(&dir)?.revoke(&text, reason).map_err(failed)?;
             out::say(format_args!("{} ({}) is revoked", entry.serial, entry.identity));

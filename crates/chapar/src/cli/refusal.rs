@@ -63,8 +63,10 @@ fn pairs(violations: &[Violation]) -> Vec<(&str, &str)> {
 pub(super) fn text(refusal: &Refusal) -> String {
     let mut text = format!("refused: {}", refusal.code_name());
     if !refusal.reason.is_empty() {
+        // Writing to a `String` cannot fail.
         let _ = write!(text, " {}", refusal.reason);
     }
+    // Labels are padded to one width, so that the values stand in a column.
     let mut line = |label: &str, value: &str| {
         let _ = write!(text, "\n  {label:<8} {value}");
     };

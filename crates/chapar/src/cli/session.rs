@@ -80,6 +80,7 @@ impl Session {
         {
             return Ok(method);
         }
+        // A full path is called although nothing describes it, so that the refusal of the bus is shown.
         match typed.parse() {
             Ok(path) => Ok(Method { path, descriptor: None }),
             Err(_) => Err(Failure::usage(why)),
@@ -97,12 +98,12 @@ impl Session {
         Ok(allowed.into_iter().map(Right::from).collect())
     }
 
-    /// How this identity's grants stand with the gateway.
+    /// Current use of the limits of this identity's grants.
     pub(super) async fn limits(&self) -> Result<Vec<GrantUsage>, Failure> {
         known("MyLimits", self.client.limits().await)
     }
 
-    /// Whom the gateway takes this identity for.
+    /// The identity under which the gateway knows this caller.
     pub(super) async fn whoami(&self) -> Result<WhoAmI, Failure> {
         known("WhoAmI", self.client.who_am_i().await)
     }
@@ -150,6 +151,7 @@ impl From<CallError> for Failure {
                 let late = refusal::late(call_id, &sentence);
                 Self::new(Exit::Refused(late.code), refusal::text(&late))
             }
+            // Both have one exit code; the sentence says whether the call may have been made.
             CallError::Broken { .. } | CallError::Unreachable { .. } => {
                 Self::new(Exit::Unreachable, sentence)
             }

@@ -21,7 +21,7 @@ use super::registry::AGENCIES;
 use super::{files, keys, registry};
 use crate::exit::{Exit, Failure};
 
-/// How many traces are kept.
+/// Maximum number of traces that the demo keeps.
 const KEPT_TRACES: usize = 2_000;
 /// The longest that an adapter may need to join.
 const JOINING: std::time::Duration = std::time::Duration::from_secs(20);
@@ -34,7 +34,7 @@ pub(super) struct Bus {
     /// The first gateway.
     pub(super) gateway: SocketAddr,
     pub(super) admin: SocketAddr,
-    /// All of them.
+    /// All gateways.
     pub(super) gateways: Vec<SocketAddr>,
     pub(super) contracts: Vec<Contract>,
     /// The first gateway's.
@@ -54,7 +54,7 @@ struct Part {
 }
 
 impl Part {
-    /// Tells it to stop and waits until it has.
+    /// Stops the role and waits for its end.
     async fn end(self) -> Result<(), Failure> {
         self.stop.cancel();
         match self.task.await {
@@ -132,6 +132,7 @@ impl Bus {
         let Some(place) = AGENCIES.iter().position(|agency| agency.register == register) else {
             return Ok(());
         };
+        // Adapters are in the order of `AGENCIES`; `start_adapter` puts the new one in the same place.
         let part = self.adapters.remove(place);
         self.telemetries.push(Arc::clone(&part.telemetry));
         part.end().await
@@ -168,6 +169,7 @@ impl Bus {
         for part in self.running.into_iter().chain(self.adapters) {
             telemetries.push(Arc::clone(&part.telemetry));
             let one = part.end().await;
+            // The first error is kept, and the other parts are stopped all the same.
             ended = ended.and(one);
         }
         for telemetry in telemetries {
@@ -192,6 +194,7 @@ async fn gateway(
     clock: &Clock,
     traces: &TraceStore,
 ) -> Result<Serving, Failure> {
+    // The settings are written here with the ports that were asked for, and below with those that were free.
     files::gateway(dir, number, at.gateway, at.admin).map_err(Failure::finding)?;
     let config = chapar_gateway::Config::load(&number.settings(dir));
     let config = config.map_err(|error| Failure::error(Exit::Finding, error))?;

@@ -136,6 +136,7 @@ pub(super) fn gateway(
     let contracts: Vec<String> =
         AGENCIES.iter().map(|agency| format!("\"contracts/{}\"", agency.register)).collect();
     let contracts = contracts.join(", ");
+    // Each gateway has its own log and keys, because a log has one writer.
     let (evidence, signing_key, period_key) =
         (number.name("evidence", ""), number.name("evidence", ".key"), number.name("period", ".key"));
     let origin = number.origin();

@@ -77,6 +77,7 @@ impl Folder {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(error)),
         };
+        // Without a readable count, no demo has finished its databases here.
         let people =
             std::fs::read_to_string(path.join(PEOPLE)).ok().and_then(|text| text.trim().parse().ok());
         let remove = match (entries, people) {
@@ -104,6 +105,7 @@ impl Folder {
         match file.try_lock() {
             Ok(()) => self.lock = Some(file),
             Err(TryLockError::WouldBlock) => {
+                // The folder belongs to the running demo, so nothing in it may be removed.
                 self.remove = Remove::Nothing;
                 return Err(Error::Busy(self.path.clone()));
             }
@@ -113,6 +115,7 @@ impl Folder {
             let path = self.path.join(folder);
             std::fs::create_dir_all(&path).map_err(|source| Error::Io { path, source })?;
         }
+        // Programs wait for `demo.json`, so they must not find that of an earlier demo.
         match std::fs::remove_file(self.path.join("demo.json")) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::Io { path: self.path.join("demo.json"), source })

@@ -47,6 +47,7 @@ fn evidence(dir: &Path, number: Numbered) -> Result<(), Failure> {
     if signing.exists() && public.exists() && period.exists() {
         return Ok(());
     }
+    // A start that was broken off may have left some of the three, and a log needs keys that belong together.
     for half in [&signing, &public, &period] {
         std::fs::remove_file(half).ok();
     }

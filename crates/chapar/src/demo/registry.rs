@@ -107,6 +107,7 @@ pub(super) fn write(
     (from, until): (Date, Date),
     digests: &[&str],
 ) -> Result<(), pki::Error> {
+    // Removed first, so that a member of an earlier demo does not stay registered.
     match std::fs::remove_dir_all(dir) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             return Err(pki::Error::File { path: dir.to_owned(), source });

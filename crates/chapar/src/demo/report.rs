@@ -67,6 +67,7 @@ impl Report {
     /// The story is over.
     pub(super) fn end(&self, bus: &Bus, made: &Databases, steps: &[Step], once: bool) -> Exit {
         let wrong: Vec<&Step> = steps.iter().filter(|step| !step.ok).collect();
+        // A story without steps has failed, because it has shown nothing.
         let ok = wrong.is_empty() && !steps.is_empty();
         for step in &wrong {
             out::say(format_args!(
@@ -98,7 +99,8 @@ impl Report {
     fn invite(&self, bus: &Bus, made: &Databases) {
         let say = |line: String| if self.is_json { out::say(line) } else { out::data(line) };
         let citizen = made.sample.first().map_or("NATIONAL_ID", |sample| sample.national_id.as_str());
-        // The log of a demo is looked through for citizens' data, and talk goes where logs go.
+        // With `--json` these lines go to standard error, as logs do. Tests search that output for citizens'
+        // data, so the id is left out.
         let citizen = if self.is_json { "NATIONAL_ID" } else { citizen };
         say(String::new());
         say("Try it yourself, in another terminal:".to_owned());

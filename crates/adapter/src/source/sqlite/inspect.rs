@@ -16,12 +16,12 @@ use super::connection::{authorize, failure_at_start, failure_of_run, open};
 use super::worker::SqliteRow;
 use crate::source::{Cell, Column, Described, Failure, Family, Parameter, Row as _, TableColumn, Tried};
 
-/// How long one look at a statement or a column may take.
+/// Maximum time for trying out a statement or sampling a column.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Instructions of SQLite's virtual machine between two looks at the clock.
 const LOOK_EVERY: i32 = 1_000;
 
-/// Prepares `sql` and says what it would give.
+/// Prepares `sql` and describes its result.
 pub(super) fn describe(file: &Path, sql: &str) -> Result<Described, Failure> {
     let mut connection = open(file).map_err(|error| failure_at_start(&error))?;
     let reads = Arc::new(Mutex::new(BTreeSet::new()));

@@ -232,7 +232,8 @@ impl Output<'_> {
         }
     }
 
-    /// Ends the result. The connection is already another query's: a slow reader is waited for elsewhere.
+    /// Ends the result with a failure. The connection may already serve another query, so a task of the
+    /// runtime waits for a slow reader.
     fn fail(self, failure: Failure) {
         let Err(mpsc::error::TrySendError::Full(failure)) = self.batches.try_send(Err(failure)) else {
             return;

@@ -42,7 +42,7 @@ pub(in crate::cli) struct Args {
     by: String,
 }
 
-/// A plan older than this is made again.
+/// Maximum age of a plan, 30 days. An older plan must be made again, because its effects depend on the date.
 const MAX_PLAN_AGE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 pub(super) fn run(args: &Args) -> Outcome {
@@ -59,6 +59,8 @@ fn first(args: &Args, store: &Directory, now: Timestamp) -> Result<String, Failu
         return Err(Failure::usage("the store is not empty, so a change needs a plan: give PLAN"));
     }
     let registry = Registry::load(&args.new, &args.contracts.load()?).map_err(Failure::finding)?;
+    // Keys that do not parse, or that are one key under two names, are refused before they can approve
+    // anything.
     note::keys(registry.approvals())?;
     let files = Files { folder: &args.new, digest: registry.digest(), note: "the first registry\n" };
     let generation = store.put(None, &files, now).map_err(failed)?;
@@ -67,6 +69,7 @@ fn first(args: &Args, store: &Directory, now: Timestamp) -> Result<String, Failu
 
 fn planned(args: &Args, store: &Directory, note: &Note, now: Timestamp) -> Result<String, Failure> {
     let new = args.contracts.load()?;
+    // Both registries usually have the same contracts; they differ while a contract changes.
     let old = if args.base_contracts.is_empty() { new.clone() } else { contracts(&args.base_contracts)? };
     let base = store.current().map_err(failed)?;
     let base = base.ok_or_else(|| {
@@ -80,7 +83,7 @@ fn planned(args: &Args, store: &Directory, note: &Note, now: Timestamp) -> Resul
     Ok(format!("generation {} is in force, approved by {by}: {}", generation.number, generation.digest))
 }
 
-/// From what is in force to the files of a folder, each with its contracts.
+/// A change from the generation in force to the files of a folder, each with its contracts.
 pub(super) struct Change<'a> {
     pub(super) base: &'a Generation,
     pub(super) old: &'a [Contract],
@@ -89,7 +92,7 @@ pub(super) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// What it does, and whose approval that needs.
+    /// The plan of this change: its effects, and the approvals that it needs.
     pub(super) fn plan(&self, at: Timestamp) -> Result<Plan, Failure> {
         Plan::between((&self.base.folder, self.old), (self.folder, self.new), at).map_err(Failure::finding)
     }
@@ -102,9 +105,9 @@ impl Change<'_> {
         // word.
         let plan = self.plan(note.made)?;
         let named = |key: &str| note.body().lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
-        // Approvals are given for a change against one base. Against another it may do something else.
-        // The number too: a rollback puts the same files in force again, and a plan that was applied before it
-        // must not come back with its old approvals.
+        // Approvals are given for a change of one base. Against another base the change may do something
+        // else. The number is compared too, because a rollback puts the same files in force again, and a plan
+        // that was applied before it must not come back with its old approvals.
         if note.generation != self.base.number || named("base:") != Some(plan.base.as_str()) {
             return Err(refused(
                 "the base has moved: the registry in force is not the one that the plan was made for; plan \
@@ -135,8 +138,9 @@ impl Change<'_> {
     }
 }
 
-/// Who has approved, if that is enough. An approval says that another than the author has looked at the
-/// change, so who the author is must be known by a key: a name alone could be anyone's.
+/// The people who have approved, if their approvals are enough. The author must have signed with a registered
+/// key: an approval says that someone other than the author has read the change, and a name alone could be
+/// anyone's.
 fn approved(note: &Note, approvals: &Approvals, needs: &[Need]) -> Result<Vec<String>, Failure> {
     let signed = note.signed(approvals)?;
     if !needs.is_empty() && !signed.contains(&note.author) {

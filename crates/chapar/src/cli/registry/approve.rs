@@ -43,6 +43,7 @@ pub(in crate::cli) struct Args {
 pub(super) fn key(args: &KeyArgs) -> Outcome {
     let key = SigningKey::generate(&args.name)
         .map_err(|_| Failure::usage("an approver's name must have no space and no `+`"))?;
+    // `create_new`, because a key that is overwritten cannot be made again.
     let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.out);
     written.and_then(|mut file| writeln!(file, "{}", key.to_secret_text())).map_err(|error| {
         Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", args.out.display()))
@@ -55,13 +56,15 @@ pub(super) fn run(args: &Args) -> Outcome {
     let key = secret(&args.key)?;
     let mut note = Note::parse(&read(&args.plan)?)?;
     out::data(note.body().trim_end());
-    // Whoever signs has seen the plan: one that could not be shown whole is not signed.
+    // A plan that could not be shown whole is not signed, because a signature says that its signer has read
+    // it.
     if let Some(error) = out::failed() {
         return Err(Failure::new(
             Exit::Finding,
             format_args!("nothing was signed, because the plan cannot be shown: {error}"),
         ));
     }
+    // `apply` would not count this approval, so the author is told at once.
     if key.verifier().name() == note.author {
         return Err(Failure::new(
             Exit::Finding,

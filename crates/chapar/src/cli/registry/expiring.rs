@@ -31,6 +31,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let hours = i64::from(args.days) * 24;
     let until =
         now.checked_add(Span::new().hours(hours)).map_err(|error| Failure::usage(error.to_string()))?;
+    // Entries that have ended already are left out: the list is about what can still be renewed.
     let mut ending: Vec<_> = registry
         .endings()
         .into_iter()

@@ -11,7 +11,8 @@ use serde_json::json;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out;
 
-/// Does it, and writes down who did what and how it went. If that cannot be written, the command has failed.
+/// Runs `act`, and writes to the journal who did what, and the outcome. If the journal cannot be written, the
+/// command fails.
 pub(super) fn kept(
     store: &Path,
     now: Timestamp,
@@ -19,6 +20,7 @@ pub(super) fn kept(
     who: &str,
     act: impl FnOnce() -> Result<String, Failure>,
 ) -> Result<String, Failure> {
+    // A failed attempt is journaled as well.
     let done = act();
     let (outcome, detail) = match &done {
         Ok(detail) => ("done", detail.clone()),
@@ -37,7 +39,7 @@ pub(super) fn kept(
     done
 }
 
-/// As a command ends that said so much.
+/// Prints the message of a journaled action, and turns its result into the command's outcome.
 pub(super) fn told(done: Result<String, Failure>) -> Outcome {
     out::say(done?);
     Ok(Exit::Ok)

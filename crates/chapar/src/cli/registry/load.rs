@@ -48,7 +48,7 @@ pub(super) fn in_force(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(generation_in_force(folder)?.map_or_else(|| folder.to_owned(), |generation| generation.folder))
 }
 
-/// What is in force in a store; nothing if the folder is no store.
+/// The generation in force in a store; `None` if the folder is no store.
 pub(super) fn generation_in_force(folder: &Path) -> Result<Option<Generation>, Failure> {
     if !Directory::is_at(folder) {
         return Ok(None);

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use crate::exit::{Exit, Failure};
 
-/// The first line; another would be another kind of note, signed for another reason.
+/// The first line of the signed text. It separates plans from other notes, so that a signature on one kind
+/// does not count for another.
 const TITLE: &str = "chapar registry plan v2";
 
 /// A plan with its author, and who has approved it.
@@ -53,7 +54,7 @@ impl Note {
         self.text.find("\n\n— ").map_or(&self.text, |end| &self.text[..=end])
     }
 
-    /// Whether it says of `plan` what it should, to the last byte.
+    /// Whether the note's text is that of `plan`, to the last byte.
     pub(super) fn is_of(&self, plan: &Plan) -> bool {
         self.body() == body(plan, self.generation, &self.author, self.made)
     }
@@ -61,6 +62,7 @@ impl Note {
     /// Adds a signature: the author's, or an approval.
     pub(super) fn sign(&mut self, key: &SigningKey) {
         let signed = sign_note(self.body(), key);
+        // `sign_note` returns text and signature; only the signature is added here.
         let line = &signed[self.body().len()..];
         let others = self.text[self.body().len()..].trim_start_matches('\n').to_owned();
         self.text = format!("{}{line}{others}", self.body());
@@ -74,13 +76,14 @@ impl Note {
         names.map(|(name, _)| name).filter(|name| !signed.iter().any(|one| one == name)).collect()
     }
 
-    /// Those with a registered key whose signatures verify. One that is there and does not verify is an
+    /// The approvers whose signatures verify. A signature under a registered key that does not verify is an
     /// error.
     pub(super) fn signed(&self, approvals: &Approvals) -> Result<Vec<String>, Failure> {
         let mut signed = Vec::new();
         for (id, key) in keys(approvals)? {
             match open_note(&self.text, &key) {
                 Ok(text) if text == self.body() => signed.push(id),
+                // There is no signature of this key on this text.
                 Ok(_) | Err(chapar_tlog::NoteError::Unsigned | chapar_tlog::NoteError::Malformed) => {}
                 Err(error) => {
                     return Err(Failure::new(Exit::Finding, format_args!("the signature of {id}: {error}")));

@@ -56,12 +56,13 @@ pub(super) fn run(args: &Args) -> Outcome {
     }
     out::data(plan.to_string().trim_end());
     if let Some(log) = &args.evidence {
-        // Beside the plan and not in it: each gateway has a log of its own, and logs grow.
+        // Printed beside the plan and not in it, because each gateway has its own log, and logs grow.
         let lines = usage::lines(&plan, log, now)?;
         out::data("Used:");
         lines.into_iter().for_each(out::data);
     }
     if let (Some(file), Some(key)) = (&args.out, &args.key) {
+        // `apply` compares the number of the generation, and a plain folder has none.
         let Some(generation) = generation else {
             return Err(Failure::usage(
                 "a plan that is to be applied is made for a generation of a store: give the store as BASE",

@@ -40,10 +40,11 @@ pub(in crate::cli) struct Args {
     contracts: Contracts,
 }
 
-/// The longest that one person stops something alone.
+/// Maximum time of a suspension by one person, 30 days.
 const MAX_SUSPENSION: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
+    // The unit is the last character, which may have several bytes.
     let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
     let number: i64 = number.parse().map_err(|_| "give a number and a unit: m, h or d")?;
     let minutes = match unit {
@@ -72,6 +73,7 @@ fn in_store(args: &Args, now: Timestamp) -> Result<String, Failure> {
     let store = Directory::open(&args.folder).map_err(failed)?;
     let base = store.current().map_err(failed)?;
     let base = base.ok_or_else(|| Failure::new(Exit::Finding, "the store has no registry in force yet"))?;
+    // The files of a generation are never edited: the suspension is a new generation.
     let draft = tempfile::tempdir().map_err(|error| Failure::new(Exit::Finding, error))?;
     copy(&in_force(&args.folder)?, draft.path())?;
     add(args, draft.path(), now)?;
@@ -86,6 +88,8 @@ fn in_store(args: &Args, now: Timestamp) -> Result<String, Failure> {
 }
 
 fn in_folder(args: &Args, now: Timestamp) -> Outcome {
+    // Tried on a copy first, so that a suspension that does not load never reaches the folder that a gateway
+    // reads.
     let draft = tempfile::tempdir().map_err(|error| Failure::new(Exit::Finding, error))?;
     copy(&args.folder, draft.path())?;
     add(args, draft.path(), now)?;
@@ -103,10 +107,11 @@ fn add(args: &Args, folder: &Path, now: Timestamp) -> Result<(), Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(Failure::new(Exit::Finding, format_args!("{}: {error}", path.display()))),
     };
-    // Whole seconds: TOML's moments have no more than nine digits after the second, and none is needed.
+    // Whole seconds are enough, and TOML allows at most nine digits after the second.
     let from = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let until = from + args.time;
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    // The name goes into a TOML comment and is escaped, because a line break would end the comment.
     let suspension = format!(
         "[[suspension]] # by {}\nof     = {}\nfrom   = {from}\nuntil  = {until}\nreason = {}\n",
         args.by.escape_default(),
@@ -128,6 +133,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
         let entry = entry.map_err(failed)?;
         let path = entry.path();
         let target = to.join(entry.file_name());
+        // Hidden files are not part of a registry.
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }

@@ -13,7 +13,7 @@ use prost::Message as _;
 
 use crate::exit::{Exit, Failure};
 
-/// How far back is looked.
+/// How many days back the log is read.
 const DAYS: i64 = 30;
 
 /// A line for each grant or delegation that the plan changes or removes.
@@ -47,6 +47,7 @@ fn read(log: &Path, used: &mut BTreeMap<&str, Used>, since: u64) -> Result<(), F
         |path: &Path, what: &str| Failure::new(Exit::Finding, format_args!("{}: {what}", path.display()));
     let note = log.join("checkpoint");
     let text = std::fs::read_to_string(&note).map_err(|error| failed(&note, &error.to_string()))?;
+    // The signature is not verified: these figures inform, and prove nothing.
     let body = text.split_once("\n\n").map(|(text, _)| format!("{text}\n")).unwrap_or_default();
     let checkpoint: Checkpoint = body.parse().map_err(|_| failed(&note, "the file is not a checkpoint"))?;
     for bundle in (0..checkpoint.size.div_ceil(TILE_WIDTH)).rev() {
@@ -61,6 +62,7 @@ fn read(log: &Path, used: &mut BTreeMap<&str, Used>, since: u64) -> Result<(), F
             rest = left;
             let record = Record::decode(entry).map_err(|_| failed(&path, "an entry is no record"))?;
             newest = newest.max(record.time_unix_ms);
+            // A refused call has used no right.
             if record.outcome == "OK" && record.time_unix_ms >= since {
                 count(used, &record);
             }

@@ -43,6 +43,7 @@ pub(super) fn write(database: &Connection, people: &People) -> rusqlite::Result<
         let parents = (parent(family.father()), parent(family.mother()));
         for person in &family.people {
             let Some(entry) = entry(people, &family, person) else { continue };
+            // The parents of a couple are not among the people, so only children name theirs.
             let (father, mother) =
                 if person.role == Role::Child { (&parents.0, &parents.1) } else { (&None, &None) };
             insert.execute(params![

@@ -66,6 +66,7 @@ fn fill(path: &Path, name: &str, people: &People) -> rusqlite::Result<u64> {
     )?;
     database.execute_batch(tables)?;
     database.execute_batch("BEGIN")?;
+    // Indexes are made after the rows, because inserting into an index row by row takes longer.
     let rows = write(&database, people)?;
     database.execute_batch(indexes)?;
     database.execute_batch("COMMIT")?;

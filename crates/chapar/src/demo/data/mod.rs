@@ -98,6 +98,8 @@ pub fn build_until(dir: &Path, people: u32, stop: &CancellationToken) -> Result<
     }
     let started = Instant::now();
     let population = People::new(SEED, people).until(stop);
+    // Each thread takes the next register when it is free, because registers differ in size. Relaxed is
+    // enough, since the counter orders no other memory.
     let next = AtomicUsize::new(0);
     let work = || -> Vec<(usize, Result<Register, Error>)> {
         let indices = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
@@ -114,6 +116,7 @@ pub fn build_until(dir: &Path, people: u32, stop: &CancellationToken) -> Result<
     let registers: Result<Vec<Register>, Error> = results.into_iter().map(|(_, result)| result).collect();
     let registers = if population.is_stopped() { Err(Error::Stopped) } else { registers };
     let registers = registers.and_then(|registers| load::publish(dir).map(|()| registers));
+    // A failed or stopped build leaves none of its files behind.
     let registers = registers.inspect_err(|_| load::discard(dir))?;
     Ok(Summary { people, sample: sample::pick(&population), registers, took: started.elapsed() })
 }

@@ -45,6 +45,7 @@ impl Day {
     /// Year, month and day in the Jalali calendar.
     pub(crate) fn jalali(self) -> (i32, i32, i32) {
         let mut year = (self.0 + EPOCH - JALALI_EPOCH) * 33 / 12_053 + 1;
+        // The estimate from the mean length of a year may be off, so it is corrected.
         while Self::new_year(year) > self {
             year -= 1;
         }
@@ -52,6 +53,7 @@ impl Day {
             year += 1;
         }
         let day = self.since(Self::new_year(year));
+        // The first six months have 31 days each.
         if day < 186 {
             (year, day / 31 + 1, day % 31 + 1)
         } else {

@@ -40,6 +40,7 @@ impl Random {
 
     /// A number in `0..bound`; 0 if `bound` is 0. The bias is below bound / 2⁶⁴.
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
+        // Multiplies and shifts (Lemire 2019), which needs no division.
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u32
     }
 

@@ -77,6 +77,7 @@ fn collect(message: &DynamicMessage, subject: &str, words: &mut Vec<String>) {
     for (field, value) in message.fields() {
         match value {
             Value::Bool(true) => words.push(format!("{}: yes", field.name())),
+            // False is the default and says little in one line.
             Value::Bool(false) => {}
             Value::EnumNumber(number) => words.extend(enum_word(&field, *number)),
             Value::String(text) if text == subject => {}
@@ -113,6 +114,7 @@ fn clip(text: String, columns: usize) -> String {
     if text.width() <= columns {
         return text;
     }
+    // Width is counted in columns of the screen: a Persian letter has several bytes and one column.
     let mut clipped = String::new();
     for letter in text.chars() {
         if clipped.width() >= columns - 1 {
