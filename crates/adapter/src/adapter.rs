@@ -83,6 +83,7 @@ impl Adapter {
             cancelled: u32::MAX,
             ..serve::Settings::default()
         };
+        // The certificate's remaining time is logged at each start, so that its end is seen early.
         tls::own_certificate(&config.identity, parts.clock.now())?.log();
         let (ready, tls) = match &config.mode {
             ConnectMode::Dial { gateways, connections } => {

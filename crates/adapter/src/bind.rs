@@ -107,7 +107,7 @@ impl Binder {
         self.parameters.iter().map(Field::sample).collect()
     }
 
-    /// A value of a column as the placeholder of this number would be bound; nothing if it is of another type.
+    /// A value of a column as the placeholder of this number would be bound; `None` if it is of another type.
     pub(crate) fn real(&self, number: usize, cell: Cell<'_>) -> Option<Parameter> {
         Some(match (self.parameters.get(number)?.sample(), cell) {
             (Parameter::Text(_), Cell::Text(text)) => Parameter::Text(String::from_utf8(text.to_vec()).ok()?),

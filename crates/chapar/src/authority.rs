@@ -156,8 +156,10 @@ impl Authority {
         if !read_back::is_authority(made.der(), &spki, until) {
             return Err(Error::Unfaithful);
         }
+        // The key is written first, because a certificate without its key is of no use.
         write_file(&dir.join("ca.key"), made.key().serialize_pem().as_bytes(), 0o600)?;
         write_file(&dir.join("ca.crt"), made.pem().as_bytes(), 0o644)?;
+        // Opened from the files, which shows that what was written can be read.
         let authority = Self::open(dir, clock)?;
         authority.write_crl()?;
         Ok(authority)
@@ -276,6 +278,7 @@ impl Authority {
         let path = self.dir.join("crl-number");
         let last = match std::fs::read_to_string(&path) {
             Ok(text) => text.trim().parse::<u64>().map_err(|error| file(&path, &error.to_string()))?,
+            // A new authority has no list yet.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
             Err(error) => return Err(file(&path, &error.to_string())),
         };
@@ -375,6 +378,7 @@ impl Authority {
         let path = self.dir.join(name);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
+            // A new authority has issued and revoked nothing yet.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(file(&path, &error.to_string())),
         };
@@ -402,6 +406,7 @@ impl Authority {
 /// [`Error`] for a DNS name that is not ASCII.
 pub fn request(identity: &Identity, dns: &[String], clock: &Clock) -> Result<(String, String), Error> {
     let key = KeyPair::generate()?;
+    // The number of days is not part of a request, so any will do.
     let made = leaf_params(identity, dns, today(clock), 1)?;
     // A request says who; how the certificate may be used is the authority's to say.
     let mut params = CertificateParams::default();
@@ -467,6 +472,8 @@ fn leaf_params(
     }
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    // One certificate is for both sides, because an adapter that dials a gateway then serves on that
+    // connection.
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     Ok(params)

@@ -64,6 +64,7 @@ impl Messages {
             }
             next => next.map_err(|error| self.unreadable(&error))?,
         };
+        // After the last message the trailers say whether the call ended well.
         if next.is_none() {
             self.refused()?;
         }

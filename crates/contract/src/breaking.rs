@@ -81,6 +81,8 @@ pub fn breaking(old: &Contract, new: &Contract) -> Vec<Breaking> {
             (Some(was), Some(now)) => comparison.service(old, &was, new, &now),
             _ => {
                 let finding = Finding {
+                    // A service that is gone has no place, so the finding names the first file of the new
+                    // version.
                     file: new.files().next().unwrap_or_default(),
                     line: 0,
                     column: 0,
@@ -127,6 +129,7 @@ impl Comparison {
                 continue;
             };
             self.shape(&method, &same);
+            // One path serves for both versions, because service and method have the same names in both.
             let rules = |contract: &Contract| {
                 let path = format!("{}/{}", was.full_name(), method.name()).parse().ok()?;
                 contract.method(&path).cloned()

@@ -28,6 +28,7 @@ pub(crate) fn folder(folder: &Path) -> Result<(Bytes, Vec<String>), Error> {
     // Chapar's options by other ones of the same name.
     resolver.add(BuiltIn);
     resolver.add(GoogleFileResolver::new());
+    // The parent comes before the folder itself, because the folder's own files are named from the parent.
     resolver.add(Include(include));
     resolver.add(Include(root));
     let mut compiler = Compiler::with_file_resolver(resolver);
@@ -102,6 +103,7 @@ fn all(name: &str, error: &protox::Error) -> Vec<Finding> {
 
 fn finding(file: &str, error: &dyn miette::Diagnostic, code: Option<&dyn miette::SourceCode>) -> Finding {
     let offset = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
+    // The text up to the label is enough to count lines and columns.
     let text = code.and_then(|code| {
         let span = miette::SourceSpan::from(0..offset?);
         code.read_span(&span, 0, 0).ok().map(|contents| String::from_utf8_lossy(contents.data()).into_owned())

@@ -23,6 +23,7 @@ impl Finding {
     pub(crate) fn at(file: &FileDescriptor, path: &[i32], message: impl Into<String>) -> Self {
         let info = file.file_descriptor_proto().source_code_info.as_ref();
         let location = info.and_then(|info| info.location.iter().find(|location| location.path == path));
+        // Spans count from 0. Without source information the place is the whole file.
         let at = |index: usize| {
             location.and_then(|l| l.span.get(index)).map_or(0, |n| usize::try_from(n + 1).unwrap_or(0))
         };

@@ -36,6 +36,7 @@ impl Contract {
             }
         }
         found.sort();
+        // A folder without version folders is one contract, e.g. a single `.proto`.
         if found.is_empty() {
             return Ok(vec![folder.to_owned()]);
         }

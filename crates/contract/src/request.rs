@@ -139,6 +139,7 @@ impl Check {
             Self::Required => items > 0,
             Self::MinItems(least) => items >= *least,
             Self::MaxItems(most) => items <= *most,
+            // Other rules are about one value; the contract's check refuses them for lists.
             _ => true,
         }
     }
@@ -146,6 +147,7 @@ impl Check {
     fn holds(&self, value: Option<&Value<'_>>, field: &FieldDescriptor) -> bool {
         let text = || match value {
             Some(Value::Bytes(bytes)) => std::str::from_utf8(bytes).unwrap_or_default(),
+            // An absent text is held to the rules as its default, the empty text.
             _ => "",
         };
         // protovalidate counts Unicode characters and not bytes.
@@ -172,6 +174,7 @@ impl Check {
 
 /// A varint as its field's type reads it: of a 32-bit one, the lower half.
 fn number(value: Option<&Value<'_>>, field: &FieldDescriptor) -> i128 {
+    // An absent number is held to the rules as its default.
     let Some(Value::Varint(bits)) = value else { return 0 };
     match field.kind() {
         // Decoders read a 32-bit type from the low 32 bits of a varint, so these casts truncate on purpose.

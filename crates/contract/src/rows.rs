@@ -37,6 +37,7 @@ impl RowField {
             (Form::String, Some(Value::Bytes(bytes))) => {
                 std::str::from_utf8(bytes).map_err(|_| WireError::Utf8)?.to_owned()
             }
+            // proto3 does not send a default value, so an absent number is 0.
             (_, None) => "0".to_owned(),
             (Form::Int32, Some(Value::Varint(number))) => (number as i32).to_string(),
             (Form::Int64, Some(Value::Varint(number))) => number.cast_signed().to_string(),

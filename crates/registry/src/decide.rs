@@ -83,6 +83,7 @@ pub(crate) fn decide<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<
     let permit = permit(policy, question)?;
     let grant = &permit.grant;
     let lacking = |reason| Refused { reason, gate: format!("grant {} asks for more", grant.id) };
+    // Required metadata belongs to the grant that answers, so it is checked after the choice of the term.
     grant.requires.check(question.case, question.clerk).map_err(lacking)?;
     Ok(permit)
 }
@@ -129,6 +130,7 @@ pub(crate) fn check_visible(concerned: bool, question: &Question<'_>) -> Result<
 pub(crate) fn check_suspended(policy: &Policy, question: &Question<'_>) -> Result<(), Refused> {
     let caller = question.caller;
     let provider = &question.method.service.provider;
+    // Caller and provider have one reason, so a caller does not learn from it which of the two is suspended.
     let gate = if policy.suspensions.subsystem(caller, question.now) {
         format!("{caller} is suspended, or its member is")
     } else if policy.suspensions.member(provider, question.now) {
@@ -153,6 +155,7 @@ pub(crate) fn check_purpose(question: &Question<'_>) -> Result<(), Refused> {
 }
 
 pub(crate) fn refused(nearest: Option<(Nearness, &Term)>, question: &Question<'_>) -> Refused {
+    // Without any term, only the kind of right that the caller asked for can be named.
     let Some((gate, term)) = nearest else {
         let caller = question.caller;
         let method = question.method.method.path();

@@ -72,6 +72,7 @@ pub struct ServiceEntry {
 impl ServiceEntry {
     /// The service's methods, as declared.
     pub fn methods(&self) -> &[Arc<Method>] {
+        // The loader has found the service in this contract, so the default is never used.
         self.contract.service(&self.name).map_or(&[], |service| service.methods())
     }
 }

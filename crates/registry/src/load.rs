@@ -60,6 +60,7 @@ pub(crate) fn build(
     for source in sources {
         let source = Arc::new(source);
         let before = findings.len();
+        // The operator's two files have tables that a member's file must not have.
         if source.path == "bus.toml" {
             let raw = raw::parse(&source, raw::OF_THE_BUS, &mut findings);
             bus = Some((source, raw));
@@ -88,6 +89,7 @@ pub(crate) fn build(
         }
         files.push(File { source, member, raw });
     }
+    // Without a trust domain no identity can be checked, and later findings would be false.
     let Some(trust_domain) = trust_domain(dir, bus.as_ref(), &mut findings) else {
         return Err(findings.into_errors());
     };

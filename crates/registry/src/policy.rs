@@ -43,6 +43,7 @@ pub(crate) struct Delegated {
 impl Policy {
     /// Whether the term's grant, its provider, the delegation or the delegating member is suspended.
     pub(crate) fn stopped(&self, term: &Term, now: Timestamp) -> bool {
+        // The caller's own suspension is not asked for here: `check_suspended` comes before.
         let Self { suspensions, .. } = self;
         let grant = &term.permit.grant;
         suspensions.grant(&grant.id, now)
@@ -65,6 +66,7 @@ impl Term {
 
     /// The days on which it holds.
     pub(crate) fn days(&self) -> Option<Validity> {
+        // A delegation holds only while its grant does.
         let grant = &self.permit.grant.valid;
         self.delegated.as_ref().map_or(Some(*grant), |delegated| delegated.valid.overlap(grant))
     }

@@ -277,6 +277,7 @@ impl Reader<'_> {
     fn many<T: DeserializeOwned>(&mut self, name: &str, value: Spanned<DeValue<'_>>) -> Vec<T> {
         let span = value.span();
         match value.into_inner() {
+            // A malformed item is left out and the others are read, so that one load reports all errors.
             DeValue::Array(items) => items.into_iter().filter_map(|item| self.one(item)).collect(),
             _ => {
                 self.findings.at(

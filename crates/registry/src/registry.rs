@@ -222,6 +222,7 @@ impl Registry {
             purposes: &term.purposes,
             permit: &term.permit,
             on_behalf_of: term.on_behalf_of.as_ref(),
+            // Terms are made for registered methods only, so this is never `None`.
             contract_digest: self.method(method.as_str())?.service.contract.digest(),
         })
     }

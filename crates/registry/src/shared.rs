@@ -31,6 +31,8 @@ impl Shared {
         if let Some(known) = of_method.get(&fields) {
             return Ok(known.clone());
         }
+        // Key fields are disclosed whatever the grant names, because they are compared with the subject of
+        // the request.
         let (disclosed, withheld): (Vec<_>, Vec<_>) =
             entry.method.fields().iter().partition(|field| field.key || fields.contains(&field.path));
         let paths: Vec<&str> = disclosed.iter().map(|field| field.path.as_str()).collect();

@@ -262,6 +262,7 @@ impl Printer {
     }
 }
 
+/// Milliseconds with three decimals.
 fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -157,6 +157,7 @@ impl Bus {
         let any = futures_util::future::select_all(self.running.iter_mut().map(|part| &mut part.task));
         match stop.run_until_cancelled(any).await {
             None => Ok(()),
+            // A gateway that ends before `stop` is an error, even if it ended in order.
             Some((Ok(ended), ..)) => ended.and(Err(Failure::new(Exit::Finding, "a gateway ended"))),
             Some((Err(error), ..)) => Err(Failure::error(Exit::Finding, error)),
         }

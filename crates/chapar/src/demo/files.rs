@@ -61,6 +61,7 @@ pub(super) const ORIGIN: &str = "demo.lorestan.example/evidence";
 pub(super) fn contracts(dir: &Path) -> Result<Vec<Contract>, Error> {
     for (path, text) in REFERENCE {
         put(&dir.join("adapters/contracts").join(path), text)?;
+        // The public folder has contracts only, because the SQL is the agency's own.
         if path.ends_with(".proto") {
             put(&dir.join("contracts").join(path), text)?;
         }

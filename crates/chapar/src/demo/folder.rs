@@ -95,6 +95,7 @@ impl Folder {
         }
         std::fs::create_dir_all(path).map_err(failed)?;
         let foreign = made::foreign(path).map_err(failed)?;
+        // Absolute, so that the commands that the demo prints work in any working directory.
         let path = path.canonicalize().map_err(failed)?;
         Self { path, people, foreign, remove, lock: None }.locked()
     }
@@ -144,6 +145,7 @@ impl Folder {
             (Some(people), _) => Ok(Databases { people, sample: data::sample(people)?, is_new: false }),
             (None, wanted) => {
                 let summary = data::build_until(&dir, wanted.unwrap_or(DEFAULT_PEOPLE), stop)?;
+                // Written after the databases, so that its presence says that they are complete.
                 let path = self.path.join(PEOPLE);
                 let written = std::fs::write(&path, format!("{}\n", summary.people));
                 written.map_err(|source| Error::Io { path, source })?;

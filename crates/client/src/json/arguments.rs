@@ -100,6 +100,7 @@ fn set(message: &mut DynamicMessage, whole: &str, path: &str, text: &str) -> Res
         }
         return Ok(field.is_list());
     };
+    // A message that is not set yet is created by this access.
     match message.get_field_mut(&field) {
         Value::Message(inner) => set(inner, whole, rest, text),
         _ => Err(ArgumentError::Leaf { field: whole.to_owned(), part: name.to_owned() }),

@@ -68,6 +68,7 @@ impl Comparison {
         let missing = |from: &[(String, String)], to: &[(String, String)]| -> Vec<(String, String)> {
             from.iter().filter(|rule| !to.contains(rule)).cloned().collect()
         };
+        // Rules are compared as texts, so a rule that was changed is one that is gone and one that is new.
         for (kind, rules, verb) in [
             (Break::FormatLoosened, missing(&before, &after), "no longer"),
             (Break::FormatTightened, missing(&after, &before), "now"),

@@ -137,6 +137,7 @@ impl Comparison {
             if now.values().any(|other| other.number() == number && other.name() == value.name()) {
                 continue;
             }
+            // Name and number must both be reserved: JSON goes by the name, and the wire by the number.
             let reserved = now.reserved_names().any(|name| name == value.name())
                 && now.reserved_ranges().any(|range| range.contains(&number));
             match now.get_value(number) {

@@ -41,6 +41,7 @@ impl Checker<'_> {
                     "a required field cannot be withheld, and a response without it cannot be read",
                 );
             }
+            // The gateway compares key and subject on wire bytes, where these types have one text form.
             let comparable = field.cardinality() != Cardinality::Repeated
                 && matches!(field.kind(), Kind::String | Kind::Int64 | Kind::Uint64);
             if rules.key && (!comparable || path.contains('.')) {

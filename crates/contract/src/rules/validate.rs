@@ -103,6 +103,8 @@ impl Checker<'_> {
             Ok(regex) => Some(regex),
             Err(error) => {
                 let error = error.to_string();
+                // The last line of the library's message says what is wrong; the lines before repeat the
+                // pattern.
                 let last = error.lines().last().unwrap_or_default();
                 self.find_field(field, &format!("the pattern is no regular expression: {last}"));
                 None

@@ -23,6 +23,7 @@ pub(crate) fn count(message: &[u8], path: &[u32], field: &FieldDescriptor) -> Re
         }
         let value = message.get(found.value).ok_or(WireError::Truncated)?;
         items += match found.wire {
+            // Decoders merge the occurrences of an outer message, so their items add up.
             Wire::Bytes | Wire::Group if !inner.is_empty() => count(value, inner, field)?,
             wire if wire == own && inner.is_empty() => 1,
             Wire::Bytes if inner.is_empty() => packed(own, value),

@@ -135,6 +135,7 @@ impl<'a> Copying<'a> {
             let Some(kept) = message.of(number) else { continue };
             let Some(inner) = message.inside(kept) else { continue };
             let value = match keep(inner, &pieces, depth)? {
+                // Nothing was removed, so the pieces in a row are the merged message.
                 None => pieces.concat(),
                 Some(value) => {
                     self.removed = true;

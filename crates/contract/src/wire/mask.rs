@@ -64,6 +64,7 @@ impl FieldMask {
     /// not fit its type.
     pub fn keep(&self, message: &Bytes) -> Result<Bytes, WireError> {
         let kept = keep(self.table.root(), &[message], MAX_DEPTH)?;
+        // `Bytes` is shared, so a message that stays whole is not copied.
         Ok(kept.map_or_else(|| message.clone(), Bytes::from))
     }
 }

@@ -124,6 +124,7 @@ impl<'a> Reader<'a> {
     fn group(&mut self, number: u32, depth: usize) -> Result<Range<usize>, WireError> {
         let depth = depth.checked_sub(1).filter(|depth| *depth > 0).ok_or(WireError::TooDeep)?;
         let begin = self.at;
+        // The fields inside are passed over to find the group's end, and their depth is bounded as well.
         while self.field(depth)?.is_some() {}
         let end = self.at;
         if self.varint()? == u64::from(number << 3 | 4) { Ok(begin..end) } else { Err(WireError::Group) }

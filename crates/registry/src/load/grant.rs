@@ -38,6 +38,7 @@ impl Loader<'_> {
             self.malformed(source, raw.basis.span(), "a grant needs its legal basis: the citizen reads it");
         }
         let entry = self.known_method(source, &raw.method)?;
+        // Only the provider grants its methods, because it answers for the data.
         if entry.service.provider != file.member {
             let message = format!(
                 "{} is {}'s to grant, not {}'s",
@@ -144,6 +145,7 @@ impl Loader<'_> {
                 finding.suggest(name.get_ref(), known.iter().map(String::as_str));
                 continue;
             }
+            // Each scope is checked by itself, so that the finding points at its values.
             let scope = BTreeMap::from([(name.get_ref().clone(), values.get_ref().clone())]);
             if RowScopes::new(scope).is_err() {
                 let message =
@@ -235,6 +237,8 @@ impl Loader<'_> {
                 Ok(compiled) => requires.pattern = Some(compiled),
                 Err(error) => {
                     let error = error.to_string();
+                    // The last line of the library's message says what is wrong; the lines before repeat the
+                    // pattern.
                     let last = error.lines().last().unwrap_or_default();
                     self.malformed(source, pattern.span(), format!("no regular expression: {last}"));
                     return None;
@@ -271,6 +275,7 @@ impl Loader<'_> {
     }
 
     fn citizen(&mut self, source: &Arc<Source>, raw: &raw::Grant) -> Option<Citizen> {
+        // The citizen sees a disclosure unless the grant says otherwise.
         let Some(text) = &raw.citizen else { return Some(Citizen::Shown) };
         if text.get_ref() == "shown" {
             return Some(Citizen::Shown);
@@ -305,6 +310,7 @@ fn week(text: &str) -> Option<[bool; 7]> {
 fn minute(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let number = |text: &str| {
+        // Two digits each, so that `7:5` is not read as a time.
         (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u16>().ok())?
     };
     let hours = number(hours)?;

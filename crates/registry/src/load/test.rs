@@ -170,6 +170,8 @@ impl Trial<'_> {
         let question = self.question(now);
         let permit = decide::permit(policy, &question)?;
         let Grant { id, requires, .. } = permit.grant.as_ref();
+        // A test of disclosed fields need not repeat the metadata that the grant requires. What it does give
+        // is checked.
         let given = Requires {
             case: requires.case && self.case.is_some(),
             clerk: requires.clerk && self.clerk.is_some(),

@@ -100,6 +100,7 @@ impl Loader<'_> {
         if let Some(entry) = self.methods.get(path) {
             return Some(Arc::clone(entry));
         }
+        // While a file has errors its services are missing, and this finding might be false.
         if self.broken.is_empty() {
             let mut known: Vec<&str> = self.methods.keys().map(AsRef::as_ref).collect();
             known.sort_unstable();
@@ -185,6 +186,7 @@ impl Loader<'_> {
         let until = until?;
         let valid_days = Validity::new(from, until);
         if valid_days.is_none() {
+            // `Validity::new` fails for two causes, which need different corrections.
             let message = match from <= until {
                 true => "the calendar ends with 9999-12-31: `until` is at most 9999-12-30",
                 false => "`until` is before `from`",

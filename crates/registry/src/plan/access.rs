@@ -38,6 +38,7 @@ pub(super) fn effects(before: &Registry, after: &Registry, now: Timestamp) -> Ve
         let is = accesses(after, caller, now);
         let ways: BTreeSet<&Of> = was.keys().chain(is.keys()).collect();
         for of in ways {
+            // A missing entry means no access on that side of the change.
             let was = was.get(of).cloned().unwrap_or_default();
             let is = is.get(of).cloned().unwrap_or_default();
             if was == is {
@@ -84,6 +85,7 @@ fn accesses(registry: &Registry, caller: &SubsystemId, now: Timestamp) -> BTreeM
                 .find(|field| field.path == path)
                 .map_or(Class::Public, |field| field.class)
         };
+        // A term that begins later counts as well, because a plan shows what will be allowed.
         for term in terms.iter().filter(|term| term.not_over(now) && !registry.policy.stopped(term, now)) {
             let access = found.entry((path.clone(), term.on_behalf_of.clone())).or_default();
             access.rows.insert(term.permit.rows_header.to_string());

@@ -43,6 +43,8 @@ impl fmt::Display for Plan {
         let callers = |wanted: &dyn Fn(&&Effect) -> bool| -> usize {
             self.effects.iter().filter(wanted).map(|effect| effect.callers.len()).sum()
         };
+        // The summary counts sensitive and secret fields only, because most changes give public or personal
+        // ones.
         let sensitive = callers(&|effect| effect.gained.iter().any(|seen| seen.class >= Class::Sensitive));
         let without = callers(&|effect| effect.access == (true, false));
         writeln!(

@@ -42,6 +42,7 @@ impl Directory {
     /// Takes the store's lock, and waits while another process holds it.
     fn lock(&self) -> Result<File, StoreError> {
         let path = self.root.join("lock");
+        // The system ends the lock with the process, so a crash leaves none behind.
         let file = File::create(&path).map_err(at(&path))?;
         file.lock().map_err(at(&path))?;
         Ok(file)
@@ -53,6 +54,8 @@ impl Directory {
         let stamp = base.join("at");
         let text = fs::read_to_string(&stamp).map_err(at(&stamp))?;
         let moment = text.trim().parse().map_err(|_| invalid(&stamp, "no moment"))?;
+        // The digest is computed from the files and not stored, so that files that were edited in the store
+        // show it.
         Ok(Generation { number, digest: digest(&folder)?, at: moment, folder })
     }
 
@@ -169,6 +172,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(to).map_err(at(to))?;
     for source in &sources {
         let path = to.join(&source.path);
+        // A member's file is in the folder of its class, which may not exist yet.
         let folder = path.parent().unwrap_or(to);
         fs::create_dir_all(folder).map_err(at(folder))?;
         write(&path, source.text())?;
@@ -182,6 +186,7 @@ fn write(path: &Path, text: &str) -> Result<(), StoreError> {
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(at(path))
 }
 
+/// Syncs a folder, so that a rename in it survives a power loss.
 fn sync(folder: &Path) -> Result<(), StoreError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
 }

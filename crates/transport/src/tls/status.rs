@@ -71,6 +71,8 @@ impl fmt::Display for Sentence<'_> {
                      until one is there"
                 )
             }
+            // The cases follow the list's life: not yet issued, current, in its grace period, and out of use.
+            // Only a current list needs no advice.
             Revocation::List { issuer, number, this_update, next_update, usable_until } => {
                 write!(f, "certificate revocation list {number} of {issuer} ")?;
                 if self.now + CLOCK_SKEW < *this_update {

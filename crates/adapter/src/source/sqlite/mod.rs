@@ -43,6 +43,7 @@ impl Sqlite {
     pub(crate) fn open(file: &Path, connections: usize, acquire_timeout: Duration) -> Result<Self, String> {
         connection::probe(file)?;
         let pool = Arc::new(Pool { permits: Arc::new(Semaphore::new(connections)), idle: Mutex::default() });
+        // A thread connects at its first job; `probe` has shown that the file can be read.
         for number in 0..connections {
             let jobs = worker::start(number, file.to_owned())
                 .map_err(|error| format!("cannot start a thread: {error}"))?;

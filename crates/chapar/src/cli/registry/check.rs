@@ -23,6 +23,8 @@ pub(in crate::cli) struct Args {
 
 pub(super) fn run(args: &Args) -> Outcome {
     let registry = load(&args.folder, &args.contracts.load()?)?;
+    // The loader checks only the form of approvers' keys. Whether they are keys is checked here, as by
+    // `apply`.
     note::keys(registry.approvals())?;
     let services = registry.services().count();
     let grants = registry.grants().count();

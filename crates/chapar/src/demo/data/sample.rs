@@ -45,6 +45,7 @@ pub(super) fn pick(people: &People) -> Vec<Sample> {
             taken.push((kind, sample));
         }
     }
+    // The sort is stable, so the applicant of the story, who is made first, stays first.
     taken.sort_by_key(|(kind, _)| *kind != Kind::Complete);
     taken.into_iter().map(|(_, sample)| sample).collect()
 }

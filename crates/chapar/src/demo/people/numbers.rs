@@ -36,6 +36,7 @@ pub(crate) fn iban(seed: u64, ordinal: u32) -> String {
     const NUMBERS: u64 = 1_000_000_000_000;
     let number = (u64::from(ordinal) * 618_033_988_747 + seed) % NUMBERS;
     let account = format!("0160000000{number:012}");
+    // `182700` is `IR00` in digits (I = 18, R = 27), which ISO 13616 moves to the end.
     let rest =
         account.bytes().chain(*b"182700").fold(0, |rest, digit| (rest * 10 + u32::from(digit - b'0')) % 97);
     format!("IR{:02}{account}", 98 - rest)

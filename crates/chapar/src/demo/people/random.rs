@@ -26,6 +26,7 @@ pub(crate) struct Random(u64);
 impl Random {
     /// The stream of `index` for one use.
     pub(crate) fn new(seed: u64, purpose: For, index: u64) -> Self {
+        // The purpose is mixed in first, so that one index gives other numbers for each use.
         let mut mixed = Self(seed ^ (purpose as u64) << 56);
         Self(mixed.next() ^ index.wrapping_mul(0xD134_2543_DE82_EF95))
     }

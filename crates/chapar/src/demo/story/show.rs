@@ -54,6 +54,7 @@ pub(super) fn brief(messages: &[DynamicMessage], subject: &str) -> String {
     let Some(first) = messages.first() else { return "nothing".to_owned() };
     let mut words = Vec::new();
     collect(first, subject, &mut words);
+    // An answer without values is a `false`, e.g. for an account that is another person's.
     let text = if words.is_empty() { "no".to_owned() } else { words.join(" · ") };
     match messages.len() {
         1 => clip(text, WIDEST),
