@@ -167,6 +167,7 @@ fn misfit(leaf: &Leaf, column: &Column) -> Option<(&'static str, String)> {
         Form::Bool | Form::Bytes | Form::Date | Form::Enum(_) | Form::String | Form::Timestamp => "",
         _ => "integer",
     };
+    // The advice names exact conversions only, because a CAST changes values without an error.
     let help = match (column.family, form) {
         (Family::Text, _) if !conversion.is_empty() => format!(
             "begin the file with `-- column {}: {conversion}`, which fails for a text that is not wholly a number; CAST would make another number of it",

@@ -252,6 +252,7 @@ impl Reader<'_> {
     }
 
     fn source(&mut self, folder: &Path, table: &SourceTable) -> Option<SourceConfig> {
+        // SQLite is the only kind of database so far.
         let file = table.url.get_ref().strip_prefix("sqlite:").filter(|path| !path.is_empty());
         if file.is_none() {
             self.report(table.url.span(), "must be `sqlite:PATH`");

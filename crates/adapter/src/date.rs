@@ -4,6 +4,7 @@
 /// Year, month, day; a part that is not known is 0, as `google.type.Date` has it.
 pub(crate) fn parse(text: &str) -> Option<[u64; 3]> {
     let number = |text: &str, digits: usize| -> Option<u64> {
+        // `parse` accepts a sign, so the digits are checked first.
         (text.len() == digits && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
     };
     let mut parts = text.split('-');

@@ -148,6 +148,7 @@ fn insert(nodes: &mut Vec<Node>, numbers: &[u32], column: usize, leaf: &Leaf) {
 fn fields(nodes: &[Node], row: &dyn Row, out: &mut Vec<u8>) -> Result<(), Failure> {
     for node in nodes {
         match &node.content {
+            // An outer join without a match gives NULL in every column of the message.
             Content::Message(inner) if is_null(inner, row) => {}
             Content::Message(inner) => {
                 let mut message = Vec::new();

@@ -75,6 +75,7 @@ fn statement_folder(folder: &Path, service: &str) -> PathBuf {
     let packaged: PathBuf = package.split('.').chain([name]).collect();
     let root = folder.parent().unwrap_or(Path::new(""));
     let candidates = [root.join(&packaged), folder.join(&packaged), folder.join(name)];
+    // If there is no folder at all, the findings name the first candidate.
     let [first, ..] = &candidates;
     candidates.iter().find(|candidate| candidate.is_dir()).unwrap_or(first).clone()
 }

@@ -251,6 +251,7 @@ fn split_location(message: &str) -> (&str, Option<Location>) {
 
 fn reads_only(query: &Query) -> bool {
     let expressions = query.with.iter().flat_map(|with| &with.cte_tables);
+    // `FOR UPDATE` locks rows, so it does more than read.
     query.locks.is_empty()
         && expressions.into_iter().all(|cte| reads_only(&cte.query))
         && body_reads_only(&query.body)

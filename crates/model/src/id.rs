@@ -19,6 +19,7 @@ pub struct InvalidId {
 
 fn is_label(text: &str) -> bool {
     let bytes = text.as_bytes();
+    // As a DNS label (RFC 1123 §2.1), but a hyphen may also end it.
     matches!(bytes.first(), Some(b'a'..=b'z' | b'0'..=b'9'))
         && bytes.len() <= 63
         && bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))

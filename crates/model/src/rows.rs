@@ -39,6 +39,7 @@ impl RowScopes {
     /// [`InvalidRows`] if the text has another form.
     pub fn from_header(text: &str) -> Result<Self, InvalidRows> {
         let mut scopes = BTreeMap::new();
+        // The empty text splits into one empty part, which would be malformed.
         for part in text.split(';').filter(|_| !text.is_empty()) {
             let (name, values) = part.split_once('=').ok_or(InvalidRows)?;
             let values = values.split(',').map(str::to_owned).collect();

@@ -32,6 +32,7 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// An OTLP/gRPC exporter; connects lazily, so the collector need not be there.
 pub(crate) fn otlp(endpoint: &str, ca: Option<&Path>) -> Result<OtlpExporter, Error> {
     let refused = |why: &str| Error::Endpoint { endpoint: endpoint.to_owned(), why: why.to_owned() };
+    // tonic's channel spawns its worker when it is made, and panics without a runtime.
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(Error::NoRuntime);
     }
@@ -45,6 +46,7 @@ pub(crate) fn otlp(endpoint: &str, ca: Option<&Path>) -> Result<OtlpExporter, Er
         }
         (true, _, None) => return Err(refused("`https://` needs the collector's CA")),
         (_, true, None) => {}
+        // A CA that is never used would let an operator believe that the connection is encrypted.
         (_, true, Some(_)) => return Err(refused("a CA is given, but the endpoint is not `https://`")),
         _ => return Err(refused("it must begin with `http://` or `https://`")),
     }
@@ -131,6 +133,7 @@ impl<E: SpanExporter> SpanExporter for Counting<E> {
             }
             Err(error) => {
                 self.dropped.inc_by(size as u64);
+                // Only the change is logged, because a collector that is down fails every export.
                 if !self.failing.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         %error,

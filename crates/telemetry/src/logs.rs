@@ -49,6 +49,7 @@ pub fn init(format: Format, filter: &str) -> Result<(), Error> {
     let invalid = |why: String| Error::LogFilter { filter: filter.to_owned(), why };
     let mut parsed = EnvFilter::builder().parse(filter).map_err(|error| invalid(error.to_string()))?;
     for library in QUIET {
+        // Added after the operator's directives, because of two for one target the later one holds.
         parsed = parsed.add_directive(library.parse().map_err(|_| invalid("internal".to_owned()))?);
     }
     let lines = tracing_subscriber::fmt()
@@ -58,6 +59,7 @@ pub fn init(format: Format, filter: &str) -> Result<(), Error> {
         // Otherwise a line that cannot be written, as on a full disk, is reported by `eprintln!`, which
         // panics where standard error cannot be written either.
         .log_internal_errors(false);
+    // A process may set logs up twice, e.g. in tests; the first subscriber stays.
     let _already_set = match format {
         Format::Text => lines.with_target(false).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),

@@ -197,6 +197,7 @@ impl Metrics {
     /// Revocation lists in use, by their issuers and `nextUpdate` (seconds since 1970), and how many trusted
     /// CAs have none. Replaces what was told before.
     pub fn revocation<'a>(&self, lists: impl Iterator<Item = (&'a str, i64)>, unlisted: usize) {
+        // Cleared first, so that a CA that is no longer trusted keeps no series.
         self.revocation_lists.clear();
         let mut first = BTreeMap::new();
         for (issuer, next_update) in lists {
@@ -244,6 +245,7 @@ impl MethodMetrics {
     ) -> Arc<Self> {
         let method: Arc<str> = method.into();
         Arc::new(Self {
+            // The counter of answered calls is resolved once, because most calls use it.
             answered: calls
                 .get_or_create_owned(&CallLabels { method: Arc::clone(&method), outcome: names::OK }),
             duration: durations.get_or_create_owned(&MethodLabels { method: Arc::clone(&method) }),
@@ -256,6 +258,8 @@ impl MethodMetrics {
     /// A call begins; it is in flight until the timer is finished or dropped.
     pub fn begin(self: &Arc<Self>) -> CallTimer {
         self.in_flight.inc();
+        // A call is `CANCELLED` until it is finished, because a timer that is dropped early is that of a
+        // caller that has left.
         CallTimer { method: Arc::clone(self), started: Instant::now(), outcome: Some(Reason::Cancelled) }
     }
 
@@ -268,6 +272,7 @@ impl MethodMetrics {
         match outcome {
             None => self.answered.inc(),
             Some(reason) => {
+                // Refusals are rarer, so their counter is looked up.
                 let labels = CallLabels { method: Arc::clone(&self.method), outcome: reason.as_str() };
                 self.calls.get_or_create(&labels).inc()
             }

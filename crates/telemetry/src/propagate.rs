@@ -22,10 +22,12 @@ pub fn extract(headers: &HeaderMap) -> Option<SpanContext> {
 
 /// Writes `context` as the request's only `traceparent`; an invalid context removes the header.
 pub fn inject(context: &SpanContext, headers: &mut HeaderMap) {
+    // Removed first, so that a caller's header does not pass where there is nothing to write.
     headers.remove(TRACEPARENT);
     if !context.is_valid() {
         return;
     }
+    // Only the flag `sampled` is written, because level 1 defines no other.
     let flags = if context.is_sampled() { 1 } else { 0 };
     let text = format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id());
     if let Ok(mut value) = HeaderValue::try_from(text) {
@@ -37,9 +39,11 @@ pub fn inject(context: &SpanContext, headers: &mut HeaderMap) {
 
 fn parse(text: &[u8]) -> Option<SpanContext> {
     let (head, rest) = text.split_at_checked(55)?;
+    // Version 00 has 2, 32, 16 and 2 digits with dashes between them: 55 bytes.
     let [version @ .., _] = head.get(..3)? else { return None };
     let version = hex::<1>(version)?[0];
     let extended = version != 0 && rest.first() == Some(&b'-');
+    // Version ff is invalid by the specification.
     if version == 0xff || !(rest.is_empty() || extended) {
         return None;
     }
@@ -50,6 +54,7 @@ fn parse(text: &[u8]) -> Option<SpanContext> {
     let span = SpanId::from_bytes(hex::<8>(head.get(36..52)?)?);
     let flags = TraceFlags::new(hex::<1>(head.get(53..55)?)?[0]);
     let context = SpanContext::new(trace, span, flags, true, TraceState::default());
+    // Ids of zeros only are invalid.
     context.is_valid().then_some(context)
 }
 
@@ -64,6 +69,7 @@ fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
             let value = match digit {
                 b'0'..=b'9' => digit - b'0',
                 b'a'..=b'f' => digit - b'a' + 10,
+                // Digits in upper case are invalid in `traceparent`.
                 _ => return None,
             };
             *byte = (*byte << 4) | value;

@@ -74,6 +74,7 @@ impl Tracer {
     }
 
     fn rpc(&self, method: &MethodPath, kind: SpanKind, origin: Origin<'_>) -> Span {
+        // Name and method are set only on a span that is recorded, because their text costs an allocation.
         let mut span = self.start("call", kind, origin, &[(names::RPC_SYSTEM, "grpc")]);
         span.name(|| method.to_string());
         span.tell(names::RPC_METHOD, || method.to_string());
@@ -94,6 +95,7 @@ impl Tracer {
                 return Span { seen: Recording::Never(parent.clone()), answers: false };
             }
             Origin::Child(parent) => Context::new().with_remote_span_context(parent.clone()),
+            // An empty context begins a new trace. A caller's trace is linked below and not joined.
             Origin::Root | Origin::Linked(_) => Context::new(),
         };
         let answers = kind == SpanKind::Server;

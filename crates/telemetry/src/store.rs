@@ -91,6 +91,8 @@ impl TraceStore {
     /// The newest `n` traces, newest first.
     pub fn recent(&self, n: usize) -> Vec<Trace> {
         let found: Vec<_> = {
+            // Spans are only cloned under the lock and turned into records after it, because every span that
+            // ends takes this lock.
             let ring = self.0.lock();
             let newest = ring.oldest_first.iter().rev().take(n);
             newest.filter_map(|id| Some((*id, ring.spans.get(id)?.clone()))).collect()

@@ -86,11 +86,13 @@ impl Telemetry {
     /// As [`Telemetry::new`].
     pub fn with_store(config: Config, store: TraceStore) -> Result<Self, Error> {
         let dropped = Counter::default();
+        // Empty, so that environment variables add no attributes.
         let resource = Resource::builder_empty()
             .with_service_name(config.service_name.clone())
             .with_attribute(KeyValue::new("service.namespace", "chapar"))
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
+        // Without a store and an endpoint nothing could show a span, so none is recorded.
         let recording = store.capacity() > 0 || config.otlp_endpoint.is_some();
         // Never `ParentBased`: whether to record is not for a caller's `traceparent` to say.
         let sampler = match config.sample {

@@ -21,10 +21,12 @@ pub fn render_all(traces: &[Trace], width: usize) -> String {
         .iter()
         .flat_map(|trace| &trace.spans)
         .map(|span| span.start_unix_us.saturating_add(span.duration_us));
+    // At least 1, because times are divided by it below.
     let total = ends.max().unwrap_or(start).saturating_sub(start).max(1);
     let rows: Vec<Row<'_>> = traces.iter().flat_map(rows).collect();
     let service = rows.iter().map(|row| row.span.service.chars().count()).max().unwrap_or(0);
     let name = rows.iter().map(Row::name_width).max().unwrap_or(0);
+    // 24 columns are for offset, duration and the spaces around them.
     let bar = width.saturating_sub(service + name + 24).max(10);
     let mut text = String::new();
     for row in &rows {
@@ -69,6 +71,7 @@ fn rows(trace: &Trace) -> Vec<Row<'_>> {
     let mut waiting: Vec<Row<'_>> = Vec::new();
     let roots = trace.spans.iter().filter(|span| !span.parent.as_deref().is_some_and(here));
     waiting.extend(roots.map(|span| Row { span, depth: 0 }));
+    // The last row is taken first, so siblings are put in reverse order.
     waiting.reverse();
     let mut rows: Vec<Row<'_>> = Vec::new();
     while let Some(row) = waiting.pop() {
@@ -85,6 +88,7 @@ fn rows(trace: &Trace) -> Vec<Row<'_>> {
 
 /// A bar of eighths: at least one mark, never past `columns`.
 fn draw(offset: u64, duration: u64, total: u64, columns: usize) -> String {
+    // In 128 bits, because microseconds times columns may exceed 64.
     let scale = |time: u64| (u128::from(time) * columns as u128 / u128::from(total)) as usize;
     let from = scale(offset).min(columns - 1);
     let to = scale(offset.saturating_add(duration)).clamp(from + 1, columns);

@@ -90,6 +90,7 @@ impl SigningKey {
         if !is_name(name) {
             return Err(KeyError);
         }
+        // Unchecked, because no public key is given to compare with.
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| KeyError)?;
         let key: [u8; 32] = pair.public_key().as_ref().try_into().map_err(|_| KeyError)?;
         let public = VerifierKey { name: name.to_owned(), hash: key_hash(name, &key), key };
@@ -143,6 +144,7 @@ fn parts(text: &str) -> Result<(&str, [u8; 4], [u8; 32]), KeyError> {
     let (hash, key) = rest.split_once('+').ok_or(KeyError)?;
     let hash = u32::from_str_radix(hash, 16).ok().filter(|_| is_hash(hash)).ok_or(KeyError)?;
     let key = STANDARD.decode(key).map_err(|_| KeyError)?;
+    // Only Ed25519 is supported, so a key of another algorithm is refused.
     match key.split_first() {
         Some((&ALGORITHM, key)) if is_name(name) => {
             Ok((name, hash.to_be_bytes(), key.try_into().map_err(|_| KeyError)?))

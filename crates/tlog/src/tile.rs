@@ -34,6 +34,7 @@ pub fn entries_path(index: u64, width: u64) -> String {
 fn numbered(index: u64, width: u64) -> String {
     let mut path = format!("{:03}", index % 1000);
     let mut rest = index / 1000;
+    // Groups of three digits keep folders at a thousand entries (C2SP `tlog-tiles`).
     while rest > 0 {
         path = format!("x{:03}/{path}", rest % 1000);
         rest /= 1000;

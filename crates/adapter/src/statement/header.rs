@@ -109,6 +109,7 @@ fn meant(comment: &str, is_line: bool) -> Option<String> {
     let (first, rest) = comment.split_once(char::is_whitespace)?;
     let (name, value) = rest.trim().split_once([':', ' '])?;
     let value = value.trim_start_matches([':', ' ']).trim();
+    // One typing error counts as meant; with more, prose would look like a declaration.
     let is_like = |word: &str| strsim::damerau_levenshtein(&first.to_lowercase(), word) <= 1;
     let word = match () {
         () if is_like("column") && Conversion::parse(value).is_ok() => "column",

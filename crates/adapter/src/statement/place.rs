@@ -24,6 +24,7 @@ impl<'a> Lines<'a> {
     }
 
     pub(super) fn offset(&self, location: Location) -> usize {
+        // The parser may point past the end, so each step falls back to the end of the text.
         let line = usize::try_from(location.line).unwrap_or(usize::MAX).saturating_sub(1);
         let column = usize::try_from(location.column).unwrap_or(usize::MAX).saturating_sub(1);
         let start = self.starts.get(line).copied().unwrap_or(self.text.len());

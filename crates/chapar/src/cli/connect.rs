@@ -132,6 +132,7 @@ impl ConnectArgs {
 
     fn explicit_target(&self, gateway: &str) -> Result<Target, Failure> {
         let missing = |option: &str| Failure::usage(format_args!("`--gateway` also needs `{option}`"));
+        // The port is checked here, so that the error names the option.
         let host =
             gateway.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map(|(host, _)| host);
         let Some(host) = host.filter(|host| !host.is_empty()) else {

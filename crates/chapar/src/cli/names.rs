@@ -35,6 +35,7 @@ fn nearest<'a>(typed: &str, known: &'a [String]) -> Option<&'a str> {
     let last = |name: &str| plain(name).rsplit('.').next().unwrap_or_default().to_lowercase();
     let typed = last(typed);
     let close = |name: &&String| distance(&last(name), &typed);
+    // A third of the letters may differ; a name farther away would mislead.
     known.iter().min_by_key(close).filter(|name| close(name) <= typed.len() / 3 + 1).map(String::as_str)
 }
 

@@ -261,6 +261,7 @@ impl Row for SqliteRow<'_, '_> {
             Ok(ValueRef::Real(value)) => Cell::Real(value),
             Ok(ValueRef::Text(value)) => Cell::Text(value),
             Ok(ValueRef::Blob(value)) => Cell::Blob(value),
+            // An index past the last column reads as NULL, as `Row::cell` promises.
             Ok(ValueRef::Null) | Err(_) => Cell::Null,
         }
     }

@@ -27,6 +27,7 @@ pub(super) async fn step(bus: &Bus, welfare: &Caller, applicant: &Sample) -> Out
         on_behalf_of: None,
     };
     let started = Instant::now();
+    // Lanes keep the calls in flight under the limit of concurrent calls, so that the rate alone refuses.
     let lanes = (0..AT_ONCE).map(|_| async {
         let mut results = Vec::new();
         for _ in 0..CALLS / AT_ONCE {
