@@ -114,6 +114,7 @@ impl Binder {
             (Parameter::Integer(_), Cell::Integer(number)) => Parameter::Integer(number),
             (Parameter::Real(_), Cell::Real(number)) => Parameter::Real(number),
             (Parameter::Blob(_), Cell::Blob(bytes)) => Parameter::Blob(bytes.to_vec()),
+            // A value of another type is none that a caller could send.
             _ => return None,
         })
     }

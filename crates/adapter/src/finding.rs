@@ -144,6 +144,7 @@ impl Diagnostic for Findings {
 
 /// Suggests the known name closest to `wanted`, if the distance is small enough for a typing error.
 pub(crate) fn did_you_mean<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    // Equal distances are ordered by name, so that each run suggests the same.
     let closest = known.map(|name| (strsim::levenshtein(wanted, name), name)).min()?;
     (closest.0 <= 1 + wanted.chars().count() / 4).then(|| format!("did you mean `{}`?", closest.1))
 }

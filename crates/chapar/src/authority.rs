@@ -472,8 +472,7 @@ fn leaf_params(
     }
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    // One certificate is for both sides, because an adapter that dials a gateway then serves on that
-    // connection.
+    // One certificate is for both sides of TLS, because an adapter may dial its gateways or listen for them.
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     Ok(params)

@@ -47,7 +47,7 @@ impl CallMetadata {
     pub(crate) fn headers(&self) -> Result<HeaderMap, CallError> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        // gRPC requires `te: trailers`; servers refuse calls without it.
+        // gRPC requires `te: trailers`, by which proxies that drop trailers are found.
         headers.insert(TE, HeaderValue::from_static("trailers"));
         if let Some(time) = self.timeout {
             headers.insert(timeout::HEADER, timeout::format(time));

@@ -82,6 +82,7 @@ impl Client {
 
     async fn ask<A: Message + Default>(&self, method: &str, request: &impl Message) -> Result<A, CallError> {
         let method = format!("chapar.meta.v1.Meta/{method}").parse().map_err(|error| self.garbled(error))?;
+        // The gateway's own services need no purpose, case or clerk.
         let metadata = CallMetadata { timeout: Some(TIMEOUT), ..CallMetadata::default() };
         let answer = self.call(&CallSpec { method, metadata }, Bytes::from(request.encode_to_vec())).await?;
         let message = answer.message().ok_or_else(|| self.garbled("an answer without a message"))?;

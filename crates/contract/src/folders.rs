@@ -136,6 +136,7 @@ fn strays(folder: &Path, contracts: &[PathBuf]) -> Result<Vec<String>, Error> {
     let mut strays = Vec::new();
     for path in entries(folder)? {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        // Hidden files and shared imports are expected beside contracts.
         let is_known = name.starts_with('.') || contracts.contains(&path) || SHARED.contains(&name.as_str());
         if !is_known && holds_proto(&path)? {
             strays.push(name);

@@ -101,8 +101,7 @@ fn national_id(d: &[u32; 10]) -> bool {
     let sum: u32 = d[..9].iter().zip((2..=10).rev()).map(|(digit, weight)| digit * weight).sum();
     let rest = sum % 11;
     let check = if rest < 2 { rest } else { 11 - rest };
-    // Ten equal digits, and six zeros in the middle, can pass the check digit but are refused, as by
-    // persian-tools.
+    // Ten equal digits, and six zeros in the middle, can pass the check digit but are no ids.
     d[9] == check && !all_equal(d) && d[3..9].iter().any(|digit| *digit != 0)
 }
 

@@ -134,6 +134,7 @@ impl Method {
 
     /// The subject in the form that is hashed: its format's, or as it is.
     pub fn normalise_subject(&self, text: &str) -> String {
+        // Without a format, two spellings are two subjects, because nothing says how they compare.
         self.subject_format.map_or_else(|| text.to_owned(), |format| format.normalise(text))
     }
 

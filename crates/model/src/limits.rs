@@ -59,6 +59,7 @@ impl Rate {
 
     /// The time between two calls at exactly this rate, rounded up to the nanosecond. 1 µs to 1 day.
     pub fn interval(self) -> Duration {
+        // Rounded up, so that the interval never allows more calls than the rate.
         let nanos = self.unit.seconds() * 1_000_000_000;
         Duration::from_nanos(nanos.div_ceil(u64::from(self.calls.get())))
     }

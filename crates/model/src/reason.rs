@@ -152,6 +152,7 @@ reasons! {
 impl Reason {
     /// Whether trying the same call again later can help.
     pub fn is_transient(self) -> bool {
+        // Every reason with UNAVAILABLE can pass by itself. Of the other codes only these three can.
         matches!(self.code(), Code::Unavailable)
             || matches!(self, Self::RateLimited | Self::ConcurrencyLimited | Self::SourceTimeout)
     }

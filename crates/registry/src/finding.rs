@@ -113,6 +113,7 @@ impl Finding {
 
     /// Sets the text that a report shows under the place, e.g. what would be right there.
     pub(crate) fn label(&mut self, text: impl Into<String>) -> &mut Self {
+        // A finding of a whole file has no label.
         if let Some(label) = self.0.labels.first_mut() {
             label.set_label(Some(text.into()));
         }

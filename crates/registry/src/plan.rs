@@ -116,6 +116,7 @@ fn changes(base: &Path, new: &Path) -> Result<Vec<Change>, LoadErrors> {
             Some(was) => {
                 let names = was.keys().chain(values.keys().filter(|name| !was.contains_key(*name)));
                 let detail = |name: &String| {
+                    // A key that is in one version only is shown against `nothing`.
                     let word = |of: Option<&String>| of.cloned().unwrap_or_else(|| "nothing".to_owned());
                     let was = was.get(name);
                     let now = values.get(name);

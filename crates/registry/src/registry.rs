@@ -211,6 +211,7 @@ impl Registry {
             .flat_map(|(_, terms)| terms)
             .filter(|term| term.valid_at(now) && !policy.stopped(term, now));
         let mut rights: Vec<_> = valid.filter_map(|term| self.right(term)).collect();
+        // Terms are kept in a hash map, so the order is made here.
         rights.sort_by_key(|right| (right.method, right.on_behalf_of, &right.permit.grant.id));
         rights.into_iter()
     }

@@ -203,6 +203,7 @@ fn object(keys: &[Key]) -> Value {
     let properties: Map<String, Value> =
         keys.iter().map(|key| (key.name.to_owned(), kind(&key.kind))).collect();
     let required: Vec<&str> = keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    // An unknown key is refused, as by the loader (`deny_unknown_fields`).
     json!({"type": "object", "additionalProperties": false, "properties": properties, "required": required})
 }
 

@@ -28,6 +28,7 @@ impl Source {
 
     /// 1-based line, and column in characters, of a byte offset.
     pub(crate) fn position(&self, span: &Range<usize>) -> (usize, usize) {
+        // The start of the span is enough, because editors jump to one place.
         line_and_column(self.text(), span.start)
     }
 }

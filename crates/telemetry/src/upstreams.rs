@@ -56,6 +56,7 @@ impl UpstreamMetrics {
     /// The figures of one service.
     pub fn service(&self, name: &str) -> ServiceFigures {
         let labels = ServiceLabels { service: name.into() };
+        // Resolved once for each service, so that counting takes no look-up.
         let failures = |blame| {
             self.failures.get_or_create_owned(&BlameLabels { service: Arc::clone(&labels.service), blame })
         };

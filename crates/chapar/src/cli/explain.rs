@@ -89,6 +89,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         .as_ref()
         .or(past.method.as_ref())
         .ok_or_else(|| Failure::usage("the method is missing: give `--call METHOD`"))?;
+    // Names are resolved against the registry's services, hidden ones included: the command is for operators.
     let known: Vec<String> =
         registry.services().flat_map(|service| service.methods()).map(|m| m.path().to_string()).collect();
     let path = names::resolve(typed, &known).map_err(|sentence| Failure::new(Exit::Finding, sentence))?;

@@ -114,6 +114,7 @@ pub(super) fn write(
         }
         _ => {}
     }
+    // Dates are filled in at each start, so that the demo's grants do not run out.
     let common = |template: &str| {
         let dates = template.replace("{from}", &from.to_string()).replace("{until}", &until.to_string());
         dates.replace("{issuer}", issuer)

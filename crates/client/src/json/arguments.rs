@@ -67,6 +67,7 @@ pub fn to_request(
     let mut given: Vec<&str> = Vec::new();
     for (path, text) in arguments {
         let repeated = set(&mut message, path, path, text)?;
+        // A second value would replace the first without a word.
         if given.contains(path) && !repeated {
             return Err(ArgumentError::Twice { field: (*path).to_owned() });
         }

@@ -37,6 +37,8 @@ pub(super) fn digest(bytes: &Bytes) -> Result<String, Error> {
     // options import.
     while let Some(name) = reached.pop() {
         let Some(file) = files.get(name) else { continue };
+        // Built-in option files are left out, and what only they import with them. A file that was counted
+        // before is not followed again.
         if OURS.contains(&file.bare) || counted.insert(name, &file.bare).is_some() {
             continue;
         }

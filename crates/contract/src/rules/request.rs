@@ -131,6 +131,7 @@ impl Checker<'_> {
                 return None;
             }
         };
+        // Formats are checked on texts, where leading zeros are kept.
         if field.kind() != Kind::String {
             self.find_field(field, "only a text has a format");
             return None;

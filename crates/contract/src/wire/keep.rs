@@ -14,6 +14,7 @@ pub(super) fn keep(
     pieces: &[&[u8]],
     depth: usize,
 ) -> Result<Option<Vec<u8>>, WireError> {
+    // The bound is that of `validate`, so that both refuse the same messages.
     let depth = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
     let mut copy = Copying::default();
     for piece in pieces {

@@ -15,6 +15,7 @@ pub fn validate(message: &[u8], descriptor: &MessageDescriptor) -> Result<(), Wi
 }
 
 fn check(message: &[u8], descriptor: &MessageDescriptor, depth: usize) -> Result<(), WireError> {
+    // The message decides how deep it nests, so the recursion needs a bound of its own.
     let depth = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
     let mut reader = Reader::new(message);
     while let Some(found) = reader.next()? {

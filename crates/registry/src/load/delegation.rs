@@ -163,6 +163,7 @@ impl Loader<'_> {
             beside.push(Arc::clone(term));
         }
         if let Some((other, grant)) = clash {
+            // The other delegation has its id in `ids`, so the default is never used.
             let place = self.ids.get(&other).map(at).unwrap_or_default();
             let message = format!(
                 "`{}` by the grant `{}` and `{other}` by the grant `{grant}` answer the same call on the same day",

@@ -107,6 +107,7 @@ impl Loader<'_> {
             self.granted.entry((member.clone(), grant.method.clone())).or_default().push(Arc::clone(&grant));
         }
         if let Some(other) = clash {
+            // The other grant has its id in `ids`, so the default is never used.
             let place = self.ids.get(&other).map(at).unwrap_or_default();
             let message =
                 format!("the grants `{}` and `{other}` answer the same call on the same day", grant.id);

@@ -69,6 +69,7 @@ impl Loader<'_> {
     /// A registered subsystem.
     pub(super) fn subsystem(&mut self, source: &Arc<Source>, text: &Text) -> Option<SubsystemId> {
         let id: SubsystemId = self.parse(source, text)?;
+        // The registered id is returned, so that all grants share its text.
         if let Some((known, _)) = self.subsystems.get_key_value(&id) {
             return Some(known.clone());
         }
@@ -155,6 +156,7 @@ impl Loader<'_> {
 
     /// A day without a time.
     pub(super) fn day(&mut self, source: &Arc<Source>, written: &Spanned<Datetime>) -> Option<Date> {
+        // A time of day would be ignored, so a value that has one is refused.
         let day = match written.get_ref() {
             Datetime { date: Some(date), time: None, offset: None } => civil(*date),
             _ => None,

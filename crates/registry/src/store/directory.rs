@@ -87,6 +87,7 @@ impl Store for Directory {
             }
             Err(source) => return Err(StoreError::Io { path: link, source }),
         };
+        // The link leads to `generations/NNNNNN/registry`, so the number is the folder above.
         let number = target.parent().and_then(|base| base.file_name()?.to_str()?.parse().ok());
         self.generation(number.ok_or_else(|| invalid(&link, "no link to a generation"))?).map(Some)
     }

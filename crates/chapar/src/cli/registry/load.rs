@@ -34,6 +34,7 @@ impl Contracts {
 pub(super) fn contracts(folders: &[PathBuf]) -> Result<Vec<Contract>, Failure> {
     let loaded: Result<Vec<_>, _> = folders.iter().map(|folder| Contract::load_all(folder)).collect();
     let contracts = loaded.map_err(Failure::finding)?.concat();
+    // Contracts that are valid by themselves may still contradict each other.
     Contract::agree(&contracts).map_err(Failure::finding)?;
     Ok(contracts)
 }

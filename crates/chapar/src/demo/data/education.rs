@@ -63,6 +63,7 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
     }
     let goal = if is_complete || random.chance(620) { 12 } else { random.between(3, 11) };
     let county = COUNTIES.iter().position(|county| county.code == person.home.county).unwrap_or(0) as u32;
+    // Schools are numbered by county, so that a person's school is in the home county.
     let school = county * SCHOOLS + 1 + random.below(SCHOOLS);
     let first_year = year_of_birth + 6;
     // Someone who has died is not enrolled any more, whatever the age would be.

@@ -104,6 +104,7 @@ impl Builder<'_> {
         let home = if applicants { self.village(1) } else { self.home() };
         let born = Day::TODAY.before(age, self.random.between(1, 360));
         let family_name = self.random.pick(FAMILIES);
+        // Heads under 30 live alone more often than older ones.
         if !applicants && self.random.chance(if age < 30 { 350 } else { 60 }) {
             let (role, sex) =
                 if self.random.chance(700) { (Role::Father, Sex::Male) } else { (Role::Mother, Sex::Female) };
@@ -115,6 +116,7 @@ impl Builder<'_> {
         let her_birth = born.plus(self.random.between(-500, 3000)).min(Day::TODAY.before(18, 30));
         let mut mother = self.person(Role::Mother, Sex::Female, her_name, her_birth, home, Marital::Married);
         father.alive = applicants || self.survives(age);
+        // Women live longer, so a few years are taken off the age.
         mother.alive = applicants || self.survives(her_birth.age() - 3);
         if !father.alive {
             mother.marital = Marital::Widowed;
@@ -167,6 +169,7 @@ impl Builder<'_> {
         home: Home,
         marital: Marital,
     ) -> Person {
+        // Every number of a person is made from the ordinal, so each ordinal is given once.
         let ordinal = self.ordinal;
         self.ordinal += 1;
         let given_name = self.random.pick(if sex == Sex::Male { MEN } else { WOMEN });

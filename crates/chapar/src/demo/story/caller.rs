@@ -145,6 +145,7 @@ impl From<CallError> for Refused {
                     retry_after: refusal.retry_after,
                 }
             }
+            // The deadline passed on this side, so there is no reason of the catalogue.
             CallError::Late { .. } => Self::here("DEADLINE_EXCEEDED", "no answer in time"),
             other => Self::here("UNAVAILABLE", other),
         }

@@ -76,6 +76,7 @@ pub(super) struct Found {
 pub(super) async fn ask_all(bus: &Bus, counter: &Caller, applicant: &Sample) -> Vec<Found> {
     let asked = QUESTIONS.iter().map(|question| async move {
         let mut fields = vec![("national_id", applicant.national_id.as_str())];
+        // This method compares an account with a person, so it needs both.
         if question.method.ends_with("/VerifyAccount") {
             fields.push(("iban", applicant.iban.as_deref().unwrap_or_default()));
         }
