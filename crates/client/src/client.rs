@@ -76,8 +76,8 @@ impl Client {
 
     /// Makes a call and waits for all of its answer, be it one message or many.
     ///
-    /// # Errors [`CallError::Refused`] with the reason; any other [`CallError`] if the call has no valid
-    /// answer.
+    /// # Errors
+    /// [`CallError::Refused`] with the reason; any other [`CallError`] if the call has no valid answer.
     pub async fn call(&self, call: &CallSpec, request: Bytes) -> Result<Answer, CallError> {
         self.call_streaming(call, request).await?.answer().await
     }
