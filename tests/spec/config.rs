@@ -1,6 +1,7 @@
 //! Tests of files with an error: each is refused as a whole, with the place of the error, and no partial file
 //! is left behind.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -95,6 +96,12 @@ async fn a_check_fails_where_a_start_would_and_for_an_own_certificate_that_is_re
     };
     let (code, said) = check();
     assert_eq!(code, Some(0), "{said}");
+
+    let token = folder.join("evidence.state/admin.token");
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, said) = check();
+    assert!(code == Some(1) && said.contains("admin.token"), "{said}");
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
 
     let settings = folder.join("gateway.toml");
     let with_lists = std::fs::read_to_string(&settings).unwrap();

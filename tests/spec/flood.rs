@@ -19,5 +19,8 @@ fn no_honest_call_fails_beside_an_attack() {
 fn an_attack_that_there_is_not_is_said() {
     let output = Command::new(env!("CARGO_BIN_EXE_flood")).args(["--attack", "shouting"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("no attack `shouting`: there are slow-loris,"));
+    assert!(
+        String::from_utf8_lossy(&output.stdout)
+            .contains("no attack `shouting`: there are silent, slow-loris,")
+    );
 }

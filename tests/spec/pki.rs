@@ -185,6 +185,9 @@ fn what_no_certificate_can_say_is_refused() {
         (&["--days", "0"][..], "at least one day"),
         (&["--days", "100000"], "the authority itself ends before that"),
         (&["--dns", "127.0.0.1"], "is an address and no DNS name"),
+        (&["--dns", "a b"], "`a b` is no DNS name"),
+        (&["--dns", "a\nidentity  spiffe://x/y/z"], "is no DNS name"),
+        (&["--dns", "a.*.b"], "is no DNS name"),
     ] {
         let said = refused(folder, &[&["issue", "pki", WELFARE, "--out", "x"], arguments].concat());
         assert!(said.contains(problem), "{said}");
@@ -234,6 +237,11 @@ fn a_request_with_extensions_that_do_not_count_is_signed_and_one_that_was_altere
     let text = pki(folder, &["inspect", "welfare.crt"]);
     assert!(text.contains(WELFARE) && !text.contains("elsewhere.example"), "{text}");
 
+    let java = std::fs::read_to_string(folder.join("welfare.csr")).unwrap();
+    let java = java.replace("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST");
+    std::fs::write(folder.join("java.csr"), java).unwrap();
+    pki(folder, &["sign", "pki", "java.csr", WELFARE, "--out", "java"]);
+
     let (begin, end) = ("-----BEGIN CERTIFICATE REQUEST-----\n", "-----END CERTIFICATE REQUEST-----\n");
     let csr = std::fs::read_to_string(folder.join("welfare.csr")).unwrap();
     let body: String =
@@ -271,4 +279,86 @@ fn files_with_a_byte_order_mark_are_read_like_others() {
     mark("welfare.crt");
     assert!(pki(folder, &["inspect", "welfare.crt"]).contains(WELFARE));
     pki(folder, &["revoke", "pki", "welfare.crt"]);
+}
+
+#[test]
+fn commands_at_the_same_time_lose_no_revocation_and_use_no_list_number_twice() {
+    let authority = authority();
+    let folder = authority.path();
+    let names: Vec<String> = (0..6).map(|number| format!("office-{number}")).collect();
+    for name in &names {
+        pki(folder, &["issue", "pki", WELFARE, "--out", name]);
+    }
+    std::thread::scope(|threads| {
+        for name in &names {
+            threads.spawn(move || pki(folder, &["revoke", "pki", &format!("{name}.crt")]));
+            threads.spawn(|| pki(folder, &["crl", "pki"]));
+        }
+    });
+    for name in &names {
+        let (valid, said) = verify(folder, &format!("{name}.crt"));
+        assert!(!valid && said.contains("certificate revoked"), "{said}");
+    }
+    // The first list is of the authority's beginning.
+    assert_eq!(std::fs::read_to_string(folder.join("pki/crl-number")).unwrap(), "13\n");
+}
+
+#[test]
+fn a_key_in_other_hands_ends_all_its_certificates_and_gets_no_other() {
+    let authority = authority();
+    let folder = authority.path();
+    pki(folder, &["csr", WELFARE, "--out", "welfare"]);
+    pki(folder, &["sign", "pki", "welfare.csr", WELFARE, "--out", "first"]);
+    pki(folder, &["renew", "pki", "first.crt", "--out", "second"]);
+
+    let said = pki(folder, &["revoke", "pki", "second.crt", "--reason", "key-compromise"]);
+
+    assert_eq!(said.matches("is revoked").count(), 2, "{said}");
+    assert!(!verify(folder, "first.crt").0 && !verify(folder, "second.crt").0);
+    let said = refused(folder, &["sign", "pki", "welfare.csr", WELFARE, "--out", "third"]);
+    assert!(said.contains("which was revoked for `key-compromise`"), "{said}");
+}
+
+#[test]
+fn a_lost_number_is_read_from_the_list_and_a_revocation_that_was_not_listed_is_listed() {
+    let authority = authority();
+    let folder = authority.path();
+    pki(folder, &["issue", "pki", WELFARE, "--out", "welfare"]);
+    pki(folder, &["crl", "pki"]);
+    std::fs::remove_file(folder.join("pki/crl-number")).unwrap();
+    let before = std::fs::read(folder.join("pki/ca.crl")).unwrap();
+    assert!(pki(folder, &["crl", "pki"]).contains("the number 3"));
+    pki(folder, &["revoke", "pki", "welfare.crt"]);
+    // As if the command before had ended before it wrote the list.
+    std::fs::write(folder.join("pki/ca.crl"), before).unwrap();
+    pki(folder, &["revoke", "pki", "welfare.crt"]);
+    assert!(!verify(folder, "welfare.crt").0);
+    std::fs::write(folder.join("pki/crl-number"), u64::MAX.to_string()).unwrap();
+    assert!(refused(folder, &["crl", "pki"]).contains("is the largest number that there is"));
+}
+
+#[test]
+fn an_authoritys_own_files_are_kept_and_looked_at() {
+    let authority = authority();
+    let folder = authority.path();
+    let own = std::fs::read(folder.join("pki/ca.crt")).unwrap();
+    pki(folder, &["csr", WELFARE, "--out", "welfare"]);
+    for arguments in [
+        &["sign", "pki", "welfare.csr", WELFARE, "--out", "pki/ca"][..],
+        &["issue", "pki", WELFARE, "--out", "pki/ca", "--force"],
+    ] {
+        assert!(refused(folder, arguments).contains("is the authority's own"));
+    }
+    assert_eq!(std::fs::read(folder.join("pki/ca.crt")).unwrap(), own);
+    let said = refused(folder, &["issue", "pki", WELFARE, "--out", "no-folder/welfare/x"]);
+    assert!(said.contains("cannot write"), "{said}");
+    assert!(!folder.join("pki/issued.jsonl").exists(), "nothing is issued that cannot be written");
+
+    pki(folder, &["init", "other", "--name", "Another"]);
+    std::fs::copy(folder.join("other/ca.key"), folder.join("pki/ca.key")).unwrap();
+    let said = refused(folder, &["issue", "pki", WELFARE, "--out", "x"]);
+    assert!(said.contains("is not the key of an authority's certificate in ca.crt"), "{said}");
+    std::fs::write(folder.join("other/issued.jsonl"), "{\"serial\":\"12").unwrap();
+    let said = refused(folder, &["issue", "other", WELFARE, "--out", "x"]);
+    assert!(said.contains("issued.jsonl") && said.contains("its last line is incomplete"), "{said}");
 }

@@ -303,6 +303,19 @@ fn two_approvers_with_one_key_are_one_person_and_refused() {
 }
 
 #[test]
+fn two_who_approve_at_the_same_time_have_both_approved() {
+    for _ in 0..5 {
+        let office = Office::new();
+        std::thread::scope(|threads| {
+            threads.spawn(|| office.approve("ali"));
+            threads.spawn(|| office.approve("bahar"));
+        });
+        let (succeeded, said) = office.apply();
+        assert!(succeeded, "{said}");
+    }
+}
+
+#[test]
 fn nothing_is_signed_with_a_key_that_everyone_may_read() {
     let office = Office::new();
     std::fs::set_permissions(office.path("ali.key"), std::fs::Permissions::from_mode(0o644)).unwrap();

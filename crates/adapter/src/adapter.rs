@@ -48,7 +48,6 @@ pub struct Adapter {
     calls: Calls,
     health: Arc<Health>,
     reload: Reload,
-    watched: Watched,
     services: Vec<String>,
 }
 
@@ -83,14 +82,13 @@ impl Adapter {
             cancelled: u32::MAX,
             ..serve::Settings::default()
         };
-        // The certificate's remaining time is logged at each start, so that its end is seen early.
-        tls::own_certificate(&config.identity, parts.clock.now())?.log();
+        tls::own_certificate(&config.identity, config.mode.shown(), parts.clock.now())?.log();
         let (ready, tls) = match &config.mode {
             ConnectMode::Dial { gateways, connections } => {
                 let expect = Expect::Parties(config.gateways.clone());
                 let lists = ListsSeen::remembered_in(&config.revocation_memory())?;
-                let (tls, revocation) = tls::client_remembering(&config.identity, expect, &lists)?;
-                reload::tell_revocation(&revocation);
+                let tls = tls::client_remembering(&config.identity, expect, &lists)?;
+                reload::tell_revocation(&tls.revocation);
                 let dialling =
                     reverse::Settings { connections: *connections, ..reverse::Settings::default() };
                 let dialler = Dialler::new(gateways, &tls, dialling, settings)?;
@@ -113,7 +111,9 @@ impl Adapter {
         let reload = Reload::new(reload::Parts {
             file: config.file,
             mode: config.mode,
+            state: config.state,
             tls,
+            watched: parking_lot::Mutex::new(watched),
             identity: parking_lot::Mutex::new(reload::Identity {
                 files: config.identity,
                 gateways: config.gateways.clone(),
@@ -122,7 +122,7 @@ impl Adapter {
             health: Arc::clone(&health),
             one_at_a_time: tokio::sync::Mutex::default(),
         });
-        let adapter = Self { ready, calls, health, reload, watched, services };
+        let adapter = Self { ready, calls, health, reload, services };
         match adapter.local_addr() {
             Some(address) => {
                 tracing::info!(%address, services = adapter.services.join(", "), "adapter ready")
@@ -143,7 +143,7 @@ impl Adapter {
         // The check takes the files of a listener, whatever the mode: it opens no port, and reads
         // certificate, key, CAs and lists alike.
         let revocation = tls::check(&config.identity, &config.revocation_memory())?;
-        let certificate = tls::own_certificate(&config.identity, Clock::system().now())?;
+        let certificate = tls::own_certificate(&config.identity, config.mode.shown(), Clock::system().now())?;
         let remarks = methods.into_iter().flat_map(|served| served.remarks).collect();
         Ok(Checked { remarks, certificate, revocation })
     }
@@ -186,8 +186,8 @@ impl Adapter {
     /// # Errors
     /// It returns none so far: accepting and dialling are retried after an error.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { ready, calls, health, reload, watched, .. } = self;
-        let watching = reload.watch(watched, stop.clone());
+        let Self { ready, calls, health, reload, .. } = self;
+        let watching = reload.watch(stop.clone());
         let leaving = stop.clone();
         let farewell = async move {
             leaving.cancelled().await;

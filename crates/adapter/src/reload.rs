@@ -2,7 +2,7 @@
 //! puts them in force. An error leaves everything as it was. Certificate, key, trusted CAs and revocation
 //! lists are also taken up when they change on disk: they are renewed by programs, contracts by people.
 //!
-//! Left out: `dial`, `listen`, `connections` and `[telemetry]` change at a restart only.
+//! Left out: `dial`, `listen`, `connections`, `state` and `[telemetry]` change at a restart only.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,8 +29,11 @@ pub struct Reload(Arc<Parts>);
 pub(crate) struct Parts {
     pub(crate) file: PathBuf,
     pub(crate) mode: ConnectMode,
+    pub(crate) state: PathBuf,
     pub(crate) tls: Certificates,
     pub(crate) identity: Mutex<Identity>,
+    /// The files of the identity as they were before the last reload read them.
+    pub(crate) watched: Mutex<Watched>,
     pub(crate) calls: Calls,
     pub(crate) health: Arc<Health>,
     /// Held during a reload, so that reloads do not overlap.
@@ -90,36 +93,37 @@ impl Reload {
     /// Takes up certificate, key, trusted CAs and revocation lists when they change on disk, until `ended`. A
     /// change is taken up once the files have been the same twice, so that a file that is still being written
     /// is not read.
-    pub(crate) async fn watch(self, mut watched: Watched, ended: CancellationToken) {
-        let mut identity = self.0.identity.lock().clone();
+    pub(crate) async fn watch(self, ended: CancellationToken) {
         while ended.run_until_cancelled(tokio::time::sleep(WATCH_INTERVAL)).await.is_some() {
-            let _alone = self.0.one_at_a_time.lock().await;
-            let now = self.0.identity.lock().clone();
-            // A reload has taken up other files than those that are watched.
-            if now != identity {
-                watched = Watched::new(now.files.paths());
-                identity = now;
-                continue;
+            // A reload that hangs, or a mount that does not answer, must not keep the adapter from stopping.
+            if ended.run_until_cancelled(self.look()).await.is_none() {
+                return;
             }
-            let parts = Arc::clone(&self.0);
-            let of = identity.clone();
-            let looked = tokio::task::spawn_blocking(move || {
-                if watched.settled() {
-                    match parts.renew(&of) {
-                        Ok(()) => tracing::info!(what = "identity", "files reloaded"),
-                        Err(error) => tracing::error!(
-                            what = "identity", %error,
-                            "reload failed: the previous files stay in force; correct the file that the \
-                             error names"
-                        ),
-                    }
-                }
-                watched
-            });
-            // Only a panic ends the check early, and it has taken the watcher's state with it.
-            let Ok(looked) = looked.await else { return };
-            watched = looked;
         }
+    }
+
+    /// Looks at the files of the identity once.
+    async fn look(&self) {
+        let _alone = self.0.one_at_a_time.lock().await;
+        let parts = Arc::clone(&self.0);
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut watched = parts.watched.lock();
+            if !watched.settled() {
+                return;
+            }
+            let identity = parts.identity.lock().clone();
+            let renewed = parts.renew(&identity);
+            watched.loaded(&renewed);
+            match renewed {
+                Ok(()) => tracing::info!(what = "identity", "files reloaded"),
+                Err(error) => tracing::error!(
+                    what = "identity", %error,
+                    "reload failed: the previous files stay in force; correct the file that the error names"
+                ),
+            }
+        });
+        // After a panic, which the process has reported, the files are looked at again.
+        drop(looked.await);
     }
 }
 
@@ -127,18 +131,21 @@ impl Parts {
     /// Puts the new files in force. Returns the services that are now answered.
     fn read(&self) -> Result<Vec<String>, Error> {
         let config = Config::load(&self.file)?;
+        // Before the files are read, so that no change between the two is missed.
+        let watched = Watched::new(config.identity.paths());
         // Statements are checked before the certificate is replaced, so that an error in either leaves both
         // as they were.
         let (services, methods) = load(&config, Look::AtStatements)?;
         let identity = Identity { files: config.identity, gateways: config.gateways.clone() };
         self.renew(&identity)?;
         *self.identity.lock() = identity;
+        *self.watched.lock() = watched;
         // The routes come last: nothing after this can fail.
         self.calls.replace(Routes::new(config.gateways, methods));
-        if config.mode != self.mode {
+        if config.mode != self.mode || config.state != self.state {
             tracing::warn!(
-                "`dial`, `listen` or `connections` has changed, which a reload does not apply: restart the \
-                 adapter"
+                "`dial`, `listen`, `connections` or `state` has changed, which a reload does not apply: \
+                 restart the adapter"
             );
         }
         Ok(services)
@@ -146,12 +153,12 @@ impl Parts {
 
     /// Puts certificate, key, trusted CAs and revocation lists in force.
     fn renew(&self, identity: &Identity) -> Result<(), Error> {
-        tls::own_certificate(&identity.files, Clock::system().now())?.log();
+        tls::own_certificate(&identity.files, self.mode.shown(), Clock::system().now())?.log();
         match &self.tls {
             Certificates::Dials(renewal, lists) => {
                 let expect = Expect::Parties(identity.gateways.clone());
-                let (tls, revocation) = tls::client_remembering(&identity.files, expect, lists)?;
-                tell_revocation(&revocation);
+                let tls = tls::client_remembering(&identity.files, expect, lists)?;
+                tell_revocation(&tls.revocation);
                 renewal.renew(&tls);
             }
             Certificates::Listens(tls) => {

@@ -19,6 +19,7 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
     RevocationReason, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
+use rustls_pki_types::DnsName;
 use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
 use x509_parser::extensions::GeneralName;
@@ -26,6 +27,8 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::pki::{self, params, write_file};
 use request::Request;
+
+const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 /// Why an authority did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +67,15 @@ pub enum Error {
          (`openssl ecparam -name prime256v1 -genkey`)"
     )]
     Unfaithful,
+    /// A file that holds none.
+    #[error("the file holds no PEM certificate")]
+    NoCertificate,
     /// A certificate that this authority did not issue.
     #[error("this certificate authority has not issued this certificate")]
     Stranger,
+    /// The key of a certificate that was revoked because its key is, or may be, in other hands.
+    #[error("the key is that of the certificate {0}, which was revoked for `key-compromise`: make a new key")]
+    Compromised(String),
     /// It was revoked before.
     #[error("the certificate {0} is revoked")]
     Revoked(String),
@@ -90,6 +99,9 @@ pub struct Entry {
     pub identity: String,
     /// SHA-256 of the certificate (DER), in hexadecimal.
     sha256: String,
+    /// SHA-256 of its SubjectPublicKeyInfo (DER), in hexadecimal; empty in entries of earlier versions.
+    #[serde(default)]
+    key: String,
     /// When it was issued.
     pub at: Timestamp,
 }
@@ -145,6 +157,9 @@ impl Authority {
             return Err(file(&dir.join("ca.key"), "there is an authority already"));
         }
         at_least_one(days)?;
+        if name.trim().is_empty() || name.chars().any(char::is_control) {
+            return Err(Error::Unfit("an authority needs a name, without control characters".to_owned()));
+        }
         std::fs::create_dir_all(dir).map_err(|error| file(dir, &error.to_string()))?;
         let mut params = params(name, today(clock), days)?;
         // A path length of 0: this authority signs leaf certificates, and no other authority.
@@ -183,6 +198,10 @@ impl Authority {
         let der = leaf(&cert)?;
         let (_, own) = X509Certificate::from_der(&der).map_err(|error| file(dir, &error.to_string()))?;
         let not_after = own.validity().not_after.timestamp();
+        // What such a pair signs, nobody accepts.
+        if own.public_key().raw != spki || !own.is_ca() {
+            return Err(file(&secret, "is not the key of an authority's certificate in ca.crt"));
+        }
         Ok(Self { dir: dir.to_owned(), cert, issuer, spki, not_after, clock: clock.clone() })
     }
 
@@ -249,11 +268,14 @@ impl Authority {
         self.certify(&identity, &dns, days, &key, cert.public_key().raw)
     }
 
-    /// Revokes what it has issued, by certificate (PEM) or serial number, and writes a new revocation list.
+    /// Revokes what it has issued, by certificate (PEM) or serial number, and writes a new revocation list. For
+    /// [`Reason::KeyCompromise`] all certificates of the same key are revoked, as after a renewal. Gives what
+    /// was revoked.
     ///
     /// # Errors
-    /// [`Error::Stranger`], or [`Error::Revoked`] if it was revoked before.
-    pub fn revoke(&self, what: &str, reason: Reason) -> Result<Entry, Error> {
+    /// [`Error::Stranger`], or [`Error::Revoked`] if it was revoked before and stands in the list.
+    pub fn revoke(&self, what: &str, reason: Reason) -> Result<Vec<Entry>, Error> {
+        let _alone = self.lock()?;
         let entry = if what.contains("BEGIN CERTIFICATE") {
             self.entry_of(&leaf(what)?)?
         } else {
@@ -261,13 +283,28 @@ impl Authority {
             let serial = what.trim().to_lowercase().replace(':', "");
             self.issued()?.into_iter().find(|entry| entry.serial == serial).ok_or(Error::Stranger)?
         };
-        if self.revoked()?.iter().any(|revoked| revoked.serial == entry.serial) {
-            return Err(Error::Revoked(entry.serial));
+        let before = self.revoked()?;
+        let is_revoked = |entry: &Entry| before.iter().any(|revoked| revoked.serial == entry.serial);
+        if is_revoked(&entry) {
+            // An earlier command may have ended before it wrote the list.
+            if self.list_holds(&entry.serial)? {
+                return Err(Error::Revoked(entry.serial));
+            }
+            self.next_list()?;
+            return Ok(vec![entry]);
         }
-        let revoked = Revoked { serial: entry.serial.clone(), reason, at: self.clock.now() };
-        self.append("revoked.jsonl", &revoked)?;
-        self.write_crl()?;
-        Ok(entry)
+        let mut revoked = Vec::new();
+        if reason == Reason::KeyCompromise && !entry.key.is_empty() {
+            let same = |other: &Entry| other.key == entry.key && other.serial != entry.serial;
+            revoked.extend(self.issued()?.into_iter().filter(|other| same(other) && !is_revoked(other)));
+        }
+        revoked.insert(0, entry);
+        for entry in &revoked {
+            let revoked = Revoked { serial: entry.serial.clone(), reason, at: self.clock.now() };
+            self.append("revoked.jsonl", &revoked)?;
+        }
+        self.next_list()?;
+        Ok(revoked)
     }
 
     /// Signs a new revocation list, valid for seven days, with the next number. Returns the number.
@@ -275,14 +312,44 @@ impl Authority {
     /// # Errors
     /// [`Error`].
     pub fn write_crl(&self) -> Result<u64, Error> {
+        let _alone = self.lock()?;
+        self.next_list()
+    }
+
+    /// The authority's folder, for one command at a time: two would use one list number for two contents, or
+    /// write a list without the other's revocation.
+    fn lock(&self) -> Result<chapar_files::FolderLock, Error> {
+        chapar_files::lock(&self.dir).map_err(|error| file(&self.dir, &error.to_string()))
+    }
+
+    /// Whether the list that there is has a serial number (hexadecimal).
+    fn list_holds(&self, serial: &str) -> Result<bool, Error> {
+        let path = self.dir.join("ca.crl");
+        match chapar_files::read_text(&path) {
+            Ok(pem) => Ok(read_back::serials(&pem).iter().any(|found| to_hex(found) == serial)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(file(&path, &error.to_string())),
+        }
+    }
+
+    /// The number of the last list: what was noted, or what stands in the list if that is more, as after the
+    /// note was lost.
+    fn last_number(&self) -> Result<u64, Error> {
         let path = self.dir.join("crl-number");
-        let last = match std::fs::read_to_string(&path) {
+        let noted = match chapar_files::read_text(&path) {
             Ok(text) => text.trim().parse::<u64>().map_err(|error| file(&path, &error.to_string()))?,
             // A new authority has no list yet.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
             Err(error) => return Err(file(&path, &error.to_string())),
         };
-        let number = last + 1;
+        let listed = chapar_files::read_text(&self.dir.join("ca.crl")).ok();
+        Ok(noted.max(listed.and_then(|pem| read_back::number(&pem)).unwrap_or(0)))
+    }
+
+    fn next_list(&self) -> Result<u64, Error> {
+        let path = self.dir.join("crl-number");
+        let last = self.last_number()?;
+        let number = last.checked_add(1).ok_or_else(|| file(&path, "is the largest number that there is"))?;
         let now = self.clock.now();
         // A moment as the library has it, to the second.
         let moment = |at: Timestamp| {
@@ -315,7 +382,7 @@ impl Authority {
         let list = params.signed_by(&self.issuer)?;
         let serials: Vec<_> =
             params.revoked_certs.iter().map(|revoked| revoked.serial_number.to_bytes()).collect();
-        if !read_back::is_list(list.der(), number, &serials) {
+        if !read_back::is_list(list.der(), &self.spki, number, &serials) {
             return Err(Error::Unfaithful);
         }
         write_file(&self.dir.join("ca.crl"), list.pem()?.as_bytes(), 0o644)?;
@@ -330,15 +397,17 @@ impl Authority {
         key: &impl PublicKeyData,
         spki: &[u8],
     ) -> Result<Chain, Error> {
+        let _alone = self.lock()?;
         let mut params = leaf_params(identity, dns, today(&self.clock), days)?;
+        let key_sha256 = to_hex(digest(&SHA256, spki).as_ref());
+        self.check_key(&key_sha256)?;
         let until = params.not_after.unix_timestamp();
         // A certificate that outlived its authority would be refused on its last days.
         if until > self.not_after {
-            let left = (self.not_after - self.clock.now().as_second()) / (24 * 60 * 60);
-            return Err(Error::Unfit(format!(
-                "the authority itself ends before that: at most {} days",
-                left - 1
-            )));
+            // Whole days from the midnight that the certificate's days are counted from.
+            let midnight = until - i64::from(days) * DAY_SECONDS;
+            let left = (self.not_after - midnight).div_euclid(DAY_SECONDS).max(0);
+            return Err(Error::Unfit(format!("the authority itself ends before that: at most {left} days")));
         }
         let mut serial = [0; 16];
         aws_lc_rs::rand::fill(&mut serial).map_err(|_| Error::Random)?;
@@ -347,18 +416,29 @@ impl Authority {
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         let made = params.signed_by(key, &self.issuer)?;
         let names: Vec<String> = std::iter::once(identity.to_string()).chain(dns.iter().cloned()).collect();
-        if !read_back::is_faithful(made.der(), &params, spki, &serial, &names) {
+        if !read_back::is_faithful(made.der(), &params, spki, &serial, &names, &self.spki) {
             return Err(Error::Unfaithful);
         }
         let entry = Entry {
             serial: to_hex(&serial),
             identity: identity.to_string(),
             sha256: to_hex(digest(&SHA256, made.der()).as_ref()),
+            key: key_sha256,
             at: self.clock.now(),
         };
         // Noted before the certificate is returned, because one that is not noted could not be revoked.
         self.append("issued.jsonl", &entry)?;
         Ok(Chain { pem: format!("{}{}", made.pem(), self.cert), serial: entry.serial })
+    }
+
+    /// Refuses a key of which a certificate was revoked because others may have it.
+    fn check_key(&self, key_sha256: &str) -> Result<(), Error> {
+        let compromised = |revoked: &Revoked| revoked.reason == Reason::KeyCompromise;
+        let revoked: Vec<Revoked> = self.revoked()?.into_iter().filter(compromised).collect();
+        let found = self.issued()?.into_iter().find(|entry| {
+            entry.key == key_sha256 && revoked.iter().any(|revoked| revoked.serial == entry.serial)
+        });
+        found.map_or(Ok(()), |entry| Err(Error::Compromised(entry.serial)))
     }
 
     fn entry_of(&self, der: &[u8]) -> Result<Entry, Error> {
@@ -376,13 +456,21 @@ impl Authority {
 
     fn lines<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, Error> {
         let path = self.dir.join(name);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match chapar_files::read_text(&path) {
             Ok(text) => text,
             // A new authority has issued and revoked nothing yet.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(file(&path, &error.to_string())),
         };
+        // What would be appended to such a line could not be read again.
+        if !text.is_empty() && !text.ends_with('\n') {
+            return Err(file(
+                &path,
+                "its last line is incomplete, as after a crash: complete or remove that line",
+            ));
+        }
         text.lines()
+            .filter(|line| !line.trim().is_empty())
             .map(|line| serde_json::from_str(line).map_err(|error| file(&path, &error.to_string())))
             .collect()
     }
@@ -418,14 +506,14 @@ pub fn request(identity: &Identity, dns: &[String], clock: &Clock) -> Result<(St
 /// What a certificate says, line by line.
 ///
 /// # Errors
-/// [`Error::Stranger`] if it is no certificate.
+/// [`Error::NoCertificate`].
 pub fn inspect(pem: &str) -> Result<Vec<String>, Error> {
     let der = leaf(pem)?;
-    let (_, cert) = X509Certificate::from_der(&der).map_err(|_| Error::Stranger)?;
+    let (_, cert) = X509Certificate::from_der(&der).map_err(|_| Error::NoCertificate)?;
     let names = cert.subject_alternative_name().ok().flatten().map(|names| names.value.general_names.clone());
     let names = names.unwrap_or_default().into_iter().map(|name| match name {
-        GeneralName::URI(uri) => format!("identity  {uri}"),
-        GeneralName::DNSName(name) => format!("dns       {name}"),
+        GeneralName::URI(uri) => format!("identity  {}", uri.escape_debug()),
+        GeneralName::DNSName(name) => format!("dns       {}", name.escape_debug()),
         other => format!("other     {other}"),
     });
     let moment = |time: x509_parser::time::ASN1Time| {
@@ -433,7 +521,7 @@ pub fn inspect(pem: &str) -> Result<Vec<String>, Error> {
     };
     let mut lines: Vec<String> = names.collect();
     lines.push(format!("serial    {}", to_hex(cert.raw_serial())));
-    lines.push(format!("issuer    {}", cert.issuer()));
+    lines.push(format!("issuer    {}", cert.issuer().to_string().escape_debug()));
     lines.push(format!("from      {}", moment(cert.validity().not_before)));
     lines.push(format!("until     {}", moment(cert.validity().not_after)));
     lines.push(format!("key       sha256:{}", to_hex(digest(&SHA256, cert.public_key().raw).as_ref())));
@@ -464,6 +552,11 @@ fn leaf_params(
             "`{name}` is an address and no DNS name: peers are known by identity"
         )));
     }
+    // RFC 6125 §6.4.3: a wildcard stands for the whole first label.
+    let is_name = |name: &str| DnsName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok();
+    if let Some(name) = dns.iter().find(|name| !is_name(name)) {
+        return Err(Error::Unfit(format!("`{}` is no DNS name", name.escape_debug())));
+    }
     let uri = identity.to_string();
     let mut params = params(&uri, today, days)?;
     params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
@@ -481,7 +574,7 @@ fn leaf_params(
 /// The first certificate of a PEM text, DER.
 fn leaf(pem: &str) -> Result<Vec<u8>, Error> {
     use rustls_pki_types::CertificateDer;
-    CertificateDer::from_pem_slice(pem.as_bytes()).map(|der| der.to_vec()).map_err(|_| Error::Stranger)
+    CertificateDer::from_pem_slice(pem.as_bytes()).map(|der| der.to_vec()).map_err(|_| Error::NoCertificate)
 }
 
 fn today(clock: &Clock) -> civil::Date {

@@ -169,10 +169,21 @@ impl Shared {
     /// Notes that a write of this kind waits for the disk, until what is returned is dropped. There is one
     /// writer of each kind.
     pub(crate) fn waits_for_disk(self: &Arc<Self>, write: Write) -> DiskWait {
-        // At least 1, because 0 means that nothing waits.
-        let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-        self.waiting_since[write as usize].store(since, Ordering::Relaxed);
+        self.waiting_since[write as usize].store(self.now_ms(), Ordering::Relaxed);
         DiskWait { shared: Arc::clone(self), write }
+    }
+
+    /// Notes that the disk has answered a part of a write of this kind, which goes on.
+    pub(crate) fn disk_answered(&self, write: Write) {
+        let since = &self.waiting_since[write as usize];
+        if since.load(Ordering::Relaxed) != 0 {
+            since.store(self.now_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// Milliseconds since `opened`, at least 1: 0 means that nothing waits.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
     pub(crate) fn condition(&self) -> Condition {

@@ -3,10 +3,12 @@
 //!
 //! Left out: what stands in a file. The evidence log's own files are in `evidence`, behind a trait of its own.
 
+mod lock;
 mod read;
 mod replace;
 mod watched;
 
+pub use lock::{FolderLock, lock};
 pub use read::{SecretError, read, read_at_most, read_secret, read_text};
-pub use replace::replace;
+pub use replace::{can_replace, replace};
 pub use watched::Watched;

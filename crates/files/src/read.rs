@@ -23,8 +23,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// What the system said; `InvalidData` if the file is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(read(path)?)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8 text"))
+    text(read(path)?)
 }
 
 /// The same, of a file that holds no more than `max` bytes; nothing if it holds more, of which no more are read.
@@ -36,6 +35,11 @@ pub fn read_at_most(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
     std::fs::File::open(path)?.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
     let is_whole = bytes.len() as u64 <= max;
     Ok(is_whole.then(|| without_mark(bytes)))
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8 text"))
 }
 
 fn without_mark(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -62,11 +66,14 @@ pub enum SecretError {
 /// # Errors
 /// [`SecretError`].
 pub fn read_secret(path: &Path) -> Result<String, SecretError> {
-    // Looked at before the secret is read, so that one that others may have copied does not come into use.
-    if std::fs::metadata(path)?.permissions().mode() & OTHERS != 0 {
+    let mut file = std::fs::File::open(path)?;
+    // The file that is looked at is the one that is read, also if another is renamed into its place meanwhile.
+    if file.metadata()?.permissions().mode() & OTHERS != 0 {
         return Err(SecretError::Shared);
     }
-    Ok(read_text(path)?)
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(text(without_mark(bytes))?)
 }
 
 #[cfg(test)]

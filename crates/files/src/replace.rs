@@ -1,51 +1,64 @@
 //! Replaces a file so that a reader, and a crash, finds the old one or the new one, whole.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
-/// Writes `bytes` under another name beside `path`, with the Unix permissions `mode`, and renames it there.
-/// Durable when it returns.
+/// Writes `bytes` under another name beside `path`, with the Unix permissions `mode`, and renames it there. A
+/// link is followed: what it points to is what others read. Durable when it returns, where the file system
+/// can sync folders.
 ///
 /// # Errors
-/// What the system said; `path` is then as it was.
+/// What the system said. `path` is then as it was, unless the sync after the rename failed.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // The dot keeps it from those who read all files of the folder, and the process's number keeps two
-    // processes that write the same file apart.
-    let draft = &folder.join(format!(".{name}.{}.tmp", std::process::id()));
-    // What an earlier process of this number left.
-    remove(draft)?;
-    let written = (|| {
-        // `create_new` follows no existing file or link, and the mode is set at creation, so that a secret is
-        // at no moment readable by others.
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(draft)?;
-        // The file is synced before the rename, and its folder after it, so that a power loss leaves the old
-        // file or the new one.
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(draft, path)?;
-        File::open(folder)?.sync_all()
-    })();
-    if written.is_err() {
-        remove(draft)?;
+    let path = target(path)?;
+    let folder = folder_of(&path);
+    // Opened before the rename, so that what cannot be synced is not replaced first.
+    let names = File::open(folder)?;
+    // The dot keeps the draft from those who read all files of the folder. It is removed if this fails.
+    let mut draft = tempfile::Builder::new()
+        .prefix(".chapar-")
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder)?;
+    draft.write_all(bytes)?;
+    // The file is synced before the rename, and its folder after it, so that a power loss leaves the old file
+    // or the new one.
+    draft.as_file().sync_all()?;
+    draft.persist(&path)?;
+    match names.sync_all() {
+        // Some file systems (FUSE, CIFS, 9p) cannot sync a folder.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
     }
-    written
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Whether a file could be made at `path`, or in the nearest folder above it that exists: what a check can tell
+/// without writing. Makes a file there and removes it.
+///
+/// # Errors
+/// What the system said.
+pub fn can_replace(path: &Path) -> io::Result<()> {
+    let folder = path.ancestors().skip(1).find(|folder| folder.as_os_str().is_empty() || folder.exists());
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::Builder::new().prefix(".chapar-").suffix(".tmp").tempfile_in(folder).map(drop)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where a link leads; the path itself if it is none.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_symlink() => path.canonicalize(),
+        _ => Ok(path.to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -56,7 +69,7 @@ mod tests {
         replace(&file, b"two", 0o600).unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"two");
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -68,5 +81,27 @@ mod tests {
         replace(&file, b"two", 0o600).unwrap_err();
         assert!(file.join("inside").exists());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_goes_on_leading_to_the_file_and_one_to_nothing_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("published.crl"), "one").unwrap();
+        std::os::unix::fs::symlink(at("published.crl"), at("ca.crl")).unwrap();
+        replace(&at("ca.crl"), b"two", 0o644).unwrap();
+        assert_eq!(std::fs::read(at("published.crl")).unwrap(), b"two");
+        std::os::unix::fs::symlink(at("away"), at("ca.key")).unwrap();
+        replace(&at("ca.key"), b"two", 0o600).unwrap_err();
+        assert!(at("ca.key").symlink_metadata().unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_check_makes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        can_replace(&folder.path().join("state/inner/a.toml")).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        std::fs::write(folder.path().join("state"), "no folder").unwrap();
+        can_replace(&folder.path().join("state/a.toml")).unwrap_err();
     }
 }

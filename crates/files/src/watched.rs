@@ -7,12 +7,19 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// Time after which files that were refused are offered again, though they have not changed: what kept them
+/// from being taken up may have been elsewhere, such as a full disk.
+const RETRY_REFUSED: Duration = Duration::from_secs(30);
+
 /// `Watched` is a set of files, and of folders with everything in them.
+#[derive(Clone, Debug)]
 pub struct Watched {
     paths: Vec<PathBuf>,
-    /// Hash of the state that was last loaded.
+    /// The state that was last taken up.
     taken: u64,
-    /// Hash of the state at the last check.
+    /// The state that was last refused, and when.
+    refused: Option<(u64, Instant)>,
+    /// The state that was last seen.
     seen: u64,
     cost: Duration,
 }
@@ -22,23 +29,30 @@ impl Watched {
     pub fn new<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Self {
         let paths: Vec<PathBuf> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
         let seen = state(&paths);
-        Self { paths, taken: seen, seen, cost: Duration::ZERO }
+        Self { paths, taken: seen, refused: None, seen, cost: Duration::ZERO }
     }
 
-    /// Checks the files once. Returns true if they differ from those last loaded and have not changed since
-    /// the last check; they then count as loaded.
+    /// Checks the files once. Returns true if they are to be loaded: they differ from those last loaded, have
+    /// not changed since the last check, and were not refused a short time ago. [`Watched::loaded`] must
+    /// follow.
     pub fn settled(&mut self) -> bool {
         let began = Instant::now();
         let now = state(&self.paths);
         self.cost = began.elapsed();
-        // Two equal checks in a row mean that nothing is being written. A half-written registry would be
-        // refused, and the refusal would be logged as an error.
+        // Two equal looks in a row mean that no one is writing at the moment. A half-written registry would
+        // be refused, and reported.
         let settled = now == self.seen && now != self.taken;
         self.seen = now;
-        if settled {
-            self.taken = now;
+        let is_refused = self.refused.is_some_and(|(state, at)| state == now && at.elapsed() < RETRY_REFUSED);
+        settled && !is_refused
+    }
+
+    /// Notes whether the files that were last checked have been loaded.
+    pub fn loaded<T, E>(&mut self, result: &Result<T, E>) {
+        match result {
+            Ok(_) => (self.taken, self.refused) = (self.seen, None),
+            Err(_) => self.refused = Some((self.seen, Instant::now())),
         }
-        settled
     }
 
     /// Returns how long the last check took.
@@ -63,7 +77,9 @@ fn walk(path: &Path, depth: usize, hasher: &mut DefaultHasher) {
     // The path is hashed too, so that a file that is renamed or removed changes the state.
     path.hash(hasher);
     let Ok(metadata) = std::fs::metadata(path) else { return };
-    (metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()).hash(hasher);
+    // The mode is part of it: a key that was refused for its rights is tried again once they are right.
+    (metadata.ino(), metadata.size(), metadata.mode()).hash(hasher);
+    (metadata.mtime(), metadata.mtime_nsec()).hash(hasher);
     if !metadata.is_dir() || depth == DEEPEST {
         return;
     }
@@ -92,6 +108,7 @@ mod tests {
         std::fs::write(&file, "another").unwrap();
         assert!(!watched.settled(), "seen for the first time: it may still be being written");
         assert!(watched.settled());
+        watched.loaded(&Ok::<_, ()>(()));
         assert!(!watched.settled(), "taken up already");
     }
 
@@ -101,7 +118,11 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("a"), "same").unwrap();
         let mut watched = Watched::new([folder.path()]);
-        let mut changed = || (watched.settled(), watched.settled()) == (false, true);
+        let mut changed = || {
+            let changed = (watched.settled(), watched.settled()) == (false, true);
+            watched.loaded(&Ok::<_, ()>(()));
+            changed
+        };
 
         std::fs::write(at("b"), "same").unwrap();
         assert!(changed(), "a new file");
@@ -109,5 +130,25 @@ mod tests {
         assert!(changed(), "the same text in another file");
         std::fs::remove_file(at("a")).unwrap();
         assert!(changed(), "none");
+    }
+
+    #[test]
+    fn what_was_refused_is_offered_again_once_it_changes_its_rights_included() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.key");
+        std::fs::write(&file, "one").unwrap();
+        let mut watched = Watched::new([&file]);
+        std::fs::write(&file, "another").unwrap();
+        assert_eq!((watched.settled(), watched.settled()), (false, true));
+        watched.loaded(&Err::<(), _>(()));
+        assert!(!watched.settled(), "refused a moment ago");
+
+        let mode = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o600);
+        assert_eq!((watched.settled(), watched.settled()), (false, true));
+        watched.loaded(&Err::<(), _>(()));
+        watched.refused = watched.refused.map(|(state, at)| (state, at - RETRY_REFUSED));
+        assert!(watched.settled(), "the cause may have been elsewhere");
     }
 }

@@ -16,7 +16,7 @@ use chapar_evidence::{Disk, Log, OsDisk};
 use chapar_model::Clock;
 use chapar_telemetry::{Metrics, Telemetry};
 use chapar_transport::serve::{Bound, Server, Settings};
-use chapar_transport::tls::{self, OwnCertificate, Revocation};
+use chapar_transport::tls::{self, OwnCertificate, Revocation, Shown};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -85,7 +85,8 @@ impl Gateway {
         // An endpoint that cannot be used would otherwise show at `bind` only.
         Upstreams::new(&registry, &config.gateway.identity)?;
         chapar_evidence::check(&evidence_config(config))?;
-        let certificate = tls::own_certificate(&config.gateway.identity, now)?;
+        Token::existing(&config.evidence_state()).map_err(Error::AdminToken)?;
+        let certificate = tls::own_certificate(&config.gateway.identity, Shown::OnBothSides, now)?;
         Ok(Checked { certificate, revocation })
     }
 
@@ -111,7 +112,7 @@ impl Gateway {
         let serving = config.gateway.clone();
         let watches = Watches::new(&serving);
         let registry = policy::load(&serving.contracts, &serving.registry)?;
-        tls::own_certificate(&serving.identity, clock.now())?.log();
+        tls::own_certificate(&serving.identity, Shown::OnBothSides, clock.now())?.log();
         let tls = tls::server_remembering(&serving.identity, &revocation_memory(&config))?;
         // The acceptor needs the policy, and the policy is made after the listener is bound. The cell closes
         // this circle; `run` accepts nothing before it is filled.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use chapar_files::Watched;
 use chapar_telemetry::Metrics;
-use chapar_transport::tls::{self, Revocation, ServerTls};
+use chapar_transport::tls::{self, Revocation, ServerTls, Shown};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +70,7 @@ impl Reloader {
     /// Reloads the files of the gateway's identity, and of the CAs that it trusts.
     fn identity(&self) -> Result<(), Error> {
         let _alone = self.one_at_a_time.lock();
-        let reloaded = tls::own_certificate(&self.serving.identity, self.own.clock.now())
+        let reloaded = tls::own_certificate(&self.serving.identity, Shown::OnBothSides, self.own.clock.now())
             .and_then(|own| self.tls.reload(&self.serving.identity).map(|()| own))
             .map_err(Error::from);
         let reloaded = reloaded.map(|own| {
@@ -132,13 +132,20 @@ impl Reloader {
 
 impl Reloader {
     /// Reloads files that change on disk until `ended`. A change is loaded once two checks in a row found the
-    /// same files, so that a file that is still being written is not read. Files that were refused are not
-    /// tried again until they change.
+    /// same files, so that a file that is still being written is not read. Files that were refused are
+    /// tried again when they change, and after half a minute.
     pub(crate) async fn watch(self: Arc<Self>, watches: Watches, ended: CancellationToken) {
         let Watches { identity, policy } = watches;
         // A new certificate is shown to the adapters too, so a change of the identity also reloads the
         // policy, which makes the connections to them.
-        let both = |this: &Self| this.identity().and_then(|()| this.policy());
+        let both = |this: &Self| {
+            let identity = this.identity();
+            if identity.is_ok() {
+                // What the policy's files have wrong is for those who watch them to try again.
+                this.policy().ok();
+            }
+            identity
+        };
         let policy_alone = |this: &Self| this.policy();
         let of_both = Arc::clone(&self).follow(identity, both, ended.clone());
         let of_policy = Arc::clone(&self).follow(policy, policy_alone, ended.clone());
@@ -164,13 +171,14 @@ impl Reloader {
         let mut pause = MIN_WATCH_INTERVAL;
         while ended.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
             let this = Arc::clone(&self);
+            let mut looking = files.clone();
             // `spawn_blocking`, because a look reads the metadata of every file, and a disk may be slow.
             let looked = tokio::task::spawn_blocking(move || {
-                if files.settled() {
-                    // `tell` has logged the error, and the previous files stay in force.
-                    reload(&this).ok();
+                if looking.settled() {
+                    // An error was logged where it happened; the old state serves on.
+                    looking.loaded(&reload(&this));
                 }
-                files
+                looking
             });
             let Ok(looked) = looked.await else { return };
             files = looked;

@@ -125,7 +125,7 @@ impl Upstreams {
         // else now must not be kept.
         let party = |identity: &Identity| Party { identity: identity.clone(), issuers: issuers(identity) };
         let parties: Vec<Party> = entry.adapters.iter().map(party).collect();
-        let tls = tls::client_remembering(files, Expect::Parties(parties.clone()), &self.lists)?.0;
+        let tls = tls::client_remembering(files, Expect::Parties(parties.clone()), &self.lists)?.config;
         let dialled = entry.endpoints.iter().map(|url| {
             let kept = before.filter(|_| same).and_then(|before| before.dialled(url, &parties));
             let endpoint = match kept {

@@ -1,6 +1,7 @@
 //! This module writes logs to standard error, as text or JSON. An event is logged once, where it is handled;
 //! a call as such is a span and a metric, not a log line.
 
+use std::io::IsTerminal as _;
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
@@ -55,6 +56,7 @@ pub fn init(format: Format, filter: &str) -> Result<(), Error> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(parsed)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_timer(SystemTime)
         // Otherwise a line that cannot be written, as on a full disk, is reported by `eprintln!`, which
         // panics where standard error cannot be written either.

@@ -156,7 +156,8 @@ impl Peer {
             return;
         }
         let identity = self.identity.as_ref().map_or_else(ToString::to_string, ToString::to_string);
-        let issuer = show_sha256(&self.issuer_spki_sha256);
+        // Of a peer that was dialled the issuer is not known here: its handshake was held to the right ones.
+        let issuer = (!self.was_dialled()).then(|| show_sha256(&self.issuer_spki_sha256));
         let remote = self.remote;
         tracing::warn!(identity, issuer, %remote, reason, "a peer is refused for its identity");
     }

@@ -16,6 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use rustls::ClientConfig;
+use rustls::client::danger::ServerCertVerifier;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::dial::connect::Endpoint;
 use crate::error::Error;
 use crate::serve;
+use crate::tls::ClientTls;
 use gateway_connection::GatewayConnection;
 
 /// ALPN protocol of reverse connections, on which the side that dialled serves.
@@ -75,25 +77,32 @@ pub struct Dialler {
 
 /// TLS of the connections that are still to be made, as a handle. Clones are the same handle.
 #[derive(Clone)]
-pub struct Renewal(Arc<watch::Sender<Arc<ClientConfig>>>);
+pub struct Renewal(Arc<watch::Sender<Arc<ReverseTls>>>);
+
+/// TLS by which connections are made, and by which those that there are are judged.
+struct ReverseTls {
+    config: Arc<ClientConfig>,
+    verifier: Arc<dyn ServerCertVerifier>,
+}
 
 impl Renewal {
-    fn new(tls: &ClientConfig) -> Self {
+    fn new(tls: &ClientTls) -> Self {
         Self(Arc::new(watch::Sender::new(reversing(tls))))
     }
 
-    /// Replaces the certificate and the trusted CAs. A new connection is then made for every old one. An old
-    /// connection ends after its running calls, and only once a gateway has accepted its successor, so that a
-    /// certificate that no gateway accepts leaves the old connections in use.
-    pub fn renew(&self, tls: &ClientConfig) {
+    /// Replaces the certificate, the trusted CAs and the expected gateways. A new connection is then made for
+    /// every old one. An old connection ends after its running calls, and only once a gateway has accepted its
+    /// successor, so that a certificate that no gateway accepts leaves the old connections in use; or at once,
+    /// if its gateway's certificate is no longer accepted.
+    pub fn renew(&self, tls: &ClientTls) {
         self.0.send_replace(reversing(tls));
     }
 }
 
-fn reversing(tls: &ClientConfig) -> Arc<ClientConfig> {
-    let mut tls = tls.clone();
-    tls.alpn_protocols = vec![PROTOCOL.to_vec()];
-    Arc::new(tls)
+fn reversing(tls: &ClientTls) -> Arc<ReverseTls> {
+    let mut config = ClientConfig::clone(&tls.config);
+    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    Arc::new(ReverseTls { config: Arc::new(config), verifier: Arc::clone(&tls.verifier) })
 }
 
 impl Dialler {
@@ -103,11 +112,12 @@ impl Dialler {
     /// [`Error::Endpoint`] if one has another form.
     pub fn new(
         gateways: &[String],
-        tls: &ClientConfig,
+        tls: &ClientTls,
         settings: Settings,
         serving: serve::Settings,
     ) -> Result<Self, Error> {
-        let endpoint = |gateway: &String| Endpoint::new(&format!("https://{gateway}"), None, reversing(tls));
+        let endpoint =
+            |gateway: &String| Endpoint::new(&format!("https://{gateway}"), None, Arc::clone(&tls.config));
         let gateways = gateways.iter().map(endpoint).collect::<Result<_, _>>()?;
         Ok(Self {
             gateways,

@@ -31,7 +31,7 @@ use revocation::Known;
 use server::LIST_GRACE;
 
 pub use by_identity::Party;
-pub use own::{OwnCertificate, own_certificate};
+pub use own::{OwnCertificate, Shown, own_certificate};
 pub(crate) use server::State;
 pub use server::{ServerTls, check, server, server_remembering, server_with_grace};
 pub use status::{Revocation, log_revocation};
@@ -109,24 +109,30 @@ impl ListsSeen {
     }
 }
 
+/// TLS of a side that connects to others.
+pub struct ClientTls {
+    /// What a connection is opened with.
+    pub config: Arc<ClientConfig>,
+    /// What judges the other end's certificate: in a handshake, and later on a connection that is open.
+    pub verifier: Arc<dyn ServerCertVerifier>,
+    /// What is known of revocation.
+    pub revocation: Vec<Revocation>,
+}
+
 /// TLS of a caller that shows its own certificate.
 ///
 /// # Errors
 /// [`Error`] naming the file that cannot be read or used.
 pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error> {
-    client_remembering(files, expect, &ListsSeen::default()).map(|(config, _)| config)
+    client_remembering(files, expect, &ListsSeen::default()).map(|tls| tls.config)
 }
 
-/// As [`client`], for one whose files are read again and again. With it comes what is known of revocation.
+/// As [`client`], for one whose files are read again and again.
 ///
 /// # Errors
 /// As [`client`], also if a revocation list is older than the last one of its issuer, there was one and now
 /// there is none, or `seen` cannot be written.
-pub fn client_remembering(
-    files: &Files,
-    expect: Expect,
-    seen: &ListsSeen,
-) -> Result<(Arc<ClientConfig>, Vec<Revocation>), Error> {
+pub fn client_remembering(files: &Files, expect: Expect, seen: &ListsSeen) -> Result<ClientTls, Error> {
     // Locked over the whole load, so that of two reloads the later one compares its lists with the earlier
     // one's.
     let mut seen = seen.0.lock();
@@ -150,6 +156,10 @@ pub fn client_remembering(
             verifier.build().map_err(|error| unusable(&files.trust, error))?
         }
         Expect::Parties(parties) => {
+            // Read again, since an operator who does without lists on purpose removes the file.
+            if let Some(memory) = seen.memory.clone() {
+                seen.known = Known::read(&memory)?;
+            }
             server::check_lists(files, &seen.known, seen.memory.as_deref())?;
             let (trust, known) = Trust::load(files, &seen.known, LIST_GRACE)?;
             now_seen = Some(known);
@@ -160,7 +170,7 @@ pub fn client_remembering(
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
+        .with_custom_certificate_verifier(Arc::clone(&verifier))
         .with_client_auth_cert(own_chain(files)?, key(&files.key)?)
         .map_err(|error| unfit(files, &error))?;
     config.alpn_protocols = vec![CALLS.to_vec()];
@@ -171,7 +181,7 @@ pub fn client_remembering(
         server::remember(&seen.known, &known, seen.memory.as_deref())?;
         seen.known = known;
     }
-    Ok((Arc::new(config), told))
+    Ok(ClientTls { config: Arc::new(config), verifier, revocation: told })
 }
 
 fn unusable(path: &Path, problem: impl std::fmt::Display) -> Error {

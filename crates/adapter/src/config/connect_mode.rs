@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use chapar_transport::tls::Shown;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -20,6 +21,16 @@ pub enum ConnectMode {
     },
     /// It listens; port 0 takes a free one.
     Listen(SocketAddr),
+}
+
+impl ConnectMode {
+    /// How the adapter's certificate is shown to gateways.
+    pub(crate) fn shown(&self) -> Shown {
+        match self {
+            Self::Dial { .. } => Shown::AsClient,
+            Self::Listen(_) => Shown::AsServer,
+        }
+    }
 }
 
 #[derive(Deserialize)]

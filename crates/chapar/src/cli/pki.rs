@@ -146,6 +146,7 @@ pub(super) fn run(command: Command) -> Outcome {
             // Checked before anything is signed, so that the CA issues no certificate whose key could not be
             // written.
             spare_key(&made.out, force)?;
+            spare_authority(&dir, &made.out)?;
             let (chain, key) = open(&dir)?.issue(&names.identity, &names.dns, made.days).map_err(failed)?;
             write(&made.out, "key", &key, 0o600)?;
             issued(&chain, &made.out)?;
@@ -158,18 +159,21 @@ pub(super) fn run(command: Command) -> Outcome {
             write(&out, "csr", &request, 0o644)?;
         }
         Command::Sign { dir, request, names, made } => {
+            spare_authority(&dir, &made.out)?;
             let chain =
                 open(&dir)?.sign(&read(&request)?, &names.identity, &names.dns, made.days).map_err(failed)?;
             issued(&chain, &made.out)?;
         }
         Command::Renew { dir, cert, made } => {
+            spare_authority(&dir, &made.out)?;
             issued(&open(&dir)?.renew(&read(&cert)?, made.days).map_err(failed)?, &made.out)?;
         }
         Command::Revoke { dir, what, reason } => {
             // An argument that is no file is taken for a serial number.
             let text = if Path::new(&what).exists() { read(Path::new(&what))? } else { what };
-            let entry = open(&dir)?.revoke(&text, reason).map_err(failed)?;
-            out::say(format_args!("{} ({}) is revoked", entry.serial, entry.identity));
+            for entry in open(&dir)?.revoke(&text, reason).map_err(failed)? {
+                out::say(format_args!("{} ({}) is revoked", entry.serial, entry.identity));
+            }
         }
         Command::Crl { dir } => {
             let number = open(&dir)?.write_crl().map_err(failed)?;
@@ -195,6 +199,22 @@ fn spare_key(out: &Path, force: bool) -> Result<(), Failure> {
         Exit::Finding,
         format_args!("{} exists: give another `--out`, or `--force` to overwrite the key", key.display()),
     ))
+}
+
+/// Nothing is signed whose certificate would take the place of the authority's own, or could not be written.
+fn spare_authority(dir: &Path, out: &Path) -> Result<(), Failure> {
+    let certificate = named(out, "crt");
+    let own = dir.join("ca.crt").canonicalize().ok();
+    if own.is_some() && certificate.canonicalize().ok() == own {
+        let problem = format_args!("{} is the authority's own: give another `--out`", certificate.display());
+        return Err(Failure::new(Exit::Finding, problem));
+    }
+    let folder = certificate.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // Folders are not made for `--out`, so the nearest one above would say nothing.
+    let is_there = folder.map_or(Ok(()), |folder| std::fs::read_dir(folder).map(drop));
+    is_there.and_then(|()| chapar_files::can_replace(&certificate)).map_err(|error| {
+        Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", certificate.display()))
+    })
 }
 
 fn failed(error: authority::Error) -> Failure {

@@ -41,6 +41,8 @@ pub(super) struct Folder {
     /// What to remove at the end.
     remove: Remove,
     lock: Option<File>,
+    /// Whether the list of what was written is that of this start.
+    is_remembered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +64,15 @@ impl Folder {
     pub(super) fn temporary() -> Result<Self, Error> {
         let folder = tempfile::Builder::new().prefix("chapar-demo-").tempdir();
         let path = folder.map_err(|source| Error::Io { path: std::env::temp_dir(), source })?.keep();
-        Self { path, people: None, foreign: BTreeSet::new(), remove: Remove::Folder, lock: None }.locked()
+        Self {
+            path,
+            people: None,
+            foreign: BTreeSet::new(),
+            remove: Remove::Folder,
+            lock: None,
+            is_remembered: false,
+        }
+        .locked()
     }
 
     /// The user's folder: made if it is not there. One from an earlier demo of which files were edited is
@@ -97,7 +107,7 @@ impl Folder {
         let foreign = made::foreign(path).map_err(failed)?;
         // Absolute, so that the commands that the demo prints work in any working directory.
         let path = path.canonicalize().map_err(failed)?;
-        Self { path, people, foreign, remove, lock: None }.locked()
+        Self { path, people, foreign, remove, lock: None, is_remembered: false }.locked()
     }
 
     fn locked(mut self) -> Result<Self, Error> {
@@ -164,6 +174,7 @@ impl Folder {
             self.remove = Remove::Nothing;
             made::remember(&self.path, &self.foreign)
                 .map_err(|source| Error::Io { path: self.path.clone(), source })?;
+            self.is_remembered = true;
         }
         Ok(())
     }
@@ -180,6 +191,10 @@ pub(super) struct Databases {
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        // A start that failed has rewritten files of the demo before it, which nobody has edited.
+        if self.remove == Remove::Nothing && self.lock.is_some() && !self.is_remembered {
+            made::remember(&self.path, &self.foreign).ok();
+        }
         self.lock = None;
         let gone = match self.remove {
             Remove::Folder => std::fs::remove_dir_all(&self.path),

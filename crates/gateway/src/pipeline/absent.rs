@@ -39,17 +39,23 @@ pub(super) async fn cover(
         },
     };
     if is_empty {
-        tokio::time::sleep_until(release_at(read_at, Instant::now(), deadline).into()).await;
+        let Some(at) = release_at(read_at, Instant::now(), deadline) else {
+            // The caller set a deadline that leaves no moment which does not tell how long the provider took.
+            tokio::time::sleep_until(deadline.into()).await;
+            return Err(Reason::DeadlineExceeded.into());
+        };
+        tokio::time::sleep_until(at.into()).await;
     }
     answered
 }
 
-/// Returns the next multiple of [`INTERVAL`] after `read_at`. Three quarters of a shorter deadline take its
-/// place, so that the wait does not cause `DEADLINE_EXCEEDED`; that moment does not depend on the provider either.
-fn release_at(read_at: Instant, now: Instant, deadline: Instant) -> Instant {
+/// Returns the next multiple of [`INTERVAL`] after `read_at`, or three quarters of a shorter deadline, so that
+/// the record can still be written. Neither depends on the provider. `None` if both have passed.
+fn release_at(read_at: Instant, now: Instant, deadline: Instant) -> Option<Instant> {
     let intervals = now.saturating_duration_since(read_at).as_nanos() / INTERVAL.as_nanos() + 1;
     let next = read_at + INTERVAL.saturating_mul(u32::try_from(intervals).unwrap_or(u32::MAX));
-    next.min(read_at + deadline.saturating_duration_since(read_at) * 3 / 4)
+    let last = read_at + deadline.saturating_duration_since(read_at) * 3 / 4;
+    (now < last).then(|| next.min(last))
 }
 
 #[cfg(test)]
@@ -63,11 +69,16 @@ mod tests {
         let read_at = Instant::now();
         let deadline = read_at + 1000 * MS;
         for took in [Duration::ZERO, MS, MS + MS / 100, 19 * MS] {
-            assert_eq!(release_at(read_at, read_at + took, deadline), read_at + INTERVAL, "{took:?}");
+            assert_eq!(release_at(read_at, read_at + took, deadline), Some(read_at + INTERVAL), "{took:?}");
         }
-        assert_eq!(release_at(read_at, read_at + 21 * MS, deadline), read_at + 2 * INTERVAL);
+        assert_eq!(release_at(read_at, read_at + 21 * MS, deadline), Some(read_at + 2 * INTERVAL));
+        assert_eq!(release_at(read_at, read_at + 745 * MS, deadline), Some(read_at + 750 * MS));
         for took in [Duration::ZERO, MS, 2 * MS] {
-            assert_eq!(release_at(read_at, read_at + took, read_at + 8 * MS), read_at + 6 * MS, "{took:?}");
+            let released = release_at(read_at, read_at + took, read_at + 8 * MS);
+            assert_eq!(released, Some(read_at + 6 * MS), "{took:?}");
+        }
+        for (took, deadline) in [(25 * MS, 30 * MS), (760 * MS, 1000 * MS)] {
+            assert_eq!(release_at(read_at, read_at + took, read_at + deadline), None, "{took:?}");
         }
     }
 
@@ -79,5 +90,8 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::ZERO);
         cover(Err(Reason::RecordNotFound.into()), began.into_std(), deadline).await.err();
         assert!(began.elapsed() >= INTERVAL, "{:?}", began.elapsed());
+        let passed = began.into_std();
+        let refusal = cover(Err(Reason::RecordNotFound.into()), passed, passed).await.err().unwrap();
+        assert_eq!(refusal.reason(), Reason::DeadlineExceeded);
     }
 }

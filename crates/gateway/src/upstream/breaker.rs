@@ -39,8 +39,10 @@ struct Breaker {
     consecutive_failures: u32,
     halves: [Count; 2],
     since: Option<Instant>,
-    /// Times that it opened since a full window without a failure; doubles the pause.
+    /// Times that it opened since it last worked for good; doubles the pause.
     openings: u32,
+    /// When it last closed.
+    closed_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -138,7 +140,8 @@ impl Breaker {
             (Phase::HalfOpen, BreakerPermit::Trial, Some(Blame::Nobody)) => {
                 // The number of openings outlives the close: an endpoint that fails again soon gets a longer
                 // pause.
-                *self = Self { openings: self.openings, ..Self::default() };
+                let closed_at = Some(Instant::now());
+                *self = Self { openings: self.openings, closed_at, ..Self::default() };
                 Transition::Closed
             }
             (Phase::HalfOpen, BreakerPermit::Trial, Some(Blame::Provider)) => self.trip(),
@@ -168,8 +171,10 @@ impl Breaker {
         self.halves[1].all = self.halves[1].all.saturating_add(1);
         if !failed {
             self.consecutive_failures = 0;
-            // Only a window with enough calls and no failure shows that the endpoint works for good.
-            if self.failed() == 0 && self.all() >= MIN_CALLS {
+            // A window with enough calls and no failure shows that the endpoint works for good, and for a
+            // caller with little traffic a longer time without one.
+            let is_long_ago = self.closed_at.is_none_or(|at| now.duration_since(at) >= 2 * MAX_PAUSE);
+            if self.failed() == 0 && (self.all() >= MIN_CALLS || is_long_ago) {
                 self.openings = 0;
             }
             return Transition::None;

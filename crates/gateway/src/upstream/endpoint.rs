@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use chapar_model::SubsystemId;
 use chapar_telemetry::ServiceFigures;
 use chapar_transport::dial::{DialError, Full, Link, Pool, StreamSlot};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::blame::Blame;
@@ -18,12 +20,17 @@ pub(super) struct Endpoint {
     /// The service's name, for the log.
     service: String,
     breakers: Breakers,
+    /// When the log was last told that a breaker opened.
+    warned_at: Mutex<Option<Instant>>,
     /// What `grpc.health.v1` said last; true where nothing was said.
     serving: AtomicBool,
     watched: AtomicBool,
     gone: CancellationToken,
     figures: Arc<ServiceFigures>,
 }
+
+/// Minimum time between two log lines about breakers of one endpoint that opened.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How calls get there.
 pub(super) enum Connection {
@@ -39,6 +46,7 @@ impl Endpoint {
             way,
             service: service.to_owned(),
             breakers: Breakers::default(),
+            warned_at: Mutex::default(),
             serving: AtomicBool::new(true),
             watched: AtomicBool::new(false),
             gone: CancellationToken::new(),
@@ -118,12 +126,21 @@ impl Endpoint {
         let callers = self.breakers.open();
         if transition == Transition::Opened {
             self.figures.ejections.inc();
-            // Once for an endpoint and not for each of a thousand callers: the metric has the rest.
-            if callers == 1 {
+            // Not for each of a thousand callers: the metric has the rest.
+            let is_due = {
+                let mut warned_at = self.warned_at.lock();
+                let is_due = warned_at.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL);
+                if is_due {
+                    *warned_at = Some(Instant::now());
+                }
+                is_due
+            };
+            if is_due {
                 tracing::warn!(
                     service,
                     endpoint,
                     %caller,
+                    callers_open = callers,
                     "circuit breaker open: the caller's calls to the endpoint fail. After a pause of 1 s to 45 s \
                      it is half-open, and one trial call decides whether it closes. Check the adapter or server"
                 );
@@ -133,7 +150,7 @@ impl Endpoint {
                 service,
                 endpoint,
                 %caller,
-                still_open = callers,
+                callers_open = callers,
                 "circuit breaker closed: the endpoint gets the caller's calls again"
             );
         }

@@ -40,6 +40,11 @@ impl Endpoint {
         Self { authority: self.authority.clone(), name: self.name.clone(), tls }
     }
 
+    /// What the certificate must say, where names count.
+    pub(crate) fn name(&self) -> &ServerName<'static> {
+        &self.name
+    }
+
     /// `HOST:PORT`.
     pub(crate) fn authority(&self) -> &Authority {
         &self.authority

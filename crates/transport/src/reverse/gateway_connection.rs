@@ -12,14 +12,14 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
-use rustls::ClientConfig;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::hearing::{Heard, Hearing};
-use super::{PROTOCOL, Settings};
+use super::{PROTOCOL, ReverseTls, Settings};
 use crate::dial::connect::Endpoint;
 use crate::dial::jitter;
 use crate::peer::Peer;
@@ -36,15 +36,13 @@ const REFUSED_BY_GATEWAY: &str = "the gateway closed the connection at once: its
 /// Beginning of rustls's error for a TLS alert of the peer, e.g. about this side's certificate (RFC 8446
 /// §6.2).
 const TLS_ALERT_PREFIX: &str = "received fatal alert";
-/// Beginning of rustls's error for a certificate of the peer that this side does not accept.
-const UNTRUSTED: &str = "invalid peer certificate";
 
 /// `GatewayConnection` is where one connection goes, and what it shares with the others.
 pub(super) struct GatewayConnection<'a> {
     pub(super) gateway: &'a Endpoint,
     pub(super) settings: &'a Settings,
     pub(super) serving: &'a Arc<serve::Settings>,
-    pub(super) tls: watch::Receiver<Arc<ClientConfig>>,
+    pub(super) tls: watch::Receiver<Arc<ReverseTls>>,
     pub(super) heard: &'a watch::Sender<bool>,
     pub(super) stop: &'a CancellationToken,
 }
@@ -64,7 +62,7 @@ impl GatewayConnection<'_> {
     {
         let mut pauses = Pauses::default();
         // Ends the connection of an earlier certificate, which serves until its successor is taken.
-        let mut old: Option<CancellationToken> = None;
+        let mut old: Option<OldConnection> = None;
         while !self.stop.is_cancelled() {
             let began = Instant::now();
             let heard = Heard::default();
@@ -75,7 +73,7 @@ impl GatewayConnection<'_> {
             let mut good = false;
             match self.stop.clone().run_until_cancelled(self.open(hearing, end.clone())).await {
                 None => return,
-                Some(Ok(connection)) => {
+                Some(Ok((connection, chain))) => {
                     let cut = cut.clone();
                     let connection =
                         serving.spawn(async move { cut.run_until_cancelled(connection).await.flatten() });
@@ -95,23 +93,21 @@ impl GatewayConnection<'_> {
                             good = true;
                             // A connection that no gateway has accepted serves nothing, so it is closed
                             // without waiting for a successor.
-                            match heard.joined.is_cancelled() {
-                                true => old = Some(end),
-                                false => end.cancel(),
+                            if heard.joined.is_cancelled() {
+                                let older = old.replace(OldConnection { end, chain });
+                                older.into_iter().for_each(|older| older.end.cancel());
+                            } else {
+                                end.cancel();
+                            }
+                            // The gateway may have been revoked, or its CA dropped. Then a connection that it
+                            // holds must not go on serving it, whether or not another one can be made.
+                            if let Some(refused) = old.take_if(|old| !self.accepts(&old.chain)) {
+                                refused.end.cancel();
                             }
                         }
                     }
                 }
-                Some(Err(problem)) => {
-                    self.failed(&problem, pauses.failures);
-                    // The gateway may have been revoked, or its CA dropped, in the files that were renewed.
-                    // Then the old connection must not go on serving it.
-                    if problem.contains(UNTRUSTED)
-                        && let Some(old) = old.take()
-                    {
-                        old.cancel();
-                    }
-                }
+                Some(Err(problem)) => self.failed(&problem, pauses.failures),
             }
             // The pause also follows a good connection: gateways that restart together must not be dialled
             // all at once.
@@ -125,7 +121,7 @@ impl GatewayConnection<'_> {
         &mut self,
         mut connection: tokio::task::JoinHandle<Option<String>>,
         heard: &Heard,
-        old: &mut Option<CancellationToken>,
+        old: &mut Option<OldConnection>,
     ) -> Next {
         let mut joined = false;
         loop {
@@ -137,7 +133,7 @@ impl GatewayConnection<'_> {
                     // The connection of the old certificate ends only now that a gateway has taken the new
                     // one.
                     if let Some(old) = old.take() {
-                        old.cancel();
+                        old.end.cancel();
                     }
                 }
                 () = heard.leaving.cancelled() => return Next::Leaving,
@@ -162,7 +158,7 @@ impl GatewayConnection<'_> {
         &mut self,
         service: S,
         end: CancellationToken,
-    ) -> Result<impl Future<Output = Option<String>> + Send + 'static, String>
+    ) -> Result<(impl Future<Output = Option<String>> + Send + 'static, Chain), String>
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
         S::Future: Send + 'static,
@@ -171,12 +167,33 @@ impl GatewayConnection<'_> {
     {
         // Marked as seen with the read, so that a renewal during the handshake leads to another connection.
         let tls = Arc::clone(&self.tls.borrow_and_update());
-        let gateway = self.gateway.renewed(tls);
+        let gateway = self.gateway.renewed(Arc::clone(&tls.config));
         let opening = tokio::time::timeout(self.settings.connect, gateway.open(PROTOCOL));
         let io = opening.await.map_err(|_| "timed out".to_owned())??;
         let peer = peer(&io, &self.serving.clock).ok_or("the gateway's certificate cannot be read")?;
-        Ok(serve_connection(io, Arc::new(peer), service, Arc::clone(self.serving), end))
+        let chain = io.get_ref().1.peer_certificates().unwrap_or_default();
+        let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        Ok((serve_connection(io, Arc::new(peer), service, Arc::clone(self.serving), end), chain))
     }
+
+    /// Whether a gateway's chain would be accepted by a handshake now.
+    fn accepts(&self, chain: &Chain) -> bool {
+        let Some((leaf, intermediates)) = chain.split_first() else { return false };
+        let now = self.serving.clock.now().as_second().unsigned_abs();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        let verifier = Arc::clone(&self.tls.borrow().verifier);
+        verifier.verify_server_cert(leaf, intermediates, self.gateway.name(), &[], now).is_ok()
+    }
+}
+
+/// A gateway's certificates, its own first.
+type Chain = Vec<CertificateDer<'static>>;
+
+/// The connection of an earlier certificate, which serves until its successor is taken.
+struct OldConnection {
+    /// Ends it, after its running calls.
+    end: CancellationToken,
+    chain: Chain,
 }
 
 /// Why another connection is to be made.

@@ -17,12 +17,35 @@ use crate::peer;
 /// A certificate that ends sooner than this is told of.
 const RENEW_BEFORE_SECONDS: i64 = 3 * 24 * 60 * 60;
 
+/// Which sides of a connection a certificate is shown on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Shown {
+    /// To those who connect.
+    AsServer,
+    /// To those that it connects to.
+    AsClient,
+    /// Both.
+    OnBothSides,
+}
+
+impl Shown {
+    fn usages(self) -> &'static [KeyUsage] {
+        const SERVER: KeyUsage = KeyUsage::server_auth();
+        const CLIENT: KeyUsage = KeyUsage::client_auth();
+        match self {
+            Self::AsServer => &[SERVER],
+            Self::AsClient => &[CLIENT],
+            Self::OnBothSides => &[SERVER, CLIENT],
+        }
+    }
+}
+
 /// What operators should know of a side's own certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OwnCertificate {
     /// Each a sentence with the file's name; none if all is well.
     pub remarks: Vec<String>,
-    /// Whether peers that trust the same CAs can accept it now.
+    /// False if no peer can accept it, whichever CAs it trusts.
     pub is_usable: bool,
 }
 
@@ -40,7 +63,7 @@ impl OwnCertificate {
 /// # Errors
 /// [`Error`] naming the file that cannot be read, and if the certificate names no identity of the bus: no
 /// peer could know it.
-pub fn own_certificate(files: &Files, now: Timestamp) -> Result<OwnCertificate, Error> {
+pub fn own_certificate(files: &Files, shown: Shown, now: Timestamp) -> Result<OwnCertificate, Error> {
     let mut own = OwnCertificate { remarks: Vec::new(), is_usable: true };
     let chain = chain(&files.cert)?;
     let Some((leaf, intermediates)) = chain.split_first() else { return Ok(own) };
@@ -52,6 +75,9 @@ pub fn own_certificate(files: &Files, now: Timestamp) -> Result<OwnCertificate, 
     let now = now.as_second();
     let begins = certificate.validity().not_before.timestamp();
     let ends = certificate.validity().not_after.timestamp();
+    if begins > ends {
+        return Err(unusable(&files.cert, "the certificate ends before it begins"));
+    }
     if now < begins {
         own.is_usable = false;
         let ahead = HumanDuration(begins - now);
@@ -69,22 +95,34 @@ pub fn own_certificate(files: &Files, now: Timestamp) -> Result<OwnCertificate, 
     // Its time was judged above, in words.
     let within =
         UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.clamp(begins, ends).unsigned_abs()));
-    for usage in [KeyUsage::server_auth(), KeyUsage::client_auth()] {
-        let problem = match trust.verify(leaf, intermediates, within, usage) {
+    for usage in shown.usages() {
+        let problem = match trust.verify(leaf, intermediates, within, *usage) {
             Err(CertificateError::Revoked) => {
+                own.is_usable = false;
                 "is revoked by its issuer's list, and peers refuse it: renew it"
             }
-            // Another CA of the same name shows as a signature that does not verify.
+            // Another CA of the same name shows as a signature that does not verify. A side need not trust
+            // the CA of its own certificate; its peers must.
             Err(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-                "is issued by none of the CAs in `trust`: peers that trust the same CAs refuse it"
+                "is issued by none of the CAs in `trust`: peers must trust another CA than this side does"
             }
             Err(CertificateError::InvalidPurpose) => {
-                "may not be used for both sides of TLS: its extended key usage must have serverAuth and clientAuth"
+                own.is_usable = false;
+                match shown {
+                    Shown::AsServer => {
+                        "may not be used by a server: its extended key usage must have serverAuth"
+                    }
+                    Shown::AsClient => {
+                        "may not be used by a client: its extended key usage must have clientAuth"
+                    }
+                    Shown::OnBothSides => {
+                        "may not be used for both sides of TLS: its extended key usage must have serverAuth and clientAuth"
+                    }
+                }
             }
             // What is known of revocation is told by itself.
             _ => continue,
         };
-        own.is_usable = false;
         own.remarks.push(format!("{cert}: the certificate {problem}"));
         break;
     }

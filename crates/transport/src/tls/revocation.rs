@@ -26,9 +26,9 @@ const ISSUING_DISTRIBUTION_POINT: x509_parser::der_parser::Oid<'static> =
 /// What is remembered of lists that were used, so that revocation never goes back: the last one of each
 /// scope. It is written to a file, so that it outlives the process.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Known {
     /// By SHA-256 of the scope, in hexadecimal.
-    #[serde(default)]
     list: BTreeMap<String, Last>,
 }
 
@@ -119,7 +119,7 @@ impl Lists {
                 ends.timestamp().saturating_add(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX));
             told.push(Revocation::List {
                 issuer: issuer.to_string(),
-                number: number.clone(),
+                number: decimal(&number),
                 this_update: parsed.last_update().timestamp(),
                 next_update: ends.timestamp(),
                 usable_until,
@@ -136,9 +136,10 @@ impl Lists {
             // revocations.
             match known.list.get(&scope) {
                 Some(before) if before.order() > last.order() => {
+                    let (before, now) = (decimal(&before.number), decimal(&last.number));
                     return Err(unusable(
                         path,
-                        format_args!("the list of `{issuer}` is older than the last one"),
+                        format_args!("list {now} of `{issuer}` is older than the last one, list {before}"),
                     ));
                 }
                 Some(before) if before.number == last.number && before.sha256 != last.sha256 => {
@@ -278,6 +279,11 @@ impl Known {
         }
         Ok(())
     }
+}
+
+/// A number in hexadecimal as people write it; as it is if it is longer than theirs.
+fn decimal(hexadecimal: &str) -> String {
+    u128::from_str_radix(hexadecimal, 16).map_or_else(|_| hexadecimal.to_owned(), |number| number.to_string())
 }
 
 fn number(list: &CertificateRevocationList<'_>) -> Option<String> {

@@ -81,7 +81,11 @@ pub fn server_with_grace(files: &Files, list_grace: Duration) -> Result<ServerTl
 pub fn check(files: &Files, memory: &Path) -> Result<Vec<Revocation>, Error> {
     let before = Known::read(memory)?;
     check_lists(files, &before, Some(memory))?;
-    let (state, _) = State::load(files, 0, &before, LIST_GRACE)?;
+    let (state, known) = State::load(files, 0, &before, LIST_GRACE)?;
+    if before != known {
+        chapar_files::can_replace(memory)
+            .map_err(|error| unusable(memory, format_args!("cannot be written: {error}")))?;
+    }
     Ok(state.trust.told())
 }
 
@@ -129,6 +133,10 @@ impl ServerTls {
         let mut known = self.0.known.lock();
         let last = self.state();
         let memory = self.0.memory.as_deref();
+        // Read again, since an operator who does without lists on purpose removes the file.
+        if let Some(memory) = memory {
+            *known = Known::read(memory)?;
+        }
         check_lists(files, &known, memory)?;
         // The state is built completely before anything is replaced. An error in any file then changes
         // nothing.

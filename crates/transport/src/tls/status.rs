@@ -17,7 +17,7 @@ pub enum Revocation {
     List {
         /// The name of the CA that issued it.
         issuer: String,
-        /// CRLNumber (RFC 5280 §5.2.3), in hexadecimal.
+        /// CRLNumber (RFC 5280 §5.2.3), decimal.
         number: String,
         /// `thisUpdate`, in seconds since 1970.
         this_update: i64,

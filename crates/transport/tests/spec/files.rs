@@ -181,7 +181,9 @@ fn files_with_a_byte_order_mark_are_read_and_an_encrypted_key_is_named_as_such()
 fn an_own_certificate_that_every_peer_would_refuse_is_told_before_the_first_connection() {
     let pki = Pki::new();
     let now: jiff::Timestamp = "2026-11-27T12:00:00Z".parse().unwrap();
-    let own = |files: &Files| tls::own_certificate(files, now).map_err(|error| error.to_string());
+    let shown =
+        |files: &Files, shown| tls::own_certificate(files, shown, now).map_err(|error| error.to_string());
+    let own = |files: &Files| shown(files, tls::Shown::OnBothSides);
     let until = |year: i32, month: u8, day: u8| {
         let mut params = named(&[ADAPTER]);
         params.not_after = rcgen::date_time_ymd(year, month, day);
@@ -191,7 +193,8 @@ fn an_own_certificate_that_every_peer_would_refuse_is_told_before_the_first_conn
     assert!(good.remarks.is_empty() && good.is_usable, "{good:?}");
     let one = |files: &Files| match own(files) {
         Ok(OwnCertificate { remarks, is_usable }) if remarks.len() == 1 => {
-            assert_eq!(is_usable, remarks[0].contains("expires in"), "{remarks:?}");
+            let is_remark = remarks[0].contains("expires in") || remarks[0].contains("issued by none");
+            assert_eq!(is_usable, is_remark, "{remarks:?}");
             remarks[0].clone()
         }
         other => panic!("{other:?}"),
@@ -213,7 +216,14 @@ fn an_own_certificate_that_every_peer_would_refuse_is_told_before_the_first_conn
     assert!(one(&stranger).contains("is issued by none of the CAs in `trust`"));
     let mut client = named(&[ADAPTER]);
     client.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-    assert!(one(&pki.issue("client", &client)).contains("must have serverAuth and clientAuth"));
+    let client = pki.issue("client", &client);
+    assert!(one(&client).contains("must have serverAuth and clientAuth"));
+    assert!(shown(&client, tls::Shown::AsClient).unwrap().remarks.is_empty());
+    assert!(shown(&client, tls::Shown::AsServer).unwrap().remarks[0].contains("must have serverAuth"));
+    let mut backwards = named(&[ADAPTER]);
+    (backwards.not_before, backwards.not_after) =
+        (rcgen::date_time_ymd(2027, 1, 1), rcgen::date_time_ymd(2026, 1, 1));
+    assert!(own(&pki.issue("backwards", &backwards)).unwrap_err().contains("ends before it begins"));
 
     for (names, problem) in [
         (named(&[]), "the certificate has 0 URI names where it must have one"),

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use chapar_transport::dial::{self, Link, Reading};
 use chapar_transport::reverse::{self, Dialler, Renewal};
 use chapar_transport::serve::{Reversed, Server, Settings};
-use chapar_transport::tls::{self, Expect};
+use chapar_transport::tls::{self, ClientTls, Expect, Files, ListsSeen};
 use http::uri::PathAndQuery;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -86,9 +87,14 @@ fn adapter(pki: &Pki, gateway: SocketAddr, connections: usize) -> (DropGuard, to
 }
 
 /// What an adapter shows, signed by the authority of `pki`.
-fn shown(pki: &Pki) -> Arc<rustls::ClientConfig> {
+fn client_tls(files: &Files, gateway: &str) -> ClientTls {
+    let expect = Expect::identities(vec![gateway.parse().unwrap()]);
+    tls::client_remembering(files, expect, &ListsSeen::default()).unwrap()
+}
+
+fn shown(pki: &Pki) -> ClientTls {
     let files = pki.issue("adapter", &named(&[ADAPTER]));
-    tls::client(&files, Expect::identities(vec![GATEWAY.parse().unwrap()])).unwrap()
+    client_tls(&files, GATEWAY)
 }
 
 /// [`adapter`], with what renews its certificate.
@@ -183,6 +189,27 @@ async fn a_renewed_certificate_is_shown_on_a_new_connection_and_the_old_one_then
 }
 
 #[tokio::test]
+async fn a_gateway_that_is_no_longer_accepted_is_left_at_once_though_no_other_connection_can_be_made() {
+    let pki = Pki::new();
+    let front = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = front.local_addr().unwrap();
+    let mut gateway = Gateway::start(&pki, free()).await;
+    let (_stop, _task, renewal) = renewable(&pki, address, 1);
+    // One connection is led to the gateway; whoever comes later hears nothing.
+    let (mut near, _) = front.accept().await.unwrap();
+    let mut far = TcpStream::connect(gateway.address).await.unwrap();
+    tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+    let (old, driven) = gateway.link().await;
+    call(&old, reverse::JOINED).await.unwrap();
+
+    let files = pki.issue("adapter", &named(&[ADAPTER]));
+    renewal.renew(&client_tls(&files, "spiffe://lorestan.example/bus/lorestan/other"));
+
+    tokio::time::timeout(Duration::from_secs(5), driven).await.expect("the connection ends").unwrap();
+    assert!(call(&old, "/a").await.is_err());
+}
+
+#[tokio::test]
 async fn a_renewed_certificate_that_the_gateway_does_not_take_leaves_the_old_connection_in_use() {
     let pki = Pki::new();
     let mut gateway = Gateway::start(&pki, free()).await;
@@ -193,7 +220,7 @@ async fn a_renewed_certificate_that_the_gateway_does_not_take_leaves_the_old_con
     let stranger = Pki::new();
     let files =
         tls::Files { trust: pki.folder().join("ca.crt"), ..stranger.issue("adapter", &named(&[ADAPTER])) };
-    let strange = tls::client(&files, Expect::identities(vec![GATEWAY.parse().unwrap()])).unwrap();
+    let strange = client_tls(&files, GATEWAY);
     renewal.renew(&strange);
     tokio::time::sleep(Duration::from_millis(500)).await;
 

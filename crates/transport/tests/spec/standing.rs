@@ -196,7 +196,7 @@ async fn a_client_uses_a_list_for_a_day_after_its_time_and_then_believes_its_iss
         let crl = Some(pki.revoke_until(&[revoked], now - hours * 60 * 60));
         let files = Files { crl, ..pki.issue("gateway", &named(&[GATEWAY])) };
         let expect = Expect::identities(vec![ADAPTER.parse().unwrap()]);
-        let (tls, _) = tls::client_remembering(&files, expect, &tls::ListsSeen::default()).unwrap();
+        let tls = tls::client_remembering(&files, expect, &tls::ListsSeen::default()).unwrap().config;
         let url = format!("https://{}", server.address);
         let calls = dial::Pool::new(&url, tls, dial::Settings::default()).unwrap();
         let answer = get(&calls, "/hello").await;

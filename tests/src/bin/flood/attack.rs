@@ -36,6 +36,9 @@ pub(crate) struct Attacker {
 /// A kind of attack.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Attack {
+    /// As many connections that say nothing, made once.
+    Silent,
+    /// The same, and each that is ended is made again a second later.
     SlowLoris,
     RapidReset,
     MadeYouReset,
@@ -47,7 +50,8 @@ pub(crate) enum Attack {
     GreedyCaller,
 }
 
-pub(crate) const ATTACKS: [Attack; 9] = [
+pub(crate) const ATTACKS: [Attack; 10] = [
+    Attack::Silent,
     Attack::SlowLoris,
     Attack::RapidReset,
     Attack::MadeYouReset,
@@ -62,6 +66,7 @@ pub(crate) const ATTACKS: [Attack; 9] = [
 impl Attack {
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Silent => "silent",
             Self::SlowLoris => "slow-loris",
             Self::RapidReset => "rapid-reset",
             Self::MadeYouReset => "made-you-reset",
@@ -78,7 +83,7 @@ impl Attack {
     pub(crate) async fn until(self, attacker: Arc<Attacker>, stop: CancellationToken) -> Vec<Duration> {
         let mut tasks = JoinSet::new();
         let crowd = match self {
-            Self::SlowLoris => attacker.connections,
+            Self::Silent | Self::SlowLoris => attacker.connections,
             Self::StalledReader => 50,
             _ => 1,
         };
@@ -89,6 +94,9 @@ impl Attack {
                 let mut lives = Vec::new();
                 while let Some(life) = stop.run_until_cancelled(self.once(&attacker, number)).await {
                     lives.extend(life);
+                    if self == Self::Silent {
+                        break;
+                    }
                     let pause = if self == Self::SlowLoris { 1000 } else { 1 };
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                 }
@@ -101,7 +109,7 @@ impl Attack {
     /// One connection, to its end; nothing if there was none.
     async fn once(self, attacker: &Attacker, number: usize) -> Option<Duration> {
         match self {
-            Self::SlowLoris => return silent(attacker, number).await,
+            Self::Silent | Self::SlowLoris => return silent(attacker, number).await,
             Self::GreedyCaller => return greedy(attacker).await,
             _ => {}
         }
@@ -149,7 +157,7 @@ impl Attack {
                 Some([watch, frame(DATA, END_STREAM, 1, &[0; 5])].concat())
             }
             Self::StalledReader => None,
-            Self::SlowLoris | Self::GreedyCaller => None,
+            Self::Silent | Self::SlowLoris | Self::GreedyCaller => None,
         }
     }
 }

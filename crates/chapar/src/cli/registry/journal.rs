@@ -20,7 +20,11 @@ pub(super) fn kept(
     who: &str,
     act: impl FnOnce() -> Result<String, Failure>,
 ) -> Result<String, Failure> {
-    // A failed attempt is journaled as well.
+    let path = store.join("journal");
+    let unwritable =
+        |error| Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", path.display()));
+    // Opened before anything is done, so that nothing takes effect that cannot be written down.
+    let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(unwritable)?;
     let done = act();
     let (outcome, detail) = match &done {
         Ok(detail) => ("done", detail.clone()),
@@ -28,15 +32,15 @@ pub(super) fn kept(
     };
     let line =
         json!({"at": now.to_string(), "action": action, "by": who, "outcome": outcome, "detail": detail});
-    let path = store.join("journal");
-    let written = OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| {
-        file.write_all(format!("{line}\n").as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|error| {
-        Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", path.display()))
-    })?;
-    done
+    let written = file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all());
+    match (written, &done) {
+        (Ok(()), _) => done,
+        (Err(error), Ok(detail)) => Err(Failure::new(
+            Exit::Finding,
+            format_args!("{detail}; but {} cannot be written: {error}", path.display()),
+        )),
+        (Err(error), Err(_)) => Err(unwritable(error)),
+    }
 }
 
 /// Prints the message of a journaled action, and turns its result into the command's outcome.

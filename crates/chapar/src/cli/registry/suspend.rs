@@ -94,7 +94,12 @@ fn in_folder(args: &Args, now: Timestamp) -> Outcome {
     copy(&args.folder, draft.path())?;
     add(args, draft.path(), now)?;
     Registry::load(draft.path(), &args.contracts.load()?).map_err(Failure::finding)?;
-    add(args, &args.folder, now)?;
+    // Two suspensions at once would each write the file without the other's.
+    let folder = &args.folder;
+    let _alone = chapar_files::lock(folder).map_err(|error| {
+        Failure::new(Exit::Finding, format_args!("cannot lock {}: {error}", folder.display()))
+    })?;
+    add(args, folder, now)?;
     out::say(format_args!("{} is suspended", args.of));
     Ok(Exit::Ok)
 }

@@ -29,17 +29,8 @@ impl Token {
     /// # Errors
     /// What the system said.
     pub(crate) fn of(folder: &Path) -> std::io::Result<Self> {
-        let path = folder.join(FILE);
-        match chapar_files::read_secret(&path) {
-            // 32 characters are half of what is generated here: an operator may write a token of another
-            // form, and still not one that can be guessed.
-            Ok(text) if text.trim().len() >= 32 => return Ok(Self(text.trim().into())),
-            Ok(_) => return Err(std::io::Error::other("the admin token is shorter than 32 characters")),
-            Err(SecretError::Read(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(SecretError::Read(error)) => return Err(error),
-            Err(shared @ SecretError::Shared) => {
-                return Err(std::io::Error::other(format!("{} {shared}", path.display())));
-            }
+        if let Some(token) = Self::existing(folder)? {
+            return Ok(token);
         }
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret)
@@ -47,8 +38,27 @@ impl Token {
         let token = to_hex(&secret);
         std::fs::create_dir_all(folder)?;
         // Whole or not at all: an empty file would refuse every later start.
-        chapar_files::replace(&path, format!("{token}\n").as_bytes(), 0o600)?;
+        chapar_files::replace(&folder.join(FILE), format!("{token}\n").as_bytes(), 0o600)?;
         Ok(Self(token.into()))
+    }
+
+    /// Reads the token of a state folder, if there is one.
+    ///
+    /// # Errors
+    /// What the system said, and if it is too short or others may read it.
+    pub(crate) fn existing(folder: &Path) -> std::io::Result<Option<Self>> {
+        let path = folder.join(FILE);
+        match chapar_files::read_secret(&path) {
+            // 32 characters are half of what is generated here: an operator may write a token of another
+            // form, and still not one that can be guessed.
+            Ok(text) if text.trim().len() >= 32 => Ok(Some(Self(text.trim().into()))),
+            Ok(_) => Err(std::io::Error::other("the admin token is shorter than 32 characters")),
+            Err(SecretError::Read(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(SecretError::Read(error)) => Err(error),
+            Err(shared @ SecretError::Shared) => {
+                Err(std::io::Error::other(format!("{} {shared}", path.display())))
+            }
+        }
     }
 }
 

@@ -175,3 +175,14 @@ async fn each_failed_trial_doubles_the_pause_up_to_the_longest() {
         "{pauses:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_with_little_traffic_begins_with_the_first_pause_again_some_time_after_a_failure() {
+    let breakers = opened();
+    tokio::time::advance(FIRST_PAUSE * 3 / 2).await;
+    assert_eq!(enter(&breakers, WELFARE), Some(BreakerPermit::Trial));
+    breakers.release(BreakerPermit::Trial, &caller(WELFARE), Some(Blame::Nobody));
+    tokio::time::advance(2 * MAX_PAUSE).await;
+    call(&breakers, Blame::Nobody);
+    assert!(breakers.0.lock().is_empty());
+}
