@@ -10,6 +10,7 @@ mod incoming;
 pub mod jitter;
 mod link;
 mod outgoing;
+mod send;
 mod settings;
 mod stream_slot;
 

@@ -9,6 +9,7 @@ pub mod encoding;
 mod error;
 pub mod frame;
 mod gather;
+mod identity;
 mod peer;
 pub mod reverse;
 pub mod serve;
@@ -16,4 +17,5 @@ pub mod timeout;
 pub mod tls;
 
 pub use error::Error;
-pub use peer::{CertificateStatus, IdentityError, Peer};
+pub use identity::IdentityError;
+pub use peer::{CertificateStatus, Peer};

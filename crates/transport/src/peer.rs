@@ -13,25 +13,14 @@ use rustls::CertificateError;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio_util::sync::CancellationToken;
 use webpki::KeyUsage;
-use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::dial::jitter;
+use crate::identity::{IdentityError, identity};
 use crate::tls::{ServerTls, Trust};
 
 /// Maximum time after a reload until a connection verifies its peer again by itself.
 const REJUDGE_SPREAD: Duration = Duration::from_millis(1500);
-
-/// Why a certificate names no identity.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum IdentityError {
-    /// It has another number of URI names than one.
-    #[error("the certificate has {0} URI names where it must have one")]
-    NotOne(usize),
-    /// Its URI name is not a SPIFFE ID of the bus.
-    #[error("the certificate's URI name is not a SPIFFE ID of the bus")]
-    NotSpiffe,
-}
 
 /// Why a certificate that once was good is so no longer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -278,22 +267,4 @@ fn unix(seconds: i64) -> UnixTime {
 /// the last moment that the library of times has; then that moment is taken.
 fn end_of(certificate: &X509Certificate<'_>) -> Timestamp {
     Timestamp::from_second(certificate.validity().not_after.timestamp()).unwrap_or(Timestamp::MAX)
-}
-
-/// The one identity that a certificate names.
-pub(crate) fn identity(certificate: &X509Certificate<'_>) -> Result<Identity, IdentityError> {
-    let names = certificate.subject_alternative_name().ok().flatten().map(|names| &names.value.general_names);
-    let uris: Vec<&str> = names
-        .into_iter()
-        .flatten()
-        .filter_map(|name| match name {
-            GeneralName::URI(uri) => Some(*uri),
-            _ => None,
-        })
-        .collect();
-    // Exactly one URI name: with two, this side and another could each take a different one.
-    match uris.as_slice() {
-        [uri] => uri.parse().map_err(|_| IdentityError::NotSpiffe),
-        other => Err(IdentityError::NotOne(other.len())),
-    }
 }

@@ -121,7 +121,7 @@ impl Bound {
         let cut = CancellationToken::new();
         let take = |(stream, remote): (TcpStream, SocketAddr)| {
             // The slot is taken before the handshake, because the handshake is the costly part.
-            let place = match settings.slots.take(remote.ip(), &settings) {
+            let place = match settings.slots.take(remote.ip(), settings.caps()) {
                 Ok(place) => place,
                 Err(cap) => {
                     return tracing::debug!(

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::slots::{ConnectionSlot, ConnectionSlots};
+use super::slots::{Caps, ConnectionSlot, ConnectionSlots};
 use crate::peer::Peer;
 
 /// Bounds of a listener.
@@ -77,6 +77,18 @@ pub struct Reversed {
     pub stop: CancellationToken,
     /// The connection's place among the listener's, to be held as long as it lives.
     pub place: ConnectionSlot,
+}
+
+impl Settings {
+    /// The caps of connections and handshakes.
+    pub(super) fn caps(&self) -> Caps {
+        Caps {
+            connections: self.connections,
+            connections_per_address: self.connections_per_address,
+            handshakes: self.handshakes,
+            handshakes_per_address: self.handshakes_per_address,
+        }
+    }
 }
 
 impl Default for Settings {

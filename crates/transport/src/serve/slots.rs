@@ -12,10 +12,17 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::settings::Settings;
-
 /// Maximum number of log lines a second about failed connections, so that strangers cannot fill the log.
 const LINES_PER_SECOND: u32 = 10;
+
+/// How many connections and handshakes there may be at once, in all and from one address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caps {
+    pub(super) connections: usize,
+    pub(super) connections_per_address: usize,
+    pub(super) handshakes: usize,
+    pub(super) handshakes_per_address: usize,
+}
 
 /// `ConnectionSlots` counts the slots that are taken. Clones share the same counts.
 #[derive(Clone, Debug, Default)]
@@ -60,24 +67,24 @@ pub struct ConnectionSlot {
 impl ConnectionSlots {
     /// Takes a slot for a new connection that begins its handshake. The error is the name of the cap that is
     /// reached.
-    pub(super) fn take(&self, address: IpAddr, settings: &Settings) -> Result<ConnectionSlot, &'static str> {
+    pub(super) fn take(&self, address: IpAddr, caps: Caps) -> Result<ConnectionSlot, &'static str> {
         let address = network(address);
         let taken = &mut *self.0.lock();
         let (own, own_handshakes) =
             taken.by_address.get(&address).map_or((0, 0), |own| (own.connections, own.handshakes.len()));
         // The total is checked first, and the address after it: the first cap that is reached is the one that
         // is logged.
-        let caps = [
-            (taken.connections, settings.connections, "connections"),
-            (own, settings.connections_per_address, "connections_per_address"),
-            (own_handshakes, settings.handshakes_per_address, "handshakes_per_address"),
+        let counts = [
+            (taken.connections, caps.connections, "connections"),
+            (own, caps.connections_per_address, "connections_per_address"),
+            (own_handshakes, caps.handshakes_per_address, "handshakes_per_address"),
         ];
-        if let Some((_, _, cap)) = caps.into_iter().find(|(taken, cap, _)| taken >= cap) {
+        if let Some((_, _, cap)) = counts.into_iter().find(|(taken, cap, _)| taken >= cap) {
             return Err(cap);
         }
         // At the cap of handshakes one address may hold most of them, so the oldest of that address gives
         // way.
-        if taken.handshakes >= settings.handshakes && !taken.make_room_for(own_handshakes) {
+        if taken.handshakes >= caps.handshakes && !taken.make_room_for(own_handshakes) {
             return Err("handshakes");
         }
         let number = taken.next;
@@ -179,44 +186,40 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    const MANY: Caps =
+        Caps { connections: 9, connections_per_address: 9, handshakes: 9, handshakes_per_address: 9 };
+
     fn address(last: u8) -> IpAddr {
         IpAddr::from([10, 0, 0, last])
     }
 
     #[test]
     fn each_cap_refuses_the_one_too_many_and_no_other() {
-        let settings = |connections, handshakes, own, own_handshakes| Settings {
-            connections,
-            handshakes,
-            connections_per_address: own,
-            handshakes_per_address: own_handshakes,
-            ..Settings::default()
-        };
-        for (settings, other) in [
-            (settings(1, 9, 9, 9), Err("connections")),
-            (settings(9, 1, 9, 9), Err("handshakes")),
-            (settings(9, 9, 1, 9), Ok(())),
-            (settings(9, 9, 9, 1), Ok(())),
+        for (caps, other) in [
+            (Caps { connections: 1, ..MANY }, Err("connections")),
+            (Caps { handshakes: 1, ..MANY }, Err("handshakes")),
+            (Caps { connections_per_address: 1, ..MANY }, Ok(())),
+            (Caps { handshakes_per_address: 1, ..MANY }, Ok(())),
         ] {
             let slots = ConnectionSlots::default();
-            let held = slots.take(address(1), &settings).unwrap();
-            assert!(slots.take(address(1), &settings).is_err());
-            assert_eq!(slots.take(address(2), &settings).map(drop), other);
+            let held = slots.take(address(1), caps).unwrap();
+            assert!(slots.take(address(1), caps).is_err());
+            assert_eq!(slots.take(address(2), caps).map(drop), other);
             assert!(!held.needed.is_cancelled());
             drop(held);
-            assert!(slots.take(address(1), &settings).is_ok());
+            assert!(slots.take(address(1), caps).is_ok());
             assert!(slots.0.lock().by_address.is_empty(), "nothing is kept of who has left");
         }
     }
 
     #[test]
     fn a_handshake_that_is_over_makes_room_for_another() {
-        let settings = Settings { handshakes_per_address: 1, ..Settings::default() };
+        let caps = Caps { handshakes_per_address: 1, ..MANY };
         let slots = ConnectionSlots::default();
-        let mut first = slots.take(address(1), &settings).unwrap();
+        let mut first = slots.take(address(1), caps).unwrap();
         first.admitted();
-        let second = slots.take(address(1), &settings).unwrap();
-        assert!(slots.take(address(1), &settings).is_err());
+        let second = slots.take(address(1), caps).unwrap();
+        assert!(slots.take(address(1), caps).is_err());
         assert_eq!(slots.connections(), 2);
         drop((first, second));
         assert_eq!(slots.connections(), 0);
@@ -224,22 +227,18 @@ mod tests {
 
     #[test]
     fn when_handshakes_are_full_the_oldest_of_who_has_most_makes_room_for_who_has_fewer() {
-        let settings = Settings { handshakes: 4, ..Settings::default() };
+        let caps = Caps { handshakes: 4, ..MANY };
         let slots = ConnectionSlots::default();
-        let many: Vec<_> = (0..4).map(|_| slots.take(address(1), &settings).unwrap()).collect();
+        let many: Vec<_> = (0..4).map(|_| slots.take(address(1), caps).unwrap()).collect();
 
-        let first = slots.take(address(2), &settings).unwrap();
-        let second = slots.take(address(2), &settings).unwrap();
+        let first = slots.take(address(2), caps).unwrap();
+        let second = slots.take(address(2), caps).unwrap();
 
         let needed: Vec<_> = many.iter().map(|place| place.needed.is_cancelled()).collect();
         assert_eq!(needed, [true, true, false, false]);
-        assert_eq!(
-            slots.take(address(2), &settings).map(drop),
-            Err("handshakes"),
-            "no more than others have"
-        );
-        assert_eq!(slots.take(address(1), &settings).map(drop), Err("handshakes"));
-        assert!(slots.take(address(3), &settings).is_ok());
+        assert_eq!(slots.take(address(2), caps).map(drop), Err("handshakes"), "no more than others have");
+        assert_eq!(slots.take(address(1), caps).map(drop), Err("handshakes"));
+        assert!(slots.take(address(3), caps).is_ok());
         drop((many, first, second));
         let left = slots.0.lock();
         assert_eq!((left.connections, left.handshakes, left.by_address.len()), (0, 0, 0));
@@ -258,10 +257,10 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_counts_as_one_address() {
-        let settings = Settings { connections_per_address: 1, ..Settings::default() };
+        let caps = Caps { connections_per_address: 1, ..MANY };
         let slots = ConnectionSlots::default();
-        let _held = slots.take("2001:db8::1".parse().unwrap(), &settings).unwrap();
-        assert!(slots.take("2001:db8::2".parse().unwrap(), &settings).is_err());
-        assert!(slots.take("2001:db8:0:1::1".parse().unwrap(), &settings).is_ok());
+        let _held = slots.take("2001:db8::1".parse().unwrap(), caps).unwrap();
+        assert!(slots.take("2001:db8::2".parse().unwrap(), caps).is_err());
+        assert!(slots.take("2001:db8:0:1::1".parse().unwrap(), caps).is_ok());
     }
 }

@@ -11,7 +11,7 @@ use webpki::KeyUsage;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::Trust;
-use crate::peer;
+use crate::identity::identity;
 
 /// Someone by its identity and by the CAs that may speak for it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -57,7 +57,7 @@ impl ServerCertVerifier for ByIdentity {
         // nothing.
         let issuer = self.trust.verify(leaf, intermediates, now, KeyUsage::server_auth())?;
         let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::BadEncoding)?;
-        match peer::identity(&certificate) {
+        match identity(&certificate) {
             Ok(identity) if self.parties.iter().any(|party| party.is(&identity, &issuer)) => {
                 Ok(ServerCertVerified::assertion())
             }

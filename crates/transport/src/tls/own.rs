@@ -12,7 +12,7 @@ use super::server::LIST_GRACE;
 use super::status::HumanDuration;
 use super::{Files, Trust, chain, unusable};
 use crate::error::Error;
-use crate::peer;
+use crate::identity::identity;
 
 /// A certificate that ends sooner than this is told of.
 const RENEW_BEFORE_SECONDS: i64 = 3 * 24 * 60 * 60;
@@ -69,7 +69,7 @@ pub fn own_certificate(files: &Files, shown: Shown, now: Timestamp) -> Result<Ow
     let Some((leaf, intermediates)) = chain.split_first() else { return Ok(own) };
     let (_, certificate) =
         X509Certificate::from_der(leaf).map_err(|_| unusable(&files.cert, "is damaged"))?;
-    peer::identity(&certificate).map_err(|error| unusable(&files.cert, error))?;
+    identity(&certificate).map_err(|error| unusable(&files.cert, error))?;
 
     let cert = files.cert.display();
     let now = now.as_second();
