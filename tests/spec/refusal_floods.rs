@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chapar_evidence::{Kind, Record};
+use chapar_tests::fleet::Fleet;
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{Ask, Bus, Caller, until};
 use futures_util::future::join_all;
@@ -143,4 +144,24 @@ async fn a_malformed_timeout_is_no_timeout_for_the_own_services_either() {
             assert_eq!((refused.code, refused.reason.as_str()), (13, "TIMEOUT_MALFORMED"), "{malformed:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_ten_lines_of_the_log_a_second_and_a_count_of_the_others() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.start().await;
+    let nobody = fleet.client_of("gov/school/admission", "school");
+    let began = Instant::now();
+    for _ in 0..300 {
+        nobody.get_person().await.unwrap_err();
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    nobody.get_person().await.unwrap_err();
+    let log = gateway.log();
+    let lines = log.lines().filter(|line| line.contains("call refused")).count() as u64;
+    assert!(lines <= 10 * (began.elapsed().as_secs() + 2), "{lines} lines of 301 calls");
+    assert!(
+        log.lines().any(|line| line.contains("call refused") && !line.contains("\"suppressed\":0")),
+        "{log}"
+    );
 }

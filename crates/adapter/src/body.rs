@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
-use crate::refusal;
+use crate::refusal::{self, RefusalLog};
 use crate::source::{Batch, Failure, Rows};
 
 /// `Answer` is the body of an adapter's response.
@@ -43,6 +43,7 @@ pub(crate) struct Streaming {
     pub(crate) spans: Spans,
     pub(crate) method: MethodPath,
     pub(crate) call: String,
+    pub(crate) refusals: RefusalLog,
 }
 
 /// `Spans` holds the spans of one call: the adapter's and the statement's. If it is dropped before an outcome
@@ -173,7 +174,7 @@ impl Body for Answer {
                         self.0 = Content::Trailers(ok());
                     }
                     Poll::Ready(Err(failure)) => {
-                        refusal::log(Some(&streaming.method), &streaming.call, &failure);
+                        streaming.refusals.log(Some(&streaming.method), &streaming.call, &failure);
                         streaming.spans.end(Err(failure.reason));
                         self.0 = Content::Trailers(refusal::trailers(&failure));
                     }

@@ -12,7 +12,7 @@ use http::{HeaderMap, Response};
 
 use crate::body::{Answer, Spans, Streaming};
 use crate::encode::LARGEST_MESSAGE;
-use crate::refusal;
+use crate::refusal::{self, RefusalLog};
 use crate::served_method::ServedMethod;
 use crate::shape::Cardinality;
 use crate::source::{Batch, Failure, Query, Rows};
@@ -29,6 +29,7 @@ struct Terms {
 pub(crate) async fn answer<R>(
     served: &ServedMethod,
     tracer: &Tracer,
+    refusals: &RefusalLog,
     headers: &HeaderMap,
     read: R,
 ) -> Response<Answer>
@@ -59,9 +60,10 @@ where
             spans,
             method: served.path.clone(),
             call,
+            refusals: refusals.clone(),
         })),
         Err(failure) => {
-            refusal::log(Some(&served.path), &call, &failure);
+            refusals.log(Some(&served.path), &call, &failure);
             spans.end(Err(failure.reason));
             refusal::status(&failure).into_http()
         }

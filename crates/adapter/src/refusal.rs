@@ -3,10 +3,12 @@
 //! record.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use chapar_model::{Code, MethodPath, Reason, header};
+use chapar_model::{Code, LogBudget, MethodPath, Reason, header};
 use http::HeaderMap;
+use parking_lot::Mutex;
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::source::Failure;
@@ -52,8 +54,28 @@ pub(crate) fn trailers(failure: &Failure) -> HeaderMap {
     trailers
 }
 
-/// One line for the operator: a warning if the agency's side is at fault.
-pub(crate) fn log(method: Option<&MethodPath>, call: &str, failure: &Failure) {
+/// `RefusalLog` writes the lines about refused calls, so many a second for each reason: callers can bring them
+/// about at any rate. Clones share the bound.
+#[derive(Clone)]
+pub(crate) struct RefusalLog(Arc<[Mutex<LogBudget>]>);
+
+impl Default for RefusalLog {
+    fn default() -> Self {
+        Self(Reason::ALL.iter().map(|_| Mutex::default()).collect())
+    }
+}
+
+impl RefusalLog {
+    /// One line for the operator: a warning if the agency's side is at fault.
+    pub(crate) fn log(&self, method: Option<&MethodPath>, call: &str, failure: &Failure) {
+        let budget = self.0.get(failure.reason as usize);
+        if let Some(suppressed) = budget.and_then(|budget| budget.lock().line(Instant::now())) {
+            log(method, call, failure, suppressed);
+        }
+    }
+}
+
+fn log(method: Option<&MethodPath>, call: &str, failure: &Failure, suppressed: u64) {
     let method = method.map_or("unknown", MethodPath::as_str);
     let reason = failure.reason.as_str();
     let detail = &*failure.detail;
@@ -61,8 +83,8 @@ pub(crate) fn log(method: Option<&MethodPath>, call: &str, failure: &Failure) {
     match failure.reason.code() {
         // Callers can cause these at will, so they are no warnings for the operator.
         Code::NotFound | Code::InvalidArgument | Code::Cancelled => {
-            tracing::info!(method, call, reason, field, detail, "call refused");
+            tracing::info!(method, call, reason, field, detail, suppressed, "call refused");
         }
-        _ => tracing::warn!(method, call, reason, field, detail, "call refused"),
+        _ => tracing::warn!(method, call, reason, field, detail, suppressed, "call refused"),
     }
 }

@@ -22,6 +22,7 @@ use tonic_health::server::HealthService;
 use tower::Service as _;
 
 use crate::body::Answer;
+use crate::refusal::RefusalLog;
 use crate::served_method::ServedMethod;
 use crate::source::Failure;
 use crate::{call, refusal};
@@ -35,6 +36,7 @@ pub(crate) struct Calls {
     routes: Arc<ArcSwap<Routes>>,
     tracer: Tracer,
     health: HealthServer<HealthService>,
+    refusals: RefusalLog,
 }
 
 /// `Routes` says who may call and what is answered. A reload replaces both together.
@@ -45,7 +47,12 @@ pub(crate) struct Routes {
 
 impl Calls {
     pub(crate) fn new(routes: Routes, tracer: Tracer, health: HealthServer<HealthService>) -> Self {
-        Self { routes: Arc::new(ArcSwap::from_pointee(routes)), tracer, health }
+        Self {
+            routes: Arc::new(ArcSwap::from_pointee(routes)),
+            tracer,
+            health,
+            refusals: RefusalLog::default(),
+        }
     }
 
     /// Answers the next calls from other routes. Running calls end under the routes that they began with.
@@ -65,7 +72,7 @@ impl Calls {
         // The caller is checked before the path is read, so that a stranger learns nothing about which
         // methods exist.
         if let Err(failure) = routes.identify(&request) {
-            refusal::log(None, "", &failure);
+            self.refusals.log(None, "", &failure);
             return refusal::status(&failure).into_http();
         }
         if request.uri().path().starts_with(HEALTH) {
@@ -80,11 +87,11 @@ impl Calls {
         }
         let Some(served) = routes.methods.get(request.uri().path()) else {
             let failure = Failure::new(Reason::MethodUnknown, "no such method");
-            refusal::log(None, "", &failure);
+            self.refusals.log(None, "", &failure);
             return refusal::status(&failure).into_http();
         };
         let (head, body) = request.into_parts();
-        call::answer(served, &self.tracer, &head.headers, read(body)).await
+        call::answer(served, &self.tracer, &self.refusals, &head.headers, read(body)).await
     }
 }
 

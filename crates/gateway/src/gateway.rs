@@ -163,7 +163,7 @@ impl Gateway {
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let stack = Stack {
             policy: Arc::clone(&policy),
-            observer: Observer { tracer: telemetry.tracer("chapar-gateway"), metrics: Arc::clone(&metrics) },
+            observer: Observer::new(telemetry.tracer("chapar-gateway"), Arc::clone(&metrics)),
             help: serving.help.as_str().into(),
             memory: Pressure::default(),
             overload: Arc::new(Overload::new(Arc::default(), *serving.max_calls.get_ref())),

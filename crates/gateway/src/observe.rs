@@ -3,8 +3,9 @@
 //! shedding refuses is only counted.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use chapar_model::{CallId, MethodPath, Purpose, Reason, SubsystemId};
+use chapar_model::{CallId, LogBudget, MethodPath, Purpose, Reason, SubsystemId};
 use chapar_registry::Permit;
 use chapar_telemetry::{CallTimer, Metrics, Origin, Span, SpanContext, Tracer, names, propagate};
 use http::HeaderMap;
@@ -15,11 +16,27 @@ use crate::refusal::Refusal;
 /// `Observer` begins the observation of calls.
 #[derive(Clone)]
 pub(crate) struct Observer {
-    pub(crate) tracer: Tracer,
-    pub(crate) metrics: Arc<Metrics>,
+    tracer: Tracer,
+    metrics: Arc<Metrics>,
+    lines: Arc<RefusalLines>,
+}
+
+/// `RefusalLines` bounds the log lines about refused calls, for each reason: a caller can bring refusals about
+/// at any rate. Metrics and the evidence log count them all.
+struct RefusalLines(Vec<Mutex<LogBudget>>);
+
+impl RefusalLines {
+    fn line(&self, reason: Reason) -> Option<u64> {
+        self.0.get(reason as usize).and_then(|budget| budget.lock().line(Instant::now()))
+    }
 }
 
 impl Observer {
+    pub(crate) fn new(tracer: Tracer, metrics: Arc<Metrics>) -> Self {
+        let budgets = Reason::ALL.iter().map(|_| Mutex::default()).collect();
+        Self { tracer, metrics, lines: Arc::new(RefusalLines(budgets)) }
+    }
+
     /// Begins the observation of a call. The caller's trace is linked, never joined, so that a caller decides
     /// neither the trace id nor the sampling.
     pub(crate) fn begin(&self, id: CallId, headers: &HeaderMap, method: Option<&MethodPath>) -> CallSpan {
@@ -36,6 +53,7 @@ impl Observer {
         CallSpan {
             id,
             tracer: self.tracer.clone(),
+            lines: Arc::clone(&self.lines),
             context: span.context().clone(),
             // The span is shared with a stream's task, so its end is taken from under a lock: only the first
             // end counts.
@@ -57,6 +75,7 @@ impl Observer {
 pub(crate) struct CallSpan {
     id: CallId,
     tracer: Tracer,
+    lines: Arc<RefusalLines>,
     context: SpanContext,
     open: Mutex<Option<Open>>,
 }
@@ -121,7 +140,11 @@ impl CallSpan {
             Reason::RateLimited | Reason::ConcurrencyLimited | Reason::Cancelled => {
                 tracing::debug!(%call, %reason, gate, "call refused")
             }
-            _ => tracing::info!(%call, %reason, gate, "call refused"),
+            _ => {
+                if let Some(suppressed) = self.lines.line(reason) {
+                    tracing::info!(%call, %reason, gate, suppressed, "call refused");
+                }
+            }
         }
         self.end_refused(reason);
     }

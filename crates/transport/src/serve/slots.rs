@@ -7,13 +7,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use chapar_model::LogBudget;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-
-/// Maximum number of log lines a second about failed connections, so that strangers cannot fill the log.
-const LINES_PER_SECOND: u32 = 10;
 
 /// How many connections and handshakes there may be at once, in all and from one address.
 #[derive(Clone, Copy, Debug)]
@@ -36,15 +34,6 @@ struct Counts {
     next: u64,
     failed: u64,
     log_budget: LogBudget,
-}
-
-/// `LogBudget` counts the log lines about failed connections in this second.
-#[derive(Debug, Default)]
-struct LogBudget {
-    since: Option<Instant>,
-    lines: u32,
-    /// Failed connections without a log line since the last line.
-    suppressed: u64,
 }
 
 /// `AddressCounts` counts the slots of one address.
@@ -103,17 +92,7 @@ impl ConnectionSlots {
     pub(super) fn failed(&self, now: Instant) -> Option<u64> {
         let taken = &mut *self.0.lock();
         taken.failed += 1;
-        let told = &mut taken.log_budget;
-        // Windows of one second bound the log to ten lines a second, whatever strangers do.
-        if told.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
-            (told.since, told.lines) = (Some(now), 0);
-        }
-        if told.lines == LINES_PER_SECOND {
-            told.suppressed += 1;
-            return None;
-        }
-        told.lines += 1;
-        Some(std::mem::take(&mut told.suppressed))
+        taken.log_budget.line(now)
     }
 
     /// Returns the number of connections, those in their handshake included.
@@ -184,6 +163,8 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const MANY: Caps =
