@@ -1,4 +1,4 @@
-//! `scarcity` runs a gateway under `ulimit -n 64`, a ceiling of memory and a disk of 160 MB that is filled to the
+//! `scarcity` runs a gateway under `ulimit -n 64`, a ceiling of memory and a disk of 640 MB that is filled to the
 //! last byte and emptied again, three times, under load. It exits with 1 if an acknowledged record is lost, or a
 //! call fails in other words than `EVIDENCE_UNAVAILABLE`, or `DEADLINE_EXCEEDED` for one whose record waits for room.
 //!
@@ -16,7 +16,7 @@ use chapar_tests::fleet::scarcity::run;
 
 /// Set in the process that has the small disk.
 const INSIDE: &str = "CHAPAR_TEST_SMALL_DISK";
-const MOUNT: &str = "mount -t tmpfs -o size=160m tmpfs \"$0\" && exec \"$@\"";
+const MOUNT: &str = "mount -t tmpfs -o size=640m tmpfs \"$0\" && exec \"$@\"";
 
 fn main() -> ExitCode {
     let times = std::env::args().nth(1).map_or(3, |text| text.parse().expect("a number"));

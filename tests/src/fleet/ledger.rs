@@ -16,6 +16,9 @@ use super::{Client, ORIGIN};
 /// Of the acknowledged entries, one in so many gets a receipt.
 const RECEIPT_OF: usize = 64;
 
+/// How long a caller waits after a call that was refused: less than `RetryInfo` asks for, and no busy loop.
+const AFTER_REFUSAL: Duration = Duration::from_millis(10);
+
 /// Acknowledged calls. Clones are the same ledger.
 #[derive(Clone, Default)]
 pub(crate) struct Ledger(Arc<Mutex<Vec<(CallId, u64)>>>);
@@ -44,7 +47,10 @@ impl Ledger {
                     let index = entry.rsplit('/').next().and_then(|index| index.parse().ok());
                     self.0.lock().push((call.parse().expect("a call id"), index.expect("an index")));
                 }
-                Some(Err(status)) => failed(status),
+                Some(Err(status)) => {
+                    failed(status);
+                    tokio::time::sleep(AFTER_REFUSAL).await;
+                }
                 None => {}
             }
         }
