@@ -7,12 +7,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use chapar_model::{MethodPath, Reason};
-use chapar_telemetry::{Span, names};
+use chapar_telemetry::{RefusalLines, Span, names};
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
-use crate::refusal::{self, RefusalLog};
+use crate::refusal;
 use crate::source::{Batch, Failure, Rows};
 
 /// `Answer` is the body of an adapter's response.
@@ -43,7 +43,7 @@ pub(crate) struct Streaming {
     pub(crate) spans: Spans,
     pub(crate) method: MethodPath,
     pub(crate) call: String,
-    pub(crate) refusals: RefusalLog,
+    pub(crate) refusals: RefusalLines,
 }
 
 /// `Spans` holds the spans of one call: the adapter's and the statement's. If it is dropped before an outcome
@@ -174,7 +174,7 @@ impl Body for Answer {
                         self.0 = Content::Trailers(ok());
                     }
                     Poll::Ready(Err(failure)) => {
-                        streaming.refusals.log(Some(&streaming.method), &streaming.call, &failure);
+                        refusal::log(&streaming.refusals, Some(&streaming.method), &streaming.call, &failure);
                         streaming.spans.end(Err(failure.reason));
                         self.0 = Content::Trailers(refusal::trailers(&failure));
                     }

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chapar_model::{CallId, Reason, SubsystemId, header};
-use chapar_telemetry::{Origin, Tracer, names, propagate};
+use chapar_telemetry::{Origin, RefusalLines, Tracer, names, propagate};
 use chapar_transport::timeout;
 use http::{HeaderMap, Response};
 
 use crate::body::{Answer, Spans, Streaming};
 use crate::encode::LARGEST_MESSAGE;
-use crate::refusal::{self, RefusalLog};
+use crate::refusal;
 use crate::served_method::ServedMethod;
 use crate::shape::Cardinality;
 use crate::source::{Batch, Failure, Query, Rows};
@@ -29,7 +29,7 @@ struct Terms {
 pub(crate) async fn answer<R>(
     served: &ServedMethod,
     tracer: &Tracer,
-    refusals: &RefusalLog,
+    refusals: &RefusalLines,
     headers: &HeaderMap,
     read: R,
 ) -> Response<Answer>
@@ -63,7 +63,7 @@ where
             refusals: refusals.clone(),
         })),
         Err(failure) => {
-            refusals.log(Some(&served.path), &call, &failure);
+            refusal::log(refusals, Some(&served.path), &call, &failure);
             spans.end(Err(failure.reason));
             refusal::status(&failure).into_http()
         }

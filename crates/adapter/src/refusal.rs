@@ -3,12 +3,11 @@
 //! record.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use chapar_model::{Code, LogBudget, MethodPath, Reason, header};
+use chapar_model::{Code, MethodPath, Reason, header};
+use chapar_telemetry::RefusalLines;
 use http::HeaderMap;
-use parking_lot::Mutex;
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::source::Failure;
@@ -54,28 +53,10 @@ pub(crate) fn trailers(failure: &Failure) -> HeaderMap {
     trailers
 }
 
-/// `RefusalLog` writes the lines about refused calls, so many a second for each reason: callers can bring them
-/// about at any rate. Clones share the bound.
-#[derive(Clone)]
-pub(crate) struct RefusalLog(Arc<[Mutex<LogBudget>]>);
-
-impl Default for RefusalLog {
-    fn default() -> Self {
-        Self(Reason::ALL.iter().map(|_| Mutex::default()).collect())
-    }
-}
-
-impl RefusalLog {
-    /// One line for the operator: a warning if the agency's side is at fault.
-    pub(crate) fn log(&self, method: Option<&MethodPath>, call: &str, failure: &Failure) {
-        let budget = self.0.get(failure.reason as usize);
-        if let Some(suppressed) = budget.and_then(|budget| budget.lock().line(Instant::now())) {
-            log(method, call, failure, suppressed);
-        }
-    }
-}
-
-fn log(method: Option<&MethodPath>, call: &str, failure: &Failure, suppressed: u64) {
+/// One line for the operator, unless there were too many for this reason: a warning if the agency's side is at
+/// fault.
+pub(crate) fn log(lines: &RefusalLines, method: Option<&MethodPath>, call: &str, failure: &Failure) {
+    let Some(suppressed) = lines.line(failure.reason) else { return };
     let method = method.map_or("unknown", MethodPath::as_str);
     let reason = failure.reason.as_str();
     let detail = &*failure.detail;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use chapar_model::{Identity, MAX_ADAPTER_REQUEST, Reason};
-use chapar_telemetry::Tracer;
+use chapar_telemetry::{RefusalLines, Tracer};
 use chapar_transport::frame::{FrameError, MessageReader};
 use chapar_transport::tls::Party;
 use chapar_transport::{Peer, reverse};
@@ -22,7 +22,6 @@ use tonic_health::server::HealthService;
 use tower::Service as _;
 
 use crate::body::Answer;
-use crate::refusal::RefusalLog;
 use crate::served_method::ServedMethod;
 use crate::source::Failure;
 use crate::{call, refusal};
@@ -36,7 +35,7 @@ pub(crate) struct Calls {
     routes: Arc<ArcSwap<Routes>>,
     tracer: Tracer,
     health: HealthServer<HealthService>,
-    refusals: RefusalLog,
+    refusals: RefusalLines,
 }
 
 /// `Routes` says who may call and what is answered. A reload replaces both together.
@@ -51,7 +50,7 @@ impl Calls {
             routes: Arc::new(ArcSwap::from_pointee(routes)),
             tracer,
             health,
-            refusals: RefusalLog::default(),
+            refusals: RefusalLines::default(),
         }
     }
 
@@ -72,7 +71,7 @@ impl Calls {
         // The caller is checked before the path is read, so that a stranger learns nothing about which
         // methods exist.
         if let Err(failure) = routes.identify(&request) {
-            self.refusals.log(None, "", &failure);
+            refusal::log(&self.refusals, None, "", &failure);
             return refusal::status(&failure).into_http();
         }
         if request.uri().path().starts_with(HEALTH) {
@@ -87,7 +86,7 @@ impl Calls {
         }
         let Some(served) = routes.methods.get(request.uri().path()) else {
             let failure = Failure::new(Reason::MethodUnknown, "no such method");
-            self.refusals.log(None, "", &failure);
+            refusal::log(&self.refusals, None, "", &failure);
             return refusal::status(&failure).into_http();
         };
         let (head, body) = request.into_parts();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use chapar_model::{Clock, Identity, show_sha256, to_hex};
+use chapar_model::{Clock, Identity, from_hex, show_sha256, to_hex};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 use rcgen::{
@@ -29,6 +29,8 @@ use crate::pki::{self, params, write_file};
 use request::Request;
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
+/// Length of a serial number (RFC 5280 §4.1.2.2: at most 20).
+const SERIAL_BYTES: usize = 16;
 
 /// Why an authority did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -216,6 +218,7 @@ impl Authority {
     /// [`Error`].
     pub fn issue(&self, identity: &Identity, dns: &[String], days: u32) -> Result<(Chain, String), Error> {
         let key = KeyPair::generate()?;
+        let _alone = self.lock()?;
         Ok((self.certify(identity, dns, days, &key, &key.subject_public_key_info())?, key.serialize_pem()))
     }
 
@@ -240,6 +243,7 @@ impl Authority {
             return Err(Error::Other { asked, said });
         }
         let key = SubjectPublicKeyInfo::from_der(&request.spki)?;
+        let _alone = self.lock()?;
         self.certify(identity, dns, days, &key, &request.spki)
     }
 
@@ -251,6 +255,8 @@ impl Authority {
         let der = leaf(pem)?;
         let (_, cert) =
             X509Certificate::from_der(&der).map_err(|error| file(&self.dir, &error.to_string()))?;
+        // Held from here on, so that no revocation comes between the look and the signature.
+        let _alone = self.lock()?;
         let entry = self.entry_of(&der)?;
         if self.revoked()?.iter().any(|revoked| revoked.serial == entry.serial) {
             return Err(Error::Revoked(entry.serial));
@@ -357,7 +363,9 @@ impl Authority {
         };
         let revoked = self.revoked()?.into_iter().map(|revoked| {
             Ok(RevokedCertParams {
-                serial_number: SerialNumber::from_slice(&unhex(&revoked.serial).ok_or(Error::Stranger)?),
+                serial_number: SerialNumber::from_slice(
+                    &from_hex::<SERIAL_BYTES>(&revoked.serial).ok_or(Error::Stranger)?,
+                ),
                 revocation_time: moment(revoked.at),
                 reason_code: match revoked.reason {
                     Reason::Unspecified => None,
@@ -389,6 +397,7 @@ impl Authority {
         Ok(number)
     }
 
+    /// Signs and notes a certificate. The folder is locked by who calls this.
     fn certify(
         &self,
         identity: &Identity,
@@ -397,7 +406,6 @@ impl Authority {
         key: &impl PublicKeyData,
         spki: &[u8],
     ) -> Result<Chain, Error> {
-        let _alone = self.lock()?;
         let mut params = leaf_params(identity, dns, today(&self.clock), days)?;
         let key_sha256 = to_hex(digest(&SHA256, spki).as_ref());
         self.check_key(&key_sha256)?;
@@ -409,7 +417,7 @@ impl Authority {
             let left = (self.not_after - midnight).div_euclid(DAY_SECONDS).max(0);
             return Err(Error::Unfit(format!("the authority itself ends before that: at most {left} days")));
         }
-        let mut serial = [0; 16];
+        let mut serial = [0; SERIAL_BYTES];
         aws_lc_rs::rand::fill(&mut serial).map_err(|_| Error::Random)?;
         // The first byte makes the serial number positive and always 16 bytes long (RFC 5280 §4.1.2.2).
         serial[0] = serial[0] & 0x7f | 0x40;
@@ -583,11 +591,4 @@ fn today(clock: &Clock) -> civil::Date {
 
 fn file(path: &Path, what: &str) -> Error {
     Error::File { path: path.to_owned(), what: what.to_owned() }
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    rest.is_empty()
-        .then(|| pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect())?
 }

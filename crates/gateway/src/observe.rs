@@ -3,11 +3,12 @@
 //! shedding refuses is only counted.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use chapar_model::{CallId, LogBudget, MethodPath, Purpose, Reason, SubsystemId};
+use chapar_model::{CallId, MethodPath, Purpose, Reason, SubsystemId};
 use chapar_registry::Permit;
-use chapar_telemetry::{CallTimer, Metrics, Origin, Span, SpanContext, Tracer, names, propagate};
+use chapar_telemetry::{
+    CallTimer, Metrics, Origin, RefusalLines, Span, SpanContext, Tracer, names, propagate,
+};
 use http::HeaderMap;
 use parking_lot::Mutex;
 
@@ -18,23 +19,12 @@ use crate::refusal::Refusal;
 pub(crate) struct Observer {
     tracer: Tracer,
     metrics: Arc<Metrics>,
-    lines: Arc<RefusalLines>,
-}
-
-/// `RefusalLines` bounds the log lines about refused calls, for each reason: a caller can bring refusals about
-/// at any rate. Metrics and the evidence log count them all.
-struct RefusalLines(Vec<Mutex<LogBudget>>);
-
-impl RefusalLines {
-    fn line(&self, reason: Reason) -> Option<u64> {
-        self.0.get(reason as usize).and_then(|budget| budget.lock().line(Instant::now()))
-    }
+    lines: RefusalLines,
 }
 
 impl Observer {
     pub(crate) fn new(tracer: Tracer, metrics: Arc<Metrics>) -> Self {
-        let budgets = Reason::ALL.iter().map(|_| Mutex::default()).collect();
-        Self { tracer, metrics, lines: Arc::new(RefusalLines(budgets)) }
+        Self { tracer, metrics, lines: RefusalLines::default() }
     }
 
     /// Begins the observation of a call. The caller's trace is linked, never joined, so that a caller decides
@@ -53,7 +43,7 @@ impl Observer {
         CallSpan {
             id,
             tracer: self.tracer.clone(),
-            lines: Arc::clone(&self.lines),
+            lines: self.lines.clone(),
             context: span.context().clone(),
             // The span is shared with a stream's task, so its end is taken from under a lock: only the first
             // end counts.
@@ -75,7 +65,7 @@ impl Observer {
 pub(crate) struct CallSpan {
     id: CallId,
     tracer: Tracer,
-    lines: Arc<RefusalLines>,
+    lines: RefusalLines,
     context: SpanContext,
     open: Mutex<Option<Open>>,
 }
