@@ -3,30 +3,31 @@
 //! needs none of this. What it issues has one URI SAN: the identity that the operator names, never one that a
 //! request asks for.
 
+mod list;
 mod read_back;
+mod records;
 mod request;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use chapar_model::{Clock, Identity, from_hex, show_sha256, to_hex};
+use chapar_model::{Clock, Identity, show_sha256, to_hex};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
-    RevocationReason, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::DnsName;
 use rustls_pki_types::pem::PemObject as _;
-use serde::{Deserialize, Serialize};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::pki::{self, params, write_file};
+use records::Revoked;
 use request::Request;
+
+pub use records::{Entry, Reason};
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// Length of a serial number (RFC 5280 §4.1.2.2: at most 20).
@@ -90,44 +91,6 @@ impl From<rcgen::Error> for Error {
     fn from(error: rcgen::Error) -> Self {
         Self::Pki(error.into())
     }
-}
-
-/// One line of `issued.jsonl`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Entry {
-    /// The serial number, in hexadecimal.
-    pub serial: String,
-    /// The identity that the certificate names.
-    pub identity: String,
-    /// SHA-256 of the certificate (DER), in hexadecimal.
-    sha256: String,
-    /// SHA-256 of its SubjectPublicKeyInfo (DER), in hexadecimal; empty in entries of earlier versions.
-    #[serde(default)]
-    key: String,
-    /// When it was issued.
-    pub at: Timestamp,
-}
-
-/// One line of `revoked.jsonl`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct Revoked {
-    serial: String,
-    reason: Reason,
-    at: Timestamp,
-}
-
-/// Why a certificate is revoked (RFC 5280, §5.3.1).
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    /// No reason is given.
-    Unspecified,
-    /// The private key is, or may be, in other hands.
-    KeyCompromise,
-    /// The system has another certificate now.
-    Superseded,
-    /// The system is no longer in use.
-    CessationOfOperation,
 }
 
 /// An authority whose files lie in a folder.
@@ -328,75 +291,6 @@ impl Authority {
         chapar_files::lock(&self.dir).map_err(|error| file(&self.dir, &error.to_string()))
     }
 
-    /// Whether the list that there is has a serial number (hexadecimal).
-    fn list_holds(&self, serial: &str) -> Result<bool, Error> {
-        let path = self.dir.join("ca.crl");
-        match chapar_files::read_text(&path) {
-            Ok(pem) => Ok(read_back::serials(&pem).iter().any(|found| to_hex(found) == serial)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(file(&path, &error.to_string())),
-        }
-    }
-
-    /// The number of the last list: what was noted, or what stands in the list if that is more, as after the
-    /// note was lost.
-    fn last_number(&self) -> Result<u64, Error> {
-        let path = self.dir.join("crl-number");
-        let noted = match chapar_files::read_text(&path) {
-            Ok(text) => text.trim().parse::<u64>().map_err(|error| file(&path, &error.to_string()))?,
-            // A new authority has no list yet.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(file(&path, &error.to_string())),
-        };
-        let listed = chapar_files::read_text(&self.dir.join("ca.crl")).ok();
-        Ok(noted.max(listed.and_then(|pem| read_back::number(&pem)).unwrap_or(0)))
-    }
-
-    fn next_list(&self) -> Result<u64, Error> {
-        let path = self.dir.join("crl-number");
-        let last = self.last_number()?;
-        let number = last.checked_add(1).ok_or_else(|| file(&path, "is the largest number that there is"))?;
-        let now = self.clock.now();
-        // A moment as the library has it, to the second.
-        let moment = |at: Timestamp| {
-            rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(at.as_second()).unwrap_or(0))
-        };
-        let revoked = self.revoked()?.into_iter().map(|revoked| {
-            Ok(RevokedCertParams {
-                serial_number: SerialNumber::from_slice(
-                    &from_hex::<SERIAL_BYTES>(&revoked.serial).ok_or(Error::Stranger)?,
-                ),
-                revocation_time: moment(revoked.at),
-                reason_code: match revoked.reason {
-                    Reason::Unspecified => None,
-                    Reason::KeyCompromise => Some(RevocationReason::KeyCompromise),
-                    Reason::Superseded => Some(RevocationReason::Superseded),
-                    Reason::CessationOfOperation => Some(RevocationReason::CessationOfOperation),
-                },
-                invalidity_date: None,
-            })
-        });
-        let params = CertificateRevocationListParams {
-            this_update: moment(now),
-            next_update: moment(now) + Duration::from_secs(7 * 24 * 60 * 60),
-            crl_number: SerialNumber::from(number),
-            issuing_distribution_point: None,
-            revoked_certs: revoked.collect::<Result<_, Error>>()?,
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        // The number is written first: a number that is skipped does no harm, a number that is used twice
-        // does.
-        write_file(&path, format!("{number}\n").as_bytes(), 0o644)?;
-        let list = params.signed_by(&self.issuer)?;
-        let serials: Vec<_> =
-            params.revoked_certs.iter().map(|revoked| revoked.serial_number.to_bytes()).collect();
-        if !read_back::is_list(list.der(), &self.spki, number, &serials) {
-            return Err(Error::Unfaithful);
-        }
-        write_file(&self.dir.join("ca.crl"), list.pem()?.as_bytes(), 0o644)?;
-        Ok(number)
-    }
-
     /// Signs and notes a certificate. The folder is locked by who calls this.
     fn certify(
         &self,
@@ -437,62 +331,6 @@ impl Authority {
         // Noted before the certificate is returned, because one that is not noted could not be revoked.
         self.append("issued.jsonl", &entry)?;
         Ok(Chain { pem: format!("{}{}", made.pem(), self.cert), serial: entry.serial })
-    }
-
-    /// Refuses a key of which a certificate was revoked because others may have it.
-    fn check_key(&self, key_sha256: &str) -> Result<(), Error> {
-        let compromised = |revoked: &Revoked| revoked.reason == Reason::KeyCompromise;
-        let revoked: Vec<Revoked> = self.revoked()?.into_iter().filter(compromised).collect();
-        let found = self.issued()?.into_iter().find(|entry| {
-            entry.key == key_sha256 && revoked.iter().any(|revoked| revoked.serial == entry.serial)
-        });
-        found.map_or(Ok(()), |entry| Err(Error::Compromised(entry.serial)))
-    }
-
-    fn entry_of(&self, der: &[u8]) -> Result<Entry, Error> {
-        let sha256 = to_hex(digest(&SHA256, der).as_ref());
-        self.issued()?.into_iter().find(|entry| entry.sha256 == sha256).ok_or(Error::Stranger)
-    }
-
-    fn issued(&self) -> Result<Vec<Entry>, Error> {
-        self.lines("issued.jsonl")
-    }
-
-    fn revoked(&self) -> Result<Vec<Revoked>, Error> {
-        self.lines("revoked.jsonl")
-    }
-
-    fn lines<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, Error> {
-        let path = self.dir.join(name);
-        let text = match chapar_files::read_text(&path) {
-            Ok(text) => text,
-            // A new authority has issued and revoked nothing yet.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(file(&path, &error.to_string())),
-        };
-        // What would be appended to such a line could not be read again.
-        if !text.is_empty() && !text.ends_with('\n') {
-            return Err(file(
-                &path,
-                "its last line is incomplete, as after a crash: complete or remove that line",
-            ));
-        }
-        text.lines()
-            .filter(|line| !line.trim().is_empty())
-            .map(|line| serde_json::from_str(line).map_err(|error| file(&path, &error.to_string())))
-            .collect()
-    }
-
-    fn append(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
-        let path = self.dir.join(name);
-        let line = serde_json::to_string(value).map_err(|error| file(&path, &error.to_string()))?;
-        // Appended and synced, so that a crash cannot lose a certificate that was handed out.
-        let opened = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-        let written = opened.and_then(|mut file| {
-            file.write_all(format!("{line}\n").as_bytes())?;
-            file.sync_all()
-        });
-        written.map_err(|error| file(&path, &error.to_string()))
     }
 }
 

@@ -9,6 +9,6 @@ mod replace;
 mod watched;
 
 pub use lock::{FolderLock, lock};
-pub use read::{SecretError, read, read_at_most, read_secret, read_text};
+pub use read::{SecretError, read, read_at_most, read_secret, read_text, read_text_if_any};
 pub use replace::{can_replace, replace};
 pub use watched::Watched;

@@ -37,6 +37,18 @@ pub fn read_at_most(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(is_whole.then(|| without_mark(bytes)))
 }
 
+/// The same; `None` if there is no such file.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_text_if_any(path: &Path) -> io::Result<Option<String>> {
+    match read_text(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is not UTF-8 text"))
@@ -90,6 +102,8 @@ mod tests {
         assert_eq!(read_text(&file).unwrap(), "one\u{FEFF}");
         std::fs::write(&file, [0xff, 0xfe]).unwrap();
         assert_eq!(read_text(&file).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(read_text_if_any(&folder.path().join("b.txt")).unwrap(), None);
+        assert_eq!(read_text_if_any(&file).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub(super) fn is_authority(der: &[u8], spki: &[u8], not_after: i64) -> bool {
     })
 }
 
-/// Whether a revocation list (DER) is signed by the authority with the key `issuer_spki`, and has this number and exactly these serial numbers, in order.
+/// Whether a revocation list (DER) is signed by the authority with the key `issuer_spki`, and has this number
+/// and exactly these serial numbers, in order.
 pub(super) fn is_list(der: &[u8], issuer_spki: &[u8], number: u64, serials: &[Vec<u8>]) -> bool {
     CertificateRevocationList::from_der(der).is_ok_and(|(rest, read)| {
         rest.is_empty()

@@ -29,11 +29,7 @@ pub(super) fn remember(dir: &Path, foreign: &BTreeSet<String>) -> std::io::Resul
 /// # Errors
 /// As reading does.
 pub(super) fn foreign(dir: &Path) -> std::io::Result<BTreeSet<String>> {
-    let list = match std::fs::read_to_string(dir.join(LIST)) {
-        Ok(list) => list,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(error) => return Err(error),
-    };
+    let Some(list) = chapar_files::read_text_if_any(&dir.join(LIST))? else { return Ok(BTreeSet::new()) };
     let made: BTreeSet<&str> =
         list.lines().filter_map(|line| line.split_once("  ")).map(|(_, file)| file).collect();
     Ok(files(dir)?.into_keys().filter(|file| !made.contains(file.as_str())).collect())
@@ -45,11 +41,7 @@ pub(super) fn foreign(dir: &Path) -> std::io::Result<BTreeSet<String>> {
 /// # Errors
 /// As reading does.
 pub(super) fn edited(dir: &Path) -> std::io::Result<Vec<String>> {
-    let list = match std::fs::read_to_string(dir.join(LIST)) {
-        Ok(list) => Some(list),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
+    let list = chapar_files::read_text_if_any(&dir.join(LIST))?;
     let lines = list.iter().flat_map(|list| list.lines()).filter_map(|line| line.split_once("  "));
     let known: BTreeMap<&str, &str> = lines.map(|(hash, file)| (file, hash)).collect();
     let is_edited = |(file, hash): &(String, String)| match known.get(file.as_str()) {

@@ -60,11 +60,11 @@ impl Known {
     /// # Errors
     /// [`Error`] if the file cannot be read, or is not what was written.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => toml::from_str(&text).map_err(|error| unusable(path, error.message())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(Error::Read { path: path.to_owned(), source }),
-        }
+        let text = chapar_files::read_text_if_any(path)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        text.map_or(Ok(Self::default()), |text| {
+            toml::from_str(&text).map_err(|error| unusable(path, error.message()))
+        })
     }
 
     /// Writes it, whole and durably.

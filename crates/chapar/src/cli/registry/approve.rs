@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chapar_tlog::SigningKey;
 
+use super::load::alone;
 use super::note::Note;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out;
@@ -55,10 +56,7 @@ pub(super) fn key(args: &KeyArgs) -> Outcome {
 pub(super) fn run(args: &Args) -> Outcome {
     let key = secret(&args.key)?;
     // Two who sign at once would each write a plan without the other's signature.
-    let folder = args.plan.parent().unwrap_or(Path::new("."));
-    let _alone = chapar_files::lock(folder).map_err(|error| {
-        Failure::new(Exit::Finding, format_args!("cannot lock {}: {error}", folder.display()))
-    })?;
+    let _alone = alone(args.plan.parent().unwrap_or(Path::new(".")))?;
     let mut note = Note::parse(&read(&args.plan)?)?;
     out::data(note.body().trim_end());
     // A plan that could not be shown whole is not signed, because a signature says that its signer has read

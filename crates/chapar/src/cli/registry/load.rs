@@ -64,6 +64,13 @@ pub(super) fn generation_in_force(folder: &Path) -> Result<Option<Generation>, F
     }
 }
 
+/// A folder for one command at a time.
+pub(super) fn alone(folder: &Path) -> Result<chapar_files::FolderLock, Failure> {
+    chapar_files::lock(folder).map_err(|error| {
+        Failure::new(Exit::Finding, format_args!("cannot lock {}: {error}", folder.display()))
+    })
+}
+
 pub(super) fn failed(error: chapar_registry::store::StoreError) -> Failure {
     Failure::error(Exit::Finding, error)
 }

@@ -8,7 +8,7 @@ use chapar_registry::store::{Directory, Files, Store as _};
 use jiff::{SignedDuration, Timestamp};
 
 use super::journal;
-use super::load::{Contracts, failed, in_force};
+use super::load::{Contracts, alone, failed, in_force};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out;
 
@@ -96,9 +96,7 @@ fn in_folder(args: &Args, now: Timestamp) -> Outcome {
     Registry::load(draft.path(), &args.contracts.load()?).map_err(Failure::finding)?;
     // Two suspensions at once would each write the file without the other's.
     let folder = &args.folder;
-    let _alone = chapar_files::lock(folder).map_err(|error| {
-        Failure::new(Exit::Finding, format_args!("cannot lock {}: {error}", folder.display()))
-    })?;
+    let _alone = alone(folder)?;
     add(args, folder, now)?;
     out::say(format_args!("{} is suspended", args.of));
     Ok(Exit::Ok)
@@ -107,11 +105,9 @@ fn in_folder(args: &Args, now: Timestamp) -> Outcome {
 /// Adds the suspension to the file in `folder`, by replacing it.
 fn add(args: &Args, folder: &Path, now: Timestamp) -> Result<(), Failure> {
     let path = folder.join("suspensions.toml");
-    let before = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(Failure::new(Exit::Finding, format_args!("{}: {error}", path.display()))),
-    };
+    let before = chapar_files::read_text_if_any(&path)
+        .map_err(|error| Failure::new(Exit::Finding, format_args!("{}: {error}", path.display())))?
+        .unwrap_or_default();
     // Whole seconds are enough, and TOML allows at most nine digits after the second.
     let from = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let until = from + args.time;
