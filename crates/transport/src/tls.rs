@@ -156,11 +156,8 @@ pub fn client_remembering(files: &Files, expect: Expect, seen: &ListsSeen) -> Re
             verifier.build().map_err(|error| unusable(&files.trust, error))?
         }
         Expect::Parties(parties) => {
-            // Read again, since an operator who does without lists on purpose removes the file.
-            if let Some(memory) = seen.memory.clone() {
-                seen.known = Known::read(&memory)?;
-            }
-            server::check_lists(files, &seen.known, seen.memory.as_deref())?;
+            let Seen { known, memory } = &mut *seen;
+            server::check_lists(files, known, memory.as_deref())?;
             let (trust, known) = Trust::load(files, &seen.known, LIST_GRACE)?;
             now_seen = Some(known);
             told = trust.told();

@@ -79,8 +79,8 @@ pub fn server_with_grace(files: &Files, list_grace: Duration) -> Result<ServerTl
 /// # Errors
 /// As [`server_remembering`].
 pub fn check(files: &Files, memory: &Path) -> Result<Vec<Revocation>, Error> {
-    let before = Known::read(memory)?;
-    check_lists(files, &before, Some(memory))?;
+    let mut before = Known::read(memory)?;
+    check_lists(files, &mut before, Some(memory))?;
     let (state, known) = State::load(files, 0, &before, LIST_GRACE)?;
     if before != known {
         chapar_files::can_replace(memory)
@@ -90,8 +90,8 @@ pub fn check(files: &Files, memory: &Path) -> Result<Vec<Revocation>, Error> {
 }
 
 fn load(files: &Files, memory: Option<&Path>, list_grace: Duration) -> Result<ServerTls, Error> {
-    let before = memory.map_or(Ok(Known::default()), Known::read)?;
-    check_lists(files, &before, memory)?;
+    let mut before = memory.map_or(Ok(Known::default()), Known::read)?;
+    check_lists(files, &mut before, memory)?;
     let (state, known) = State::load(files, 0, &before, list_grace)?;
     remember(&before, &known, memory)?;
     let (changed, _) = watch::channel(0);
@@ -101,10 +101,17 @@ fn load(files: &Files, memory: Option<&Path>, list_grace: Duration) -> Result<Se
     Ok(ServerTls(Arc::new(Shared { state, changed, known, memory, list_grace })))
 }
 
-/// Refuses to go on without lists where there were some.
-pub(super) fn check_lists(files: &Files, known: &Known, memory: Option<&Path>) -> Result<(), Error> {
+/// Refuses to go on without lists where there were some, unless an operator has removed the file that remembers
+/// them. A file that is gone says nothing where there are lists: these are held to what this process knows.
+pub(super) fn check_lists(files: &Files, known: &mut Known, memory: Option<&Path>) -> Result<(), Error> {
     if known.is_empty() || files.crl.is_some() {
         return Ok(());
+    }
+    if let Some(memory) = memory {
+        *known = Known::read(memory)?;
+        if known.is_empty() {
+            return Ok(());
+        }
     }
     let way_out = memory.map(|memory| format!("; to do without on purpose, remove {}", memory.display()));
     let problem =
@@ -133,11 +140,7 @@ impl ServerTls {
         let mut known = self.0.known.lock();
         let last = self.state();
         let memory = self.0.memory.as_deref();
-        // Read again, since an operator who does without lists on purpose removes the file.
-        if let Some(memory) = memory {
-            *known = Known::read(memory)?;
-        }
-        check_lists(files, &known, memory)?;
+        check_lists(files, &mut known, memory)?;
         // The state is built completely before anything is replaced. An error in any file then changes
         // nothing.
         let (state, now_known) = State::load(files, last.generation + 1, &known, self.0.list_grace)?;

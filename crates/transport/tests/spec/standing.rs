@@ -248,3 +248,28 @@ fn revocation_does_not_go_back_over_a_restart_under_the_same_number_or_by_a_list
     pki.revoke_numbered(&[11, 12], 256);
     started(&files).expect("a newer list, whose number is longer");
 }
+
+#[test]
+fn a_running_listener_forgets_lists_only_where_there_is_none_and_the_file_that_remembers_them_is_gone() {
+    let pki = Pki::new();
+    let memory = pki.folder().join("state/revocation.toml");
+    let files =
+        Files { crl: Some(pki.revoke_numbered(&[11], 7)), ..pki.issue("adapter", &named(&[ADAPTER])) };
+    let none = Files { crl: None, ..pki.issue("adapter", &named(&[ADAPTER])) };
+    let listener = tls::server_remembering(&files, &memory).unwrap();
+    let seen = tls::ListsSeen::remembered_in(&memory).unwrap();
+    let client = |files: &Files| {
+        let expect = Expect::identities(vec![GATEWAY.parse().unwrap()]);
+        tls::client_remembering(files, expect, &seen).map(drop)
+    };
+    assert!(listener.reload(&none).is_err() && client(&none).is_err());
+
+    std::fs::remove_file(&memory).unwrap();
+
+    pki.revoke_numbered(&[], 6);
+    for refused in [listener.reload(&files), client(&files)] {
+        assert!(refused.unwrap_err().to_string().contains("is older than the last one"));
+    }
+    listener.reload(&none).unwrap();
+    client(&none).unwrap();
+}
