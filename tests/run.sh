@@ -6,8 +6,8 @@
 #   tests/run.sh              all
 #   tests/run.sh ARGS...      only `cargo test --workspace ARGS...`, e.g. `tests/run.sh -p chapar-tests limits`
 #
-# Needs Rust. Installs what else is missing: a C compiler, openssl and python3-venv by apt-get (as root), Python packages by pip into
-# the target folder.
+# Needs Rust. Installs what else is missing: a C compiler, openssl, python3-venv, PostgreSQL, MariaDB and PgBouncer by apt-get (as
+# root), Python packages by pip into the target folder.
 #
 # Knobs, all optional:
 #   CARGO_TARGET_DIR      where to build (default: target)
@@ -29,6 +29,10 @@ build() {
 
 specifications() {
     command -v openssl >/dev/null || need_debian openssl || return
+    # The tests start their own servers; nothing of what these packages set up is used.
+    if ! [ -x /usr/sbin/mariadbd ] || ! [ -x /usr/sbin/pgbouncer ] || ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+        need_debian postgresql mariadb-server-core mariadb-client-core pgbouncer || return
+    fi
     cargo test --workspace --locked --no-fail-fast "$@"
 }
 

@@ -145,7 +145,7 @@ async fn a_restart_does_not_go_back_to_an_older_revocation_list_however_gateways
 
         let refused = Joiner::bind(settings.clone()).await.err().unwrap().to_string();
         assert!(refused.contains("is older than the last one"), "{mode}: {refused}");
-        let checked = chapar_adapter::Adapter::check(&settings);
+        let checked = chapar_adapter::Adapter::check(&settings).await;
         assert!(checked.is_err(), "{mode}: a check says what a start would");
     }
 }

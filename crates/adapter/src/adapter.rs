@@ -73,7 +73,7 @@ impl Adapter {
         // The watch begins before the files are read, so that no change in between is missed.
         let watched = Watched::new(config.identity.paths());
         // Everything is loaded before the port is taken, so that a fault in a file leaves no port open.
-        let (services, methods) = load(&config, Look::AtStatements)?;
+        let (services, methods) = Box::pin(load(&config, Look::AtStatements)).await?;
         let settings = serve::Settings {
             clock: parts.clock.clone(),
             streams: STREAMS,
@@ -138,8 +138,8 @@ impl Adapter {
     ///
     /// # Errors
     /// As [`Adapter::bind`].
-    pub fn check(config: &Config) -> Result<Checked, Error> {
-        let (_, methods) = load(config, Look::AtValues)?;
+    pub async fn check(config: &Config) -> Result<Checked, Error> {
+        let (_, methods) = Box::pin(load(config, Look::AtValues)).await?;
         // The check takes the files of a listener, whatever the mode: it opens no port, and reads
         // certificate, key, CAs and lists alike.
         let revocation = tls::check(&config.identity, &config.revocation_memory())?;

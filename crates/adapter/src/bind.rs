@@ -177,7 +177,7 @@ impl Field {
             Some(Kind::Message(message)) if message.full_name() == "google.type.Date" => {
                 Parameter::Text("0001-01-01".to_owned())
             }
-            Some(Kind::Message(_)) => Parameter::Text("0001-01-01T00:00:00Z".to_owned()),
+            Some(Kind::Message(_)) => Parameter::Timestamp(jiff::Timestamp::constant(-62_135_596_800, 0)),
             _ => Parameter::Integer(-1),
         }
     }
@@ -250,7 +250,7 @@ impl Field {
             let value = message.get_field_by_name(name);
             value.and_then(|value| value.as_i64().or(value.as_i32().map(i64::from))).unwrap_or(0)
         };
-        let text = if message.descriptor().full_name() == "google.type.Date" {
+        let parameter = if message.descriptor().full_name() == "google.type.Date" {
             // A date may lack its day, or its month and day (google.type.Date). It is bound as the text that
             // such a column holds.
             let text = match (part("year"), part("month"), part("day")) {
@@ -258,13 +258,13 @@ impl Field {
                 (year, month, 0) => format!("{year:04}-{month:02}"),
                 (year, month, day) => format!("{year:04}-{month:02}-{day:02}"),
             };
-            date::parse(&text).map(|_| text)
+            date::parse(&text).map(|_| Parameter::Text(text))
         } else {
             let nanos = i32::try_from(part("nanos")).ok().filter(|nanos| (0..1_000_000_000).contains(nanos));
             let time = nanos.and_then(|nanos| jiff::Timestamp::new(part("seconds"), nanos).ok());
-            time.map(|time| time.to_string())
+            time.map(Parameter::Timestamp)
         };
-        text.map(Parameter::Text).ok_or_else(|| self.invalid("no such date or time"))
+        parameter.ok_or_else(|| self.invalid("no such date or time"))
     }
 }
 
@@ -305,7 +305,13 @@ fn bindable(steps: &[FieldDescriptor]) -> Result<(), &'static str> {
         return Err("is repeated: a placeholder holds one value");
     }
     let last = steps.last().ok_or("is empty")?;
-    form(last).map(drop).map_err(|_| "is a message: name one of its fields as `:message__field`")
+    match form(last) {
+        // These have no form of their own in every database, and their parts do.
+        Ok(Form::Decimal | Form::Duration | Form::TimeOfDay) | Err(_) => {
+            Err("is a message: name one of its fields as `:message__field`")
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Every request field that can hold a value, dotted. A message inside itself is one field: its paths would

@@ -100,6 +100,7 @@ where
     let query = Query {
         sql: Arc::clone(&plan.sql),
         parameters,
+        fields: Arc::clone(&plan.fields),
         sink: plan.encoder.clone(),
         subject,
         most: served.most,

@@ -66,7 +66,7 @@ pub(crate) fn compare(
     findings.extend(scope_findings(scopes, statement, missing));
     let parsed: Vec<&str> = statement.parameters().iter().map(|name| name.text.as_str()).collect();
     // Values are bound by number: in another order they would be bound to other placeholders.
-    if parsed != described.parameters {
+    if described.parameters.as_ref().is_some_and(|described| parsed != *described) {
         let text = "the database reads the statement's placeholders in another way than the parser does";
         findings.push(statement.finding_about("", text));
     }
@@ -154,17 +154,37 @@ fn misfit(leaf: &Leaf, column: &Column) -> Option<(&'static str, String)> {
     }
     let form = &leaf.form;
     let (families, expected): (&[Family], _) = match form {
-        Form::String => (&[Family::Text], "text"),
+        Form::Bool => (&[Family::Bool, Family::Integer, Family::Numeric], "a boolean, or 0 and 1"),
+        Form::String => (&[Family::Text, Family::Decimal], "text"),
         Form::Bytes => (&[Family::Blob], "a blob"),
-        Form::Date => (&[Family::Text, Family::Numeric], "a date as text `YYYY-MM-DD`"),
-        Form::Timestamp => (&[Family::Text, Family::Numeric, Family::Integer], "a time as RFC 3339 text"),
-        Form::Double | Form::Float => (&[Family::Real, Family::Integer, Family::Numeric], "a number"),
+        Form::Date => (&[Family::Date, Family::Text, Family::Numeric], "a date, also as text `YYYY-MM-DD`"),
+        Form::Timestamp => (
+            &[Family::Timestamp, Family::Text, Family::Numeric, Family::Integer],
+            "a moment, also as RFC 3339 text",
+        ),
+        Form::Double | Form::Float => {
+            (&[Family::Real, Family::Integer, Family::Decimal, Family::Numeric], "a number")
+        }
+        Form::Decimal => (
+            &[Family::Decimal, Family::Integer, Family::Text, Family::Numeric],
+            "a decimal number, also as text",
+        ),
+        Form::Duration => (&[Family::Duration], "an interval; for seconds use an integer, and name its unit"),
+        Form::TimeOfDay => (&[Family::Time, Family::Text], "a time of day, also as text `HH:MM:SS`"),
         Form::Enum(_) => (&[Family::Integer, Family::Text, Family::Numeric], "a name or number of the enum"),
-        _ => (&[Family::Integer, Family::Numeric], "an integer"),
+        _ => (&[Family::Integer, Family::Decimal, Family::Numeric], "an integer"),
     };
     let conversion = match form {
         Form::Double | Form::Float => "number",
-        Form::Bool | Form::Bytes | Form::Date | Form::Enum(_) | Form::String | Form::Timestamp => "",
+        Form::Bool
+        | Form::Bytes
+        | Form::Date
+        | Form::Decimal
+        | Form::Duration
+        | Form::Enum(_)
+        | Form::String
+        | Form::TimeOfDay
+        | Form::Timestamp => "",
         _ => "integer",
     };
     // The advice names exact conversions only, because a CAST changes values without an error.
@@ -174,6 +194,10 @@ fn misfit(leaf: &Leaf, column: &Column) -> Option<(&'static str, String)> {
             leaf.column
         ),
         (Family::Text, Form::Bool) => "say which texts are true and which are false: `CASE column WHEN 'T' THEN 1 WHEN 'F' THEN 0 ELSE column END`; what is neither then fails for its row".to_owned(),
+        (Family::DateTime, Form::Timestamp) => format!(
+            "it has no time zone: begin the file with `-- column {}: zone \"Asia/Tehran\"`, the zone in which it is written",
+            leaf.column
+        ),
         (Family::Integer | Family::Numeric, Form::String) => "an integer as text loses leading zeros: `printf('%010d', column)` gives ten digits".to_owned(),
         _ => "give the field the column's type in the contract, or select an expression that is exact for every value".to_owned(),
     };

@@ -2,11 +2,11 @@
 //! file that is named there but the trusted CAs, to count them.
 
 mod connect_mode;
+mod source;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chapar_model::Identity;
 use chapar_transport::tls::{self, Party};
@@ -15,8 +15,10 @@ use toml::Spanned;
 
 use crate::finding::{Finding, Findings, did_you_mean};
 use connect_mode::{NO_MODE, OneOrMore};
+use source::SourceTable;
 
 pub use connect_mode::ConnectMode;
+pub use source::{Database, Endpoint, Limits, Server, ServerTls, SourceConfig};
 
 /// An adapter's settings. `docs/reference/adapter.md` describes every key.
 #[derive(Clone, Debug)]
@@ -41,20 +43,6 @@ pub struct Config {
     pub otlp_ca: Option<PathBuf>,
 }
 
-/// One database.
-#[derive(Clone, Debug)]
-pub struct SourceConfig {
-    /// The SQLite file.
-    pub file: PathBuf,
-    /// Connections, and so statements at once: 1 to 256.
-    pub max_connections: usize,
-    /// The longest that a statement may run: 1 ms to 30 s. The contract's timeout and the caller's deadline
-    /// may be shorter.
-    pub statement_timeout: Duration,
-    /// The longest wait for a free connection before `SOURCE_BUSY`: 1 ms to 30 s.
-    pub acquire_timeout: Duration,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -76,15 +64,6 @@ struct AdapterTable {
     gateways: Spanned<Vec<Spanned<String>>>,
     gateway_issuers: Option<Spanned<Vec<Spanned<String>>>>,
     state: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SourceTable {
-    url: Spanned<String>,
-    max_connections: Option<Spanned<usize>>,
-    statement_timeout: Option<Spanned<String>>,
-    acquire_timeout: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -250,59 +229,12 @@ impl Reader<'_> {
         }
         sources
     }
-
-    fn source(&mut self, folder: &Path, table: &SourceTable) -> Option<SourceConfig> {
-        // SQLite is the only kind of database so far.
-        let file = table.url.get_ref().strip_prefix("sqlite:").filter(|path| !path.is_empty());
-        if file.is_none() {
-            self.report(table.url.span(), "must be `sqlite:PATH`");
-        }
-        let max_connections = table.max_connections.as_ref().map_or(4, |number| {
-            // Each connection is a thread, so the number is bounded.
-            if !(1..=256).contains(number.get_ref()) {
-                self.report(number.span(), "must be 1 to 256");
-            }
-            *number.get_ref()
-        });
-        let statement_timeout = self.duration(table.statement_timeout.as_ref(), MAX_TIMEOUT);
-        let acquire_timeout = self.duration(table.acquire_timeout.as_ref(), Duration::from_millis(250));
-        Some(SourceConfig { file: folder.join(file?), max_connections, statement_timeout, acquire_timeout })
-    }
-
-    fn duration(&mut self, text: Option<&Spanned<String>>, otherwise: Duration) -> Duration {
-        let Some(text) = text else { return otherwise };
-        match duration(text.get_ref()).filter(|duration| (SHORTEST..=MAX_TIMEOUT).contains(duration)) {
-            Some(duration) => duration,
-            None => {
-                self.report(
-                    text.span(),
-                    "must be a time of 1 ms to 30 s with its unit, e.g. `700ms` or `2s`",
-                );
-                otherwise
-            }
-        }
-    }
-}
-
-/// Minimum of a configured duration, so that no timeout is zero.
-const SHORTEST: Duration = Duration::from_millis(1);
-/// Maximum of a configured duration, as of a unary method's timeout in a contract.
-const MAX_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// `700ms` or `2s`.
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number = number.parse().ok()?;
-    match unit {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     pub(super) const GOOD: &str = r#"
@@ -326,9 +258,9 @@ statement_timeout = "700ms"
         let config = parse(GOOD).unwrap();
         assert_eq!(config.identity.cert, Path::new("/srv/pki/civil.crt"));
         assert_eq!(config.identity.trust, Path::new("/etc/ca.crt"));
-        assert_eq!(config.sources["civil"].file, Path::new("/srv/databases/civil.db"));
-        assert_eq!(config.sources["civil"].statement_timeout, Duration::from_millis(700));
-        assert_eq!(config.sources["civil"].acquire_timeout, Duration::from_millis(250));
+        assert_eq!(config.sources["civil"].database, Database::Sqlite("/srv/databases/civil.db".into()));
+        assert_eq!(config.sources["civil"].limits.statement_timeout, Duration::from_millis(700));
+        assert_eq!(config.sources["civil"].limits.acquire_timeout, Duration::from_millis(250));
     }
 
     #[test]

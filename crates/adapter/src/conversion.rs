@@ -4,6 +4,8 @@
 
 use chapar_contract::{gregorian_of_jalali, text::ascii_digits};
 
+use jiff::tz::TimeZone;
+
 use crate::form::Form;
 use crate::source::{Cell, Family};
 
@@ -19,6 +21,8 @@ pub(crate) enum Conversion {
     Jalali(String),
     /// `gregorian`: years 1200 to 1599 are Gregorian years as written.
     Gregorian,
+    /// `zone "Asia/Tehran"`: day and time are written in this zone (IANA's name of it).
+    Zone(TimeZone),
 }
 
 /// Digits that a double keeps (C11 §5.2.4.2.2, `DBL_DIG`).
@@ -31,6 +35,12 @@ impl Conversion {
             "integer" => Ok(Self::Integer),
             "number" => Ok(Self::Number),
             "gregorian" => Ok(Self::Gregorian),
+            _ if text.starts_with("zone ") => {
+                let name = text.trim_start_matches("zone ").trim().trim_matches('"');
+                TimeZone::get(name).map(Self::Zone).map_err(|_| {
+                    format!("`{name}` is no time zone; write IANA's name of it, e.g. `zone \"Asia/Tehran\"`")
+                })
+            }
             _ => match text.strip_prefix("jalali").map(str::trim) {
                 Some("") => Ok(Self::Jalali("YYYY/MM/DD".to_owned())),
                 Some(pattern) => {
@@ -45,7 +55,7 @@ impl Conversion {
                     })
                 }
                 None => Err(format!(
-                    "`{text}` is no conversion: `integer`, `number`, `jalali \"YYYY/MM/DD\"`, `gregorian`"
+                    "`{text}` is no conversion: `integer`, `number`, `jalali \"YYYY/MM/DD\"`, `gregorian`, `zone \"Asia/Tehran\"`"
                 )),
             },
         }
@@ -58,26 +68,31 @@ impl Conversion {
                 form,
                 Form::Bytes
                     | Form::Date
+                    | Form::Decimal
                     | Form::Double
+                    | Form::Duration
                     | Form::Enum(_)
                     | Form::Float
                     | Form::String
+                    | Form::TimeOfDay
                     | Form::Timestamp
             ),
             Self::Number => matches!(form, Form::Double | Form::Float),
             Self::Jalali(_) => matches!(form, Form::Date),
             // A timestamp needs a time of day, which a Jalali day in text does not give.
             Self::Gregorian => matches!(form, Form::Date | Form::Timestamp),
+            Self::Zone(_) => matches!(form, Form::Timestamp),
         }
     }
 
     /// Declared column types that it reads.
     pub(crate) fn families(&self) -> &'static [Family] {
         match self {
-            Self::Integer => &[Family::Text, Family::Integer, Family::Numeric],
-            Self::Number => &[Family::Text, Family::Integer, Family::Numeric, Family::Real],
+            Self::Integer => &[Family::Text, Family::Integer, Family::Decimal, Family::Numeric],
+            Self::Number => &[Family::Text, Family::Integer, Family::Decimal, Family::Numeric, Family::Real],
             Self::Jalali(_) => &[Family::Text, Family::Numeric, Family::Integer],
-            Self::Gregorian => &[Family::Text, Family::Numeric],
+            Self::Gregorian => &[Family::Text, Family::Date, Family::Timestamp, Family::Numeric],
+            Self::Zone(_) => &[Family::DateTime, Family::Text, Family::Numeric],
         }
     }
 
@@ -89,8 +104,20 @@ impl Conversion {
         match (self, cell) {
             // NULL stays NULL: whether the field may be unset is decided in `encode`.
             (_, Cell::Null) | (Self::Gregorian, _) => Ok(Converted::Cell(cell)),
-            (Self::Integer, Cell::Integer(_)) | (Self::Number, Cell::Integer(_) | Cell::Real(_)) => {
+            (Self::Integer, Cell::Integer(_) | Cell::Decimal(_))
+            | (Self::Number, Cell::Integer(_) | Cell::Real(_) | Cell::Decimal(_)) => {
                 Ok(Converted::Cell(cell))
+            }
+            (Self::Zone(zone), Cell::DateTime(time)) => in_zone(zone, time),
+            (Self::Zone(zone), Cell::Text(text)) => {
+                // A text that names its own offset is a moment already, and the declaration would contradict
+                // it.
+                let text = std::str::from_utf8(text).map_err(|_| "not UTF-8")?;
+                let time = text.parse().map_err(|_| "not a day and time without a zone")?;
+                if text.parse::<jiff::Timestamp>().is_ok() {
+                    return Err("a time that names its own zone");
+                }
+                in_zone(zone, time)
             }
             (Self::Integer, Cell::Text(text)) => {
                 let number = plain_number(text)?;
@@ -122,6 +149,14 @@ impl Conversion {
             _ => Err("not text"),
         }
     }
+}
+
+/// The moment of a local time. One that a change of the clocks skips or repeats is none, or two.
+fn in_zone(zone: &TimeZone, time: jiff::civil::DateTime) -> Result<Converted<'static>, &'static str> {
+    let moment = zone.to_ambiguous_timestamp(time).unambiguous();
+    moment
+        .map(|moment| Converted::Cell(Cell::Timestamp(moment)))
+        .map_err(|_| "a time that its zone's clocks skip or have twice")
 }
 
 /// A value after its conversion.
@@ -199,6 +234,7 @@ mod tests {
             Cell::Integer(number) => number.to_string(),
             Cell::Real(number) => number.to_string(),
             Cell::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+            Cell::Timestamp(time) => time.to_string(),
             other => format!("{other:?}"),
         })
     }
@@ -224,6 +260,10 @@ mod tests {
             ("jalali", "1392-04-02", None),
             ("jalali", "1392/13/02", None),
             ("jalali", "2013/06/23", None),
+            ("zone \"Asia/Tehran\"", "2026-11-27 12:00:00", Some("2026-11-27T08:30:00Z")),
+            ("zone \"Asia/Tehran\"", "2026-11-27T12:00:00Z", None),
+            ("zone \"Asia/Tehran\"", "2021-03-22T00:30:00", None),
+            ("zone Asia/Tehran", "2021-09-21T23:30:00", None),
             ("jalali \"YYYYMMDD\"", "13920402", Some("2013-06-23")),
             ("jalali \"DD-MM-YYYY\"", "02-04-1392", Some("2013-06-23")),
         ] {
@@ -233,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_conversion_that_does_not_exist_is_told() {
-        for text in ["", "int", "jalali \"YYYY/MM\"", "jalali \"YYYY/MM/DD/DD\"", "cast"] {
+        for text in ["", "int", "jalali \"YYYY/MM\"", "jalali \"YYYY/MM/DD/DD\"", "cast", "zone x"] {
             assert!(Conversion::parse(text).is_err(), "{text}");
         }
     }

@@ -13,7 +13,11 @@ pub(crate) enum Form {
     Bytes,
     /// `google.type.Date`.
     Date,
+    /// `google.type.Decimal`.
+    Decimal,
     Double,
+    /// `google.protobuf.Duration`.
+    Duration,
     Enum(Arc<HashMap<String, i32>>),
     Fixed32,
     Fixed64,
@@ -25,6 +29,8 @@ pub(crate) enum Form {
     Sint32,
     Sint64,
     String,
+    /// `google.type.TimeOfDay`.
+    TimeOfDay,
     /// `google.protobuf.Timestamp`.
     Timestamp,
     Uint32,
@@ -53,12 +59,13 @@ pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
         Kind::Message(message) => match message.full_name() {
             "google.type.Date" => Form::Date,
             "google.protobuf.Timestamp" => Form::Timestamp,
-            "google.protobuf.Duration" => {
-                return Err("is a Duration, which no column fills: use an integer, and name its unit");
-            }
-            "google.type.Money" | "google.type.Decimal" => {
+            "google.protobuf.Duration" => Form::Duration,
+            "google.type.Decimal" => Form::Decimal,
+            "google.type.TimeOfDay" => Form::TimeOfDay,
+            "google.type.Money" => {
                 return Err(
-                    "is an amount that no column fills: use an `int64` of the smallest unit, and a `string` for the currency",
+                    "is an amount that no column fills: use a `google.type.Decimal` or an `int64` of the smallest unit, and a \
+                     `string` for the currency",
                 );
             }
             // A wrapper only adds presence, which `optional` gives to a plain field.

@@ -18,6 +18,7 @@ mod check;
 mod config;
 mod conversion;
 mod date;
+mod dialect;
 mod encode;
 mod error;
 mod finding;
@@ -38,7 +39,7 @@ mod statement;
 mod tests;
 
 pub use adapter::{Adapter, Checked, Parts};
-pub use config::{Config, ConnectMode, SourceConfig};
+pub use config::{Config, ConnectMode, Database, Endpoint, Limits, Server, ServerTls, SourceConfig};
 pub use error::Error;
 pub use finding::{Finding, Findings};
 pub use reload::Reload;

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use chapar_model::{Reason, RowScopes};
 use parking_lot::RwLock;
 
+use crate::dialect::{Binding, SqlText};
 use crate::encode::Encoder;
 use crate::shape::{Leaf, Shape};
 use crate::source::{Failure, Parameter};
-use crate::statement::{Binding, Statement, condition};
+use crate::statement::Statement;
 
 /// Maximum number of plans that are kept per method, so that metadata cannot fill the memory. A method
 /// normally has fewer grants.
@@ -25,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) encoder: Arc<Encoder>,
     /// The values to bind, in order.
     bindings: Vec<Binding>,
+    /// The request's field behind each of them; `None` for a value of a row scope.
+    pub(crate) fields: Arc<[Option<Arc<str>>]>,
 }
 
 impl Plan {
@@ -109,18 +112,21 @@ impl Plans {
             self.shape.leaves.iter().filter(|leaf| leaf.key || granted.iter().any(|path| covers(path, leaf)))
         };
         let rows = RowScopes::from_header(rows).map_err(|_| drift("chapar-rows is malformed".to_owned()))?;
-        let mut sql = String::from("SELECT ");
+        let dialect = self.inner.dialect();
+        let mut sql = SqlText::new(dialect);
+        sql.push("SELECT ");
         for (index, leaf) in selected().enumerate() {
-            sql.push_str(if index == 0 { "q." } else { ", q." });
-            sql.push_str(&quoted(&leaf.column));
+            sql.push(if index == 0 { "q." } else { ", q." });
+            sql.push(&dialect.quoted(&leaf.column));
         }
         // SQL needs at least one column, also for a grant without fields.
         if selected().next().is_none() {
-            sql.push('1');
+            sql.push("1");
         }
-        let (inner, mut bindings) = self.inner.sql(&rows);
+        sql.push("\nFROM (\n");
+        self.inner.write(&rows, &mut sql);
         // The line's end keeps a closing comment of the statement from swallowing the bracket.
-        sql.push_str(&format!("\nFROM (\n{inner}\n) AS q"));
+        sql.push("\n) AS q");
         let mut word = "WHERE";
         for (column, values) in rows.iter() {
             if !self.row_scopes.iter().any(|known| known == column) {
@@ -136,14 +142,22 @@ impl Plans {
                 // The check at start refuses such a statement.
                 return Err(drift("chapar-rows names a scope that the statement does not place".to_owned()));
             }
-            sql.push_str(&format!("\n{word} {}", condition(&format!("q.{}", quoted(column)), values.len())));
-            bindings.extend(values.iter().cloned().map(Binding::Scope));
+            sql.push(&format!("\n{word} "));
+            sql.one_of(&format!("q.{}", dialect.quoted(column)), values);
             word = "AND";
         }
         // One row above the limit is read, which tells a full answer from one that was cut.
-        sql.push_str(&format!("\nLIMIT {}", self.limit));
+        sql.push(&format!("\nLIMIT {}", self.limit));
         let encoder = Arc::new(Encoder::new(self.shape.cardinality, selected()));
-        Ok(Plan { sql: sql.into(), encoder, bindings })
+        let (sql, bindings) = sql.finish();
+        let field = |binding: &Binding| match binding {
+            Binding::Request(number) => {
+                self.inner.parameters().get(*number).map(|name| name.text.as_str().into())
+            }
+            Binding::Scope(_) => None,
+        };
+        let fields = bindings.iter().map(field).collect();
+        Ok(Plan { sql: sql.into(), encoder, bindings, fields })
     }
 }
 
@@ -155,14 +169,10 @@ fn covers(granted: &str, leaf: &Leaf) -> bool {
     }
 }
 
-/// Quotes an SQL identifier. Quotes inside are doubled, so that no name can end its quoting.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Dialect;
     use crate::form::Form;
     use crate::shape::Cardinality;
 
@@ -180,7 +190,7 @@ mod tests {
             (1..).zip(["national_id", "given_name", "address.city", "life_status"]).map(leaf).collect();
         let shape = Shape { cardinality: Cardinality::One, leaves };
         let text = "SELECT * FROM person WHERE national_id = :national_id".to_owned();
-        let statement = Statement::parse(std::path::Path::new("m.sql"), text).unwrap();
+        let statement = Statement::parse(std::path::Path::new("m.sql"), text, Dialect::Sqlite).unwrap();
         Plans::new(statement, 2, &["province".to_owned()], shape)
     }
 

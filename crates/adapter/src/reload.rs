@@ -73,7 +73,8 @@ impl Reload {
         let _alone = parts.one_at_a_time.lock().await;
         // Reading files and trying statements out blocks, and calls must go on meanwhile.
         let reading = Arc::clone(parts);
-        let read = tokio::task::spawn_blocking(move || reading.read()).await;
+        let runtime = tokio::runtime::Handle::current();
+        let read = tokio::task::spawn_blocking(move || runtime.block_on(reading.read())).await;
         // A panic of the blocking task is passed on, so that it is not taken for a failed reload.
         let reloaded = read.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()));
         match &reloaded {
@@ -129,13 +130,13 @@ impl Reload {
 
 impl Parts {
     /// Puts the new files in force. Returns the services that are now answered.
-    fn read(&self) -> Result<Vec<String>, Error> {
+    async fn read(&self) -> Result<Vec<String>, Error> {
         let config = Config::load(&self.file)?;
         // Before the files are read, so that no change between the two is missed.
         let watched = Watched::new(config.identity.paths());
         // Statements are checked before the certificate is replaced, so that an error in either leaves both
         // as they were.
-        let (services, methods) = load(&config, Look::AtStatements)?;
+        let (services, methods) = load(&config, Look::AtStatements).await?;
         let identity = Identity { files: config.identity, gateways: config.gateways.clone() };
         self.renew(&identity)?;
         *self.identity.lock() = identity;

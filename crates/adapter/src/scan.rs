@@ -42,7 +42,7 @@ impl fmt::Display for Remark {
 ///
 /// # Errors
 /// If a column cannot be read at all.
-pub(crate) fn scan(
+pub(crate) async fn scan(
     method: &MethodPath,
     leaves: &[Leaf],
     statement: &Statement,
@@ -60,15 +60,17 @@ pub(crate) fn scan(
         };
         let (mut looked_at, mut counts) = (0, BTreeMap::<&'static str, u64>::new());
         let mut scratch = Vec::new();
-        source.sample(origin, MOST_VALUES, &mut |cell| {
-            looked_at += 1;
-            // A value that cannot be read is reported first, since its record fails. An oddity only
-            // surprises.
-            let seen = encode::fault(leaf, cell, &mut scratch).or_else(|| oddity(leaf, cell));
-            if let Some(seen) = seen {
-                *counts.entry(seen).or_default() += 1;
-            }
-        })?;
+        source
+            .sample(origin, MOST_VALUES, &mut |cell| {
+                looked_at += 1;
+                // A value that cannot be read is reported first, since its record fails. An oddity only
+                // surprises.
+                let seen = encode::fault(leaf, cell, &mut scratch).or_else(|| oddity(leaf, cell));
+                if let Some(seen) = seen {
+                    *counts.entry(seen).or_default() += 1;
+                }
+            })
+            .await?;
         remarks.extend(counts.into_iter().map(|(what, count)| Remark {
             method: method.clone(),
             column: format!("{}.{}", origin.table, origin.column),
@@ -87,10 +89,12 @@ pub(crate) fn scan(
                 let turned = matches!(column.family, Family::Integer | Family::Real | Family::Numeric);
                 let mut looked_at = 0;
                 let mut count = 0;
-                source.sample(column, MOST_VALUES, &mut |cell| {
-                    looked_at += 1;
-                    count += u64::from(matches!(cell, Cell::Integer(_) | Cell::Real(_)));
-                })?;
+                source
+                    .sample(column, MOST_VALUES, &mut |cell| {
+                        looked_at += 1;
+                        count += u64::from(matches!(cell, Cell::Integer(_) | Cell::Real(_)));
+                    })
+                    .await?;
                 if count == 0 {
                     continue;
                 }

@@ -10,6 +10,7 @@ use chapar_model::{MethodPath, Reason, RowScopes};
 
 use crate::bind::Binder;
 use crate::check;
+use crate::dialect::SqlText;
 use crate::finding::{Finding, did_you_mean};
 use crate::plan::Plans;
 use crate::scan::{self, Remark};
@@ -42,7 +43,7 @@ pub(crate) enum Look {
 }
 
 /// Prepares every method of the contract in `folder`.
-pub(crate) fn load(
+pub(crate) async fn load(
     folder: &Path,
     contract: &Contract,
     source: &Arc<dyn Source>,
@@ -55,7 +56,7 @@ pub(crate) fn load(
         let statements = statement_folder(folder, service.name());
         for method in service.methods() {
             let file = statements.join(format!("{}.sql", method.path().method()));
-            match one(method, &file, source, statement_timeout, look) {
+            match one(method, &file, source, statement_timeout, look).await {
                 Ok(served) => methods.push(served),
                 Err(mut faults) => findings.append(&mut faults),
             }
@@ -80,7 +81,7 @@ fn statement_folder(folder: &Path, service: &str) -> PathBuf {
     candidates.iter().find(|candidate| candidate.is_dir()).unwrap_or(first).clone()
 }
 
-fn one(
+async fn one(
     method: &Arc<Method>,
     file: &Path,
     source: &Arc<dyn Source>,
@@ -90,14 +91,15 @@ fn one(
     if !file.is_file() {
         return Err(vec![Finding::of_file(file, format!("there is no statement for {}", method.path()))]);
     }
-    let statement = Statement::load(file).map_err(|finding| vec![finding])?;
+    let statement = Statement::load(file, source.dialect()).map_err(|finding| vec![finding])?;
     let about = |fault: String| statement.finding_about("", fault);
     let mut shape = Shape::new(method).map_err(|faults| faults.into_iter().map(about).collect::<Vec<_>>())?;
     shape.convert(|column| statement.conversion_of(column));
     // Described without row scopes, as the agency wrote it: conditions add no column.
-    let described = source
-        .describe(&statement.sql(&RowScopes::default()).0)
-        .map_err(|failure| vec![refused(&statement, &failure)]);
+    let mut sql = SqlText::new(source.dialect());
+    statement.write(&RowScopes::default(), &mut sql);
+    let (sql, _) = sql.finish();
+    let described = source.describe(&sql).await.map_err(|failure| vec![refused(&statement, &failure)]);
     // Both checks are made even if one fails, so that all findings come at once.
     let mut findings = match &described {
         Ok(described) => check::compare(method, &shape, &statement, described),
@@ -125,7 +127,7 @@ fn one(
         (Ok(described), Look::AtValues) => {
             let path = method.path();
             let text = binder.bound_as_text();
-            let seen = scan::scan(path, &shape.leaves, &statement, text, described, &**source);
+            let seen = scan::scan(path, &shape.leaves, &statement, text, described, &**source).await;
             seen.map_err(|failure| vec![refused(&statement, &failure)])?
         }
         _ => Vec::new(),
@@ -135,10 +137,10 @@ fn one(
     let plans = Plans::new(statement.clone(), most + 1, method.row_scopes(), shape);
     // A statement that can be prepared may still fail when it runs, and the first caller must not be the one
     // to find out.
-    try_out(method, &statement, &plans, &binder, source)?;
+    try_out(method, &statement, &plans, &binder, source).await?;
     let mut remarks = remarks;
     if let (Ok(described), Look::AtValues) = (&described, look) {
-        remarks.extend(try_records(method, &statement, &plans, &binder, described, &**source)?);
+        remarks.extend(try_records(method, &statement, &plans, &binder, described, &**source).await?);
     }
     Ok(ServedMethod {
         path: method.path().clone(),
@@ -153,7 +155,7 @@ fn one(
 }
 
 /// Runs the statement as calls will run it, under the widest grants that there can be.
-fn try_out(
+async fn try_out(
     method: &Method,
     statement: &Statement,
     plans: &Plans,
@@ -164,7 +166,7 @@ fn try_out(
     // Without row scopes both are the same.
     let several = if method.row_scopes().is_empty() { 1 } else { 2 };
     for plan in plans.widest().map_err(refused)?.iter().take(several) {
-        match source.try_out(&plan.sql, &plan.bind(&binder.samples())).map_err(refused)? {
+        match source.try_out(&plan.sql, &plan.bind(&binder.samples())).await.map_err(refused)? {
             Tried::Ran => {}
             Tried::Slow => tracing::warn!(
                 method = %method.path(),
@@ -187,7 +189,7 @@ const RECORDS: u64 = 5;
 /// Runs the statement for records that the table holds: some statements fail only once there is a row, such
 /// as a MATCH on a column that has no index for it. If it fails for all of them, that is a finding, for some,
 /// a remark.
-fn try_records(
+async fn try_records(
     method: &Method,
     statement: &Statement,
     plans: &Plans,
@@ -209,13 +211,13 @@ fn try_records(
     };
     let mut records = Vec::new();
     let keep = &mut |cell: Cell<'_>| records.extend(binder.real(number, cell));
-    source.sample(column, RECORDS, keep).map_err(refused)?;
+    source.sample(column, RECORDS, keep).await.map_err(refused)?;
     let [widest, _] = plans.widest().map_err(refused)?;
     let mut failures = Vec::new();
     for record in &records {
         let mut values = binder.samples();
         values[number] = record.clone();
-        match source.try_out(&widest.sql, &widest.bind(&values)) {
+        match source.try_out(&widest.sql, &widest.bind(&values)).await {
             Ok(Tried::Ran | Tried::Slow) => {}
             // That it runs with NULL says nothing here: a record has been found by a real value.
             Ok(Tried::RefusesTheSample(words)) => failures.push(words),

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use chapar_model::RowScopes;
 use sqlparser::ast::{Query, Select, SetExpr, Statement as Ast};
-use sqlparser::dialect::SQLiteDialect;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, Tokenizer};
 
@@ -20,9 +19,11 @@ use self::header::{Declared, Header};
 use self::place::Lines;
 pub(crate) use self::place::Name;
 use self::tokens::{
-    begins_as_a_query, comparisons, first_offset, has_second_statement, placeholders, second_statement, words,
+    begins_as_a_query, comparisons, first_offset, has_second_statement, is_ordered_without_limit,
+    placeholders, second_statement, words,
 };
 use crate::conversion::Conversion;
+use crate::dialect::{Dialect, SqlText};
 use crate::finding::Finding;
 use crate::scope::{self, Scoping};
 
@@ -34,10 +35,14 @@ const DEEPEST: usize = 50;
 /// A statement that can only read.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
+    dialect: Dialect,
     file: PathBuf,
     text: String,
     end: usize,
     parameters: Vec<Name>,
+    /// Where each placeholder stands, and its number in `parameters`.
+    placeholders: Vec<(std::ops::Range<usize>, usize)>,
+    is_ordered_without_limit: bool,
     header: Header,
     words: Vec<Name>,
     scoping: Scoping,
@@ -45,18 +50,9 @@ pub(crate) struct Statement {
     unknown_to_parser: Option<Finding>,
 }
 
-/// What is bound at one placeholder of a statement, in the order in which the database numbers them.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Binding {
-    /// The request field of this number in [`Statement::parameters`].
-    Request(usize),
-    /// A value of a row scope.
-    Scope(String),
-}
-
 impl Statement {
     /// Reads and parses `file`.
-    pub(crate) fn load(file: &Path) -> Result<Self, Finding> {
+    pub(crate) fn load(file: &Path, dialect: Dialect) -> Result<Self, Finding> {
         // The size is checked before the file is read, so that a wrong file does not fill the memory.
         match std::fs::metadata(file) {
             Ok(metadata) if metadata.len() > LONGEST_FILE => {
@@ -67,11 +63,11 @@ impl Statement {
         }
         let text = chapar_files::read_text(file)
             .map_err(|error| Finding::of_file(file, format!("cannot be read: {error}")))?;
-        Self::parse(file, text)
+        Self::parse(file, text, dialect)
     }
 
     /// Parses `text`, the contents of `file`.
-    pub(crate) fn parse(file: &Path, text: String) -> Result<Self, Finding> {
+    pub(crate) fn parse(file: &Path, text: String, dialect: Dialect) -> Result<Self, Finding> {
         let lines = Lines::new(&text);
         let syntax = |message: String| {
             let (message, location) = split_location(&message);
@@ -79,12 +75,12 @@ impl Statement {
             let offset = location.map_or(text.trim_end().len(), |location| lines.offset(location));
             Finding::new(file, &text, offset, 1, message)
         };
-        let tokens = Tokenizer::new(&SQLiteDialect {}, &text)
+        let tokens = Tokenizer::new(dialect.parser(), &text)
             .tokenize_with_location()
             .map_err(|error| syntax(error.to_string()))?;
         let whole = |message: &str| Finding::new(file, &text, first_offset(&lines, &tokens), 1, message);
         let writes = || whole("only a SELECT is allowed").with_help("a method reads; it never writes");
-        let parser = Parser::new(&SQLiteDialect {}).with_recursion_limit(DEEPEST);
+        let parser = Parser::new(dialect.parser()).with_recursion_limit(DEEPEST);
         let parsed = parser.with_tokens_with_locations(tokens.clone()).parse_statements();
         let unknown_to_parser = match parsed {
             // The parsed form is used to refuse early and with a place. What finally holds is the database's
@@ -106,7 +102,7 @@ impl Statement {
             Err(_) if !begins_as_a_query(&tokens) => return Err(writes()),
             Err(_) => return Err(second_statement(file, &text, &lines, &tokens)),
         };
-        let parameters = placeholders(file, &text, &lines, &tokens)?;
+        let (parameters, placeholders) = placeholders(file, &text, &lines, &tokens)?;
         let header = Header::read(&lines, &tokens)
             .map_err(|(name, message)| Finding::new(file, &text, name.offset, name.length, message))?;
         let words = words(&lines, &tokens);
@@ -118,9 +114,12 @@ impl Statement {
         let scoping = scope::read(&scope::placed_tokens(&tokens, |location| lines.offset(location)))
             .map_err(|(place, message)| Finding::new(file, &text, place.start, place.len(), message))?;
         Ok(Self {
+            dialect,
             file: file.to_owned(),
             end,
             parameters,
+            placeholders,
+            is_ordered_without_limit: is_ordered_without_limit(&tokens),
             header,
             words,
             scoping,
@@ -130,38 +129,50 @@ impl Statement {
         })
     }
 
-    /// The statement without a closing semicolon or comment, and what is bound in it in order: as the agency
-    /// wrote it, but for each `chapar_rows`, which becomes the condition of the scope that it names, or true
-    /// where `rows` leaves that open. Values are bound, never written.
-    pub(crate) fn sql(&self, rows: &RowScopes) -> (String, Vec<Binding>) {
-        let mut sql = String::with_capacity(self.end + 64);
-        let mut bindings: Vec<(usize, Binding)> = self
-            .parameters
-            .iter()
-            .enumerate()
-            .map(|(number, name)| (name.offset, Binding::Request(number)))
-            .collect();
+    /// How its database writes SQL.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Writes the statement without a closing semicolon or comment: as the agency wrote it, but for the
+    /// placeholders, which are written as the database wants them, and for each `chapar_rows`, which becomes
+    /// the condition of the scope that it names, or true where `rows` leaves that open. Values are bound,
+    /// never written.
+    pub(crate) fn write(&self, rows: &RowScopes, sql: &mut SqlText) {
+        let mut placeholders = self.placeholders.iter().peekable();
+        let mut placed = self.scoping.placed.iter().peekable();
         let mut from = 0;
         // Pieces of the text are copied as they are: printing a parsed statement would change what the agency
-        // wrote.
-        for placed in &self.scoping.placed {
-            sql.push_str(self.text.get(from..placed.whole.start).unwrap_or_default());
-            match rows.iter().find(|(scope, _)| *scope == placed.scope) {
-                Some((_, values)) => {
-                    let expression = self.text.get(placed.expression.clone()).unwrap_or_default();
-                    sql.push_str(&condition(expression, values.len()));
-                    let values =
-                        values.iter().map(|value| (placed.whole.start, Binding::Scope(value.clone())));
-                    bindings.extend(values);
+        // wrote. No placeholder stands inside of a placed scope, so the two never overlap.
+        loop {
+            let next = placeholders.peek().map(|(place, _)| place.start);
+            match placed.peek() {
+                Some(scope) if next.is_none_or(|next| scope.whole.start < next) => {
+                    sql.push(self.text.get(from..scope.whole.start).unwrap_or_default());
+                    match rows.iter().find(|(name, _)| *name == scope.scope) {
+                        Some((_, values)) => {
+                            let expression = self.text.get(scope.expression.clone()).unwrap_or_default();
+                            sql.one_of(expression, values);
+                        }
+                        None => sql.push("(1 = 1)"),
+                    }
+                    from = scope.whole.end;
+                    placed.next();
                 }
-                None => sql.push_str("(1 = 1)"),
+                _ => {
+                    let Some((place, number)) = placeholders.next() else { break };
+                    sql.push(self.text.get(from..place.start).unwrap_or_default());
+                    let name = self.parameters.get(*number).map_or("", |name| name.text.as_str());
+                    sql.request(*number, name);
+                    from = place.end;
+                }
             }
-            from = placed.whole.end;
         }
-        sql.push_str(self.text.get(from..self.end).unwrap_or_default());
-        // Stable, so that the values of one scope keep their order.
-        bindings.sort_by_key(|(offset, _)| *offset);
-        (sql, bindings.into_iter().map(|(_, binding)| binding).collect())
+        sql.push(self.text.get(from..self.end).unwrap_or_default());
+        // MariaDB leaves the order of a subquery out unless it has a limit; this is the largest.
+        if self.dialect == Dialect::Mysql && self.is_ordered_without_limit {
+            sql.push("\nLIMIT 18446744073709551615");
+        }
     }
 
     /// Where the statement places row scopes, and whether they can be held outside of it.
@@ -169,7 +180,7 @@ impl Statement {
         &self.scoping
     }
 
-    /// Every placeholder once, in order of first appearance: the order in which SQLite numbers them.
+    /// Every placeholder once, in order of first appearance.
     pub(crate) fn parameters(&self) -> &[Name] {
         &self.parameters
     }
@@ -227,16 +238,6 @@ impl Statement {
             ),
         }
     }
-}
-
-/// An SQL condition: the expression is one of `values` bound values, compared as text. A grant writes its
-/// values as text, and in SQLite an integer never equals a text. A whole number in a REAL column is written
-/// without its fraction, because SQLite's text of it is `15.0`.
-pub(crate) fn condition(expression: &str, values: usize) -> String {
-    // A subquery, so that the expression stands in it once, with its parameters.
-    let text = "CAST(iif(typeof(v) = 'real' AND v = CAST(v AS INTEGER), CAST(v AS INTEGER), v) AS TEXT)";
-    let values = vec!["?"; values].join(", ");
-    format!("((SELECT {text} FROM (SELECT {expression} AS v)) IN ({values}))")
 }
 
 /// Takes the parser's ` at Line: L, Column: C` off the end of its message.

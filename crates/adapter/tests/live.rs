@@ -91,7 +91,7 @@ async fn the_gateway_is_answered_over_mutual_tls_and_a_stranger_is_not() {
     let folder = folder.path();
     pki(folder);
     let config = settings(folder);
-    Adapter::check(&config).unwrap();
+    Adapter::check(&config).await.unwrap();
     let telemetry = Arc::new(Telemetry::new(chapar_telemetry::Config::default()).unwrap());
     let adapter = Adapter::bind(config, Parts { clock: Clock::system(), telemetry }).await.unwrap();
     assert_eq!(adapter.services(), ["civil.v1.CivilRegistry"]);

@@ -50,14 +50,20 @@ fn value(
             Err((Reason::NullInRequired, "NULL in a field without presence"))
         };
     }
+    if let Cell::Unreadable(detail) = cell {
+        return Err(unreadable(detail));
+    }
     match form {
         Form::Bool => {
-            let value = match integer::<i64>(cell)? {
-                0 => false,
-                1 => true,
-                // Other numbers are true in some languages and an error in others, so their meaning is not
-                // guessed.
-                _ => return Err(unreadable("not 0 or 1")),
+            let value = match cell {
+                Cell::Bool(value) => value,
+                cell => match integer::<i64>(cell)? {
+                    0 => false,
+                    1 => true,
+                    // Other numbers are true in some languages and an error in others, so their meaning is
+                    // not guessed.
+                    _ => return Err(unreadable("not 0 or 1")),
+                },
             };
             varint(number, value.into(), presence, out);
         }
@@ -66,19 +72,56 @@ fn value(
             _ => return Err(unreadable("not a blob")),
         },
         Form::Date => {
-            let date =
-                date::parse(text(cell)?).ok_or(unreadable("not a date `YYYY-MM-DD`, `YYYY-MM` or `YYYY`"))?;
+            let date = match cell {
+                Cell::Date(date) => whole_date(date)?,
+                cell => date::parse(text(cell)?)
+                    .ok_or(unreadable("not a date `YYYY-MM-DD`, `YYYY-MM` or `YYYY`"))?,
+            };
             let [year, ..] = date;
             // A date in the years of the Jalali calendar is more likely a Jalali date than one of 600 years
             // ago.
             if doubts && is_jalali_year(i64::try_from(year).unwrap_or_default()) {
                 return Err(unreadable(LOOKS_JALALI));
             }
+            message(number, date, out);
+        }
+        Form::TimeOfDay => {
+            let time = match cell {
+                Cell::Time(time) => time,
+                cell => text(cell)?
+                    .parse::<jiff::civil::Time>()
+                    .map_err(|_| unreadable("not a time `HH:MM:SS`"))?,
+            };
+            let parts =
+                [time.hour(), time.minute(), time.second()].map(|part| u64::from(part.unsigned_abs()));
+            let [hour, minute, second] = parts;
+            let nanos = u64::from(time.subsec_nanosecond().unsigned_abs());
+            message(number, [hour, minute, second, nanos], out);
+        }
+        Form::Decimal => {
             let mut message = Vec::new();
-            for (number, part) in (1..).zip(date) {
-                varint(number, part, false, &mut message);
+            let written;
+            let digits = match cell {
+                Cell::Integer(number) => {
+                    written = number.to_string();
+                    &written
+                }
+                cell => text(cell)?,
+            };
+            if !is_decimal(digits) {
+                return Err(unreadable("not a decimal number"));
             }
+            bytes(1, digits.as_bytes(), false, &mut message);
             delimited(number, &message, out);
+        }
+        Form::Duration => {
+            let Cell::Duration(length) = cell else { return Err(unreadable("not a length of time")) };
+            // Both parts have the same sign, as in google.protobuf.Duration.
+            let seconds = length.as_secs();
+            if !DURATIONS.contains(&seconds) {
+                return Err(unreadable("longer than 10,000 years"));
+            }
+            message(number, [seconds.cast_unsigned(), i64::from(length.subsec_nanos()).cast_unsigned()], out);
         }
         Form::Double => {
             let value = real(cell)?;
@@ -119,11 +162,13 @@ fn value(
         Form::Timestamp => {
             let time = match cell {
                 Cell::Integer(seconds) => jiff::Timestamp::from_second(seconds).ok(),
+                Cell::Timestamp(time) => Some(time),
+                Cell::DateTime(_) => return Err(unreadable("a time without its zone")),
                 _ => text(cell)?.parse::<jiff::Timestamp>().ok(),
             };
             let time = time.ok_or(unreadable("not RFC 3339, nor seconds since 1970"))?;
             let year = jiff::tz::Offset::UTC.to_datetime(time).year();
-            if doubts && matches!(cell, Cell::Text(_)) && is_jalali_year(year.into()) {
+            if doubts && matches!(cell, Cell::Text(_) | Cell::Timestamp(_)) && is_jalali_year(year.into()) {
                 return Err(unreadable(LOOKS_JALALI));
             }
             // protobuf's nanoseconds count forward, also before 1970.
@@ -134,19 +179,25 @@ fn value(
             if !TIMESTAMPS.contains(&seconds) {
                 return Err(unreadable("outside the years 1 to 9999"));
             }
-            let mut message = Vec::new();
-            varint(1, seconds.cast_unsigned(), false, &mut message);
-            varint(2, i64::from(nanos).cast_unsigned(), false, &mut message);
-            delimited(number, &message, out);
+            message(number, [seconds.cast_unsigned(), i64::from(nanos).cast_unsigned()], out);
         }
     }
     Ok(())
 }
 
-fn integer<T: TryFrom<i64>>(cell: Cell<'_>) -> Result<T, Fault> {
+fn integer<T: TryFrom<i64> + std::str::FromStr>(cell: Cell<'_>) -> Result<T, Fault> {
     match cell {
         Cell::Integer(value) => {
             T::try_from(value).map_err(|_| unreadable("outside the range of the field's type"))
+        }
+        // A fraction of zeros is none: `numeric(10,2)` writes a whole number so.
+        Cell::Decimal(digits) => {
+            let whole = match digits.split_once('.') {
+                Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
+                Some(_) => return Err(unreadable("not a whole number")),
+                None => digits,
+            };
+            whole.parse().map_err(|_| unreadable("outside the range of the field's type"))
         }
         _ => Err(unreadable("not an integer")),
     }
@@ -160,6 +211,24 @@ const LARGEST_IN_DOUBLE: u64 = 1 << 53;
 const LOOKS_JALALI: &str =
     "a year of the Jalali calendar in a Gregorian date: declare `-- column NAME: jalali` or `gregorian`";
 
+/// Seconds that `google.protobuf.Duration` has (duration.proto).
+const DURATIONS: std::ops::RangeInclusive<i64> = -315_576_000_000..=315_576_000_000;
+
+/// Year, month and day of a date in the years 1 to 9999 (google/type/date.proto).
+fn whole_date(date: jiff::civil::Date) -> Result<[u64; 3], Fault> {
+    let year = u64::try_from(date.year()).ok().filter(|year| *year > 0);
+    let year = year.ok_or(unreadable("outside the years 1 to 9999"))?;
+    Ok([year, u64::from(date.month().unsigned_abs()), u64::from(date.day().unsigned_abs())])
+}
+
+/// Sign, digits, and a point with more digits: what google/type/decimal.proto takes, without an exponent.
+fn is_decimal(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|digit| digit.is_ascii_digit());
+    are_digits(whole) && are_digits(fraction)
+}
+
 fn is_jalali_year(year: i64) -> bool {
     i32::try_from(year).is_ok_and(|year| JALALI_YEARS.contains(&year))
 }
@@ -170,6 +239,11 @@ fn real(cell: Cell<'_>) -> Result<f64, Fault> {
         Cell::Real(value) => Ok(value),
         Cell::Integer(value) if value.unsigned_abs() <= LARGEST_IN_DOUBLE => Ok(value as f64),
         Cell::Integer(_) => Err(unreadable("an integer that no double is equal to")),
+        // A double gives back at most 15 digits (C11 §5.2.4.2.2), and a rounded amount would look exact.
+        Cell::Decimal(digits) if digits.bytes().filter(u8::is_ascii_digit).count() <= 15 => {
+            digits.parse().map_err(|_| unreadable("not a number"))
+        }
+        Cell::Decimal(_) => Err(unreadable("a number of more than 15 digits")),
         _ => Err(unreadable("not a number")),
     }
 }
@@ -188,6 +262,7 @@ fn float(cell: Cell<'_>) -> Result<f32, Fault> {
 fn text<'a>(cell: Cell<'a>) -> Result<&'a str, Fault> {
     match cell {
         Cell::Text(value) => std::str::from_utf8(value).map_err(|_| unreadable("not UTF-8")),
+        Cell::Decimal(digits) => Ok(digits),
         _ => Err(unreadable("not text")),
     }
 }
@@ -222,6 +297,15 @@ fn bytes(number: u32, value: &[u8], presence: bool, out: &mut Vec<u8>) {
     if presence || !value.is_empty() {
         delimited(number, value, out);
     }
+}
+
+/// Appends a message whose fields 1, 2, … are these varints.
+fn message<const N: usize>(number: u32, parts: [u64; N], out: &mut Vec<u8>) {
+    let mut message = Vec::new();
+    for (number, part) in (1..).zip(parts) {
+        varint(number, part, false, &mut message);
+    }
+    delimited(number, &message, out);
 }
 
 /// Appends a field whose value is bytes of a known length.

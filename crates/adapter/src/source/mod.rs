@@ -3,7 +3,16 @@
 //! (backpressure), until the deadline or until the reader leaves. gRPC, grants, the meaning of columns and
 //! the encoding of rows are left out.
 
+pub(crate) mod mysql;
+mod output;
+pub(crate) mod postgres;
+mod server;
 pub(crate) mod sqlite;
+mod tls;
+mod trial;
+
+#[cfg(test)]
+pub(crate) use self::output::WAITING_BATCHES;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -13,19 +22,38 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use chapar_model::Reason;
+use jiff::civil::{Date, DateTime, Time};
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
+
+use crate::dialect::Dialect;
 
 /// One value of a row as the database holds it, borrowed for the time of the row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cell<'a> {
     Null,
+    Bool(bool),
     Integer(i64),
     Real(f64),
+    /// A number of exact decimal digits, as text: sign, digits, and a point with a fraction.
+    Decimal(&'a str),
+    /// Text in UTF-8, if the database keeps its promise.
     Text(&'a [u8]),
     Blob(&'a [u8]),
+    Date(Date),
+    /// A time of day without a day.
+    Time(Time),
+    /// Day and time without a time zone.
+    DateTime(DateTime),
+    /// A moment.
+    Timestamp(Timestamp),
+    /// A length of time.
+    Duration(SignedDuration),
+    /// A value that no field can hold, such as the date `infinity`; and what it is.
+    Unreadable(&'static str),
 }
 
-/// One row of a result.
+/// One row of a result. Its columns are those of the statement that gives it.
 pub(crate) trait Row {
     /// The value in column `index`, from 0; NULL past the last column.
     fn cell(&self, index: usize) -> Cell<'_>;
@@ -52,8 +80,11 @@ pub(crate) enum Parameter {
     Null,
     Integer(i64),
     Real(f64),
+    /// Also a date as `YYYY-MM-DD`.
     Text(String),
     Blob(Vec<u8>),
+    /// A moment.
+    Timestamp(Timestamp),
 }
 
 impl std::fmt::Debug for Parameter {
@@ -64,6 +95,7 @@ impl std::fmt::Debug for Parameter {
             Self::Real(_) => "real",
             Self::Text(_) => "text",
             Self::Blob(_) => "blob",
+            Self::Timestamp(_) => "timestamp",
         })
     }
 }
@@ -94,15 +126,18 @@ impl Failure {
 pub(crate) struct Described {
     /// The result's columns in order.
     pub(crate) columns: Vec<Column>,
-    /// Names of the placeholders, without the colon, in binding order.
-    pub(crate) parameters: Vec<String>,
-    /// Columns of tables that it reads anywhere.
+    /// Names of the placeholders, without the colon, in binding order; `None` from a database whose
+    /// placeholders have no names.
+    pub(crate) parameters: Option<Vec<String>>,
+    /// Columns of tables that it reads anywhere, as far as the database tells.
     pub(crate) reads: Vec<TableColumn>,
 }
 
 /// A column of a table.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct TableColumn {
+    /// The schema that holds the table, in databases that have several.
+    pub(crate) schema: Option<String>,
     pub(crate) table: String,
     pub(crate) column: String,
     /// What its declared type stores.
@@ -138,14 +173,23 @@ pub(crate) struct Column {
 /// What a column stores, as far as its declaration says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Family {
+    Bool,
     Integer,
     Real,
+    Decimal,
     Text,
     Blob,
-    /// Numbers if they look like numbers, else text.
+    Date,
+    Time,
+    DateTime,
+    Timestamp,
+    Duration,
+    /// Numbers if they look like numbers, else text (SQLite).
     Numeric,
-    /// An expression: known only row by row.
+    /// Known only row by row: an expression in SQLite.
     Unknown,
+    /// A type of which no field is made.
+    Other,
 }
 
 /// One run of a prepared statement.
@@ -154,6 +198,8 @@ pub(crate) struct Query {
     pub(crate) sql: Arc<str>,
     /// In binding order.
     pub(crate) parameters: Vec<Parameter>,
+    /// The request's field behind each of them; `None` for a value of a row scope.
+    pub(crate) fields: Arc<[Option<Arc<str>>]>,
     /// Encodes the rows.
     pub(crate) sink: Arc<dyn RowSink>,
     /// The subject of the request, which every row must name; `None` if rows are not compared with a subject.
@@ -173,6 +219,14 @@ impl Query {
     pub(crate) fn is_late(&self) -> Failure {
         Failure::new(self.late, "the statement ran past its deadline and was interrupted")
     }
+
+    /// The failure that the value bound at `number` is none that the database can compare there.
+    pub(crate) fn misfit(&self, number: usize, detail: &'static str) -> Failure {
+        match self.fields.get(number) {
+            Some(Some(field)) => Failure::of_field(Reason::FieldInvalid, Arc::clone(field), detail),
+            _ => Failure::new(Reason::SourceRefused, "a row scope's value is none of its column's type"),
+        }
+    }
 }
 
 /// Rows as the sink wrote them.
@@ -190,6 +244,10 @@ pub(crate) struct Batch {
 pub(crate) struct Rows(mpsc::Receiver<Result<Batch, Failure>>);
 
 impl Rows {
+    fn new(batches: mpsc::Receiver<Result<Batch, Failure>>) -> Self {
+        Self(batches)
+    }
+
     /// The next batch; an error ends the result.
     pub(crate) async fn next(&mut self) -> Result<Batch, Failure> {
         std::future::poll_fn(|context| self.poll_next(context)).await
@@ -211,21 +269,30 @@ impl Rows {
     }
 }
 
+/// What a source has to wait for.
+pub(crate) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// Is shown the values of a sampled column.
+pub(crate) type Look<'a> = &'a mut (dyn FnMut(Cell<'_>) + Send);
+
 /// One database.
 pub(crate) trait Source: Send + Sync {
-    /// The value of the span attribute `db.system.name`.
+    /// The value of the span attribute `db.system.name` (OpenTelemetry's semantic conventions).
     fn system(&self) -> &'static str;
 
-    /// Prepares `sql` on the live database. Blocks; used at start.
-    fn describe(&self, sql: &str) -> Result<Described, Failure>;
+    /// How it writes SQL.
+    fn dialect(&self) -> Dialect;
 
-    /// Runs `sql` once with made-up values, under the same restrictions as a call's. Blocks, for a bounded
-    /// time.
-    fn try_out(&self, sql: &str, values: &[Parameter]) -> Result<Tried, Failure>;
+    /// Prepares `sql` on the live database. May block the thread for a bounded time, as may `try_out` and
+    /// `sample`: no call uses them.
+    fn describe<'a>(&'a self, sql: &'a str) -> Pending<'a, Described>;
 
-    /// Shows `look` at most `most` values of one column. Blocks, for a bounded time.
-    fn sample(&self, column: &TableColumn, most: u64, look: &mut dyn FnMut(Cell<'_>)) -> Result<(), Failure>;
+    /// Runs `sql` once with made-up values, under the same restrictions as a call's, for a bounded time.
+    fn try_out<'a>(&'a self, sql: &'a str, values: &'a [Parameter]) -> Pending<'a, Tried>;
+
+    /// Shows `look` at most `most` values of one column, for a bounded time.
+    fn sample<'a>(&'a self, column: &'a TableColumn, most: u64, look: Look<'a>) -> Pending<'a, ()>;
 
     /// Takes a connection and starts the query on it.
-    fn run(&self, query: Query) -> Pin<Box<dyn Future<Output = Result<Rows, Failure>> + Send + '_>>;
+    fn run(&self, query: Query) -> Pending<'_, Rows>;
 }

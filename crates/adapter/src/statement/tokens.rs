@@ -1,6 +1,7 @@
 //! This module reads a statement's tokens, without a parse: its placeholders, comparisons and words, and
 //! whether it begins as a query and is alone in its file.
 
+use std::ops::Range;
 use std::path::Path;
 
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -38,15 +39,20 @@ pub(super) fn second_statement(
     Finding::new(file, text, offset, 1, "a second statement: a method has exactly one")
 }
 
-/// Every `:name`, once. Text inside literals, quoted identifiers and comments is another token, so it is
-/// never mistaken.
+/// The names of all placeholders, once each, and the places in bytes at which they stand, with the number of
+/// the name.
+pub(super) type Placeholders = (Vec<Name>, Vec<(Range<usize>, usize)>);
+
+/// Every `:name`. Text inside literals, quoted identifiers and comments is another token, so it is never
+/// mistaken.
 pub(super) fn placeholders(
     file: &Path,
     text: &str,
     lines: &Lines<'_>,
     tokens: &[TokenWithSpan],
-) -> Result<Vec<Name>, Finding> {
+) -> Result<Placeholders, Finding> {
     let mut found: Vec<Name> = Vec::new();
+    let mut places = Vec::new();
     let mut tokens = tokens.iter().peekable();
     while let Some(token) = tokens.next() {
         let other = match &token.token {
@@ -54,11 +60,15 @@ pub(super) fn placeholders(
                 // Only plain ASCII words are placeholders, since SQLite and the parser may differ on anything
                 // else.
                 Some(Token::Word(word)) if word.quote_style.is_none() && word.value.is_ascii() => {
-                    if !found.iter().any(|name| name.text == word.value) {
-                        let mut name = lines.name(&word.value, token);
-                        name.length += word.value.len();
+                    let mut name = lines.name(&word.value, token);
+                    name.length += word.value.len();
+                    let place = name.offset..name.offset + name.length;
+                    let known = found.iter().position(|known| known.text == name.text);
+                    let number = known.unwrap_or_else(|| {
                         found.push(name);
-                    }
+                        found.len() - 1
+                    });
+                    places.push((place, number));
                     continue;
                 }
                 _ => ":".to_owned(),
@@ -71,7 +81,26 @@ pub(super) fn placeholders(
         let finding = Finding::new(file, text, offset, other.len(), format!("`{other}` is no placeholder"));
         return Err(finding.with_help("write `:field`, the name of a request field"));
     }
-    Ok(found)
+    Ok((found, places))
+}
+
+/// Whether the statement itself, and not a query inside it, has an ORDER BY and no LIMIT.
+pub(super) fn is_ordered_without_limit(tokens: &[TokenWithSpan]) -> bool {
+    let mut depth = 0usize;
+    let (mut is_ordered, mut is_limited) = (false, false);
+    for token in tokens {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            Token::Word(word) if depth == 0 && word.quote_style.is_none() => {
+                is_ordered |= word.value.eq_ignore_ascii_case("ORDER");
+                is_limited |=
+                    ["LIMIT", "OFFSET", "FETCH"].iter().any(|name| word.value.eq_ignore_ascii_case(name));
+            }
+            _ => {}
+        }
+    }
+    is_ordered && !is_limited
 }
 
 /// Each `COLUMN = :name` and `:name = COLUMN`, as the column's own name and the placeholder's.

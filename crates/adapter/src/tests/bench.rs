@@ -12,6 +12,7 @@ use chapar_model::{Clock, Identity, MethodPath};
 use chapar_telemetry::{Telemetry, TraceStore};
 use chapar_transport::Peer;
 use chapar_transport::tls::Party;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
@@ -143,18 +144,29 @@ impl Bench {
         sql: &str,
     ) -> Result<Self, Findings> {
         let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("reg.db");
+        let database = rusqlite::Connection::open(&file).unwrap();
+        database.execute_batch(schema).unwrap();
+        database.execute_batch(sql).unwrap();
+        drop(database);
+        let source = Arc::new(Sqlite::open(&file, 1, Duration::from_millis(100)).unwrap());
+        // SQLite is looked at without waiting for anything.
+        Self::on(folder, proto, statements, source).now_or_never().unwrap()
+    }
+
+    /// An adapter on this source, with its contract and statements in the folder.
+    pub(super) async fn on(
+        folder: TempDir,
+        proto: &str,
+        statements: &[(&str, &str)],
+        source: Arc<dyn Source>,
+    ) -> Result<Self, Findings> {
         let contract = folder.path().join("reg");
         std::fs::create_dir_all(contract.join("v1/Register")).unwrap();
         std::fs::write(contract.join("v1/reg.proto"), proto).unwrap();
         for (method, statement) in statements {
             std::fs::write(contract.join(format!("v1/Register/{method}.sql")), statement).unwrap();
         }
-        let file = folder.path().join("reg.db");
-        let database = rusqlite::Connection::open(&file).unwrap();
-        database.execute_batch(schema).unwrap();
-        database.execute_batch(sql).unwrap();
-        drop(database);
-        let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_millis(100)).unwrap());
         let compiled = Contract::load(&contract).unwrap();
         let mut findings = Vec::new();
         let methods = served_method::load(
@@ -165,6 +177,7 @@ impl Bench {
             Look::AtStatements,
             &mut findings,
         );
+        let methods = methods.await;
         Findings::check(findings)?;
         let traces = TraceStore::new(16);
         let config = chapar_telemetry::Config { service_name: "adapter reg".into(), ..Default::default() };

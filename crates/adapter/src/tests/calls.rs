@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use serde_json::json;
 
 use super::bench::Bench;
-use crate::source::sqlite::WAITING_BATCHES;
+use crate::source::WAITING_BATCHES;
 
 const ALL: &str = "id,given_name,nickname,birth_date,life_status,children,address.city,address.street,photo";
 

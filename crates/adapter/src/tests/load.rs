@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapar_contract::Contract;
+use futures_util::FutureExt as _;
 
 use super::bench::{Bench, PROTO, SCHEMA, STATEMENTS};
 use crate::served_method::{self, Look};
@@ -165,7 +166,9 @@ fn a_write_that_the_parser_cannot_read_is_refused_by_the_database() {
     let database = rusqlite::Connection::open(&file).unwrap();
     database.execute_batch(SCHEMA).unwrap();
     let source = Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap();
-    for failure in [source.describe(write).unwrap_err(), source.try_out(write, &[]).unwrap_err()] {
+    let described = source.describe(write).now_or_never().unwrap().map(drop);
+    let tried = source.try_out(write, &[]).now_or_never().unwrap().map(drop);
+    for failure in [described.unwrap_err(), tried.unwrap_err()] {
         assert!(failure.detail.contains("not authorized"), "{failure:?}");
     }
     let words: i64 = database.query_row("SELECT count(*) FROM sentinel", [], |row| row.get(0)).unwrap();
@@ -208,6 +211,7 @@ fn checked(change: &str, statement: impl Fn(&str, &str) -> String) -> Result<Vec
     let mut findings = Vec::new();
     let timeout = Duration::from_secs(1);
     let methods = served_method::load(&contract, &compiled, &source, timeout, Look::AtValues, &mut findings);
+    let methods = methods.now_or_never().unwrap();
     match findings.first() {
         Some(finding) => Err(finding.to_string()),
         None => Ok(methods.iter().flat_map(|served| &served.remarks).map(ToString::to_string).collect()),
@@ -274,7 +278,7 @@ fn a_folder_of_contracts_is_no_contract_of_an_adapter() {
         proto.display()
     );
     let config = Config::parse(&folder.path().join("adapter.toml"), &text).unwrap();
-    let error = Adapter::check(&config).unwrap_err().to_string();
+    let error = Adapter::check(&config).now_or_never().unwrap().unwrap_err().to_string();
     assert!(error.contains("holds contracts of its own (agriculture, banking, civil"), "{error}");
 }
 
@@ -288,7 +292,7 @@ fn a_database_that_cannot_be_used_is_named_with_its_place_in_the_settings() {
         proto.display()
     );
     let config = Config::parse(&folder.path().join("adapter.toml"), &text).unwrap();
-    let error = || Adapter::check(&config).unwrap_err().to_string();
+    let error = || Adapter::check(&config).now_or_never().unwrap().unwrap_err().to_string();
     for part in ["adapter.toml: [source.civil]: database", "civil.db` cannot be read"] {
         assert!(error().contains(part), "{}", error());
     }
@@ -315,6 +319,7 @@ fn the_reference_contracts_fit_their_own_schemas() {
             Look::AtValues,
             &mut findings,
         );
+        let methods = methods.now_or_never().unwrap();
         assert!(findings.is_empty(), "{findings:#?}");
         assert!(methods.len() >= 2, "{name}");
     }

@@ -3,6 +3,8 @@
 
 mod bench;
 mod calls;
+mod conformance;
+mod engines;
 mod load;
 mod outcomes;
 mod scopes;

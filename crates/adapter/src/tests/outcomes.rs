@@ -8,7 +8,8 @@ use http_body_util::BodyExt;
 use tonic_types::StatusExt;
 
 use super::bench::{Bench, GATEWAY, framed};
-use crate::source::sqlite::{Sqlite, WAITING_BATCHES};
+use crate::source::WAITING_BATCHES;
+use crate::source::sqlite::Sqlite;
 
 const ONE: &str = r#"{"id": "1"}"#;
 /// Of every fixture, a text that must not come back in a refusal.

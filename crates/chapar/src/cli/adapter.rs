@@ -48,9 +48,9 @@ enum Command {
     },
 }
 
-fn check(file: &Path) -> Outcome {
+async fn check(file: &Path) -> Outcome {
     let config = Config::load(file).map_err(Failure::finding)?;
-    let checked = Adapter::check(&config).map_err(Failure::finding)?;
+    let checked = Adapter::check(&config).await.map_err(Failure::finding)?;
     // Remarks go to standard error and do not change the exit code.
     checked.remarks.iter().for_each(out::say);
     let now = Clock::system().now().as_second();
@@ -60,8 +60,8 @@ fn check(file: &Path) -> Outcome {
 
 pub(super) async fn run(args: Args) -> Outcome {
     let file = match (args.command, args.config) {
-        (Some(Command::Check { config }), _) => return check(&config),
-        (None, Some(config)) if args.check => return check(&config),
+        (Some(Command::Check { config }), _) => return check(&config).await,
+        (None, Some(config)) if args.check => return check(&config).await,
         (None, Some(config)) => config,
         (None, None) => return Err(Failure::usage("`--config FILE` is missing")),
     };

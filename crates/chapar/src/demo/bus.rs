@@ -261,8 +261,8 @@ mod tests {
     use super::*;
     use crate::demo::{data, keys};
 
-    #[test]
-    fn every_adapter_accepts_its_contract_its_statements_and_its_database() {
+    #[tokio::test]
+    async fn every_adapter_accepts_its_contract_its_statements_and_its_database() {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["pki", "databases"] {
             std::fs::create_dir(dir.path().join(folder)).unwrap();
@@ -274,7 +274,8 @@ mod tests {
             files::adapter(dir.path(), agency.register, &["127.0.0.1:7443".parse().unwrap()]).unwrap();
             let config =
                 chapar_adapter::Config::load(&files::adapter_path(dir.path(), agency.register)).unwrap();
-            Adapter::check(&config).unwrap_or_else(|error| panic!("{}: {error}", agency.register));
+            let checked = Adapter::check(&config).await;
+            checked.unwrap_or_else(|error| panic!("{}: {error}", agency.register));
         }
     }
 

@@ -44,6 +44,7 @@ pub(super) fn describe(file: &Path, sql: &str) -> Result<Described, Failure> {
         let family = column.decl_type().map_or(Family::Unknown, family);
         let origin = metadata.as_ref().and_then(|(_, table, name, ..)| {
             Some(TableColumn {
+                schema: None,
                 table: table.to_str().ok()?.to_owned(),
                 column: name.to_str().ok()?.to_owned(),
                 family,
@@ -59,13 +60,13 @@ pub(super) fn describe(file: &Path, sql: &str) -> Result<Described, Failure> {
     });
     let columns = columns.collect();
     let name = |index| statement.parameter_name(index).unwrap_or("?").trim_start_matches(':').to_owned();
-    let parameters = (1..=statement.parameter_count()).map(name).collect();
+    let parameters = Some((1..=statement.parameter_count()).map(name).collect());
     let reads = std::mem::take(&mut *reads.lock());
     let table_column = |(table, column): (String, String)| {
         // What has no type in the schema is a view's column: the table behind it is read too.
         let (declared, ..) = connection.column_metadata(None, table.as_str(), column.as_str()).ok()?;
         let declared = declared.map(|declared| declared.to_string_lossy().into_owned()).unwrap_or_default();
-        Some(TableColumn { family: family(&declared), table, column })
+        Some(TableColumn { schema: None, family: family(&declared), table, column })
     };
     let reads = reads.into_iter().filter_map(table_column).collect();
     Ok(Described { columns, parameters, reads })
@@ -192,7 +193,7 @@ mod tests {
                 ("c", Family::Unknown, None)
             ]
         );
-        assert_eq!(described.parameters, ["id", "least"]);
+        assert_eq!(described.parameters.unwrap(), ["id", "least"]);
     }
 
     #[test]
@@ -233,7 +234,8 @@ mod tests {
     fn a_look_at_a_column_is_bounded() {
         let (_folder, file) = database("CREATE TABLE p (a); INSERT INTO p VALUES (1), ('2'), (NULL)");
         let mut seen = 0;
-        let column = TableColumn { table: "p".to_owned(), column: "a".to_owned(), family: Family::Blob };
+        let column =
+            TableColumn { schema: None, table: "p".to_owned(), column: "a".to_owned(), family: Family::Blob };
         sample(&file, &column, 2, &mut |_| seen += 1).unwrap();
         assert_eq!(seen, 2);
     }

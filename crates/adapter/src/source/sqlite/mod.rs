@@ -6,22 +6,20 @@ mod connection;
 mod inspect;
 mod worker;
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chapar_model::Reason;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use self::worker::Job;
-use super::{Cell, Described, Failure, Parameter, Query, Rows, Source, TableColumn, Tried};
-
-/// Batches that may wait for a slow reader; with the batch size it bounds the memory of a stream.
-pub(crate) const WAITING_BATCHES: usize = 2;
+use super::output::WAITING_BATCHES;
+use super::server::permit;
+use super::{Described, Failure, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried};
+use crate::dialect::Dialect;
 
 /// A pool on one database file.
 pub(crate) struct Sqlite {
@@ -53,14 +51,7 @@ impl Sqlite {
     }
 
     async fn start(&self, query: Query) -> Result<Rows, Failure> {
-        // The wait ends at the earlier of both times, and which of them it was decides the reason below.
-        let patience = (Instant::now() + self.acquire_timeout).min(query.deadline);
-        let permit = Arc::clone(&self.pool.permits).acquire_owned();
-        let permit = match tokio::time::timeout_at(patience.into(), permit).await {
-            Ok(Ok(permit)) => permit,
-            _ if patience == query.deadline => return Err(query.is_late()),
-            _ => return Err(Failure::new(Reason::SourceBusy, "no connection became free in time")),
-        };
+        let permit = permit(&self.pool.permits, self.acquire_timeout, &query).await?;
         let lost = || Failure::new(Reason::SourceDown, "a connection's thread is gone");
         let home = self.pool.idle.lock().pop().ok_or_else(lost)?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
@@ -82,7 +73,7 @@ impl Sqlite {
             give_back: Box::new(give_back),
         };
         jobs.send(job).map_err(|_| lost())?;
-        Ok(Rows(rows))
+        Ok(Rows::new(rows))
     }
 }
 
@@ -91,19 +82,23 @@ impl Source for Sqlite {
         "sqlite"
     }
 
-    fn describe(&self, sql: &str) -> Result<Described, Failure> {
-        inspect::describe(&self.file, sql)
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
     }
 
-    fn try_out(&self, sql: &str, values: &[Parameter]) -> Result<Tried, Failure> {
-        inspect::try_out(&self.file, sql, values)
+    fn describe<'a>(&'a self, sql: &'a str) -> Pending<'a, Described> {
+        Box::pin(async move { inspect::describe(&self.file, sql) })
     }
 
-    fn sample(&self, column: &TableColumn, most: u64, look: &mut dyn FnMut(Cell<'_>)) -> Result<(), Failure> {
-        inspect::sample(&self.file, column, most, look)
+    fn try_out<'a>(&'a self, sql: &'a str, values: &'a [Parameter]) -> Pending<'a, Tried> {
+        Box::pin(async move { inspect::try_out(&self.file, sql, values) })
     }
 
-    fn run(&self, query: Query) -> Pin<Box<dyn Future<Output = Result<Rows, Failure>> + Send + '_>> {
+    fn sample<'a>(&'a self, column: &'a TableColumn, most: u64, look: Look<'a>) -> Pending<'a, ()> {
+        Box::pin(async move { inspect::sample(&self.file, column, most, look) })
+    }
+
+    fn run(&self, query: Query) -> Pending<'_, Rows> {
         Box::pin(self.start(query))
     }
 }

@@ -18,10 +18,9 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::connection::{failure_at_start, failure_of_run, is_broken, open_within};
+use crate::source::output::BATCH_BYTES;
 use crate::source::{Batch, Cell, Failure, Parameter, Query, Row};
 
-/// Size in bytes at which a batch is sent. Small batches would cost a wake-up of the reader each.
-const BATCH_BYTES: usize = 16 * 1024;
 /// Number of instructions of SQLite's virtual machine between two checks of the deadline: some tens of
 /// microseconds.
 const LOOK_EVERY: i32 = 1_000;
@@ -275,6 +274,8 @@ impl ToSql for Parameter {
             Self::Real(value) => ToSqlOutput::Owned(Value::Real(*value)),
             Self::Text(value) => ToSqlOutput::Borrowed(ValueRef::Text(value.as_bytes())),
             Self::Blob(value) => ToSqlOutput::Borrowed(ValueRef::Blob(value)),
+            // SQLite has no type for it; agencies store RFC 3339 text.
+            Self::Timestamp(value) => ToSqlOutput::Owned(Value::Text(value.to_string())),
         })
     }
 }

@@ -1,0 +1,278 @@
+//! This module reads a `[source.NAME]` table: which database, how it is reached, and its limits. It opens
+//! nothing.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+use url::Url;
+
+use super::Reader;
+
+/// One database.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// Which database, and how it is reached.
+    pub database: Database,
+    /// How much it may be asked at once, and for how long.
+    pub limits: Limits,
+}
+
+/// Limits of one database.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections, and so statements at once: 1 to 256.
+    pub max_connections: usize,
+    /// The longest that a statement may run: 1 ms to 30 s. The contract's timeout and the caller's deadline
+    /// may be shorter.
+    pub statement_timeout: Duration,
+    /// The longest wait for a free connection before `SOURCE_BUSY`: 1 ms to 30 s.
+    pub acquire_timeout: Duration,
+}
+
+/// Which database.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Database {
+    /// An SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server.
+    Postgres(Server),
+    /// A MariaDB or MySQL server.
+    Mysql(Server),
+}
+
+/// A database server and one of its databases.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Server {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// The role that the adapter signs in as.
+    pub user: String,
+    /// The file that holds the role's password and nothing else; a newline at its end does not count.
+    pub password_file: Option<PathBuf>,
+    /// The database's name.
+    pub database: String,
+    /// PostgreSQL's `search_path`.
+    pub search_path: Option<String>,
+    /// Whether a pooler between adapter and server gives each transaction another connection
+    /// (pgbouncer's `pool_mode = transaction`): then nothing is kept on a connection between two statements.
+    pub pooler: bool,
+    /// How the server is authenticated; `None` for a connection in clear.
+    pub tls: Option<ServerTls>,
+}
+
+/// Where a database server listens.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Endpoint {
+    /// A host's name or address, and its TCP port.
+    Tcp(String, u16),
+    /// A Unix socket: PostgreSQL's folder, MariaDB's file.
+    Socket(PathBuf),
+}
+
+/// The files of TLS towards a database server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ServerTls {
+    /// The CAs that may have signed the server's certificate, in PEM.
+    pub ca: PathBuf,
+    /// The adapter's certificate and key for this server, in PEM.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourceTable {
+    url: Spanned<String>,
+    password_file: Option<PathBuf>,
+    ca: Option<Spanned<PathBuf>>,
+    cert: Option<Spanned<PathBuf>>,
+    key: Option<Spanned<PathBuf>>,
+    plaintext: Option<Spanned<bool>>,
+    search_path: Option<Spanned<String>>,
+    pooler: Option<Spanned<bool>>,
+    max_connections: Option<Spanned<usize>>,
+    statement_timeout: Option<Spanned<String>>,
+    acquire_timeout: Option<Spanned<String>>,
+}
+
+/// Minimum of a configured duration, so that no timeout is zero.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// Maximum of a configured duration, as of a unary method's timeout in a contract.
+const MAX_TIMEOUT: Duration = Duration::from_secs(30);
+/// What an URL must look like.
+const URLS: &str = "must be `sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `mysql://USER@HOST/DATABASE`";
+
+impl Reader<'_> {
+    pub(super) fn source(&mut self, folder: &Path, table: &SourceTable) -> Option<SourceConfig> {
+        let database = self.database(folder, table);
+        let max_connections = table.max_connections.as_ref().map_or(4, |number| {
+            // Each connection is a thread in SQLite, and a process in PostgreSQL, so the number is bounded.
+            if !(1..=256).contains(number.get_ref()) {
+                self.report(number.span(), "must be 1 to 256");
+            }
+            *number.get_ref()
+        });
+        let statement_timeout = self.duration(table.statement_timeout.as_ref(), MAX_TIMEOUT);
+        let acquire_timeout = self.duration(table.acquire_timeout.as_ref(), Duration::from_millis(250));
+        let limits = Limits { max_connections, statement_timeout, acquire_timeout };
+        Some(SourceConfig { database: database?, limits })
+    }
+
+    fn database(&mut self, folder: &Path, table: &SourceTable) -> Option<Database> {
+        let text = table.url.get_ref();
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            self.only_for_servers(table);
+            if path.is_empty() {
+                self.report(table.url.span(), URLS);
+            }
+            return (!path.is_empty()).then(|| Database::Sqlite(folder.join(path)));
+        }
+        let Ok(url) = Url::parse(text) else {
+            self.report(table.url.span(), URLS);
+            return None;
+        };
+        match url.scheme() {
+            "postgres" | "postgresql" => Some(Database::Postgres(self.server(folder, table, &url, 5432)?)),
+            "mysql" | "mariadb" => {
+                if let Some(path) = &table.search_path {
+                    self.report(path.span(), "only PostgreSQL has a search path");
+                }
+                if let Some(pooler) = &table.pooler {
+                    self.report(pooler.span(), "only PostgreSQL is reached through a pooler");
+                }
+                Some(Database::Mysql(self.server(folder, table, &url, 3306)?))
+            }
+            _ => {
+                self.report(table.url.span(), URLS);
+                None
+            }
+        }
+    }
+
+    /// A file has no network: keys about one would only seem to protect something.
+    fn only_for_servers(&mut self, table: &SourceTable) {
+        let files = [&table.ca, &table.cert, &table.key].into_iter().flatten().map(Spanned::span);
+        let flags = [&table.plaintext, &table.pooler].into_iter().flatten().map(Spanned::span);
+        let spans: Vec<_> = files.chain(flags).chain(table.search_path.iter().map(Spanned::span)).collect();
+        for span in spans {
+            self.report(span, "is for a database server, and this source is a file");
+        }
+    }
+
+    fn server(&mut self, folder: &Path, table: &SourceTable, url: &Url, port: u16) -> Option<Server> {
+        let span = table.url.span();
+        let user = percent_decoded(url.username());
+        let database = percent_decoded(url.path().trim_start_matches('/'));
+        let mut faults = Vec::new();
+        // A settings file is copied, mailed and committed; a password file is not.
+        if url.password().is_some() {
+            faults.push("holds a password: put it in a file, and name that in `password_file`");
+        }
+        if user.as_deref().is_none_or(str::is_empty) || database.as_deref().is_none_or(str::is_empty) {
+            faults.push(URLS);
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            faults
+                .push("takes no parameters: TLS is `ca`, `cert` and `key`, and the schema is `search_path`");
+        }
+        let host = url.host_str().and_then(percent_decoded).unwrap_or_default();
+        let endpoint = match host.as_str() {
+            "" => {
+                faults.push(URLS);
+                return self.all(span, faults);
+            }
+            path if path.starts_with('/') => Endpoint::Socket(path.into()),
+            host => Endpoint::Tcp(host.trim_matches(['[', ']']).to_owned(), url.port().unwrap_or(port)),
+        };
+        let tls = self.server_tls(folder, table, &endpoint);
+        if !faults.is_empty() {
+            return self.all(span, faults);
+        }
+        Some(Server {
+            endpoint,
+            user: user?,
+            password_file: table.password_file.as_ref().map(|file| folder.join(file)),
+            database: database?,
+            search_path: table.search_path.as_ref().map(|path| path.get_ref().clone()),
+            pooler: table.pooler.as_ref().is_some_and(|pooler| *pooler.get_ref()),
+            tls,
+        })
+    }
+
+    fn all(&mut self, span: std::ops::Range<usize>, faults: Vec<&'static str>) -> Option<Server> {
+        for fault in faults {
+            self.report(span.clone(), fault);
+        }
+        None
+    }
+
+    /// Citizens' records do not cross a network in clear unless someone has written that they do.
+    fn server_tls(&mut self, folder: &Path, table: &SourceTable, endpoint: &Endpoint) -> Option<ServerTls> {
+        let plaintext = table.plaintext.as_ref().is_some_and(|plaintext| *plaintext.get_ref());
+        let is_near = match endpoint {
+            Endpoint::Socket(_) => true,
+            Endpoint::Tcp(host, _) => {
+                host == "localhost"
+                    || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+            }
+        };
+        let path = |file: &Spanned<PathBuf>| folder.join(file.get_ref());
+        let client = match (&table.cert, &table.key) {
+            (Some(cert), Some(key)) => Some((path(cert), path(key))),
+            (None, None) => None,
+            (Some(one), None) | (None, Some(one)) => {
+                self.report(one.span(), "`cert` and `key` go together");
+                None
+            }
+        };
+        match &table.ca {
+            Some(ca) if plaintext => {
+                self.report(ca.span(), "`ca` and `plaintext` contradict each other");
+                None
+            }
+            Some(ca) => Some(ServerTls { ca: path(ca), client }),
+            None => {
+                if let Some(cert) = &table.cert {
+                    self.report(cert.span(), "`cert` is for TLS, which also needs the server's `ca`");
+                } else if !is_near && !plaintext {
+                    let text = "the server is on another machine: name the CA of its certificate in `ca`, or, if the network \
+                                protects records otherwise, write `plaintext = true`";
+                    self.report(table.url.span(), text);
+                }
+                None
+            }
+        }
+    }
+
+    fn duration(&mut self, text: Option<&Spanned<String>>, otherwise: Duration) -> Duration {
+        let Some(text) = text else { return otherwise };
+        match duration(text.get_ref()).filter(|duration| (SHORTEST..=MAX_TIMEOUT).contains(duration)) {
+            Some(duration) => duration,
+            None => {
+                self.report(
+                    text.span(),
+                    "must be a time of 1 ms to 30 s with its unit, e.g. `700ms` or `2s`",
+                );
+                otherwise
+            }
+        }
+    }
+}
+
+/// `700ms` or `2s`.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number = number.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        _ => None,
+    }
+}
+
+/// A part of an URL without its `%` escapes (RFC 3986 §2.1); `None` if the result is not UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}

@@ -1,0 +1,99 @@
+//! `Connector` opens sessions on a MariaDB or MySQL server. A session reads only, in UTC, and has the
+//! source's time limit.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chapar_model::Reason;
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, SslOpts};
+
+use super::failure;
+use crate::config::{Endpoint, Server};
+use crate::source::{Failure, tls};
+
+/// Prepared statements kept per connection; one per method and grant in use.
+const PREPARED: usize = 256;
+
+/// How to open a session.
+pub(super) struct Connector {
+    options: Opts,
+    password_file: Option<PathBuf>,
+    statement_timeout: Duration,
+    is_mariadb: AtomicBool,
+}
+
+impl Connector {
+    pub(super) fn new(server: &Server, statement_timeout: Duration) -> Result<Self, String> {
+        let mut options = OptsBuilder::default()
+            .user(Some(&server.user))
+            .db_name(Some(&server.database))
+            // The driver would otherwise leave TCP, and so TLS, for a socket that the server names.
+            .prefer_socket(false)
+            .stmt_cache_size(PREPARED);
+        options = match &server.endpoint {
+            Endpoint::Tcp(host, port) => options.ip_or_hostname(host).tcp_port(*port),
+            Endpoint::Socket(file) => {
+                let text = file.to_str().ok_or("the path of the socket is not UTF-8")?;
+                options.socket(Some(text))
+            }
+        };
+        if let Some(files) = &server.tls {
+            // The driver reads the files at each connection; a fault in them is named here, once.
+            tls::client(files)?;
+            let identity = |(cert, key): &(PathBuf, PathBuf)| {
+                ClientIdentity::new(cert.clone().into(), key.clone().into())
+            };
+            options = options.ssl_opts(
+                SslOpts::default()
+                    .with_root_certs(vec![files.ca.clone().into()])
+                    .with_disable_built_in_roots(true)
+                    .with_client_identity(files.client.as_ref().map(identity)),
+            );
+        }
+        server.password_file.as_deref().map(tls::password).transpose()?;
+        Ok(Self {
+            options: options.into(),
+            password_file: server.password_file.clone(),
+            statement_timeout,
+            is_mariadb: AtomicBool::new(true),
+        })
+    }
+
+    /// The value of `db.system.name`: that of the server that was last signed in to.
+    pub(super) fn system(&self) -> &'static str {
+        if self.is_mariadb.load(Ordering::Relaxed) { "mariadb" } else { "mysql" }
+    }
+
+    /// Opens a session without its settings.
+    pub(super) async fn open(&self) -> Result<Conn, Failure> {
+        let mut options = OptsBuilder::from_opts(self.options.clone());
+        if let Some(file) = &self.password_file {
+            let unreadable = |fault| Failure::new(Reason::SourceDown, fault);
+            options = options.pass(Some(tls::password(file).map_err(unreadable)?));
+        }
+        Conn::new(options).await.map_err(|error| failure::at_start(&error))
+    }
+
+    /// Opens a session that can only read.
+    pub(super) async fn open_for_reading(&self) -> Result<Conn, Failure> {
+        let mut connection = self.open().await?;
+        let failed = |error: mysql_async::Error| failure::at_start(&error);
+        let version: Option<String> = connection.query_first("SELECT VERSION()").await.map_err(failed)?;
+        let is_mariadb = version.is_some_and(|version| version.contains("MariaDB"));
+        self.is_mariadb.store(is_mariadb, Ordering::Relaxed);
+        let timeout = self.statement_timeout;
+        let limit = if is_mariadb {
+            format!("max_statement_time = {}", timeout.as_secs_f64())
+        } else {
+            format!("max_execution_time = {}", timeout.as_millis())
+        };
+        // A reader waits for no lock but that of a changed table definition. Its limit counts whole seconds.
+        let lock = timeout.as_secs() + 1;
+        let settings = format!("SET SESSION time_zone = '+00:00', lock_wait_timeout = {lock}, {limit}");
+        connection.query_drop(settings).await.map_err(failed)?;
+        connection.query_drop("SET SESSION TRANSACTION READ ONLY").await.map_err(failed)?;
+        Ok(connection)
+    }
+}

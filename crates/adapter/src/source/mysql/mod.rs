@@ -1,0 +1,67 @@
+//! `Mysql` is a source on a MariaDB or MySQL server. Opening a session that can only read is in `connect`,
+//! what the account may do in `privileges`, describing a statement in `inspect`, running a query in `run`,
+//! values in `cell`, errors in `failure`. The pool is `source::server`.
+
+mod cell;
+mod connect;
+mod failure;
+mod inspect;
+mod privileges;
+mod run;
+
+use std::sync::Arc;
+
+use self::connect::Connector;
+use super::server::Pooled;
+use super::{Described, Failure, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried, trial};
+use crate::config::{Limits, Server};
+use crate::dialect::Dialect;
+
+/// A pool on one MariaDB or MySQL database.
+pub(crate) struct Mysql {
+    pool: Arc<Pooled<Connector>>,
+}
+
+impl Mysql {
+    /// Signs in, and proves that the account can only read.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the server, the account or a file.
+    pub(crate) async fn open(server: &Server, limits: Limits) -> Result<Self, String> {
+        let connector = Connector::new(server, limits.statement_timeout)?;
+        let pool = Arc::new(Pooled::new(connector, limits));
+        let fault = |failure: Failure| {
+            format!("`{}` as `{}` cannot be used: {}", server.database, server.user, failure.detail)
+        };
+        let mut connection = pool.connection().await.map_err(fault)?;
+        privileges::check(&mut connection, &server.user).await?;
+        pool.give_back(connection);
+        Ok(Self { pool })
+    }
+}
+
+impl Source for Mysql {
+    fn system(&self) -> &'static str {
+        self.pool.engine.system()
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Mysql
+    }
+
+    fn describe<'a>(&'a self, sql: &'a str) -> Pending<'a, Described> {
+        Box::pin(inspect::describe(&self.pool, sql))
+    }
+
+    fn try_out<'a>(&'a self, sql: &'a str, values: &'a [Parameter]) -> Pending<'a, Tried> {
+        Box::pin(trial::try_out(self, sql, values))
+    }
+
+    fn sample<'a>(&'a self, column: &'a TableColumn, most: u64, look: Look<'a>) -> Pending<'a, ()> {
+        Box::pin(inspect::sample(&self.pool, column, most, look))
+    }
+
+    fn run(&self, query: Query) -> Pending<'_, Rows> {
+        Box::pin(self.pool.run(query))
+    }
+}

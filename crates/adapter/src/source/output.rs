@@ -1,0 +1,92 @@
+//! `Output` encodes the rows of one query on a database server and sends them to its reader in batches of
+//! 16 KiB, in bounded memory.
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Batch, Failure, Query, Row};
+
+/// Batches that may wait for a slow reader; with the batch size it bounds the memory of a stream.
+pub(crate) const WAITING_BATCHES: usize = 2;
+/// Size in bytes at which a batch is sent. Small batches would cost a wake-up of the reader each.
+pub(crate) const BATCH_BYTES: usize = 16 * 1024;
+
+/// Sends one query's rows.
+pub(super) struct Output<'q> {
+    query: &'q Query,
+    batches: mpsc::Sender<Result<Batch, Failure>>,
+    /// Cancelled once nobody waits for the rows any more.
+    over: CancellationToken,
+    buffer: Vec<u8>,
+    scratch: Vec<u8>,
+    count: u32,
+    total: u64,
+    sent: bool,
+}
+
+impl<'q> Output<'q> {
+    pub(super) fn new(
+        query: &'q Query,
+        batches: mpsc::Sender<Result<Batch, Failure>>,
+        over: CancellationToken,
+    ) -> Self {
+        Self {
+            query,
+            batches,
+            over,
+            buffer: Vec::new(),
+            scratch: Vec::new(),
+            count: 0,
+            total: 0,
+            sent: false,
+        }
+    }
+
+    /// Whether the reader has got nothing yet, so that the query may be run again from its start.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.sent
+    }
+
+    /// Forgets rows of an attempt that failed before anything of it was sent.
+    pub(super) fn restart(&mut self) {
+        self.buffer.clear();
+        self.count = 0;
+        self.total = 0;
+    }
+
+    /// Encodes a row. Returns whether the batch is full, so that [`Output::send`] is to follow.
+    ///
+    /// # Errors
+    /// If the row does not fit the contract, or is one too many.
+    pub(super) fn write(&mut self, row: &dyn Row) -> Result<bool, Failure> {
+        // The rows that still come after a cancelled statement are not wanted.
+        if self.over.is_cancelled() {
+            return Ok(false);
+        }
+        self.total += 1;
+        // An error and not an end of the rows, so that an answer that was cut does not look whole.
+        if self.total > self.query.most {
+            return Err(Failure::new(
+                self.query.excess,
+                "the statement gives more rows than the method allows",
+            ));
+        }
+        let subject = self.query.subject.as_deref();
+        self.query.sink.write(row, subject, &mut self.scratch, &mut self.buffer)?;
+        self.count += 1;
+        Ok(self.buffer.len() >= BATCH_BYTES)
+    }
+
+    /// Sends the rows that were written, and waits for a slow reader until nobody waits for the rows.
+    pub(super) async fn send(&mut self, last: bool) {
+        let batch = Batch { bytes: Bytes::from(std::mem::take(&mut self.buffer)), rows: self.count, last };
+        self.count = 0;
+        self.sent = true;
+        tokio::select! {
+            // A reader that has left gets nothing, and `over` is then cancelled by the one who sees it leave.
+            _ = self.batches.send(Ok(batch)) => {}
+            () = self.over.cancelled() => {}
+        }
+    }
+}

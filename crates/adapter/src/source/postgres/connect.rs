@@ -1,0 +1,161 @@
+//! `Connector` opens sessions on a PostgreSQL server. A session is read-only by its own setting, has the
+//! source's time limit, and keeps prepared statements, unless a pooler stands before the server.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chapar_model::Reason;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{CancelToken, Client, Config, NoTls, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::failure;
+use crate::config::{Endpoint, Server};
+use crate::source::{Failure, server, tls};
+
+/// Prepared statements kept per connection; one per method and grant in use.
+const PREPARED: usize = 256;
+/// How long a connection may be silent before the system asks whether the server is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How to open a session.
+pub(super) struct Connector {
+    config: Config,
+    password_file: Option<PathBuf>,
+    tls: Option<MakeRustlsConnect>,
+    pub(super) user: String,
+    /// The settings of a transaction, where a session's own would not be kept by the pooler.
+    pub(super) begin: Option<String>,
+}
+
+/// A session that can only read.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    statements: HashMap<Arc<str>, Statement>,
+    keeps_statements: bool,
+}
+
+impl Connector {
+    pub(super) fn new(server: &Server, statement_timeout: Duration) -> Result<Self, String> {
+        let mut config = Config::new();
+        match &server.endpoint {
+            Endpoint::Tcp(host, port) => config.host(host).port(*port),
+            Endpoint::Socket(folder) => config.host_path(folder),
+        };
+        let milliseconds = statement_timeout.as_millis();
+        let mut settings = format!("statement_timeout = {milliseconds}");
+        if let Some(path) = &server.search_path {
+            settings.push_str(&format!("; SET LOCAL search_path = {}", search_path(path)));
+        }
+        let begin = format!("BEGIN READ ONLY; SET LOCAL {settings}");
+        let mut options = format!(
+            "-c default_transaction_read_only=on -c statement_timeout={milliseconds} -c datestyle=ISO -c timezone=UTC"
+        );
+        if let Some(path) = &server.search_path {
+            // A space ends an option unless a backslash stands before it
+            // (<https://www.postgresql.org/docs/15/libpq-connect.html>, `options`).
+            let escaped = search_path(path).replace('\\', "\\\\").replace(' ', "\\ ");
+            options.push_str(&format!(" -c search_path={escaped}"));
+        }
+        config
+            .user(&server.user)
+            .dbname(&server.database)
+            .application_name("chapar-adapter")
+            .connect_timeout(server::CONNECT_PATIENCE)
+            .keepalives_idle(KEEPALIVE)
+            .ssl_mode(if server.tls.is_some() { SslMode::Require } else { SslMode::Disable });
+        // A pooler refuses options of a session, which it would have to keep for one client.
+        if !server.pooler {
+            config.options(options);
+        }
+        let tls = server.tls.as_ref().map(tls::client).transpose()?.map(MakeRustlsConnect::new);
+        // The file is read here only to name a fault at the start; each connection reads it again, so that a
+        // changed password needs no restart.
+        server.password_file.as_deref().map(tls::password).transpose()?;
+        Ok(Self {
+            config,
+            password_file: server.password_file.clone(),
+            tls,
+            user: server.user.clone(),
+            begin: server.pooler.then_some(begin),
+        })
+    }
+
+    pub(super) async fn open(&self) -> Result<Connection, Failure> {
+        let mut config = self.config.clone();
+        if let Some(file) = &self.password_file {
+            let unreadable = |fault| Failure::new(Reason::SourceDown, fault);
+            config.password(tls::password(file).map_err(unreadable)?);
+        }
+        let failed = |error| failure::of_connecting(&error);
+        // The task of a connection ends when its client is dropped, or with the connection.
+        let client = match &self.tls {
+            Some(tls) => {
+                let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
+                tokio::spawn(async move { connection.await.ok() });
+                client
+            }
+            None => {
+                let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+                tokio::spawn(async move { connection.await.ok() });
+                client
+            }
+        };
+        Ok(Connection { client, statements: HashMap::new(), keeps_statements: self.begin.is_none() })
+    }
+
+    pub(super) async fn cancel_query(&self, token: CancelToken) {
+        let cancelled = match &self.tls {
+            Some(tls) => token.cancel_query(tls.clone()).await,
+            None => token.cancel_query(NoTls).await,
+        };
+        if let Err(error) = cancelled {
+            let failure = failure::of_connecting(&error);
+            tracing::warn!(error = %failure.detail, "a statement could not be cancelled at the database");
+        }
+    }
+}
+
+impl Connection {
+    /// The prepared statement of this text.
+    pub(super) async fn prepared(&mut self, sql: &Arc<str>) -> Result<Statement, tokio_postgres::Error> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        if self.keeps_statements {
+            // At the maximum all are dropped together. This is rare, and saves the bookkeeping of an LRU
+            // cache.
+            if self.statements.len() >= PREPARED {
+                self.statements.clear();
+            }
+            self.statements.insert(Arc::clone(sql), statement.clone());
+        }
+        Ok(statement)
+    }
+
+    /// Forgets a statement that no longer fits the schema, and what was known about types.
+    pub(super) fn forget(&mut self, sql: &Arc<str>) {
+        self.statements.remove(sql);
+        self.client.clear_type_cache();
+    }
+}
+
+/// Names of schemas, separated by commas, each quoted.
+fn search_path(path: &str) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.trim().trim_matches('"').replace('"', "\"\""));
+    path.split(',').map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_path_is_a_list_of_quoted_names() {
+        assert_eq!(search_path("civil, \"Old Data\",x"), "\"civil\", \"Old Data\", \"x\"");
+        assert_eq!(search_path("a\"; DROP TABLE p"), "\"a\"\"; DROP TABLE p\"");
+    }
+}

@@ -1,0 +1,155 @@
+//! This module asks the live server about a statement before it is served: its columns, their types and
+//! nullability, and whether it calls a function that may do more than read. It also samples a column.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use chapar_model::Reason;
+use futures_util::StreamExt as _;
+use sqlparser::tokenizer::{Token, Tokenizer};
+use tokio_postgres::types::{Kind, Type};
+
+use super::cell::{PgRow, Reader};
+use super::connect::{Connection, Connector};
+use super::failure;
+use crate::dialect::Dialect;
+use crate::source::server::Pooled;
+use crate::source::{Column, Described, Failure, Look, Row as _, TableColumn};
+
+/// Maximum time for sampling a column.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Volatile functions that only read a clock or a source of random numbers.
+const HARMLESS: &[&str] =
+    &["clock_timestamp", "gen_random_uuid", "random", "statement_timestamp", "timeofday"];
+
+/// Names of tables and columns, and whether the columns take NULL.
+const ORIGINS: &str =
+    "SELECT c.oid, a.attnum, n.nspname::text, c.relname::text, a.attname::text, a.attnotnull
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE a.attrelid = ANY ($1)";
+/// Volatile functions among those of these names (PostgreSQL 15 documentation, §38.7).
+const VOLATILE: &str = "SELECT DISTINCT proname::text FROM pg_proc
+    WHERE proname::text = ANY ($1) AND provolatile = 'v' AND NOT proname::text = ANY ($2)";
+
+/// Prepares `sql` and describes its result.
+pub(super) async fn describe(pool: &Pooled<Connector>, sql: &str) -> Result<Described, Failure> {
+    let connection = pool.connection().await?;
+    let described = described(&connection, sql, pool.engine.user.as_str()).await;
+    pool.give_back(connection);
+    described
+}
+
+async fn described(connection: &Connection, sql: &str, user: &str) -> Result<Described, Failure> {
+    let client = &connection.client;
+    let failed = |error: tokio_postgres::Error| failure::at_start(&error, user);
+    let statement = client.prepare(sql).await.map_err(failed)?;
+    let called = called(sql);
+    let volatile = client
+        .query_typed(VOLATILE, &[(&called, Type::TEXT_ARRAY), (&HARMLESS, Type::TEXT_ARRAY)])
+        .await
+        .map_err(failed)?;
+    if let Some(row) = volatile.first() {
+        let text = format!(
+            "it calls `{}`, which PostgreSQL calls volatile: such a function may do more than read",
+            row.get::<_, &str>(0)
+        );
+        return Err(Failure::new(Reason::SourceRefused, text));
+    }
+    let tables: Vec<u32> = statement.columns().iter().filter_map(tokio_postgres::Column::table_oid).collect();
+    let rows = client.query_typed(ORIGINS, &[(&tables, Type::OID_ARRAY)]).await.map_err(failed)?;
+    let columns = statement.columns().iter().map(|column| {
+        let family = Reader::of(column.type_()).family();
+        let own = rows.iter().find(|row| {
+            Some(row.get::<_, u32>(0)) == column.table_oid()
+                && Some(row.get::<_, i16>(1)) == column.column_id()
+        });
+        Column {
+            name: column.name().to_owned(),
+            declared: Some(declared(column.type_())),
+            family,
+            nullable: own.map(|row| !row.get::<_, bool>(5)),
+            origin: own.map(|row| TableColumn {
+                schema: Some(row.get(2)),
+                table: row.get(3),
+                column: row.get(4),
+                family,
+            }),
+        }
+    });
+    let columns: Vec<Column> = columns.collect();
+    let reads = columns.iter().filter_map(|column| column.origin.clone()).collect();
+    Ok(Described { columns, parameters: None, reads })
+}
+
+/// A type's name as SQL writes it.
+fn declared(kind: &Type) -> String {
+    match kind.kind() {
+        Kind::Array(element) => format!("{}[]", element.name()),
+        _ => kind.name().to_owned(),
+    }
+}
+
+/// Names of functions that the statement calls, as far as its tokens show.
+fn called(sql: &str) -> Vec<String> {
+    // A statement that cannot be read as tokens has been refused before.
+    let tokens = Tokenizer::new(Dialect::Postgres.parser(), sql).tokenize().unwrap_or_default();
+    let told: Vec<&Token> = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+    let name = |pair: &[&Token]| match pair {
+        [Token::Word(word), Token::LParen] if word.quote_style.is_some() => Some(word.value.clone()),
+        [Token::Word(word), Token::LParen] => Some(word.value.to_lowercase()),
+        _ => None,
+    };
+    told.windows(2).filter_map(name).collect()
+}
+
+/// Shows `look` the values of one column, in the table's own order, at most `most` of them. Fewer if that
+/// takes too long.
+pub(super) async fn sample(
+    pool: &Pooled<Connector>,
+    column: &TableColumn,
+    most: u64,
+    look: Look<'_>,
+) -> Result<(), Failure> {
+    let quoted = |name: &str| Dialect::Postgres.quoted(name);
+    let schema = column.schema.as_deref().map(|name| format!("{}.", quoted(name))).unwrap_or_default();
+    let sql =
+        format!("SELECT {} FROM {schema}{} LIMIT {most}", quoted(&column.column), quoted(&column.table));
+    let connection = pool.connection().await?;
+    let failed = |error: tokio_postgres::Error| failure::at_start(&error, &pool.engine.user);
+    let reading = async {
+        let rows = connection.client.query_typed_raw(&sql, none()).await.map_err(failed)?;
+        let mut rows = pin!(rows);
+        while let Some(row) = rows.next().await {
+            let row = row.map_err(failed)?;
+            look(PgRow::new(&row).cell(0));
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(PATIENCE, reading).await {
+        Ok(read) => {
+            pool.give_back(connection);
+            read
+        }
+        // Running out of time is not an error here: what was seen until then is still a sample. The
+        // connection is dropped with its statement.
+        Err(_) => Ok(()),
+    }
+}
+
+/// No parameters.
+fn none() -> std::iter::Empty<(i32, Type)> {
+    std::iter::empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_told_by_the_bracket_after_their_name() {
+        let sql = "SELECT Lower(a), pg_catalog.set_config('a','b',false), \"Own\"(x) -- no(t)\nFROM t WHERE b IN ('z(')";
+        // A keyword before a bracket is looked up too, and is the name of no function.
+        assert_eq!(called(sql), ["lower", "set_config", "Own", "in"]);
+    }
+}
