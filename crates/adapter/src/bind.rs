@@ -307,7 +307,7 @@ fn bindable(steps: &[FieldDescriptor]) -> Result<(), &'static str> {
     let last = steps.last().ok_or("is empty")?;
     match form(last) {
         // These have no form of their own in every database, and their parts do.
-        Ok(Form::Decimal | Form::Duration | Form::TimeOfDay) | Err(_) => {
+        Ok(Form::Decimal | Form::Duration | Form::Json(_) | Form::TimeOfDay) | Err(_) => {
             Err("is a message: name one of its fields as `:message__field`")
         }
         Ok(_) => Ok(()),

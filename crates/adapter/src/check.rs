@@ -169,6 +169,9 @@ fn misfit(leaf: &Leaf, column: &Column) -> Option<(&'static str, String)> {
             &[Family::Decimal, Family::Integer, Family::Text, Family::Numeric],
             "a decimal number, also as text",
         ),
+        Form::Json(_) => {
+            (&[Family::Text, Family::Array, Family::Numeric], "JSON, as text or of the database's JSON type")
+        }
         Form::Duration => (&[Family::Duration], "an interval; for seconds use an integer, and name its unit"),
         Form::TimeOfDay => (&[Family::Time, Family::Text], "a time of day, also as text `HH:MM:SS`"),
         Form::Enum(_) => (&[Family::Integer, Family::Text, Family::Numeric], "a name or number of the enum"),
@@ -182,6 +185,7 @@ fn misfit(leaf: &Leaf, column: &Column) -> Option<(&'static str, String)> {
         | Form::Decimal
         | Form::Duration
         | Form::Enum(_)
+        | Form::Json(_)
         | Form::String
         | Form::TimeOfDay
         | Form::Timestamp => "",

@@ -232,12 +232,12 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
 
-    pub(super) const GOOD: &str = r#"
+    pub(crate) const GOOD: &str = r#"
 [adapter]
 identity  = { cert = "pki/civil.crt", key = "pki/civil.key", trust = "/etc/ca.crt" }
 contracts = ["contracts/civil"]
@@ -249,7 +249,7 @@ max_connections = 8
 statement_timeout = "700ms"
 "#;
 
-    pub(super) fn parse(text: &str) -> Result<Config, String> {
+    pub(crate) fn parse(text: &str) -> Result<Config, String> {
         Config::parse(Path::new("/srv/adapter.toml"), text).map_err(|findings| findings.to_string())
     }
 

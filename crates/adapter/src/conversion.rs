@@ -73,6 +73,7 @@ impl Conversion {
                     | Form::Duration
                     | Form::Enum(_)
                     | Form::Float
+                    | Form::Json(_)
                     | Form::String
                     | Form::TimeOfDay
                     | Form::Timestamp

@@ -31,6 +31,14 @@ impl Dialect {
             Self::Postgres | Self::Sqlite => format!("\"{}\"", name.replace('"', "\"\"")),
         }
     }
+
+    /// An expression for the JSON of an array column. Only PostgreSQL has such columns.
+    pub(crate) fn json_of_array(self, column: &str) -> String {
+        match self {
+            Self::Postgres => format!("to_jsonb({column})"),
+            Self::Mysql | Self::Sqlite => column.to_owned(),
+        }
+    }
 }
 
 /// What is bound at one placeholder of a statement, in the order in which the database numbers them.

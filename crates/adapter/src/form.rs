@@ -1,10 +1,11 @@
-//! `Form` is what one value of a protobuf field is, as far as a database's value can fill it. A field that no
-//! value fills is refused with the way to write it otherwise.
+//! `Form` is what one value of a protobuf field is, and how a database's value fills it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind};
+
+use crate::json::JsonField;
 
 /// The form of one field value, into which a column's value is converted.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(crate) enum Form {
     Float,
     Int32,
     Int64,
+    /// Anything else, from a column that holds JSON.
+    Json(JsonField),
     Sfixed32,
     Sfixed64,
     Sint32,
@@ -39,6 +42,9 @@ pub(crate) enum Form {
 
 /// The form of one value of `field`.
 pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
+    if field.is_list() || field.is_map() {
+        return Ok(Form::Json(JsonField::new(field)));
+    }
     Ok(match field.kind() {
         Kind::Bool => Form::Bool,
         Kind::Bytes => Form::Bytes,
@@ -62,20 +68,7 @@ pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
             "google.protobuf.Duration" => Form::Duration,
             "google.type.Decimal" => Form::Decimal,
             "google.type.TimeOfDay" => Form::TimeOfDay,
-            "google.type.Money" => {
-                return Err(
-                    "is an amount that no column fills: use a `google.type.Decimal` or an `int64` of the smallest unit, and a \
-                     `string` for the currency",
-                );
-            }
-            // A wrapper only adds presence, which `optional` gives to a plain field.
-            name if name.starts_with("google.protobuf.") && name.ends_with("Value") => {
-                return Err("is a wrapper, which no column fills: use `optional` and the plain type");
-            }
-            name if name.starts_with("google.") => {
-                return Err("is a message that no column fills in this version");
-            }
-            _ => return Err("is a message that no column fills: name its fields with dotted aliases"),
+            _ => Form::Json(JsonField::new(field)),
         },
     })
 }

@@ -24,6 +24,7 @@ mod error;
 mod finding;
 mod form;
 mod health;
+mod json;
 mod load;
 mod plan;
 mod refusal;

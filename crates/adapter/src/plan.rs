@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use crate::dialect::{Binding, SqlText};
 use crate::encode::Encoder;
+use crate::form::Form;
 use crate::shape::{Leaf, Shape};
 use crate::source::{Failure, Parameter};
 use crate::statement::Statement;
@@ -103,24 +104,26 @@ impl Plans {
         let granted: Vec<&str> = fields.split(',').map(str::trim).filter(|path| !path.is_empty()).collect();
         // A field that is not known means two versions of a contract. Answering the rest would hide that.
         for path in &granted {
-            if !self.shape.leaves.iter().any(|leaf| covers(path, leaf)) {
+            let names = |leaf: &Leaf| covers(path, &leaf.path) || names_inside(path, leaf);
+            if !self.shape.leaves.iter().any(names) {
                 return Err(drift("chapar-fields names a field that this contract does not have".to_owned()));
             }
         }
-        let selected = || {
-            // The key column is always selected, because `is_about` compares it with the subject.
-            self.shape.leaves.iter().filter(|leaf| leaf.key || granted.iter().any(|path| covers(path, leaf)))
-        };
+        // The key column is always selected, because `is_about` compares it with the subject.
+        let selected: Vec<Leaf> = self.shape.leaves.iter().filter_map(|leaf| under(leaf, &granted)).collect();
         let rows = RowScopes::from_header(rows).map_err(|_| drift("chapar-rows is malformed".to_owned()))?;
         let dialect = self.inner.dialect();
         let mut sql = SqlText::new(dialect);
         sql.push("SELECT ");
-        for (index, leaf) in selected().enumerate() {
-            sql.push(if index == 0 { "q." } else { ", q." });
-            sql.push(&dialect.quoted(&leaf.column));
+        for (index, leaf) in selected.iter().enumerate() {
+            if index > 0 {
+                sql.push(", ");
+            }
+            let column = format!("q.{}", dialect.quoted(&leaf.column));
+            sql.push(&if leaf.is_array { dialect.json_of_array(&column) } else { column });
         }
         // SQL needs at least one column, also for a grant without fields.
-        if selected().next().is_none() {
+        if selected.is_empty() {
             sql.push("1");
         }
         sql.push("\nFROM (\n");
@@ -148,7 +151,7 @@ impl Plans {
         }
         // One row above the limit is read, which tells a full answer from one that was cut.
         sql.push(&format!("\nLIMIT {}", self.limit));
-        let encoder = Arc::new(Encoder::new(self.shape.cardinality, selected()));
+        let encoder = Arc::new(Encoder::new(self.shape.cardinality, selected.iter()));
         let (sql, bindings) = sql.finish();
         let field = |binding: &Binding| match binding {
             Binding::Request(number) => {
@@ -162,10 +165,30 @@ impl Plans {
 }
 
 /// A granted path covers a field that it names, and the fields of a message that it names.
-fn covers(granted: &str, leaf: &Leaf) -> bool {
-    match leaf.path.strip_prefix(granted) {
+fn covers(granted: &str, path: &str) -> bool {
+    match path.strip_prefix(granted) {
         Some(rest) => rest.is_empty() || rest.starts_with('.'),
         None => false,
+    }
+}
+
+/// Whether a granted path names a field inside of the one that the leaf fills with JSON.
+fn names_inside(granted: &str, leaf: &Leaf) -> bool {
+    leaf.inside.iter().any(|inside| covers(granted, inside))
+}
+
+/// What a grant leaves of a leaf: all, nothing, or a part of its JSON.
+fn under(leaf: &Leaf, granted: &[&str]) -> Option<Leaf> {
+    if leaf.key || granted.iter().any(|path| covers(path, &leaf.path)) {
+        return Some(leaf.clone());
+    }
+    let kept = leaf.inside.iter().filter(|inside| granted.iter().any(|path| covers(path, inside)));
+    let kept: Vec<String> = kept.map(|inside| leaf.relative(inside).to_owned()).collect();
+    match &leaf.form {
+        Form::Json(field) if !kept.is_empty() => {
+            Some(Leaf { form: Form::Json(field.keeping(kept)), ..leaf.clone() })
+        }
+        _ => None,
     }
 }
 
@@ -173,7 +196,6 @@ fn covers(granted: &str, leaf: &Leaf) -> bool {
 mod tests {
     use super::*;
     use crate::dialect::Dialect;
-    use crate::form::Form;
     use crate::shape::Cardinality;
 
     fn plans() -> Plans {
@@ -185,10 +207,14 @@ mod tests {
             presence: false,
             key: path == "national_id",
             conversion: None,
+            inside: Vec::new(),
+            is_array: false,
         };
         let leaves =
             (1..).zip(["national_id", "given_name", "address.city", "life_status"]).map(leaf).collect();
-        let shape = Shape { cardinality: Cardinality::One, leaves };
+        let message = prost_reflect::DescriptorPool::global();
+        let message = message.get_message_by_name("google.protobuf.Empty").unwrap();
+        let shape = Shape { message, cardinality: Cardinality::One, leaves };
         let text = "SELECT * FROM person WHERE national_id = :national_id".to_owned();
         let statement = Statement::parse(std::path::Path::new("m.sql"), text, Dialect::Sqlite).unwrap();
         Plans::new(statement, 2, &["province".to_owned()], shape)

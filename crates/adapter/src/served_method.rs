@@ -100,6 +100,9 @@ async fn one(
     statement.write(&RowScopes::default(), &mut sql);
     let (sql, _) = sql.finish();
     let described = source.describe(&sql).await.map_err(|failure| vec![refused(&statement, &failure)]);
+    if let Ok(described) = &described {
+        shape.fit(&described.columns);
+    }
     // Both checks are made even if one fails, so that all findings come at once.
     let mut findings = match &described {
         Ok(described) => check::compare(method, &shape, &statement, described),

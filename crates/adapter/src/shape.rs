@@ -8,6 +8,8 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::conversion::Conversion;
 use crate::form::{Form, form};
+use crate::json::JsonField;
+use crate::source::{Column, Family};
 
 /// How many rows make an answer, and how.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -24,6 +26,8 @@ pub(crate) enum Cardinality {
 /// A method's response as columns.
 #[derive(Debug)]
 pub(crate) struct Shape {
+    /// The message that one row fills.
+    pub(crate) message: MessageDescriptor,
     pub(crate) cardinality: Cardinality,
     pub(crate) leaves: Vec<Leaf>,
 }
@@ -45,6 +49,23 @@ pub(crate) struct Leaf {
     pub(crate) key: bool,
     /// What the statement declares about the column, if anything.
     pub(crate) conversion: Option<Conversion>,
+    /// The contract's paths of the fields inside of the one that the column fills with JSON.
+    pub(crate) inside: Vec<Arc<str>>,
+    /// Whether the column is an array, which is read as JSON.
+    pub(crate) is_array: bool,
+}
+
+impl Leaf {
+    /// The paths that grants name: those inside of the field, or its own.
+    fn paths(&self) -> Vec<Arc<str>> {
+        if self.inside.is_empty() { vec![Arc::clone(&self.path)] } else { self.inside.clone() }
+    }
+
+    /// A path of a field inside of this one, from the message that this field is in.
+    pub(crate) fn relative<'p>(&self, path: &'p str) -> &'p str {
+        let own = self.path.rfind('.').map_or(0, |dot| dot + 1);
+        path.get(own..).unwrap_or_default()
+    }
 }
 
 impl Shape {
@@ -66,32 +87,53 @@ impl Shape {
             None if method.kind() == MethodKind::Unary => (Cardinality::One, output.clone(), String::new()),
             None => (Cardinality::Stream, output.clone(), String::new()),
         };
-        let mut leaves = Vec::new();
+        let mut leaves: Vec<Leaf> = Vec::new();
         let mut faults = Vec::new();
         for field in method.fields() {
             // A row of a list is one element, so its columns are named from the element and not from the
             // response.
             let column = field.path.strip_prefix(&prefix).unwrap_or(&field.path);
-            match leaf(&message, column) {
-                Ok((numbers, form, presence)) => leaves.push(Leaf {
-                    path: field.path.as_str().into(),
-                    column: column.to_owned(),
-                    numbers,
-                    form,
-                    presence,
-                    key: field.key,
-                    conversion: None,
-                }),
+            match leaf(&message, &field.path, column, field.key) {
+                // Fields inside of a repeated message have one column for all of them.
+                Ok(leaf) => match leaves.iter_mut().find(|known| known.column == leaf.column) {
+                    Some(known) => known.inside.extend(leaf.inside),
+                    None => leaves.push(leaf),
+                },
                 Err(fault) => faults.push(format!("field `{}` {fault}", field.path)),
             }
         }
-        if faults.is_empty() { Ok(Self { cardinality, leaves }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { message, cardinality, leaves }) } else { Err(faults) }
     }
 
     /// Takes the conversion of each column, if `declared` has one for its name.
     pub(crate) fn convert<'c>(&mut self, declared: impl Fn(&str) -> Option<&'c Conversion>) {
         for leaf in &mut self.leaves {
             leaf.conversion = declared(&leaf.column).cloned();
+        }
+    }
+
+    /// Fits the leaves to a statement's columns: a message whose fields have no columns of their own, but
+    /// which has a column of its own name, is filled with the JSON of that column.
+    pub(crate) fn fit(&mut self, columns: &[Column]) {
+        for column in columns {
+            if let Some(leaf) = self.leaves.iter_mut().find(|leaf| leaf.column == column.name) {
+                leaf.is_array = column.family == Family::Array;
+                continue;
+            }
+            let prefix = format!("{}.", column.name);
+            let Some(at) = self.leaves.iter().position(|leaf| leaf.column.starts_with(&prefix)) else {
+                continue;
+            };
+            let Some(fields) = resolve(&self.message, column.name.split('.')) else { continue };
+            // The contract's path of the message: that of a field inside of it, without what follows.
+            let first = &self.leaves[at];
+            let path = &first.path[..first.path.len() + column.name.len() - first.column.len()];
+            let Some(whole) = json_leaf(&fields, path, &column.name) else { continue };
+            let (own, mut leaves): (Vec<Leaf>, Vec<Leaf>) = std::mem::take(&mut self.leaves)
+                .into_iter()
+                .partition(|leaf| leaf.column.starts_with(&prefix));
+            leaves.insert(at, Leaf { inside: own.iter().flat_map(Leaf::paths).collect(), ..whole });
+            self.leaves = leaves;
         }
     }
 
@@ -110,23 +152,71 @@ fn only_list(output: &MessageDescriptor) -> Option<(FieldDescriptor, MessageDesc
     }
 }
 
-type Target = (Vec<u32>, Form, bool);
-
-fn leaf(message: &MessageDescriptor, path: &str) -> Result<Target, &'static str> {
-    let fields = resolve(message, path.split('.')).ok_or("is not in the response message")?;
-    let numbers = fields.iter().map(FieldDescriptor::number).collect();
-    if fields.iter().any(|field| field.is_list() || field.is_map()) {
-        return Err(
-            "is repeated: a column fills one value. Make the method server-streaming, or its response one repeated \
-                    message and nothing else",
-        );
-    }
+/// The leaf of the response field `path`, which is `column` inside of `message`.
+fn leaf(message: &MessageDescriptor, path: &str, column: &str, key: bool) -> Result<Leaf, &'static str> {
+    let fields = resolve(message, column.split('.')).ok_or("is not in the response message")?;
     // A oneof with one field is how proto3 writes `optional`, so only larger ones are refused.
     if fields.iter().any(|field| field.containing_oneof().is_some_and(|oneof| oneof.fields().len() > 1)) {
         return Err("is in a oneof: columns cannot say which of its fields is meant");
     }
+    // The first field that occurs several times takes one column, with all that is inside of it.
+    if let Some(many) = fields.iter().position(|field| field.is_list() || field.is_map()) {
+        let names: Vec<&str> = column.split('.').collect();
+        let own = names[..=many].join(".");
+        let own_path = &path[..path.len() + own.len() - column.len()];
+        let whole = fields.get(..=many).and_then(|fields| json_leaf(fields, own_path, &own));
+        let mut whole = whole.ok_or("is empty")?;
+        if own_path != path {
+            whole.inside.push(path.into());
+        }
+        return Ok(whole);
+    }
     let last = fields.last().ok_or("is empty")?;
-    Ok((numbers, form(last)?, last.supports_presence()))
+    let mut numbers: Vec<u32> = fields.iter().map(FieldDescriptor::number).collect();
+    let mut presence = last.supports_presence();
+    // A wrapper is a message with one field, `value`, and adds nothing but presence.
+    let form = match wrapped(last) {
+        Some(value) => {
+            numbers.push(value.number());
+            presence = true;
+            form(&value)?
+        }
+        None => form(last)?,
+    };
+    Ok(Leaf {
+        path: path.into(),
+        column: column.to_owned(),
+        numbers,
+        form,
+        presence,
+        key,
+        conversion: None,
+        inside: Vec::new(),
+        is_array: false,
+    })
+}
+
+/// The field of a wrapper such as `google.protobuf.Int64Value` (wrappers.proto).
+fn wrapped(field: &FieldDescriptor) -> Option<FieldDescriptor> {
+    let Kind::Message(message) = field.kind() else { return None };
+    let is_wrapper = message.parent_file().name() == "google/protobuf/wrappers.proto";
+    is_wrapper.then(|| message.get_field_by_name("value")).flatten()
+}
+
+/// A leaf that a column of this name fills with JSON.
+fn json_leaf(fields: &[FieldDescriptor], path: &str, column: &str) -> Option<Leaf> {
+    Some(Leaf {
+        path: path.into(),
+        column: column.to_owned(),
+        numbers: fields.iter().map(FieldDescriptor::number).collect(),
+        form: Form::Json(JsonField::new(fields.last()?)),
+        // NULL is an empty list, and a message that is not set.
+        presence: true,
+        key: false,
+        conversion: None,
+        inside: Vec::new(),
+        is_array: false,
+    })
 }
 
 /// Follows `names` from `message` through its messages.

@@ -79,6 +79,13 @@ impl Statement {
             .tokenize_with_location()
             .map_err(|error| syntax(error.to_string()))?;
         let whole = |message: &str| Finding::new(file, &text, first_offset(&lines, &tokens), 1, message);
+        // MariaDB and MySQL run what stands in such a comment, and whether the parser does too depends on its
+        // form (MariaDB's documentation, "Comment Syntax").
+        if dialect == Dialect::Mysql
+            && let Some(place) = ["/*!", "/*M!", "/*m!"].iter().filter_map(|open| text.find(open)).min()
+        {
+            return Err(Finding::new(file, &text, place, 3, "the server runs what stands in such a comment"));
+        }
         let writes = || whole("only a SELECT is allowed").with_help("a method reads; it never writes");
         let parser = Parser::new(dialect.parser()).with_recursion_limit(DEEPEST);
         let parsed = parser.with_tokens_with_locations(tokens.clone()).parse_statements();

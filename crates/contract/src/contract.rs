@@ -40,7 +40,7 @@ struct Inner {
 impl Contract {
     /// Compiles every `.proto` below `dir`, hidden files and folders and carried imports (`google`, `chapar`,
     /// `buf`) left out. Imports are looked up beside the folder and in it; Chapar's options,
-    /// `google/type/date.proto` and `google/protobuf/*` are built in.
+    /// `google/type/{date,decimal,money,timeofday}.proto` and `google/protobuf/*` are built in.
     ///
     /// # Errors
     /// [`Error`] with all findings, each with file, line and column.

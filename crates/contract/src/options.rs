@@ -15,6 +15,9 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("chapar/contract/v1/options.proto", include_str!("../../../proto/chapar/contract/v1/options.proto")),
     ("buf/validate/validate.proto", include_str!("../../../proto/buf/validate/validate.proto")),
     ("google/type/date.proto", include_str!("../../../proto/google/type/date.proto")),
+    ("google/type/decimal.proto", include_str!("../../../proto/google/type/decimal.proto")),
+    ("google/type/money.proto", include_str!("../../../proto/google/type/money.proto")),
+    ("google/type/timeofday.proto", include_str!("../../../proto/google/type/timeofday.proto")),
 ];
 
 /// The rules of a method; the defaults if it has none. Nothing if they are there and cannot be read: a

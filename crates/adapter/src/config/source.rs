@@ -67,8 +67,8 @@ pub struct Server {
 pub enum Endpoint {
     /// A host's name or address, and its TCP port.
     Tcp(String, u16),
-    /// A Unix socket: PostgreSQL's folder, MariaDB's file.
-    Socket(PathBuf),
+    /// A Unix socket: PostgreSQL's folder, with the port that the socket's name ends in, or MariaDB's file.
+    Socket(PathBuf, u16),
 }
 
 /// The files of TLS towards a database server.
@@ -84,7 +84,7 @@ pub struct ServerTls {
 #[serde(deny_unknown_fields)]
 pub(super) struct SourceTable {
     url: Spanned<String>,
-    password_file: Option<PathBuf>,
+    password_file: Option<Spanned<PathBuf>>,
     ca: Option<Spanned<PathBuf>>,
     cert: Option<Spanned<PathBuf>>,
     key: Option<Spanned<PathBuf>>,
@@ -152,7 +152,10 @@ impl Reader<'_> {
 
     /// A file has no network: keys about one would only seem to protect something.
     fn only_for_servers(&mut self, table: &SourceTable) {
-        let files = [&table.ca, &table.cert, &table.key].into_iter().flatten().map(Spanned::span);
+        let files = [&table.password_file, &table.ca, &table.cert, &table.key]
+            .into_iter()
+            .flatten()
+            .map(Spanned::span);
         let flags = [&table.plaintext, &table.pooler].into_iter().flatten().map(Spanned::span);
         let spans: Vec<_> = files.chain(flags).chain(table.search_path.iter().map(Spanned::span)).collect();
         for span in spans {
@@ -177,13 +180,14 @@ impl Reader<'_> {
                 .push("takes no parameters: TLS is `ca`, `cert` and `key`, and the schema is `search_path`");
         }
         let host = url.host_str().and_then(percent_decoded).unwrap_or_default();
+        let port = url.port().unwrap_or(port);
         let endpoint = match host.as_str() {
             "" => {
                 faults.push(URLS);
                 return self.all(span, faults);
             }
-            path if path.starts_with('/') => Endpoint::Socket(path.into()),
-            host => Endpoint::Tcp(host.trim_matches(['[', ']']).to_owned(), url.port().unwrap_or(port)),
+            path if path.starts_with('/') => Endpoint::Socket(path.into(), port),
+            host => Endpoint::Tcp(host.trim_matches(['[', ']']).to_owned(), port),
         };
         let tls = self.server_tls(folder, table, &endpoint);
         if !faults.is_empty() {
@@ -192,7 +196,7 @@ impl Reader<'_> {
         Some(Server {
             endpoint,
             user: user?,
-            password_file: table.password_file.as_ref().map(|file| folder.join(file)),
+            password_file: table.password_file.as_ref().map(|file| folder.join(file.get_ref())),
             database: database?,
             search_path: table.search_path.as_ref().map(|path| path.get_ref().clone()),
             pooler: table.pooler.as_ref().is_some_and(|pooler| *pooler.get_ref()),
@@ -211,7 +215,7 @@ impl Reader<'_> {
     fn server_tls(&mut self, folder: &Path, table: &SourceTable, endpoint: &Endpoint) -> Option<ServerTls> {
         let plaintext = table.plaintext.as_ref().is_some_and(|plaintext| *plaintext.get_ref());
         let is_near = match endpoint {
-            Endpoint::Socket(_) => true,
+            Endpoint::Socket(..) => true,
             Endpoint::Tcp(host, _) => {
                 host == "localhost"
                     || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
@@ -275,4 +279,74 @@ fn duration(text: &str) -> Option<Duration> {
 /// A part of an URL without its `%` escapes (RFC 3986 §2.1); `None` if the result is not UTF-8.
 fn percent_decoded(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::{GOOD, parse};
+
+    fn source(keys: &str) -> Result<Database, String> {
+        let text = GOOD.replace("url = \"sqlite:databases/civil.db\"", keys);
+        parse(&text).map(|config| config.sources["civil"].database.clone())
+    }
+
+    #[test]
+    fn a_server_is_named_by_a_url_and_its_files() {
+        let keys = "url = \"postgres://civil_ro@db.example:5433/civil\"\npassword_file = \"secret\"\nca = \"ca.crt\"\n\
+                    cert = \"a.crt\"\nkey = \"a.key\"\nsearch_path = \"civil\"\npooler = true";
+        let expected = Server {
+            endpoint: Endpoint::Tcp("db.example".to_owned(), 5433),
+            user: "civil_ro".to_owned(),
+            password_file: Some("/srv/secret".into()),
+            database: "civil".to_owned(),
+            search_path: Some("civil".to_owned()),
+            pooler: true,
+            tls: Some(ServerTls {
+                ca: "/srv/ca.crt".into(),
+                client: Some(("/srv/a.crt".into(), "/srv/a.key".into())),
+            }),
+        };
+        assert_eq!(source(keys), Ok(Database::Postgres(expected)));
+        for (url, endpoint) in [
+            ("mysql://r@127.0.0.1/civil", Endpoint::Tcp("127.0.0.1".to_owned(), 3306)),
+            ("mariadb://r@[::1]:1/civil", Endpoint::Tcp("::1".to_owned(), 1)),
+            ("mysql://r@%2Frun%2Fmysqld.sock/civil", Endpoint::Socket("/run/mysqld.sock".into(), 3306)),
+        ] {
+            let Ok(Database::Mysql(server)) = source(&format!("url = \"{url}\"")) else { panic!("{url}") };
+            assert_eq!(server.endpoint, endpoint, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_would_weaken_or_confuse_a_source_is_refused_with_its_place() {
+        for (keys, said) in [
+            ("url = \"postgres://r:secret@localhost/civil\"", "holds a password"),
+            ("url = \"postgres://r@localhost/civil?sslmode=disable\"", "takes no parameters"),
+            ("url = \"postgres://r@localhost\"", "must be `sqlite:PATH`"),
+            ("url = \"postgres://localhost/civil\"", "must be `sqlite:PATH`"),
+            ("url = \"oracle://r@localhost/civil\"", "must be `sqlite:PATH`"),
+            ("url = \"postgres://r@db.example/civil\"", "the server is on another machine"),
+            (
+                "url = \"postgres://r@localhost/civil\"\ncert = \"a\"\nca = \"b\"",
+                "`cert` and `key` go together",
+            ),
+            (
+                "url = \"postgres://r@localhost/civil\"\ncert = \"a\"\nkey = \"b\"",
+                "also needs the server's `ca`",
+            ),
+            ("url = \"postgres://r@db/civil\"\nca = \"a\"\nplaintext = true", "contradict each other"),
+            ("url = \"mysql://r@localhost/civil\"\nsearch_path = \"a\"", "only PostgreSQL has a search path"),
+            (
+                "url = \"mysql://r@localhost/civil\"\npooler = true",
+                "only PostgreSQL is reached through a pooler",
+            ),
+            ("url = \"sqlite:a.db\"\nca = \"a\"", "this source is a file"),
+            ("url = \"sqlite:a.db\"\npassword_file = \"a\"", "this source is a file"),
+        ] {
+            let error = source(keys).unwrap_err();
+            assert!(error.contains(said) && !error.contains("secret"), "{keys}: {error}");
+        }
+        assert!(source("url = \"postgres://r@db.example/civil\"\nplaintext = true").is_ok());
+    }
 }

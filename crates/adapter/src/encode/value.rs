@@ -148,6 +148,10 @@ fn value(
             let value = value.ok_or(unreadable("no name or number of the enum"))?;
             varint(number, i64::from(value).cast_unsigned(), presence, out);
         }
+        Form::Json(field) => match cell {
+            Cell::Text(json) => field.encode(json, out).map_err(unreadable)?,
+            _ => return Err(unreadable("not JSON")),
+        },
         Form::Int32 => varint(number, i64::from(integer::<i32>(cell)?).cast_unsigned(), presence, out),
         Form::Int64 => varint(number, integer::<i64>(cell)?.cast_unsigned(), presence, out),
         Form::Uint32 => varint(number, integer::<u32>(cell)?.into(), presence, out),

@@ -188,6 +188,8 @@ pub(crate) enum Family {
     Numeric,
     /// Known only row by row: an expression in SQLite.
     Unknown,
+    /// An array, which a plan reads as JSON (PostgreSQL).
+    Array,
     /// A type of which no field is made.
     Other,
 }

@@ -75,6 +75,11 @@ pub(super) fn placeholders(
             },
             Token::Placeholder(name) => name.clone(),
             Token::AtSign => "@".to_owned(),
+            // A variable of MariaDB's session outlives the call, and the next one on the connection would see
+            // it.
+            Token::Word(word) if word.quote_style.is_none() && word.value.starts_with('@') => {
+                word.value.clone()
+            }
             _ => continue,
         };
         let offset = lines.offset(token.span.start);

@@ -146,3 +146,62 @@ async fn a_long_answer_streams() {
         assert_eq!(answered.messages[most - 1], json!({"number": most.to_string()}), "{engine:?}");
     }
 }
+
+const HOMES: &str = r#"
+syntax = "proto3";
+package reg.v1;
+import "chapar/contract/v1/options.proto";
+service Register {
+  rpc GetPerson(Ask) returns (Person) { option (chapar.contract.v1.method) = { purposes: ["test"] }; }
+}
+message Ask { string id = 1; }
+message Person {
+  string name = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL];
+  repeated Home homes = 2;
+  Origin origin = 3;
+}
+message Home {
+  string city = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL];
+  string street = 2 [(chapar.contract.v1.field).class = CLASS_SENSITIVE];
+  Place place = 3;
+}
+message Origin {
+  string village = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL];
+  repeated Place places = 2;
+}
+message Place {
+  int64 number = 1 [(chapar.contract.v1.field).class = CLASS_PERSONAL];
+  string secret = 2 [(chapar.contract.v1.field).class = CLASS_SECRET];
+}
+"#;
+
+#[tokio::test]
+async fn what_a_grant_leaves_out_is_taken_out_of_a_column_of_json() {
+    let homes = r#"[{"city": "A", "street": "s", "place": {"number": 7, "secret": "x"}}, {"city": "B", "street": "t"}]"#;
+    let origin = r#"{"village": "V", "places": [{"number": 1, "secret": "x"}]}"#;
+    for engine in ENGINES {
+        let json = if engine == Engine::Postgres { "JSONB" } else { "TEXT" };
+        let schema = format!(
+            "CREATE TABLE person (name VARCHAR(9), homes {json}, origin {json});
+             INSERT INTO person VALUES ('N', '{homes}', '{origin}');"
+        );
+        let statement = "-- unused: id\nSELECT name, homes, origin FROM person";
+        let bench = engine.database(&schema).await.bench(HOMES, &[("GetPerson", statement)]).await.unwrap();
+        for (granted, expected) in [
+            ("homes.city", json!({"homes": [{"city": "A"}, {"city": "B"}]})),
+            ("homes.place.number", json!({"homes": [{"place": {"number": "7"}}, {}]})),
+            ("homes.place", json!({"homes": [{"place": {"number": "7", "secret": "x"}}, {}]})),
+            ("origin.village", json!({"origin": {"village": "V"}})),
+            ("origin.places.number", json!({"origin": {"places": [{"number": "1"}]}})),
+            (
+                "name,origin",
+                json!({"name": "N", "origin": {"village": "V", "places": [{"number": "1", "secret": "x"}]}}),
+            ),
+        ] {
+            let answered = bench.call("GetPerson", granted, "", "{}").await;
+            assert_eq!(answered.messages, [expected], "{engine:?} {granted}: {}", answered.reason());
+        }
+        let unknown = bench.call("GetPerson", "homes.cit", "", "{}").await;
+        assert_eq!(unknown.reason(), "SCHEMA_DRIFT", "{engine:?}");
+    }
+}

@@ -1,5 +1,5 @@
-//! `Engine` is one kind of database in the conformance tests: it makes a fresh database with a schema, and a
-//! source on it that signs in as a role which can only read.
+//! `Engine` is one kind of database in the tests: it makes a fresh database with a schema, and a source on it
+//! that signs in as a role which can only read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +8,11 @@ use chapar_test_servers::{Mariadb, Postgres};
 use tempfile::TempDir;
 
 use super::bench::Bench;
-use crate::config::{Endpoint, Limits, Server};
+use crate::config::{self, Endpoint, Limits};
 use crate::finding::Findings;
-use crate::source::Source;
 use crate::source::mysql::Mysql;
-use crate::source::postgres;
 use crate::source::sqlite::Sqlite;
+use crate::source::{Source, postgres};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Engine {
@@ -31,7 +30,58 @@ pub(super) const LIMITS: Limits = Limits {
 };
 
 /// The password of the role that reads.
-const PASSWORD: &str = "read only";
+pub(super) const PASSWORD: &str = "read only";
+
+/// A database server.
+pub(super) trait Host: Send + Sync {
+    fn engine(&self) -> Engine;
+    fn port(&self) -> u16;
+    fn sql(&self, database: &str, text: &str);
+    fn ask(&self, database: &str, query: &str) -> String;
+    fn create_database(&self) -> String;
+    /// Stops all of its processes as they are, and lets them go on.
+    fn freeze(&self);
+    fn thaw(&self);
+    fn kill(&self);
+    fn restart(&self);
+}
+
+macro_rules! host {
+    ($server:ident) => {
+        impl Host for $server {
+            fn engine(&self) -> Engine {
+                Engine::$server
+            }
+            fn port(&self) -> u16 {
+                self.port()
+            }
+            fn sql(&self, database: &str, text: &str) {
+                self.sql(database, text);
+            }
+            fn ask(&self, database: &str, query: &str) -> String {
+                self.ask(database, query)
+            }
+            fn create_database(&self) -> String {
+                self.create_database("reg")
+            }
+            fn freeze(&self) {
+                self.stop_the_world();
+            }
+            fn thaw(&self) {
+                self.go_on();
+            }
+            fn kill(&self) {
+                self.kill();
+            }
+            fn restart(&self) {
+                self.restart();
+            }
+        }
+    };
+}
+
+host!(Postgres);
+host!(Mariadb);
 
 /// A database of one test.
 pub(super) struct Database {
@@ -41,92 +91,87 @@ pub(super) struct Database {
 }
 
 impl Engine {
-    /// A database with this schema.
+    /// A database with this schema, on the server that all tests share.
     pub(super) async fn database(self, schema: &str) -> Database {
-        let folder = tempfile::tempdir().unwrap();
-        let (source, name): (Arc<dyn Source>, _) = match self {
+        match self {
             Self::Sqlite => {
+                let folder = tempfile::tempdir().unwrap();
                 let file = folder.path().join("reg.db");
-                let database = rusqlite::Connection::open(&file).unwrap();
-                database.execute_batch(schema).unwrap();
-                (Arc::new(Sqlite::open(&file, 4, LIMITS.acquire_timeout).unwrap()), String::new())
+                rusqlite::Connection::open(&file).unwrap().execute_batch(schema).unwrap();
+                let source = Arc::new(Sqlite::open(&file, 4, LIMITS.acquire_timeout).unwrap());
+                Database { folder, source, name: String::new() }
             }
-            Self::Postgres | Self::Mariadb => {
-                let name = self.create(schema);
-                let server = self.server(&folder, &name);
-                let source: Arc<dyn Source> = if self == Self::Postgres {
-                    Arc::new(postgres::Postgres::open(&server, LIMITS).await.unwrap())
-                } else {
-                    Arc::new(Mysql::open(&server, LIMITS).await.unwrap())
-                };
-                (source, name)
-            }
-        };
-        Database { folder, source, name }
-    }
-
-    /// Makes a database with this schema, and a role of the same name that reads it.
-    pub(super) fn create(self, schema: &str) -> String {
-        match self {
-            Self::Postgres => {
-                let server = Postgres::shared();
-                let name = server.create_database("reg");
-                let role = format!(
-                    "CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}';
-                     ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {name};"
-                );
-                server.sql(&name, &format!("{role}\n{schema}"));
-                name
-            }
-            Self::Mariadb => {
-                let server = Mariadb::shared();
-                let name = server.create_database("reg");
-                let account = format!(
-                    "CREATE USER '{name}'@'%' IDENTIFIED BY '{PASSWORD}'; GRANT SELECT ON {name}.* TO '{name}'@'%';"
-                );
-                server.sql(&name, &format!("{account}\n{schema}"));
-                name
-            }
-            Self::Sqlite => unreachable!("SQLite has no server"),
-        }
-    }
-
-    /// How the role that reads is signed in.
-    pub(super) fn server(self, folder: &TempDir, name: &str) -> Server {
-        let password_file = folder.path().join("password");
-        write_secret(&password_file, PASSWORD);
-        let port = match self {
-            Self::Postgres => Postgres::shared().port(),
-            _ => Mariadb::shared().port(),
-        };
-        Server {
-            endpoint: Endpoint::Tcp("127.0.0.1".to_owned(), port),
-            user: name.to_owned(),
-            password_file: Some(password_file),
-            database: name.to_owned(),
-            search_path: None,
-            pooler: false,
-            tls: None,
-        }
-    }
-
-    /// Changes the schema or the rows of a database.
-    pub(super) fn change(self, database: &Database, sql: &str) {
-        match self {
-            Self::Sqlite => {
-                let file = database.folder.path().join("reg.db");
-                rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap();
-            }
-            Self::Postgres => Postgres::shared().sql(&database.name, sql),
-            Self::Mariadb => Mariadb::shared().sql(&database.name, sql),
+            Self::Postgres => Database::on(Postgres::shared(), schema, LIMITS).await,
+            Self::Mariadb => Database::on(Mariadb::shared(), schema, LIMITS).await,
         }
     }
 }
 
+/// Starts servers of their own, for tests that stop them.
+pub(super) fn own_servers() -> [Box<dyn Host>; 2] {
+    [Box::new(Postgres::start()), Box::new(Mariadb::start())]
+}
+
+/// The servers that all tests share.
+pub(super) fn shared_servers() -> [&'static dyn Host; 2] {
+    [Postgres::shared(), Mariadb::shared()]
+}
+
 impl Database {
+    /// A database with this schema on a server.
+    pub(super) async fn on(host: &dyn Host, schema: &str, limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let name = create(host, schema);
+        let source = open(host.engine(), &signed_in(host, &folder, &name), limits).await.unwrap();
+        Self { folder, source, name }
+    }
+
     /// An adapter on this database.
     pub(super) async fn bench(self, proto: &str, statements: &[(&str, &str)]) -> Result<Bench, Findings> {
         Bench::on(self.folder, proto, statements, self.source).await
+    }
+}
+
+/// Opens a source on a server.
+pub(super) async fn open(
+    engine: Engine,
+    server: &config::Server,
+    limits: Limits,
+) -> Result<Arc<dyn Source>, String> {
+    Ok(match engine {
+        Engine::Postgres => Arc::new(postgres::Postgres::open(server, limits).await?),
+        _ => Arc::new(Mysql::open(server, limits).await?),
+    })
+}
+
+/// Makes a database with this schema, and a role of the same name that reads it.
+pub(super) fn create(host: &dyn Host, schema: &str) -> String {
+    let name = host.create_database();
+    let role = match host.engine() {
+        Engine::Postgres => format!(
+            "CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}';
+             ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {name};"
+        ),
+        _ => format!(
+            "CREATE USER '{name}'@'%' IDENTIFIED BY '{PASSWORD}'; GRANT SELECT ON {name}.* TO '{name}'@'%';"
+        ),
+    };
+    host.sql(&name, &format!("{role}\n{schema}"));
+    name
+}
+
+/// How the role that reads is signed in.
+pub(super) fn signed_in(host: &dyn Host, folder: &TempDir, name: &str) -> config::Server {
+    let password_file = folder.path().join("password");
+    write_secret(&password_file, PASSWORD);
+    config::Server {
+        endpoint: Endpoint::Tcp("127.0.0.1".to_owned(), host.port()),
+        user: name.to_owned(),
+        password_file: Some(password_file),
+        database: name.to_owned(),
+        search_path: None,
+        pooler: false,
+        tls: None,
     }
 }
 

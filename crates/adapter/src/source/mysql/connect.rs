@@ -34,7 +34,7 @@ impl Connector {
             .stmt_cache_size(PREPARED);
         options = match &server.endpoint {
             Endpoint::Tcp(host, port) => options.ip_or_hostname(host).tcp_port(*port),
-            Endpoint::Socket(file) => {
+            Endpoint::Socket(file, _) => {
                 let text = file.to_str().ok_or("the path of the socket is not UTF-8")?;
                 options.socket(Some(text))
             }

@@ -42,7 +42,7 @@ impl Connector {
         let mut config = Config::new();
         match &server.endpoint {
             Endpoint::Tcp(host, port) => config.host(host).port(*port),
-            Endpoint::Socket(folder) => config.host_path(folder),
+            Endpoint::Socket(folder, port) => config.host_path(folder).port(*port),
         };
         let milliseconds = statement_timeout.as_millis();
         let mut settings = format!("statement_timeout = {milliseconds}");

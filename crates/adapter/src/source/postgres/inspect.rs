@@ -14,7 +14,7 @@ use super::connect::{Connection, Connector};
 use super::failure;
 use crate::dialect::Dialect;
 use crate::source::server::Pooled;
-use crate::source::{Column, Described, Failure, Look, Row as _, TableColumn};
+use crate::source::{Column, Described, Failure, Family, Look, Row as _, TableColumn};
 
 /// Maximum time for sampling a column.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -59,7 +59,11 @@ async fn described(connection: &Connection, sql: &str, user: &str) -> Result<Des
     let tables: Vec<u32> = statement.columns().iter().filter_map(tokio_postgres::Column::table_oid).collect();
     let rows = client.query_typed(ORIGINS, &[(&tables, Type::OID_ARRAY)]).await.map_err(failed)?;
     let columns = statement.columns().iter().map(|column| {
-        let family = Reader::of(column.type_()).family();
+        let family = match column.type_().kind() {
+            // Bytes have another form in PostgreSQL's JSON than in protobuf's.
+            Kind::Array(element) if *element != Type::BYTEA => Family::Array,
+            _ => Reader::of(column.type_()).family(),
+        };
         let own = rows.iter().find(|row| {
             Some(row.get::<_, u32>(0)) == column.table_oid()
                 && Some(row.get::<_, i16>(1)) == column.column_id()
