@@ -126,6 +126,12 @@ impl Binder {
         self.parameters.iter().enumerate().filter(move |(_, field)| is_text(field)).map(|(number, _)| number)
     }
 
+    /// Those among [`Binder::bound_as_text`] whose text no format restricts.
+    pub(crate) fn bound_as_free_text(&self) -> impl Iterator<Item = usize> {
+        self.bound_as_text()
+            .filter(|number| self.parameters.get(*number).is_some_and(|field| field.format.is_none()))
+    }
+
     /// Reads `request` and gives the bound values in order, with the subject.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ pub(crate) fn compare(
         findings.push(statement.finding_about("", text).with_help(help));
     }
     findings.extend(conversion_findings(shape, statement));
-    findings.extend(scope_findings(scopes, statement, missing));
+    findings.extend(scope_findings(scopes, statement, described, missing));
     let parsed: Vec<&str> = statement.parameters().iter().map(|name| name.text.as_str()).collect();
     // Values are bound by number: in another order they would be bound to other placeholders.
     if described.parameters.as_ref().is_some_and(|described| parsed != *described) {
@@ -74,7 +74,12 @@ pub(crate) fn compare(
 }
 
 /// Findings for row scopes by which a grant could not narrow this statement.
-fn scope_findings(scopes: &[String], statement: &Statement, missing: impl Fn(&str) -> bool) -> Vec<Finding> {
+fn scope_findings(
+    scopes: &[String],
+    statement: &Statement,
+    described: &Described,
+    missing: impl Fn(&str) -> bool,
+) -> Vec<Finding> {
     let scoping = statement.scoping();
     let mut findings = Vec::new();
     for placed in scoping.placed.iter().filter(|placed| !scopes.contains(&placed.scope)) {
@@ -95,8 +100,10 @@ fn scope_findings(scopes: &[String], statement: &Statement, missing: impl Fn(&st
     let unplaced = scopes.iter().filter(|scope| !scoping.placed.iter().any(|placed| placed.scope == **scope));
     // The condition of a scope that is not placed stands around the statement, and can only read the
     // statement's columns.
+    // An aggregate of the agency's own has a name that only the database knows.
+    let aggregate = described.aggregate.as_ref().map(|name| format!("`{name}` makes one value of many rows"));
     for scope in unplaced {
-        match &scoping.not_outside {
+        match scoping.not_outside.as_ref().or(aggregate.as_ref()) {
             Some(why) => {
                 let text = format!("rows by `{scope}` cannot be told from outside of this statement: {why}");
                 let help = format!(

@@ -25,7 +25,10 @@ const AGGREGATES: &[&str] = &[
     "bit_xor",
     "bool_and",
     "bool_or",
+    "corr",
     "count",
+    "covar_pop",
+    "covar_samp",
     "every",
     "group_concat",
     "json_agg",
@@ -46,6 +49,17 @@ const AGGREGATES: &[&str] = &[
     "percentile_cont",
     "percentile_disc",
     "range_agg",
+    "range_intersect_agg",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "std",
     "stddev",
     "stddev_pop",
     "stddev_samp",
@@ -173,8 +187,11 @@ fn not_outside(pieces: &[Piece]) -> Option<String> {
         match upper.as_str() {
             "SELECT" if selects == 1 => return Some("it has more than one SELECT".to_owned()),
             "SELECT" => selects += 1,
-            "WITH" | "UNION" | "INTERSECT" | "EXCEPT" | "VALUES" | "DISTINCT" | "GROUP" | "HAVING"
-            | "LIMIT" | "OFFSET" | "FETCH" | "OVER" | "WINDOW" => return Some(format!("it has {upper}")),
+            // `TABLE name` reads a table without a SELECT (PostgreSQL, MySQL).
+            "TABLE" | "WITH" | "UNION" | "INTERSECT" | "EXCEPT" | "VALUES" | "DISTINCT" | "GROUP"
+            | "HAVING" | "LIMIT" | "OFFSET" | "FETCH" | "OVER" | "WINDOW" => {
+                return Some(format!("it has {upper}"));
+            }
             _ => {}
         }
     }

@@ -10,12 +10,12 @@ use chapar_model::{MethodPath, Reason, RowScopes};
 
 use crate::bind::Binder;
 use crate::check;
-use crate::dialect::SqlText;
+use crate::dialect::{Dialect, SqlText};
 use crate::finding::{Finding, did_you_mean};
 use crate::plan::Plans;
 use crate::scan::{self, Remark};
 use crate::shape::{Cardinality, Shape};
-use crate::source::{Cell, Described, Failure, Source, TableColumn, Tried};
+use crate::source::{Cell, Described, Failure, Family, Source, TableColumn, Tried};
 use crate::statement::{Name, Statement};
 
 /// A method that is ready to be called.
@@ -116,6 +116,12 @@ async fn one(
             return Err(findings);
         }
     };
+    if let Ok(described) = &described {
+        let faults = compared_as_numbers(&statement, &binder, described);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+    }
     let (most, excess) = match shape.cardinality {
         Cardinality::One => (1, Reason::RecordNotUnique),
         Cardinality::List(_) | Cardinality::Stream => (method.max_rows().into(), Reason::TooManyRows),
@@ -155,6 +161,35 @@ async fn one(
         most,
         excess,
     })
+}
+
+/// Findings for texts that are compared with a number: MariaDB reads `1x` as 1 there, and finds another's
+/// record. A field with a format holds digits only where its column is a number.
+fn compared_as_numbers(statement: &Statement, binder: &Binder, described: &Described) -> Vec<Finding> {
+    if statement.dialect() != Dialect::Mysql {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    for number in binder.bound_as_free_text() {
+        let Some(name) = statement.parameters().get(number) else { continue };
+        let compared = statement.compared_with(&name.text);
+        let is_number = |column: &&TableColumn| {
+            matches!(column.family, Family::Integer | Family::Real | Family::Decimal)
+                && compared.iter().any(|name| name.eq_ignore_ascii_case(&column.column))
+        };
+        if let Some(column) = described.reads.iter().find(is_number) {
+            let text = format!(
+                "`:{}` is text and the column `{}` a number: the database would read `1x` as 1",
+                name.text, column.column
+            );
+            let help = format!(
+                "write `CAST({} AS CHAR) = :{}`, or make the field a number",
+                column.column, name.text
+            );
+            findings.push(statement.finding_at(name, text).with_help(help));
+        }
+    }
+    findings
 }
 
 /// Runs the statement as calls will run it, under the widest grants that there can be.

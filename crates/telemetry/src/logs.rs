@@ -35,9 +35,18 @@ impl FromStr for Format {
 pub const DEFAULT_FILTER: &str = "info";
 
 /// What always holds beneath the operator's filter: the libraries' own talk of frames and connections shows
-/// foreign bytes.
-const QUIET: [&str; 6] =
-    ["h2=error", "hyper=error", "hyper_util=error", "tonic=error", "tower=error", "rustls=error"];
+/// foreign bytes, and that of the databases' drivers parameters, and notices with values.
+const QUIET: [&str; 9] = [
+    "h2=error",
+    "hyper=error",
+    "hyper_util=error",
+    "mysql_async=error",
+    "mysql_common=error",
+    "rustls=error",
+    "tokio_postgres=error",
+    "tonic=error",
+    "tower=error",
+];
 
 /// Starts logging for the whole process. A second call, or one after another subscriber was set, changes
 /// nothing.

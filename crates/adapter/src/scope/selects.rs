@@ -23,6 +23,13 @@ pub(super) fn not_narrowed(pieces: &[Piece], scope: &str) -> Option<usize> {
     if in_table.is_some() {
         return in_table;
     }
+    // PostgreSQL and MySQL also read one as `TABLE name`.
+    let is_table = |at: &usize| {
+        is_word(&pieces[*at], "TABLE") && matches!(pieces.get(at + 1), Some(Piece::Token(Token::Word(_))))
+    };
+    if let Some(table) = (0..pieces.len()).find(is_table) {
+        return Some(table);
+    }
     let mut selects = (0..pieces.len()).filter(|at| is_word(&pieces[*at], "SELECT"));
     selects.find(|at| {
         let own = own_level(pieces, *at);
@@ -58,7 +65,10 @@ fn reads_a_table(pieces: &[Piece], own: &[Flat<'_>], named: &[NamedQuery]) -> bo
     let mut in_from = false;
     for flat in own {
         let opens = is_word(flat.piece, "FROM")
-            || in_from && (is_word(flat.piece, "JOIN") || is_token(flat.piece, &Token::Comma));
+            || in_from
+                && (is_word(flat.piece, "JOIN")
+                    || is_word(flat.piece, "STRAIGHT_JOIN")
+                    || is_token(flat.piece, &Token::Comma));
         if is_word(flat.piece, "WHERE") || is_word(flat.piece, "GROUP") || is_word(flat.piece, "ORDER") {
             in_from = false;
         }
@@ -87,7 +97,11 @@ fn is_narrowed(own: &[Flat<'_>], scope: &str) -> bool {
     let condition = &condition[..end.unwrap_or(condition.len())];
     // Any OR refuses the whole condition: telling which side it binds would need a parser, and a wrong answer
     // would give rows away.
-    if condition.iter().any(|flat| is_word(flat.piece, "OR")) {
+    // `||` is an OR in MariaDB.
+    let is_or = |piece: &Piece| {
+        is_word(piece, "OR") || is_word(piece, "XOR") || is_token(piece, &Token::StringConcat)
+    };
+    if condition.iter().any(|flat| is_or(flat.piece)) {
         return false;
     }
     // The AND of a BETWEEN joins no conditions.

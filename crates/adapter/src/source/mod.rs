@@ -131,6 +131,8 @@ pub(crate) struct Described {
     pub(crate) parameters: Option<Vec<String>>,
     /// Columns of tables that it reads anywhere, as far as the database tells.
     pub(crate) reads: Vec<TableColumn>,
+    /// A function that it calls and that the database knows as an aggregate, as far as it tells.
+    pub(crate) aggregate: Option<String>,
 }
 
 /// A column of a table.

@@ -84,9 +84,10 @@ impl<'q> Output<'q> {
         self.count = 0;
         self.sent = true;
         tokio::select! {
+            biased;
+            () = self.over.cancelled() => {}
             // A reader that has left gets nothing, and `over` is then cancelled by the one who sees it leave.
             _ = self.batches.send(Ok(batch)) => {}
-            () = self.over.cancelled() => {}
         }
     }
 }

@@ -15,9 +15,8 @@ use super::output::{Output, WAITING_BATCHES};
 use super::{Batch, Failure, Query, Rows};
 use crate::config::Limits;
 
-/// How long the server has to confirm that it cancelled a statement. The statement's connection is given up
-/// after it.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the server has to cancel a statement, and then to end it.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(3);
 /// Maximum time to open a connection, which ends sooner at the query's deadline.
 pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// The pause before the second attempt to connect to a server that did not answer the first; doubled up to
@@ -25,25 +24,26 @@ pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// How long a connection may wait for a query. Firewalls forget silent connections, and servers end them.
+const LONGEST_IDLE: Duration = Duration::from_secs(300);
+
 /// Why a query ended without its last row.
 pub(super) enum Trouble {
     /// The connection can be used again.
     Failed(Failure),
-    /// The server ended the statement because it was told to.
-    Cancelled(Failure),
     /// What was prepared no longer fits the schema; preparing it again may help.
     Stale(Failure),
+    /// The server is still at work on the statement.
+    Unfinished(Failure),
     /// The connection is in no known state, or gone.
     Lost(Failure),
 }
 
 impl Trouble {
     fn failure(self) -> Failure {
-        match self {
-            Self::Failed(failure) | Self::Cancelled(failure) | Self::Stale(failure) | Self::Lost(failure) => {
-                failure
-            }
-        }
+        let (Self::Failed(failure) | Self::Stale(failure) | Self::Unfinished(failure) | Self::Lost(failure)) =
+            self;
+        failure
     }
 }
 
@@ -79,9 +79,15 @@ pub(super) trait Engine: Send + Sync + 'static {
 pub(super) struct Pooled<E: Engine> {
     pub(super) engine: E,
     permits: Arc<Semaphore>,
-    acquire_timeout: Duration,
-    idle: Mutex<Vec<E::Connection>>,
+    limits: Limits,
+    idle: Mutex<Vec<Idle<E::Connection>>>,
     outage: Mutex<Outage>,
+}
+
+/// A connection that waits for a query.
+struct Idle<C> {
+    connection: C,
+    since: Instant,
 }
 
 /// When the server may be tried again after it could not be reached.
@@ -91,12 +97,21 @@ struct Outage {
     until: Option<Instant>,
 }
 
+/// One query while it runs.
+struct Running<'q, E: Engine> {
+    query: &'q Query,
+    /// Names the session while the server is at work for the query.
+    session: Mutex<Option<E::Session>>,
+    /// Cancelled once nobody waits for the rows any more.
+    over: CancellationToken,
+}
+
 impl<E: Engine> Pooled<E> {
     pub(super) fn new(engine: E, limits: Limits) -> Self {
         Self {
             engine,
             permits: Arc::new(Semaphore::new(limits.max_connections)),
-            acquire_timeout: limits.acquire_timeout,
+            limits,
             idle: Mutex::default(),
             outage: Mutex::default(),
         }
@@ -104,26 +119,31 @@ impl<E: Engine> Pooled<E> {
 
     /// Starts the query as soon as a connection is free.
     pub(super) async fn run(self: &Arc<Self>, query: Query) -> Result<Rows, Failure> {
-        let permit = permit(&self.permits, self.acquire_timeout, &query).await?;
+        let permit = permit(&self.permits, self.limits.acquire_timeout, &query).await?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
         tokio::spawn(Arc::clone(self).serve(permit, query, batches));
         Ok(Rows::new(rows))
     }
 
-    /// A connection for the check at start, which no call waits for.
+    /// A new connection for the check at start. It counts for no limit: there is one at a time.
     pub(super) async fn connection(&self) -> Result<E::Connection, Failure> {
-        let idle = self.idle.lock().pop().filter(|connection| self.engine.is_open(connection));
-        match idle {
-            Some(connection) => Ok(connection),
-            None => within(CONNECT_PATIENCE, self.engine.connect()).await,
-        }
+        within(CONNECT_PATIENCE, self.engine.connect()).await
     }
 
     /// Keeps a connection for the next query.
     pub(super) fn give_back(&self, connection: E::Connection) {
-        if self.engine.is_open(&connection) {
-            self.idle.lock().push(connection);
+        let mut idle = self.idle.lock();
+        idle.retain(|idle| idle.since.elapsed() < LONGEST_IDLE);
+        if self.engine.is_open(&connection) && idle.len() < self.limits.max_connections {
+            idle.push(Idle { connection, since: Instant::now() });
         }
+    }
+
+    /// A connection that waits, the one that was used last.
+    fn idle(&self) -> Option<E::Connection> {
+        let idle = self.idle.lock().pop()?;
+        let is_usable = idle.since.elapsed() < LONGEST_IDLE && self.engine.is_open(&idle.connection);
+        is_usable.then_some(idle.connection)
     }
 
     async fn serve(
@@ -132,55 +152,53 @@ impl<E: Engine> Pooled<E> {
         query: Query,
         batches: mpsc::Sender<Result<Batch, Failure>>,
     ) {
-        let over = CancellationToken::new();
+        let running = Running { query: &query, session: Mutex::new(None), over: CancellationToken::new() };
         let mut connection = None;
-        let session = Mutex::new(None);
-        let mut output = Output::new(&query, batches.clone(), over.clone());
-        let mut cancelled = false;
-        let result = {
-            let mut work = pin!(self.attempt(&mut connection, &query, &mut output, &session));
+        let mut output = Output::new(&query, batches.clone(), running.over.clone());
+        // What the reader is still to be told.
+        let mut untold = None;
+        let is_usable = {
+            let mut work = pin!(self.attempt(&mut connection, &running, &mut output));
             let ended = tokio::select! {
                 biased;
                 result = &mut work => Some(result),
                 () = batches.closed() => None,
                 () = tokio::time::sleep_until(query.deadline.into()) => {
-                    // A full channel needs no error: its reader is late too, and has the same deadline.
-                    batches.try_send(Err(query.is_late())).ok();
+                    untold = told(&batches, query.is_late());
                     None
                 }
             };
             match ended {
-                Some(result) => result,
-                None => {
-                    over.cancel();
-                    let session = session.lock().take();
-                    if let Some(session) = session {
-                        cancelled = true;
-                        // Without an answer the statement ends by the server's own time limit.
-                        tokio::time::timeout(CANCEL_PATIENCE, self.engine.cancel(session)).await.ok();
+                Some(Ok(())) => true,
+                Some(Err(trouble)) => {
+                    let is_usable = matches!(trouble, Trouble::Failed(_));
+                    let is_unfinished = matches!(trouble, Trouble::Unfinished(_));
+                    // Told first, so that the caller does not wait for the cancellation.
+                    untold = told(&batches, trouble.failure());
+                    if is_unfinished {
+                        self.cancel(&running).await;
                     }
-                    let ended = tokio::time::timeout(CANCEL_PATIENCE, work).await;
-                    ended.unwrap_or_else(|_| Err(Trouble::Lost(query.is_late())))
+                    is_usable
+                }
+                None => {
+                    running.over.cancel();
+                    self.cancel(&running).await;
+                    // The server ends the statement, and the connection learns of it; it is not used again,
+                    // because a cancellation that came after the statement's end would hit the next one.
+                    tokio::time::timeout(CANCEL_PATIENCE, work).await.ok();
+                    false
                 }
             }
-        };
-        let is_usable = match &result {
-            // A cancellation that came after the end of its statement would hit the next one on this
-            // connection. Only one that the server has confirmed is known to be used up.
-            Ok(()) | Err(Trouble::Failed(_)) => !cancelled,
-            Err(Trouble::Cancelled(_)) => true,
-            Err(Trouble::Stale(_) | Trouble::Lost(_)) => false,
         };
         if let Some(connection) = connection.filter(|_| is_usable) {
             self.give_back(connection);
         }
         // The connection is given back before a slow reader is waited for.
         drop(permit);
-        if let Err(trouble) = result
-            && !over.is_cancelled()
-        {
-            let sent = batches.send(Err(trouble.failure()));
-            tokio::time::timeout_at(query.deadline.into(), sent).await.ok();
+        if let Some(failure) = untold {
+            // At the deadline a reader has a moment more, to learn why its rows have ended.
+            let until = query.deadline + CANCEL_PATIENCE;
+            tokio::time::timeout_at(until.into(), batches.send(Err(failure))).await.ok();
         }
     }
 
@@ -188,32 +206,49 @@ impl<E: Engine> Pooled<E> {
     async fn attempt(
         &self,
         slot: &mut Option<E::Connection>,
-        query: &Query,
+        running: &Running<'_, E>,
         output: &mut Output<'_>,
-        session: &Mutex<Option<E::Session>>,
     ) -> Result<(), Trouble> {
-        *slot = self.idle.lock().pop().filter(|connection| self.engine.is_open(connection));
+        *slot = self.idle();
         let mut is_first = true;
         loop {
             if slot.is_none() {
                 *slot = Some(self.connect().await.map_err(Trouble::Lost)?);
             }
             let Some(connection) = slot else { continue };
-            *session.lock() = Some(self.engine.session(connection));
-            let result = self.engine.execute(connection, query, output).await;
-            // From here on nothing runs on this connection that a cancellation could end.
-            let is_running = session.lock().take().is_some();
+            *running.session.lock() = Some(self.engine.session(connection));
+            // Looked at after the session is named: whoever ends the call either sees the session, or is seen
+            // here.
+            if running.over.is_cancelled() {
+                return Err(Trouble::Lost(running.query.is_late()));
+            }
+            let result = self.engine.execute(connection, running.query, output).await;
+            if matches!(result, Err(Trouble::Unfinished(_))) {
+                return result;
+            }
+            // From here on nothing runs that a cancellation could end.
+            running.session.lock().take();
+            let may_retry = is_first && output.is_untouched() && !running.over.is_cancelled();
             match result {
-                Err(Trouble::Lost(_)) if is_first && is_running && output.is_untouched() => {
+                Err(Trouble::Lost(_)) if may_retry => {
                     // Every other idle connection was most likely lost with this one.
                     self.idle.lock().clear();
                     *slot = None;
                 }
-                Err(Trouble::Stale(_)) if is_first && output.is_untouched() => {}
+                Err(Trouble::Stale(_)) if may_retry => {}
                 other => return other,
             }
             is_first = false;
             output.restart();
+        }
+    }
+
+    /// Ends at the server what is running for the query.
+    async fn cancel(&self, running: &Running<'_, E>) {
+        let session = running.session.lock().take();
+        if let Some(session) = session {
+            // Without an answer the statement ends by the server's own time limit.
+            tokio::time::timeout(CANCEL_PATIENCE, self.engine.cancel(session)).await.ok();
         }
     }
 
@@ -229,14 +264,23 @@ impl<E: Engine> Pooled<E> {
         let mut outage = self.outage.lock();
         match &connected {
             Ok(_) => *outage = Outage::default(),
-            // A server with no free place is not gone, and a wrong password is not mended by waiting.
             Err(failure) if failure.reason == Reason::SourceDown => {
                 outage.pause = (outage.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
                 outage.until = Some(Instant::now() + outage.pause.mul_f64(0.5 + fastrand::f64() / 2.0));
             }
+            // A server with no free place is not gone.
             Err(_) => {}
         }
         connected
+    }
+}
+
+/// Tells the reader why its rows have ended. Gives the failure back if batches that are not read yet stand
+/// before it.
+fn told(batches: &mpsc::Sender<Result<Batch, Failure>>, failure: Failure) -> Option<Failure> {
+    match batches.try_send(Err(failure)) {
+        Err(mpsc::error::TrySendError::Full(Err(failure))) => Some(failure),
+        _ => None,
     }
 }
 

@@ -205,3 +205,116 @@ async fn what_a_grant_leaves_out_is_taken_out_of_a_column_of_json() {
         assert_eq!(unknown.reason(), "SCHEMA_DRIFT", "{engine:?}");
     }
 }
+
+#[tokio::test]
+async fn a_scope_that_is_placed_holds_for_every_part_of_the_statement() {
+    let statement = |text: &'static str| {
+        move |engine: Engine| {
+            let mut statements = engine.statements();
+            statements[1].1 = text.to_owned();
+            statements
+        }
+    };
+    let placed = statement(
+        "SELECT parent, name FROM child WHERE parent = :id AND chapar_rows(province, province) ORDER BY name DESC LIMIT 2",
+    );
+    for engine in ENGINES {
+        let statements = placed(engine);
+        let statements = statements.each_ref().map(|(method, sql)| (*method, sql.as_str()));
+        let bench = engine.database(&engine.schema()).await.bench(PROTO, &statements).await.unwrap();
+        let answered = bench.call("ListChildren", "name", "province=15,16", r#"{"id": "1"}"#).await;
+        let names: Vec<&str> =
+            answered.messages.iter().filter_map(|message| message["name"].as_str()).collect();
+        assert_eq!(names, ["Zhila", "Amir"], "{engine:?}: {}", answered.reason());
+    }
+    // Each is narrowed for a careless reader only.
+    for (engine, text) in [
+        (
+            Engine::Mariadb,
+            "SELECT parent, name FROM child WHERE chapar_rows(province, province) AND parent = :id || name = 'x'",
+        ),
+        (
+            Engine::Mariadb,
+            "SELECT parent, name FROM child WHERE chapar_rows(province, province) AND parent = :id XOR name = 'x'",
+        ),
+        (
+            Engine::Mariadb,
+            "SELECT parent, name FROM (SELECT * FROM child WHERE parent = :id AND chapar_rows(province, province)) AS q STRAIGHT_JOIN degree",
+        ),
+        (Engine::Mariadb, "SELECT parent, std(1) AS name, province FROM child WHERE parent = :id"),
+        (
+            Engine::Postgres,
+            "SELECT parent, array_to_string(array(TABLE secret), ',') AS name, province FROM child WHERE parent = :id",
+        ),
+        (
+            Engine::Postgres,
+            "SELECT parent, name FROM child WHERE chapar_rows(province, province) AND parent = :id AND name IN (TABLE secret)",
+        ),
+        (
+            Engine::Postgres,
+            "SELECT min(parent) AS parent, own_sum(name) AS name, min(province) AS province FROM child WHERE parent = :id",
+        ),
+    ] {
+        let mut schema = engine.schema();
+        if engine == Engine::Postgres {
+            schema.push_str("CREATE AGGREGATE own_sum(text) (SFUNC = textcat, STYPE = text); CREATE TABLE secret (word text);");
+        }
+        let statements = statement(text)(engine);
+        let statements = statements.each_ref().map(|(method, sql)| (*method, sql.as_str()));
+        let findings = engine.database(&schema).await.bench(PROTO, &statements).await.err();
+        let findings = findings.unwrap_or_else(|| panic!("{text}")).to_string();
+        let is_refused = findings.contains("does not narrow every SELECT")
+            || findings.contains("cannot be told from outside");
+        assert!(is_refused, "{text}: {findings}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_is_never_read_as_a_number_that_it_only_begins_with() {
+    let proto = PROTO.replace("message Upto { int64 most = 1; }", "message Upto { string most = 1; }");
+    let mut statements = Engine::Mariadb.statements();
+    statements[3].1 = "SELECT children AS number FROM person WHERE children = :most".to_owned();
+    let statements = statements.each_ref().map(|(method, sql)| (*method, sql.as_str()));
+    let database = Engine::Mariadb.database(&Engine::Mariadb.schema()).await;
+    let findings = database.bench(&proto, &statements).await.err().unwrap().to_string();
+    assert!(findings.contains("the database would read `1x` as 1"), "{findings}");
+    // PostgreSQL reads the text as the column's type, or not at all.
+    let mut statements = Engine::Postgres.statements();
+    statements[3].1 =
+        "SELECT CAST(children AS bigint) AS number FROM person WHERE children = :most".to_owned();
+    let statements = statements.each_ref().map(|(method, sql)| (*method, sql.as_str()));
+    let database = Engine::Postgres.database(&Engine::Postgres.schema()).await;
+    let bench = database.bench(&proto, &statements).await.unwrap();
+    for (value, reason, rows) in
+        [("2", "OK", 1), ("02", "OK", 1), ("2x", "FIELD_INVALID", 0), ("", "FIELD_INVALID", 0)]
+    {
+        let answered = bench.call("Count", "number", "", &format!(r#"{{"most": "{value}"}}"#)).await;
+        assert_eq!((answered.reason(), answered.messages.len()), (reason, rows), "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_value_of_an_enum_is_known_at_once() {
+    let schema = "CREATE TYPE mood AS ENUM ('good'); CREATE TABLE person (id mood PRIMARY KEY, name text); \
+                  INSERT INTO person VALUES ('good', 'one');";
+    let proto = PROTO.split("service Register").next().unwrap().to_owned()
+        + r#"service Register { rpc Get(Ask) returns (Told) { option (chapar.contract.v1.method) = { purposes: ["test"] row_scopes: ["province"] }; } }
+        message Ask { string id = 1; }
+        message Told { string name = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }"#;
+    let database = Engine::Postgres.database(schema).await;
+    let name = database.name.clone();
+    let statement = "SELECT name FROM person WHERE id = :id AND chapar_rows(province, id)";
+    let bench = database.bench(&proto, &[("Get", statement)]).await.unwrap();
+    let ask = |id: &'static str, rows: &'static str| {
+        let bench = &bench;
+        async move { bench.call("Get", "name", rows, &format!(r#"{{"id": "{id}"}}"#)).await.reason().to_owned() }
+    };
+    assert_eq!(ask("good", "").await, "OK");
+    assert_eq!(ask("bad", "").await, "FIELD_INVALID");
+    assert_eq!(ask("good", "province=bad").await, "RECORD_NOT_FOUND");
+    let server = chapar_test_servers::Postgres::shared();
+    server.sql(&name, "ALTER TYPE mood ADD VALUE 'bad'");
+    server.sql(&name, "INSERT INTO person VALUES ('bad', 'two')");
+    assert_eq!(ask("bad", "").await, "OK");
+    assert_eq!(ask("bad", "province=bad").await, "OK");
+}

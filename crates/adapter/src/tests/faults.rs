@@ -15,6 +15,9 @@ service Register {
   rpc Get(Ask) returns (Told) {
     option (chapar.contract.v1.method) = { purposes: ["test"] timeout: { nanos: 400000000 } };
   }
+  rpc Patient(Ask) returns (Told) {
+    option (chapar.contract.v1.method) = { purposes: ["test"] timeout: { seconds: 20 } };
+  }
   rpc Long(Ask) returns (Told) {
     option (chapar.contract.v1.method) = { purposes: ["test"] timeout: { seconds: 20 } };
   }
@@ -35,7 +38,7 @@ fn long(engine: Engine) -> &'static str {
         }
         _ => {
             "SELECT CAST(max(a.seq + b.seq + c.seq) AS CHAR) AS name FROM seq_1_to_100000 a, seq_1_to_100000 b, \
-             seq_1_to_100000 c WHERE a.seq < 2 OR (:id = 2)"
+             seq_1_to_100000 c WHERE :id = 2 OR a.seq + b.seq + c.seq = 3 AND a.seq = 1 AND b.seq = 1 AND c.seq = 1"
         }
     }
 }
@@ -43,7 +46,7 @@ fn long(engine: Engine) -> &'static str {
 async fn bench(host: &dyn Host, limits: Limits) -> (Bench, String) {
     let database = Database::on(host, SCHEMA, limits).await;
     let name = database.name.clone();
-    let bench = database.bench(PROTO, &[("Get", GET), ("Long", long(host.engine()))]).await;
+    let bench = database.bench(PROTO, &[("Get", GET), ("Patient", GET), ("Long", long(host.engine()))]).await;
     (bench.unwrap_or_else(|findings| panic!("{findings}")), name)
 }
 
@@ -69,12 +72,12 @@ fn running(host: &dyn Host, name: &str) -> String {
     match host.engine() {
         Engine::Postgres => host.ask(
             "postgres",
-            &format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{name}' AND state = 'active'"),
+            &format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{name}' AND state = 'active' AND query LIKE '%generate_series%'"),
         ),
         _ => host.ask(
             "mysql",
             &format!(
-                "SELECT count(*) FROM information_schema.processlist WHERE user = '{name}' AND command <> 'Sleep'"
+                "SELECT count(*) FROM information_schema.processlist WHERE user = '{name}' AND info LIKE '%seq_1_to_%'"
             ),
         ),
     }
@@ -83,7 +86,12 @@ fn running(host: &dyn Host, name: &str) -> String {
 async fn until_running(host: &dyn Host, name: &str, count: &str) {
     let started = Instant::now();
     while running(host, name) != count {
-        assert!(started.elapsed() < Duration::from_secs(10), "{} run and not {count}", running(host, name));
+        assert!(
+            started.elapsed() < Duration::from_secs(8),
+            "{:?}: {} run and not {count}",
+            host.engine(),
+            running(host, name)
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -111,7 +119,10 @@ async fn a_statement_that_is_late_ends_at_the_server() {
         let limits = Limits { statement_timeout: Duration::from_millis(500), ..LIMITS };
         let database = Database::on(host, SCHEMA, limits).await;
         let name = database.name.clone();
-        let bench = database.bench(PROTO, &[("Get", GET), ("Long", long(host.engine()))]).await.unwrap();
+        let bench = database
+            .bench(PROTO, &[("Get", GET), ("Patient", GET), ("Long", long(host.engine()))])
+            .await
+            .unwrap();
         // The bench gives ten seconds, so the end is the server's own here.
         let answered = bench.call("Long", "name", "", r#"{"id": "2"}"#).await;
         assert_eq!(answered.reason(), "SOURCE_TIMEOUT", "{:?}", host.engine());
@@ -236,8 +247,65 @@ async fn a_missing_right_is_found_at_the_start_with_the_grant_that_gives_it() {
         host.sql(&name, &revoke);
         let source = open(host.engine(), &signed_in(host, &folder, &name), LIMITS).await.unwrap();
         let database = Database { folder, source, name };
-        let findings =
-            database.bench(PROTO, &[("Get", GET), ("Long", long(host.engine()))]).await.err().unwrap();
+        let findings = database
+            .bench(PROTO, &[("Get", GET), ("Patient", GET), ("Long", long(host.engine()))])
+            .await
+            .err()
+            .unwrap();
         assert!(findings.to_string().contains(&grant), "{findings}");
+    }
+}
+
+/// A row in the middle of a long result that its field cannot hold.
+#[tokio::test]
+async fn a_row_that_cannot_be_used_ends_the_statement_at_the_server() {
+    let proto = PROTO.replace("returns (Told) {\n    option (chapar.contract.v1.method) = { purposes: [\"test\"] timeout: { seconds: 20 } };", 
+        "returns (stream Told) {\n    option (chapar.contract.v1.method) = { purposes: [\"test\"] timeout: { seconds: 20 } max_rows: 100000 };");
+    for host in shared_servers() {
+        let database = Database::on(host, SCHEMA, Limits { max_connections: 1, ..LIMITS }).await;
+        let name = database.name.clone();
+        // The first row is NULL, and the rest would take minutes.
+        let long = match host.engine() {
+            Engine::Postgres => {
+                "SELECT CAST(CASE WHEN a = 1 OR :id <> 2 THEN NULL ELSE md5(CAST(a + b AS text)) END AS text) AS name \
+                 FROM generate_series(1, 100000) AS a, generate_series(1, 3000) AS b"
+            }
+            _ => {
+                "SELECT CASE WHEN a.seq = 1 OR :id <> 2 THEN NULL ELSE SHA2(REPEAT('x', 100000), 512) END AS name \
+                 FROM seq_1_to_100000 AS a, seq_1_to_100000 AS b"
+            }
+        };
+        let bench = database.bench(&proto, &[("Get", GET), ("Patient", GET), ("Long", long)]).await;
+        let bench = bench.unwrap_or_else(|findings| panic!("{findings}"));
+        let answered = bench.call("Long", "name", "", r#"{"id": "2"}"#).await;
+        assert_eq!(answered.reason(), "NULL_IN_REQUIRED", "{:?}", host.engine());
+        until_running(host, &name, "0").await;
+        becomes(&bench, "OK").await;
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_under_load_ends_no_other_calls_statement() {
+    for host in shared_servers() {
+        let limits = Limits {
+            max_connections: 2,
+            statement_timeout: Duration::from_millis(300),
+            acquire_timeout: Duration::from_secs(20),
+        };
+        let (bench, _) = bench(host, limits).await;
+        // Calls leave just about when others take the connections.
+        let late = async {
+            for _ in 0..10 {
+                let long = bench.call("Long", "name", "", r#"{"id": "2"}"#);
+                tokio::time::timeout(Duration::from_millis(50), long).await.ok();
+            }
+        };
+        let others = async {
+            for _ in 0..200 {
+                let answered = bench.call("Patient", "name", "", r#"{"id": "1"}"#).await;
+                assert_eq!(answered.reason(), "OK", "{:?}", host.engine());
+            }
+        };
+        tokio::join!(late, others);
     }
 }

@@ -186,16 +186,33 @@ async fn a_pooler_in_transaction_mode_keeps_every_promise() {
     let host = Postgres::shared();
     let secrets = tempfile::tempdir().unwrap();
     let folder = || tempfile::tempdir().unwrap();
-    let name = create(host, SCHEMA);
+    let name = create(host, "");
+    // A table of the same name in `public` must not be taken.
+    host.sql(
+        &name,
+        &format!(
+            "CREATE TABLE t (id TEXT); CREATE TYPE mood AS ENUM ('good');
+             CREATE SCHEMA own; SET search_path TO own, public; {SCHEMA} ALTER TABLE t ADD m mood DEFAULT 'good';
+             GRANT USAGE ON SCHEMA own TO {name}; GRANT SELECT ON t TO {name};"
+        ),
+    );
     let pooler = Pgbouncer::in_front_of(host, &[(&name, PASSWORD)]);
     let server = Server {
         endpoint: Endpoint::Tcp("127.0.0.1".to_owned(), pooler.port()),
         pooler: true,
-        search_path: Some("public".to_owned()),
+        search_path: Some("own".to_owned()),
         ..signed_in(host, &secrets, &name)
     };
     assert_eq!(call(Engine::Postgres, folder(), &server).await.as_deref(), Ok("OK"));
     // Without `pooler`, session settings would be lost; the pooler refuses them.
+    let source = open(Engine::Postgres, &server, LIMITS).await.unwrap();
+    let database = Database { folder: folder(), source, name: String::new() };
+    let own_type = "SELECT m AS name FROM t WHERE id = :id";
+    let findings = database.bench(PROTO, &[("Get", own_type)]).await.err().unwrap().to_string();
+    assert!(
+        findings.contains("no type of the database's own can be used: cast `mood` to text"),
+        "{findings}"
+    );
     let direct = Server { pooler: false, ..server };
     let error = call(Engine::Postgres, folder(), &direct).await.unwrap_err();
     assert!(error.contains("unsupported startup parameter"), "{error}");
@@ -207,8 +224,8 @@ async fn a_role_that_can_do_more_than_read_is_refused_with_what_to_revoke() {
         let folder = tempfile::tempdir().unwrap();
         let name = create(host, SCHEMA);
         let server = signed_in(host, &folder, &name);
-        let more: &[(String, String)] = &match host.engine() {
-            Engine::Postgres => [
+        let more: Vec<(String, String)> = match host.engine() {
+            Engine::Postgres => vec![
                 (format!("GRANT UPDATE (name) ON t TO {name}"), format!("REVOKE UPDATE ON t FROM {name};")),
                 (
                     format!("REVOKE ALL ON t FROM {name}; GRANT CREATE ON SCHEMA public TO {name}"),
@@ -223,9 +240,12 @@ async fn a_role_that_can_do_more_than_read_is_refused_with_what_to_revoke() {
                     "it may read files of the server".to_owned(),
                 ),
             ],
-            _ => [
+            _ => vec![
+                (format!("GRANT EXECUTE ON {name}.* TO '{name}'@'%'"), "REVOKE EXECUTE".to_owned()),
                 (
-                    format!("GRANT INSERT ON {name}.t TO '{name}'@'%'"),
+                    format!(
+                        "REVOKE EXECUTE ON {name}.* FROM '{name}'@'%'; GRANT INSERT ON {name}.t TO '{name}'@'%'"
+                    ),
                     format!("REVOKE INSERT ON `{name}`.`t` FROM `{name}`@`%`;"),
                 ),
                 (
@@ -247,7 +267,7 @@ async fn a_role_that_can_do_more_than_read_is_refused_with_what_to_revoke() {
             ],
         };
         for (grant, told) in more {
-            host.sql(&name, grant);
+            host.sql(&name, &grant);
             let error = open(host.engine(), &server, LIMITS).await.err();
             let error = error.unwrap_or_else(|| panic!("{:?}: {grant}", host.engine()));
             assert!(error.contains(told.as_str()), "{:?}: {grant}: {error}", host.engine());
@@ -283,6 +303,14 @@ async fn a_statement_that_does_more_than_read_is_found_at_the_start() {
                 ("SELECT name INTO other FROM t WHERE id = :id", "only a SELECT"),
                 ("SELECT name FROM t WHERE id = :id; DROP TABLE t", "a second statement"),
                 ("COPY t TO PROGRAM 'id'", "only a SELECT"),
+                (
+                    "SELECT CAST(table_to_xml('t', true, false, '') AS text) AS name FROM t WHERE id = :id",
+                    "`table_to_xml`",
+                ),
+                (
+                    "SELECT CAST(U&\"pg\\005fsleep\"(1) AS text) AS name FROM t WHERE id = :id",
+                    "Unicode escapes",
+                ),
             ],
             _ => &[
                 ("SELECT name FROM t WHERE id = :id FOR UPDATE", "only a SELECT"),
@@ -291,6 +319,7 @@ async fn a_statement_that_does_more_than_read_is_found_at_the_start() {
                 ("SELECT CAST(GET_LOCK('a', 1) AS CHAR) AS name FROM t WHERE id = :id", "`get_lock`"),
                 ("SELECT name FROM t WHERE id = :id INTO OUTFILE '/tmp/x'", ""),
                 ("SELECT name FROM t WHERE id = :id; DROP TABLE t", "a second statement"),
+                ("SELECT CAST(LAST_INSERT_ID(7) AS CHAR) AS name FROM t WHERE id = :id", "`last_insert_id`"),
                 ("SELECT @a := name AS name FROM t WHERE id = :id", "`@a`"),
                 ("SELECT name /*! INTO OUTFILE '/tmp/x' */ FROM t WHERE id = :id", "in such a comment"),
                 (

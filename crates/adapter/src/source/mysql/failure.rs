@@ -18,26 +18,28 @@ pub(super) fn at_start(error: &Error) -> Failure {
 }
 
 /// While a statement runs, the server's words may quote a value. Kept are its number, and the words of errors
-/// about the schema and rights, which name no value.
+/// about an unknown name and a missing right, which name no value.
 pub(super) fn of_run(error: &Error) -> Trouble {
     let Error::Server(refusal) = error else { return Trouble::Lost(at_start(error)) };
     let code = refusal.code;
-    let reason = reason(code);
-    let detail = if reason == Reason::SchemaDrift || is_missing_right(code) {
+    let detail = if is_unknown_name(code) || is_missing_right(code) {
         format!("error {code}: {}", with_grant(refusal.message.clone(), code))
     } else {
         format!("error {code}")
     };
-    let failure = Failure::new(reason, detail);
+    let failure = Failure::new(reason(code), detail);
     match code {
-        // ER_QUERY_INTERRUPTED
-        1317 => Trouble::Cancelled(failure),
-        // ER_UNKNOWN_STMT_HANDLER, ER_NEED_REPREPARE
-        1243 | 1615 => Trouble::Stale(failure),
-        // ER_SERVER_SHUTDOWN, ER_NORMAL_SHUTDOWN, ER_SHUTDOWN_COMPLETE, ER_CONNECTION_KILLED
-        1053 | 1077 | 1079 | 1927 => Trouble::Lost(failure),
+        // ER_UNKNOWN_STMT_HANDLER, ER_NEED_REPREPARE, ER_SERVER_SHUTDOWN, ER_NORMAL_SHUTDOWN,
+        // ER_SHUTDOWN_COMPLETE, ER_CONNECTION_KILLED, ER_CLIENT_INTERACTION_TIMEOUT: on a new connection the
+        // statement is prepared anew.
+        1243 | 1615 | 1053 | 1077 | 1079 | 1927 | 4031 => Trouble::Lost(failure),
         _ => Trouble::Failed(failure),
     }
+}
+
+/// ER_BAD_FIELD, ER_NO_SUCH_TABLE.
+fn is_unknown_name(code: u16) -> bool {
+    matches!(code, 1054 | 1146)
 }
 
 /// ER_TABLEACCESS_DENIED, ER_COLUMNACCESS_DENIED, ER_PROCACCESS_DENIED, ER_VIEW_INVALID's rights.
@@ -53,9 +55,12 @@ fn reason(code: u16) -> Reason {
         // ER_USER_LIMIT_REACHED
         1040 | 1203 | 1205 | 1213 | 1226 => Reason::SourceBusy,
         code if is_missing_right(code) => Reason::SourceRefused,
-        // ER_DBACCESS_DENIED, ER_ACCESS_DENIED, ER_BAD_DB, ER_SERVER_SHUTDOWN, ER_NORMAL_SHUTDOWN,
-        // ER_SHUTDOWN_COMPLETE, ER_HOST_NOT_PRIVILEGED, ER_CONNECTION_KILLED
-        1044 | 1045 | 1049 | 1053 | 1077 | 1079 | 1130 | 1698 | 1927 => Reason::SourceDown,
+        // ER_OUTOFMEMORY, ER_OUT_OF_RESOURCES, ER_DBACCESS_DENIED, ER_ACCESS_DENIED, ER_UNKNOWN_COM (a Galera
+        // node that is not ready), ER_BAD_DB, ER_SERVER_SHUTDOWN, ER_NORMAL_SHUTDOWN, ER_SHUTDOWN_COMPLETE,
+        // ER_HOST_IS_BLOCKED, ER_HOST_NOT_PRIVILEGED, ER_CANT_CREATE_THREAD, ER_ACCESS_DENIED_NO_PASSWORD,
+        // ER_CONNECTION_KILLED, ER_CLIENT_INTERACTION_TIMEOUT
+        1037 | 1041 | 1044 | 1045 | 1047 | 1049 | 1053 | 1077 | 1079 | 1129 | 1130 | 1135 | 1698 | 1927
+        | 4031 => Reason::SourceDown,
         // ER_BAD_FIELD, ER_WRONG_FIELD_WITH_GROUP, ER_DUP_FIELDNAME, ER_PARSE, ER_NONUNIQ, ER_NO_SUCH_TABLE,
         // ER_UNKNOWN_STMT_HANDLER, ER_SP_DOES_NOT_EXIST, ER_VIEW_INVALID, ER_NEED_REPREPARE
         1054 | 1055 | 1060 | 1064 | 1052 | 1146 | 1243 | 1305 | 1356 | 1615 => Reason::SchemaDrift,

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use chapar_model::Reason;
+use mysql_async::Params;
 use mysql_async::consts::ColumnFlags;
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, Params};
 use sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::cell::{MysqlRow, Reader};
-use super::connect::Connector;
+use super::connect::{Connection, Connector};
 use super::failure;
 use crate::dialect::Dialect;
 use crate::source::server::Pooled;
@@ -19,12 +19,14 @@ use crate::source::{Column, Described, Failure, Look, Row as _, TableColumn};
 /// Maximum time for sampling a column.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Functions that hold a session up, lock, read files or change a sequence, in a SELECT that needs no right
-/// for it.
+/// Functions that hold a session up, lock, read files, change a sequence, or tell or set what an earlier call
+/// left on the session, in a SELECT that needs no right for it.
 const HARMFUL: &[&str] = &[
     "benchmark",
+    "found_rows",
     "get_lock",
     "is_free_lock",
+    "last_insert_id",
     "lastval",
     "load_file",
     "master_gtid_wait",
@@ -32,6 +34,7 @@ const HARMFUL: &[&str] = &[
     "nextval",
     "release_all_locks",
     "release_lock",
+    "row_count",
     "setval",
     "sleep",
     "source_pos_wait",
@@ -51,8 +54,8 @@ pub(super) async fn describe(pool: &Pooled<Connector>, sql: &str) -> Result<Desc
     described
 }
 
-async fn described(connection: &mut Conn, sql: &str) -> Result<Described, Failure> {
-    let statement = connection.prep(sql).await.map_err(|error| failure::at_start(&error))?;
+async fn described(connection: &mut Connection, sql: &str) -> Result<Described, Failure> {
+    let statement = connection.conn.prep(sql).await.map_err(|error| failure::at_start(&error))?;
     let columns = statement.columns();
     let columns = columns.iter().map(|column| {
         let reader = Reader::of(column);
@@ -73,9 +76,9 @@ async fn described(connection: &mut Conn, sql: &str) -> Result<Described, Failur
         }
     });
     let columns: Vec<Column> = columns.collect();
-    connection.close(statement).await.map_err(|error| failure::at_start(&error))?;
+    connection.conn.close(statement).await.map_err(|error| failure::at_start(&error))?;
     let reads = columns.iter().filter_map(|column| column.origin.clone()).collect();
-    Ok(Described { columns, parameters: None, reads })
+    Ok(Described { columns, parameters: None, reads, aggregate: None })
 }
 
 /// A function of the list that the statement calls.
@@ -107,7 +110,7 @@ pub(super) async fn sample(
     let mut connection = pool.connection().await?;
     let failed = |error: mysql_async::Error| failure::at_start(&error);
     let reading = async {
-        let mut rows = connection.exec_iter(sql, Params::Empty).await.map_err(failed)?;
+        let mut rows = connection.conn.exec_iter(sql, Params::Empty).await.map_err(failed)?;
         while let Some(row) = rows.next().await.map_err(failed)? {
             look(MysqlRow::new(&row).cell(0));
         }

@@ -34,7 +34,7 @@ impl Mysql {
             format!("`{}` as `{}` cannot be used: {}", server.database, server.user, failure.detail)
         };
         let mut connection = pool.connection().await.map_err(fault)?;
-        privileges::check(&mut connection, &server.user).await?;
+        privileges::check(&mut connection.conn, &server.user).await?;
         pool.give_back(connection);
         Ok(Self { pool })
     }

@@ -5,9 +5,9 @@ use mysql_async::prelude::Queryable as _;
 
 use super::failure;
 
-/// Privileges by which nothing can be changed. A session that reads only keeps a function from writing, so
-/// EXECUTE is among them.
-const READING: &[&str] = &["EXECUTE", "SELECT", "SHOW VIEW", "USAGE"];
+/// Privileges by which nothing can be changed. EXECUTE is not among them: a function may end its session's
+/// being read-only.
+const READING: &[&str] = &["SELECT", "SHOW VIEW", "USAGE"];
 
 /// Looks up every grant of the account.
 ///
@@ -64,7 +64,10 @@ mod tests {
             ("GRANT USAGE ON *.* TO `r`@`%` IDENTIFIED BY PASSWORD '*00'", None),
             ("GRANT SELECT, SHOW VIEW ON `civil`.* TO `r`@`%`", None),
             ("GRANT SELECT (`id`, `name`) ON `civil`.`person` TO `r`@`%`", None),
-            ("GRANT EXECUTE ON FUNCTION `civil`.`f` TO `r`@`%`", None),
+            (
+                "GRANT EXECUTE ON FUNCTION `civil`.`f` TO `r`@`%`",
+                Some("REVOKE EXECUTE ON FUNCTION `civil`.`f` FROM `r`@`%`;"),
+            ),
             (
                 "GRANT SELECT, INSERT ON `civil`.* TO `r`@`%`",
                 Some("REVOKE INSERT ON `civil`.* FROM `r`@`%`;"),

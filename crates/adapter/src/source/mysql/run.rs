@@ -1,11 +1,12 @@
 //! This module runs a query on a session of MariaDB or MySQL, and hands its rows over as they arrive. A
-//! statement is cancelled by KILL QUERY from a session of its own.
+//! statement is cancelled by KILL from another session.
 
+use chapar_model::Reason;
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, Params, Value};
+use mysql_async::{Params, Value};
 
 use super::cell::MysqlRow;
-use super::connect::Connector;
+use super::connect::{Connection, Connector};
 use super::failure;
 use crate::source::output::Output;
 use crate::source::server::{Engine, Trouble};
@@ -14,27 +15,40 @@ use crate::source::{Failure, Parameter, Query};
 /// Rows that are read and thrown away after one that could not be used, so that the connection can be kept.
 const MOST_DRAINED: usize = 1_000;
 
-impl Engine for Connector {
-    type Connection = Conn;
-    type Session = u32;
+/// Names a session at its server.
+pub(super) struct Session {
+    id: u32,
+    server: String,
+}
 
-    async fn connect(&self) -> Result<Conn, Failure> {
+impl Engine for Connector {
+    type Connection = Connection;
+    type Session = Session;
+
+    async fn connect(&self) -> Result<Connection, Failure> {
         self.open_for_reading().await
     }
 
-    fn is_open(&self, connection: &Conn) -> bool {
-        !connection.is_disconnected()
+    fn is_open(&self, connection: &Connection) -> bool {
+        !connection.conn.is_disconnected()
     }
 
-    fn session(&self, connection: &Conn) -> u32 {
-        connection.id()
+    fn session(&self, connection: &Connection) -> Session {
+        Session { id: connection.conn.id(), server: connection.server.clone() }
     }
 
-    async fn cancel(&self, session: u32) {
+    async fn cancel(&self, session: Session) {
         let killed = async {
-            let mut connection = self.open().await?;
-            let killed = connection.query_drop(format!("KILL QUERY {session}")).await;
-            connection.disconnect().await.ok();
+            let Connection { mut conn, server } = self.open().await?;
+            // On another server the number is another session's.
+            if server != session.server {
+                let text = "the way to the server leads to another one now";
+                return Err(Failure::new(Reason::SourceDown, text));
+            }
+            // The session is not used again, and KILL QUERY would not end a statement that waits for its
+            // reader.
+            let killed = conn.query_drop(format!("KILL {}", session.id)).await;
+            conn.disconnect().await.ok();
             killed.map_err(|error| failure::at_start(&error))
         };
         if let Err(failure) = killed.await {
@@ -44,13 +58,13 @@ impl Engine for Connector {
 
     async fn execute(
         &self,
-        connection: &mut Conn,
+        connection: &mut Connection,
         query: &Query,
         output: &mut Output<'_>,
     ) -> Result<(), Trouble> {
         let failed = |error: mysql_async::Error| failure::of_run(&error);
         let parameters = bound(query).map_err(Trouble::Failed)?;
-        let mut rows = connection.exec_iter(&*query.sql, parameters).await.map_err(failed)?;
+        let mut rows = connection.conn.exec_iter(&*query.sql, parameters).await.map_err(failed)?;
         while let Some(row) = rows.next().await.map_err(failed)? {
             match output.write(&MysqlRow::new(&row)) {
                 Ok(false) => {}
@@ -65,7 +79,7 @@ impl Engine for Connector {
                             Err(_) => return Err(Trouble::Lost(failure)),
                         }
                     }
-                    return Err(Trouble::Lost(failure));
+                    return Err(Trouble::Unfinished(failure));
                 }
             }
         }

@@ -9,26 +9,50 @@ use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type};
 
 use crate::source::{Failure, Parameter, Query};
 
-/// A value that is ready to be sent.
-#[derive(Debug)]
+/// A value that is ready to be sent. Its `Debug` shows no value, because the driver writes parameters to its
+/// log.
 pub(super) struct Bound {
     bytes: Option<Vec<u8>>,
     format: Format,
 }
 
-/// All values of a query, in binding order.
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a bound value")
+    }
+}
+
+/// A value that is none of its placeholder's type.
+pub(super) enum Misfit {
+    /// By what is known of the type. It may have got the value since then.
+    MayBeNew(Failure),
+    Wrong(Failure),
+}
+
+impl Misfit {
+    pub(super) fn failure(self) -> Failure {
+        let (Self::MayBeNew(failure) | Self::Wrong(failure)) = self;
+        failure
+    }
+}
+
+/// All values of a query, in binding order. `is_new`: whether the types were asked for just now.
 ///
 /// # Errors
 /// `FIELD_INVALID` with the field of the first value that is none of its placeholder's type.
-pub(super) fn bound(query: &Query, types: &[Type]) -> Result<Vec<Bound>, Failure> {
+pub(super) fn bound(query: &Query, types: &[Type], is_new: bool) -> Result<Vec<Bound>, Misfit> {
     let one = |(number, (parameter, kind)): (usize, (&Parameter, &Type))| match value(parameter, kind) {
         Ok(bound) => Ok(bound),
+        Err(NOT_IN_ENUM) if !is_new => Err(Misfit::MayBeNew(query.misfit(number, NOT_IN_ENUM))),
         // A row scope whose value is none of its column's type is equal to no value of the column.
         Err(_) if query.fields.get(number).is_none_or(Option::is_none) => Ok(Bound::null()),
-        Err(detail) => Err(query.misfit(number, detail)),
+        Err(detail) => Err(Misfit::Wrong(query.misfit(number, detail))),
     };
     query.parameters.iter().zip(types).enumerate().map(one).collect()
 }
+
+const NOT_IN_ENUM: &str = "no value of the database's enum";
+const NOT_COMPARED: &str = "compared with a type that no field is: write `CAST(column AS text) = :field`";
 
 impl Bound {
     fn null() -> Self {
@@ -46,34 +70,64 @@ fn value(parameter: &Parameter, kind: &Type) -> Result<Bound, &'static str> {
     }
     match parameter {
         Parameter::Null => Ok(Bound::null()),
-        Parameter::Integer(number) => match *kind {
-            // A field of type bool comes as 0 or 1.
-            Type::BOOL if matches!(number, 0 | 1) => Ok(Bound::text(if *number == 1 { "t" } else { "f" })),
-            Type::BOOL | Type::BYTEA => Err("a number, compared with what is none"),
-            _ if matches!(kind.kind(), Kind::Enum(_)) => Err("a number, compared with names"),
-            Type::INT2 => in_range::<i16>(*number),
-            Type::INT4 => in_range::<i32>(*number),
-            Type::OID => in_range::<u32>(*number),
-            _ => Ok(Bound::text(number.to_string())),
-        },
+        Parameter::Integer(number) => of_integer(*number, kind),
         Parameter::Real(number) => match *kind {
-            Type::FLOAT4 | Type::FLOAT8 | Type::NUMERIC | Type::TEXT => Ok(Bound::text(number.to_string())),
+            Type::FLOAT4 if !is_float(*number) => Err("a number of more digits than the column has"),
+            Type::FLOAT4 | Type::FLOAT8 | Type::NUMERIC | Type::TEXT | Type::UNKNOWN => {
+                Ok(Bound::text(number.to_string()))
+            }
             _ => Err("a number with a fraction, compared with what has none"),
         },
         Parameter::Blob(bytes) => match *kind {
             Type::BYTEA => Ok(Bound { bytes: Some(bytes.clone()), format: Format::Binary }),
+            Type::UNKNOWN => {
+                let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                Ok(Bound::text(format!("\\x{digits}")))
+            }
             _ => Err("bytes, compared with what are none"),
         },
         Parameter::Text(text) => of_text(text, kind),
         Parameter::Timestamp(time) => match *kind {
+            Type::TIMESTAMPTZ | Type::TEXT | Type::VARCHAR => Ok(Bound::text(time.to_string())),
             // PostgreSQL would leave the zone out, and compare another time than the one asked for.
-            Type::TIMESTAMP => Err(
+            Type::TIMESTAMP | Type::UNKNOWN => Err(
                 "a moment, compared with a time that has no zone: write `CAST(:field AS timestamptz) AT TIME ZONE 'ZONE'`",
             ),
-            Type::TIMESTAMPTZ | Type::TEXT | Type::VARCHAR => Ok(Bound::text(time.to_string())),
             _ => Err("a moment, compared with what is none"),
         },
     }
+}
+
+fn of_integer(number: i64, kind: &Type) -> Result<Bound, &'static str> {
+    /// Every integer up to here is a float (IEEE 754: 24 bits).
+    const LARGEST_IN_FLOAT: u64 = 1 << 24;
+    /// Every integer up to here is a double (53 bits).
+    const LARGEST_IN_DOUBLE: u64 = 1 << 53;
+    let within = |most: u64| {
+        let fits = number.unsigned_abs() <= most;
+        fits.then(|| Bound::text(number.to_string())).ok_or("a number of more digits than the column has")
+    };
+    match *kind {
+        // A field of type bool comes as 0 or 1.
+        Type::BOOL if matches!(number, 0 | 1) => Ok(Bound::text(if number == 1 { "t" } else { "f" })),
+        Type::INT2 => in_range::<i16>(number),
+        Type::INT4 => in_range::<i32>(number),
+        Type::OID => in_range::<u32>(number),
+        Type::FLOAT4 => within(LARGEST_IN_FLOAT),
+        Type::FLOAT8 => within(LARGEST_IN_DOUBLE),
+        Type::INT8 | Type::NUMERIC | Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::UNKNOWN => {
+            Ok(Bound::text(number.to_string()))
+        }
+        _ if matches!(kind.kind(), Kind::Enum(_)) => Err("a number, compared with names"),
+        _ => Err("a number, compared with what is none"),
+    }
+}
+
+/// Whether a float holds the number's digits.
+fn is_float(number: f64) -> bool {
+    #[expect(clippy::cast_possible_truncation, reason = "what is lost is compared")]
+    let float = number as f32;
+    f64::from(float) == number || float.to_string().parse() == Ok(number)
 }
 
 fn in_range<T: TryFrom<i64>>(number: i64) -> Result<Bound, &'static str> {
@@ -107,19 +161,22 @@ fn of_text(text: &str, kind: &Type) -> Result<Bound, &'static str> {
             (is_hexadecimal && digits == 32).then(|| Bound::text(text)).ok_or("not a UUID")
         }
         Type::DATE => {
-            let date = text.parse::<jiff::civil::Date>();
-            date.map(|date| Bound::text(date.to_string())).map_err(|_| "not a whole day")
+            // Longer texts also have a time of day, which would be left out.
+            let is_day = text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
+            is_day.then(|| Bound::text(text)).ok_or("not a whole day")
         }
         Type::BOOL => match text {
             "true" | "false" => Ok(Bound::text(text)),
             _ => Err("text, compared with true and false"),
         },
-        Type::BYTEA => Err("text, compared with bytes"),
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::JSON | Type::JSONB | Type::UNKNOWN => {
+            Ok(Bound::text(text))
+        }
         _ => match kind.kind() {
-            Kind::Enum(names) if !names.iter().any(|name| name == text) => {
-                Err("no value of the database's enum")
-            }
-            _ => Ok(Bound::text(text)),
+            Kind::Enum(names) if names.iter().any(|name| name == text) => Ok(Bound::text(text)),
+            Kind::Enum(_) => Err(NOT_IN_ENUM),
+            Kind::Simple if kind.name() == "citext" => Ok(Bound::text(text)),
+            _ => Err(NOT_COMPARED),
         },
     }
 }

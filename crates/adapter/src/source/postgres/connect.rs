@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapar_model::Reason;
+use tokio::task::AbortHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{CancelToken, Client, Config, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -17,6 +18,8 @@ use crate::source::{Failure, server, tls};
 
 /// Prepared statements kept per connection; one per method and grant in use.
 const PREPARED: usize = 256;
+/// How much later than the adapter the server ends a statement.
+pub(super) const SERVER_GRACE: Duration = Duration::from_secs(1);
 /// How long a connection may be silent before the system asks whether the server is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -34,7 +37,14 @@ pub(super) struct Connector {
 pub(super) struct Connection {
     pub(super) client: Client,
     statements: HashMap<Arc<str>, Statement>,
-    keeps_statements: bool,
+    task: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The driver would read the rest of a result that nobody wants, and the server would go on with it.
+        self.task.abort();
+    }
 }
 
 impl Connector {
@@ -44,14 +54,16 @@ impl Connector {
             Endpoint::Tcp(host, port) => config.host(host).port(*port),
             Endpoint::Socket(folder, port) => config.host_path(folder).port(*port),
         };
-        let milliseconds = statement_timeout.as_millis();
-        let mut settings = format!("statement_timeout = {milliseconds}");
+        // The adapter ends a late statement itself; the server does so only where the adapter cannot.
+        let milliseconds = (statement_timeout + SERVER_GRACE).as_millis();
+        let mut settings =
+            format!("statement_timeout = {milliseconds}; SET LOCAL standard_conforming_strings = on");
         if let Some(path) = &server.search_path {
             settings.push_str(&format!("; SET LOCAL search_path = {}", search_path(path)));
         }
         let begin = format!("BEGIN READ ONLY; SET LOCAL {settings}");
         let mut options = format!(
-            "-c default_transaction_read_only=on -c statement_timeout={milliseconds} -c datestyle=ISO -c timezone=UTC"
+            "-c default_transaction_read_only=on -c statement_timeout={milliseconds} -c standard_conforming_strings=on"
         );
         if let Some(path) = &server.search_path {
             // A space ends an option unless a backslash stands before it
@@ -90,20 +102,32 @@ impl Connector {
             config.password(tls::password(file).map_err(unreadable)?);
         }
         let failed = |error| failure::of_connecting(&error);
-        // The task of a connection ends when its client is dropped, or with the connection.
-        let client = match &self.tls {
+        let (client, task) = match &self.tls {
             Some(tls) => {
                 let (client, connection) = config.connect(tls.clone()).await.map_err(failed)?;
-                tokio::spawn(async move { connection.await.ok() });
-                client
+                (client, tokio::spawn(async move { drop(connection.await) }))
             }
             None => {
                 let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
-                tokio::spawn(async move { connection.await.ok() });
-                client
+                (client, tokio::spawn(async move { drop(connection.await) }))
             }
         };
-        Ok(Connection { client, statements: HashMap::new(), keeps_statements: self.begin.is_none() })
+        let connection = Connection { client, statements: HashMap::new(), task: task.abort_handle() };
+        if self.begin.is_none() {
+            self.reads_only(&connection.client).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Proves that the session has the settings that it was opened with: a pooler may drop them silently.
+    async fn reads_only(&self, client: &Client) -> Result<(), Failure> {
+        let settings = "SELECT current_setting('default_transaction_read_only') = 'on'
+            AND current_setting('statement_timeout') <> '0' AND current_setting('standard_conforming_strings') = 'on'";
+        let rows = client.query_typed(settings, &[]).await.map_err(|error| failure::of_connecting(&error))?;
+        let holds = rows.first().is_some_and(|row| row.try_get::<_, bool>(0).is_ok_and(|holds| holds));
+        let fault = "the session does not have the settings that it was opened with: if a pooler stands before the server, write \
+                     `pooler = true`";
+        if holds { Ok(()) } else { Err(Failure::new(Reason::SourceDown, fault)) }
     }
 
     pub(super) async fn cancel_query(&self, token: CancelToken) {
@@ -119,21 +143,21 @@ impl Connector {
 }
 
 impl Connection {
-    /// The prepared statement of this text.
-    pub(super) async fn prepared(&mut self, sql: &Arc<str>) -> Result<Statement, tokio_postgres::Error> {
+    /// The prepared statement of this text, and whether it was prepared just now.
+    pub(super) async fn prepared(
+        &mut self,
+        sql: &Arc<str>,
+    ) -> Result<(Statement, bool), tokio_postgres::Error> {
         if let Some(statement) = self.statements.get(sql) {
-            return Ok(statement.clone());
+            return Ok((statement.clone(), false));
         }
         let statement = self.client.prepare(sql).await?;
-        if self.keeps_statements {
-            // At the maximum all are dropped together. This is rare, and saves the bookkeeping of an LRU
-            // cache.
-            if self.statements.len() >= PREPARED {
-                self.statements.clear();
-            }
-            self.statements.insert(Arc::clone(sql), statement.clone());
+        // At the maximum all are dropped together. This is rare, and saves the bookkeeping of an LRU cache.
+        if self.statements.len() >= PREPARED {
+            self.statements.clear();
         }
-        Ok(statement)
+        self.statements.insert(Arc::clone(sql), statement.clone());
+        Ok((statement, true))
     }
 
     /// Forgets a statement that no longer fits the schema, and what was known about types.

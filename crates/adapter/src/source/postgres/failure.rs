@@ -2,6 +2,7 @@
 
 use chapar_model::Reason;
 use tokio_postgres::Error;
+use tokio_postgres::error::Severity;
 
 use crate::source::Failure;
 use crate::source::server::Trouble;
@@ -16,24 +17,31 @@ pub(super) fn at_start(error: &Error, user: &str) -> Failure {
     Failure::new(reason(refusal.code().code()), with_grant(words, user))
 }
 
-/// While a statement runs, the server's words may quote a value. Kept are its SQLSTATE, and the words of
-/// errors about the schema and rights, which name no value.
+/// Nothing is bound while a call's statement is prepared either.
+pub(super) fn of_preparing(error: &Error, user: &str) -> Trouble {
+    match of_run(error, user) {
+        Trouble::Failed(_) => Trouble::Failed(at_start(error, user)),
+        other => other,
+    }
+}
+
+/// While a statement runs, the server's words may quote a value: of a request, as in a text search, or of a
+/// row. Kept is its SQLSTATE, and the words of a missing right, which name an object.
 pub(super) fn of_run(error: &Error, user: &str) -> Trouble {
     let Some(refusal) = error.as_db_error() else { return Trouble::Lost(of_connecting(error)) };
     let code = refusal.code().code();
-    // Class 42: syntax error or access rule violation. 22 and 23 quote what they are about.
     let detail = match code {
-        code if code.starts_with("42") => {
-            format!("SQLSTATE {code}: {}", with_grant(refusal.message().to_owned(), user))
-        }
+        "42501" => format!("SQLSTATE {code}: {}", with_grant(refusal.message().to_owned(), user)),
         code => format!("SQLSTATE {code}"),
     };
     let failure = Failure::new(reason(code), detail);
+    let is_fatal = matches!(refusal.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
     match code {
-        "57014" => Trouble::Cancelled(failure),
         // "cached plan must not change result type", and a statement that a restart or DISCARD has removed.
         "0A000" | "26000" => Trouble::Stale(failure),
-        code if code.starts_with("57P") || code.starts_with("08") => Trouble::Lost(failure),
+        // A transaction that another statement left behind.
+        "25P02" => Trouble::Lost(failure),
+        _ if is_fatal => Trouble::Lost(failure),
         _ => Trouble::Failed(failure),
     }
 }

@@ -13,10 +13,12 @@ const ROLE: &str = "SELECT what FROM (VALUES
     ('may create databases', (SELECT rolcreatedb FROM pg_roles WHERE rolname = current_user)),
     ('may start replication', (SELECT rolreplication FROM pg_roles WHERE rolname = current_user)),
     ('may create schemas in the database', has_database_privilege(current_database(), 'CREATE')),
-    ('may run programs on the server', pg_has_role('pg_execute_server_program', 'USAGE')),
-    ('may read files of the server', pg_has_role('pg_read_server_files', 'USAGE')),
-    ('may write files of the server', pg_has_role('pg_write_server_files', 'USAGE')),
-    ('may end sessions of others', pg_has_role('pg_signal_backend', 'USAGE'))
+    ('owns tables, views or sequences', EXISTS (SELECT FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+        AND pg_has_role(relowner, 'MEMBER'))),
+    ('may run programs on the server', pg_has_role('pg_execute_server_program', 'MEMBER')),
+    ('may read files of the server', pg_has_role('pg_read_server_files', 'MEMBER')),
+    ('may write files of the server', pg_has_role('pg_write_server_files', 'MEMBER')),
+    ('may end sessions of others', pg_has_role('pg_signal_backend', 'MEMBER'))
 ) AS may(what, holds) WHERE holds";
 
 /// Objects that the role may change, and the privileges by which.

@@ -3,9 +3,10 @@
 use std::pin::pin;
 
 use futures_util::StreamExt as _;
-use tokio_postgres::CancelToken;
+use tokio_postgres::types::Type;
+use tokio_postgres::{CancelToken, RowStream};
 
-use super::bind::bound;
+use super::bind::{Misfit, bound};
 use super::cell::PgRow;
 use super::connect::{Connection, Connector};
 use super::failure;
@@ -42,38 +43,66 @@ impl Engine for Connector {
         query: &Query,
         output: &mut Output<'_>,
     ) -> Result<(), Trouble> {
-        let Some(begin) = &self.begin else { return self.rows(connection, query, output).await };
+        let Some(begin) = &self.begin else { return self.prepared(connection, query, output).await };
         // Behind a pooler a transaction has one server connection, and what is set in it ends with it.
-        let begun = connection.client.batch_execute(begin).await;
-        begun.map_err(|error| failure::of_run(&error, &self.user))?;
-        let result = self.rows(connection, query, output).await;
-        let ended = connection.client.batch_execute("ROLLBACK").await;
+        let lost = |error: tokio_postgres::Error| Trouble::Lost(failure::of_connecting(&error));
+        connection.client.batch_execute(begin).await.map_err(lost)?;
+        let result = self.unprepared(connection, query, output).await;
+        if matches!(result, Err(Trouble::Unfinished(_))) {
+            return result;
+        }
         // Nothing was changed, so a failed ROLLBACK only means that the connection cannot be used again.
-        ended.map_err(|error| Trouble::Lost(failure::of_connecting(&error))).and(result)
+        connection.client.batch_execute("ROLLBACK").await.map_err(lost).and(result)
     }
 }
 
 impl Connector {
-    async fn rows(
+    /// Runs the query as a statement that stays prepared on the session.
+    async fn prepared(
         &self,
         connection: &mut Connection,
         query: &Query,
         output: &mut Output<'_>,
     ) -> Result<(), Trouble> {
-        let mut failed = |error: tokio_postgres::Error| failure::of_run(&error, &self.user);
-        let statement = connection.prepared(&query.sql).await.map_err(&mut failed)?;
-        let parameters = bound(query, statement.params()).map_err(Trouble::Failed)?;
-        let rows = match connection.client.query_raw(&statement, parameters).await {
-            Ok(rows) => rows,
-            Err(error) => return Err(self.stale(connection, query, failed(error))),
+        let prepared = connection.prepared(&query.sql).await;
+        let (statement, is_new) = prepared.map_err(|error| failure::of_preparing(&error, &self.user))?;
+        let parameters = match bound(query, statement.params(), is_new) {
+            Ok(parameters) => parameters,
+            Err(Misfit::MayBeNew(failure)) => {
+                connection.forget(&query.sql);
+                return Err(Trouble::Stale(failure));
+            }
+            Err(Misfit::Wrong(failure)) => return Err(Trouble::Failed(failure)),
         };
+        let ended = match connection.client.query_raw(&statement, parameters).await {
+            Ok(rows) => self.rows(rows, output).await,
+            Err(error) => Err(failure::of_run(&error, &self.user)),
+        };
+        if matches!(ended, Err(Trouble::Stale(_))) {
+            connection.forget(&query.sql);
+        }
+        ended
+    }
+
+    /// Runs the query without a name for its statement, which the pooler's other clients could have taken.
+    async fn unprepared(
+        &self,
+        connection: &Connection,
+        query: &Query,
+        output: &mut Output<'_>,
+    ) -> Result<(), Trouble> {
+        let types = vec![Type::UNKNOWN; query.parameters.len()];
+        let parameters = bound(query, &types, true).map_err(|misfit| Trouble::Failed(misfit.failure()))?;
+        let typed = parameters.into_iter().map(|parameter| (parameter, Type::UNKNOWN));
+        let rows = connection.client.query_typed_raw(&query.sql, typed).await;
+        self.rows(rows.map_err(|error| failure::of_run(&error, &self.user))?, output).await
+    }
+
+    async fn rows(&self, rows: RowStream, output: &mut Output<'_>) -> Result<(), Trouble> {
+        let failed = |error: tokio_postgres::Error| failure::of_run(&error, &self.user);
         let mut rows = pin!(rows);
         while let Some(row) = rows.next().await {
-            let row = match row {
-                Ok(row) => row,
-                Err(error) => return Err(self.stale(connection, query, failed(error))),
-            };
-            match output.write(&PgRow::new(&row)) {
+            match output.write(&PgRow::new(&row.map_err(failed)?)) {
                 Ok(false) => {}
                 Ok(true) => output.send(false).await,
                 Err(failure) => {
@@ -86,19 +115,11 @@ impl Connector {
                             None => return Err(Trouble::Failed(failure)),
                         }
                     }
-                    return Err(Trouble::Lost(failure));
+                    return Err(Trouble::Unfinished(failure));
                 }
             }
         }
         output.send(true).await;
         Ok(())
-    }
-
-    /// What is prepared is forgotten after an error that says that it no longer fits.
-    fn stale(&self, connection: &mut Connection, query: &Query, trouble: Trouble) -> Trouble {
-        if matches!(trouble, Trouble::Stale(_)) {
-            connection.forget(&query.sql);
-        }
-        trouble
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn describe(file: &Path, sql: &str) -> Result<Described, Failure> {
         Some(TableColumn { schema: None, family: family(&declared), table, column })
     };
     let reads = reads.into_iter().filter_map(table_column).collect();
-    Ok(Described { columns, parameters, reads })
+    Ok(Described { columns, parameters, reads, aggregate: None })
 }
 
 /// Runs `sql` with `values` until its first row.
