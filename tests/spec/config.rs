@@ -7,6 +7,7 @@ use std::process::Command;
 
 use chapar_tests::binary::chapar;
 use chapar_tests::fleet::Fleet;
+use chapar_tests::people::ZAHRA;
 use chapar_tests::{Bus, repository};
 
 #[tokio::test]
@@ -64,13 +65,29 @@ async fn a_database_that_is_missing_or_no_database_is_named() {
 }
 
 #[tokio::test]
-async fn a_statement_that_does_not_fit_the_database_is_named_with_its_file() {
+async fn a_statement_that_does_not_fit_the_database_closes_its_method_alone_at_a_start() {
+    let bus =
+        Bus::builder().statement("GetPerson", |sql| sql.replace("father_name", "fathers_name")).start().await;
+    let welfare = bus.welfare().await;
+    let closed = welfare.get_person(ZAHRA).send().await.unwrap_err();
+    assert_eq!(closed.reason, "SCHEMA_DRIFT");
+    let children = welfare.ask("civil.v1.CivilRegistry/ListChildren").purpose("benefit.eligibility");
+    assert!(children.field("national_id", ZAHRA).send().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_start_on_a_database_that_no_statement_fits_names_every_file() {
+    let wrong = |sql: String| sql.replace("FROM ", "FROM old_");
     let failed = Bus::builder()
-        .statement("GetPerson", |sql| sql.replace("father_name", "fathers_name"))
+        .statement("GetPerson", wrong)
+        .statement("ListChildren", wrong)
+        .statement("VerifyIdentity", wrong)
         .try_start()
         .await
         .unwrap_err();
-    assert!(failed.contains("GetPerson.sql"), "{failed}");
+    for file in ["GetPerson.sql", "ListChildren.sql", "VerifyIdentity.sql"] {
+        assert!(failed.contains(file), "{failed}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use chapar_transport::{serve, tls};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConnectMode};
+use crate::drift;
 use crate::error::Error;
 use crate::health::Health;
 use crate::load::load;
@@ -73,7 +74,7 @@ impl Adapter {
         // The watch begins before the files are read, so that no change in between is missed.
         let watched = Watched::new(config.identity.paths());
         // Everything is loaded before the port is taken, so that a fault in a file leaves no port open.
-        let (services, methods) = Box::pin(load(&config, Look::AtStatements)).await?;
+        let loaded = Box::pin(load(&config, Look::AtStatements)).await?.in_part()?;
         let settings = serve::Settings {
             clock: parts.clock.clone(),
             streams: STREAMS,
@@ -105,9 +106,12 @@ impl Adapter {
         let health = Arc::new(Health::new());
         // Health is set before the first call is taken, so that a gateway never sees a service as unknown
         // that is served.
-        health.serves(&services).await;
-        let routes = Routes::new(config.gateways.clone(), methods);
+        let routes = Routes::new(config.gateways.clone(), loaded.methods);
         let calls = Calls::new(routes, parts.telemetry.tracer("adapter"), health.server());
+        let statuses = drift::statuses(&calls.methods());
+        health.serves(&statuses).await;
+        // A method's name has a stroke.
+        let services: Vec<String> = statuses.into_keys().filter(|name| !name.contains('/')).collect();
         let reload = Reload::new(reload::Parts {
             file: config.file,
             mode: config.mode,
@@ -139,12 +143,11 @@ impl Adapter {
     /// # Errors
     /// As [`Adapter::bind`].
     pub async fn check(config: &Config) -> Result<Checked, Error> {
-        let (_, methods) = Box::pin(load(config, Look::AtValues)).await?;
+        let remarks = Box::pin(load(config, Look::AtValues)).await?.whole()?.remarks;
         // The check takes the files of a listener, whatever the mode: it opens no port, and reads
         // certificate, key, CAs and lists alike.
         let revocation = tls::check(&config.identity, &config.revocation_memory())?;
         let certificate = tls::own_certificate(&config.identity, config.mode.shown(), Clock::system().now())?;
-        let remarks = methods.into_iter().flat_map(|served| served.remarks).collect();
         Ok(Checked { remarks, certificate, revocation })
     }
 
@@ -188,6 +191,7 @@ impl Adapter {
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
         let Self { ready, calls, health, reload, .. } = self;
         let watching = reload.watch(stop.clone());
+        let comparing = drift::watch(calls.clone(), Arc::clone(&health), stop.clone());
         let leaving = stop.clone();
         let farewell = async move {
             leaving.cancelled().await;
@@ -200,7 +204,7 @@ impl Adapter {
             }
         };
         // Both run side by side: health must say that the adapter stops while calls in flight still end.
-        tokio::join!(serving, farewell, watching);
+        tokio::join!(serving, farewell, watching, comparing);
         Ok(())
     }
 }

@@ -1,4 +1,6 @@
-//! `Health` reports by `grpc.health.v1` which services are served.
+//! `Health` reports by `grpc.health.v1` which services and methods are served.
+
+use std::collections::BTreeMap;
 
 use tokio::sync::Mutex;
 use tonic_health::ServingStatus;
@@ -13,7 +15,8 @@ pub(crate) struct Health {
 
 #[derive(Default)]
 struct Said {
-    services: Vec<String>,
+    /// Names of services and methods, and whether each is served.
+    statuses: BTreeMap<String, bool>,
     /// True once the adapter stops: no later reload may report a service as serving.
     ended: bool,
 }
@@ -28,28 +31,34 @@ impl Health {
         HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
     }
 
-    /// Reports these services as serving, and earlier ones that are not among them as not serving.
-    pub(crate) async fn serves(&self, services: &[String]) {
+    /// Reports these services and methods as serving or not, and earlier ones that are not among them as not
+    /// serving.
+    pub(crate) async fn serves(&self, statuses: &BTreeMap<String, bool>) {
         let mut said = self.said.lock().await;
         // A reload that ends after the stop must not report services as serving again.
         if said.ended {
             return;
         }
-        for gone in said.services.iter().filter(|service| !services.contains(service)) {
-            self.reporter.set_service_status(gone, ServingStatus::NotServing).await;
+        for gone in said.statuses.keys().filter(|name| !statuses.contains_key(*name)) {
+            self.report(gone, false).await;
         }
-        for service in services {
-            self.reporter.set_service_status(service, ServingStatus::Serving).await;
+        for (name, serves) in statuses {
+            self.report(name, *serves).await;
         }
-        said.services = services.to_vec();
+        said.statuses.clone_from(statuses);
     }
 
-    /// Reports every service as not serving, from now on.
+    /// Reports everything as not serving, from now on.
     pub(crate) async fn end(&self) {
         let mut said = self.said.lock().await;
         said.ended = true;
-        for service in &said.services {
-            self.reporter.set_service_status(service, ServingStatus::NotServing).await;
+        for name in said.statuses.keys() {
+            self.report(name, false).await;
         }
+    }
+
+    async fn report(&self, name: &str, serves: bool) {
+        let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
+        self.reporter.set_service_status(name, status).await;
     }
 }

@@ -1,5 +1,5 @@
 //! `load` reads every contract, database and statement that the settings name, and checks them against each
-//! other. A start and a reload use it alike.
+//! other. `Loaded` holds what was read; a start takes the methods that fit, a reload and a check want all.
 
 use std::sync::Arc;
 
@@ -7,19 +7,59 @@ use chapar_contract::Contract;
 
 use crate::config::{Config, Database, Limits, SourceConfig};
 use crate::error::Error;
-use crate::finding::Findings;
-use crate::served_method::{self, Look, ServedMethod};
+use crate::finding::{Finding, Findings};
+use crate::published::{self, PublishedMethod};
+use crate::scan::Remark;
+use crate::served_method::{self, Look};
 use crate::source::Source;
 use crate::source::mysql::Mysql;
 use crate::source::postgres::Postgres;
 use crate::source::sqlite::Sqlite;
 
-/// Loads everything that `config` names and checks that it fits together. Returns the names of the services,
-/// and their methods.
-pub(crate) async fn load(config: &Config, look: Look) -> Result<(Vec<String>, Vec<ServedMethod>), Error> {
+/// What the settings name.
+pub(crate) struct Loaded {
+    /// Every method, open or closed.
+    pub(crate) methods: Vec<PublishedMethod>,
+    /// Remarks from sampling the tables, if that was asked for.
+    pub(crate) remarks: Vec<Remark>,
+}
+
+impl Loaded {
+    /// All methods, if each of them fits.
+    ///
+    /// # Errors
+    /// The findings of all that do not.
+    pub(crate) fn whole(self) -> Result<Self, Findings> {
+        Findings::check(self.findings())?;
+        Ok(self)
+    }
+
+    /// The methods that fit, if there are any. The others are closed, which is told.
+    ///
+    /// # Errors
+    /// The findings of all, if none fits.
+    pub(crate) fn in_part(self) -> Result<Self, Findings> {
+        if !self.methods.iter().any(PublishedMethod::is_open) {
+            return self.whole();
+        }
+        for method in &self.methods {
+            published::tell(method.path(), &method.findings());
+        }
+        Ok(self)
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        self.methods.iter().flat_map(PublishedMethod::findings).collect()
+    }
+}
+
+/// Loads everything that `config` names and checks whether it fits together.
+///
+/// # Errors
+/// [`Error`]: a contract or a file that is wrong by itself, a database that cannot be used.
+pub(crate) async fn load(config: &Config, look: Look) -> Result<Loaded, Error> {
     let mut findings = Vec::new();
-    let mut services = Vec::new();
-    let mut methods = Vec::new();
+    let mut candidates = Vec::new();
     for folder in &config.contracts {
         // A contract that does not compile ends the load at once, because its statements could not be
         // compared with anything.
@@ -29,21 +69,26 @@ pub(crate) async fn load(config: &Config, look: Look) -> Result<(Vec<String>, Ve
             |fault: String| Error::Database { file: config.file.clone(), name: name.to_owned(), fault };
         let settings = config.sources.get(name).ok_or_else(|| database("is missing".to_owned()))?;
         let source = open(settings).await.map_err(database)?;
-        services.extend(contract.services().map(|service| service.name().to_owned()));
-        methods.extend(
-            served_method::load(
-                folder,
-                &contract,
-                &source,
-                settings.limits.statement_timeout,
-                look,
-                &mut findings,
-            )
-            .await,
-        );
+        let timeout = settings.limits.statement_timeout;
+        candidates.extend(served_method::load(folder, &contract, &source, timeout, &mut findings));
+    }
+    let mut loaded = Loaded { methods: Vec::new(), remarks: Vec::new() };
+    for candidate in candidates {
+        loaded.methods.push(match candidate.prepare(look).await {
+            Ok(mut served) => {
+                loaded.remarks.append(&mut served.remarks);
+                PublishedMethod::open(candidate, served)
+            }
+            Err(unfit) => PublishedMethod::closed(candidate, unfit.findings()),
+        });
+    }
+    // A file that is wrong by itself will not be right by itself, so it ends a start; all findings come at
+    // once.
+    if !findings.is_empty() {
+        findings.extend(loaded.findings());
     }
     Findings::check(findings)?;
-    Ok((services, methods))
+    Ok(loaded)
 }
 
 /// Opens the database of one source.

@@ -43,6 +43,11 @@ pub(crate) fn status(failure: &Failure) -> tonic::Status {
     status
 }
 
+/// The reason in the head of a response that is a refusal as a whole.
+pub(crate) fn reason<B>(response: &http::Response<B>) -> Option<&str> {
+    response.headers().get(header::REASON).and_then(|reason| reason.to_str().ok())
+}
+
 /// The failure as the trailers of a response that has begun.
 pub(crate) fn trailers(failure: &Failure) -> HeaderMap {
     let mut trailers = HeaderMap::new();

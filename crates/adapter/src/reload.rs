@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConnectMode};
+use crate::drift;
 use crate::error::Error;
 use crate::health::Health;
 use crate::load::load;
@@ -78,8 +79,11 @@ impl Reload {
         // A panic of the blocking task is passed on, so that it is not taken for a failed reload.
         let reloaded = read.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()));
         match &reloaded {
-            Ok(services) => {
-                parts.health.serves(services).await;
+            Ok(()) => {
+                let statuses = drift::statuses(&parts.calls.methods());
+                parts.health.serves(&statuses).await;
+                let services: Vec<&str> =
+                    statuses.keys().map(String::as_str).filter(|name| !name.contains('/')).collect();
                 tracing::info!(services = services.join(", "), "adapter reloaded");
             }
             Err(error) => tracing::error!(
@@ -88,7 +92,7 @@ impl Reload {
                  reload"
             ),
         }
-        reloaded.map(drop)
+        reloaded
     }
 
     /// Takes up certificate, key, trusted CAs and revocation lists when they change on disk, until `ended`. A
@@ -129,27 +133,27 @@ impl Reload {
 }
 
 impl Parts {
-    /// Puts the new files in force. Returns the services that are now answered.
-    async fn read(&self) -> Result<Vec<String>, Error> {
+    /// Puts the new files in force.
+    async fn read(&self) -> Result<(), Error> {
         let config = Config::load(&self.file)?;
         // Before the files are read, so that no change between the two is missed.
         let watched = Watched::new(config.identity.paths());
         // Statements are checked before the certificate is replaced, so that an error in either leaves both
         // as they were.
-        let (services, methods) = load(&config, Look::AtStatements).await?;
+        let loaded = load(&config, Look::AtStatements).await?.whole()?;
         let identity = Identity { files: config.identity, gateways: config.gateways.clone() };
         self.renew(&identity)?;
         *self.identity.lock() = identity;
         *self.watched.lock() = watched;
         // The routes come last: nothing after this can fail.
-        self.calls.replace(Routes::new(config.gateways, methods));
+        self.calls.replace(Routes::new(config.gateways, loaded.methods));
         if config.mode != self.mode || config.state != self.state {
             tracing::warn!(
                 "`dial`, `listen`, `connections` or `state` has changed, which a reload does not apply: \
                  restart the adapter"
             );
         }
-        Ok(services)
+        Ok(())
     }
 
     /// Puts certificate, key, trusted CAs and revocation lists in force.

@@ -17,12 +17,13 @@ use chapar_transport::{Peer, reverse};
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+use tokio::sync::Notify;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 use tower::Service as _;
 
 use crate::body::Answer;
-use crate::served_method::ServedMethod;
+use crate::published::{PublishedMethod, State, is_closed};
 use crate::source::Failure;
 use crate::{call, refusal};
 
@@ -36,12 +37,14 @@ pub(crate) struct Calls {
     tracer: Tracer,
     health: HealthServer<HealthService>,
     refusals: RefusalLines,
+    /// Told of calls that met a changed schema.
+    drift: Arc<Notify>,
 }
 
 /// `Routes` says who may call and what is answered. A reload replaces both together.
 pub(crate) struct Routes {
     gateways: Vec<Party>,
-    methods: HashMap<String, ServedMethod>,
+    methods: HashMap<String, Arc<PublishedMethod>>,
 }
 
 impl Calls {
@@ -51,7 +54,20 @@ impl Calls {
             tracer,
             health,
             refusals: RefusalLines::default(),
+            drift: Arc::default(),
         }
+    }
+
+    /// Waits for a call that meets a changed schema.
+    pub(crate) async fn drift(&self) {
+        self.drift.notified().await;
+    }
+
+    /// All methods that are answered now, by their paths.
+    pub(crate) fn methods(&self) -> Vec<Arc<PublishedMethod>> {
+        let mut methods: Vec<_> = self.routes.load().methods.values().map(Arc::clone).collect();
+        methods.sort_by(|one, other| one.path().as_str().cmp(other.path().as_str()));
+        methods
     }
 
     /// Answers the next calls from other routes. Running calls end under the routes that they began with.
@@ -84,21 +100,35 @@ impl Calls {
         if reverse::is_word(request.uri().path()) {
             return tonic::Status::ok("").into_http();
         }
-        let Some(served) = routes.methods.get(request.uri().path()) else {
+        let Some(published) = routes.methods.get(request.uri().path()) else {
             let failure = Failure::new(Reason::MethodUnknown, "no such method");
             refusal::log(&self.refusals, None, "", &failure);
             return refusal::status(&failure).into_http();
         };
+        let state = published.state();
+        let State::Open(served) = &*state else {
+            let failure = is_closed();
+            refusal::log(&self.refusals, Some(published.path()), "", &failure);
+            return refusal::status(&failure).into_http();
+        };
         let (head, body) = request.into_parts();
-        call::answer(served, &self.tracer, &self.refusals, &head.headers, read(body)).await
+        let response = call::answer(served, &self.tracer, &self.refusals, &head.headers, read(body)).await;
+        // A call that meets a changed schema is the first to know of it.
+        if refusal::reason(&response) == Some(Reason::SchemaDrift.as_str()) {
+            self.drift.notify_one();
+        }
+        response
     }
 }
 
 impl Routes {
-    pub(crate) fn new(gateways: Vec<Party>, methods: Vec<ServedMethod>) -> Self {
+    pub(crate) fn new(gateways: Vec<Party>, methods: Vec<PublishedMethod>) -> Self {
         Self {
             gateways,
-            methods: methods.into_iter().map(|served| (format!("/{}", served.path), served)).collect(),
+            methods: methods
+                .into_iter()
+                .map(|method| (format!("/{}", method.path()), Arc::new(method)))
+                .collect(),
         }
     }
 

@@ -122,7 +122,7 @@ impl Failure {
 }
 
 /// A statement as the live database understands it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Described {
     /// The result's columns in order.
     pub(crate) columns: Vec<Column>,
@@ -158,7 +158,7 @@ pub(crate) enum Tried {
 }
 
 /// One column of a result.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Column {
     /// Its name in the result.
     pub(crate) name: String,

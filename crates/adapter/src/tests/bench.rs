@@ -21,8 +21,10 @@ use tempfile::TempDir;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+use crate::candidate::Candidate;
 use crate::finding::Findings;
-use crate::served_method::{self, Look};
+use crate::published::PublishedMethod;
+use crate::served_method::{self, Look, ServedMethod};
 use crate::service::{Calls, Routes};
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
@@ -114,7 +116,7 @@ INSERT INTO degree VALUES ('1', 'BSc', 17.5), ('1', 'MSc', NULL), ('2', 'a', 1),
 pub(super) struct Bench {
     folder: TempDir,
     contract: Contract,
-    calls: Calls,
+    pub(super) calls: Calls,
     pub(super) traces: TraceStore,
 }
 
@@ -168,17 +170,9 @@ impl Bench {
             std::fs::write(contract.join(format!("v1/Register/{method}.sql")), statement).unwrap();
         }
         let compiled = Contract::load(&contract).unwrap();
-        let mut findings = Vec::new();
-        let methods = served_method::load(
-            &contract,
-            &compiled,
-            &source,
-            Duration::from_secs(10),
-            Look::AtStatements,
-            &mut findings,
-        );
-        let methods = methods.await;
-        Findings::check(findings)?;
+        let methods = prepared(&contract, &compiled, &source, Look::AtStatements).await?;
+        let methods =
+            methods.into_iter().map(|(candidate, served)| PublishedMethod::open(candidate, served)).collect();
         let traces = TraceStore::new(16);
         let config = chapar_telemetry::Config { service_name: "adapter reg".into(), ..Default::default() };
         let telemetry = Telemetry::with_store(config, traces.clone()).unwrap();
@@ -262,6 +256,26 @@ impl Answered {
     pub(super) fn reason(&self) -> &str {
         self.reason.as_deref().unwrap_or("OK")
     }
+}
+
+/// The methods of a contract with their candidates, if all of them fit.
+pub(super) async fn prepared(
+    folder: &Path,
+    contract: &Contract,
+    source: &Arc<dyn Source>,
+    look: Look,
+) -> Result<Vec<(Candidate, ServedMethod)>, Findings> {
+    let mut findings = Vec::new();
+    let timeout = Duration::from_secs(10);
+    let mut methods = Vec::new();
+    for candidate in served_method::load(folder, contract, source, timeout, &mut findings) {
+        match candidate.prepare(look).await {
+            Ok(served) => methods.push((candidate, served)),
+            Err(unfit) => findings.extend(unfit.findings()),
+        }
+    }
+    Findings::check(findings)?;
+    Ok(methods)
 }
 
 pub(super) fn path(method: &str) -> MethodPath {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use chapar_contract::Contract;
 use futures_util::FutureExt as _;
 
-use super::bench::{Bench, PROTO, SCHEMA, STATEMENTS};
-use crate::served_method::{self, Look};
+use super::bench::{Bench, PROTO, SCHEMA, STATEMENTS, prepared};
+use crate::served_method::Look;
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
 use crate::{Adapter, Config};
@@ -40,11 +40,12 @@ fn every_fault_of_every_statement_is_found_at_once() {
         ("Cuont", "SELECT 1"),
     ]);
     let expected = [
+        // What is wrong with a file by itself comes before what the database says.
+        "Count.sql:2:1: a second statement",
+        "Cuont.sql:1:1: reg.v1.Register has no method `Cuont`",
         "ListChildren.sql:3:16: `:idd` is no field of reg.v1.Ask",
         "ListChildren.sql:1:1: the request field `id` is not used",
         "ListDegrees.sql:1:1: the database does not take this statement: no such column: titel",
-        "Count.sql:2:1: a second statement",
-        "Cuont.sql:1:1: reg.v1.Register has no method `Cuont`",
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for (found, expected) in found.iter().zip(expected) {
@@ -208,13 +209,12 @@ fn checked(change: &str, statement: impl Fn(&str, &str) -> String) -> Result<Vec
     }
     let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
     let compiled = Contract::load(&contract).unwrap();
-    let mut findings = Vec::new();
-    let timeout = Duration::from_secs(1);
-    let methods = served_method::load(&contract, &compiled, &source, timeout, Look::AtValues, &mut findings);
-    let methods = methods.now_or_never().unwrap();
-    match findings.first() {
-        Some(finding) => Err(finding.to_string()),
-        None => Ok(methods.iter().flat_map(|served| &served.remarks).map(ToString::to_string).collect()),
+    let methods = prepared(&contract, &compiled, &source, Look::AtValues).now_or_never().unwrap();
+    match methods {
+        Err(findings) => Err(findings.iter().next().unwrap().to_string()),
+        Ok(methods) => {
+            Ok(methods.iter().flat_map(|(_, served)| &served.remarks).map(ToString::to_string).collect())
+        }
     }
 }
 
@@ -310,17 +310,7 @@ fn the_reference_contracts_fit_their_own_schemas() {
         rusqlite::Connection::open(&file).unwrap().execute_batch(&schema).unwrap();
         let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
         let compiled = Contract::load(&contract).unwrap();
-        let mut findings = Vec::new();
-        let methods = served_method::load(
-            &contract,
-            &compiled,
-            &source,
-            Duration::from_secs(1),
-            Look::AtValues,
-            &mut findings,
-        );
-        let methods = methods.now_or_never().unwrap();
-        assert!(findings.is_empty(), "{findings:#?}");
-        assert!(methods.len() >= 2, "{name}");
+        let methods = prepared(&contract, &compiled, &source, Look::AtValues).now_or_never().unwrap();
+        assert!(methods.unwrap_or_else(|findings| panic!("{findings}")).len() >= 2, "{name}");
     }
 }

@@ -4,8 +4,10 @@
 mod bench;
 mod calls;
 mod conformance;
+mod drift;
 mod engines;
 mod faults;
+mod injection;
 mod load;
 mod outcomes;
 mod scopes;
