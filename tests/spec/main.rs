@@ -40,7 +40,7 @@ mod services;
 mod side_doors;
 mod story;
 mod streaming;
+mod tutorials;
 mod upstream;
 mod uptime;
 mod wire;
-mod write_a_grant;

@@ -22,6 +22,7 @@ pub mod people;
 mod registry;
 mod slow_disk;
 pub mod sync_order;
+pub mod tutorial;
 mod until;
 pub mod wire;
 

@@ -179,6 +179,7 @@ impl Field {
         match self.steps.last().map(FieldDescriptor::kind) {
             Some(Kind::String) => Parameter::Text("chapar0check".to_owned()),
             Some(Kind::Bytes) => Parameter::Blob(b"chapar0check".to_vec()),
+            Some(Kind::Bool) => Parameter::Integer(0),
             Some(Kind::Double | Kind::Float) => Parameter::Real(-1.5),
             Some(Kind::Message(message)) if message.full_name() == "google.type.Date" => {
                 Parameter::Text("0001-01-01".to_owned())

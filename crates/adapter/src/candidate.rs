@@ -100,6 +100,12 @@ impl Candidate {
             }
             Err(findings) => findings.clone(),
         };
+        let findings = match self.described_in_full().await {
+            Ok(()) => findings,
+            Err(Unfit::Findings(more)) if findings.is_empty() => more,
+            Err(Unfit::Findings(_)) => findings,
+            Err(unreachable) => return Err(unreachable),
+        };
         let (binder, described) = match (Binder::new(method, statement), described) {
             (Ok(binder), Ok(described)) if findings.is_empty() => (binder, described),
             (Ok(_), _) => return Err(findings.into()),
@@ -139,6 +145,24 @@ impl Candidate {
             excess,
             described,
         })
+    }
+}
+
+impl Candidate {
+    /// Has the database look at the statement with a value for every row scope: what stands in `chapar_rows`
+    /// is left out of the statement without scopes.
+    async fn described_in_full(&self) -> Result<(), Unfit> {
+        let Self { method, statement, source, .. } = self;
+        if statement.scoping().placed.is_empty() {
+            return Ok(());
+        }
+        let scopes = method.row_scopes().iter().map(|scope| (scope.clone(), vec!["chapar0check".to_owned()]));
+        let about = |_| Unfit::Findings(vec![statement.finding_about("", "row scopes are malformed")]);
+        let rows = RowScopes::new(scopes.collect()).map_err(about)?;
+        let mut sql = SqlText::new(source.dialect());
+        statement.write(&rows, &mut sql);
+        let (sql, _) = sql.finish();
+        source.describe(&sql).await.map(drop).map_err(|failure| refused(statement, &failure))
     }
 }
 

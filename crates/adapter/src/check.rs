@@ -209,7 +209,7 @@ fn misfit(leaf: &Leaf, column: &Column) -> Option<(&'static str, String)> {
             "it has no time zone: begin the file with `-- column {}: zone \"Asia/Tehran\"`, the zone in which it is written",
             leaf.column
         ),
-        (Family::Integer | Family::Numeric, Form::String) => "an integer as text loses leading zeros: `printf('%010d', column)` gives ten digits".to_owned(),
+        (Family::Integer | Family::Numeric, Form::String) => "an integer as text loses leading zeros: `printf('%010d', column)` gives ten digits in SQLite, `lpad(CAST(column AS text), 10, '0')` in PostgreSQL, `LPAD(column, 10, '0')` in MariaDB".to_owned(),
         _ => "give the field the column's type in the contract, or select an expression that is exact for every value".to_owned(),
     };
     (!families.contains(&column.family)).then_some((expected, help))

@@ -1,6 +1,6 @@
 //! `Encoder` encodes one row as one protobuf message, directly from the database's values. A type, range or
 //! NULL that does not fit the contract is a failure with the field's path. The encoding of one value is in
-//! `value`, the type map in `docs/reference/adapter.md`.
+//! `value`, the type map in `docs/reference/types.md`.
 
 mod value;
 
@@ -60,6 +60,7 @@ impl Encoder {
         let is_subject = |cell: Cell<'_>| match cell {
             Cell::Text(text) => text == subject.as_bytes(),
             Cell::Integer(number) => subject.parse() == Ok(number),
+            Cell::Decimal(digits) => subject == digits,
             _ => false,
         };
         let same = |column: usize, conversion: Option<&Conversion>| match conversion {

@@ -11,6 +11,7 @@
 //! Deliberately absent: policy (the gateway decides, and names fields and rows), evidence, limits per caller.
 
 mod adapter;
+mod ask;
 mod bind;
 mod body;
 mod call;
@@ -26,6 +27,7 @@ mod error;
 mod finding;
 mod form;
 mod health;
+mod introspect;
 mod json;
 mod load;
 mod plan;
@@ -43,8 +45,10 @@ mod statement;
 mod tests;
 
 pub use adapter::{Adapter, Checked, Parts};
+pub use ask::{Asked, Asking};
 pub use config::{Config, ConnectMode, Database, Endpoint, Limits, Server, ServerTls, SourceConfig};
 pub use error::Error;
 pub use finding::{Finding, Findings};
+pub use introspect::{Introspected, Introspection, Written, introspect};
 pub use reload::Reload;
 pub use scan::Remark;

@@ -95,7 +95,7 @@ pub(crate) async fn load(config: &Config, look: Look) -> Result<Loaded, Error> {
 ///
 /// # Errors
 /// A sentence for the operator.
-async fn open(settings: &SourceConfig) -> Result<Arc<dyn Source>, String> {
+pub(crate) async fn open(settings: &SourceConfig) -> Result<Arc<dyn Source>, String> {
     let Limits { max_connections, acquire_timeout, .. } = settings.limits;
     Ok(match &settings.database {
         Database::Sqlite(file) => Arc::new(Sqlite::open(file, max_connections, acquire_timeout)?),

@@ -88,15 +88,25 @@ impl Plans {
         Ok(plan)
     }
 
+    /// The plan of all fields and rows.
+    pub(crate) fn whole(&self) -> Result<Plan, Failure> {
+        self.make(&self.every_field(), "")
+    }
+
+    fn every_field(&self) -> String {
+        let fields: Vec<&str> = self.shape.leaves.iter().map(|leaf| &*leaf.path).collect();
+        fields.join(",")
+    }
+
     /// Two plans of all fields: one without row scopes, and one with all of them. Together they run every
     /// part of the statement that a grant can.
     pub(crate) fn widest(&self) -> Result<[Plan; 2], Failure> {
-        let fields: Vec<&str> = self.shape.leaves.iter().map(|leaf| &*leaf.path).collect();
+        let fields = self.every_field();
         let every =
             self.row_scopes.iter().map(|scope| (scope.clone(), vec!["chapar0check".to_owned()])).collect();
         let rows = RowScopes::new(every)
             .map_err(|_| Failure::new(Reason::SchemaDrift, "row scopes are malformed"))?;
-        Ok([self.make(&fields.join(","), "")?, self.make(&fields.join(","), &rows.to_header())?])
+        Ok([self.make(&fields, "")?, self.make(&fields, &rows.to_header())?])
     }
 
     fn make(&self, fields: &str, rows: &str) -> Result<Plan, Failure> {

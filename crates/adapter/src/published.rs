@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use chapar_contract::Method;
 use chapar_model::{MethodPath, Reason};
 
 use crate::candidate::{Candidate, Unfit};
@@ -36,6 +37,11 @@ impl PublishedMethod {
 
     pub(crate) fn path(&self) -> &MethodPath {
         self.candidate.method.path()
+    }
+
+    /// The method of the contract.
+    pub(crate) fn contract(&self) -> &Arc<Method> {
+        &self.candidate.method
     }
 
     /// The state for one call.

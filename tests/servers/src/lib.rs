@@ -27,8 +27,8 @@ fn installed(path: impl Into<PathBuf>) -> PathBuf {
     let path = path.into();
     assert!(
         path.exists(),
-        "PostgreSQL is not installed: run tests/run.sh once, \
-         or apt-get install postgresql mariadb-server pgbouncer"
+        "{} is not installed: run tests/run.sh once, or apt-get install postgresql mariadb-server pgbouncer",
+        path.display()
     );
     path
 }

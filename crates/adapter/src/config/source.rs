@@ -9,6 +9,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::Reader;
+use crate::finding::{Finding, Findings};
 
 /// One database.
 #[derive(Clone, Debug)]
@@ -78,6 +79,24 @@ pub struct ServerTls {
     pub ca: PathBuf,
     /// The adapter's certificate and key for this server, in PEM.
     pub client: Option<(PathBuf, PathBuf)>,
+}
+
+impl SourceConfig {
+    /// Reads the keys of one `[source.NAME]` table, without its head. Paths are relative to `folder`.
+    ///
+    /// # Errors
+    /// Every fault of the text.
+    pub fn parse(folder: &Path, text: &str) -> Result<Self, Findings> {
+        let file = folder.join("source");
+        let table: SourceTable = toml::from_str(text).map_err(|error| {
+            let span = error.span().unwrap_or(0..0);
+            Finding::new(&file, text, span.start, span.len(), error.message())
+        })?;
+        let mut reader = Reader { file: &file, text, findings: Vec::new() };
+        let source = reader.source(folder, &table);
+        Findings::check(reader.findings)?;
+        source.ok_or_else(|| Finding::of_file(&file, URLS).into())
+    }
 }
 
 #[derive(Deserialize)]
@@ -233,6 +252,10 @@ impl Reader<'_> {
         match &table.ca {
             Some(ca) if plaintext => {
                 self.report(ca.span(), "`ca` and `plaintext` contradict each other");
+                None
+            }
+            Some(ca) if matches!(endpoint, Endpoint::Socket(..)) => {
+                self.report(ca.span(), "a Unix socket has no TLS");
                 None
             }
             Some(ca) => Some(ServerTls { ca: path(ca), client }),

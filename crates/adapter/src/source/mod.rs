@@ -3,6 +3,7 @@
 //! (backpressure), until the deadline or until the reader leaves. gRPC, grants, the meaning of columns and
 //! the encoding of rows are left out.
 
+pub(crate) mod catalogue;
 pub(crate) mod mysql;
 mod output;
 pub(crate) mod postgres;
@@ -26,6 +27,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 
+use self::catalogue::Catalogue;
 use crate::dialect::Dialect;
 
 /// One value of a row as the database holds it, borrowed for the time of the row.
@@ -296,6 +298,9 @@ pub(crate) trait Source: Send + Sync {
 
     /// Shows `look` at most `most` values of one column, for a bounded time.
     fn sample<'a>(&'a self, column: &'a TableColumn, most: u64, look: Look<'a>) -> Pending<'a, ()>;
+
+    /// Lists the tables and views that the role may read. May block the thread.
+    fn catalogue(&self) -> Pending<'_, Catalogue>;
 
     /// Takes a connection and starts the query on it.
     fn run(&self, query: Query) -> Pending<'_, Rows>;

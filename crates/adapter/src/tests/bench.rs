@@ -171,6 +171,11 @@ impl Bench {
         }
         let compiled = Contract::load(&contract).unwrap();
         let methods = prepared(&contract, &compiled, &source, Look::AtStatements).await?;
+        Ok(Self { folder, ..Self::of(compiled, methods) })
+    }
+
+    /// An adapter of these methods.
+    pub(super) fn of(contract: Contract, methods: Vec<(Candidate, ServedMethod)>) -> Self {
         let methods =
             methods.into_iter().map(|(candidate, served)| PublishedMethod::open(candidate, served)).collect();
         let traces = TraceStore::new(16);
@@ -179,7 +184,7 @@ impl Bench {
         let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
         let routes = Routes::new(vec![Party::from(GATEWAY.parse::<Identity>().unwrap())], methods);
         let calls = Calls::new(routes, telemetry.tracer("adapter"), health);
-        Ok(Self { folder, contract: compiled, calls, traces })
+        Self { folder: tempfile::tempdir().unwrap(), contract, calls, traces }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -228,7 +233,7 @@ impl Bench {
         let identity = Ok(caller.parse().unwrap());
         let remote = SocketAddr::from(([127, 0, 0, 1], 1));
         let peer = Peer::known(identity, jiff::Timestamp::MAX, &Clock::system(), remote);
-        let mut request = Request::post(format!("/reg.v1.Register/{method}")).extension(Arc::new(peer));
+        let mut request = Request::post(format!("/{}", path(method))).extension(Arc::new(peer));
         for (name, value) in metadata {
             request = request.header(*name, *value);
         }
@@ -278,7 +283,11 @@ pub(super) async fn prepared(
     Ok(methods)
 }
 
+/// The path of a method of the usual service, or of any, if it is named with its service.
 pub(super) fn path(method: &str) -> MethodPath {
+    if method.contains('/') {
+        return method.parse().unwrap();
+    }
     format!("reg.v1.Register/{method}").parse().unwrap()
 }
 

@@ -241,7 +241,10 @@ async fn a_scope_that_is_placed_holds_for_every_part_of_the_statement() {
             Engine::Mariadb,
             "SELECT parent, name FROM (SELECT * FROM child WHERE parent = :id AND chapar_rows(province, province)) AS q STRAIGHT_JOIN degree",
         ),
-        (Engine::Mariadb, "SELECT parent, std(1) AS name, province FROM child WHERE parent = :id"),
+        (
+            Engine::Mariadb,
+            "SELECT 'x' AS parent, std(1) AS name, '15' AS province FROM child WHERE parent = :id",
+        ),
         (
             Engine::Postgres,
             "SELECT parent, array_to_string(array(TABLE secret), ',') AS name, province FROM child WHERE parent = :id",

@@ -8,6 +8,7 @@ mod drift;
 mod engines;
 mod faults;
 mod injection;
+mod introspect;
 mod load;
 mod outcomes;
 mod scopes;

@@ -1,4 +1,4 @@
-//! Tests the type map of `docs/reference/adapter.md`, row by row and in both directions.
+//! Tests SQLite's type map of `docs/reference/adapter.md`, row by row and in both directions.
 
 use serde_json::{Value, json};
 

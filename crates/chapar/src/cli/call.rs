@@ -131,7 +131,7 @@ pub(super) async fn run(args: Args) -> Outcome {
 
 /// The request that the arguments after the method make. No error shows a value: what stands there may be a
 /// citizen's.
-fn request(descriptor: &MessageDescriptor, arguments: &[String]) -> Result<Bytes, Failure> {
+pub(super) fn request(descriptor: &MessageDescriptor, arguments: &[String]) -> Result<Bytes, Failure> {
     let mut pairs = Vec::new();
     for argument in arguments {
         let pair = argument.split_once('=').ok_or_else(|| {

@@ -18,7 +18,8 @@ const PREPARED: usize = 256;
 
 /// The modes of a session: those by which the adapter reads statements (no `ANSI_QUOTES`, `PIPES_AS_CONCAT` or
 /// `NO_BACKSLASH_ESCAPES`), whatever the server's are.
-const SQL_MODE: &str = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
+const SQL_MODE: &str =
+    "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY";
 /// The longest text of GROUP_CONCAT, in bytes: MariaDB cuts a longer one with a warning only.
 const LONGEST_CONCAT: usize = 16 * 1024 * 1024;
 /// How much later than the adapter the server ends a statement.
@@ -57,7 +58,7 @@ impl Connector {
             }
         };
         if let Some(files) = &server.tls {
-            // The driver reads the files at each connection; a fault in them is named here, once.
+            // The driver reads the files at its first connection; a fault in them is named here.
             tls::client(files)?;
             let identity = |(cert, key): &(PathBuf, PathBuf)| {
                 ClientIdentity::new(cert.clone().into(), key.clone().into())
@@ -107,7 +108,9 @@ impl Connector {
         // The adapter ends a late statement itself; the server does so only where the adapter cannot.
         let timeout = self.statement_timeout + SERVER_GRACE;
         let limit = if is_mariadb {
-            format!("max_statement_time = {}", timeout.as_secs_f64())
+            // MariaDB ends a recursion after 1,000 rows with a warning only; the time limit ends one that has
+            // no end.
+            format!("max_recursive_iterations = 4294967295, max_statement_time = {}", timeout.as_secs_f64())
         } else {
             format!("max_execution_time = {}", timeout.as_millis())
         };

@@ -2,6 +2,7 @@
 //! what the account may do in `privileges`, describing a statement in `inspect`, running a query in `run`,
 //! values in `cell`, errors in `failure`. The pool is `source::server`.
 
+mod catalogue;
 mod cell;
 mod connect;
 mod failure;
@@ -12,6 +13,7 @@ mod run;
 use std::sync::Arc;
 
 use self::connect::Connector;
+use super::catalogue::Catalogue;
 use super::server::Pooled;
 use super::{Described, Failure, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried, trial};
 use crate::config::{Limits, Server};
@@ -59,6 +61,13 @@ impl Source for Mysql {
 
     fn sample<'a>(&'a self, column: &'a TableColumn, most: u64, look: Look<'a>) -> Pending<'a, ()> {
         Box::pin(inspect::sample(&self.pool, column, most, look))
+    }
+
+    fn catalogue(&self) -> Pending<'_, Catalogue> {
+        Box::pin(async {
+            let mut connection = self.pool.connection().await?;
+            catalogue::read(&mut connection.conn).await
+        })
     }
 
     fn run(&self, query: Query) -> Pending<'_, Rows> {

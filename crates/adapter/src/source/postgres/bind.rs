@@ -7,6 +7,8 @@ use std::error::Error;
 use bytes::BytesMut;
 use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type};
 
+use chapar_model::Reason;
+
 use crate::source::{Failure, Parameter, Query};
 
 /// A value that is ready to be sent. Its `Debug` shows no value, because the driver writes parameters to its
@@ -26,6 +28,7 @@ impl std::fmt::Debug for Bound {
 pub(super) enum Misfit {
     /// By what is known of the type. It may have got the value since then.
     MayBeNew(Failure),
+    /// The value is wrong, or no value would fit the type.
     Wrong(Failure),
 }
 
@@ -46,11 +49,33 @@ pub(super) fn bound(query: &Query, types: &[Type], is_new: bool) -> Result<Vec<B
         Err(NOT_IN_ENUM) if !is_new => Err(Misfit::MayBeNew(query.misfit(number, NOT_IN_ENUM))),
         // A row scope whose value is none of its column's type is equal to no value of the column.
         Err(_) if query.fields.get(number).is_none_or(Option::is_none) => Ok(Bound::null()),
+        // A type that takes no value of the field is the statement's fault, and is found at the start.
+        Err(detail) if NO_VALUE_FITS.contains(&detail) => {
+            Err(Misfit::Wrong(Failure { reason: Reason::SchemaDrift, ..query.misfit(number, detail) }))
+        }
         Err(detail) => Err(Misfit::Wrong(query.misfit(number, detail))),
     };
     query.parameters.iter().zip(types).enumerate().map(one).collect()
 }
 
+/// What is said of a field whose values the placeholder's type never takes.
+const NO_VALUE_FITS: &[&str] = &[
+    NOT_COMPARED,
+    WITHOUT_ZONE,
+    NOT_A_MOMENT,
+    NOT_BYTES,
+    NOT_A_NUMBER,
+    NOT_NAMES,
+    WITHOUT_FRACTION,
+    NOT_TEXT,
+];
+const WITHOUT_ZONE: &str = "a moment, compared with a time that has no zone: write `CAST(:field AS timestamptz) AT TIME ZONE 'ZONE'`";
+const NOT_A_MOMENT: &str = "a moment, compared with what is none";
+const NOT_BYTES: &str = "bytes, compared with what are none, or the reverse";
+const NOT_A_NUMBER: &str = "a number, compared with what is none";
+const NOT_NAMES: &str = "a number of an enum, compared with the database's names: make the field a string";
+const WITHOUT_FRACTION: &str = "a number with a fraction, compared with what has none";
+const NOT_TEXT: &str = "text, compared with true and false";
 const NOT_IN_ENUM: &str = "no value of the database's enum";
 const NOT_COMPARED: &str = "compared with a type that no field is: write `CAST(column AS text) = :field`";
 
@@ -76,7 +101,7 @@ fn value(parameter: &Parameter, kind: &Type) -> Result<Bound, &'static str> {
             Type::FLOAT4 | Type::FLOAT8 | Type::NUMERIC | Type::TEXT | Type::UNKNOWN => {
                 Ok(Bound::text(number.to_string()))
             }
-            _ => Err("a number with a fraction, compared with what has none"),
+            _ => Err(WITHOUT_FRACTION),
         },
         Parameter::Blob(bytes) => match *kind {
             Type::BYTEA => Ok(Bound { bytes: Some(bytes.clone()), format: Format::Binary }),
@@ -84,7 +109,7 @@ fn value(parameter: &Parameter, kind: &Type) -> Result<Bound, &'static str> {
                 let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 Ok(Bound::text(format!("\\x{digits}")))
             }
-            _ => Err("bytes, compared with what are none"),
+            _ => Err(NOT_BYTES),
         },
         Parameter::Text(text) => of_text(text, kind),
         Parameter::Timestamp(time) => match *kind {
@@ -93,7 +118,7 @@ fn value(parameter: &Parameter, kind: &Type) -> Result<Bound, &'static str> {
             Type::TIMESTAMP | Type::UNKNOWN => Err(
                 "a moment, compared with a time that has no zone: write `CAST(:field AS timestamptz) AT TIME ZONE 'ZONE'`",
             ),
-            _ => Err("a moment, compared with what is none"),
+            _ => Err(NOT_A_MOMENT),
         },
     }
 }
@@ -118,8 +143,8 @@ fn of_integer(number: i64, kind: &Type) -> Result<Bound, &'static str> {
         Type::INT8 | Type::NUMERIC | Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::UNKNOWN => {
             Ok(Bound::text(number.to_string()))
         }
-        _ if matches!(kind.kind(), Kind::Enum(_)) => Err("a number, compared with names"),
-        _ => Err("a number, compared with what is none"),
+        _ if matches!(kind.kind(), Kind::Enum(_)) => Err(NOT_NAMES),
+        _ => Err(NOT_A_NUMBER),
     }
 }
 
@@ -167,7 +192,7 @@ fn of_text(text: &str, kind: &Type) -> Result<Bound, &'static str> {
         }
         Type::BOOL => match text {
             "true" | "false" => Ok(Bound::text(text)),
-            _ => Err("text, compared with true and false"),
+            _ => Err(NOT_TEXT),
         },
         Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::JSON | Type::JSONB | Type::UNKNOWN => {
             Ok(Bound::text(text))

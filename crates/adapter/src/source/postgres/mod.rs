@@ -3,6 +3,7 @@
 //! `bind` and `cell`, errors in `failure`. The pool is `source::server`.
 
 mod bind;
+mod catalogue;
 mod cell;
 mod connect;
 mod failure;
@@ -13,6 +14,7 @@ mod run;
 use std::sync::Arc;
 
 use self::connect::Connector;
+use super::catalogue::Catalogue;
 use super::server::Pooled;
 use super::{Described, Failure, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried, trial};
 use crate::config::{Limits, Server};
@@ -60,6 +62,13 @@ impl Source for Postgres {
 
     fn sample<'a>(&'a self, column: &'a TableColumn, most: u64, look: Look<'a>) -> Pending<'a, ()> {
         Box::pin(inspect::sample(&self.pool, column, most, look))
+    }
+
+    fn catalogue(&self) -> Pending<'_, Catalogue> {
+        Box::pin(async {
+            let connection = self.pool.connection().await?;
+            catalogue::read(&connection.client, &self.pool.engine.user).await
+        })
     }
 
     fn run(&self, query: Query) -> Pending<'_, Rows> {

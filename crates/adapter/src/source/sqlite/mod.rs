@@ -2,6 +2,7 @@
 //! Making a connection read-only is in `connection`, describing a statement in `inspect`, running a query in
 //! `worker`.
 
+mod catalogue;
 mod connection;
 mod inspect;
 mod worker;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use self::worker::Job;
+use super::catalogue::Catalogue;
 use super::output::WAITING_BATCHES;
 use super::server::permit;
 use super::{Described, Failure, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried};
@@ -96,6 +98,10 @@ impl Source for Sqlite {
 
     fn sample<'a>(&'a self, column: &'a TableColumn, most: u64, look: Look<'a>) -> Pending<'a, ()> {
         Box::pin(async move { inspect::sample(&self.file, column, most, look) })
+    }
+
+    fn catalogue(&self) -> Pending<'_, Catalogue> {
+        Box::pin(async move { catalogue::read(&self.file) })
     }
 
     fn run(&self, query: Query) -> Pending<'_, Rows> {

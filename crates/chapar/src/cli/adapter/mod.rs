@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use chapar_adapter::{Adapter, Config, Parts};
 use chapar_model::Clock;
 
+mod introspect;
+mod new;
+mod try_out;
+
 use super::serve::{self, LogArgs};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out;
@@ -46,6 +50,9 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
     },
+    Introspect(introspect::Args),
+    New(new::Args),
+    Try(try_out::Args),
 }
 
 async fn check(file: &Path) -> Outcome {
@@ -61,6 +68,9 @@ async fn check(file: &Path) -> Outcome {
 pub(super) async fn run(args: Args) -> Outcome {
     let file = match (args.command, args.config) {
         (Some(Command::Check { config }), _) => return check(&config).await,
+        (Some(Command::Introspect(args)), _) => return introspect::run(args).await,
+        (Some(Command::New(args)), _) => return new::run(&args),
+        (Some(Command::Try(args)), _) => return try_out::run(args).await,
         (None, Some(config)) if args.check => return check(&config).await,
         (None, Some(config)) => config,
         (None, None) => return Err(Failure::usage("`--config FILE` is missing")),

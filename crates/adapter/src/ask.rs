@@ -1,0 +1,121 @@
+//! `Asking` answers one call in process, under a right to every field and row: for the agency itself, which
+//! tries its statements out before it has a certificate. No gateway is asked and nothing is recorded.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use chapar_contract::Method;
+use chapar_model::{MethodPath, Reason};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::finding::Findings;
+use crate::load::{Loaded, load};
+use crate::published::State;
+use crate::served_method::{Look, ServedMethod};
+use crate::shape::Cardinality;
+use crate::source::{Failure, Query};
+
+/// The methods of an adapter's settings, ready to be asked.
+pub struct Asking {
+    loaded: Loaded,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub enum Asked {
+    /// Every message of the answer.
+    Answered(Vec<Bytes>),
+    /// It was refused for this reason; the sentence is for the agency.
+    Refused(Reason, String),
+}
+
+impl Asking {
+    /// Loads everything that `config` names, apart from certificates.
+    ///
+    /// # Errors
+    /// [`Error`]: what is wrong with the files, or every finding if no method fits.
+    pub async fn load(config: &Config) -> Result<Self, Error> {
+        let loaded = Box::pin(load(config, Look::AtStatements)).await?.in_part()?;
+        Ok(Self { loaded })
+    }
+
+    /// The methods that `name` names: as `PACKAGE.SERVICE/METHOD`, or by the end of it.
+    pub fn methods(&self, name: &str) -> Vec<Arc<Method>> {
+        let is_meant = |path: &MethodPath| {
+            let path = path.as_str();
+            path == name || path.ends_with(&format!("/{name}")) || path.ends_with(&format!(".{name}"))
+        };
+        let methods = self.loaded.methods.iter().filter(|method| is_meant(method.path()));
+        methods.map(|method| Arc::clone(method.contract())).collect()
+    }
+
+    /// Calls a method with a request message.
+    ///
+    /// # Errors
+    /// [`Error::Files`] with what is wrong, if the method does not fit the database.
+    pub async fn ask(&self, method: &MethodPath, request: &[u8]) -> Result<Asked, Error> {
+        let published = self.loaded.methods.iter().find(|known| known.path() == method);
+        let Some(published) = published else {
+            return Ok(Asked::Refused(Reason::MethodUnknown, format!("there is no method {method}")));
+        };
+        let state = published.state();
+        let served = match &*state {
+            State::Open(served) => served,
+            State::Closed(findings) => {
+                Findings::check(findings.clone())?;
+                return Ok(Asked::Refused(Reason::SchemaDrift, "the method is closed".to_owned()));
+            }
+        };
+        Ok(match answer(served, request).await {
+            Ok(messages) => Asked::Answered(messages),
+            Err(failure) => {
+                let field = failure.field.as_deref().map(|field| format!("`{field}`: ")).unwrap_or_default();
+                Asked::Refused(failure.reason, format!("{field}{}", failure.detail))
+            }
+        })
+    }
+}
+
+async fn answer(served: &ServedMethod, request: &[u8]) -> Result<Vec<Bytes>, Failure> {
+    let (parameters, subject) = served.binder.bind(request)?;
+    let plan = served.plans.whole()?;
+    let query = Query {
+        sql: Arc::clone(&plan.sql),
+        parameters: plan.bind(&parameters),
+        fields: Arc::clone(&plan.fields),
+        sink: plan.encoder.clone(),
+        subject,
+        most: served.most,
+        excess: served.excess,
+        deadline: Instant::now() + served.timeout,
+        late: Reason::SourceTimeout,
+    };
+    let mut rows = served.source.run(query).await?;
+    let (mut bytes, mut count) = (BytesMut::new(), 0);
+    loop {
+        let batch = rows.next().await?;
+        bytes.extend_from_slice(&batch.bytes);
+        count += batch.rows;
+        if batch.last {
+            break;
+        }
+    }
+    match served.plans.shape().cardinality {
+        Cardinality::One if count == 0 => Err(Failure::new(Reason::RecordNotFound, "no row")),
+        Cardinality::One | Cardinality::List(_) => Ok(vec![bytes.freeze()]),
+        Cardinality::Stream => Ok(messages(bytes.freeze())),
+    }
+}
+
+/// The messages of gRPC frames that stand one after the other: a flag, a length in 32 bits, a message.
+fn messages(mut bytes: Bytes) -> Vec<Bytes> {
+    let mut messages = Vec::new();
+    while bytes.len() >= 5 {
+        bytes.advance(1);
+        let length = bytes.get_u32() as usize;
+        messages.push(bytes.split_to(length.min(bytes.len())));
+    }
+    messages
+}
