@@ -1,20 +1,67 @@
 //! Tests of the demo through the built binary: the whole story, its exit codes, and the files that it leaves.
 
+use std::path::Path;
 use std::process::Command;
 
+use chapar_test_servers::{Mariadb, Postgres};
 use chapar_tests::binary::{Demo, chapar, patiently};
 
-#[test]
-fn the_story_has_seven_steps_that_all_end_as_expected() {
-    let output =
-        Command::new(chapar()).args(["demo", "--once", "--json", "--people", "300"]).output().unwrap();
+/// Runs the story with these options.
+fn tell(options: &[&str]) {
+    let mut demo = Command::new(chapar());
+    let output = demo.args(["demo", "--once", "--json", "--people", "300"]).args(options).output().unwrap();
 
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{options:?}: {}", String::from_utf8_lossy(&output.stderr));
     let story: serde_json::Value =
         serde_json::from_slice(&output.stdout).expect("the story is one JSON document");
     let steps = story["steps"].as_array().expect("steps");
     assert_eq!(steps.len(), 7, "{story:#}");
     assert!(steps.iter().all(|step| step["ok"] == true), "{story:#}");
+}
+
+#[test]
+fn the_story_has_seven_steps_that_all_end_as_expected() {
+    tell(&[]);
+}
+
+/// A path as the host of an URL.
+fn as_host(path: &Path) -> String {
+    path.display().to_string().replace('/', "%2F")
+}
+
+#[test]
+fn the_story_is_the_same_on_postgresql_and_again_where_an_earlier_demo_was() {
+    let server = Postgres::shared();
+    let url = format!("postgres://postgres@{}:{}/postgres", as_host(server.socket_folder()), server.port());
+    tell(&["--database", &url]);
+    tell(&["--database", &url]);
+    let roles = server.ask("postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'chapar_demo_%'");
+    assert_eq!(roles, "5");
+}
+
+#[test]
+fn the_story_is_the_same_on_mariadb() {
+    let server = Mariadb::shared();
+    let url = format!("mysql://root@{}/mysql", as_host(server.socket()));
+    tell(&["--database", &url]);
+}
+
+#[test]
+fn a_server_that_cannot_hold_the_demo_is_told_of_before_anything_starts() {
+    for (url, told) in [
+        ("sqlite:x.db", "must be a `postgres://` or `mysql://` URL"),
+        ("postgres://x@db.example/y", "on another machine"),
+        ("postgres://x:secret@localhost/y", "holds a password"),
+        ("postgres://x@127.0.0.1:1/y", "the database server says"),
+    ] {
+        let mut demo = Command::new(chapar());
+        let output = demo.args(["demo", "--once", "--people", "50", "--database", url]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{url}: {said}");
+        // Long sentences are wrapped.
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ").replace("│ ", "");
+        assert!(said.contains(told), "{url}: {said}");
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::data::Sample;
 use super::files::{At, Numbered};
 use super::registry::AGENCIES;
+use super::server::Sources;
 use super::{files, keys, registry};
 use crate::exit::{Exit, Failure};
 
@@ -75,6 +76,7 @@ impl Bus {
         gateways: u16,
         port: Option<u16>,
         sample: &[Sample],
+        sources: &Sources,
     ) -> Result<Self, Failure> {
         let clock = Clock::system();
         let addresses = addresses(port, gateways)?;
@@ -100,7 +102,7 @@ impl Bus {
         let gateways: Vec<SocketAddr> = all.iter().map(|at| at.gateway).collect();
         let mut adapters = Vec::new();
         for agency in &AGENCIES {
-            files::adapter(dir, agency.register, &gateways).map_err(Failure::finding)?;
+            files::adapter(dir, agency.register, &gateways, sources).map_err(Failure::finding)?;
             let telemetry = telemetry(&format!("adapter {}", agency.register), &traces)?;
             adapters.push(adapter(dir, agency.register, telemetry).await?);
         }
@@ -271,7 +273,13 @@ mod tests {
         files::contracts(dir.path()).unwrap();
         assert!(keys::write(dir.path(), 1, &Clock::system()).is_ok());
         for agency in &AGENCIES {
-            files::adapter(dir.path(), agency.register, &["127.0.0.1:7443".parse().unwrap()]).unwrap();
+            files::adapter(
+                dir.path(),
+                agency.register,
+                &["127.0.0.1:7443".parse().unwrap()],
+                &Sources::Files,
+            )
+            .unwrap();
             let config =
                 chapar_adapter::Config::load(&files::adapter_path(dir.path(), agency.register)).unwrap();
             let checked = Adapter::check(&config).await;

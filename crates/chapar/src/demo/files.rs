@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::data::Sample;
 use super::registry::{AGENCIES, CALLERS, GATEWAY, SERVER_NAME, TRUST_DOMAIN, identity};
+use super::server::Sources;
 use crate::pki::{self, write_file};
 
 /// Path below `proto/` and text, for a contract and its statements.
@@ -81,13 +82,19 @@ pub(super) fn adapter_path(dir: &Path, register: &str) -> PathBuf {
 }
 
 /// Writes the settings of one adapter that dials the gateways at these addresses.
-pub(super) fn adapter(dir: &Path, register: &str, addresses: &[SocketAddr]) -> Result<(), Error> {
+pub(super) fn adapter(
+    dir: &Path,
+    register: &str,
+    addresses: &[SocketAddr],
+    sources: &Sources,
+) -> Result<(), Error> {
     let gateway = identity(GATEWAY);
     let dial: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
     let dial = match dial.as_slice() {
         [one] => one.clone(),
         all => format!("[{}]", all.join(", ")),
     };
+    let keys = sources.keys(register);
     let text = format!(
         r#"# The adapter of the {register} register: its contract, its SQL, its database.
 [adapter]
@@ -97,8 +104,7 @@ dial      = {dial}
 gateways  = ["{gateway}"]
 
 [source.{register}]
-url               = "sqlite:../databases/{register}.db"
-max_connections   = 4
+{keys}max_connections   = 4
 statement_timeout = "700ms"
 "#
     );

@@ -10,6 +10,7 @@ mod made;
 mod people;
 mod registry;
 mod report;
+mod server;
 mod story;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use crate::signal;
 use bus::Bus;
 use folder::Folder;
 use report::Report;
+use server::{Server, Sources};
 
 /// Run a demo of the whole bus on this machine, and show one case step by step
 ///
@@ -49,6 +51,16 @@ pub struct Args {
     /// How many citizens to invent, 10 to 2,000,000; default 2,000, or as many as are in DIR
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(people::FEWEST)..=i64::from(people::MOST)))]
     people: Option<u32>,
+    /// Put the registers on this server in place of SQLite files: `postgres://USER@HOST/DATABASE` or
+    /// `mysql://USER@HOST/DATABASE`, where USER may make databases and roles
+    ///
+    /// Each register gets a schema or database `chapar_demo_NAME` and a role of that name which only reads it. What
+    /// an earlier demo made there is dropped. The server is on this machine.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// The file that holds the password of the USER in `--database`
+    #[arg(long, value_name = "FILE", requires = "database")]
+    database_password_file: Option<PathBuf>,
     /// How many gateways, each with an evidence log of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
     gateways: u16,
@@ -71,6 +83,13 @@ pub struct Args {
 /// out otherwise than expected is told and ends `--once` with [`Exit::Finding`].
 pub async fn run(args: Args) -> Outcome {
     logs::init(args.log_format, &args.log).map_err(Failure::usage)?;
+    let sources = match &args.database {
+        Some(url) => {
+            let server = Server::parse(url, args.database_password_file.as_deref());
+            Sources::Server(Box::new(server.map_err(Failure::finding)?))
+        }
+        None => Sources::Files,
+    };
     let stop = signal::stop()?;
     let failed = |error| Failure::error(Exit::Finding, error);
     let started = Instant::now();
@@ -96,7 +115,14 @@ pub async fn run(args: Args) -> Outcome {
         Err(folder::Error::Data(data::Error::Stopped)) => return interrupted(),
         made => made.map_err(failed)?,
     };
-    let mut bus = Bus::start(folder.path(), args.gateways, args.port, &made.sample).await?;
+    if let Sources::Server(server) = &sources {
+        let loading = stop.run_until_cancelled(Box::pin(server.load(&folder.path().join("databases")))).await;
+        match loading {
+            None => return interrupted(),
+            Some(loaded) => loaded.map_err(Failure::finding)?,
+        }
+    }
+    let mut bus = Bus::start(folder.path(), args.gateways, args.port, &made.sample, &sources).await?;
     folder.ready(args.dir.is_none(), args.keep).map_err(failed)?;
     let mut report = Report::new(args.json);
     report.ready(&bus, &made, started.elapsed());
