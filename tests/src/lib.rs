@@ -18,6 +18,7 @@ mod files;
 pub mod fleet;
 mod joining;
 pub mod load;
+pub mod measure;
 pub mod people;
 mod registry;
 mod slow_disk;

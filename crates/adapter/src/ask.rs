@@ -89,6 +89,7 @@ async fn answer(served: &ServedMethod, request: &[u8]) -> Result<Vec<Bytes>, Fai
         subject,
         most: served.most,
         excess: served.excess,
+        reader_waits: true,
         deadline: Instant::now() + served.timeout,
         late: Reason::SourceTimeout,
     };

@@ -105,6 +105,7 @@ where
         subject,
         most: served.most,
         excess: served.excess,
+        reader_waits: served.plans.shape().cardinality != Cardinality::Stream,
         deadline: terms.deadline,
         late: terms.late,
     };

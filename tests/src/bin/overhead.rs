@@ -5,20 +5,13 @@
 //! `cargo run --release -p chapar-tests --bin overhead -- [--people N] [--calls N] [--rounds N] [--callers
 //! N,N,…]`
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
 
-use chapar_tests::binary::chapar;
-use chapar_tests::load::{Report, closed, open};
-use chapar_transport::dial::{Pool, Settings};
-use chapar_transport::frame::{self, MessageReader};
-use chapar_transport::tls::{self, Expect};
-use http::{HeaderValue, Request};
-use http_body_util::Full;
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
+use chapar_tests::measure::{
+    Error, Process, Rounds, Shape, Target, demo, listen_instead, median, national_ids,
+};
 
 struct Options {
     people: u64,
@@ -59,59 +52,20 @@ fn options() -> Result<Options, Error> {
     Ok(options)
 }
 
-/// A process that is ended when this is dropped.
-struct Process(Child);
-
-impl Process {
-    fn start(role: &str, config: &Path) -> Result<Self, Error> {
-        let child = Command::new(chapar())
-            .arg(role)
-            .arg("--config")
-            .arg(config)
-            .args(["--log", "warn"])
-            .stdin(Stdio::null())
-            .spawn()?;
-        Ok(Self(child))
-    }
-
-    /// User and system time so far, in seconds, from `/proc/PID/stat` (proc(5): fields 14 and 15, in ticks of
-    /// 10 ms).
-    fn cpu(&self) -> Result<f64, Error> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        let after_name = stat.rsplit(')').next().ok_or("no stat")?;
-        let ticks: Vec<f64> =
-            after_name.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-        Ok(ticks.iter().sum::<f64>() / 100.0)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 async fn run() -> Result<(), Error> {
     let options = options()?;
     let folder = tempfile::tempdir()?;
     let dir = folder.path().join("demo");
-    let made = Command::new(chapar())
-        .args(["demo", "--once", "--people", &options.people.to_string(), "--dir"])
-        .arg(&dir)
-        .stdout(Stdio::null())
-        .status()?;
-    if !made.success() {
-        return Err("the demo's folder cannot be made".into());
-    }
+    demo(&dir, &["--people", &options.people.to_string()])?;
     lift_limits(&dir)?;
-    listen_instead(&dir)?;
+    let port = listen_instead(&dir)?;
+    name_endpoint(&dir, port)?;
     let demo: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join("demo.json"))?)?;
-    let adapter = Process::start("adapter", &dir.join("adapters/civil.toml"))?;
-    let gateway = Process::start("gateway", &dir.join("gateway.toml"))?;
-    let ids: Arc<Vec<String>> = Arc::new(national_ids(&dir)?);
+    let adapter = Process::chapar("adapter", &dir.join("adapters/civil.toml"))?;
+    let gateway = Process::chapar("gateway", &dir.join("gateway.toml"))?;
+    let ids = national_ids(&dir)?;
     let through = Target::through(&dir, &demo, &ids)?;
-    let direct = Target::direct(&dir, &ids)?;
+    let direct = Target::direct(&dir, port, &ids)?;
     for target in [&through, &direct] {
         target.ready().await?;
     }
@@ -143,176 +97,12 @@ fn lift_limits(dir: &Path) -> Result<(), Error> {
     Ok(std::fs::write(path, kept.join("\n"))?)
 }
 
-/// The demo's adapter joins the gateway; here it listens, so that it can also be asked without one.
-fn listen_instead(dir: &Path) -> Result<(), Error> {
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-    let path = dir.join("adapters/civil.toml");
-    let text = std::fs::read_to_string(&path)?;
-    let listen = format!("listen = \"127.0.0.1:{port}\"");
-    let lines: Vec<&str> =
-        text.lines().map(|line| if line.starts_with("dial") { listen.as_str() } else { line }).collect();
-    std::fs::write(&path, lines.join("\n"))?;
+/// The gateway dials the adapter there.
+fn name_endpoint(dir: &Path, port: u16) -> Result<(), Error> {
     let path = dir.join("registry/gov/civil-registry.toml");
     let text = std::fs::read_to_string(&path)?;
     let endpoints = format!("[[service]]\nendpoints = [\"https://127.0.0.1:{port}\"]");
     Ok(std::fs::write(&path, text.replacen("[[service]]", &endpoints, 1))?)
-}
-
-fn national_ids(dir: &Path) -> Result<Vec<String>, Error> {
-    let database = rusqlite::Connection::open(dir.join("databases/civil.db"))?;
-    let mut statement =
-        database.prepare("SELECT national_id FROM person WHERE province = '15' LIMIT 10000")?;
-    let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
-    if ids.is_empty() { Err("the civil register is empty".into()) } else { Ok(ids) }
-}
-
-/// One way to the record.
-#[derive(Clone)]
-struct Target {
-    pool: Arc<Pool>,
-    headers: http::HeaderMap,
-    ids: Arc<Vec<String>>,
-}
-
-fn files(dir: &Path, cert: PathBuf, key: PathBuf) -> tls::Files {
-    tls::Files { cert, key, trust: dir.join("pki/ca.crt"), crl: None }
-}
-
-impl Target {
-    /// As the welfare agency, through the gateway.
-    fn through(dir: &Path, demo: &serde_json::Value, ids: &Arc<Vec<String>>) -> Result<Self, Error> {
-        let identity = &demo["identities"]["gov/welfare/benefits"];
-        let path = |key: &str| {
-            identity[key].as_str().map(|path| dir.join(path)).ok_or("demo.json lacks the identity")
-        };
-        let gateway = demo["gateway"].as_str().ok_or("demo.json lacks the gateway")?;
-        let expect = "spiffe://lorestan.example/bus/lorestan/gateway".parse()?;
-        let tls = tls::client(&files(dir, path("cert")?, path("key")?), Expect::identities(vec![expect]))?;
-        Self::new(gateway, tls, &[("chapar-purpose", "benefit.eligibility")], ids)
-    }
-
-    /// As the gateway itself, straight to the adapter.
-    fn direct(dir: &Path, ids: &Arc<Vec<String>>) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(dir.join("adapters/civil.toml"))?;
-        let listen =
-            text.lines().find_map(|line| line.strip_prefix("listen")).and_then(|rest| rest.split('"').nth(1));
-        let expect = "spiffe://lorestan.example/gov/civil-registry/adapter".parse()?;
-        let tls = tls::client(
-            &files(dir, dir.join("pki/gateway.crt"), dir.join("pki/gateway.key")),
-            Expect::identities(vec![expect]),
-        )?;
-        let headers = [
-            ("chapar-call-id", "01900000-0000-7000-8000-000000000000"),
-            ("chapar-caller", "gov/welfare/benefits"),
-            ("chapar-fields", "national_id,given_name,family_name,birth_date"),
-            ("chapar-rows", "province=15"),
-            ("chapar-purpose", "benefit.eligibility"),
-        ];
-        Self::new(listen.ok_or("adapters/civil.toml has no listen")?, tls, &headers, ids)
-    }
-
-    fn new(
-        address: &str,
-        tls: Arc<rustls::ClientConfig>,
-        headers: &[(&'static str, &'static str)],
-        ids: &Arc<Vec<String>>,
-    ) -> Result<Self, Error> {
-        let pool = Arc::new(Pool::new(&format!("https://{address}"), tls, Settings::default())?);
-        let mut map = http::HeaderMap::new();
-        for (name, value) in headers.iter().chain(&[
-            ("content-type", "application/grpc"),
-            ("te", "trailers"),
-            ("grpc-timeout", "1S"),
-        ]) {
-            map.insert(*name, HeaderValue::from_static(value));
-        }
-        Ok(Self { pool, headers: map, ids: Arc::clone(ids) })
-    }
-
-    async fn ready(&self) -> Result<(), Error> {
-        let began = Instant::now();
-        while !self.call(0).await {
-            if began.elapsed() > Duration::from_secs(10) {
-                return Err("a part of the bus does not answer".into());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Ok(())
-    }
-
-    /// Asks for one person; whether the answer is whole and OK.
-    async fn call(&self, number: u64) -> bool {
-        let index = usize::try_from(number % self.ids.len() as u64).unwrap_or_default();
-        let message = [&[0x0a, 10][..], self.ids[index].as_bytes()].concat();
-        let mut request = Request::new(Full::new(frame::encode(message.into())));
-        *request.method_mut() = http::Method::POST;
-        *request.headers_mut() = self.headers.clone();
-        let path = http::uri::PathAndQuery::from_static("/civil.v1.CivilRegistry/GetPerson");
-        let Ok(response) = self.pool.send(path, request).await else { return false };
-        let mut reader = MessageReader::new(response.into_body(), 1 << 20);
-        let answered = matches!(reader.next().await, Ok(Some(_))) && matches!(reader.next().await, Ok(None));
-        answered
-            && reader
-                .trailers()
-                .is_some_and(|trailers| trailers.get("grpc-status").is_some_and(|status| status == "0"))
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Shape {
-    Closed { callers: usize, calls: u64 },
-    Open { rate: f64, length: Duration },
-}
-
-impl Shape {
-    async fn run(self, target: &Target) -> Report {
-        let target = target.clone();
-        let call = move |number| {
-            let target = target.clone();
-            async move { target.call(number).await }
-        };
-        match self {
-            Self::Closed { callers, calls } => closed(callers, calls, call).await,
-            Self::Open { rate, length } => open(rate, length, call).await,
-        }
-    }
-
-    fn name(self) -> String {
-        match self {
-            Self::Closed { callers, .. } => format!("closed, {callers}"),
-            Self::Open { rate, .. } => format!("open, {rate}/s"),
-        }
-    }
-}
-
-/// The rounds of one way.
-#[derive(Default)]
-struct Rounds {
-    rate: Vec<f64>,
-    p50: Vec<f64>,
-    p99: Vec<f64>,
-    cpu: Vec<f64>,
-}
-
-impl Rounds {
-    fn add(&mut self, report: &Report, cpu: f64) -> Result<(), Error> {
-        if report.failed > 0 {
-            return Err(
-                format!("{} of {} calls failed", report.failed, report.failed + report.answered).into()
-            );
-        }
-        self.rate.push(report.rate());
-        self.p50.push(report.quantile(0.5).as_secs_f64() * 1e6);
-        self.p99.push(report.quantile(0.99).as_secs_f64() * 1e6);
-        self.cpu.push(cpu / report.answered as f64 * 1e6);
-        Ok(())
-    }
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 async fn compare(

@@ -19,12 +19,14 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
 use chapar_model::Reason;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Timestamp};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use self::catalogue::Catalogue;
@@ -214,6 +216,9 @@ pub(crate) struct Query {
     pub(crate) most: u64,
     /// The reason for more rows.
     pub(crate) excess: Reason,
+    /// Whether the reader waits for each batch until the last. A reader that may stop reading, such as a slow
+    /// client's, is not one.
+    pub(crate) reader_waits: bool,
     /// When the statement is interrupted.
     pub(crate) deadline: Instant,
     /// The reason for a passed deadline.
@@ -247,11 +252,24 @@ pub(crate) struct Batch {
 }
 
 /// A running query. Dropping it interrupts the statement.
-pub(crate) struct Rows(mpsc::Receiver<Result<Batch, Failure>>);
+pub(crate) struct Rows {
+    batches: mpsc::Receiver<Result<Batch, Failure>>,
+    /// What makes the batches, if no task or thread of its own does.
+    work: Option<Work>,
+}
+
+/// Makes the batches of a query.
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Rows {
     fn new(batches: mpsc::Receiver<Result<Batch, Failure>>) -> Self {
-        Self(batches)
+        Self { batches, work: None }
+    }
+
+    /// Rows that are made while they are waited for. This saves a task and the waking of another thread, for
+    /// a reader that always waits.
+    fn made_by(batches: mpsc::Receiver<Result<Batch, Failure>>, work: Work) -> Self {
+        Self { batches, work: Some(work) }
     }
 
     /// The next batch; an error ends the result.
@@ -262,16 +280,29 @@ impl Rows {
     /// Batches that wait to be read.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
-        self.0.len()
+        self.batches.len()
     }
 
     /// [`Rows::next`] as a poll function, for a response body.
-    pub(crate) fn poll_next(
-        &mut self,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<Batch, Failure>> {
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Batch, Failure>> {
         let ended = || Failure::new(Reason::SourceDown, "the source ended without its last batch");
-        self.0.poll_recv(context).map(|batch| batch.unwrap_or_else(|| Err(ended())))
+        // The work is polled first: what it makes is then there to be taken at once.
+        if let Some(work) = &mut self.work
+            && work.as_mut().poll(context).is_ready()
+        {
+            self.work = None;
+        }
+        self.batches.poll_recv(context).map(|batch| batch.unwrap_or_else(|| Err(ended())))
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        // The work sees that nobody waits, and ends the statement at the server. That takes time of its own.
+        self.batches.close();
+        if let (Some(work), Ok(runtime)) = (self.work.take(), Handle::try_current()) {
+            runtime.spawn(work);
+        }
     }
 }
 

@@ -121,7 +121,12 @@ impl<E: Engine> Pooled<E> {
     pub(super) async fn run(self: &Arc<Self>, query: Query) -> Result<Rows, Failure> {
         let permit = permit(&self.permits, self.limits.acquire_timeout, &query).await?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
-        tokio::spawn(Arc::clone(self).serve(permit, query, batches));
+        let reader_waits = query.reader_waits;
+        let work = Arc::clone(self).serve(permit, query, batches);
+        if reader_waits {
+            return Ok(Rows::made_by(rows, Box::pin(work)));
+        }
+        tokio::spawn(work);
         Ok(Rows::new(rows))
     }
 

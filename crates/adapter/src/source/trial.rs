@@ -51,6 +51,7 @@ async fn run(source: &dyn Source, sql: &str, parameters: Vec<Parameter>) -> Resu
         subject: None,
         most: u64::MAX,
         excess: Reason::TooManyRows,
+        reader_waits: true,
         deadline: Instant::now() + PATIENCE,
         late: Reason::SourceTimeout,
     };

@@ -2,6 +2,7 @@
 //! `src/backend/utils/adt`) as cells. A numeric stays decimal digits: it never goes through floating point.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use jiff::civil::{Date, Time};
 use jiff::{SignedDuration, Span, Timestamp};
@@ -36,6 +37,11 @@ pub(super) enum Reader {
 }
 
 impl Reader {
+    /// How the values of these columns are read.
+    pub(super) fn of_all(columns: &[tokio_postgres::Column]) -> Arc<[Self]> {
+        columns.iter().map(|column| Self::of(column.type_())).collect()
+    }
+
     pub(super) fn of(kind: &Type) -> Self {
         match *kind {
             Type::BOOL => Self::Bool,
@@ -87,21 +93,22 @@ impl Reader {
 /// A row, and the text of those of its values that the server sends in another form.
 pub(super) struct PgRow<'r> {
     row: &'r Inner,
+    readers: &'r [Reader],
     texts: Vec<(usize, Result<String, &'static str>)>,
 }
 
 impl<'r> PgRow<'r> {
-    pub(super) fn new(row: &'r Inner) -> Self {
-        let written = |(index, column): (usize, &tokio_postgres::Column)| {
-            let write: fn(&[u8]) -> Result<String, &'static str> = match Reader::of(column.type_()) {
+    pub(super) fn new(row: &'r Inner, readers: &'r [Reader]) -> Self {
+        let written = |(index, reader): (usize, &Reader)| {
+            let write: fn(&[u8]) -> Result<String, &'static str> = match reader {
                 Reader::Numeric => numeric,
                 Reader::Uuid => uuid,
                 _ => return None,
             };
             raw(row, index).map(|bytes| (index, write(bytes)))
         };
-        let texts = row.columns().iter().enumerate().filter_map(written).collect();
-        Self { row, texts }
+        let texts = readers.iter().enumerate().filter_map(written).collect();
+        Self { row, readers, texts }
     }
 
     fn text(&self, index: usize) -> Result<&str, &'static str> {
@@ -119,9 +126,8 @@ const OUTSIDE: &str = "outside the years -9999 to 9999";
 
 impl Row for PgRow<'_> {
     fn cell(&self, index: usize) -> Cell<'_> {
-        let Some(column) = self.row.columns().get(index) else { return Cell::Null };
+        let Some(reader) = self.readers.get(index) else { return Cell::Null };
         let Some(bytes) = raw(self.row, index) else { return Cell::Null };
-        let reader = Reader::of(column.type_());
         let cell = match reader {
             Reader::Bool => array(bytes).map(|[byte]: [u8; 1]| Cell::Bool(byte != 0)),
             Reader::Bytes => Ok(Cell::Blob(bytes)),

@@ -12,6 +12,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{CancelToken, Client, Config, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::cell::Reader;
 use super::failure;
 use crate::config::{Endpoint, Server};
 use crate::source::{Failure, server, tls};
@@ -36,8 +37,22 @@ pub(super) struct Connector {
 /// A session that can only read.
 pub(super) struct Connection {
     pub(super) client: Client,
-    statements: HashMap<Arc<str>, Statement>,
+    /// Names the session to the server; made once, because it holds the server's address and keys.
+    pub(super) session: Arc<CancelToken>,
+    /// By the address of their text: a plan's text stays where it is, and hashing it would cost more than the
+    /// rest of the look-up.
+    statements: HashMap<usize, Prepared>,
     task: AbortHandle,
+}
+
+/// A prepared statement with the text that it is found by.
+#[derive(Clone)]
+pub(super) struct Prepared {
+    /// Held, so that no other text comes to stand at its address.
+    sql: Arc<str>,
+    pub(super) statement: Statement,
+    /// How the values of its columns are read.
+    pub(super) readers: Arc<[Reader]>,
 }
 
 impl Drop for Connection {
@@ -112,7 +127,9 @@ impl Connector {
                 (client, tokio::spawn(async move { drop(connection.await) }))
             }
         };
-        let connection = Connection { client, statements: HashMap::new(), task: task.abort_handle() };
+        let session = Arc::new(client.cancel_token());
+        let connection =
+            Connection { client, session, statements: HashMap::new(), task: task.abort_handle() };
         if self.begin.is_none() {
             self.reads_only(&connection.client).await?;
         }
@@ -130,7 +147,7 @@ impl Connector {
         if holds { Ok(()) } else { Err(Failure::new(Reason::SourceDown, fault)) }
     }
 
-    pub(super) async fn cancel_query(&self, token: CancelToken) {
+    pub(super) async fn cancel_query(&self, token: &CancelToken) {
         let cancelled = match &self.tls {
             Some(tls) => token.cancel_query(tls.clone()).await,
             None => token.cancel_query(NoTls).await,
@@ -147,24 +164,30 @@ impl Connection {
     pub(super) async fn prepared(
         &mut self,
         sql: &Arc<str>,
-    ) -> Result<(Statement, bool), tokio_postgres::Error> {
-        if let Some(statement) = self.statements.get(sql) {
-            return Ok((statement.clone(), false));
+    ) -> Result<(Prepared, bool), tokio_postgres::Error> {
+        if let Some(prepared) = self.statements.get(&address(sql)) {
+            return Ok((prepared.clone(), false));
         }
         let statement = self.client.prepare(sql).await?;
         // At the maximum all are dropped together. This is rare, and saves the bookkeeping of an LRU cache.
         if self.statements.len() >= PREPARED {
             self.statements.clear();
         }
-        self.statements.insert(Arc::clone(sql), statement.clone());
-        Ok((statement, true))
+        let readers = Reader::of_all(statement.columns());
+        let prepared = Prepared { sql: Arc::clone(sql), statement, readers };
+        self.statements.insert(address(sql), prepared.clone());
+        Ok((prepared, true))
     }
 
     /// Forgets a statement that no longer fits the schema, and what was known about types.
-    pub(super) fn forget(&mut self, sql: &Arc<str>) {
-        self.statements.remove(sql);
+    pub(super) fn forget(&mut self, prepared: &Prepared) {
+        self.statements.remove(&address(&prepared.sql));
         self.client.clear_type_cache();
     }
+}
+
+fn address(sql: &Arc<str>) -> usize {
+    sql.as_ptr().addr()
 }
 
 /// Names of schemas, separated by commas, each quoted.

@@ -208,7 +208,7 @@ pub(super) async fn sample(
         let mut rows = pin!(rows);
         while let Some(row) = rows.next().await {
             let row = row.map_err(failed)?;
-            look(PgRow::new(&row).cell(0));
+            look(PgRow::new(&row, &Reader::of_all(row.columns())).cell(0));
         }
         Ok(())
     });

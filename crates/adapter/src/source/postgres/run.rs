@@ -1,13 +1,14 @@
 //! This module runs a query on a session of PostgreSQL, and hands its rows over as they arrive.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use tokio_postgres::types::Type;
 use tokio_postgres::{CancelToken, RowStream};
 
 use super::bind::{Misfit, bound};
-use super::cell::PgRow;
+use super::cell::{PgRow, Reader};
 use super::connect::{Connection, Connector};
 use super::failure;
 use crate::source::output::Output;
@@ -19,7 +20,7 @@ const MOST_DRAINED: usize = 1_000;
 
 impl Engine for Connector {
     type Connection = Connection;
-    type Session = CancelToken;
+    type Session = Arc<CancelToken>;
 
     async fn connect(&self) -> Result<Connection, Failure> {
         self.open().await
@@ -29,12 +30,12 @@ impl Engine for Connector {
         !connection.client.is_closed()
     }
 
-    fn session(&self, connection: &Connection) -> CancelToken {
-        connection.client.cancel_token()
+    fn session(&self, connection: &Connection) -> Arc<CancelToken> {
+        Arc::clone(&connection.session)
     }
 
-    async fn cancel(&self, session: CancelToken) {
-        self.cancel_query(session).await;
+    async fn cancel(&self, session: Arc<CancelToken>) {
+        self.cancel_query(&session).await;
     }
 
     async fn execute(
@@ -65,21 +66,21 @@ impl Connector {
         output: &mut Output<'_>,
     ) -> Result<(), Trouble> {
         let prepared = connection.prepared(&query.sql).await;
-        let (statement, is_new) = prepared.map_err(|error| failure::of_preparing(&error, &self.user))?;
-        let parameters = match bound(query, statement.params(), is_new) {
+        let (prepared, is_new) = prepared.map_err(|error| failure::of_preparing(&error, &self.user))?;
+        let parameters = match bound(query, prepared.statement.params(), is_new) {
             Ok(parameters) => parameters,
             Err(Misfit::MayBeNew(failure)) => {
-                connection.forget(&query.sql);
+                connection.forget(&prepared);
                 return Err(Trouble::Stale(failure));
             }
             Err(Misfit::Wrong(failure)) => return Err(Trouble::Failed(failure)),
         };
-        let ended = match connection.client.query_raw(&statement, parameters).await {
-            Ok(rows) => self.rows(rows, output).await,
+        let ended = match connection.client.query_raw(&prepared.statement, parameters).await {
+            Ok(rows) => self.rows(rows, Some(&prepared.readers), output).await,
             Err(error) => Err(failure::of_run(&error, &self.user)),
         };
         if matches!(ended, Err(Trouble::Stale(_))) {
-            connection.forget(&query.sql);
+            connection.forget(&prepared);
         }
         ended
     }
@@ -95,14 +96,23 @@ impl Connector {
         let parameters = bound(query, &types, true).map_err(|misfit| Trouble::Failed(misfit.failure()))?;
         let typed = parameters.into_iter().map(|parameter| (parameter, Type::UNKNOWN));
         let rows = connection.client.query_typed_raw(&query.sql, typed).await;
-        self.rows(rows.map_err(|error| failure::of_run(&error, &self.user))?, output).await
+        self.rows(rows.map_err(|error| failure::of_run(&error, &self.user))?, None, output).await
     }
 
-    async fn rows(&self, rows: RowStream, output: &mut Output<'_>) -> Result<(), Trouble> {
+    /// `readers`: how the columns are read, if it is known before the first row.
+    async fn rows(
+        &self,
+        rows: RowStream,
+        readers: Option<&Arc<[Reader]>>,
+        output: &mut Output<'_>,
+    ) -> Result<(), Trouble> {
         let failed = |error: tokio_postgres::Error| failure::of_run(&error, &self.user);
+        let mut readers = readers.map(Arc::clone);
         let mut rows = pin!(rows);
         while let Some(row) = rows.next().await {
-            match output.write(&PgRow::new(&row.map_err(failed)?)) {
+            let row = row.map_err(failed)?;
+            let readers = readers.get_or_insert_with(|| Reader::of_all(row.columns()));
+            match output.write(&PgRow::new(&row, readers)) {
                 Ok(false) => {}
                 Ok(true) => output.send(false).await,
                 Err(failure) => {
