@@ -52,3 +52,4 @@ pub use finding::{Finding, Findings};
 pub use introspect::{Introspected, Introspection, Written, introspect};
 pub use reload::Reload;
 pub use scan::Remark;
+pub use statement::compile_statement;

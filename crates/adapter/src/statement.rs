@@ -24,7 +24,7 @@ use self::tokens::{
 };
 use crate::conversion::Conversion;
 use crate::dialect::{Dialect, SqlText};
-use crate::finding::Finding;
+use crate::finding::{Finding, Findings};
 use crate::scope::{self, Scoping};
 
 /// Maximum size of a statement file, in bytes.
@@ -245,6 +245,27 @@ impl Statement {
             ),
         }
     }
+}
+
+/// Compiles the text of a statement file for the kind of database that `url` names, without asking one: the SQL
+/// as it is sent under a grant of every row, and how many values are bound in it. For tools and tests; an adapter
+/// also has the live database look at it.
+///
+/// # Errors
+/// What is wrong with the text, or that the URL names no kind of database.
+pub fn compile_statement(url: &str, text: &str) -> Result<(String, usize), Findings> {
+    let file = Path::new("statement.sql");
+    let dialect = match url.split(':').next() {
+        Some("sqlite") => Dialect::Sqlite,
+        Some("postgres" | "postgresql") => Dialect::Postgres,
+        Some("mysql" | "mariadb") => Dialect::Mysql,
+        _ => return Err(Finding::of_file(file, "the URL names no kind of database").into()),
+    };
+    let statement = Statement::parse(file, text.to_owned(), dialect)?;
+    let mut sql = SqlText::new(dialect);
+    statement.write(&RowScopes::default(), &mut sql);
+    let (sql, bindings) = sql.finish();
+    Ok((sql, bindings.len()))
 }
 
 /// Takes the parser's ` at Line: L, Column: C` off the end of its message.

@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
         Ok(config) => {
             assert!(!config.gateways.is_empty(), "someone may call");
             assert_eq!(config.contracts.len(), config.sources.len(), "one source for each contract");
-            assert!(config.sources.values().all(|source| (1..=256).contains(&source.max_connections)));
+            assert!(config.sources.values().all(|source| (1..=256).contains(&source.limits.max_connections)));
             if let ConnectMode::Dial { gateways, connections } = config.mode {
                 assert!(!gateways.is_empty() && (1..=16).contains(&connections));
             }

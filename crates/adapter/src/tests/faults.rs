@@ -309,3 +309,56 @@ async fn a_deadline_under_load_ends_no_other_calls_statement() {
         tokio::join!(late, others);
     }
 }
+
+/// Calls in all of each engine; 50,000 in docs/performance.md.
+fn crossing_calls() -> usize {
+    std::env::var("CHAPAR_CROSSING").ok().and_then(|calls| calls.parse().ok()).unwrap_or(1_000)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answer_reaches_another_asker_whoever_leaves_or_is_late() {
+    const AT_ONCE: usize = 100;
+    for host in shared_servers() {
+        let limits = Limits { acquire_timeout: Duration::from_secs(20), ..LIMITS };
+        let mut schema = String::from("CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(30) NOT NULL);");
+        for chunk in 0..10 {
+            let rows: Vec<String> =
+                (1..=200).map(|row| format!("({0}, 'person {0}')", chunk * 200 + row)).collect();
+            schema.push_str(&format!("INSERT INTO t VALUES {};", rows.join(", ")));
+        }
+        let database = Database::on(host, &schema, limits).await;
+        // The answer is not compared with a subject here: nothing but the connection's order keeps it apart.
+        let statements = [("Get", GET), ("Patient", GET), ("Long", long(host.engine()))];
+        let bench = database.bench(PROTO, &statements).await.unwrap();
+        let bench = std::sync::Arc::new(bench);
+        let (mut answered, mut left) = (0, 0);
+        for round in 0..crossing_calls() / AT_ONCE {
+            let mut calls = tokio::task::JoinSet::new();
+            for place in 0..AT_ONCE {
+                let bench = std::sync::Arc::clone(&bench);
+                let id = (round * AT_ONCE + place) % 2_000 + 1;
+                // Some leave at once, some in the middle, most stay.
+                let patience = match place % 4 {
+                    0 => Duration::from_micros(u64::try_from(place).unwrap() * 37),
+                    _ => Duration::from_secs(30),
+                };
+                calls.spawn(async move {
+                    let request = format!(r#"{{"id": "{id}"}}"#);
+                    let call = bench.call("Patient", "name", "", &request);
+                    (id, tokio::time::timeout(patience, call).await)
+                });
+            }
+            while let Some(call) = calls.join_next().await {
+                match call.unwrap() {
+                    (id, Ok(told)) => {
+                        let name = format!("person {id}");
+                        assert_eq!(told.messages, [serde_json::json!({"name": name})], "{}", told.reason());
+                        answered += 1;
+                    }
+                    (_, Err(_)) => left += 1,
+                }
+            }
+        }
+        assert!(answered > 0 && left > 0, "{:?}: {answered} answered, {left} left", host.engine());
+    }
+}

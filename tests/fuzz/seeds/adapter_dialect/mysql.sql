@@ -1,0 +1,3 @@
+-- unused: a
+SELECT `a` FROM t # c
+WHERE id = :id AND x = 'it\'s' ORDER BY a
