@@ -132,6 +132,7 @@ impl Candidate {
         // one to find out.
         try_out(method, statement, &plans, &binder, source).await?;
         if look == Look::AtValues {
+            remarks.extend(full_scans(method, &plans, &binder, source).await?);
             remarks.extend(try_records(method, statement, &plans, &binder, &described, &**source).await?);
         }
         Ok(ServedMethod {
@@ -226,6 +227,31 @@ async fn try_out(
 
 /// Number of records that the check looks up.
 const RECORDS: u64 = 5;
+
+/// Remarks on large tables that the statement reads as a whole.
+async fn full_scans(
+    method: &Method,
+    plans: &Plans,
+    binder: &Binder,
+    source: &Arc<dyn Source>,
+) -> Result<Vec<Remark>, Unfit> {
+    let Ok([widest, _]) = plans.widest() else { return Ok(Vec::new()) };
+    // A database that does not explain the statement has run it all the same.
+    let scans = source.full_scans(&widest.sql, &widest.bind(&binder.samples())).await.unwrap_or_default();
+    Ok(scans
+        .into_iter()
+        .map(|scan| Remark {
+            method: method.path().clone(),
+            column: scan.table,
+            looked_at: scan.rows,
+            count: scan.rows,
+            what:
+                "the whole table is read for each call, as the database estimates: add an index on what the \
+                   statement compares"
+                    .to_owned(),
+        })
+        .collect())
+}
 
 /// Runs the statement for records that the table holds: some statements fail only once there is a row, such
 /// as a MATCH on a column that has no index for it. If it fails for all of them, that is a finding, for some,

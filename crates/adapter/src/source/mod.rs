@@ -161,6 +161,17 @@ pub(crate) enum Tried {
     RefusesTheSample(String),
 }
 
+/// A large table that a statement reads as a whole.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct FullScan {
+    pub(crate) table: String,
+    /// How many rows the database thinks that it has to read.
+    pub(crate) rows: u64,
+}
+
+/// A table with fewer rows may as well be read as a whole.
+pub(crate) const LARGE_TABLE: u64 = 10_000;
+
 /// One column of a result.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Column {
@@ -326,6 +337,10 @@ pub(crate) trait Source: Send + Sync {
 
     /// Runs `sql` once with made-up values, under the same restrictions as a call's, for a bounded time.
     fn try_out<'a>(&'a self, sql: &'a str, values: &'a [Parameter]) -> Pending<'a, Tried>;
+
+    /// Asks how the database would run `sql` with made-up values, and gives the tables that it would read as a
+    /// whole and that are large. Nothing is run.
+    fn full_scans<'a>(&'a self, sql: &'a str, values: &'a [Parameter]) -> Pending<'a, Vec<FullScan>>;
 
     /// Shows `look` at most `most` values of one column, for a bounded time.
     fn sample<'a>(&'a self, column: &'a TableColumn, most: u64, look: Look<'a>) -> Pending<'a, ()>;

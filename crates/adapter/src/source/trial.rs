@@ -41,9 +41,15 @@ pub(super) async fn try_out(source: &dyn Source, sql: &str, values: &[Parameter]
 }
 
 async fn run(source: &dyn Source, sql: &str, parameters: Vec<Parameter>) -> Result<(), Failure> {
+    // One batch is enough: it proves that the statement runs, and a trial must not read a whole table.
+    source.run(query(sql, parameters)).await?.next().await.map(drop)
+}
+
+/// A query that throws its rows away.
+pub(super) fn query(sql: &str, parameters: Vec<Parameter>) -> Query {
     // Every value counts as a field's here: a row scope's value would be bound as NULL where it does not fit.
     let fields = parameters.iter().map(|_| Some(Arc::from("value"))).collect();
-    let query = Query {
+    Query {
         sql: sql.into(),
         parameters,
         fields,
@@ -54,7 +60,5 @@ async fn run(source: &dyn Source, sql: &str, parameters: Vec<Parameter>) -> Resu
         reader_waits: true,
         deadline: Instant::now() + PATIENCE,
         late: Reason::SourceTimeout,
-    };
-    // One batch is enough: it proves that the statement runs, and a trial must not read a whole table.
-    source.run(query).await?.next().await.map(drop)
+    }
 }

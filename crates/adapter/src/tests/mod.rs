@@ -6,6 +6,7 @@ mod calls;
 mod conformance;
 mod drift;
 mod engines;
+mod explain;
 mod faults;
 mod injection;
 mod introspect;

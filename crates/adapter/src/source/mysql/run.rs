@@ -90,7 +90,7 @@ impl Engine for Connector {
 }
 
 /// All values of a query, in binding order.
-fn bound(query: &Query) -> Result<Params, Failure> {
+pub(super) fn bound(query: &Query) -> Result<Params, Failure> {
     let one = |(number, parameter): (usize, &Parameter)| {
         Ok(match parameter {
             Parameter::Null => Value::NULL,

@@ -6,6 +6,7 @@ mod bind;
 mod catalogue;
 mod cell;
 mod connect;
+mod explain;
 mod failure;
 mod inspect;
 mod privileges;
@@ -16,7 +17,9 @@ use std::sync::Arc;
 use self::connect::Connector;
 use super::catalogue::Catalogue;
 use super::server::Pooled;
-use super::{Described, Failure, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried, trial};
+use super::{
+    Described, Failure, FullScan, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried, trial,
+};
 use crate::config::{Limits, Server};
 use crate::dialect::Dialect;
 
@@ -58,6 +61,10 @@ impl Source for Postgres {
 
     fn try_out<'a>(&'a self, sql: &'a str, values: &'a [Parameter]) -> Pending<'a, Tried> {
         Box::pin(trial::try_out(self, sql, values))
+    }
+
+    fn full_scans<'a>(&'a self, sql: &'a str, values: &'a [Parameter]) -> Pending<'a, Vec<FullScan>> {
+        Box::pin(explain::full_scans(&self.pool, sql, values))
     }
 
     fn sample<'a>(&'a self, column: &'a TableColumn, most: u64, look: Look<'a>) -> Pending<'a, ()> {

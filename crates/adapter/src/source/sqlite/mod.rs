@@ -20,7 +20,9 @@ use self::worker::Job;
 use super::catalogue::Catalogue;
 use super::output::WAITING_BATCHES;
 use super::server::permit;
-use super::{Described, Failure, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried};
+use super::{
+    Described, Failure, FullScan, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried,
+};
 use crate::dialect::Dialect;
 
 /// A pool on one database file.
@@ -94,6 +96,11 @@ impl Source for Sqlite {
 
     fn try_out<'a>(&'a self, sql: &'a str, values: &'a [Parameter]) -> Pending<'a, Tried> {
         Box::pin(async move { inspect::try_out(&self.file, sql, values) })
+    }
+
+    // SQLite does not know how large a table is; the trial tells of a statement that is slow.
+    fn full_scans<'a>(&'a self, _: &'a str, _: &'a [Parameter]) -> Pending<'a, Vec<FullScan>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     fn sample<'a>(&'a self, column: &'a TableColumn, most: u64, look: Look<'a>) -> Pending<'a, ()> {
