@@ -47,6 +47,24 @@ fn the_story_is_the_same_on_mariadb() {
 }
 
 #[test]
+fn what_no_demo_has_made_is_not_dropped() {
+    let server = Postgres::start();
+    server.sql("postgres", "CREATE SCHEMA chapar_demo_civil; CREATE TABLE chapar_demo_civil.mine (a int)");
+    let url = format!("postgres://postgres@{}:{}/postgres", as_host(server.socket_folder()), server.port());
+    let mariadb = Mariadb::start();
+    mariadb.sql("mysql", "CREATE DATABASE chapar_demo_civil; CREATE TABLE chapar_demo_civil.mine (a INT)");
+    let other = format!("mysql://root@{}/mysql", as_host(mariadb.socket()));
+    for url in [url, other] {
+        let mut demo = Command::new(chapar());
+        let output = demo.args(["demo", "--once", "--people", "50", "--database", &url]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("not made by a demo"), "{url}: {said}");
+    }
+    assert_eq!(server.ask("postgres", "SELECT count(*) FROM chapar_demo_civil.mine"), "0");
+    assert_eq!(mariadb.ask("mysql", "SELECT count(*) FROM chapar_demo_civil.mine"), "0");
+}
+
+#[test]
 fn a_server_that_cannot_hold_the_demo_is_told_of_before_anything_starts() {
     for (url, told) in [
         ("sqlite:x.db", "must be a `postgres://` or `mysql://` URL"),

@@ -32,9 +32,10 @@ fn schema() -> String {
     schema
 }
 
-/// Follows the page with a database at this URL.
-fn publish(folder: &Path, url: &str, options: &str) {
+/// Follows the page with a database at this URL and its console.
+fn publish(folder: &Path, url: &str, options: &str, console: impl Fn(&str) + 'static) {
     let tutorial = Tutorial::named("publish-your-database").with("DATABASE", url).with("OPTIONS", options);
+    let tutorial = tutorial.with_console(console);
     let compared = tutorial.follow(folder);
     assert!(compared >= 15, "{compared} lines are compared");
 }
@@ -58,7 +59,7 @@ fn a_postgresql_database_is_published_word_by_word() {
     );
     password(folder.path());
     let url = format!("postgres://{name}@127.0.0.1:{}/{name}", server.port());
-    publish(folder.path(), &url, "--password-file civil.password");
+    publish(folder.path(), &url, "--password-file civil.password", move |sql| server.sql(&name, sql));
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn a_mariadb_database_is_published_word_by_word() {
     );
     password(folder.path());
     let url = format!("mysql://{name}@127.0.0.1:{}/{name}", server.port());
-    publish(folder.path(), &url, "--password-file civil.password");
+    publish(folder.path(), &url, "--password-file civil.password", move |sql| server.sql(&name, sql));
 }
 
 #[test]
@@ -83,5 +84,5 @@ fn an_sqlite_database_is_published_word_by_word() {
     let folder = tempfile::tempdir().unwrap();
     let database = rusqlite::Connection::open(folder.path().join("civil.db")).unwrap();
     database.execute_batch(&schema()).unwrap();
-    publish(folder.path(), "sqlite:civil.db", "");
+    publish(folder.path(), "sqlite:civil.db", "", move |sql| database.execute_batch(sql).unwrap());
 }

@@ -7,11 +7,14 @@ use std::process::{Command, Stdio};
 use crate::binary::chapar;
 use crate::repository;
 
+/// Runs SQL as a reader does at the database's console.
+type Console = Box<dyn Fn(&str)>;
+
 /// A page, and the environment in which its commands run.
-#[derive(Debug)]
 pub struct Tutorial {
     page: String,
     environment: Vec<(String, String)>,
+    console: Option<Console>,
 }
 
 impl Tutorial {
@@ -21,7 +24,18 @@ impl Tutorial {
     /// If there is none.
     pub fn named(name: &str) -> Self {
         let page = repository().join("docs/tutorial").join(name).with_extension("md");
-        Self { page: std::fs::read_to_string(page).expect("the page is there"), environment: Vec::new() }
+        Self {
+            page: std::fs::read_to_string(page).expect("the page is there"),
+            environment: Vec::new(),
+            console: None,
+        }
+    }
+
+    /// Runs the blocks `sql runs`, as the reader does at the database's console.
+    #[must_use]
+    pub fn with_console(mut self, console: impl Fn(&str) + 'static) -> Self {
+        self.console = Some(Box::new(console));
+        self
     }
 
     /// Sets a variable for every command.
@@ -59,7 +73,8 @@ impl Tutorial {
                         compared += 1;
                     }
                 }
-                // What is done at the database's own console is done by the test.
+                "sql runs" => self.console.as_ref().expect("a console")(text),
+                // What was done before the page begins.
                 "sql" => {}
                 other => panic!("a block of `{other}` is neither run nor compared"),
             }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, ConnectMode};
 use crate::drift;
 use crate::error::Error;
+use crate::finding::Finding;
 use crate::health::Health;
 use crate::load::load;
 use crate::reload::{self, Certificates, Reload};
@@ -108,8 +109,8 @@ impl Adapter {
         // that is served.
         let routes = Routes::new(config.gateways.clone(), loaded.methods);
         let calls = Calls::new(routes, parts.telemetry.tracer("adapter"), health.server());
+        health.serves(|| drift::statuses(&calls.methods())).await;
         let statuses = drift::statuses(&calls.methods());
-        health.serves(&statuses).await;
         // A method's name has a stroke.
         let services: Vec<String> = statuses.into_keys().filter(|name| !name.contains('/')).collect();
         let reload = Reload::new(reload::Parts {
@@ -157,6 +158,11 @@ impl Adapter {
             Ready::Dials(_) => None,
             Ready::Listens(bound) => Some(bound.local_addr()),
         }
+    }
+
+    /// What is wrong with the methods that are closed now, because they do not fit the database.
+    pub fn closed(&self) -> Vec<Finding> {
+        self.calls.methods().iter().flat_map(|method| method.findings()).collect()
     }
 
     /// Resolves once a gateway can call it: when one was heard on a connection that the adapter made, or at

@@ -130,7 +130,7 @@ impl Candidate {
         let plans = Plans::new(statement.clone(), most + 1, method.row_scopes(), shape);
         // A statement that can be prepared may still fail when it runs, and the first caller must not be the
         // one to find out.
-        try_out(method, statement, &plans, &binder, source).await?;
+        try_out(method, statement, &plans, &binder, source, look).await?;
         if look == Look::AtValues {
             remarks.extend(full_scans(method, &plans, &binder, source).await?);
             remarks.extend(try_records(method, statement, &plans, &binder, &described, &**source).await?);
@@ -203,6 +203,7 @@ async fn try_out(
     plans: &Plans,
     binder: &Binder,
     source: &Arc<dyn Source>,
+    look: Look,
 ) -> Result<(), Unfit> {
     let refused = |failure: Failure| refused(statement, &failure);
     // Without row scopes both are the same.
@@ -210,6 +211,7 @@ async fn try_out(
     for plan in plans.widest().map_err(refused)?.iter().take(several) {
         match source.try_out(&plan.sql, &plan.bind(&binder.samples())).await.map_err(refused)? {
             Tried::Ran => {}
+            _ if look == Look::Again => {}
             Tried::Slow => tracing::warn!(
                 method = %method.path(),
                 "the statement is slow for a value that no record has, so it probably scans whole tables: \
@@ -307,7 +309,7 @@ async fn try_records(
 
 /// The database's refusal, after the parser's message if the parser did not know the statement.
 fn refused(statement: &Statement, failure: &Failure) -> Unfit {
-    if matches!(failure.reason, Reason::SourceDown | Reason::SourceBusy) {
+    if matches!(failure.reason, Reason::SourceDown | Reason::SourceBusy | Reason::SourceTimeout) {
         let text = format!("the database could not be asked: {}", failure.detail);
         return Unfit::Unreachable(statement.finding_about("", text));
     }

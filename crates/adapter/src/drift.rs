@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
@@ -21,33 +22,56 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// Compares until `ended`.
 pub(crate) async fn watch(calls: Calls, health: Arc<Health>, ended: CancellationToken) {
     let watching = async {
+        let mut every = tokio::time::interval_at(tokio::time::Instant::now() + EVERY, EVERY);
+        // After a comparison that took long the next tick is a whole interval later.
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut patience = SHORTEST;
         loop {
-            let all_open = calls.methods().iter().all(|method| method.is_open());
-            let pause = if all_open { EVERY } else { EVERY_WHILE_CLOSED };
-            // A call that meets a changed schema brings the next comparison forward.
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = calls.drift() => tokio::time::sleep(SHORTEST).await,
-            }
-            look(&calls, &health).await;
+            let is_any_closed = !calls.methods().iter().all(|method| method.is_open());
+            let (which, is_called_for) = tokio::select! {
+                _ = every.tick() => (Which::All, false),
+                () = tokio::time::sleep(EVERY_WHILE_CLOSED), if is_any_closed => (Which::Closed, false),
+                // A call that meets a changed schema brings the next comparison forward.
+                () = calls.drift() => {
+                    tokio::time::sleep(patience).await;
+                    (Which::All, true)
+                }
+            };
+            let (calls, health, runtime) = (calls.clone(), Arc::clone(&health), Handle::current());
+            // A comparison may block, and calls, connections and the end of the adapter must not wait for it.
+            let looking =
+                tokio::task::spawn_blocking(move || runtime.block_on(look(&calls, &health, which))).await;
+            // Calls can meet what no comparison finds, such as another contract at the gateway: they must not
+            // make the adapter run every statement again and again.
+            patience = match looking {
+                Ok(false) if is_called_for => (patience * 2).min(EVERY),
+                _ => SHORTEST,
+            };
         }
     };
     ended.run_until_cancelled(watching).await;
 }
 
-/// Compares every method once.
-pub(crate) async fn look(calls: &Calls, health: &Health) {
-    let methods = calls.methods();
+/// Which methods are compared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Which {
+    All,
+    Closed,
+}
+
+/// Compares methods once. Returns whether one was opened or closed.
+pub(crate) async fn look(calls: &Calls, health: &Health, which: Which) -> bool {
     let mut has_changed = false;
-    for method in &methods {
+    let methods = calls.methods();
+    for method in methods.iter().filter(|method| which == Which::All || !method.is_open()) {
         // One after the other, so that a comparison takes at most one connection more.
         has_changed |= method.look().await;
     }
-    // A reload meanwhile has brought other methods, and told their health itself.
-    let are_same = calls.methods().iter().zip(&methods).all(|(now, then)| Arc::ptr_eq(now, then));
-    if has_changed && are_same {
-        health.serves(&statuses(&methods)).await;
+    if has_changed {
+        // A reload meanwhile has brought other methods; those that are served now count.
+        health.serves(|| statuses(&calls.methods())).await;
     }
+    has_changed
 }
 
 /// Which services and methods are served, by the names that `grpc.health.v1` is asked with: `PACKAGE.Service`,

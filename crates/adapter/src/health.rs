@@ -33,19 +33,22 @@ impl Health {
 
     /// Reports these services and methods as serving or not, and earlier ones that are not among them as not
     /// serving.
-    pub(crate) async fn serves(&self, statuses: &BTreeMap<String, bool>) {
+    ///
+    /// `statuses` is asked while nothing else is reported, so that what is older is not reported after it.
+    pub(crate) async fn serves(&self, statuses: impl FnOnce() -> BTreeMap<String, bool> + Send) {
         let mut said = self.said.lock().await;
         // A reload that ends after the stop must not report services as serving again.
         if said.ended {
             return;
         }
+        let statuses = statuses();
         for gone in said.statuses.keys().filter(|name| !statuses.contains_key(*name)) {
             self.report(gone, false).await;
         }
-        for (name, serves) in statuses {
+        for (name, serves) in &statuses {
             self.report(name, *serves).await;
         }
-        said.statuses.clone_from(statuses);
+        said.statuses = statuses;
     }
 
     /// Reports everything as not serving, from now on.

@@ -64,7 +64,7 @@ impl PublishedMethod {
     /// Compares contract, statement and live database again, and opens or closes the method. Returns whether
     /// that changed.
     pub(crate) async fn look(&self) -> bool {
-        let prepared = self.candidate.prepare(Look::AtStatements).await;
+        let prepared = self.candidate.prepare(Look::Again).await;
         let state = self.state.load_full();
         match (&*state, prepared) {
             // A database that cannot be asked says nothing about its schema, and calls are told by

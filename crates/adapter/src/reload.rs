@@ -80,8 +80,8 @@ impl Reload {
         let reloaded = read.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()));
         match &reloaded {
             Ok(()) => {
+                parts.health.serves(|| drift::statuses(&parts.calls.methods())).await;
                 let statuses = drift::statuses(&parts.calls.methods());
-                parts.health.serves(&statuses).await;
                 let services: Vec<&str> =
                     statuses.keys().map(String::as_str).filter(|name| !name.contains('/')).collect();
                 tracing::info!(services = services.join(", "), "adapter reloaded");

@@ -37,6 +37,8 @@ pub(crate) struct ServedMethod {
 pub(crate) enum Look {
     /// Nothing more: for a start or a reload.
     AtStatements,
+    /// The same while the method is served: nothing is said again of what was said at the start.
+    Again,
     /// Also values of the tables' columns: for `chapar adapter check`.
     AtValues,
 }

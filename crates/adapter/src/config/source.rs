@@ -189,7 +189,10 @@ impl Reader<'_> {
         let mut faults = Vec::new();
         // A settings file is copied, mailed and committed; a password file is not.
         if url.password().is_some() {
-            faults.push("holds a password: put it in a file, and name that in `password_file`");
+            // Without the line, which would show the password.
+            let text = "`url` holds a password: put it in a file, and name that in `password_file`";
+            self.findings.push(Finding::of_file(self.file, text));
+            return None;
         }
         if user.as_deref().is_none_or(str::is_empty) || database.as_deref().is_none_or(str::is_empty) {
             faults.push(URLS);

@@ -1,6 +1,7 @@
 //! `Draft` writes the contract and the statements: one message per relation, `Get…` by each key, `List…` by
 //! each reference.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -63,11 +64,12 @@ impl Draft {
         let mut methods = String::new();
         let mut messages = String::new();
         let mut statements = Vec::new();
+        let mut used = Used::default();
+        used.take(&wanted.service);
         for relation in &catalogue.relations {
-            let Some(drafted) = Drafted::new(relation, dialect, guesses, numbers, &mut remarks) else {
-                continue;
-            };
-            let own = drafted.methods();
+            let drafted = Drafted::new(relation, dialect, guesses, numbers, &mut remarks, &mut used);
+            let Some(drafted) = drafted else { continue };
+            let own = drafted.methods(&mut used);
             if own.is_empty() {
                 remarks.push(format!(
                     "`{}` has no key that it could be asked by: write a method for it, or leave it out",
@@ -83,9 +85,8 @@ impl Draft {
                     .join(format!("{}.sql", method.name));
                 statements.push((file, drafted.statement(method, dialect)));
             }
-            messages.push_str(&drafted.message(numbers));
+            messages.push_str(&drafted.message(&own, numbers));
         }
-        let version = wanted.package.rsplit('.').next().unwrap_or_default();
         let first = wanted.package.split('.').next().unwrap_or_default();
         let mut proto = format!(
             "// Drafted by `chapar adapter introspect`. Every field is secret and no method has a purpose: decide for each field\n\
@@ -107,7 +108,7 @@ impl Draft {
             }
         }
         write!(proto, "\nservice {} {{\n{methods}}}\n{messages}", wanted.service).ok();
-        let name = PathBuf::from(version).join(format!("{first}.proto"));
+        let name = package_folder(&wanted.package).join(format!("{first}.proto"));
         Self { proto: (name, proto), statements, remarks }
     }
 
@@ -142,6 +143,7 @@ impl<'c> Drafted<'c> {
         guesses: &Guesses,
         numbers: &mut Numbers,
         remarks: &mut Vec<String>,
+        used: &mut Used,
     ) -> Option<Self> {
         let Some(name) = snake(&relation.name) else {
             remarks.push(format!(
@@ -150,14 +152,14 @@ impl<'c> Drafted<'c> {
             ));
             return None;
         };
-        let message = camel(&name);
+        let message = used.take(&camel(&name));
         let mut drafted = Self { relation, message, columns: Vec::new(), enums: Vec::new() };
         for (place, field) in relation.columns.iter().enumerate() {
             let own = snake(&field.name).unwrap_or_else(|| format!("column_{}", place + 1));
             let is_taken = drafted.columns.iter().any(|column| column.name == own);
             let name = if is_taken { format!("{own}_{}", place + 1) } else { own };
             let guess = guesses.get(&relation.name, &field.name);
-            let column = drafted.column(field, name, guess, dialect, numbers, remarks);
+            let column = drafted.column(field, name, guess, dialect, (&mut *numbers, &mut *used), remarks);
             drafted.columns.push(column);
         }
         Some(drafted)
@@ -169,7 +171,7 @@ impl<'c> Drafted<'c> {
         name: String,
         guess: Option<Guess>,
         dialect: Dialect,
-        numbers: &mut Numbers,
+        (numbers, used): (&mut Numbers, &mut Used),
         remarks: &mut Vec<String>,
     ) -> Column<'c> {
         let quoted = dialect.quoted(&field.name);
@@ -199,9 +201,9 @@ impl<'c> Drafted<'c> {
                 ));
             }
             (Kind::Enum(values), _) => {
-                match values.iter().map(|value| upper(value)).collect::<Option<Vec<_>>>() {
+                match enum_names(values) {
                     Some(names) => {
-                        kind = format!("{}{}", self.message, camel(&name));
+                        kind = used.take(&format!("{}{}", self.message, camel(&name)));
                         let cases = values.iter().zip(&names).map(|(value, name)| {
                             format!(" WHEN '{}' THEN '{name}'", value.replace('\'', "''"))
                         });
@@ -213,7 +215,7 @@ impl<'c> Drafted<'c> {
                         self.enums.push(enumeration(&kind, &names, numbers));
                     }
                     None => remarks.push(format!(
-                        "`{}.{}` holds one of {}, which are no names of protobuf: it is drafted as text",
+                        "`{}.{}` holds one of {}, which are no different names of protobuf: it is drafted as text",
                         self.relation.name,
                         field.name,
                         values.join(", ")
@@ -226,14 +228,15 @@ impl<'c> Drafted<'c> {
     }
 
     /// A method for each key and each reference, by different columns.
-    fn methods(&self) -> Vec<Method> {
+    fn methods(&self, used: &mut Used) -> Vec<Method> {
         let mut methods: Vec<Method> = Vec::new();
         let by = |columns: &[String]| -> Option<Vec<String>> {
             let name = |column: &String| {
                 let own = self.columns.iter().find(|own| own.field.name == *column)?;
-                // Only a text or whole number can be asked for.
+                // Only a text or whole number can be asked for, and not what is read by a cast.
                 let is_askable =
-                    matches!(own.kind.as_str(), "string" | "int32" | "int64" | "uint32" | "uint64");
+                    matches!(own.kind.as_str(), "string" | "int32" | "int64" | "uint32" | "uint64")
+                        && !matches!(own.field.kind, Kind::Other | Kind::Enum(_));
                 is_askable.then(|| own.name.clone())
             };
             columns.iter().map(name).collect()
@@ -241,12 +244,8 @@ impl<'c> Drafted<'c> {
         for (number, key) in self.relation.keys.iter().enumerate() {
             let Some(by) = by(key) else { continue };
             let suffix = if number == 0 { String::new() } else { format!("By{}", joined(&by)) };
-            methods.push(Method {
-                name: format!("Get{}{suffix}", self.message),
-                request: format!("Get{}{suffix}Request", self.message),
-                by,
-                is_list: false,
-            });
+            let name = format!("Get{}{suffix}", self.message);
+            methods.push(Method { request: used.take(&format!("{name}Request")), name, by, is_list: false });
         }
         for reference in &self.relation.references {
             let Some(by) = by(&reference.columns) else { continue };
@@ -254,7 +253,10 @@ impl<'c> Drafted<'c> {
                 continue;
             }
             let name = format!("List{}By{}", self.message, joined(&by));
-            methods.push(Method { request: format!("{name}Request"), name, by, is_list: true });
+            if methods.iter().any(|method| method.name == name) {
+                continue;
+            }
+            methods.push(Method { request: used.take(&format!("{name}Request")), name, by, is_list: true });
         }
         methods
     }
@@ -262,11 +264,11 @@ impl<'c> Drafted<'c> {
     fn rpc(&self, method: &Method) -> String {
         let by = method.by.join(" and ");
         let (what, response, rows) = if method.is_list {
-            let what = format!("All rows of `{}` of one {by}.", self.relation.name);
+            let what = format!("All rows of `{}` of one {by}.", one_line(&self.relation.name));
             (what, format!("stream {}", self.message), format!("\n      max_rows: {MAX_ROWS}"))
         } else {
             (
-                format!("One row of `{}`, by its {by}.", self.relation.name),
+                format!("One row of `{}`, by its {by}.", one_line(&self.relation.name)),
                 self.message.clone(),
                 String::new(),
             )
@@ -304,13 +306,12 @@ impl<'c> Drafted<'c> {
         text
     }
 
-    fn message(&self, numbers: &mut Numbers) -> String {
+    fn message(&self, methods: &[Method], numbers: &mut Numbers) -> String {
         let comment = self.relation.comment.as_deref().map(one_line);
-        let comment = comment.unwrap_or_else(|| format!("One row of `{}`.", self.relation.name));
+        let comment = comment.unwrap_or_else(|| format!("One row of `{}`.", one_line(&self.relation.name)));
         let mut text = format!("\n// {comment}\nmessage {} {{\n", self.message);
         let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
         // A key echoes the subject, so every method that answers with the message has to name one.
-        let methods = self.methods();
         let mut subjects: Vec<Option<&str>> = methods.iter().map(|method| self.subject(method)).collect();
         subjects.dedup();
         let subject = if let [Some(subject)] = subjects.as_slice() { Some(*subject) } else { None };
@@ -329,8 +330,9 @@ impl<'c> Drafted<'c> {
             let optional = if column.field.nullable && !has_presence && !key { "optional " } else { "" };
             let rules = if key { "{ class: CLASS_SECRET key: true }" } else { "CLASS_SECRET" };
             let option = if key { "(chapar.contract.v1.field)" } else { "(chapar.contract.v1.field).class" };
-            writeln!(text, "  {optional}{} {} = {number} [{option} = {rules}];", column.kind, column.name)
-                .ok();
+            // The decision has a line of its own, so that it does not meet what a later draft changes.
+            let field = format!("  {optional}{} {} = {number} [", column.kind, column.name);
+            writeln!(text, "{field}\n    {option} = {rules}\n  ];").ok();
         }
         text.push_str("}\n");
         for enumeration in &self.enums {
@@ -364,6 +366,27 @@ impl<'c> Drafted<'c> {
         .ok();
         text
     }
+}
+
+/// Names of messages, enums and services that are taken. A name that is taken gets a number.
+#[derive(Default)]
+struct Used(BTreeSet<String>);
+
+impl Used {
+    fn take(&mut self, name: &str) -> String {
+        let numbered = (2..).map(|number| format!("{name}{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        let free = names.find(|name| !self.0.contains(name)).unwrap_or_default();
+        self.0.insert(free.clone());
+        free
+    }
+}
+
+/// Names of an enum's values, if all of them have one and no two the same.
+fn enum_names(values: &[String]) -> Option<Vec<String>> {
+    let names: Vec<String> = values.iter().map(|value| upper(value)).collect::<Option<_>>()?;
+    let different: BTreeSet<&String> = names.iter().collect();
+    (different.len() == names.len() && !names.iter().any(|name| name == "UNSPECIFIED")).then_some(names)
 }
 
 fn joined(names: &[String]) -> String {

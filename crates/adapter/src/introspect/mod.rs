@@ -74,10 +74,7 @@ pub async fn introspect(source: &SourceConfig, wanted: &Introspection) -> Result
     let mut numbers = Numbers::load(&lock_file(&wanted.folder))?;
     let draft = Draft::new(wanted, source.dialect(), &catalogue, &guesses, &mut numbers);
     let mut done = Introspected { remarks: draft.remarks.clone(), ..Introspected::default() };
-    for (name, text) in draft.files() {
-        let written = write::write(&wanted.folder, &name, &text)?;
-        done.files.push((wanted.folder.join(name), written));
-    }
+    done.files = write::write(&wanted.folder, draft.files())?;
     numbers.save(&lock_file(&wanted.folder))?;
     Ok(done)
 }

@@ -102,27 +102,32 @@ pub(crate) fn values_of_check(expression: &str) -> Option<Vec<String>> {
             _ => None,
         }
     }
-    fn is_column(expression: &Expr) -> bool {
-        matches!(bare(expression), Expr::Identifier(_))
-    }
-    fn values(expression: &Expr) -> Option<Vec<String>> {
+    /// The column's name.
+    fn column(expression: &Expr) -> Option<String> {
         match bare(expression) {
-            Expr::In { expr, target: InTarget::List(list), negated: false, .. } if is_column(expr) => {
-                list.iter().map(text).collect()
+            Expr::Identifier(name) => Some(name.value.clone()),
+            _ => None,
+        }
+    }
+    /// A column and its values.
+    fn values(expression: &Expr) -> Option<(String, Vec<String>)> {
+        let all = |list: &[Expr]| list.iter().map(text).collect::<Option<Vec<String>>>();
+        match bare(expression) {
+            Expr::In { expr, target: InTarget::List(list), negated: false, .. } => {
+                Some((column(expr)?, all(list)?))
             }
-            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } if is_column(left) => {
-                match bare(right) {
-                    Expr::Array(Array { elem, .. }) => elem.iter().map(text).collect(),
-                    _ => None,
-                }
-            }
-            Expr::BinaryOp { left, op: BinaryOperator::Eq, right } if is_column(left) => {
-                text(right).map(|text| vec![text])
+            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => match bare(right) {
+                Expr::Array(Array { elem, .. }) => Some((column(left)?, all(elem)?)),
+                _ => None,
+            },
+            Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
+                Some((column(left)?, vec![text(right)?]))
             }
             Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
-                let mut all = values(left)?;
-                all.extend(values(right)?);
-                Some(all)
+                let (own, mut all) = values(left)?;
+                let (other, more) = values(right)?;
+                all.extend(more);
+                (own == other).then_some((own, all))
             }
             _ => None,
         }
@@ -130,7 +135,7 @@ pub(crate) fn values_of_check(expression: &str) -> Option<Vec<String>> {
     let dialect = GenericDialect {};
     let parsed =
         Parser::new(&dialect).with_recursion_limit(50).try_with_sql(expression).ok()?.parse_expr().ok()?;
-    values(&parsed).filter(|values| values.len() > 1)
+    values(&parsed).map(|(_, values)| values).filter(|values| values.len() > 1)
 }
 
 #[cfg(test)]
@@ -152,9 +157,15 @@ mod tests {
                 "{text}"
             );
         }
-        for text in
-            ["m > 1", "m IN (1, 2)", "m NOT IN ('a', 'b')", "lower(m) IN ('a', 'b')", "m IN ('a')", "(("]
-        {
+        for text in [
+            "m > 1",
+            "m IN (1, 2)",
+            "m NOT IN ('a', 'b')",
+            "lower(m) IN ('a', 'b')",
+            "m IN ('a')",
+            "m IN ('a') OR n IN ('b')",
+            "((",
+        ] {
             assert_eq!(values_of_check(text), None, "{text}");
         }
     }

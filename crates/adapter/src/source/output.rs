@@ -1,6 +1,9 @@
 //! `Output` encodes the rows of one query on a database server and sends them to its reader in batches of
 //! 16 KiB, in bounded memory.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +21,8 @@ pub(super) struct Output<'q> {
     batches: mpsc::Sender<Result<Batch, Failure>>,
     /// Cancelled once nobody waits for the rows any more.
     over: CancellationToken,
+    /// Set once the last batch was handed over.
+    answered: Arc<AtomicBool>,
     buffer: Vec<u8>,
     scratch: Vec<u8>,
     count: u32,
@@ -30,11 +35,13 @@ impl<'q> Output<'q> {
         query: &'q Query,
         batches: mpsc::Sender<Result<Batch, Failure>>,
         over: CancellationToken,
+        answered: Arc<AtomicBool>,
     ) -> Self {
         Self {
             query,
             batches,
             over,
+            answered,
             buffer: Vec::new(),
             scratch: Vec::new(),
             count: 0,
@@ -87,7 +94,11 @@ impl<'q> Output<'q> {
             biased;
             () = self.over.cancelled() => {}
             // A reader that has left gets nothing, and `over` is then cancelled by the one who sees it leave.
-            _ = self.batches.send(Ok(batch)) => {}
+            sent = self.batches.send(Ok(batch)) => {
+                if last && sent.is_ok() {
+                    self.answered.store(true, Ordering::Release);
+                }
+            }
         }
     }
 }

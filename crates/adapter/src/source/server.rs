@@ -4,6 +4,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chapar_model::Reason;
@@ -104,6 +105,14 @@ struct Running<'q, E: Engine> {
     session: Mutex<Option<E::Session>>,
     /// Cancelled once nobody waits for the rows any more.
     over: CancellationToken,
+    /// Whether the last batch was handed over.
+    answered: Arc<AtomicBool>,
+}
+
+impl<E: Engine> Running<'_, E> {
+    fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Acquire)
+    }
 }
 
 impl<E: Engine> Pooled<E> {
@@ -130,9 +139,12 @@ impl<E: Engine> Pooled<E> {
         Ok(Rows::new(rows))
     }
 
-    /// A new connection for the check at start. It counts for no limit: there is one at a time.
+    /// A connection for a comparison with the database. It counts for no limit: there is one at a time.
     pub(super) async fn connection(&self) -> Result<E::Connection, Failure> {
-        within(CONNECT_PATIENCE, self.engine.connect()).await
+        match self.idle() {
+            Some(connection) => Ok(connection),
+            None => within(CONNECT_PATIENCE, self.engine.connect()).await,
+        }
     }
 
     /// Keeps a connection for the next query.
@@ -157,9 +169,15 @@ impl<E: Engine> Pooled<E> {
         query: Query,
         batches: mpsc::Sender<Result<Batch, Failure>>,
     ) {
-        let running = Running { query: &query, session: Mutex::new(None), over: CancellationToken::new() };
+        let running = Running {
+            query: &query,
+            session: Mutex::new(None),
+            over: CancellationToken::new(),
+            answered: Arc::default(),
+        };
         let mut connection = None;
-        let mut output = Output::new(&query, batches.clone(), running.over.clone());
+        let mut output =
+            Output::new(&query, batches.clone(), running.over.clone(), Arc::clone(&running.answered));
         // What the reader is still to be told.
         let mut untold = None;
         let is_usable = {
@@ -169,7 +187,9 @@ impl<E: Engine> Pooled<E> {
                 result = &mut work => Some(result),
                 () = batches.closed() => None,
                 () = tokio::time::sleep_until(query.deadline.into()) => {
-                    untold = told(&batches, query.is_late());
+                    if !running.is_answered() {
+                        untold = told(&batches, query.is_late());
+                    }
                     None
                 }
             };
@@ -184,6 +204,10 @@ impl<E: Engine> Pooled<E> {
                         self.cancel(&running).await;
                     }
                     is_usable
+                }
+                // The reader has everything, and goes; what is left is the end of the transaction.
+                None if running.is_answered() => {
+                    matches!(tokio::time::timeout(CANCEL_PATIENCE, work).await, Ok(Ok(())))
                 }
                 None => {
                     running.over.cancel();

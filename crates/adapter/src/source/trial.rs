@@ -34,7 +34,11 @@ pub(super) async fn try_out(source: &dyn Source, sql: &str, values: &[Parameter]
         // is.
         Err(failure) if matches!(failure.reason, Reason::FieldInvalid | Reason::SourceRefused) => {
             let nulls = vec![Parameter::Null; values.len()];
-            run(source, sql, nulls).await.map(|()| Tried::RefusesTheSample(failure.detail.into_owned()))
+            match run(source, sql, nulls).await {
+                Ok(()) => Ok(Tried::RefusesTheSample(failure.detail.into_owned())),
+                Err(late) if late.reason == Reason::SourceTimeout => Ok(Tried::Slow),
+                Err(other) => Err(other),
+            }
         }
         Err(failure) => Err(failure),
     }

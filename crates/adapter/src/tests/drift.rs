@@ -40,11 +40,11 @@ async fn drift_closes_one_method_with_what_is_wrong_and_opens_it_again() {
                 [("reg.v1.Register", true), ("reg.v1.Register/Get", get), ("reg.v1.Register/Other", true)];
             statuses.into_iter().map(|(name, serves)| (name.to_owned(), serves)).collect::<BTreeMap<_, _>>()
         };
-        drift::look(&bench.calls, &health).await;
+        drift::look(&bench.calls, &health, drift::Which::All).await;
         assert_eq!(statuses(&bench), open(true));
 
         host.sql(&name, "ALTER TABLE t RENAME COLUMN name TO title");
-        drift::look(&bench.calls, &health).await;
+        drift::look(&bench.calls, &health, drift::Which::All).await;
         assert_eq!(statuses(&bench), open(false), "{:?}", host.engine());
         assert_eq!(reason(&bench, "Get").await, "SCHEMA_DRIFT");
         assert_eq!(reason(&bench, "Other").await, "OK");
@@ -58,7 +58,7 @@ async fn drift_closes_one_method_with_what_is_wrong_and_opens_it_again() {
         };
         host.sql(&name, number);
         host.sql(&name, "ALTER TABLE t RENAME COLUMN title TO name");
-        drift::look(&bench.calls, &health).await;
+        drift::look(&bench.calls, &health, drift::Which::All).await;
         let findings = bench.calls.methods()[0].findings();
         assert!(findings[0].to_string().contains("column `name` is declared"), "{findings:?}");
 
@@ -67,7 +67,7 @@ async fn drift_closes_one_method_with_what_is_wrong_and_opens_it_again() {
             _ => "ALTER TABLE t MODIFY COLUMN name TEXT",
         };
         host.sql(&name, text);
-        drift::look(&bench.calls, &health).await;
+        drift::look(&bench.calls, &health, drift::Which::All).await;
         assert_eq!(statuses(&bench), open(true), "{:?}", host.engine());
         assert_eq!(reason(&bench, "Get").await, "OK");
     }
@@ -83,7 +83,7 @@ async fn a_database_that_is_down_closes_nothing() {
         let bench = database.bench(&proto, &statements).await.unwrap();
         let health = Health::new();
         host.kill();
-        drift::look(&bench.calls, &health).await;
+        drift::look(&bench.calls, &health, drift::Which::All).await;
         assert!(statuses(&bench).values().all(|serves| *serves), "{:?}", host.engine());
         assert_eq!(reason(&bench, "Get").await, "SOURCE_DOWN");
         host.restart();

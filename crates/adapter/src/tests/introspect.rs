@@ -124,8 +124,8 @@ async fn a_database_becomes_a_contract_that_answers_once_a_person_has_decided() 
         let file = contract.join("v1/civil.proto");
         let proto = std::fs::read_to_string(&file).unwrap();
         for line in [
-            "string national_id = 1 [(chapar.contract.v1.field) = { class: CLASS_SECRET key: true }];",
-            "google.type.Date birth_date = 3 [(chapar.contract.v1.field).class = CLASS_SECRET];",
+            "string national_id = 1 [\n    (chapar.contract.v1.field) = { class: CLASS_SECRET key: true }\n  ];",
+            "google.type.Date birth_date = 3 [\n    (chapar.contract.v1.field).class = CLASS_SECRET\n  ];",
             "subject: \"national_id\"",
             "string national_id = 1 [(chapar.contract.v1.field).format = FORMAT_IR_NATIONAL_ID];",
             "rpc ListAddressByNationalId(ListAddressByNationalIdRequest) returns (stream Address) {",
@@ -156,16 +156,32 @@ async fn a_database_becomes_a_contract_that_answers_once_a_person_has_decided() 
         let again = introspect(&source, &wanted).await.unwrap();
         assert!(again.files.iter().all(|(_, written)| *written == Written::Unchanged), "{:?}", again.files);
         change("ALTER TABLE person ADD COLUMN born_in VARCHAR(40)");
-        change("ALTER TABLE person DROP COLUMN weight");
         let again = introspect(&source, &wanted).await.unwrap();
-        let proto_is = again.files.iter().find(|(path, _)| *path == file).unwrap().1;
-        assert!(matches!(proto_is, Written::Merged | Written::Conflict), "{engine:?}: {proto_is:?}");
-        let merged = match proto_is {
-            Written::Conflict => std::fs::read_to_string(contract.join("v1/civil.proto.conflict")).unwrap(),
-            _ => std::fs::read_to_string(&file).unwrap(),
-        };
-        assert!(merged.contains("reserved 5;"), "{engine:?}: {merged}");
+        let done = |name: &str| again.files.iter().find(|(path, _)| path.ends_with(name)).unwrap().1;
+        assert_eq!(done("civil.proto"), Written::Merged, "{engine:?}");
+        assert_eq!(done("GetPerson.sql"), Written::Replaced, "{engine:?}");
+        let merged = std::fs::read_to_string(&file).unwrap();
         assert!(merged.contains("optional string born_in = 10"), "{engine:?}: {merged}");
+        // What was decided stays, and the new column waits for a decision; then all of it answers again.
+        assert_eq!(merged.matches("CLASS_SECRET").count(), 1, "{engine:?}: {merged}");
+        decide(&file);
+        let answering = bench(&contract, &source).await;
+        let answered = call(&answering, "GetPerson", "born_in", json!({"national_id": IDS[1]})).await;
+        assert_eq!(answered.reason(), "OK", "{engine:?}");
+
+        // A column that is gone takes lines along that the person changed: both are shown, and nothing is written.
+        change("ALTER TABLE person DROP COLUMN weight");
+        let before = std::fs::read_to_string(&file).unwrap();
+        let again = introspect(&source, &wanted).await.unwrap();
+        let done = |name: &str| again.files.iter().find(|(path, _)| path.ends_with(name)).unwrap().1;
+        assert_eq!(
+            (done("civil.proto"), done("GetPerson.sql")),
+            (Written::Conflict, Written::Left),
+            "{engine:?}"
+        );
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), before, "{engine:?}");
+        let both = std::fs::read_to_string(contract.join("v1/civil.proto.conflict")).unwrap();
+        assert!(both.contains("reserved 5;"), "{engine:?}: {both}");
     }
 }
 

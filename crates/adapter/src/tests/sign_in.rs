@@ -61,6 +61,20 @@ async fn the_password_is_in_a_file_and_a_wrong_one_is_told_without_it() {
 }
 
 #[tokio::test]
+async fn mariadbs_own_way_of_proving_a_password_will_do() {
+    let host = Mariadb::shared();
+    let folder = tempfile::tempdir().unwrap();
+    let name = create(host, SCHEMA);
+    host.sql("mysql", "INSTALL SONAME 'auth_ed25519'");
+    host.sql(
+        "mysql",
+        &format!("ALTER USER '{name}'@'%' IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORD}')"),
+    );
+    let server = signed_in(host, &folder, &name);
+    assert_eq!(call(Engine::Mariadb, tempfile::tempdir().unwrap(), &server).await.as_deref(), Ok("OK"));
+}
+
+#[tokio::test]
 async fn a_unix_socket_will_do() {
     let sockets = [
         Endpoint::Socket(Postgres::shared().socket_folder().to_owned(), Postgres::shared().port()),

@@ -223,6 +223,9 @@ async fn adapter(dir: &Path, register: &str, telemetry: Arc<Telemetry>) -> Resul
         chapar_adapter::Config::load(&files::adapter_path(dir, register)).map_err(Failure::finding)?;
     let parts = chapar_adapter::Parts { clock: Clock::system(), telemetry: Arc::clone(&telemetry) };
     let adapter = Adapter::bind(config, parts).await.map_err(Failure::finding)?;
+    if let Some(finding) = adapter.closed().into_iter().next() {
+        return Err(Failure::finding(chapar_adapter::Findings::from(finding)));
+    }
     let joined = adapter.joined();
     let stop = CancellationToken::new();
     let token = stop.clone();

@@ -20,6 +20,7 @@ pub(super) enum Reader {
     Text,
     Time,
     Timestamp,
+    Unknown,
     Other,
 }
 
@@ -30,6 +31,8 @@ impl Reader {
     pub(super) fn of(column: &Column) -> Self {
         use ColumnType as T;
         match column.column_type() {
+            // A placeholder by itself, which has a type only once it is bound.
+            T::MYSQL_TYPE_NULL => Self::Unknown,
             T::MYSQL_TYPE_BIT => Self::Bit,
             T::MYSQL_TYPE_TINY
             | T::MYSQL_TYPE_SHORT
@@ -70,6 +73,7 @@ impl Reader {
             Self::Text => Family::Text,
             Self::Time => Family::Time,
             Self::Timestamp => Family::Timestamp,
+            Self::Unknown => Family::Unknown,
             Self::Other => Family::Other,
         }
     }
@@ -87,6 +91,7 @@ impl Reader {
             Self::Text => "TEXT",
             Self::Time => "TIME",
             Self::Timestamp => "TIMESTAMP",
+            Self::Unknown => "without a type",
             Self::Other => "of a type that is not known here",
         }
     }

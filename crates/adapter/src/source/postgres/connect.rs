@@ -39,17 +39,13 @@ pub(super) struct Connection {
     pub(super) client: Client,
     /// Names the session to the server; made once, because it holds the server's address and keys.
     pub(super) session: Arc<CancelToken>,
-    /// By the address of their text: a plan's text stays where it is, and hashing it would cost more than the
-    /// rest of the look-up.
-    statements: HashMap<usize, Prepared>,
+    statements: HashMap<Arc<str>, Prepared>,
     task: AbortHandle,
 }
 
-/// A prepared statement with the text that it is found by.
+/// A prepared statement.
 #[derive(Clone)]
 pub(super) struct Prepared {
-    /// Held, so that no other text comes to stand at its address.
-    sql: Arc<str>,
     pub(super) statement: Statement,
     /// How the values of its columns are read.
     pub(super) readers: Arc<[Reader]>,
@@ -165,7 +161,7 @@ impl Connection {
         &mut self,
         sql: &Arc<str>,
     ) -> Result<(Prepared, bool), tokio_postgres::Error> {
-        if let Some(prepared) = self.statements.get(&address(sql)) {
+        if let Some(prepared) = self.statements.get(sql) {
             return Ok((prepared.clone(), false));
         }
         let statement = self.client.prepare(sql).await?;
@@ -174,20 +170,16 @@ impl Connection {
             self.statements.clear();
         }
         let readers = Reader::of_all(statement.columns());
-        let prepared = Prepared { sql: Arc::clone(sql), statement, readers };
-        self.statements.insert(address(sql), prepared.clone());
+        let prepared = Prepared { statement, readers };
+        self.statements.insert(Arc::clone(sql), prepared.clone());
         Ok((prepared, true))
     }
 
     /// Forgets a statement that no longer fits the schema, and what was known about types.
-    pub(super) fn forget(&mut self, prepared: &Prepared) {
-        self.statements.remove(&address(&prepared.sql));
+    pub(super) fn forget(&mut self, sql: &Arc<str>) {
+        self.statements.remove(sql);
         self.client.clear_type_cache();
     }
-}
-
-fn address(sql: &Arc<str>) -> usize {
-    sql.as_ptr().addr()
 }
 
 /// Names of schemas, separated by commas, each quoted.

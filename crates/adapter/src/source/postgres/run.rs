@@ -70,7 +70,7 @@ impl Connector {
         let parameters = match bound(query, prepared.statement.params(), is_new) {
             Ok(parameters) => parameters,
             Err(Misfit::MayBeNew(failure)) => {
-                connection.forget(&prepared);
+                connection.forget(&query.sql);
                 return Err(Trouble::Stale(failure));
             }
             Err(Misfit::Wrong(failure)) => return Err(Trouble::Failed(failure)),
@@ -80,7 +80,7 @@ impl Connector {
             Err(error) => Err(failure::of_run(&error, &self.user)),
         };
         if matches!(ended, Err(Trouble::Stale(_))) {
-            connection.forget(&prepared);
+            connection.forget(&query.sql);
         }
         ended
     }

@@ -106,7 +106,9 @@ pub(super) async fn run(args: Args) -> Outcome {
             Written::Unchanged => "unchanged",
             Written::Replaced => "replaced",
             Written::Merged => "merged",
+            Written::Deleted => "deleted",
             Written::Conflict => "conflict",
+            Written::Left => "left",
         };
         has_conflict |= *written == Written::Conflict;
         out::data(format!("{what:9} {}", file.display()));
@@ -115,7 +117,8 @@ pub(super) async fn run(args: Args) -> Outcome {
     if has_conflict {
         return Err(Failure::new(
             Exit::Finding,
-            "you and the database changed the same lines: `FILE.conflict` has both; take what you want into FILE, and delete it",
+            "you and the database changed the same lines, so nothing was written: `FILE.conflict` has both; take what you want into \
+             FILE, delete `FILE.conflict`, and draft again",
         ));
     }
     out::say("next: give each field its class and each method its purposes, then `chapar contract check`");

@@ -22,10 +22,12 @@ pub(super) async fn load(
     let own = name(register.name);
     // The name and the password are our own: letters, digits and `_`. Texts are compared by their bytes, as
     // SQLite does.
+    refuse_foreign(&mut conn, &own).await?;
     for sql in [
         format!("DROP DATABASE IF EXISTS {own}"),
         format!("CREATE DATABASE {own} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"),
         format!("USE {own}"),
+        format!("CREATE TABLE {MARK} (made BOOLEAN)"),
     ] {
         run(&mut conn, sql).await?;
     }
@@ -53,6 +55,28 @@ pub(super) async fn load(
         // MariaDB has no index on a part of the rows.
         let whole = index.split(" WHERE ").next().unwrap_or(index);
         run(&mut conn, whole.to_owned()).await?;
+    }
+    Ok(())
+}
+
+/// The table by which a demo knows a database that a demo has made, and without which it drops nothing.
+const MARK: &str = "made_by_chapar_demo";
+
+/// Refuses a database or an account of this name that no demo has made.
+async fn refuse_foreign(conn: &mut Conn, own: &str) -> Result<(), Error> {
+    let marked = format!(
+        "SELECT count(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{own}' AND TABLE_NAME = '{MARK}'"
+    );
+    let there = format!(
+        "SELECT (SELECT count(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{own}')
+            + (SELECT count(*) FROM mysql.user WHERE User = '{own}')"
+    );
+    let marked: Option<i64> = conn.query_first(marked).await.map_err(|error| said(&error))?;
+    let there: Option<i64> = conn.query_first(there).await.map_err(|error| said(&error))?;
+    if marked == Some(0) && there.unwrap_or_default() > 0 {
+        let text =
+            format!("a database or account `{own}` is there and was not made by a demo: drop it yourself");
+        return Err(Error::Server(text));
     }
     Ok(())
 }

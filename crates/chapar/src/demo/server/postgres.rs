@@ -5,6 +5,7 @@ use chapar_adapter::{Endpoint, Server};
 use futures_util::SinkExt as _;
 use indicatif::ProgressBar;
 use rusqlite::types::ValueRef;
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::register::{Column, Kind, Register, Table};
@@ -20,11 +21,13 @@ pub(super) async fn load(
     let client = connect(server).await?;
     let own = name(register.name);
     let run = async |sql: String| client.batch_execute(&sql).await.map_err(|error| said(&error));
+    refuse_foreign(&client, &own).await?;
     // The name and the password are our own: letters, digits and `_`.
     run(format!(
         "DROP SCHEMA IF EXISTS {own} CASCADE; CREATE SCHEMA {own}; SET search_path = {own};
          DO $$ BEGIN CREATE ROLE {own}; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
-         ALTER ROLE {own} LOGIN PASSWORD '{password}'; GRANT USAGE ON SCHEMA {own} TO {own};"
+         ALTER ROLE {own} LOGIN PASSWORD '{password}'; GRANT USAGE ON SCHEMA {own} TO {own};
+         COMMENT ON SCHEMA {own} IS '{MARK}'; COMMENT ON ROLE {own} IS '{MARK}';"
     ))
     .await?;
     for table in &register.tables {
@@ -43,6 +46,27 @@ pub(super) async fn load(
         run(index.clone()).await?;
     }
     run(format!("GRANT SELECT ON ALL TABLES IN SCHEMA {own} TO {own}; ANALYZE;")).await
+}
+
+/// What the demo says of what it has made, and without which it drops nothing.
+const MARK: &str = "made by chapar demo";
+
+/// Refuses a schema or role of this name that no demo has made.
+async fn refuse_foreign(client: &Client, own: &str) -> Result<(), Error> {
+    let sql = "SELECT 'the schema' FROM pg_namespace WHERE nspname = $1
+            AND obj_description(oid, 'pg_namespace') IS DISTINCT FROM $2
+        UNION ALL SELECT 'the role' FROM pg_roles WHERE rolname = $1
+            AND shobj_description(oid, 'pg_authid') IS DISTINCT FROM $2";
+    let foreign = client.query_typed(sql, &[(&own, Type::TEXT), (&MARK, Type::TEXT)]).await;
+    match foreign.map_err(|error| said(&error))?.first() {
+        Some(row) => {
+            let what: &str = row.get(0);
+            Err(Error::Server(format!(
+                "{what} `{own}` is there and was not made by a demo: rename or drop it yourself"
+            )))
+        }
+        None => Ok(()),
+    }
 }
 
 async fn connect(server: &Server) -> Result<Client, Error> {
