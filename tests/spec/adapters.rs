@@ -158,3 +158,36 @@ async fn a_log_that_cannot_be_written_keeps_no_adapter_from_its_work() {
     let answered = async || welfare.get_person(ZAHRA).send().await.is_ok();
     until("calls are answered", Duration::from_secs(10), answered, String::new).await;
 }
+
+#[tokio::test]
+async fn the_admin_pages_tell_calls_methods_and_connections_and_no_value() {
+    let bus = Bus::builder().joining().start().await;
+    let adapter = Joiner::start(&bus, bus.address()).await;
+    given_name(&bus).await;
+
+    assert_eq!(adapter.admin("/livez").await, "ok\n");
+    assert_eq!(adapter.admin("/readyz").await, "ready\n");
+    let metrics = adapter.admin("/metrics").await;
+    for line in [
+        r#"chapar_calls_total{method="civil.v1.CivilRegistry/GetPerson",outcome="OK"} 1"#,
+        r#"chapar_call_duration_seconds_count{method="civil.v1.CivilRegistry/GetPerson"} 1"#,
+        "chapar_calls_in_flight 0",
+        r#"chapar_method_open{method="civil.v1.CivilRegistry/GetPerson"} 1"#,
+        r#"chapar_source_connections{source="civil",state="used"} 0"#,
+        r#"chapar_source_waiting{source="civil"} 0"#,
+    ] {
+        assert!(metrics.lines().any(|one| one == line), "{line} in {metrics}");
+    }
+    assert!(!metrics.contains(ZAHRA), "{metrics}");
+}
+
+#[tokio::test]
+async fn the_admin_pages_are_for_the_operators_own_tools() {
+    let bus = Bus::builder().joining().start().await;
+    let adapter = Joiner::start(&bus, bus.address()).await;
+    let rebound = adapter.admin_request("GET", "/metrics", "host: evil.example\r\n").await;
+    assert!(rebound.starts_with("the Host header must be"), "{rebound}");
+    let foreign = "host: localhost\r\norigin: http://evil.example\r\n";
+    let foreign = adapter.admin_request("GET", "/metrics", foreign).await;
+    assert!(foreign.contains("another origin"), "{foreign}");
+}

@@ -24,6 +24,7 @@ type Joined = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct Joiner {
     stop: CancellationToken,
     task: JoinHandle<()>,
+    admin: SocketAddr,
 }
 
 impl Joiner {
@@ -66,10 +67,21 @@ impl Joiner {
     async fn run(config: Config) -> (Self, Joined) {
         let adapter = Self::bind(config).await.expect("the adapter is ready");
         let (joined, stop): (Joined, _) = (Box::pin(adapter.joined()), CancellationToken::new());
+        let admin = adapter.admin_addr().expect("admin pages");
         let stopping = stop.clone();
         let task =
             tokio::spawn(async move { adapter.run(stopping).await.expect("the adapter ends in order") });
-        (Self { stop, task }, joined)
+        (Self { stop, task, admin }, joined)
+    }
+
+    /// A page of its admin listener.
+    pub async fn admin(&self, path: &str) -> String {
+        crate::caller::get(self.admin, path).await
+    }
+
+    /// Any request to its admin listener, with these header lines; the body of the answer.
+    pub async fn admin_request(&self, method: &str, path: &str, headers: &str) -> String {
+        crate::caller::plain(method, self.admin, path, headers).await
     }
 
     /// Stops it as an operator would, and waits until it has ended.
@@ -112,6 +124,7 @@ fn settings(name: &str, mode: &str) -> String {
 identity  = {{ cert = "{name}.crt", key = "{name}.key", trust = "pki/ca.crt" }}
 contracts = ["agency/civil"]
 {mode}
+admin     = "127.0.0.1:0"
 gateways  = ["spiffe://lorestan.example/bus/lorestan/gateway"]
 
 [source.civil]

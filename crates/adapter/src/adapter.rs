@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use chapar_files::Watched;
 use chapar_model::Clock;
-use chapar_telemetry::Telemetry;
+use chapar_telemetry::{SourceMetrics, Telemetry};
 use chapar_transport::reverse::{self, Dialler};
 use chapar_transport::tls::{Expect, ListsSeen, OwnCertificate, Revocation};
 use chapar_transport::{serve, tls};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::{self, Admin};
 use crate::config::{Config, ConnectMode};
 use crate::drift;
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::health::Health;
 use crate::load::load;
+use crate::observe::Observer;
 use crate::reload::{self, Certificates, Reload};
 use crate::scan::Remark;
 use crate::served_method::Look;
@@ -51,6 +54,8 @@ pub struct Adapter {
     health: Arc<Health>,
     reload: Reload,
     services: Vec<String>,
+    admin: Option<(TcpListener, SocketAddr)>,
+    observer: Observer,
 }
 
 enum Ready {
@@ -74,8 +79,9 @@ impl Adapter {
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
         // The watch begins before the files are read, so that no change in between is missed.
         let watched = Watched::new(config.identity.paths());
+        let observer = Observer::new(&parts.telemetry, "adapter");
         // Everything is loaded before the port is taken, so that a fault in a file leaves no port open.
-        let loaded = Box::pin(load(&config, Look::AtStatements)).await?.in_part()?;
+        let loaded = Box::pin(load(&config, Look::AtStatements, &observer.sources)).await?.in_part()?;
         let settings = serve::Settings {
             clock: parts.clock.clone(),
             streams: STREAMS,
@@ -90,7 +96,7 @@ impl Adapter {
                 let expect = Expect::Parties(config.gateways.clone());
                 let lists = ListsSeen::remembered_in(&config.revocation_memory())?;
                 let tls = tls::client_remembering(&config.identity, expect, &lists)?;
-                reload::tell_revocation(&tls.revocation);
+                reload::tell_revocation(&tls.revocation, &config.identity, &observer.metrics);
                 let dialling =
                     reverse::Settings { connections: *connections, ..reverse::Settings::default() };
                 let dialler = Dialler::new(gateways, &tls, dialling, settings)?;
@@ -99,16 +105,20 @@ impl Adapter {
             }
             ConnectMode::Listen(address) => {
                 let tls = tls::server_remembering(&config.identity, &config.revocation_memory())?;
-                reload::tell_revocation(&tls.revocation());
+                reload::tell_revocation(&tls.revocation(), &config.identity, &observer.metrics);
                 let bound = serve::Server::bind(*address, tls.clone(), settings).await?;
                 (Ready::Listens(Box::new(bound)), Certificates::Listens(tls))
             }
         };
-        let health = Arc::new(Health::new());
+        let admin = match config.admin {
+            Some(address) => Some(listen(address).await.map_err(|source| Error::Admin { address, source })?),
+            None => None,
+        };
+        let health = Arc::new(Health::new(observer.published.clone()));
         // Health is set before the first call is taken, so that a gateway never sees a service as unknown
         // that is served.
-        let routes = Routes::new(config.gateways.clone(), loaded.methods);
-        let calls = Calls::new(routes, parts.telemetry.tracer("adapter"), health.server());
+        let routes = Routes::new(config.gateways.clone(), loaded.methods, &observer.metrics);
+        let calls = Calls::new(routes, observer.clone(), health.server());
         health.serves(|| drift::statuses(&calls.methods())).await;
         let statuses = drift::statuses(&calls.methods());
         // A method's name has a stroke.
@@ -117,6 +127,8 @@ impl Adapter {
             file: config.file,
             mode: config.mode,
             state: config.state,
+            admin: config.admin,
+            observer: observer.clone(),
             tls,
             watched: parking_lot::Mutex::new(watched),
             identity: parking_lot::Mutex::new(reload::Identity {
@@ -127,7 +139,7 @@ impl Adapter {
             health: Arc::clone(&health),
             one_at_a_time: tokio::sync::Mutex::default(),
         });
-        let adapter = Self { ready, calls, health, reload, services };
+        let adapter = Self { ready, calls, health, reload, services, admin, observer };
         match adapter.local_addr() {
             Some(address) => {
                 tracing::info!(%address, services = adapter.services.join(", "), "adapter ready")
@@ -144,7 +156,8 @@ impl Adapter {
     /// # Errors
     /// As [`Adapter::bind`].
     pub async fn check(config: &Config) -> Result<Checked, Error> {
-        let remarks = Box::pin(load(config, Look::AtValues)).await?.whole()?.remarks;
+        let remarks =
+            Box::pin(load(config, Look::AtValues, &SourceMetrics::default())).await?.whole()?.remarks;
         // The check takes the files of a listener, whatever the mode: it opens no port, and reads
         // certificate, key, CAs and lists alike.
         let revocation = tls::check(&config.identity, &config.revocation_memory())?;
@@ -158,6 +171,11 @@ impl Adapter {
             Ready::Dials(_) => None,
             Ready::Listens(bound) => Some(bound.local_addr()),
         }
+    }
+
+    /// The address of the admin pages, if there are any.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(_, address)| *address)
     }
 
     /// What is wrong with the methods that are closed now, because they do not fit the database.
@@ -195,7 +213,19 @@ impl Adapter {
     /// # Errors
     /// It returns none so far: accepting and dialling are retried after an error.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { ready, calls, health, reload, .. } = self;
+        let Self { ready, calls, health, reload, admin, observer, .. } = self;
+        // The admin pages outlive the calls: a collector reads the last of them.
+        let ended = CancellationToken::new();
+        let _ended = ended.clone().drop_guard();
+        let heard = match &ready {
+            Ready::Dials(dialler) => Some(dialler.heard()),
+            Ready::Listens(_) => None,
+        };
+        let pages = admin.map(|(listener, _)| {
+            let (calls, stopping) = (calls.clone(), stop.clone());
+            let admin = Admin { metrics: Arc::clone(&observer.metrics), calls, heard, stopping };
+            tokio::spawn(admin::serve(listener, admin, ended.clone()))
+        });
         let watching = reload.watch(stop.clone());
         let comparing = drift::watch(calls.clone(), Arc::clone(&health), stop.clone());
         let leaving = stop.clone();
@@ -211,6 +241,16 @@ impl Adapter {
         };
         // Both run side by side: health must say that the adapter stops while calls in flight still end.
         tokio::join!(serving, farewell, watching, comparing);
+        ended.cancel();
+        if let Some(pages) = pages {
+            pages.await.ok();
+        }
         Ok(())
     }
+}
+
+async fn listen(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }

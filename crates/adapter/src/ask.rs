@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::{Buf as _, Bytes, BytesMut};
 use chapar_contract::Method;
 use chapar_model::{MethodPath, Reason};
+use chapar_telemetry::SourceMetrics;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -37,7 +38,8 @@ impl Asking {
     /// # Errors
     /// [`Error`]: what is wrong with the files, or every finding if no method fits.
     pub async fn load(config: &Config) -> Result<Self, Error> {
-        let loaded = Box::pin(load(config, Look::AtStatements)).await?.in_part()?;
+        let loaded =
+            Box::pin(load(config, Look::AtStatements, &SourceMetrics::default())).await?.in_part()?;
         Ok(Self { loaded })
     }
 

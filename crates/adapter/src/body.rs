@@ -1,17 +1,18 @@
 //! `Answer` is a response body: one message, a stream of rows that is read as the gateway takes it
-//! (backpressure), or the health service's body. A stream of rows ends with its gRPC status, and its spans
-//! end with it.
+//! (backpressure), or the health service's body. A stream of rows ends with its gRPC status, and its
+//! observation ends with it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use chapar_model::{MethodPath, Reason};
-use chapar_telemetry::{RefusalLines, Span, names};
+use chapar_telemetry::RefusalLines;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame};
 use tokio::time::Sleep;
 
+use crate::observe::Observation;
 use crate::refusal;
 use crate::source::{Batch, Failure, Rows};
 
@@ -40,43 +41,10 @@ pub(crate) struct Streaming {
     pub(crate) rows: Option<Rows>,
     pub(crate) deadline: Pin<Box<Sleep>>,
     pub(crate) late: Reason,
-    pub(crate) spans: Spans,
+    pub(crate) observation: Observation,
     pub(crate) method: MethodPath,
     pub(crate) call: String,
     pub(crate) refusals: RefusalLines,
-}
-
-/// `Spans` holds the spans of one call: the adapter's and the statement's. If it is dropped before an outcome
-/// is set, the call was cancelled.
-pub(crate) struct Spans {
-    pub(crate) server: Span,
-    pub(crate) database: Option<Span>,
-    pub(crate) rows: i64,
-    pub(crate) over: bool,
-}
-
-impl Spans {
-    pub(crate) fn end(&mut self, outcome: Result<(), Reason>) {
-        // Only the first outcome is kept: a body that is dropped after its end must not count as cancelled.
-        if std::mem::replace(&mut self.over, true) {
-            return;
-        }
-        for span in self.database.iter_mut().chain([&mut self.server]) {
-            match outcome {
-                Ok(()) => span.answered(),
-                Err(reason) => span.refused(reason),
-            }
-        }
-        if let Some(mut database) = self.database.take() {
-            database.set(names::DB_ROWS, self.rows);
-        }
-    }
-}
-
-impl Drop for Spans {
-    fn drop(&mut self) {
-        self.end(Err(Reason::Cancelled));
-    }
 }
 
 impl Answer {
@@ -121,7 +89,7 @@ impl Streaming {
     /// Counts a batch. After the last one the source is dropped, so that its connection is free before the
     /// client has read everything.
     fn take(&mut self, batch: Batch) -> Bytes {
-        self.spans.rows += i64::from(batch.rows);
+        self.observation.rows += i64::from(batch.rows);
         if batch.last {
             self.rows = None;
         }
@@ -170,12 +138,12 @@ impl Body for Answer {
                         }
                     }
                     Poll::Ready(Ok(None)) => {
-                        streaming.spans.end(Ok(()));
+                        streaming.observation.end(Ok(()));
                         self.0 = Content::Trailers(ok());
                     }
                     Poll::Ready(Err(failure)) => {
                         refusal::log(&streaming.refusals, Some(&streaming.method), &streaming.call, &failure);
-                        streaming.spans.end(Err(failure.reason));
+                        streaming.observation.end(Err(failure.reason));
                         self.0 = Content::Trailers(refusal::trailers(&failure));
                     }
                 },

@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chapar_model::{CallId, Reason, SubsystemId, header};
-use chapar_telemetry::{Origin, RefusalLines, Tracer, names, propagate};
+use chapar_telemetry::{MethodMetrics, Origin, Tracer, names, propagate};
 use chapar_transport::timeout;
 use http::{HeaderMap, Response};
 
-use crate::body::{Answer, Spans, Streaming};
+use crate::body::{Answer, Streaming};
 use crate::encode::LARGEST_MESSAGE;
+use crate::observe::{Observation, Observer};
 use crate::refusal;
 use crate::served_method::ServedMethod;
 use crate::shape::Cardinality;
@@ -25,11 +26,11 @@ struct Terms {
     rows: String,
 }
 
-/// Answers one call of `served`; `read` gives the request message and is awaited under the deadline.
+/// Answers one call of `served`, which is counted in `figures`; `read` gives the request message and is awaited under the deadline.
 pub(crate) async fn answer<R>(
     served: &ServedMethod,
-    tracer: &Tracer,
-    refusals: &RefusalLines,
+    observer: &Observer,
+    figures: &Arc<MethodMetrics>,
     headers: &HeaderMap,
     read: R,
 ) -> Response<Answer>
@@ -39,17 +40,17 @@ where
     // The gateway's trace is joined here, because it comes from a peer that is trusted. The gateway itself
     // only links its callers'.
     let parent = propagate::extract(headers);
-    let server = tracer.server(&served.path, Origin::child(parent.as_ref()));
-    let mut spans = Spans { server, database: None, rows: 0, over: false };
+    let server = observer.tracer.server(&served.path, Origin::child(parent.as_ref()));
+    let mut observation = Observation::begin(server, figures);
     let call = known::<CallId>(headers, header::CALL_ID);
     // A span that is not sampled drops its attributes, so their text is not built for it.
-    if spans.server.is_recording() {
-        spans.server.set(names::CALL_ID, call.clone());
-        spans.server.set(names::CALLER, known::<SubsystemId>(headers, header::CALLER));
+    if observation.server.is_recording() {
+        observation.server.set(names::CALL_ID, call.clone());
+        observation.server.set(names::CALLER, known::<SubsystemId>(headers, header::CALLER));
     }
-    match run(served, tracer, headers, read, &mut spans).await {
+    match run(served, &observer.tracer, headers, read, &mut observation).await {
         Ok((_, Outcome::Message(frame))) => {
-            spans.end(Ok(()));
+            observation.end(Ok(()));
             response(Answer::whole(frame))
         }
         Ok((terms, Outcome::Rows(first, rows))) => response(Answer::stream(Streaming {
@@ -57,14 +58,14 @@ where
             rows,
             deadline: Box::pin(tokio::time::sleep_until(terms.deadline.into())),
             late: terms.late,
-            spans,
+            observation,
             method: served.path.clone(),
             call,
-            refusals: refusals.clone(),
+            refusals: observer.refusals.clone(),
         })),
         Err(failure) => {
-            refusal::log(refusals, Some(&served.path), &call, &failure);
-            spans.end(Err(failure.reason));
+            refusal::log(&observer.refusals, Some(&served.path), &call, &failure);
+            observation.end(Err(failure.reason));
             refusal::status(&failure).into_http()
         }
     }
@@ -82,7 +83,7 @@ async fn run<R>(
     tracer: &Tracer,
     headers: &HeaderMap,
     read: R,
-    spans: &mut Spans,
+    observation: &mut Observation,
 ) -> Result<(Terms, Outcome), Failure>
 where
     R: Future<Output = Result<Bytes, Failure>>,
@@ -94,9 +95,12 @@ where
     let (parameters, subject) = served.binder.bind(&message)?;
     let plan = served.plans.plan(&terms.fields, &terms.rows)?;
     let parameters = plan.bind(&parameters);
-    let database =
-        tracer.database(served.source.system(), served.path.as_str(), Origin::Child(spans.server.context()));
-    spans.database = Some(database);
+    let database = tracer.database(
+        served.source.system(),
+        served.path.as_str(),
+        Origin::Child(observation.server.context()),
+    );
+    observation.database = Some(database);
     let query = Query {
         sql: Arc::clone(&plan.sql),
         parameters,
@@ -122,9 +126,9 @@ where
         cardinality => {
             // The answer is gathered whole, since a unary answer must not begin before its last row is known
             // to be sound.
-            let whole = tokio::time::timeout_at(terms.deadline.into(), collect(first, rows, spans));
+            let whole = tokio::time::timeout_at(terms.deadline.into(), collect(first, rows, observation));
             let message = whole.await.map_err(|_| late())??;
-            if cardinality == Cardinality::One && spans.rows == 0 {
+            if cardinality == Cardinality::One && observation.rows == 0 {
                 return Err(Failure::new(Reason::RecordNotFound, "no row"));
             }
             Outcome::Message(framed(&message)?)
@@ -133,12 +137,12 @@ where
     Ok((terms, outcome))
 }
 
-async fn collect(first: Batch, mut rows: Rows, spans: &mut Spans) -> Result<Vec<Bytes>, Failure> {
+async fn collect(first: Batch, mut rows: Rows, observation: &mut Observation) -> Result<Vec<Bytes>, Failure> {
     let mut parts = Vec::new();
     let mut length = 0;
     let mut batch = first;
     loop {
-        spans.rows += i64::from(batch.rows);
+        observation.rows += i64::from(batch.rows);
         length += batch.bytes.len();
         // Checked while it grows, so that no more than one message is ever held in memory.
         if length > LARGEST_MESSAGE {

@@ -5,6 +5,7 @@ mod connect_mode;
 mod source;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub sources: BTreeMap<String, SourceConfig>,
     /// The folder for state that outlives a restart: the revocation lists that were seen.
     pub state: PathBuf,
+    /// Address of the admin pages, plain HTTP; `None` for no such pages.
+    pub admin: Option<SocketAddr>,
     /// Where to send spans by OTLP/gRPC.
     pub otlp: Option<String>,
     /// The CA certificates that a collector at `https://` is checked with.
@@ -64,6 +67,9 @@ struct AdapterTable {
     gateways: Spanned<Vec<Spanned<String>>>,
     gateway_issuers: Option<Spanned<Vec<Spanned<String>>>>,
     state: Option<PathBuf>,
+    admin: Option<Spanned<SocketAddr>>,
+    #[serde(default)]
+    admin_beyond_loopback: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -123,6 +129,7 @@ impl Config {
         if raw.adapter.gateways.get_ref().is_empty() {
             reader.report(raw.adapter.gateways.span(), "name at least one gateway: nobody else may call");
         }
+        let admin = reader.admin(&raw.adapter);
         Findings::check(reader.findings)?;
         // A missing mode is a finding, so `check` has returned before this `else`.
         let Some(mode) = mode else { return Err(Finding::of_file(file, NO_MODE).into()) };
@@ -138,6 +145,7 @@ impl Config {
             gateways,
             sources,
             state,
+            admin,
             otlp: raw.telemetry.otlp,
             otlp_ca: raw.telemetry.otlp_ca.map(|ca| folder.join(ca)),
         })
@@ -167,6 +175,16 @@ impl Reader<'_> {
             self.report(text.span(), format!("must be {shape}"));
         }
         value
+    }
+
+    fn admin(&mut self, adapter: &AdapterTable) -> Option<SocketAddr> {
+        let admin = adapter.admin.as_ref()?;
+        if !admin.get_ref().ip().is_loopback() && !adapter.admin_beyond_loopback {
+            let message = "`admin` is plain HTTP and not on loopback: whoever reaches it reads the metrics. If that is meant, write \
+                           `admin_beyond_loopback = true`";
+            self.report(admin.span(), message);
+        }
+        Some(*admin.get_ref())
     }
 
     /// The CAs whose signature makes a certificate the gateway's own. Where only one CA is trusted, that is
@@ -281,6 +299,21 @@ statement_timeout = "700ms"
         ] {
             assert!(error.contains(&format!("/srv/adapter.toml{place}")), "{place} in {error}");
         }
+    }
+
+    #[test]
+    fn admin_pages_leave_loopback_only_if_that_is_written() {
+        let listen = "listen    = \"127.0.0.1:0\"\n";
+        let with = |admin: &str| parse(&GOOD.replace(listen, &format!("{listen}{admin}\n")));
+        assert_eq!(parse(GOOD).unwrap().admin, None);
+        assert!(with(r#"admin = "127.0.0.1:7481""#).unwrap().admin.is_some());
+        let error = with(r#"admin = "10.0.0.5:7481""#).unwrap_err();
+        assert!(
+            error.starts_with("/srv/adapter.toml:6:9: `admin` is plain HTTP and not on loopback"),
+            "{error}"
+        );
+        let meant = "admin = \"10.0.0.5:7481\"\nadmin_beyond_loopback = true";
+        assert!(with(meant).unwrap().admin.is_some());
     }
 
     #[test]

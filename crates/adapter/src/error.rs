@@ -1,6 +1,7 @@
 //! `Error` says why an adapter does not start, does not reload, or stopped. Refusals of calls are in
 //! `refusal`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::finding::Findings;
@@ -26,6 +27,14 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Files(#[from] Findings),
+    /// The admin address cannot be had.
+    #[error("cannot listen on {address} for the admin pages")]
+    Admin {
+        /// `admin` of the settings.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The certificate, the key or the port cannot be used.
     #[error(transparent)]
     Transport(#[from] chapar_transport::Error),

@@ -1,7 +1,8 @@
-//! `Health` reports by `grpc.health.v1` which services and methods are served.
+//! `Health` reports which services and methods are served: by `grpc.health.v1`, and the methods as a metric.
 
 use std::collections::BTreeMap;
 
+use chapar_telemetry::PublishedMetrics;
 use tokio::sync::Mutex;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
@@ -10,6 +11,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 /// The health status of the adapter's services.
 pub(crate) struct Health {
     reporter: HealthReporter,
+    published: PublishedMetrics,
     said: Mutex<Said>,
 }
 
@@ -22,8 +24,8 @@ struct Said {
 }
 
 impl Health {
-    pub(crate) fn new() -> Self {
-        Self { reporter: HealthReporter::new(), said: Mutex::default() }
+    pub(crate) fn new(published: PublishedMetrics) -> Self {
+        Self { reporter: HealthReporter::new(), published, said: Mutex::default() }
     }
 
     /// The gRPC service that answers health checks.
@@ -48,6 +50,9 @@ impl Health {
         for (name, serves) in &statuses {
             self.report(name, *serves).await;
         }
+        // A method's name has a stroke, a service's has none.
+        let methods = statuses.iter().filter(|(name, _)| name.contains('/'));
+        self.published.opened(methods.map(|(name, serves)| (name.as_str(), *serves)));
         said.statuses = statuses;
     }
 

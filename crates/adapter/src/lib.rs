@@ -11,6 +11,7 @@
 //! Deliberately absent: policy (the gateway decides, and names fields and rows), evidence, limits per caller.
 
 mod adapter;
+mod admin;
 mod ask;
 mod bind;
 mod body;
@@ -30,6 +31,7 @@ mod health;
 mod introspect;
 mod json;
 mod load;
+mod observe;
 mod plan;
 mod published;
 mod refusal;

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use chapar_contract::Contract;
+use chapar_telemetry::{SourceFigures, SourceMetrics};
 
-use crate::config::{Config, Database, Limits, SourceConfig};
+use crate::config::{Config, Database, SourceConfig};
 use crate::error::Error;
 use crate::finding::{Finding, Findings};
 use crate::published::{self, PublishedMethod};
@@ -53,11 +54,12 @@ impl Loaded {
     }
 }
 
-/// Loads everything that `config` names and checks whether it fits together.
+/// Loads everything that `config` names and checks whether it fits together. Connections to the databases are
+/// counted in `metrics`.
 ///
 /// # Errors
 /// [`Error`]: a contract or a file that is wrong by itself, a database that cannot be used.
-pub(crate) async fn load(config: &Config, look: Look) -> Result<Loaded, Error> {
+pub(crate) async fn load(config: &Config, look: Look, metrics: &SourceMetrics) -> Result<Loaded, Error> {
     let mut findings = Vec::new();
     let mut candidates = Vec::new();
     for folder in &config.contracts {
@@ -68,7 +70,7 @@ pub(crate) async fn load(config: &Config, look: Look) -> Result<Loaded, Error> {
         let database =
             |fault: String| Error::Database { file: config.file.clone(), name: name.to_owned(), fault };
         let settings = config.sources.get(name).ok_or_else(|| database("is missing".to_owned()))?;
-        let source = open(settings).await.map_err(database)?;
+        let source = open(settings, metrics.source(name)).await.map_err(database)?;
         let timeout = settings.limits.statement_timeout;
         candidates.extend(served_method::load(folder, &contract, &source, timeout, &mut findings));
     }
@@ -95,11 +97,11 @@ pub(crate) async fn load(config: &Config, look: Look) -> Result<Loaded, Error> {
 ///
 /// # Errors
 /// A sentence for the operator.
-pub(crate) async fn open(settings: &SourceConfig) -> Result<Arc<dyn Source>, String> {
-    let Limits { max_connections, acquire_timeout, .. } = settings.limits;
+pub(crate) async fn open(settings: &SourceConfig, figures: SourceFigures) -> Result<Arc<dyn Source>, String> {
+    let limits = settings.limits;
     Ok(match &settings.database {
-        Database::Sqlite(file) => Arc::new(Sqlite::open(file, max_connections, acquire_timeout)?),
-        Database::Postgres(server) => Arc::new(Postgres::open(server, settings.limits).await?),
-        Database::Mysql(server) => Arc::new(Mysql::open(server, settings.limits).await?),
+        Database::Sqlite(file) => Arc::new(Sqlite::open(file, limits, figures)?),
+        Database::Postgres(server) => Arc::new(Postgres::open(server, limits, figures).await?),
+        Database::Mysql(server) => Arc::new(Mysql::open(server, limits, figures).await?),
     })
 }

@@ -2,14 +2,16 @@
 //! puts them in force. An error leaves everything as it was. Certificate, key, trusted CAs and revocation
 //! lists are also taken up when they change on disk: they are renewed by programs, contracts by people.
 //!
-//! Left out: `dial`, `listen`, `connections`, `state` and `[telemetry]` change at a restart only.
+//! Left out: `dial`, `listen`, `connections`, `state`, `admin` and `[telemetry]` change at a restart only.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chapar_files::Watched;
 use chapar_model::Clock;
+use chapar_telemetry::Metrics;
 use chapar_transport::reverse::Renewal;
 use chapar_transport::tls::{self, Expect, Files, ListsSeen, Party, Revocation, ServerTls};
 use parking_lot::Mutex;
@@ -20,6 +22,7 @@ use crate::drift;
 use crate::error::Error;
 use crate::health::Health;
 use crate::load::load;
+use crate::observe::Observer;
 use crate::served_method::Look;
 use crate::service::{Calls, Routes};
 
@@ -31,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) file: PathBuf,
     pub(crate) mode: ConnectMode,
     pub(crate) state: PathBuf,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) observer: Observer,
     pub(crate) tls: Certificates,
     pub(crate) identity: Mutex<Identity>,
     /// The files of the identity as they were before the last reload read them.
@@ -78,6 +83,7 @@ impl Reload {
         let read = tokio::task::spawn_blocking(move || runtime.block_on(reading.read())).await;
         // A panic of the blocking task is passed on, so that it is not taken for a failed reload.
         let reloaded = read.unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()));
+        parts.observer.metrics.reloaded("policy", reloaded.is_ok());
         match &reloaded {
             Ok(()) => {
                 parts.health.serves(|| drift::statuses(&parts.calls.methods())).await;
@@ -119,6 +125,7 @@ impl Reload {
             let identity = parts.identity.lock().clone();
             let renewed = parts.renew(&identity);
             watched.loaded(&renewed);
+            parts.observer.metrics.reloaded("identity", renewed.is_ok());
             match renewed {
                 Ok(()) => tracing::info!(what = "identity", "files reloaded"),
                 Err(error) => tracing::error!(
@@ -140,16 +147,16 @@ impl Parts {
         let watched = Watched::new(config.identity.paths());
         // Statements are checked before the certificate is replaced, so that an error in either leaves both
         // as they were.
-        let loaded = load(&config, Look::AtStatements).await?.whole()?;
+        let loaded = load(&config, Look::AtStatements, &self.observer.sources).await?.whole()?;
         let identity = Identity { files: config.identity, gateways: config.gateways.clone() };
         self.renew(&identity)?;
         *self.identity.lock() = identity;
         *self.watched.lock() = watched;
         // The routes come last: nothing after this can fail.
-        self.calls.replace(Routes::new(config.gateways, loaded.methods));
-        if config.mode != self.mode || config.state != self.state {
+        self.calls.replace(Routes::new(config.gateways, loaded.methods, &self.observer.metrics));
+        if config.mode != self.mode || config.state != self.state || config.admin != self.admin {
             tracing::warn!(
-                "`dial`, `listen`, `connections` or `state` has changed, which a reload does not apply: \
+                "`dial`, `listen`, `connections`, `state` or `admin` has changed, which a reload does not apply: \
                  restart the adapter"
             );
         }
@@ -163,19 +170,20 @@ impl Parts {
             Certificates::Dials(renewal, lists) => {
                 let expect = Expect::Parties(identity.gateways.clone());
                 let tls = tls::client_remembering(&identity.files, expect, lists)?;
-                tell_revocation(&tls.revocation);
+                tell_revocation(&tls.revocation, &identity.files, &self.observer.metrics);
                 renewal.renew(&tls);
             }
             Certificates::Listens(tls) => {
                 tls.reload(&identity.files)?;
-                tell_revocation(&tls.revocation());
+                tell_revocation(&tls.revocation(), &identity.files, &self.observer.metrics);
             }
         }
         Ok(())
     }
 }
 
-/// Logs the state of the revocation lists.
-pub(crate) fn tell_revocation(known: &[Revocation]) {
+/// Reports the state of the revocation lists in the log and as metrics.
+pub(crate) fn tell_revocation(known: &[Revocation], files: &Files, metrics: &Metrics) {
     tls::log_revocation(known, Clock::system().now().as_second());
+    metrics.revocation(tls::listed(known), tls::unlisted(known, files));
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use chapar_model::{Identity, MAX_ADAPTER_REQUEST, Reason};
-use chapar_telemetry::{RefusalLines, Tracer};
+use chapar_telemetry::{MethodMetrics, Metrics};
 use chapar_transport::frame::{FrameError, MessageReader};
 use chapar_transport::tls::Party;
 use chapar_transport::{Peer, reverse};
@@ -23,6 +23,7 @@ use tonic_health::server::HealthService;
 use tower::Service as _;
 
 use crate::body::Answer;
+use crate::observe::Observer;
 use crate::published::{PublishedMethod, State, is_closed};
 use crate::source::Failure;
 use crate::{call, refusal};
@@ -34,9 +35,8 @@ const HEALTH: &str = "/grpc.health.v1.Health/";
 #[derive(Clone)]
 pub(crate) struct Calls {
     routes: Arc<ArcSwap<Routes>>,
-    tracer: Tracer,
+    observer: Observer,
     health: HealthServer<HealthService>,
-    refusals: RefusalLines,
     /// Told of calls that met a changed schema.
     drift: Arc<Notify>,
 }
@@ -44,18 +44,18 @@ pub(crate) struct Calls {
 /// `Routes` says who may call and what is answered. A reload replaces both together.
 pub(crate) struct Routes {
     gateways: Vec<Party>,
-    methods: HashMap<String, Arc<PublishedMethod>>,
+    methods: HashMap<String, Route>,
+}
+
+/// A method and where its calls are counted.
+struct Route {
+    published: Arc<PublishedMethod>,
+    figures: Arc<MethodMetrics>,
 }
 
 impl Calls {
-    pub(crate) fn new(routes: Routes, tracer: Tracer, health: HealthServer<HealthService>) -> Self {
-        Self {
-            routes: Arc::new(ArcSwap::from_pointee(routes)),
-            tracer,
-            health,
-            refusals: RefusalLines::default(),
-            drift: Arc::default(),
-        }
+    pub(crate) fn new(routes: Routes, observer: Observer, health: HealthServer<HealthService>) -> Self {
+        Self { routes: Arc::new(ArcSwap::from_pointee(routes)), observer, health, drift: Arc::default() }
     }
 
     /// Waits for a call that meets a changed schema.
@@ -65,7 +65,8 @@ impl Calls {
 
     /// All methods that are answered now, by their paths.
     pub(crate) fn methods(&self) -> Vec<Arc<PublishedMethod>> {
-        let mut methods: Vec<_> = self.routes.load().methods.values().map(Arc::clone).collect();
+        let mut methods: Vec<_> =
+            self.routes.load().methods.values().map(|route| Arc::clone(&route.published)).collect();
         methods.sort_by(|one, other| one.path().as_str().cmp(other.path().as_str()));
         methods
     }
@@ -87,7 +88,7 @@ impl Calls {
         // The caller is checked before the path is read, so that a stranger learns nothing about which
         // methods exist.
         if let Err(failure) = routes.identify(&request) {
-            refusal::log(&self.refusals, None, "", &failure);
+            self.observer.refused(None, &failure);
             return refusal::status(&failure).into_http();
         }
         if request.uri().path().starts_with(HEALTH) {
@@ -100,19 +101,19 @@ impl Calls {
         if reverse::is_word(request.uri().path()) {
             return tonic::Status::ok("").into_http();
         }
-        let Some(published) = routes.methods.get(request.uri().path()) else {
+        let Some(Route { published, figures }) = routes.methods.get(request.uri().path()) else {
             let failure = Failure::new(Reason::MethodUnknown, "no such method");
-            refusal::log(&self.refusals, None, "", &failure);
+            self.observer.refused(None, &failure);
             return refusal::status(&failure).into_http();
         };
         let state = published.state();
         let State::Open(served) = &*state else {
             let failure = is_closed();
-            refusal::log(&self.refusals, Some(published.path()), "", &failure);
+            self.observer.refused(Some(published.path()), &failure);
             return refusal::status(&failure).into_http();
         };
         let (head, body) = request.into_parts();
-        let response = call::answer(served, &self.tracer, &self.refusals, &head.headers, read(body)).await;
+        let response = call::answer(served, &self.observer, figures, &head.headers, read(body)).await;
         // A call that meets a changed schema is the first to know of it.
         if refusal::reason(&response) == Some(Reason::SchemaDrift.as_str()) {
             self.drift.notify_one();
@@ -122,14 +123,13 @@ impl Calls {
 }
 
 impl Routes {
-    pub(crate) fn new(gateways: Vec<Party>, methods: Vec<PublishedMethod>) -> Self {
-        Self {
-            gateways,
-            methods: methods
-                .into_iter()
-                .map(|method| (format!("/{}", method.path()), Arc::new(method)))
-                .collect(),
-        }
+    pub(crate) fn new(gateways: Vec<Party>, methods: Vec<PublishedMethod>, metrics: &Metrics) -> Self {
+        metrics.add_methods(methods.iter().map(|method| method.path().as_str()));
+        let route = |method: PublishedMethod| {
+            let figures = metrics.method(method.path().as_str());
+            (format!("/{}", method.path()), Route { published: Arc::new(method), figures })
+        };
+        Self { gateways, methods: methods.into_iter().map(route).collect() }
     }
 
     /// Whether the peer is one of the gateways. On a connection that the adapter dialled, the handshake has

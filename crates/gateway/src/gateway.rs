@@ -155,11 +155,10 @@ impl Gateway {
         acceptor.set(policy.upstreams.reverse_acceptor()).ok();
         let mut metrics = Metrics::new(&telemetry, policy.methods().into_iter().chain(own::methods()));
         metrics.add_upstreams(policy.upstreams.metrics());
+        let evidence = metrics.add_evidence();
+        let listener = metrics.add_listener();
         let metrics = Arc::new(metrics);
-        log.on_commit({
-            let metrics = Arc::clone(&metrics);
-            move |commit| metrics.committed(commit.records, commit.took)
-        });
+        log.on_commit(move |commit| evidence.committed(commit.records, commit.took));
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let stack = Stack {
             policy: Arc::clone(&policy),
@@ -193,6 +192,7 @@ impl Gateway {
             joined: joining.done.clone(),
             telemetry,
             metrics,
+            listener,
             slots,
             log: log.clone(),
             reloader: Arc::clone(&reloader),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use chapar_files::Watched;
 use chapar_telemetry::Metrics;
-use chapar_transport::tls::{self, Revocation, ServerTls, Shown};
+use chapar_transport::tls::{self, ServerTls, Shown};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -85,18 +85,7 @@ impl Reloader {
     pub(crate) fn tell_revocation(&self) {
         let known = self.tls.revocation();
         tls::log_revocation(&known, self.own.clock.now().as_second());
-        let ends = known.iter().filter_map(|known| match known {
-            Revocation::List { issuer, next_update, .. } => Some((issuer.as_str(), *next_update)),
-            Revocation::NoList { .. } | Revocation::NotChecked => None,
-        });
-        let unlisted = known.iter().map(|known| match known {
-            // Without `crl` there is a list of none of them.
-            Revocation::NotChecked => tls::count_authorities(&self.serving.identity).unwrap_or(1),
-            Revocation::NoList { .. } => 1,
-            Revocation::List { .. } => 0,
-        });
-        let unlisted = unlisted.sum();
-        self.metrics.revocation(ends, unlisted);
+        self.metrics.revocation(tls::listed(&known), tls::unlisted(&known, &self.serving.identity));
     }
 
     /// Reloads contracts and registry, and the connections to adapters if the gateway's certificate has

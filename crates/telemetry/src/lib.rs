@@ -8,22 +8,31 @@
 //! Deliberately absent: values of a citizen's record in spans, metrics or logs; global state but for the log
 //! subscriber; sampling by a caller's flag.
 
+mod evidence;
 mod export;
+mod listener;
 pub mod logs;
 mod metrics;
 pub mod names;
 pub mod propagate;
+mod published;
 mod refusal_lines;
+mod sources;
 mod span;
 mod store;
 mod telemetry;
 mod upstreams;
 pub mod waterfall;
 
+pub use evidence::EvidenceMetrics;
+pub use listener::ListenerMetrics;
 pub use metrics::{CONTENT_TYPE, CallTimer, MethodMetrics, Metrics};
 pub use opentelemetry::trace::SpanContext;
 pub use opentelemetry::{SpanId, TraceId, Value};
+pub use prometheus_client::metrics::gauge::Gauge;
+pub use published::PublishedMetrics;
 pub use refusal_lines::RefusalLines;
+pub use sources::{SourceFigures, SourceMetrics};
 pub use span::{Origin, Span, Tracer};
 pub use store::{SpanRecord, Trace, TraceStore};
 pub use telemetry::{Config, Error, Telemetry};

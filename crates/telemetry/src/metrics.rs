@@ -1,9 +1,9 @@
-//! `Metrics` has the Prometheus metrics. Labels come from closed sets: the registry's methods (or `unknown`),
+//! `Metrics` has the Prometheus metrics of a role: calls, reloads, revocation lists and dropped spans of every
+//! role, and what `add_…` registers from the modules beside this one. Labels come from closed sets: the registry's methods (or `unknown`),
 //! reasons, trusted CAs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chapar_model::Reason;
@@ -15,7 +15,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::{Telemetry, UpstreamMetrics, names};
+use crate::{
+    EvidenceMetrics, ListenerMetrics, PublishedMetrics, SourceMetrics, Telemetry, UpstreamMetrics, names,
+};
 
 /// The `content-type` of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,10 +25,6 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Upper bounds in seconds: from a local SQLite answer to the longest timeout a contract may ask for.
 const CALL_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
-/// Upper bounds in seconds: from a battery-backed disk to one that is about to fail.
-const SYNC_BUCKETS: [f64; 10] = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
-/// Upper bounds in records per group commit.
-const BATCH_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct CallLabels {
@@ -52,7 +50,7 @@ struct IssuerLabels {
 
 type Durations = Family<MethodLabels, Histogram, fn() -> Histogram>;
 
-/// All metrics of one role. Built once; recording takes no allocation and no look-up but the outcome's.
+/// The metrics that every role has, and those that a role adds. Built once; recording takes no allocation and no look-up but the outcome's.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -65,12 +63,6 @@ pub struct Metrics {
     pub in_flight: Gauge,
     revocation_lists: Family<IssuerLabels, Gauge>,
     authorities_unlisted: Gauge,
-    connections: Gauge,
-    adapter_connections: Gauge,
-    handshakes_failed: Counter,
-    evidence_records: Counter,
-    evidence_sync: Histogram,
-    evidence_batch: Histogram,
 }
 
 /// The metrics of one method, resolved once and kept beside it.
@@ -92,12 +84,6 @@ impl Metrics {
         let durations = Durations::new_with_constructor(|| Histogram::new(CALL_BUCKETS));
         let reloads = Family::<ReloadLabels, Counter>::default();
         let in_flight = Gauge::default();
-        let connections = Gauge::default();
-        let adapter_connections = Gauge::default();
-        let handshakes_failed = Counter::default();
-        let evidence_records = Counter::default();
-        let evidence_sync = Histogram::new(SYNC_BUCKETS);
-        let evidence_batch = Histogram::new(BATCH_BUCKETS);
         let spans_dropped = telemetry.dropped();
         registry.register("calls", "Calls by method and outcome (OK or the reason)", calls.clone());
         registry.register(
@@ -120,17 +106,6 @@ impl Metrics {
             authorities_unlisted.clone(),
         );
         registry.register("calls_in_flight", "Calls under way", in_flight.clone());
-        registry.register("connections", "Open connections of callers", connections.clone());
-        let of_adapters = "Open connections that adapters made";
-        registry.register("adapter_connections", of_adapters, adapter_connections.clone());
-        registry.register("handshakes_failed", "TLS handshakes that failed", handshakes_failed.clone());
-        registry.register("evidence_records", "Evidence records made durable", evidence_records.clone());
-        registry.register(
-            "evidence_sync_seconds",
-            "One fdatasync of the evidence log",
-            evidence_sync.clone(),
-        );
-        registry.register("evidence_batch_records", "Records per fdatasync", evidence_batch.clone());
         registry.register("spans_dropped", "Spans that no collector will see", spans_dropped);
         // All unknown paths share one label, because a caller must not be able to create time series.
         let unknown = MethodMetrics::resolve(names::UNKNOWN_METHOD, &calls, &durations, &in_flight);
@@ -144,31 +119,9 @@ impl Metrics {
             revocation_lists,
             authorities_unlisted,
             in_flight,
-            connections,
-            adapter_connections,
-            handshakes_failed,
-            evidence_records,
-            evidence_sync,
-            evidence_batch,
         };
         metrics.add_methods(methods);
         metrics
-    }
-
-    /// One commit of the evidence log: its records, and how long the disk took.
-    pub fn committed(&self, records: usize, took: Duration) {
-        self.evidence_records.inc_by(records as u64);
-        self.evidence_batch.observe(records as f64);
-        self.evidence_sync.observe(took.as_secs_f64());
-    }
-
-    /// What a listener counts by itself: connections of callers and of adapters now, and handshakes that have
-    /// failed so far.
-    pub fn listener(&self, callers: usize, adapters: usize, handshakes_failed: u64) {
-        self.connections.set(i64::try_from(callers).unwrap_or(i64::MAX));
-        self.adapter_connections.set(i64::try_from(adapters).unwrap_or(i64::MAX));
-        // `fetch_max`: a scrape that is overtaken by another must not set the counter back.
-        self.handshakes_failed.inner().fetch_max(handshakes_failed, Ordering::Relaxed);
     }
 
     /// Adds methods, as a new registry may bring; those known stay, with their counts.
@@ -224,6 +177,26 @@ impl Metrics {
     /// Adds the figures of the ways to providers.
     pub fn add_upstreams(&mut self, upstreams: &UpstreamMetrics) {
         upstreams.register(&mut self.registry);
+    }
+
+    /// Adds the figures of an evidence log.
+    pub fn add_evidence(&mut self) -> EvidenceMetrics {
+        EvidenceMetrics::registered(&mut self.registry)
+    }
+
+    /// Adds the figures of a gateway's listener.
+    pub fn add_listener(&mut self) -> ListenerMetrics {
+        ListenerMetrics::registered(&mut self.registry)
+    }
+
+    /// Adds the figures of an adapter's databases.
+    pub fn add_sources(&mut self, sources: &SourceMetrics) {
+        sources.register(&mut self.registry);
+    }
+
+    /// Adds what an adapter says of its methods.
+    pub fn add_published(&mut self) -> PublishedMetrics {
+        PublishedMetrics::registered(&mut self.registry)
     }
 
     /// All metrics in the OpenMetrics text format, which Prometheus reads. Serve as [`CONTENT_TYPE`].

@@ -1,9 +1,10 @@
 //! This crate is the transport layer: mutual TLS 1.3 with SPIFFE identities, an HTTP/2 server with its own
-//! accept loop, connection pools that dial, and gRPC framing and timeouts.
+//! accept loop, connection pools that dial, gRPC framing and timeouts, and the listener of admin pages.
 //!
 //! Deliberately absent: what a call means, authorization, and any identity but that of the peer's
 //! certificate.
 
+pub mod admin;
 pub mod dial;
 pub mod encoding;
 mod error;

@@ -12,6 +12,8 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+use chapar_telemetry::SourceFigures;
+
 use self::draft::Draft;
 use self::guess::Guesses;
 use self::numbers::Numbers;
@@ -57,7 +59,7 @@ pub async fn introspect(source: &SourceConfig, wanted: &Introspection) -> Result
     if wanted.folder.file_name().is_none_or(|name| name != first) {
         return Err(format!("the folder of `{}` must be named `{first}`", wanted.package));
     }
-    let source = load::open(source).await?;
+    let source = load::open(source, SourceFigures::default()).await?;
     let mut catalogue = source.catalogue().await.map_err(|failure| failure.detail.into_owned())?;
     for name in &wanted.relations {
         if !catalogue.relations.iter().any(|relation| relation.name == *name) {

@@ -4,6 +4,7 @@
 //! the encoding of rows are left out.
 
 pub(crate) mod catalogue;
+mod connection_slots;
 pub(crate) mod mysql;
 mod output;
 pub(crate) mod postgres;

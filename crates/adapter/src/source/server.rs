@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chapar_model::Reason;
+use chapar_telemetry::SourceFigures;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::connection_slots::{ConnectionSlot, ConnectionSlots, Counted};
 use super::output::{Output, WAITING_BATCHES};
 use super::{Batch, Failure, Query, Rows};
 use crate::config::Limits;
@@ -79,8 +81,9 @@ pub(super) trait Engine: Send + Sync + 'static {
 /// A pool of connections of one kind.
 pub(super) struct Pooled<E: Engine> {
     pub(super) engine: E,
-    permits: Arc<Semaphore>,
+    slots: ConnectionSlots,
     limits: Limits,
+    figures: SourceFigures,
     idle: Mutex<Vec<Idle<E::Connection>>>,
     outage: Mutex<Outage>,
 }
@@ -89,6 +92,7 @@ pub(super) struct Pooled<E: Engine> {
 struct Idle<C> {
     connection: C,
     since: Instant,
+    _counted: Counted,
 }
 
 /// When the server may be tried again after it could not be reached.
@@ -116,11 +120,12 @@ impl<E: Engine> Running<'_, E> {
 }
 
 impl<E: Engine> Pooled<E> {
-    pub(super) fn new(engine: E, limits: Limits) -> Self {
+    pub(super) fn new(engine: E, limits: Limits, figures: SourceFigures) -> Self {
         Self {
             engine,
-            permits: Arc::new(Semaphore::new(limits.max_connections)),
+            slots: ConnectionSlots::new(limits.max_connections, limits.acquire_timeout, figures.clone()),
             limits,
+            figures,
             idle: Mutex::default(),
             outage: Mutex::default(),
         }
@@ -128,10 +133,10 @@ impl<E: Engine> Pooled<E> {
 
     /// Starts the query as soon as a connection is free.
     pub(super) async fn run(self: &Arc<Self>, query: Query) -> Result<Rows, Failure> {
-        let permit = permit(&self.permits, self.limits.acquire_timeout, &query).await?;
+        let slot = self.slots.take(&query).await?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
         let reader_waits = query.reader_waits;
-        let work = Arc::clone(self).serve(permit, query, batches);
+        let work = Arc::clone(self).serve(slot, query, batches);
         if reader_waits {
             return Ok(Rows::made_by(rows, Box::pin(work)));
         }
@@ -143,8 +148,17 @@ impl<E: Engine> Pooled<E> {
     pub(super) async fn connection(&self) -> Result<E::Connection, Failure> {
         match self.idle() {
             Some(connection) => Ok(connection),
-            None => within(CONNECT_PATIENCE, self.engine.connect()).await,
+            None => self.open().await,
         }
+    }
+
+    async fn open(&self) -> Result<E::Connection, Failure> {
+        let opened = within(CONNECT_PATIENCE, self.engine.connect()).await;
+        match &opened {
+            Ok(_) => self.figures.opened.inc(),
+            Err(_) => self.figures.unopened.inc(),
+        };
+        opened
     }
 
     /// Keeps a connection for the next query.
@@ -152,7 +166,11 @@ impl<E: Engine> Pooled<E> {
         let mut idle = self.idle.lock();
         idle.retain(|idle| idle.since.elapsed() < LONGEST_IDLE);
         if self.engine.is_open(&connection) && idle.len() < self.limits.max_connections {
-            idle.push(Idle { connection, since: Instant::now() });
+            idle.push(Idle {
+                connection,
+                since: Instant::now(),
+                _counted: Counted::in_gauge(&self.figures.idle),
+            });
         }
     }
 
@@ -165,7 +183,7 @@ impl<E: Engine> Pooled<E> {
 
     async fn serve(
         self: Arc<Self>,
-        permit: OwnedSemaphorePermit,
+        slot: ConnectionSlot,
         query: Query,
         batches: mpsc::Sender<Result<Batch, Failure>>,
     ) {
@@ -223,7 +241,7 @@ impl<E: Engine> Pooled<E> {
             self.give_back(connection);
         }
         // The connection is given back before a slow reader is waited for.
-        drop(permit);
+        drop(slot);
         if let Some(failure) = untold {
             // At the deadline a reader has a moment more, to learn why its rows have ended.
             let until = query.deadline + CANCEL_PATIENCE;
@@ -267,6 +285,7 @@ impl<E: Engine> Pooled<E> {
                 Err(Trouble::Stale(_)) if may_retry => {}
                 other => return other,
             }
+            self.figures.retries.inc();
             is_first = false;
             output.restart();
         }
@@ -276,6 +295,7 @@ impl<E: Engine> Pooled<E> {
     async fn cancel(&self, running: &Running<'_, E>) {
         let session = running.session.lock().take();
         if let Some(session) = session {
+            self.figures.cancellations.inc();
             // Without an answer the statement ends by the server's own time limit.
             tokio::time::timeout(CANCEL_PATIENCE, self.engine.cancel(session)).await.ok();
         }
@@ -289,7 +309,7 @@ impl<E: Engine> Pooled<E> {
                 "the database could not be reached a moment ago; it is tried again soon",
             ));
         }
-        let connected = within(CONNECT_PATIENCE, self.engine.connect()).await;
+        let connected = self.open().await;
         let mut outage = self.outage.lock();
         match &connected {
             Ok(_) => *outage = Outage::default(),
@@ -310,21 +330,6 @@ fn told(batches: &mpsc::Sender<Result<Batch, Failure>>, failure: Failure) -> Opt
     match batches.try_send(Err(failure)) {
         Err(mpsc::error::TrySendError::Full(Err(failure))) => Some(failure),
         _ => None,
-    }
-}
-
-/// Waits for a free connection, and says why there was none.
-pub(super) async fn permit(
-    permits: &Arc<Semaphore>,
-    acquire_timeout: Duration,
-    query: &Query,
-) -> Result<OwnedSemaphorePermit, Failure> {
-    // The wait ends at the earlier of both times, and which of them it was decides the reason below.
-    let patience = (Instant::now() + acquire_timeout).min(query.deadline);
-    match tokio::time::timeout_at(patience.into(), Arc::clone(permits).acquire_owned()).await {
-        Ok(Ok(permit)) => Ok(permit),
-        _ if patience == query.deadline => Err(query.is_late()),
-        _ => Err(Failure::new(Reason::SourceBusy, "no connection became free in time")),
     }
 }
 

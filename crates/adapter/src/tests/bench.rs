@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use chapar_contract::Contract;
 use chapar_model::{Clock, Identity, MethodPath};
-use chapar_telemetry::{Telemetry, TraceStore};
+use chapar_telemetry::{SourceFigures, Telemetry, TraceStore};
 use chapar_transport::Peer;
 use chapar_transport::tls::Party;
 use futures_util::FutureExt as _;
@@ -22,7 +22,9 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::candidate::Candidate;
+use crate::config::Limits;
 use crate::finding::Findings;
+use crate::observe::Observer;
 use crate::published::PublishedMethod;
 use crate::served_method::{self, Look, ServedMethod};
 use crate::service::{Calls, Routes};
@@ -118,6 +120,9 @@ pub(super) struct Bench {
     contract: Contract,
     pub(super) calls: Calls,
     pub(super) traces: TraceStore,
+    pub(super) observer: Observer,
+    /// Of the database, if it is on a server.
+    pub(super) figures: SourceFigures,
 }
 
 /// What came back.
@@ -151,7 +156,10 @@ impl Bench {
         database.execute_batch(schema).unwrap();
         database.execute_batch(sql).unwrap();
         drop(database);
-        let source = Arc::new(Sqlite::open(&file, 1, Duration::from_millis(100)).unwrap());
+        let source = Arc::new(
+            Sqlite::open(&file, one_connection(Duration::from_millis(100)), SourceFigures::default())
+                .unwrap(),
+        );
         // SQLite is looked at without waiting for anything.
         Self::on(folder, proto, statements, source).now_or_never().unwrap()
     }
@@ -182,9 +190,12 @@ impl Bench {
         let config = chapar_telemetry::Config { service_name: "adapter reg".into(), ..Default::default() };
         let telemetry = Telemetry::with_store(config, traces.clone()).unwrap();
         let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
-        let routes = Routes::new(vec![Party::from(GATEWAY.parse::<Identity>().unwrap())], methods);
-        let calls = Calls::new(routes, telemetry.tracer("adapter"), health);
-        Self { folder: tempfile::tempdir().unwrap(), contract, calls, traces }
+        let observer = Observer::new(&telemetry, "adapter");
+        let gateways = vec![Party::from(GATEWAY.parse::<Identity>().unwrap())];
+        let routes = Routes::new(gateways, methods, &observer.metrics);
+        let calls = Calls::new(routes, observer.clone(), health);
+        let (folder, figures) = (tempfile::tempdir().unwrap(), SourceFigures::default());
+        Self { folder, contract, calls, traces, observer, figures }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -261,6 +272,11 @@ impl Answered {
     pub(super) fn reason(&self) -> &str {
         self.reason.as_deref().unwrap_or("OK")
     }
+}
+
+/// Limits of a database that one statement at a time may use.
+pub(super) fn one_connection(acquire_timeout: Duration) -> Limits {
+    Limits { max_connections: 1, statement_timeout: Duration::from_secs(10), acquire_timeout }
 }
 
 /// The methods of a contract with their candidates, if all of them fit.

@@ -34,7 +34,7 @@ async fn drift_closes_one_method_with_what_is_wrong_and_opens_it_again() {
         let statements =
             [("Get", "SELECT name FROM t WHERE id = :id"), ("Other", "SELECT name FROM u WHERE id = :id")];
         let bench = database.bench(&proto, &statements).await.unwrap();
-        let health = Health::new();
+        let health = Health::new(bench.observer.published.clone());
         let open = |get| {
             let statuses =
                 [("reg.v1.Register", true), ("reg.v1.Register/Get", get), ("reg.v1.Register/Other", true)];
@@ -48,6 +48,15 @@ async fn drift_closes_one_method_with_what_is_wrong_and_opens_it_again() {
         assert_eq!(statuses(&bench), open(false), "{:?}", host.engine());
         assert_eq!(reason(&bench, "Get").await, "SCHEMA_DRIFT");
         assert_eq!(reason(&bench, "Other").await, "OK");
+        let metrics = bench.observer.metrics.encode();
+        for line in [
+            r#"chapar_method_open{method="reg.v1.Register/Get"} 0"#,
+            r#"chapar_method_open{method="reg.v1.Register/Other"} 1"#,
+            r#"chapar_calls_total{method="reg.v1.Register/Get",outcome="SCHEMA_DRIFT"} 1"#,
+            r#"chapar_calls_total{method="reg.v1.Register/Other",outcome="OK"} 1"#,
+        ] {
+            assert!(metrics.lines().any(|one| one == line), "{line} in {metrics}");
+        }
         let findings = bench.calls.methods()[0].findings();
         assert!(findings[0].to_string().contains("name"), "{findings:?}");
 
@@ -81,7 +90,7 @@ async fn a_database_that_is_down_closes_nothing() {
         let statements =
             [("Get", "SELECT name FROM t WHERE id = :id"), ("Other", "SELECT name FROM u WHERE id = :id")];
         let bench = database.bench(&proto, &statements).await.unwrap();
-        let health = Health::new();
+        let health = Health::new(bench.observer.published.clone());
         host.kill();
         drift::look(&bench.calls, &health, drift::Which::All).await;
         assert!(statuses(&bench).values().all(|serves| *serves), "{:?}", host.engine());

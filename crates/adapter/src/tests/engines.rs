@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chapar_telemetry::SourceFigures;
 use chapar_test_servers::{Mariadb, Postgres};
 use tempfile::TempDir;
 
@@ -88,6 +89,7 @@ pub(super) struct Database {
     pub(super) folder: TempDir,
     pub(super) source: Arc<dyn Source>,
     pub(super) name: String,
+    pub(super) figures: SourceFigures,
 }
 
 impl Engine {
@@ -98,8 +100,9 @@ impl Engine {
                 let folder = tempfile::tempdir().unwrap();
                 let file = folder.path().join("reg.db");
                 rusqlite::Connection::open(&file).unwrap().execute_batch(schema).unwrap();
-                let source = Arc::new(Sqlite::open(&file, 4, LIMITS.acquire_timeout).unwrap());
-                Database { folder, source, name: String::new() }
+                let figures = SourceFigures::default();
+                let source = Arc::new(Sqlite::open(&file, LIMITS, figures.clone()).unwrap());
+                Database { folder, source, name: String::new(), figures }
             }
             Self::Postgres => Database::on(Postgres::shared(), schema, LIMITS).await,
             Self::Mariadb => Database::on(Mariadb::shared(), schema, LIMITS).await,
@@ -122,13 +125,17 @@ impl Database {
     pub(super) async fn on(host: &dyn Host, schema: &str, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let name = create(host, schema);
-        let source = open(host.engine(), &signed_in(host, &folder, &name), limits).await.unwrap();
-        Self { folder, source, name }
+        let server = signed_in(host, &folder, &name);
+        let figures = SourceFigures::default();
+        let source = counted(host.engine(), &server, limits, &figures).await.unwrap();
+        Self { folder, source, name, figures }
     }
 
     /// An adapter on this database.
     pub(super) async fn bench(self, proto: &str, statements: &[(&str, &str)]) -> Result<Bench, Findings> {
-        Bench::on(self.folder, proto, statements, self.source).await
+        let mut bench = Bench::on(self.folder, proto, statements, self.source).await?;
+        bench.figures = self.figures;
+        Ok(bench)
     }
 }
 
@@ -138,9 +145,18 @@ pub(super) async fn open(
     server: &config::Server,
     limits: Limits,
 ) -> Result<Arc<dyn Source>, String> {
+    counted(engine, server, limits, &SourceFigures::default()).await
+}
+
+async fn counted(
+    engine: Engine,
+    server: &config::Server,
+    limits: Limits,
+    figures: &SourceFigures,
+) -> Result<Arc<dyn Source>, String> {
     Ok(match engine {
-        Engine::Postgres => Arc::new(postgres::Postgres::open(server, limits).await?),
-        _ => Arc::new(Mysql::open(server, limits).await?),
+        Engine::Postgres => Arc::new(postgres::Postgres::open(server, limits, figures.clone()).await?),
+        _ => Arc::new(Mysql::open(server, limits, figures.clone()).await?),
     })
 }
 

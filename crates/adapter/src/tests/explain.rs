@@ -22,7 +22,7 @@ async fn a_large_table_that_is_read_as_a_whole_is_told_of_until_it_has_an_index(
             _ => "INSERT INTO big SELECT seq, CONCAT('name ', seq) FROM seq_1_to_30000; ANALYZE TABLE big;",
         };
         let schema = format!("CREATE TABLE big (id BIGINT, name VARCHAR(30) NOT NULL); {rows}");
-        let Database { folder, source, name } = Database::on(host, &schema, LIMITS).await;
+        let Database { folder, source, name, .. } = Database::on(host, &schema, LIMITS).await;
         let contract = folder.path().join("reg");
         std::fs::create_dir_all(contract.join("v1/Register")).unwrap();
         let proto = PROTO.split("service Register").next().unwrap().to_owned() + SERVICE;

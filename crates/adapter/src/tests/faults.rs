@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use chapar_telemetry::SourceFigures;
+
 use super::bench::Bench;
 use super::engines::{Database, Engine, Host, LIMITS, create, open, own_servers, shared_servers, signed_in};
 use crate::config::Limits;
@@ -110,6 +112,9 @@ async fn a_statement_ends_at_the_server_when_its_caller_leaves_and_its_connectio
         until_running(host, &name, "0").await;
         assert!(left.elapsed() < Duration::from_secs(5), "{:?}", host.engine());
         becomes(&bench, "OK").await;
+        assert_eq!(bench.figures.cancellations.get(), 1, "{:?}", host.engine());
+        assert_eq!(bench.figures.idle.get(), 1, "{:?}", host.engine());
+        assert_eq!(bench.figures.used.get(), 0, "{:?}", host.engine());
     }
 }
 
@@ -159,7 +164,10 @@ async fn a_server_that_is_killed_is_down_and_comes_back() {
         // Connections that the restart ended behind the adapter's back cost no call.
         host.kill();
         host.restart();
+        let retries = bench.figures.retries.get();
         assert_eq!(get(&bench).await, "OK", "{:?}", host.engine());
+        assert_eq!(bench.figures.retries.get(), retries + 1, "{:?}", host.engine());
+        assert!(bench.figures.unopened.get() > 0, "{:?}", host.engine());
     }
 }
 
@@ -177,6 +185,8 @@ async fn a_pool_without_a_free_connection_is_busy() {
             answered = long => panic!("{:?} is no long statement", answered.reason()),
             reason = other => assert_eq!(reason, "SOURCE_BUSY", "{:?}", host.engine()),
         }
+        assert_eq!(bench.figures.timeouts.get(), 1, "{:?}", host.engine());
+        assert_eq!(bench.figures.waiting.get(), 0, "{:?}", host.engine());
     }
 }
 
@@ -246,7 +256,7 @@ async fn a_missing_right_is_found_at_the_start_with_the_grant_that_gives_it() {
         };
         host.sql(&name, &revoke);
         let source = open(host.engine(), &signed_in(host, &folder, &name), LIMITS).await.unwrap();
-        let database = Database { folder, source, name };
+        let database = Database { folder, source, name, figures: SourceFigures::default() };
         let findings = database
             .bench(PROTO, &[("Get", GET), ("Patient", GET), ("Long", long(host.engine()))])
             .await

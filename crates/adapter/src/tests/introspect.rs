@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chapar_contract::Contract;
+use chapar_telemetry::SourceFigures;
 use serde_json::json;
 
 use super::bench::{Answered, Bench, prepared};
@@ -92,7 +93,7 @@ fn decide(file: &Path) {
 
 async fn bench(folder: &Path, source: &SourceConfig) -> Bench {
     let contract = Contract::load(folder).unwrap_or_else(|error| panic!("{error}"));
-    let source = crate::load::open(source).await.unwrap();
+    let source = crate::load::open(source, SourceFigures::default()).await.unwrap();
     let methods = prepared(folder, &contract, &source, Look::AtValues).await;
     let methods = methods.unwrap_or_else(|findings| panic!("{findings}"));
     Bench::of(contract, methods)

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chapar_contract::Contract;
+use chapar_telemetry::SourceFigures;
 use futures_util::FutureExt as _;
 
-use super::bench::{Bench, PROTO, SCHEMA, STATEMENTS, prepared};
+use super::bench::{Bench, PROTO, SCHEMA, STATEMENTS, one_connection, prepared};
 use crate::served_method::Look;
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
@@ -166,7 +167,8 @@ fn a_write_that_the_parser_cannot_read_is_refused_by_the_database() {
     let file = folder.path().join("reg.db");
     let database = rusqlite::Connection::open(&file).unwrap();
     database.execute_batch(SCHEMA).unwrap();
-    let source = Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap();
+    let source =
+        Sqlite::open(&file, one_connection(Duration::from_secs(1)), SourceFigures::default()).unwrap();
     let described = source.describe(write).now_or_never().unwrap().map(drop);
     let tried = source.try_out(write, &[]).now_or_never().unwrap().map(drop);
     for failure in [described.unwrap_err(), tried.unwrap_err()] {
@@ -207,7 +209,9 @@ fn checked(change: &str, statement: impl Fn(&str, &str) -> String) -> Result<Vec
     for (method, sql) in STATEMENTS {
         std::fs::write(contract.join(format!("v1/Register/{method}.sql")), statement(method, sql)).unwrap();
     }
-    let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
+    let source: Arc<dyn Source> = Arc::new(
+        Sqlite::open(&file, one_connection(Duration::from_secs(1)), SourceFigures::default()).unwrap(),
+    );
     let compiled = Contract::load(&contract).unwrap();
     let methods = prepared(&contract, &compiled, &source, Look::AtValues).now_or_never().unwrap();
     match methods {
@@ -308,7 +312,9 @@ fn the_reference_contracts_fit_their_own_schemas() {
         let file = folder.path().join("reference.db");
         let schema = std::fs::read_to_string(contract.join("v1/schema.sql")).unwrap();
         rusqlite::Connection::open(&file).unwrap().execute_batch(&schema).unwrap();
-        let source: Arc<dyn Source> = Arc::new(Sqlite::open(&file, 1, Duration::from_secs(1)).unwrap());
+        let source: Arc<dyn Source> = Arc::new(
+            Sqlite::open(&file, one_connection(Duration::from_secs(1)), SourceFigures::default()).unwrap(),
+        );
         let compiled = Contract::load(&contract).unwrap();
         let methods = prepared(&contract, &compiled, &source, Look::AtValues).now_or_never().unwrap();
         assert!(methods.unwrap_or_else(|findings| panic!("{findings}")).len() >= 2, "{name}");

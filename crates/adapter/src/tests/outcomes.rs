@@ -7,7 +7,9 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tonic_types::StatusExt;
 
-use super::bench::{Bench, GATEWAY, framed};
+use chapar_telemetry::SourceFigures;
+
+use super::bench::{Bench, GATEWAY, framed, one_connection};
 use crate::source::WAITING_BATCHES;
 use crate::source::sqlite::Sqlite;
 
@@ -150,7 +152,9 @@ async fn a_writer_that_ended_in_the_middle_leaves_a_source_that_is_down_and_the_
     std::fs::copy(at("writer.db-journal"), at("reg.db-journal")).unwrap();
     std::fs::copy(at("writer.db"), at("reg.db")).unwrap();
     assert_eq!(bench.call("GetPerson", "given_name", "", ONE).await.reason(), "SOURCE_DOWN");
-    let told = Sqlite::open(&at("reg.db"), 1, Duration::from_secs(1)).err().unwrap();
+    let told = Sqlite::open(&at("reg.db"), one_connection(Duration::from_secs(1)), SourceFigures::default())
+        .err()
+        .unwrap();
     assert!(told.contains("reg.db` cannot be opened") && told.contains("`-journal`"), "{told}");
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use chapar_telemetry::SourceFigures;
 use chapar_test_servers::{Mariadb, Pgbouncer, Postgres};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -29,7 +30,7 @@ const GET: &str = "SELECT name FROM t WHERE id = :id";
 /// Signs in and makes a call.
 async fn call(engine: Engine, folder: TempDir, server: &Server) -> Result<String, String> {
     let source = open(engine, server, LIMITS).await?;
-    let database = Database { folder, source, name: String::new() };
+    let database = Database { folder, source, name: String::new(), figures: SourceFigures::default() };
     let bench = database.bench(PROTO, &[("Get", GET)]).await.map_err(|findings| findings.to_string())?;
     let mut reasons: Vec<String> = Vec::new();
     // More calls than one, so that connections are used again.
@@ -220,7 +221,8 @@ async fn a_pooler_in_transaction_mode_keeps_every_promise() {
     assert_eq!(call(Engine::Postgres, folder(), &server).await.as_deref(), Ok("OK"));
     // Without `pooler`, session settings would be lost; the pooler refuses them.
     let source = open(Engine::Postgres, &server, LIMITS).await.unwrap();
-    let database = Database { folder: folder(), source, name: String::new() };
+    let database =
+        Database { folder: folder(), source, name: String::new(), figures: SourceFigures::default() };
     let own_type = "SELECT m AS name FROM t WHERE id = :id";
     let findings = database.bench(PROTO, &[("Get", own_type)]).await.err().unwrap().to_string();
     assert!(

@@ -2,7 +2,6 @@
 //! reload, and the reset of limits. It shows no payload, because the gateway keeps none.
 
 mod guard;
-mod listener;
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chapar_evidence::{Condition, Log};
-use chapar_telemetry::{CONTENT_TYPE, Metrics, Telemetry};
+use chapar_telemetry::{CONTENT_TYPE, ListenerMetrics, Metrics, Telemetry};
 use chapar_transport::serve::ConnectionSlots;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +22,7 @@ use crate::reload::Reloader;
 pub(crate) struct Admin {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) listener: ListenerMetrics,
     pub(crate) slots: ConnectionSlots,
     pub(crate) log: Log,
     pub(crate) reloader: Arc<Reloader>,
@@ -32,7 +32,6 @@ pub(crate) struct Admin {
 }
 
 pub(crate) use guard::Token;
-pub(crate) use listener::serve;
 
 pub(crate) fn router(admin: Admin, token: Token) -> Router {
     Router::new()
@@ -52,7 +51,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     let adapters = admin.reloader.policy.load().upstreams.joined();
     // Reverse connections of adapters share the listener's slots, so they are taken off to leave the callers.
     let callers = admin.slots.connections().saturating_sub(adapters);
-    admin.metrics.listener(callers, adapters, admin.slots.handshakes_failed());
+    admin.listener.set(callers, adapters, admin.slots.handshakes_failed());
     (kind, admin.metrics.encode()).into_response()
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chapar_evidence::Log;
 use chapar_transport::serve::Bound;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
@@ -85,7 +86,8 @@ impl Ready {
         let pressure = stack.memory.clone();
         tokio::spawn(pressure.watch(reloader.serving.memory, ended.clone()));
         let reloading = tokio::spawn(reloader.watch(watches, stopping.clone()));
-        let pages = tokio::spawn(admin::serve(admin, admin::router(admin_pages, admin_token), ended.clone()));
+        let router = TowerToHyperService::new(admin::router(admin_pages, admin_token));
+        let pages = tokio::spawn(chapar_transport::admin::serve(admin, router, ended.clone()));
         let calls_ended = CancellationToken::new();
         let refusals = stack.pipeline.refusals.clone();
         let refusals = tokio::spawn(refusals.run(log.clone(), calls_ended.clone()));

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::Files;
+
 /// One CA's revocation list, or the lack of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Revocation {
@@ -39,6 +41,25 @@ impl Revocation {
     pub fn at(&self, now: i64) -> impl fmt::Display + '_ {
         Sentence { revocation: self, now }
     }
+}
+
+/// Issuer and `nextUpdate` (seconds since 1970) of each list.
+pub fn listed(known: &[Revocation]) -> impl Iterator<Item = (&str, i64)> {
+    known.iter().filter_map(|known| match known {
+        Revocation::List { issuer, next_update, .. } => Some((issuer.as_str(), *next_update)),
+        Revocation::NoList { .. } | Revocation::NotChecked => None,
+    })
+}
+
+/// How many of the CAs that `files` trust have no list.
+pub fn unlisted(known: &[Revocation], files: &Files) -> usize {
+    let unlisted = known.iter().map(|known| match known {
+        // Without `crl` there is a list of none of them.
+        Revocation::NotChecked => super::count_authorities(files).unwrap_or(1),
+        Revocation::NoList { .. } => 1,
+        Revocation::List { .. } => 0,
+    });
+    unlisted.sum()
 }
 
 /// Tells operators in the log, each in a line: a warning if there is something to do.

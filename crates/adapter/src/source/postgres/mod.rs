@@ -14,6 +14,8 @@ mod run;
 
 use std::sync::Arc;
 
+use chapar_telemetry::SourceFigures;
+
 use self::connect::Connector;
 use super::catalogue::Catalogue;
 use super::server::Pooled;
@@ -33,9 +35,13 @@ impl Postgres {
     ///
     /// # Errors
     /// A sentence that says what is wrong with the server, the role or a file.
-    pub(crate) async fn open(server: &Server, limits: Limits) -> Result<Self, String> {
+    pub(crate) async fn open(
+        server: &Server,
+        limits: Limits,
+        figures: SourceFigures,
+    ) -> Result<Self, String> {
         let connector = Connector::new(server, limits.statement_timeout)?;
-        let pool = Arc::new(Pooled::new(connector, limits));
+        let pool = Arc::new(Pooled::new(connector, limits, figures));
         let fault = |failure: Failure| {
             format!("`{}` as `{}` cannot be used: {}", server.database, server.user, failure.detail)
         };

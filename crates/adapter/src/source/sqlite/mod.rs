@@ -10,65 +10,80 @@ mod worker;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
 
 use chapar_model::Reason;
+use chapar_telemetry::SourceFigures;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use self::worker::Job;
 use super::catalogue::Catalogue;
+use super::connection_slots::{ConnectionSlots, Counted};
 use super::output::WAITING_BATCHES;
-use super::server::permit;
 use super::{
     Described, Failure, FullScan, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried,
 };
+use crate::config::Limits;
 use crate::dialect::Dialect;
 
 /// A pool on one database file.
 pub(crate) struct Sqlite {
     file: PathBuf,
-    acquire_timeout: Duration,
+    slots: ConnectionSlots,
     pool: Arc<Pool>,
 }
 
 struct Pool {
-    permits: Arc<Semaphore>,
-    idle: Mutex<Vec<SyncSender<Job>>>,
+    idle: Mutex<Vec<Idle>>,
+    figures: SourceFigures,
+}
+
+/// A thread that waits for a query.
+struct Idle {
+    jobs: SyncSender<Job>,
+    _counted: Counted,
+}
+
+impl Pool {
+    fn give_back(&self, jobs: SyncSender<Job>) {
+        self.idle.lock().push(Idle { jobs, _counted: Counted::in_gauge(&self.figures.idle) });
+    }
 }
 
 impl Sqlite {
-    /// Opens `file`, proves that it is a readable database, and starts `connections` threads.
+    /// Opens `file`, proves that it is a readable database, and starts a thread for each connection.
     ///
     /// # Errors
     /// A sentence that names the file and what is wrong with it.
-    pub(crate) fn open(file: &Path, connections: usize, acquire_timeout: Duration) -> Result<Self, String> {
+    pub(crate) fn open(file: &Path, limits: Limits, figures: SourceFigures) -> Result<Self, String> {
         connection::probe(file)?;
-        let pool = Arc::new(Pool { permits: Arc::new(Semaphore::new(connections)), idle: Mutex::default() });
+        let connections = limits.max_connections;
+        let slots = ConnectionSlots::new(connections, limits.acquire_timeout, figures.clone());
+        let pool = Arc::new(Pool { idle: Mutex::default(), figures });
         // A thread connects at its first job; `probe` has shown that the file can be read.
         for number in 0..connections {
             let jobs = worker::start(number, file.to_owned())
                 .map_err(|error| format!("cannot start a thread: {error}"))?;
-            pool.idle.lock().push(jobs);
+            pool.give_back(jobs);
         }
-        Ok(Self { file: file.to_owned(), acquire_timeout, pool })
+        Ok(Self { file: file.to_owned(), slots, pool })
     }
 
     async fn start(&self, query: Query) -> Result<Rows, Failure> {
-        let permit = permit(&self.pool.permits, self.acquire_timeout, &query).await?;
+        let slot = self.slots.take(&query).await?;
         let lost = || Failure::new(Reason::SourceDown, "a connection's thread is gone");
-        let home = self.pool.idle.lock().pop().ok_or_else(lost)?;
+        let Idle { jobs, .. } = self.pool.idle.lock().pop().ok_or_else(lost)?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
         // A weak reference, so that a running query does not keep the pool of an earlier configuration alive.
         let pool = Arc::downgrade(&self.pool);
-        let jobs = home.clone();
-        // The sender returns to the list before the permit is released, so that a call that gets the permit
-        // finds the sender there.
+        let home = jobs.clone();
+        // The sender returns to the list before the slot is free, so that a call that gets the slot finds the
+        // sender there.
         let give_back = move || {
             if let Some(pool) = pool.upgrade() {
-                pool.idle.lock().push(home);
+                pool.give_back(home);
             }
-            drop(permit);
+            drop(slot);
         };
         let job = Job {
             query,
