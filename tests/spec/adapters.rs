@@ -1,8 +1,10 @@
 //! `chapar adapter` while it runs: it says whether a gateway took it, takes up certificates and revocation lists
 //! when they change, and all files when it is told to hang up.
 
+use std::process::Command;
 use std::time::Duration;
 
+use chapar_tests::binary::chapar;
 use chapar_tests::fleet::Fleet;
 use chapar_tests::people::ZAHRA;
 use chapar_tests::{AdapterProcess, Bus, Certificate, Joiner, until};
@@ -190,4 +192,26 @@ async fn the_admin_pages_are_for_the_operators_own_tools() {
     let foreign = "host: localhost\r\norigin: http://evil.example\r\n";
     let foreign = adapter.admin_request("GET", "/metrics", foreign).await;
     assert!(foreign.contains("another origin"), "{foreign}");
+}
+
+#[tokio::test]
+async fn completeness_is_a_table_of_the_calls_that_the_adapter_answered() {
+    let (bus, mut adapter) = joined().await;
+    given_name(&bus).await;
+    adapter.stop().await;
+    let told = |more: &[&str]| {
+        let mut command = Command::new(chapar());
+        command.args(["adapter", "completeness", "--config"]).arg(bus.folder().join("joiner.toml"));
+        let output = command.args(more).output().expect("the binary runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let table = told(&[]);
+    let line = table.lines().find(|line| line.starts_with("civil.v1.CivilRegistry/GetPerson "));
+    let words: Vec<&str> = line.unwrap_or_else(|| panic!("{table}")).split_whitespace().collect();
+    assert_eq!(words.get(1), Some(&"1"), "{table}");
+    assert!(!table.contains(ZAHRA), "{table}");
+    let earlier = told(&["--since", "2020-01-01", "--until", "2020-01-31", "--output", "json"]);
+    let earlier: serde_json::Value = serde_json::from_str(&earlier).expect("JSON");
+    assert_eq!(earlier["methods"], serde_json::json!({}), "{earlier}");
 }

@@ -82,6 +82,17 @@ impl AdapterProcess {
         until(&what, WITHIN, is_logged, || said_in(log)).await;
     }
 
+    /// Stops it as an operator would, and waits until it has ended.
+    ///
+    /// # Panics
+    /// If `kill` cannot be run, or it has not ended within twenty seconds.
+    pub async fn stop(&mut self) {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
+        let Self { child, log } = self;
+        let has_ended = async || child.try_wait().expect("its state").is_some();
+        until("the adapter ends", WITHIN, has_ended, || said_in(log)).await;
+    }
+
     /// Tells it to read its files anew.
     ///
     /// # Panics

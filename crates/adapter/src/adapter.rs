@@ -2,6 +2,7 @@
 //! it is stopped, on a port of its own or on reverse connections to the gateways.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ pub struct Adapter {
     services: Vec<String>,
     admin: Option<(TcpListener, SocketAddr)>,
     observer: Observer,
+    state: PathBuf,
 }
 
 enum Ready {
@@ -79,7 +81,7 @@ impl Adapter {
     pub async fn bind(config: Config, parts: Parts) -> Result<Self, Error> {
         // The watch begins before the files are read, so that no change in between is missed.
         let watched = Watched::new(config.identity.paths());
-        let observer = Observer::new(&parts.telemetry, "adapter");
+        let observer = Observer::new(&parts.telemetry, "adapter", parts.clock.clone());
         // Everything is loaded before the port is taken, so that a fault in a file leaves no port open.
         let loaded = Box::pin(load(&config, Look::AtStatements, &observer.sources)).await?.in_part()?;
         let settings = serve::Settings {
@@ -117,7 +119,7 @@ impl Adapter {
         let health = Arc::new(Health::new(observer.published.clone()));
         // Health is set before the first call is taken, so that a gateway never sees a service as unknown
         // that is served.
-        let routes = Routes::new(config.gateways.clone(), loaded.methods, &observer.metrics);
+        let routes = Routes::new(config.gateways.clone(), loaded.methods, &observer);
         let calls = Calls::new(routes, observer.clone(), health.server());
         health.serves(|| drift::statuses(&calls.methods())).await;
         let statuses = drift::statuses(&calls.methods());
@@ -126,7 +128,7 @@ impl Adapter {
         let reload = Reload::new(reload::Parts {
             file: config.file,
             mode: config.mode,
-            state: config.state,
+            state: config.state.clone(),
             admin: config.admin,
             observer: observer.clone(),
             tls,
@@ -139,7 +141,7 @@ impl Adapter {
             health: Arc::clone(&health),
             one_at_a_time: tokio::sync::Mutex::default(),
         });
-        let adapter = Self { ready, calls, health, reload, services, admin, observer };
+        let adapter = Self { ready, calls, health, reload, services, admin, observer, state: config.state };
         match adapter.local_addr() {
             Some(address) => {
                 tracing::info!(%address, services = adapter.services.join(", "), "adapter ready")
@@ -213,7 +215,7 @@ impl Adapter {
     /// # Errors
     /// It returns none so far: accepting and dialling are retried after an error.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { ready, calls, health, reload, admin, observer, .. } = self;
+        let Self { ready, calls, health, reload, admin, observer, state, .. } = self;
         // The admin pages outlive the calls: a collector reads the last of them.
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
@@ -223,9 +225,10 @@ impl Adapter {
         };
         let pages = admin.map(|(listener, _)| {
             let (calls, stopping) = (calls.clone(), stop.clone());
-            let admin = Admin { metrics: Arc::clone(&observer.metrics), calls, heard, stopping };
+            let admin = Admin { observer: observer.clone(), calls, heard, stopping };
             tokio::spawn(admin::serve(listener, admin, ended.clone()))
         });
+        let keeping = tokio::spawn(Arc::clone(&observer.completeness).keep(state, ended.clone()));
         let watching = reload.watch(stop.clone());
         let comparing = drift::watch(calls.clone(), Arc::clone(&health), stop.clone());
         let leaving = stop.clone();
@@ -242,6 +245,8 @@ impl Adapter {
         // Both run side by side: health must say that the adapter stops while calls in flight still end.
         tokio::join!(serving, farewell, watching, comparing);
         ended.cancel();
+        // The last counts are written once the last call has ended.
+        keeping.await.ok();
         if let Some(pages) = pages {
             pages.await.ok();
         }

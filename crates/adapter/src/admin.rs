@@ -1,27 +1,26 @@
 //! The admin pages of an adapter, plain HTTP, on loopback by default: metrics, liveness and readiness. They
 //! only show; nothing is changed through them, and no value of a record is in them.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use chapar_telemetry::{CONTENT_TYPE, Metrics};
+use chapar_telemetry::CONTENT_TYPE;
 use chapar_transport::admin::foreign;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::observe::Observer;
 use crate::service::Calls;
 
 /// What the pages read.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) observer: Observer,
     pub(crate) calls: Calls,
     /// Whether a gateway was heard on a connection that the adapter made; `None` if it listens.
     pub(crate) heard: Option<watch::Receiver<bool>>,
@@ -48,7 +47,7 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], admin.metrics.encode()).into_response()
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], admin.observer.encode()).into_response()
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {

@@ -89,7 +89,7 @@ impl Streaming {
     /// Counts a batch. After the last one the source is dropped, so that its connection is free before the
     /// client has read everything.
     fn take(&mut self, batch: Batch) -> Bytes {
-        self.observation.rows += i64::from(batch.rows);
+        self.observation.took(&batch);
         if batch.last {
             self.rows = None;
         }

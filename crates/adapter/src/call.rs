@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use chapar_model::{CallId, Reason, SubsystemId, header};
-use chapar_telemetry::{MethodMetrics, Origin, Tracer, names, propagate};
+use chapar_telemetry::{Origin, Tracer, names, propagate};
 use chapar_transport::timeout;
 use http::{HeaderMap, Response};
 
 use crate::body::{Answer, Streaming};
 use crate::encode::LARGEST_MESSAGE;
-use crate::observe::{Observation, Observer};
+use crate::observe::{Figures, Observation, Observer};
 use crate::refusal;
 use crate::served_method::ServedMethod;
 use crate::shape::Cardinality;
@@ -30,7 +30,7 @@ struct Terms {
 pub(crate) async fn answer<R>(
     served: &ServedMethod,
     observer: &Observer,
-    figures: &Arc<MethodMetrics>,
+    figures: &Figures,
     headers: &HeaderMap,
     read: R,
 ) -> Response<Answer>
@@ -94,6 +94,7 @@ where
     let message = tokio::time::timeout_at(terms.deadline.into(), read).await.map_err(|_| late())??;
     let (parameters, subject) = served.binder.bind(&message)?;
     let plan = served.plans.plan(&terms.fields, &terms.rows)?;
+    observation.columns = Some(Arc::clone(&plan.columns));
     let parameters = plan.bind(&parameters);
     let database = tracer.database(
         served.source.system(),
@@ -128,7 +129,7 @@ where
             // to be sound.
             let whole = tokio::time::timeout_at(terms.deadline.into(), collect(first, rows, observation));
             let message = whole.await.map_err(|_| late())??;
-            if cardinality == Cardinality::One && observation.rows == 0 {
+            if cardinality == Cardinality::One && observation.rows() == 0 {
                 return Err(Failure::new(Reason::RecordNotFound, "no row"));
             }
             Outcome::Message(framed(&message)?)
@@ -142,7 +143,7 @@ async fn collect(first: Batch, mut rows: Rows, observation: &mut Observation) ->
     let mut length = 0;
     let mut batch = first;
     loop {
-        observation.rows += i64::from(batch.rows);
+        observation.took(&batch);
         length += batch.bytes.len();
         // Checked while it grows, so that no more than one message is ever held in memory.
         if length > LARGEST_MESSAGE {

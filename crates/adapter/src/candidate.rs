@@ -83,6 +83,7 @@ impl Candidate {
         let mut shape =
             Shape::new(method).map_err(|faults| faults.into_iter().map(about).collect::<Vec<_>>())?;
         shape.convert(|column| statement.conversion_of(column));
+        shape.mark_sparse(|column| statement.is_sparse(column));
         // Described without row scopes, as the agency wrote it: conditions add no column.
         let mut sql = SqlText::new(source.dialect());
         statement.write(&RowScopes::default(), &mut sql);

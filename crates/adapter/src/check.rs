@@ -8,7 +8,7 @@ use crate::finding::{Finding, did_you_mean};
 use crate::form::Form;
 use crate::shape::{Leaf, Shape};
 use crate::source::{Column, Described, Family};
-use crate::statement::Statement;
+use crate::statement::{Name, Statement};
 
 /// Compares a statement with its method. No finding means that the method can be served.
 pub(crate) fn compare(
@@ -63,6 +63,7 @@ pub(crate) fn compare(
         findings.push(statement.finding_about("", text).with_help(help));
     }
     findings.extend(conversion_findings(shape, statement));
+    findings.extend(sparse_findings(shape, statement));
     findings.extend(scope_findings(scopes, statement, described, missing));
     let parsed: Vec<&str> = statement.parameters().iter().map(|name| name.text.as_str()).collect();
     // Values are bound by number: in another order they would be bound to other placeholders.
@@ -120,6 +121,29 @@ fn scope_findings(
         }
     }
     findings
+}
+
+/// Columns that are declared sparse and fill no field, or one that cannot be unset.
+fn sparse_findings(shape: &Shape, statement: &Statement) -> Vec<Finding> {
+    let finding = |name: &Name| {
+        let text = match shape.leaf(&name.text) {
+            Some(leaf) if leaf.presence => return None,
+            Some(leaf) => {
+                format!(
+                    "`sparse: {}`: NULL in it is an error, as the field `{}` has no presence",
+                    name.text, leaf.path
+                )
+            }
+            None => format!("`sparse: {}` is no column that fills a field", name.text),
+        };
+        let finding = statement.finding_at(name, text);
+        let known = shape.leaves.iter().filter(|leaf| leaf.presence).map(|leaf| leaf.column.as_str());
+        Some(match did_you_mean(&name.text, known) {
+            Some(help) => finding.with_help(help),
+            None => finding,
+        })
+    };
+    statement.sparse().iter().filter_map(finding).collect()
 }
 
 /// Declared conversions of columns that the method does not have, or whose field they cannot make.

@@ -14,7 +14,7 @@ use self::value::{converted, delimited};
 use crate::conversion::Conversion;
 use crate::form::Form;
 use crate::shape::{Cardinality, Leaf};
-use crate::source::{Cell, Failure, Row, RowSink};
+use crate::source::{Cell, Failure, Row, RowBuffer, RowSink};
 
 /// Bytes of a gRPC frame before its message: a flag and the length.
 const FRAME_HEAD: usize = 5;
@@ -38,7 +38,18 @@ struct Node {
 #[derive(Debug)]
 enum Content {
     Message(Vec<Node>),
-    Value { column: usize, form: Form, conversion: Option<Conversion>, presence: bool, path: Arc<str> },
+    Value(Value),
+}
+
+/// A field that a column fills.
+#[derive(Debug)]
+struct Value {
+    column: usize,
+    form: Form,
+    conversion: Option<Conversion>,
+    presence: bool,
+    is_sparse: bool,
+    path: Arc<str>,
 }
 
 impl Encoder {
@@ -83,21 +94,21 @@ impl Encoder {
 
 impl RowSink for Encoder {
     /// Writes the row bare for [`Cardinality::One`], as an element for a list, as a gRPC frame for a stream.
-    fn write(
-        &self,
-        row: &dyn Row,
-        subject: Option<&str>,
-        scratch: &mut Vec<u8>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
+    fn write(&self, row: &dyn Row, subject: Option<&str>, buffer: &mut RowBuffer) -> Result<(), Failure> {
         // The subject is compared before anything is encoded, so that no byte of another citizen's row enters
         // the buffer.
         if let Some(subject) = subject {
             self.is_about(row, subject)?;
         }
         // Encoded into a buffer of its own, because the length comes before the message.
+        let RowBuffer { bytes: out, absent, scratch, .. } = buffer;
         scratch.clear();
-        fields(&self.nodes, row, scratch)?;
+        let mut is_partial = false;
+        fields(&self.nodes, row, scratch, &mut |column, is_sparse| {
+            absent.column(column);
+            is_partial |= !is_sparse;
+        })?;
+        absent.partial += u32::from(is_partial);
         // Checked for each row: a gRPC client refuses a larger message, and the error belongs to the row that
         // causes it.
         if scratch.len() > LARGEST_MESSAGE {
@@ -124,13 +135,14 @@ impl RowSink for Encoder {
 fn insert(nodes: &mut Vec<Node>, numbers: &[u32], column: usize, leaf: &Leaf) {
     let Some((number, rest)) = numbers.split_first() else { return };
     if rest.is_empty() {
-        let content = Content::Value {
+        let content = Content::Value(Value {
             column,
             form: leaf.form.clone(),
             conversion: leaf.conversion.clone(),
             presence: leaf.presence,
+            is_sparse: leaf.is_sparse,
             path: Arc::clone(&leaf.path),
-        };
+        });
         nodes.push(Node { number: *number, content });
         return;
     }
@@ -146,30 +158,51 @@ fn insert(nodes: &mut Vec<Node>, numbers: &[u32], column: usize, leaf: &Leaf) {
     }
 }
 
-fn fields(nodes: &[Node], row: &dyn Row, out: &mut Vec<u8>) -> Result<(), Failure> {
+/// Appends the fields of one message. `absent` is told each column that is NULL, and whether it is sparse.
+fn fields(
+    nodes: &[Node],
+    row: &dyn Row,
+    out: &mut Vec<u8>,
+    absent: &mut dyn FnMut(usize, bool),
+) -> Result<(), Failure> {
     for node in nodes {
         match &node.content {
             // An outer join without a match gives NULL in every column of the message.
-            Content::Message(inner) if is_null(inner, row) => {}
+            Content::Message(inner) if is_null(inner, row) => each_value(inner, &mut |value| {
+                absent(value.column, value.is_sparse);
+            }),
             Content::Message(inner) => {
                 let mut message = Vec::new();
-                fields(inner, row, &mut message)?;
+                fields(inner, row, &mut message, absent)?;
                 delimited(node.number, &message, out);
             }
-            Content::Value { column, form, conversion, presence, path } => {
-                converted(node.number, form, conversion.as_ref(), *presence, row.cell(*column), out)
-                    .map_err(|(reason, detail)| Failure::of_field(reason, Arc::clone(path), detail))?;
+            Content::Value(value) => {
+                let cell = row.cell(value.column);
+                if matches!(cell, Cell::Null) {
+                    absent(value.column, value.is_sparse);
+                }
+                converted(node.number, &value.form, value.conversion.as_ref(), value.presence, cell, out)
+                    .map_err(|(reason, detail)| Failure::of_field(reason, Arc::clone(&value.path), detail))?;
             }
         }
     }
     Ok(())
 }
 
+fn each_value(nodes: &[Node], look: &mut dyn FnMut(&Value)) {
+    for node in nodes {
+        match &node.content {
+            Content::Message(inner) => each_value(inner, look),
+            Content::Value(value) => look(value),
+        }
+    }
+}
+
 /// A message of which every column is NULL is unset.
 fn is_null(nodes: &[Node], row: &dyn Row) -> bool {
     nodes.iter().all(|node| match &node.content {
         Content::Message(inner) => is_null(inner, row),
-        Content::Value { column, .. } => matches!(row.cell(*column), Cell::Null),
+        Content::Value(value) => matches!(row.cell(value.column), Cell::Null),
     })
 }
 

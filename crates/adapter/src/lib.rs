@@ -18,6 +18,7 @@ mod body;
 mod call;
 mod candidate;
 mod check;
+mod completeness;
 mod config;
 mod conversion;
 mod date;
@@ -48,6 +49,7 @@ mod tests;
 
 pub use adapter::{Adapter, Checked, Parts};
 pub use ask::{Asked, Asking};
+pub use completeness::{Counts, FieldCounts, completeness};
 pub use config::{Config, ConnectMode, Database, Endpoint, Limits, Server, ServerTls, SourceConfig};
 pub use error::Error;
 pub use finding::{Finding, Findings};

@@ -4,14 +4,15 @@
 
 use std::sync::Arc;
 
-use chapar_model::{MethodPath, Reason};
+use chapar_model::{Clock, MethodPath, Reason};
 use chapar_telemetry::{
     CallTimer, MethodMetrics, Metrics, PublishedMetrics, RefusalLines, SourceMetrics, Span, Telemetry,
     Tracer, names,
 };
 
+use crate::completeness::{Columns, Completeness, Tally};
 use crate::refusal;
-use crate::source::Failure;
+use crate::source::{Absent, Batch, Failure};
 
 /// `Observer` begins the observation of calls, and has the metrics of an adapter.
 #[derive(Clone)]
@@ -20,21 +21,33 @@ pub(crate) struct Observer {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sources: SourceMetrics,
     pub(crate) published: PublishedMetrics,
+    pub(crate) completeness: Arc<Completeness>,
     pub(crate) refusals: RefusalLines,
+}
+
+/// Where the calls of one method are counted.
+#[derive(Clone)]
+pub(crate) struct Figures {
+    metrics: Arc<MethodMetrics>,
+    tally: Arc<Tally>,
 }
 
 /// `Observation` is the observation of one call.
 pub(crate) struct Observation {
     pub(crate) server: Span,
     pub(crate) database: Option<Span>,
-    pub(crate) rows: i64,
+    /// The fields of the plan, once there is one.
+    pub(crate) columns: Option<Columns>,
+    rows: u64,
+    absent: Absent,
+    tally: Arc<Tally>,
     /// Taken at the call's end.
     timer: Option<CallTimer>,
 }
 
 impl Observer {
-    /// `tracer` names the adapter's part in a trace.
-    pub(crate) fn new(telemetry: &Telemetry, tracer: &'static str) -> Self {
+    /// `tracer` names the adapter's part in a trace; `clock` says which day it is.
+    pub(crate) fn new(telemetry: &Telemetry, tracer: &'static str, clock: Clock) -> Self {
         // The methods are added by the routes, which a reload replaces.
         let mut metrics = Metrics::new(telemetry, []);
         let sources = SourceMetrics::default();
@@ -45,27 +58,74 @@ impl Observer {
             metrics: Arc::new(metrics),
             sources,
             published,
+            completeness: Arc::new(Completeness::new(clock)),
             refusals: RefusalLines::default(),
         }
     }
 
-    /// A call that was refused before it came to a method that is served.
-    pub(crate) fn refused(&self, method: Option<&MethodPath>, failure: &Failure) {
-        refusal::log(&self.refusals, method, "", failure);
-        let method = method.map_or(names::UNKNOWN_METHOD, MethodPath::as_str);
-        self.metrics.method(method).begin().finish(Some(failure.reason));
+    /// Where the calls of a method are counted.
+    pub(crate) fn figures(&self, method: &MethodPath) -> Figures {
+        self.metrics.add_methods([method.as_str()]);
+        Figures {
+            metrics: self.metrics.method(method.as_str()),
+            tally: self.completeness.method(method.as_str()),
+        }
+    }
+
+    /// All metrics, as they are now, in the OpenMetrics text format.
+    pub(crate) fn encode(&self) -> String {
+        self.completeness.publish(&self.published);
+        self.metrics.encode()
+    }
+
+    /// A call that was refused before it came to a method.
+    pub(crate) fn turned_away(&self, failure: &Failure) {
+        refusal::log(&self.refusals, None, "", failure);
+        self.metrics.method(names::UNKNOWN_METHOD).begin().finish(Some(failure.reason));
+    }
+
+    /// A call of a method that is not served.
+    pub(crate) fn refused(&self, method: &MethodPath, figures: &Figures, failure: &Failure) {
+        refusal::log(&self.refusals, Some(method), "", failure);
+        figures.metrics.begin().finish(Some(failure.reason));
+        figures.tally.refused(failure.reason);
     }
 }
 
 impl Observation {
-    pub(crate) fn begin(server: Span, method: &Arc<MethodMetrics>) -> Self {
-        Self { server, database: None, rows: 0, timer: Some(method.begin()) }
+    pub(crate) fn begin(server: Span, figures: &Figures) -> Self {
+        Self {
+            server,
+            database: None,
+            columns: None,
+            rows: 0,
+            absent: Absent::default(),
+            tally: Arc::clone(&figures.tally),
+            timer: Some(figures.metrics.begin()),
+        }
+    }
+
+    /// Rows have gone to the answer.
+    pub(crate) fn took(&mut self, batch: &Batch) {
+        self.rows += u64::from(batch.rows);
+        self.absent.add(&batch.absent);
+    }
+
+    /// Rows that have gone to the answer.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
     }
 
     pub(crate) fn end(&mut self, outcome: Result<(), Reason>) {
         // Only the first outcome is kept: a body that is dropped after its end must not count as cancelled.
         let Some(timer) = self.timer.take() else { return };
         timer.finish(outcome.err());
+        match (outcome, &self.columns) {
+            (Ok(()), Some(columns)) => self.tally.answered(columns, self.rows, &self.absent),
+            (Err(reason), _) => self.tally.refused(reason),
+            // There is no answer without a plan.
+            (Ok(()), None) => {}
+        }
         for span in self.database.iter_mut().chain([&mut self.server]) {
             match outcome {
                 Ok(()) => span.answered(),
@@ -73,7 +133,7 @@ impl Observation {
             }
         }
         if let Some(mut database) = self.database.take() {
-            database.set(names::DB_ROWS, self.rows);
+            database.set(names::DB_ROWS, i64::try_from(self.rows).unwrap_or(i64::MAX));
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chapar_model::{Reason, RowScopes};
 use parking_lot::RwLock;
 
+use crate::completeness::Columns;
 use crate::dialect::{Binding, SqlText};
 use crate::encode::Encoder;
 use crate::form::Form;
@@ -25,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) sql: Arc<str>,
     /// Encodes the rows of the statement.
     pub(crate) encoder: Arc<Encoder>,
+    /// The response's field that each column fills.
+    pub(crate) columns: Columns,
     /// The values to bind, in order.
     bindings: Vec<Binding>,
     /// The request's field behind each of them; `None` for a value of a row scope.
@@ -170,7 +173,8 @@ impl Plans {
             Binding::Scope(_) => None,
         };
         let fields = bindings.iter().map(field).collect();
-        Ok(Plan { sql: sql.into(), encoder, bindings, fields })
+        let columns = selected.iter().map(|leaf| Arc::clone(&leaf.path)).collect();
+        Ok(Plan { sql: sql.into(), encoder, columns, bindings, fields })
     }
 }
 
@@ -219,6 +223,7 @@ mod tests {
             conversion: None,
             inside: Vec::new(),
             is_array: false,
+            is_sparse: false,
         };
         let leaves =
             (1..).zip(["national_id", "given_name", "address.city", "life_status"]).map(leaf).collect();

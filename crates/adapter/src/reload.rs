@@ -153,7 +153,7 @@ impl Parts {
         *self.identity.lock() = identity;
         *self.watched.lock() = watched;
         // The routes come last: nothing after this can fail.
-        self.calls.replace(Routes::new(config.gateways, loaded.methods, &self.observer.metrics));
+        self.calls.replace(Routes::new(config.gateways, loaded.methods, &self.observer));
         if config.mode != self.mode || config.state != self.state || config.admin != self.admin {
             tracing::warn!(
                 "`dial`, `listen`, `connections`, `state` or `admin` has changed, which a reload does not apply: \

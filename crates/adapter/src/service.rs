@@ -10,7 +10,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use chapar_model::{Identity, MAX_ADAPTER_REQUEST, Reason};
-use chapar_telemetry::{MethodMetrics, Metrics};
 use chapar_transport::frame::{FrameError, MessageReader};
 use chapar_transport::tls::Party;
 use chapar_transport::{Peer, reverse};
@@ -23,7 +22,7 @@ use tonic_health::server::HealthService;
 use tower::Service as _;
 
 use crate::body::Answer;
-use crate::observe::Observer;
+use crate::observe::{Figures, Observer};
 use crate::published::{PublishedMethod, State, is_closed};
 use crate::source::Failure;
 use crate::{call, refusal};
@@ -50,7 +49,7 @@ pub(crate) struct Routes {
 /// A method and where its calls are counted.
 struct Route {
     published: Arc<PublishedMethod>,
-    figures: Arc<MethodMetrics>,
+    figures: Figures,
 }
 
 impl Calls {
@@ -88,7 +87,7 @@ impl Calls {
         // The caller is checked before the path is read, so that a stranger learns nothing about which
         // methods exist.
         if let Err(failure) = routes.identify(&request) {
-            self.observer.refused(None, &failure);
+            self.observer.turned_away(&failure);
             return refusal::status(&failure).into_http();
         }
         if request.uri().path().starts_with(HEALTH) {
@@ -103,13 +102,13 @@ impl Calls {
         }
         let Some(Route { published, figures }) = routes.methods.get(request.uri().path()) else {
             let failure = Failure::new(Reason::MethodUnknown, "no such method");
-            self.observer.refused(None, &failure);
+            self.observer.turned_away(&failure);
             return refusal::status(&failure).into_http();
         };
         let state = published.state();
         let State::Open(served) = &*state else {
             let failure = is_closed();
-            self.observer.refused(Some(published.path()), &failure);
+            self.observer.refused(published.path(), figures, &failure);
             return refusal::status(&failure).into_http();
         };
         let (head, body) = request.into_parts();
@@ -123,10 +122,9 @@ impl Calls {
 }
 
 impl Routes {
-    pub(crate) fn new(gateways: Vec<Party>, methods: Vec<PublishedMethod>, metrics: &Metrics) -> Self {
-        metrics.add_methods(methods.iter().map(|method| method.path().as_str()));
+    pub(crate) fn new(gateways: Vec<Party>, methods: Vec<PublishedMethod>, observer: &Observer) -> Self {
         let route = |method: PublishedMethod| {
-            let figures = metrics.method(method.path().as_str());
+            let figures = observer.figures(method.path());
             (format!("/{}", method.path()), Route { published: Arc::new(method), figures })
         };
         Self { gateways, methods: methods.into_iter().map(route).collect() }

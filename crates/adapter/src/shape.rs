@@ -53,6 +53,8 @@ pub(crate) struct Leaf {
     pub(crate) inside: Vec<Arc<str>>,
     /// Whether the column is an array, which is read as JSON.
     pub(crate) is_array: bool,
+    /// Whether the statement declares that NULL in it says something, so that an answer without it is whole.
+    pub(crate) is_sparse: bool,
 }
 
 impl Leaf {
@@ -109,6 +111,13 @@ impl Shape {
     pub(crate) fn convert<'c>(&mut self, declared: impl Fn(&str) -> Option<&'c Conversion>) {
         for leaf in &mut self.leaves {
             leaf.conversion = declared(&leaf.column).cloned();
+        }
+    }
+
+    /// Takes over which columns are sparse.
+    pub(crate) fn mark_sparse(&mut self, is_sparse: impl Fn(&str) -> bool) {
+        for leaf in &mut self.leaves {
+            leaf.is_sparse = is_sparse(&leaf.column);
         }
     }
 
@@ -193,6 +202,7 @@ fn leaf(message: &MessageDescriptor, path: &str, column: &str, key: bool) -> Res
         conversion: None,
         inside: Vec::new(),
         is_array: false,
+        is_sparse: false,
     })
 }
 
@@ -216,6 +226,7 @@ fn json_leaf(fields: &[FieldDescriptor], path: &str, column: &str) -> Option<Lea
         conversion: None,
         inside: Vec::new(),
         is_array: false,
+        is_sparse: false,
     })
 }
 

@@ -214,6 +214,16 @@ impl Statement {
         own.map(|declared| &declared.value)
     }
 
+    /// Result columns that the leading comment declares sparse.
+    pub(crate) fn sparse(&self) -> &[Name] {
+        &self.header.sparse
+    }
+
+    /// Whether the leading comment declares the result column of this name sparse.
+    pub(crate) fn is_sparse(&self, column: &str) -> bool {
+        self.header.sparse.iter().any(|name| name.text == column)
+    }
+
     /// Forms in which the leading comment wants request fields bound.
     pub(crate) fn bound_forms(&self) -> &[Declared<BoundForm>] {
         &self.header.bound

@@ -1,5 +1,5 @@
 //! This crate has the types that every part of the bus shares: identities, method paths, purposes and other
-//! call metadata, the closed catalogue of reasons, and the clock. Everything is parsed once at the edge, so
+//! call metadata, the closed catalogue of reasons, the clock, and days in Asia/Tehran. Everything is parsed once at the edge, so
 //! that no invalid value exists after that.
 //!
 //! Deliberately absent: I/O, async, policy, and anything of gRPC but its status numbers.
@@ -16,6 +16,7 @@ mod place;
 mod reason;
 mod rows;
 mod sha256;
+pub mod tehran;
 
 pub use call::{CallId, CaseNumber, ClerkId, GrantId, Purpose, RequestId};
 pub use clock::Clock;

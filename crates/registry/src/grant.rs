@@ -8,9 +8,9 @@ use chapar_contract::RowField;
 use chapar_contract::wire::FieldMask;
 use chapar_model::{
     CaseNumber, ClerkId, GrantId, Limits, MemberId, MethodPath, Purpose, Reason, RowScopes, SubsystemId,
+    tehran,
 };
 use jiff::civil::Date;
-use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
 use regex::Regex;
 
@@ -82,10 +82,6 @@ impl fmt::Display for Grantee {
     }
 }
 
-/// Asia/Tehran has kept +03:30 the whole year since 2022. Fixed here, so that a decision does not depend on
-/// the time zone data of the machine.
-const TEHRAN_SECONDS: i32 = 3 * 3600 + 30 * 60;
-
 /// Whole days in Asia/Tehran, the first and the last included.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Validity {
@@ -100,9 +96,9 @@ pub struct Validity {
 impl Validity {
     /// Returns `None` if `until` is before `from`, or a day is out of the calendar.
     pub(crate) fn new(from: Date, until: Date) -> Option<Self> {
-        let start = midnight(from)?;
+        let start = tehran::midnight(from)?;
         // The end is the midnight after the last day and is excluded, so that the whole last day counts.
-        let end = midnight(until.tomorrow().ok()?)?;
+        let end = tehran::midnight(until.tomorrow().ok()?)?;
         (from <= until).then_some(Self { from, until, start, end })
     }
 
@@ -146,7 +142,7 @@ impl Hours {
 
     /// Whether `now` is within the hours: `from` is included, `until` is not.
     pub fn covers(&self, now: Timestamp) -> bool {
-        let local = now.as_second() + i64::from(TEHRAN_SECONDS);
+        let local = now.as_second() + i64::from(tehran::OFFSET_SECONDS);
         // The 1st of January 1970 was a Thursday, five days after a Saturday. `rem_euclid` gives 0 to 6, so
         // the default is never used.
         let weekday = usize::try_from((local.div_euclid(DAY_SECONDS) + 5).rem_euclid(7)).unwrap_or(0);
@@ -170,11 +166,6 @@ impl fmt::Display for Hours {
             [self.from, self.until].map(|minute| format!("{:02}:{:02}", minute / 60, minute % 60));
         write!(f, "{} from {from} until {until}", days.join(", "))
     }
-}
-
-/// The moment at which a day begins in Tehran.
-pub(crate) fn midnight(day: Date) -> Option<Timestamp> {
-    Offset::from_seconds(TEHRAN_SECONDS).ok()?.to_timestamp(day.at(0, 0, 0, 0)).ok()
 }
 
 /// What a call under a grant must carry besides its purpose.

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chapar_model::{GrantId, MemberId, MethodPath, Purpose, SubsystemId};
+use chapar_model::{GrantId, MemberId, MethodPath, Purpose, SubsystemId, tehran};
 use jiff::Timestamp;
 
-use crate::grant::{Permit, Validity, midnight};
+use crate::grant::{Permit, Validity};
 use crate::suspension::Suspensions;
 
 /// The data that a decision depends on besides the question.
@@ -76,7 +76,7 @@ impl Term {
         let days = self.days()?;
         match &self.permit.grant.hours {
             Some(hours) => hours.first_in(&days),
-            None => midnight(days.from),
+            None => tehran::midnight(days.from),
         }
     }
 }

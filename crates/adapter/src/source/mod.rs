@@ -8,6 +8,7 @@ mod connection_slots;
 pub(crate) mod mysql;
 mod output;
 pub(crate) mod postgres;
+mod row_buffer;
 mod server;
 pub(crate) mod sqlite;
 mod tls;
@@ -31,6 +32,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use self::catalogue::Catalogue;
+pub(crate) use self::row_buffer::{Absent, RowBuffer};
 use crate::dialect::Dialect;
 
 /// One value of a row as the database holds it, borrowed for the time of the row.
@@ -66,17 +68,11 @@ pub(crate) trait Row {
 
 /// Turns rows into bytes, for one list of columns. A source hands its rows over and does not know the format.
 pub(crate) trait RowSink: Send + Sync {
-    /// Appends the row to `out`. `scratch` is only there to be reused.
+    /// Appends the row to `out`.
     ///
     /// # Errors
     /// If a value does not fit, or if the row is about another subject than `subject`.
-    fn write(
-        &self,
-        row: &dyn Row,
-        subject: Option<&str>,
-        scratch: &mut Vec<u8>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Failure>;
+    fn write(&self, row: &dyn Row, subject: Option<&str>, out: &mut RowBuffer) -> Result<(), Failure>;
 }
 
 /// One bound value. Its `Debug` shows the type only: it may be a citizen's.
@@ -259,6 +255,8 @@ pub(crate) struct Batch {
     pub(crate) bytes: Bytes,
     /// How many rows.
     pub(crate) rows: u32,
+    /// What was NULL in them.
+    pub(crate) absent: Absent,
     /// Whether the result ends here.
     pub(crate) last: bool,
 }

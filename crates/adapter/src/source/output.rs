@@ -1,19 +1,16 @@
-//! `Output` encodes the rows of one query on a database server and sends them to its reader in batches of
-//! 16 KiB, in bounded memory.
+//! `Output` encodes the rows of one query on a database server and sends them to its reader in batches, in
+//! bounded memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Failure, Query, Row};
+use super::{Batch, Failure, Query, Row, RowBuffer};
 
 /// Batches that may wait for a slow reader; with the batch size it bounds the memory of a stream.
 pub(crate) const WAITING_BATCHES: usize = 2;
-/// Size in bytes at which a batch is sent. Small batches would cost a wake-up of the reader each.
-pub(crate) const BATCH_BYTES: usize = 16 * 1024;
 
 /// Sends one query's rows.
 pub(super) struct Output<'q> {
@@ -23,9 +20,7 @@ pub(super) struct Output<'q> {
     over: CancellationToken,
     /// Set once the last batch was handed over.
     answered: Arc<AtomicBool>,
-    buffer: Vec<u8>,
-    scratch: Vec<u8>,
-    count: u32,
+    buffer: RowBuffer,
     total: u64,
     sent: bool,
 }
@@ -37,17 +32,7 @@ impl<'q> Output<'q> {
         over: CancellationToken,
         answered: Arc<AtomicBool>,
     ) -> Self {
-        Self {
-            query,
-            batches,
-            over,
-            answered,
-            buffer: Vec::new(),
-            scratch: Vec::new(),
-            count: 0,
-            total: 0,
-            sent: false,
-        }
+        Self { query, batches, over, answered, buffer: RowBuffer::default(), total: 0, sent: false }
     }
 
     /// Whether the reader has got nothing yet, so that the query may be run again from its start.
@@ -58,7 +43,6 @@ impl<'q> Output<'q> {
     /// Forgets rows of an attempt that failed before anything of it was sent.
     pub(super) fn restart(&mut self) {
         self.buffer.clear();
-        self.count = 0;
         self.total = 0;
     }
 
@@ -80,15 +64,13 @@ impl<'q> Output<'q> {
             ));
         }
         let subject = self.query.subject.as_deref();
-        self.query.sink.write(row, subject, &mut self.scratch, &mut self.buffer)?;
-        self.count += 1;
-        Ok(self.buffer.len() >= BATCH_BYTES)
+        self.query.sink.write(row, subject, &mut self.buffer)?;
+        Ok(self.buffer.row())
     }
 
     /// Sends the rows that were written, and waits for a slow reader until nobody waits for the rows.
     pub(super) async fn send(&mut self, last: bool) {
-        let batch = Batch { bytes: Bytes::from(std::mem::take(&mut self.buffer)), rows: self.count, last };
-        self.count = 0;
+        let batch = self.buffer.take(last);
         self.sent = true;
         tokio::select! {
             biased;

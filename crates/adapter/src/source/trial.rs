@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use chapar_model::Reason;
 
-use super::output::BATCH_BYTES;
-use super::{Failure, Parameter, Query, Row, RowSink, Source, Tried};
+use super::row_buffer::BATCH_BYTES;
+use super::{Failure, Parameter, Query, Row, RowBuffer, RowSink, Source, Tried};
 
 /// Maximum time for trying out a statement.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 struct Discard;
 
 impl RowSink for Discard {
-    fn write(&self, _: &dyn Row, _: Option<&str>, _: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Failure> {
-        out.resize(BATCH_BYTES, 0);
+    fn write(&self, _: &dyn Row, _: Option<&str>, out: &mut RowBuffer) -> Result<(), Failure> {
+        out.bytes.resize(BATCH_BYTES, 0);
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
 //! `Header` parses the declarations in a statement file's leading comment: `-- unused: a, b`,
-//! `-- column NAME: CONVERSION` and `-- bind NAME: FORM`. Whether the names exist is checked in `check` and
+//! `-- sparse: a, b`, `-- column NAME: CONVERSION` and `-- bind NAME: FORM`. Whether the names exist is checked in `check` and
 //! `bind`.
 
 use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
@@ -12,6 +12,8 @@ use crate::conversion::Conversion;
 pub(super) struct Header {
     /// Request fields that the statement does not use.
     pub(super) unused: Vec<Name>,
+    /// Columns of which NULL says something, such as a date of death.
+    pub(super) sparse: Vec<Name>,
     /// How columns become values of the contract.
     pub(super) columns: Vec<Declared<Conversion>>,
     /// In which form request fields are bound.
@@ -61,6 +63,8 @@ impl Header {
             }
             if let Some(names) = comment.strip_prefix("unused:") {
                 header.unused.extend(names.split(',').map(name).filter(|name| !name.text.is_empty()));
+            } else if let Some(names) = comment.strip_prefix("sparse:") {
+                header.sparse.extend(names.split(',').map(name).filter(|name| !name.text.is_empty()));
             } else if let Some((column, conversion)) = declaration(comment, "column ") {
                 let name = name(column);
                 let value = Conversion::parse(conversion).map_err(|message| (name.clone(), message))?;

@@ -190,9 +190,9 @@ impl Bench {
         let config = chapar_telemetry::Config { service_name: "adapter reg".into(), ..Default::default() };
         let telemetry = Telemetry::with_store(config, traces.clone()).unwrap();
         let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
-        let observer = Observer::new(&telemetry, "adapter");
+        let observer = Observer::new(&telemetry, "adapter", Clock::system());
         let gateways = vec![Party::from(GATEWAY.parse::<Identity>().unwrap())];
-        let routes = Routes::new(gateways, methods, &observer.metrics);
+        let routes = Routes::new(gateways, methods, &observer);
         let calls = Calls::new(routes, observer.clone(), health);
         let (folder, figures) = (tempfile::tempdir().unwrap(), SourceFigures::default());
         Self { folder, contract, calls, traces, observer, figures }

@@ -48,7 +48,7 @@ async fn drift_closes_one_method_with_what_is_wrong_and_opens_it_again() {
         assert_eq!(statuses(&bench), open(false), "{:?}", host.engine());
         assert_eq!(reason(&bench, "Get").await, "SCHEMA_DRIFT");
         assert_eq!(reason(&bench, "Other").await, "OK");
-        let metrics = bench.observer.metrics.encode();
+        let metrics = bench.observer.encode();
         for line in [
             r#"chapar_method_open{method="reg.v1.Register/Get"} 0"#,
             r#"chapar_method_open{method="reg.v1.Register/Other"} 1"#,

@@ -3,6 +3,7 @@
 
 mod bench;
 mod calls;
+mod completeness;
 mod conformance;
 mod drift;
 mod engines;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use chapar_model::{CaseNumber, ClerkId, MemberId, Purpose, Reason, SubsystemId};
+use chapar_model::{CaseNumber, ClerkId, MemberId, Purpose, Reason, SubsystemId, tehran};
 use jiff::Timestamp;
 
 use super::value::at;
@@ -11,7 +11,7 @@ use super::{File, Loader};
 use crate::decide::{self, Question, Refused};
 use crate::entry::MethodEntry;
 use crate::finding::Kind;
-use crate::grant::{Grant, Permit, Requires, midnight};
+use crate::grant::{Grant, Permit, Requires};
 use crate::policy::{Policy, Term};
 use crate::raw::{self, Text};
 use crate::source::Source;
@@ -59,7 +59,7 @@ impl Loader<'_> {
         let case = raw.case.as_ref().and_then(|text| self.parse(source, text));
         let clerk = raw.clerk.as_ref().and_then(|text| self.parse(source, text));
         let on_behalf_of = raw.on_behalf_of.as_ref().and_then(|text| self.known_member(source, text));
-        let on = raw.on.as_ref().and_then(|day| self.day(source, day)).and_then(midnight);
+        let on = raw.on.as_ref().and_then(|day| self.day(source, day)).and_then(tehran::midnight);
         let disclosure = !raw.allow.is_empty() || !raw.deny.is_empty();
         if disclosure == raw.expect.is_some() {
             let message = "a test has `allow` and `deny`, or `expect`";

@@ -1,4 +1,4 @@
-//! A worker thread owns one connection and runs one query at a time. It sends rows in batches of 16 KiB; the
+//! A worker thread owns one connection and runs one query at a time. It sends rows in batches; the
 //! deadline or the reader's leaving interrupts the statement. It connects when first needed, and again after
 //! the file failed, was replaced or was written.
 
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use chapar_model::Reason;
 use parking_lot::Mutex;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -18,8 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::connection::{failure_at_start, failure_of_run, is_broken, open_within};
-use crate::source::output::BATCH_BYTES;
-use crate::source::{Batch, Cell, Failure, Parameter, Query, Row};
+use crate::source::{Batch, Cell, Failure, Parameter, Query, Row, RowBuffer};
 
 /// Number of instructions of SQLite's virtual machine between two checks of the deadline: some tens of
 /// microseconds.
@@ -156,9 +154,7 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
         statement.raw_bind_parameter(index + 1, parameter).map_err(|error| failure_of_run(&error))?;
     }
     let mut rows = statement.raw_query();
-    let mut buffer = Vec::new();
-    let mut scratch = Vec::new();
-    let mut count = 0;
+    let mut buffer = RowBuffer::default();
     let mut total = 0;
     loop {
         let row = match rows.next() {
@@ -182,18 +178,13 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
         if total > query.most {
             return Err(Failure::new(query.excess, "the statement gives more rows than the method allows"));
         }
-        query.sink.write(&SqliteRow(row), query.subject.as_deref(), &mut scratch, &mut buffer)?;
-        count += 1;
-        if buffer.len() >= BATCH_BYTES {
-            let batch = Batch { bytes: Bytes::from(std::mem::take(&mut buffer)), rows: count, last: false };
-            count = 0;
-            if !output.send(Ok(batch)) {
-                // A reader that has left gets no error, because its channel is closed.
-                return if Instant::now() >= query.deadline { Err(query.is_late()) } else { Ok(()) };
-            }
+        query.sink.write(&SqliteRow(row), query.subject.as_deref(), &mut buffer)?;
+        if buffer.row() && !output.send(Ok(buffer.take(false))) {
+            // A reader that has left gets no error, because its channel is closed.
+            return if Instant::now() >= query.deadline { Err(query.is_late()) } else { Ok(()) };
         }
     }
-    output.send(Ok(Batch { bytes: Bytes::from(buffer), rows: count, last: true }));
+    output.send(Ok(buffer.take(true)));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use chapar_adapter::{Adapter, Config, Parts};
 use chapar_model::Clock;
 
+mod completeness;
 mod introspect;
 mod new;
 mod try_out;
@@ -50,6 +51,7 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
     },
+    Completeness(completeness::Args),
     Introspect(introspect::Args),
     New(new::Args),
     Try(try_out::Args),
@@ -68,6 +70,7 @@ async fn check(file: &Path) -> Outcome {
 pub(super) async fn run(args: Args) -> Outcome {
     let file = match (args.command, args.config) {
         (Some(Command::Check { config }), _) => return check(&config).await,
+        (Some(Command::Completeness(args)), _) => return completeness::run(&args),
         (Some(Command::Introspect(args)), _) => return introspect::run(args).await,
         (Some(Command::New(args)), _) => return new::run(&args),
         (Some(Command::Try(args)), _) => return try_out::run(args).await,
