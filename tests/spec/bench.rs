@@ -36,3 +36,18 @@ fn every_entry_of_the_benchmark_that_is_present_answers_all_its_calls() {
         assert!(columns.contains(&format!("| {entry} |")), "{entry} is missing: {erred}");
     }
 }
+
+#[test]
+fn a_long_stream_is_measured_whole() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stream"));
+    command.args(["--rows", "20000", "--slow-seconds", "1", "--engine", "sqlite"]);
+    command.env("CHAPAR_BIN", chapar_tests::binary::chapar());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    for line in
+        ["sqlite: all             20000 rows", "sqlite: slow reader", "sqlite: driver alone    20000 rows"]
+    {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+}

@@ -18,6 +18,7 @@ mod files;
 pub mod fleet;
 mod joining;
 pub mod load;
+pub mod long_stream;
 pub mod measure;
 pub mod people;
 mod registry;

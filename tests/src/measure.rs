@@ -54,6 +54,31 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Memory in use now, in bytes (proc(5): `VmRSS` of `/proc/PID/status`).
+    ///
+    /// # Errors
+    /// If the process has gone.
+    pub fn resident(&self) -> Result<u64, Error> {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that was in use at once, in bytes (`VmHWM`).
+    ///
+    /// # Errors
+    /// If the process has gone.
+    pub fn most_resident(&self) -> Result<u64, Error> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> Result<u64, Error> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such line")?;
+        let kibibytes = line.split_whitespace().next().ok_or("no number")?;
+        Ok(kibibytes.parse::<u64>()? * 1024)
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.0.kill().ok();
@@ -119,7 +144,7 @@ pub struct Target {
     ids: Arc<Vec<String>>,
 }
 
-fn files(dir: &Path, cert: PathBuf, key: PathBuf) -> tls::Files {
+pub(crate) fn files(dir: &Path, cert: PathBuf, key: PathBuf) -> tls::Files {
     tls::Files { cert, key, trust: dir.join("pki/ca.crt"), crl: None }
 }
 

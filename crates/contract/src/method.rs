@@ -159,7 +159,7 @@ impl Method {
         &self.row_scopes
     }
 
-    /// The most rows of an adapter's answer: 1 to 100,000, default 1,000.
+    /// The most rows of an adapter's answer: 1 to 100,000, or 10,000,000 if it is streamed; default 1,000.
     pub fn max_rows(&self) -> u32 {
         self.declared_max_rows().unwrap_or(1_000)
     }

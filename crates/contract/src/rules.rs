@@ -23,8 +23,10 @@ use crate::service::Service;
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum `timeout` of a method that streams.
 const MAX_STREAM: Duration = Duration::from_secs(24 * 60 * 60);
-/// Maximum `max_rows` of a method.
+/// Maximum `max_rows` of a method that answers with one message, which is gathered in memory.
 const MAX_ROWS: u32 = 100_000;
+/// Maximum `max_rows` of a method that streams its answer.
+const MAX_STREAM_ROWS: u32 = 10_000_000;
 
 /// The services of the files that `own` names, or every finding in them.
 pub(crate) fn services(pool: &DescriptorPool, own: &dyn Fn(&str) -> bool) -> Result<Vec<Service>, Error> {
@@ -93,8 +95,9 @@ impl Checker<'_> {
             // Never used: a contract with a finding is not built.
             Duration::ZERO
         });
-        if rules.max_rows > MAX_ROWS {
-            self.find(&file, &at, format!("{name}: max_rows is at most {MAX_ROWS}"));
+        let max_rows = if kind.streams_responses() { MAX_STREAM_ROWS } else { MAX_ROWS };
+        if rules.max_rows > max_rows {
+            self.find(&file, &at, format!("{name}: max_rows is at most {max_rows}"));
         }
         for scope in rules.row_scopes.iter().filter(|scope| !is_column(scope)) {
             self.find(

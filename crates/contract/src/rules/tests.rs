@@ -11,11 +11,15 @@ fn contract(syntax: &str, rules: &str, types: &str) -> Result<Contract, Error> {
 }
 
 fn exactly(syntax: &str, rules: &str, asked: &str, types: &str) -> Result<Contract, Error> {
+    shaped(syntax, rules, asked, "Say", types)
+}
+
+fn shaped(syntax: &str, rules: &str, asked: &str, said: &str, types: &str) -> Result<Contract, Error> {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("t");
     std::fs::create_dir(&dir).unwrap();
     let service = format!(
-        "service S {{ rpc Get({asked}) returns (Say) {{ option (chapar.contract.v1.method) = {{ {rules} }}; }} }}\n"
+        "service S {{ rpc Get({asked}) returns ({said}) {{ option (chapar.contract.v1.method) = {{ {rules} }}; }} }}\n"
     );
     std::fs::write(
         dir.join("t.proto"),
@@ -174,6 +178,13 @@ fn row_scopes_are_columns_and_limits_have_bounds() {
     refused("row_scopes: [\"province) OR (1=1\"]", &types, "is no column");
     refused("row_scopes: [\"\"]", &types, "is no column");
     refused("max_rows: 100001", &types, "max_rows is at most 100000");
+    let stream = |rows: u32| {
+        let rules = format!("max_rows: {rows} purposes: [\"a.b\"]");
+        shaped("proto3", &rules, "Ask", "stream Say", &types)
+    };
+    assert_eq!(stream(10_000_000).unwrap().service("t.S").unwrap().methods()[0].max_rows(), 10_000_000);
+    let error = stream(10_000_001).unwrap_err().to_string();
+    assert!(error.contains("max_rows is at most 10000000"), "{error}");
     for timeout in ["{}", "{ seconds: 31 }", "{ nanos: 999999 }", "{ seconds: -1 }"] {
         refused(&format!("timeout: {timeout}"), &types, "from 1 ms to 30 s");
     }
