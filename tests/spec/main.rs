@@ -22,6 +22,7 @@ mod kills;
 mod limits;
 mod minimise;
 mod other_contract;
+mod pages;
 mod pki;
 mod policy;
 #[expect(dead_code, reason = "the transport's tests use the rest")]

@@ -1,7 +1,7 @@
 //! A contract that one test needs beside the harness's civil one. Its services are the civil registry's, which
-//! answers them by a gRPC server of its own.
+//! answers them by a gRPC server of its own, or by an adapter that a test starts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chapar_contract::Contract;
 use chapar_tests::Builder;
@@ -9,6 +9,8 @@ use chapar_tests::Builder;
 /// One contract in a folder of its own, which goes when this is dropped.
 pub(crate) struct OtherContract {
     folder: tempfile::TempDir,
+    /// Its own folder in `folder`, by the package's name.
+    own: PathBuf,
     contract: Contract,
 }
 
@@ -23,20 +25,32 @@ impl OtherContract {
         let import = "import \"chapar/contract/v1/options.proto\";\n";
         std::fs::write(file, [head.as_str(), import, text].concat()).unwrap();
         let contract = Contract::load(&own).unwrap();
-        Self { folder, contract }
+        Self { folder, own, contract }
     }
 
     pub(crate) fn contract(&self) -> &Contract {
         &self.contract
     }
 
-    /// A `[[service]]` with more lines.
+    /// Its own folder, with this statement (`v1/SERVICE/METHOD`) for an adapter.
+    pub(crate) fn with_statement(&self, method: &str, sql: &str) -> &Path {
+        let file = self.own.join(format!("{method}.sql"));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, sql).unwrap();
+        &self.own
+    }
+
+    /// A `[[service]]` of an own gRPC server, with more lines.
     pub(crate) fn service(&self, name: &str, more: &str) -> String {
+        self.service_of_adapters(name) + &format!("server = \"grpc\"\n{{endpoints}}\n{more}")
+    }
+
+    /// A `[[service]]` that adapters join.
+    pub(crate) fn service_of_adapters(&self, name: &str) -> String {
         let digest = self.contract.digest();
         format!(
             "\n[[service]]\ncontract = \"{name}\"\ndigest = \"{digest}\"\n\
-             adapters = [\"spiffe://lorestan.example/gov/civil-registry/adapter\"]\nserver = \"grpc\"\n\
-             {{endpoints}}\n{more}"
+             adapters = [\"spiffe://lorestan.example/gov/civil-registry/adapter\"]\n"
         )
     }
 

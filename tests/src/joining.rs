@@ -2,6 +2,7 @@
 //! can point to another gateway or cut.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -30,9 +31,7 @@ pub struct Joiner {
 impl Joiner {
     /// Starts one that dials `gateway`, and waits until it is taken in.
     pub async fn start(bus: &Bus, gateway: SocketAddr) -> Self {
-        let (joiner, joined) = Self::knocking(bus, "pki/adapter", gateway).await;
-        tokio::time::timeout(std::time::Duration::from_secs(10), joined).await.expect("the adapter joins");
-        joiner
+        Self::taken_in(Self::knocking(bus, "pki/adapter", gateway).await).await
     }
 
     /// Starts one with another certificate, `NAME.crt` and `NAME.key` in the bus's folder; the second part
@@ -41,6 +40,23 @@ impl Joiner {
         let config =
             Config::parse(&bus.folder().join("joiner.toml"), &toml(name, gateway)).expect("settings");
         Self::run(config).await
+    }
+
+    /// Starts one that serves the contract in this folder from an SQLite file in the bus's folder, and waits until
+    /// it is taken in.
+    pub async fn of_contract(bus: &Bus, contract: &Path, database: &str) -> Self {
+        let name = contract.file_name().and_then(|name| name.to_str()).expect("a contract's folder");
+        let text = toml("pki/adapter", bus.address())
+            .replace("\"agency/civil\"", &format!("\"{}\"", contract.display()))
+            .replace("source.civil", &format!("source.{name}"))
+            .replace("civil.db", database);
+        let config = Config::parse(&bus.folder().join("joiner.toml"), &text).expect("settings");
+        Self::taken_in(Self::run(config).await).await
+    }
+
+    async fn taken_in((joiner, joined): (Self, Joined)) -> Self {
+        tokio::time::timeout(std::time::Duration::from_secs(10), joined).await.expect("the adapter joins");
+        joiner
     }
 
     /// Starts one of a fleet that dials each of these gateways, there or not.

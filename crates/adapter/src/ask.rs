@@ -9,10 +9,12 @@ use chapar_contract::Method;
 use chapar_model::{MethodPath, Reason};
 use chapar_telemetry::SourceMetrics;
 
+use crate::call::sink_of;
 use crate::config::Config;
 use crate::error::Error;
 use crate::finding::Findings;
 use crate::load::{Loaded, load};
+use crate::page::{Asker, Page};
 use crate::published::State;
 use crate::served_method::{Look, ServedMethod};
 use crate::shape::Cardinality;
@@ -81,15 +83,19 @@ impl Asking {
 }
 
 async fn answer(served: &ServedMethod, request: &[u8]) -> Result<Vec<Bytes>, Failure> {
-    let (parameters, subject) = served.binder.bind(request)?;
-    let plan = served.plans.whole()?;
+    let bound = served.binder.bind(request)?;
+    let fields = served.plans.every_field();
+    let asker = Asker { caller: "", purpose: "", fields: &fields, rows: "" };
+    let page = Page::asked(served, &bound, &asker)?;
+    let plan = served.plans.whole(page.as_ref().is_some_and(Page::is_next))?;
+    let paged = page.as_ref().map(|page| page.sink(plan.encoder.clone(), plan.width()));
     let query = Query {
         sql: Arc::clone(&plan.sql),
-        parameters: plan.bind(&parameters),
+        parameters: plan.bind(&bound.parameters, page.as_ref().map(Page::bindings)),
         fields: Arc::clone(&plan.fields),
-        sink: plan.encoder.clone(),
-        subject,
-        most: served.most,
+        sink: sink_of(&plan, paged.as_ref()),
+        subject: bound.subject,
+        most: page.as_ref().map_or(served.most, Page::rows),
         excess: served.excess,
         reader_waits: true,
         deadline: Instant::now() + served.timeout,
@@ -104,6 +110,9 @@ async fn answer(served: &ServedMethod, request: &[u8]) -> Result<Vec<Bytes>, Fai
         if batch.last {
             break;
         }
+    }
+    if let (Some(page), Some(paged)) = (&page, &paged) {
+        bytes.extend_from_slice(&page.end(paged)?);
     }
     match served.plans.shape().cardinality {
         Cardinality::One if count == 0 => Err(Failure::new(Reason::RecordNotFound, "no row")),

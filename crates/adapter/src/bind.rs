@@ -23,7 +23,23 @@ pub(crate) struct Binder {
     parameters: Vec<Field>,
     checked: Vec<Field>,
     subject: Option<Field>,
+    has_pages: bool,
 }
+
+/// A request that was read.
+pub(crate) struct Bound {
+    /// In binding order.
+    pub(crate) parameters: Vec<Parameter>,
+    /// Whom the rows must be about.
+    pub(crate) subject: Option<Arc<str>>,
+    /// Of a method that answers page by page: the rows of a page, 0 if that is left open.
+    pub(crate) page_size: i32,
+    /// The same: empty for the first page.
+    pub(crate) page_token: String,
+}
+
+/// Fields of a request for a page (AIP-158), which no statement reads.
+const PAGE_FIELDS: [&str; 2] = ["page_size", "page_token"];
 
 #[derive(Clone, Debug)]
 struct Field {
@@ -51,10 +67,18 @@ impl Binder {
                 path,
             }
         };
-        let known = leaves(&input, "", &mut Vec::new());
+        let mut known = leaves(&input, "", &mut Vec::new());
+        let has_pages = method.next_page_token().is_some();
+        known.retain(|path| !has_pages || !PAGE_FIELDS.contains(&path.as_str()));
         let mut findings = Vec::new();
         let mut parameters = Vec::new();
         for name in statement.parameters() {
+            if has_pages && PAGE_FIELDS.contains(&name.text.as_str()) {
+                let message =
+                    format!("`:{}` is not for the statement: the adapter makes the pages", name.text);
+                findings.push(statement.finding_at(name, message));
+                continue;
+            }
             match placeholder(&input, &name.text) {
                 Some(steps) => match bindable(&steps) {
                     Ok(()) => parameters.push(field(steps)),
@@ -98,7 +122,11 @@ impl Binder {
         let steps = |path: &FieldPath| resolve(&input, path.as_str().split('.'));
         let checked = method.formats().iter().filter_map(|rule| steps(&rule.path)).map(field).collect();
         let subject = method.subject().and_then(steps).map(field);
-        if findings.is_empty() { Ok(Self { input, parameters, checked, subject }) } else { Err(findings) }
+        if findings.is_empty() {
+            Ok(Self { input, parameters, checked, subject, has_pages })
+        } else {
+            Err(findings)
+        }
     }
 
     /// Sample values for every placeholder, of the right types, which no record is likely to have. They are
@@ -132,12 +160,12 @@ impl Binder {
             .filter(|number| self.parameters.get(*number).is_some_and(|field| field.format.is_none()))
     }
 
-    /// Reads `request` and gives the bound values in order, with the subject.
+    /// Reads `request`.
     ///
     /// # Errors
     /// `REQUEST_MALFORMED` if the bytes are no such message, `FIELD_INVALID` with the path of the first wrong
     /// field.
-    pub(crate) fn bind(&self, request: &[u8]) -> Result<(Vec<Parameter>, Option<Arc<str>>), Failure> {
+    pub(crate) fn bind(&self, request: &[u8]) -> Result<Bound, Failure> {
         // The gateway has checked these bytes too, but the adapter needs the values, and does not rely on
         // that check.
         let message = DynamicMessage::decode(self.input.clone(), request)
@@ -170,7 +198,10 @@ impl Binder {
         };
         let parameters =
             self.parameters.iter().map(|field| field.parameter(&message)).collect::<Result<_, _>>()?;
-        Ok((parameters, subject))
+        let page = |name: &str| message.get_field_by_name(name).filter(|_| self.has_pages);
+        let page_size = page("page_size").and_then(|size| size.as_i32()).unwrap_or_default();
+        let page_token = page("page_token").and_then(|token| token.as_str().map(str::to_owned));
+        Ok(Bound { parameters, subject, page_size, page_token: page_token.unwrap_or_default() })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use chapar_model::{CallId, Reason, SubsystemId, header};
+use chapar_model::{CallId, Purpose, Reason, SubsystemId, header};
 use chapar_telemetry::{Origin, Tracer, names, propagate};
 use chapar_transport::timeout;
 use http::{HeaderMap, Response};
@@ -13,10 +13,12 @@ use http::{HeaderMap, Response};
 use crate::body::{Answer, Streaming};
 use crate::encode::LARGEST_MESSAGE;
 use crate::observe::{Figures, Observation, Observer};
+use crate::page::{Asker, Page, PageSink};
+use crate::plan::Plan;
 use crate::refusal;
 use crate::served_method::ServedMethod;
 use crate::shape::Cardinality;
-use crate::source::{Batch, Failure, Query, Rows};
+use crate::source::{Batch, Failure, Query, RowSink, Rows};
 
 /// The terms of one call: its deadline, and the granted fields and rows from its metadata.
 struct Terms {
@@ -24,6 +26,8 @@ struct Terms {
     late: Reason,
     fields: String,
     rows: String,
+    caller: String,
+    purpose: String,
 }
 
 /// Answers one call of `served`, which is counted in `figures`; `read` gives the request message and is awaited under the deadline.
@@ -92,10 +96,13 @@ where
     let late = || Failure::new(terms.late, "the deadline passed");
     // Reading the request is under the deadline too, else a gateway that stalls would hold the call for ever.
     let message = tokio::time::timeout_at(terms.deadline.into(), read).await.map_err(|_| late())??;
-    let (parameters, subject) = served.binder.bind(&message)?;
-    let plan = served.plans.plan(&terms.fields, &terms.rows)?;
+    let bound = served.binder.bind(&message)?;
+    let page = Page::asked(served, &bound, &terms.asker())?;
+    let is_next = page.as_ref().is_some_and(Page::is_next);
+    let plan = served.plans.plan(&terms.fields, &terms.rows, is_next)?;
     observation.columns = Some(Arc::clone(&plan.columns));
-    let parameters = plan.bind(&parameters);
+    let parameters = plan.bind(&bound.parameters, page.as_ref().map(Page::bindings));
+    let paged = page.as_ref().map(|page| page.sink(plan.encoder.clone(), plan.width()));
     let database = tracer.database(
         served.source.system(),
         served.path.as_str(),
@@ -106,9 +113,9 @@ where
         sql: Arc::clone(&plan.sql),
         parameters,
         fields: Arc::clone(&plan.fields),
-        sink: plan.encoder.clone(),
-        subject,
-        most: served.most,
+        sink: sink_of(&plan, paged.as_ref()),
+        subject: bound.subject,
+        most: page.as_ref().map_or(served.most, Page::rows),
         excess: served.excess,
         reader_waits: served.plans.shape().cardinality != Cardinality::Stream,
         deadline: terms.deadline,
@@ -128,7 +135,10 @@ where
             // The answer is gathered whole, since a unary answer must not begin before its last row is known
             // to be sound.
             let whole = tokio::time::timeout_at(terms.deadline.into(), collect(first, rows, observation));
-            let message = whole.await.map_err(|_| late())??;
+            let mut message = whole.await.map_err(|_| late())??;
+            if let (Some(page), Some(paged)) = (&page, &paged) {
+                message.push(page.end(paged)?);
+            }
             if cardinality == Cardinality::One && observation.rows() == 0 {
                 return Err(Failure::new(Reason::RecordNotFound, "no row"));
             }
@@ -188,7 +198,29 @@ fn terms(served: &ServedMethod, headers: &HeaderMap) -> Result<Terms, Failure> {
         Failure::new(Reason::RequestMalformed, "the gateway did not say which fields are granted")
     })?;
     let rows = single(headers, header::ROWS)?.unwrap_or_default();
-    Ok(Terms { deadline, late, fields: fields.to_owned(), rows: rows.to_owned() })
+    Ok(Terms {
+        deadline,
+        late,
+        fields: fields.to_owned(),
+        rows: rows.to_owned(),
+        caller: known::<SubsystemId>(headers, header::CALLER),
+        purpose: known::<Purpose>(headers, header::PURPOSE),
+    })
+}
+
+impl Terms {
+    fn asker(&self) -> Asker<'_> {
+        let Self { fields, rows, caller, purpose, .. } = self;
+        Asker { caller, purpose, fields, rows }
+    }
+}
+
+/// Where the rows go: to the encoder, by way of the page if there is one.
+pub(crate) fn sink_of(plan: &Plan, page: Option<&Arc<PageSink>>) -> Arc<dyn RowSink> {
+    match page {
+        Some(page) => Arc::<PageSink>::clone(page),
+        None => plan.encoder.clone(),
+    }
 }
 
 /// Returns a header's value, and refuses a repeated header: what a grant allows must not depend on which of

@@ -13,6 +13,7 @@ use crate::bind::Binder;
 use crate::check;
 use crate::dialect::{Dialect, SqlText};
 use crate::finding::Finding;
+use crate::page::{Keyset, PageBindings, PageKey, PageTokens, Pages};
 use crate::plan::Plans;
 use crate::scan::{self, Remark};
 use crate::served_method::{Look, ServedMethod};
@@ -26,6 +27,7 @@ pub(crate) struct Candidate {
     statement: Statement,
     source: Arc<dyn Source>,
     statement_timeout: Duration,
+    tokens: Arc<PageTokens>,
 }
 
 /// Why a method cannot be served now.
@@ -62,6 +64,7 @@ impl Candidate {
         file: &Path,
         source: &Arc<dyn Source>,
         statement_timeout: Duration,
+        tokens: &Arc<PageTokens>,
     ) -> Result<Self, Finding> {
         if !file.is_file() {
             return Err(Finding::of_file(file, format!("there is no statement for {}", method.path())));
@@ -70,7 +73,13 @@ impl Candidate {
         if let Some(unknown) = statement.unknown_to_parser() {
             tracing::info!(%unknown, "the SQL parser does not know this statement, so the database decides about it");
         }
-        Ok(Self { method: Arc::clone(method), statement, source: Arc::clone(source), statement_timeout })
+        Ok(Self {
+            method: Arc::clone(method),
+            statement,
+            source: Arc::clone(source),
+            statement_timeout,
+            tokens: Arc::clone(tokens),
+        })
     }
 
     /// Compares contract, statement and live database, and tries the statement out.
@@ -116,6 +125,8 @@ impl Candidate {
         if !faults.is_empty() {
             return Err(faults.into());
         }
+        let pages = self.pages(&shape, &described).map_err(|finding| Unfit::Findings(vec![finding]))?;
+        let keyset = pages.as_ref().map(|pages| pages.keyset.clone());
         let (most, excess) = match shape.cardinality {
             Cardinality::One => (1, Reason::RecordNotUnique),
             Cardinality::List(_) | Cardinality::Stream => (method.max_rows().into(), Reason::TooManyRows),
@@ -128,7 +139,7 @@ impl Candidate {
         }
         // One row more than the limit is asked for, which tells too many rows from exactly as many as are
         // allowed.
-        let plans = Plans::new(statement.clone(), most + 1, method.row_scopes(), shape);
+        let plans = Plans::new(statement.clone(), most + 1, method.row_scopes(), shape, keyset);
         // A statement that can be prepared may still fail when it runs, and the first caller must not be the
         // one to find out.
         try_out(method, statement, &plans, &binder, source, look).await?;
@@ -140,6 +151,7 @@ impl Candidate {
             path: method.path().clone(),
             binder,
             plans,
+            pages,
             remarks,
             source: Arc::clone(source),
             timeout: method.timeout().min(self.statement_timeout),
@@ -151,6 +163,46 @@ impl Candidate {
 }
 
 impl Candidate {
+    /// How the pages are made of a method whose contract has pages.
+    fn pages(&self, shape: &Shape, described: &Described) -> Result<Option<Pages>, Finding> {
+        let Self { statement, tokens, .. } = self;
+        let declared = statement.page_by();
+        let Some(token) = &shape.page_token else {
+            return match declared.first() {
+                None => Ok(None),
+                Some(key) => {
+                    let text = "`page by`: the contract's response has no `page_token`";
+                    Err(statement.finding_at(&key.name, text))
+                }
+            };
+        };
+        if declared.is_empty() {
+            let text = "the contract has pages, and the statement does not say by what they are ordered";
+            let help =
+                "begin the file with `-- page by: COLUMN, …`: columns that together are another for each row";
+            return Err(statement.finding_about("", text).with_help(help));
+        }
+        // The order of a nested query means nothing (SQL:2016 §4.16), and MariaDB would sort twice.
+        if statement.is_ordered_without_limit() {
+            let text = "pages are ordered by `page by`: leave the statement's own ORDER BY out";
+            return Err(statement.finding_about("ORDER", text));
+        }
+        let keys: Vec<PageKey> = declared
+            .iter()
+            .map(|key| PageKey { column: key.name.text.clone(), is_descending: key.value })
+            .collect();
+        let keyset =
+            Keyset::new(statement.dialect(), &keys, &described.columns).map_err(|(column, text)| {
+                let key = declared.iter().find(|key| key.name.text == column);
+                key.map_or_else(
+                    || statement.finding_about("", text.as_str()),
+                    |key| statement.finding_at(&key.name, text.as_str()),
+                )
+            })?;
+        tokens.check().map_err(|fault| statement.finding_about("", fault))?;
+        Ok(Some(Pages { keyset, tokens: Arc::clone(tokens), token_field: token.number() }))
+    }
+
     /// Has the database look at the statement with a value for every row scope: what stands in `chapar_rows`
     /// is left out of the statement without scopes.
     async fn described_in_full(&self) -> Result<(), Unfit> {
@@ -207,10 +259,12 @@ async fn try_out(
     look: Look,
 ) -> Result<(), Unfit> {
     let refused = |failure: Failure| refused(statement, &failure);
+    let after = plans.sample_page();
+    let page = PageBindings { after: &after, rows: 1 };
     // Without row scopes both are the same.
     let several = if method.row_scopes().is_empty() { 1 } else { 2 };
     for plan in plans.widest().map_err(refused)?.iter().take(several) {
-        match source.try_out(&plan.sql, &plan.bind(&binder.samples())).await.map_err(refused)? {
+        match source.try_out(&plan.sql, &plan.bind(&binder.samples(), Some(page))).await.map_err(refused)? {
             Tried::Ran => {}
             _ if look == Look::Again => {}
             Tried::Slow => tracing::warn!(
@@ -239,8 +293,11 @@ async fn full_scans(
     source: &Arc<dyn Source>,
 ) -> Result<Vec<Remark>, Unfit> {
     let Ok([widest, _]) = plans.widest() else { return Ok(Vec::new()) };
+    let after = plans.sample_page();
+    let page = PageBindings { after: &after, rows: 1 };
     // A database that does not explain the statement has run it all the same.
-    let scans = source.full_scans(&widest.sql, &widest.bind(&binder.samples())).await.unwrap_or_default();
+    let scans =
+        source.full_scans(&widest.sql, &widest.bind(&binder.samples(), Some(page))).await.unwrap_or_default();
     Ok(scans
         .into_iter()
         .map(|scan| Remark {
@@ -283,11 +340,13 @@ async fn try_records(
     let keep = &mut |cell: Cell<'_>| records.extend(binder.real(number, cell));
     source.sample(column, RECORDS, keep).await.map_err(refused)?;
     let [widest, _] = plans.widest().map_err(refused)?;
+    let after = plans.sample_page();
+    let page = PageBindings { after: &after, rows: 1 };
     let mut failures = Vec::new();
     for record in &records {
         let mut values = binder.samples();
         values[number] = record.clone();
-        match source.try_out(&widest.sql, &widest.bind(&values)).await {
+        match source.try_out(&widest.sql, &widest.bind(&values, Some(page))).await {
             Ok(Tried::Ran | Tried::Slow) => {}
             // That it runs with NULL says nothing here: a record has been found by a real value.
             Ok(Tried::RefusesTheSample(words)) => failures.push(words),

@@ -43,6 +43,8 @@ pub(crate) fn compare(
                 }
             }
             None if scopes.contains(name) => {}
+            // A page may be ordered by what it does not show.
+            None if statement.page_by().iter().any(|key| key.name.text == *name) => {}
             None => {
                 let text = format!("column `{name}` is no field of {} and no row scope", message.full_name());
                 let finding = statement.finding_about(name, text);

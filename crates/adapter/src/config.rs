@@ -38,6 +38,8 @@ pub struct Config {
     pub sources: BTreeMap<String, SourceConfig>,
     /// The folder for state that outlives a restart: the revocation lists that were seen.
     pub state: PathBuf,
+    /// The key of page tokens that replicas share; `None` for one of this adapter's own, in the state folder.
+    pub page_key: Option<PathBuf>,
     /// Address of the admin pages, plain HTTP; `None` for no such pages.
     pub admin: Option<SocketAddr>,
     /// Where to send spans by OTLP/gRPC.
@@ -67,6 +69,7 @@ struct AdapterTable {
     gateways: Spanned<Vec<Spanned<String>>>,
     gateway_issuers: Option<Spanned<Vec<Spanned<String>>>>,
     state: Option<PathBuf>,
+    page_key: Option<PathBuf>,
     admin: Option<Spanned<SocketAddr>>,
     #[serde(default)]
     admin_beyond_loopback: bool,
@@ -145,6 +148,7 @@ impl Config {
             gateways,
             sources,
             state,
+            page_key: raw.adapter.page_key.map(|key| folder.join(key)),
             admin,
             otlp: raw.telemetry.otlp,
             otlp_ca: raw.telemetry.otlp_ca.map(|ca| folder.join(ca)),

@@ -48,6 +48,10 @@ pub(crate) enum Binding {
     Request(usize),
     /// A value of a row scope.
     Scope(String),
+    /// The value of this number of the place after which a page begins.
+    PageKey(usize),
+    /// How many rows of a page are read.
+    PageRows,
 }
 
 /// A statement that is being written.
@@ -113,13 +117,27 @@ impl SqlText {
             if index > 0 {
                 self.text.push_str(", ");
             }
-            self.bindings.push(Binding::Scope(value.clone()));
-            match self.dialect {
-                Dialect::Mysql | Dialect::Sqlite => self.text.push('?'),
-                Dialect::Postgres => self.text.push_str(&format!("${}", self.bindings.len())),
-            }
+            self.placeholder(Binding::Scope(value.clone()));
         }
         self.text.push_str(after);
+    }
+
+    /// Appends a placeholder for a value of the place after which a page begins.
+    pub(crate) fn page_key(&mut self, number: usize) {
+        self.placeholder(Binding::PageKey(number));
+    }
+
+    /// Appends a placeholder for how many rows of a page are read.
+    pub(crate) fn page_rows(&mut self) {
+        self.placeholder(Binding::PageRows);
+    }
+
+    fn placeholder(&mut self, binding: Binding) {
+        self.bindings.push(binding);
+        match self.dialect {
+            Dialect::Mysql | Dialect::Sqlite => self.text.push('?'),
+            Dialect::Postgres => self.text.push_str(&format!("${}", self.bindings.len())),
+        }
     }
 
     /// The text, and what is bound in it in order.

@@ -128,6 +128,7 @@ impl RowSink for Encoder {
             }
         }
         out.extend_from_slice(scratch);
+        buffer.row();
         Ok(())
     }
 }

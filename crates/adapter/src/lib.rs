@@ -33,6 +33,7 @@ mod introspect;
 mod json;
 mod load;
 mod observe;
+mod page;
 mod plan;
 mod published;
 mod refusal;

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use chapar_contract::Contract;
+use chapar_model::Clock;
 use chapar_telemetry::{SourceFigures, SourceMetrics};
 
 use crate::config::{Config, Database, SourceConfig};
 use crate::error::Error;
 use crate::finding::{Finding, Findings};
+use crate::page::PageTokens;
 use crate::published::{self, PublishedMethod};
 use crate::scan::Remark;
 use crate::served_method::{self, Look};
@@ -62,6 +64,7 @@ impl Loaded {
 pub(crate) async fn load(config: &Config, look: Look, metrics: &SourceMetrics) -> Result<Loaded, Error> {
     let mut findings = Vec::new();
     let mut candidates = Vec::new();
+    let tokens = Arc::new(PageTokens::new(&config.state, config.page_key.as_deref(), Clock::system()));
     for folder in &config.contracts {
         // A contract that does not compile ends the load at once, because its statements could not be
         // compared with anything.
@@ -72,7 +75,7 @@ pub(crate) async fn load(config: &Config, look: Look, metrics: &SourceMetrics) -
         let settings = config.sources.get(name).ok_or_else(|| database("is missing".to_owned()))?;
         let source = open(settings, metrics.source(name)).await.map_err(database)?;
         let timeout = settings.limits.statement_timeout;
-        candidates.extend(served_method::load(folder, &contract, &source, timeout, &mut findings));
+        candidates.extend(served_method::load(folder, &contract, &source, timeout, &tokens, &mut findings));
     }
     let mut loaded = Loaded { methods: Vec::new(), remarks: Vec::new() };
     for candidate in candidates {

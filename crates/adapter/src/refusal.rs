@@ -17,9 +17,23 @@ const DOMAIN: &str = "chapar";
 /// Retry delay that the caller is told for a busy or lost source.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// Reasons for a gateway that asks in a wrong way. Its caller has no part in it, and is told
+/// `ADAPTER_UNAVAILABLE`.
+const FOR_GATEWAYS: [Reason; 5] = [
+    Reason::EncodingUnsupported,
+    Reason::IdentityUnknown,
+    Reason::MetadataAmbiguous,
+    Reason::MethodUnknown,
+    Reason::TimeoutMalformed,
+];
+
 /// The failure as a gRPC status, with `chapar-reason` beside it.
 pub(crate) fn status(failure: &Failure) -> tonic::Status {
     let reason = failure.reason;
+    debug_assert!(
+        reason.is_for_adapters() || FOR_GATEWAYS.contains(&reason),
+        "the gateway would pass no {reason} on"
+    );
     let mut metadata = HashMap::new();
     let mut details = ErrorDetails::new();
     if let Some(field) = &failure.field {

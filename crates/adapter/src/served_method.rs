@@ -11,6 +11,7 @@ use chapar_model::{MethodPath, Reason};
 use crate::bind::Binder;
 use crate::candidate::Candidate;
 use crate::finding::{Finding, did_you_mean};
+use crate::page::{PageTokens, Pages};
 use crate::plan::Plans;
 use crate::scan::Remark;
 use crate::source::{Described, Source};
@@ -23,6 +24,8 @@ pub(crate) struct ServedMethod {
     pub(crate) source: Arc<dyn Source>,
     /// The longest that its statement may run: the contract's timeout or the source's, whichever is shorter.
     pub(crate) timeout: Duration,
+    /// How its pages are made, if it answers page by page.
+    pub(crate) pages: Option<Pages>,
     /// Remarks from sampling the tables, if that was asked for.
     pub(crate) remarks: Vec<Remark>,
     /// Maximum number of rows of an answer, and the reason for more.
@@ -49,6 +52,7 @@ pub(crate) fn load(
     contract: &Contract,
     source: &Arc<dyn Source>,
     statement_timeout: Duration,
+    tokens: &Arc<PageTokens>,
     findings: &mut Vec<Finding>,
 ) -> Vec<Candidate> {
     let mut candidates = Vec::new();
@@ -56,7 +60,7 @@ pub(crate) fn load(
         let statements = statement_folder(folder, service.name());
         for method in service.methods() {
             let file = statements.join(format!("{}.sql", method.path().method()));
-            match Candidate::load(method, &file, source, statement_timeout) {
+            match Candidate::load(method, &file, source, statement_timeout, tokens) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(finding) => findings.push(finding),
             }

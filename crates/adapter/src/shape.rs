@@ -16,8 +16,8 @@ use crate::source::{Column, Family};
 pub(crate) enum Cardinality {
     /// Unary: exactly one row is the response.
     One,
-    /// Unary, and the response has one field only, a repeated message: every row is one element of the field
-    /// with this number.
+    /// Unary, and the response has one field only (and a page token), a repeated message: every row is one
+    /// element of the field with this number.
     List(u32),
     /// Server streaming: every row is one message.
     Stream,
@@ -30,6 +30,8 @@ pub(crate) struct Shape {
     pub(crate) message: MessageDescriptor,
     pub(crate) cardinality: Cardinality,
     pub(crate) leaves: Vec<Leaf>,
+    /// The response's field for the next page's token, if the method answers page by page.
+    pub(crate) page_token: Option<FieldDescriptor>,
 }
 
 /// One field of the response that one column fills.
@@ -81,7 +83,8 @@ impl Shape {
         if method.kind().streams_requests() {
             return Err(vec!["streams its requests, which no statement can answer".to_owned()]);
         }
-        let list = if method.kind() == MethodKind::Unary { only_list(output) } else { None };
+        let token = method.next_page_token();
+        let list = if method.kind() == MethodKind::Unary { only_list(output, token) } else { None };
         let (cardinality, message, prefix) = match &list {
             Some((field, message)) => {
                 (Cardinality::List(field.number()), message.clone(), format!("{}.", field.name()))
@@ -91,7 +94,8 @@ impl Shape {
         };
         let mut leaves: Vec<Leaf> = Vec::new();
         let mut faults = Vec::new();
-        for field in method.fields() {
+        // No column fills the next page's token.
+        for field in method.fields().iter().filter(|field| !field.page_token) {
             // A row of a list is one element, so its columns are named from the element and not from the
             // response.
             let column = field.path.strip_prefix(&prefix).unwrap_or(&field.path);
@@ -104,7 +108,8 @@ impl Shape {
                 Err(fault) => faults.push(format!("field `{}` {fault}", field.path)),
             }
         }
-        if faults.is_empty() { Ok(Self { message, cardinality, leaves }) } else { Err(faults) }
+        let page_token = token.and_then(|token| output.get_field_by_name(token));
+        if faults.is_empty() { Ok(Self { message, cardinality, leaves, page_token }) } else { Err(faults) }
     }
 
     /// Takes the conversion of each column, if `declared` has one for its name.
@@ -146,14 +151,23 @@ impl Shape {
         }
     }
 
+    /// The name of the response's field for the next page's token.
+    pub(crate) fn token_name(&self) -> Option<&str> {
+        self.page_token.as_ref().map(FieldDescriptor::name)
+    }
+
     /// The leaf that a column of this name fills.
     pub(crate) fn leaf(&self, column: &str) -> Option<&Leaf> {
         self.leaves.iter().find(|leaf| leaf.column == column)
     }
 }
 
-fn only_list(output: &MessageDescriptor) -> Option<(FieldDescriptor, MessageDescriptor)> {
-    let mut fields = output.fields();
+/// The repeated message of a response that has nothing else, apart from the next page's token.
+fn only_list(
+    output: &MessageDescriptor,
+    token: Option<&str>,
+) -> Option<(FieldDescriptor, MessageDescriptor)> {
+    let mut fields = output.fields().filter(|field| Some(field.name()) != token);
     let (field, None) = (fields.next()?, fields.next()) else { return None };
     match field.kind() {
         Kind::Message(message) if field.is_list() => Some((field, message)),

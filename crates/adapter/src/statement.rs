@@ -224,6 +224,16 @@ impl Statement {
         self.header.sparse.iter().any(|name| name.text == column)
     }
 
+    /// Columns by which the leading comment orders pages, and whether each falls.
+    pub(crate) fn page_by(&self) -> &[Declared<bool>] {
+        &self.header.page_by
+    }
+
+    /// Whether the statement has an order of its own.
+    pub(crate) fn is_ordered_without_limit(&self) -> bool {
+        self.is_ordered_without_limit
+    }
+
     /// Forms in which the leading comment wants request fields bound.
     pub(crate) fn bound_forms(&self) -> &[Declared<BoundForm>] {
         &self.header.bound

@@ -70,6 +70,16 @@ pub struct ResponseField {
     pub class: Class,
     /// It echoes the subject.
     pub key: bool,
+    /// It is the token of the next page.
+    pub page_token: bool,
+}
+
+impl ResponseField {
+    /// Whether it is disclosed whatever a grant names: a key is compared with the subject, and without its
+    /// token there is no next page.
+    pub fn is_always_disclosed(&self) -> bool {
+        self.key || self.page_token
+    }
 }
 
 /// One method. Its limits and paths are those of the contract; what a caller may see of it is the registry's.
@@ -188,14 +198,21 @@ impl Method {
         crate::request::violations(&self.formats, &self.rules, request)
     }
 
-    /// The mask of a grant for `paths`; key fields are always in it.
+    /// The field of the response that has the next page's token, if the method answers page by page (AIP-158).
+    /// The request then has `string page_token` and `int32 page_size`.
+    pub fn next_page_token(&self) -> Option<&str> {
+        self.fields.iter().find(|field| field.page_token).map(|field| field.path.as_str())
+    }
+
+    /// The mask of a grant for `paths`; fields that are always disclosed are in it.
     ///
     /// # Errors
     /// [`UnknownField`] for the first path that the response does not have.
     pub fn mask(&self, paths: &[&str]) -> Result<FieldMask, UnknownField> {
-        // Key fields are added here, because the gateway compares them with the subject in every answer.
-        let keys = self.fields.iter().filter(|field| field.key).map(|field| field.path.as_str());
-        let all: Vec<&str> = keys.chain(paths.iter().copied()).collect();
+        // Added here, because the gateway compares key fields with the subject in every answer.
+        let always = self.fields.iter().filter(|field| field.is_always_disclosed());
+        let always = always.map(|field| field.path.as_str());
+        let all: Vec<&str> = always.chain(paths.iter().copied()).collect();
         FieldMask::new(&self.output, &all)
     }
 }

@@ -1,6 +1,7 @@
 //! `services` reads the rules of every method from the descriptors, checks them, and reports all findings at
 //! once. Rules of the request's type are in `request`, of the response's type in `response`.
 
+mod paging;
 mod request;
 mod response;
 #[cfg(test)]
@@ -136,6 +137,11 @@ impl Checker<'_> {
                 &at,
                 format!("{name}: a response has one key, for only one is compared with the subject"),
             );
+        }
+        if fields.iter().any(|field| field.page_token) {
+            for fault in paging::faults(&input, &output, kind) {
+                self.find(&file, &at, format!("{name}: {fault}"));
+            }
         }
         if key.is_some() && subject.is_none() {
             self.find(&file, &at, format!("{name}: a key echoes the subject, and the method names none"));

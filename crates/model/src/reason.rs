@@ -156,6 +156,31 @@ impl Reason {
         matches!(self.code(), Code::Unavailable)
             || matches!(self, Self::RateLimited | Self::ConcurrencyLimited | Self::SourceTimeout)
     }
+
+    /// Whether an adapter may give it to the gateway's caller: it is about the request, the agency's data or its
+    /// database. Any other one of an adapter is `ADAPTER_UNAVAILABLE` to the caller.
+    pub fn is_for_adapters(self) -> bool {
+        matches!(
+            self,
+            Self::Cardinality
+                | Self::DeadlineExceeded
+                | Self::FieldInvalid
+                | Self::FrameMalformed
+                | Self::MessageTooLarge
+                | Self::NullInRequired
+                | Self::PageTokenInvalid
+                | Self::RecordNotFound
+                | Self::RecordNotUnique
+                | Self::RequestMalformed
+                | Self::SchemaDrift
+                | Self::SourceBusy
+                | Self::SourceDown
+                | Self::SourceRefused
+                | Self::SourceTimeout
+                | Self::TooManyRows
+                | Self::ValueUnreadable
+        )
+    }
 }
 
 impl fmt::Display for Reason {

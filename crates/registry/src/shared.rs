@@ -21,7 +21,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// What `fields` of the method disclose. Key fields are always disclosed.
+    /// What `fields` of the method disclose. Key fields and page tokens are always disclosed.
     pub(crate) fn disclosure(
         &mut self,
         entry: &MethodEntry,
@@ -31,10 +31,11 @@ impl Shared {
         if let Some(known) = of_method.get(&fields) {
             return Ok(known.clone());
         }
-        // Key fields are disclosed whatever the grant names, because they are compared with the subject of
-        // the request.
-        let (disclosed, withheld): (Vec<_>, Vec<_>) =
-            entry.method.fields().iter().partition(|field| field.key || fields.contains(&field.path));
+        let (disclosed, withheld): (Vec<_>, Vec<_>) = entry
+            .method
+            .fields()
+            .iter()
+            .partition(|field| field.is_always_disclosed() || fields.contains(&field.path));
         let paths: Vec<&str> = disclosed.iter().map(|field| field.path.as_str()).collect();
         let kept_back: Vec<&str> = withheld.iter().map(|field| field.path.as_str()).collect();
         let made = Disclosure {

@@ -73,6 +73,9 @@ pub(crate) trait RowSink: Send + Sync {
     /// # Errors
     /// If a value does not fit, or if the row is about another subject than `subject`.
     fn write(&self, row: &dyn Row, subject: Option<&str>, out: &mut RowBuffer) -> Result<(), Failure>;
+
+    /// The rows so far are forgotten: the query begins again.
+    fn restart(&self) {}
 }
 
 /// One bound value. Its `Debug` shows the type only: it may be a citizen's.

@@ -43,6 +43,7 @@ impl<'q> Output<'q> {
     /// Forgets rows of an attempt that failed before anything of it was sent.
     pub(super) fn restart(&mut self) {
         self.buffer.clear();
+        self.query.sink.restart();
         self.total = 0;
     }
 
@@ -65,7 +66,7 @@ impl<'q> Output<'q> {
         }
         let subject = self.query.subject.as_deref();
         self.query.sink.write(row, subject, &mut self.buffer)?;
-        Ok(self.buffer.row())
+        Ok(self.buffer.is_full())
     }
 
     /// Sends the rows that were written, and waits for a slow reader until nobody waits for the rows.

@@ -29,9 +29,13 @@ pub(crate) struct Absent {
 }
 
 impl RowBuffer {
-    /// A row is complete in the buffer. Returns whether the buffer is a full batch.
-    pub(super) fn row(&mut self) -> bool {
+    /// A row is complete in the buffer.
+    pub(crate) fn row(&mut self) {
         self.rows += 1;
+    }
+
+    /// Whether the rows are a batch.
+    pub(super) fn is_full(&self) -> bool {
         self.bytes.len() >= BATCH_BYTES
     }
 

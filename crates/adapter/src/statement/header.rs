@@ -1,5 +1,6 @@
 //! `Header` parses the declarations in a statement file's leading comment: `-- unused: a, b`,
-//! `-- sparse: a, b`, `-- column NAME: CONVERSION` and `-- bind NAME: FORM`. Whether the names exist is checked in `check` and
+//! `-- sparse: a, b`, `-- page by: a DESC, b`,
+//! `-- column NAME: CONVERSION` and `-- bind NAME: FORM`. Whether the names exist is checked in `check` and
 //! `bind`.
 
 use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
@@ -14,6 +15,8 @@ pub(super) struct Header {
     pub(super) unused: Vec<Name>,
     /// Columns of which NULL says something, such as a date of death.
     pub(super) sparse: Vec<Name>,
+    /// Columns by which pages are ordered, and whether each falls.
+    pub(super) page_by: Vec<Declared<bool>>,
     /// How columns become values of the contract.
     pub(super) columns: Vec<Declared<Conversion>>,
     /// In which form request fields are bound.
@@ -65,6 +68,11 @@ impl Header {
                 header.unused.extend(names.split(',').map(name).filter(|name| !name.text.is_empty()));
             } else if let Some(names) = comment.strip_prefix("sparse:") {
                 header.sparse.extend(names.split(',').map(name).filter(|name| !name.text.is_empty()));
+            } else if let Some(keys) = comment.strip_prefix("page by:") {
+                for key in keys.split(',') {
+                    let (column, is_descending) = order(key).map_err(|message| (name(key), message))?;
+                    header.page_by.push(Declared { name: name(column), value: is_descending });
+                }
             } else if let Some((column, conversion)) = declaration(comment, "column ") {
                 let name = name(column);
                 let value = Conversion::parse(conversion).map_err(|message| (name.clone(), message))?;
@@ -75,11 +83,25 @@ impl Header {
                 header.bound.push(Declared { name, value });
             }
         }
+        twice(header.page_by.iter().map(|declared| &declared.name))?;
         let columns = header.columns.iter().map(|declared| &declared.name);
         twice(columns)?;
         twice(header.bound.iter().map(|declared| &declared.name))?;
         Ok(header)
     }
+}
+
+/// A column of `page by`, and whether it falls: `NAME`, `NAME ASC` or `NAME DESC`.
+fn order(key: &str) -> Result<(&str, bool), String> {
+    let mut words = key.split_whitespace();
+    let meant = || format!("`{}` is none of `COLUMN`, `COLUMN ASC`, `COLUMN DESC`", key.trim());
+    let column = words.next().ok_or_else(meant)?;
+    let is_descending = match words.next().map(str::to_ascii_uppercase).as_deref() {
+        None | Some("ASC") => false,
+        Some("DESC") => true,
+        Some(_) => return Err(meant()),
+    };
+    if words.next().is_some() { Err(meant()) } else { Ok((column, is_descending)) }
 }
 
 /// Refuses a second declaration about one name: which of them holds would depend on their order.

@@ -25,6 +25,7 @@ use crate::candidate::Candidate;
 use crate::config::Limits;
 use crate::finding::Findings;
 use crate::observe::Observer;
+use crate::page::PageTokens;
 use crate::published::PublishedMethod;
 use crate::served_method::{self, Look, ServedMethod};
 use crate::service::{Calls, Routes};
@@ -289,7 +290,8 @@ pub(super) async fn prepared(
     let mut findings = Vec::new();
     let timeout = Duration::from_secs(10);
     let mut methods = Vec::new();
-    for candidate in served_method::load(folder, contract, source, timeout, &mut findings) {
+    let tokens = Arc::new(PageTokens::new(folder, None, Clock::system()));
+    for candidate in served_method::load(folder, contract, source, timeout, &tokens, &mut findings) {
         match candidate.prepare(look).await {
             Ok(served) => methods.push((candidate, served)),
             Err(unfit) => findings.extend(unfit.findings()),

@@ -13,6 +13,7 @@ mod injection;
 mod introspect;
 mod load;
 mod outcomes;
+mod pages;
 mod scopes;
 mod sign_in;
 mod type_map;

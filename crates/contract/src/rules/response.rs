@@ -65,6 +65,9 @@ impl Checker<'_> {
         path: String,
         rules: &pb::FieldRules,
     ) -> Option<ResponseField> {
+        if rules.page_token {
+            return Some(ResponseField { path, class: Class::Public, key: false, page_token: true });
+        }
         let Some(class) = class(rules) else {
             self.find_field(field, "every field of a response needs a class");
             return None;
@@ -74,7 +77,7 @@ impl Checker<'_> {
         {
             self.find_field(field, "a message cannot have a lower class than a field inside it");
         }
-        Some(ResponseField { path, class, key: rules.key })
+        Some(ResponseField { path, class, key: rules.key, page_token: false })
     }
 
     /// The highest class that is declared inside a message.

@@ -161,6 +161,43 @@ fn a_key_is_one_comparable_field_at_the_top() {
 }
 
 #[test]
+fn a_method_with_pages_has_the_shape_of_aip_158() {
+    let token = "string next_page_token = 2 [(chapar.contract.v1.field).page_token = true];";
+    let ask = "message Ask { string id = 1; int32 page_size = 2; string page_token = 3; }\n";
+    let list = "repeated One list = 1;";
+    let one = "message One { string s = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }\n";
+    let good = contract("proto3", "", &format!("{ask}{one}message Say {{ {list} {token} }}\n")).unwrap();
+    let method = &good.service("t.S").unwrap().methods()[0];
+    assert_eq!(method.next_page_token(), Some("next_page_token"));
+    // Without its token there is no next page, so a grant cannot withhold it.
+    let mask = |paths: &[&str]| format!("{:?}", method.mask(paths).unwrap());
+    assert_eq!(mask(&[]), mask(&["next_page_token"]));
+
+    let shape = "is one repeated message and the token, a text";
+    for say in [
+        token.to_owned(),
+        format!("{list} {}", token.replace("string", "bytes")),
+        format!("{list} {}", token.replace("string", "repeated string")),
+        format!("{list} {token} string more = 3 [(chapar.contract.v1.field).class = CLASS_PUBLIC];"),
+        format!("In inside = 3; {list}"),
+    ] {
+        let inside = format!("message In {{ {token} }}\n");
+        refused("", &format!("{ask}{one}{inside}message Say {{ {say} }}\n"), shape);
+    }
+    for ask in [
+        "message Ask { string page_token = 3; }\n",
+        "message Ask { int32 page_size = 2; }\n",
+        "message Ask { int64 page_size = 2; string page_token = 3; }\n",
+    ] {
+        let types = format!("{ask}{one}message Say {{ {list} {token} }}\n");
+        refused("", &types, "is asked with `string page_token` and `int32 page_size`");
+    }
+    let types = format!("{ask}{one}message Say {{ {list} {token} }}\n");
+    let error = shaped("proto3", "purposes: [\"a.b\"]", "Ask", "stream Say", &types).unwrap_err().to_string();
+    assert!(error.contains("a stream has no pages"), "{error}");
+}
+
+#[test]
 fn a_message_cannot_hide_the_class_of_what_is_inside_it() {
     let types = |class: &str| {
         format!(

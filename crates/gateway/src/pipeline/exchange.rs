@@ -65,27 +65,6 @@ impl Stopped {
     }
 }
 
-/// Reasons that an adapter may give for its own data. Any other reason, or none, is mapped to
-/// `ADAPTER_UNAVAILABLE`.
-const FROM_ADAPTER: [Reason; 16] = [
-    Reason::MessageTooLarge,
-    Reason::FrameMalformed,
-    Reason::Cardinality,
-    Reason::RecordNotFound,
-    Reason::RecordNotUnique,
-    Reason::TooManyRows,
-    Reason::SchemaDrift,
-    Reason::ValueUnreadable,
-    Reason::NullInRequired,
-    Reason::SourceDown,
-    Reason::SourceBusy,
-    Reason::SourceTimeout,
-    Reason::SourceRefused,
-    Reason::DeadlineExceeded,
-    Reason::FieldInvalid,
-    Reason::RequestMalformed,
-];
-
 /// Maps the trailers of an answer to OK, to the status of an agency's own server, or to a refusal with a
 /// reason of the catalogue. An adapter's text is never passed on, because it may have a citizen's data.
 pub(super) fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
@@ -98,9 +77,8 @@ pub(super) fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusa
     if let (Server::Grpc(_), Some(refusal)) = (server, carried::status(trailers, server)) {
         return Err(refusal);
     }
-    // The word is compared with a list, because an adapter must not choose reasons that blame the caller's
-    // rights, such as `NOT_GRANTED`.
-    let said = text(header::REASON).parse::<Reason>().ok().filter(|reason| FROM_ADAPTER.contains(reason));
+    // An adapter must not choose reasons that blame the caller's rights, such as `NOT_GRANTED`.
+    let said = text(header::REASON).parse::<Reason>().ok().filter(|reason| reason.is_for_adapters());
     let refusal = match said {
         Some(reason) => Refusal::from(reason),
         None => misbehaved(format!("adapter ended with status {status:.3}")),

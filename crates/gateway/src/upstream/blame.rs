@@ -59,6 +59,7 @@ impl Blame {
             | Reason::FrameMalformed
             | Reason::MessageTooLarge
             | Reason::NestingTooDeep
+            | Reason::PageTokenInvalid
             | Reason::RequestMalformed => Self::Caller,
             // Every other refusal is one of a provider that works: no record, a busy source, a table that
             // has changed. Another endpoint would answer the same.
@@ -82,6 +83,7 @@ mod tests {
         }
         for reason in [
             Reason::MessageTooLarge,
+            Reason::PageTokenInvalid,
             Reason::DeadlineExceeded,
             Reason::Cancelled,
             Reason::RequestMalformed,

@@ -179,7 +179,7 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
             return Err(Failure::new(query.excess, "the statement gives more rows than the method allows"));
         }
         query.sink.write(&SqliteRow(row), query.subject.as_deref(), &mut buffer)?;
-        if buffer.row() && !output.send(Ok(buffer.take(false))) {
+        if buffer.is_full() && !output.send(Ok(buffer.take(false))) {
             // A reader that has left gets no error, because its channel is closed.
             return if Instant::now() >= query.deadline { Err(query.is_late()) } else { Ok(()) };
         }
