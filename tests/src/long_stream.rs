@@ -94,9 +94,9 @@ impl LongStream {
                 if early > SHORTEST_PAUSE {
                     tokio::time::sleep(early).await;
                 }
-                if began.elapsed() > length {
-                    return Ok(read);
-                }
+            }
+            if began.elapsed() > length {
+                return Ok(read);
             }
         }
         let status = reader.trailers().and_then(|trailers| trailers.get("grpc-status").cloned());

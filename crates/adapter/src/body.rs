@@ -83,7 +83,7 @@ impl Streaming {
             return Poll::Ready(batch.map(Some));
         }
         ready!(self.deadline.as_mut().poll(context));
-        Poll::Ready(Err(Failure::new(self.late, "the rows were not read before the deadline")))
+        Poll::Ready(Err(Failure::new(self.late, "the statement ran past its deadline")))
     }
 
     /// Counts a batch. After the last one the source is dropped, so that its connection is free before the

@@ -23,6 +23,12 @@ use crate::source::Absent;
 /// Time between two writes of the counts: what a process that is killed loses at most.
 const SAVED_EVERY: Duration = Duration::from_secs(60);
 
+/// Maximum number of plans of a method whose counts stand apart. More come only if plans are made again and again,
+/// because the calls are under ever new grants.
+const MAX_PLANS: usize = 1024;
+/// Maximum time for writing the last counts at the end of the process.
+const LAST_SAVE: Duration = Duration::from_secs(5);
+
 /// The counts of all methods.
 pub(crate) struct Completeness {
     clock: Clock,
@@ -73,6 +79,14 @@ impl Completeness {
         Arc::clone(methods.entry(name.to_owned()).or_insert_with(new))
     }
 
+    /// The counts since the start of the process, by method.
+    #[cfg(test)]
+    pub(crate) fn since_the_start(&self) -> BTreeMap<String, Counts> {
+        let mut sums = self.sums.lock();
+        self.sum(&mut sums);
+        sums.total.clone()
+    }
+
     /// Brings the metrics up to date.
     pub(crate) fn publish(&self, metrics: &PublishedMetrics) {
         let mut sums = self.sums.lock();
@@ -91,18 +105,13 @@ impl Completeness {
         }
     }
 
-    /// Adds the counts to the files in the state folder, now and then until `ended` and once more at the end.
+    /// Adds the counts to the files in the state folder, now and then until `ended` and once more at the end,
+    /// which a disk that hangs delays by `LAST_SAVE` at most.
     pub(crate) async fn keep(self: Arc<Self>, state: PathBuf, ended: CancellationToken) {
         let mut failing = None;
         loop {
             let is_over = ended.run_until_cancelled(tokio::time::sleep(SAVED_EVERY)).await.is_none();
-            let (counts, folder) = (Arc::clone(&self), state.clone());
-            let saved = tokio::task::spawn_blocking(move || counts.save(&folder)).await;
-            let failed = match saved {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(error) => Some(error.to_string()),
-            };
+            let failed = self.saved(&state, &ended).await.err();
             // Told once for each error, because it would come every minute.
             if let Some(error) = &failed
                 && failed != failing
@@ -113,9 +122,29 @@ impl Completeness {
                 );
             }
             failing = failed;
-            if is_over {
+            // A disk that hung when the end came is not tried again.
+            if is_over || ended.is_cancelled() && failing.is_some() {
                 return;
             }
+        }
+    }
+
+    /// Writes the counts on another thread, and gives up waiting for it some time after `ended`.
+    async fn saved(
+        self: &Arc<Self>,
+        state: &std::path::Path,
+        ended: &CancellationToken,
+    ) -> Result<(), String> {
+        let (counts, folder) = (Arc::clone(self), state.to_owned());
+        let saving = tokio::task::spawn_blocking(move || counts.save(&folder));
+        let too_long = async {
+            ended.cancelled().await;
+            tokio::time::sleep(LAST_SAVE).await;
+        };
+        tokio::select! {
+            biased;
+            saved = saving => saved.map_err(|error| error.to_string())?.map_err(|error| error.to_string()),
+            () = too_long => Err("the disk does not answer".to_owned()),
         }
     }
 
@@ -154,14 +183,17 @@ impl Tally {
                 () => day.counts.full += 1,
             }
             let key = Arc::as_ptr(columns).cast::<()>() as usize;
+            if day.plans.len() >= MAX_PLANS && !day.plans.contains_key(&key) {
+                day.sum_up();
+            }
             let plan = day.plans.entry(key).or_insert_with(|| PlanCounts {
                 columns: Arc::clone(columns),
                 records: 0,
                 absent: vec![0; columns.len()],
             });
-            plan.records += records;
+            plan.records = plan.records.saturating_add(records);
             for (sum, absent) in plan.absent.iter_mut().zip(&absent.columns) {
-                *sum += u64::from(*absent);
+                *sum = sum.saturating_add(u64::from(*absent));
             }
         });
     }
@@ -174,6 +206,12 @@ impl Tally {
             reason if is_the_agencys(reason) => self.today(|day| day.counts.failed += 1),
             _ => {}
         }
+    }
+
+    /// Plans whose counts stand apart.
+    #[cfg(test)]
+    pub(crate) fn plans(&self) -> usize {
+        self.days.lock().iter().map(|day| day.plans.len()).sum()
     }
 
     fn today(&self, count: impl FnOnce(&mut Day)) {
@@ -191,21 +229,23 @@ impl Tally {
 
     fn take(&self) -> Vec<(Date, Counts)> {
         let days = std::mem::take(&mut *self.days.lock());
-        days.into_iter().map(Day::by_field).collect()
+        let summed = days.into_iter().map(|mut day| {
+            day.sum_up();
+            (day.day, day.counts)
+        });
+        summed.collect()
     }
 }
 
 impl Day {
-    fn by_field(self) -> (Date, Counts) {
-        let mut counts = self.counts;
-        for plan in self.plans.into_values().filter(|plan| plan.records > 0) {
+    /// Moves the counts of the plans to those of the fields.
+    fn sum_up(&mut self) {
+        for plan in std::mem::take(&mut self.plans).into_values().filter(|plan| plan.records > 0) {
             for (path, absent) in plan.columns.iter().zip(plan.absent) {
-                let field = counts.fields.entry(path.to_string()).or_default();
-                field.records += plan.records;
-                field.absent += absent;
+                let field = FieldCounts { records: plan.records, absent };
+                self.counts.fields.entry(path.to_string()).or_default().add(field);
             }
         }
-        (self.day, counts)
     }
 }
 

@@ -1,7 +1,10 @@
 //! `PublishedMetrics` are the metrics of the methods that an adapter publishes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -30,6 +33,8 @@ struct FieldLabels {
 #[derive(Clone, Debug)]
 pub struct PublishedMetrics {
     open: Family<MethodLabels, Gauge>,
+    /// Methods that `open` tells of.
+    known: Arc<Mutex<BTreeSet<Arc<str>>>>,
     answers: Family<AnswerLabels, Counter>,
     records: Family<FieldLabels, Counter>,
     absent: Family<FieldLabels, Counter>,
@@ -54,16 +59,23 @@ impl PublishedMetrics {
         );
         registry.register("field_records", "Records of answers that were to have the field", records.clone());
         registry.register("field_absent", "Records of these in which it was NULL", absent.clone());
-        Self { open, answers, records, absent }
+        Self { open, known: Arc::default(), answers, records, absent }
     }
 
     /// Which methods are open. Replaces what was told before.
     pub fn opened<'a>(&self, methods: impl Iterator<Item = (&'a str, bool)>) {
-        // Cleared first, so that a method that is no longer published keeps no series.
-        self.open.clear();
+        let mut known = self.known.lock();
+        let mut now = BTreeSet::<Arc<str>>::new();
         for (method, is_open) in methods {
-            self.open.get_or_create(&MethodLabels { method: method.into() }).set(is_open.into());
+            let method = Arc::<str>::from(method);
+            self.open.get_or_create(&MethodLabels { method: Arc::clone(&method) }).set(is_open.into());
+            now.insert(method);
         }
+        // Removed one by one: a scrape at this moment must find every method that is still there.
+        for gone in known.difference(&now) {
+            self.open.remove(&MethodLabels { method: Arc::clone(gone) });
+        }
+        *known = now;
     }
 
     /// How many answers of a method there were so far, by completeness.

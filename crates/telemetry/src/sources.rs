@@ -35,19 +35,20 @@ pub struct SourceMetrics {
 /// Figures of one source, resolved once and kept beside it. A default is counted nowhere.
 #[derive(Clone, Debug, Default)]
 pub struct SourceFigures {
-    /// Connections that run a query.
+    /// Places for a connection that a query holds, also while its connection is being opened.
     pub used: Gauge,
     /// Connections that wait for one.
     pub idle: Gauge,
-    /// Calls that wait for a connection.
+    /// Queries that wait for such a place, those of comparisons with the database included.
     pub waiting: Gauge,
-    /// Calls for which no connection became free in time.
+    /// Queries for which none became free in time.
     pub timeouts: Counter,
     /// Connections that were opened.
     pub opened: Counter,
     /// Connections that could not be opened.
     pub unopened: Counter,
-    /// Queries that were run again on another connection, or prepared again.
+    /// Queries that were begun a second time, on another connection or prepared again; also if no connection could
+    /// be had for it.
     pub retries: Counter,
     /// Statements that the server was told to end.
     pub cancellations: Counter,
@@ -77,13 +78,13 @@ impl SourceMetrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register(
             "source_connections",
-            "Connections to a database, by state: used by a query or idle",
+            "Connections to a database, by state: used (taken by a query, also while it is being opened) or idle",
             self.connections.clone(),
         );
-        registry.register("source_waiting", "Calls that wait for a connection", self.waiting.clone());
+        registry.register("source_waiting", "Queries that wait for a connection", self.waiting.clone());
         registry.register(
             "source_timeouts",
-            "Calls for which no connection became free in time",
+            "Queries for which no connection became free in time",
             self.timeouts.clone(),
         );
         registry.register("source_connections_opened", "Connections opened", self.opened.clone());
@@ -94,7 +95,7 @@ impl SourceMetrics {
         );
         registry.register(
             "source_retries",
-            "Queries run a second time: their connection was lost, or their statement prepared before a change \
+            "Queries begun a second time: their connection was lost, or their statement prepared before a change \
              of the schema",
             self.retries.clone(),
         );

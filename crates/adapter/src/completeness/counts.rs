@@ -32,21 +32,27 @@ pub struct FieldCounts {
 }
 
 impl Counts {
-    /// How many calls.
+    /// How many calls. As every sum here it stops at `u64::MAX`: a file may hold any number.
     pub fn calls(&self) -> u64 {
-        self.full + self.partial + self.missing + self.failed
+        let answered = self.full.saturating_add(self.partial).saturating_add(self.missing);
+        answered.saturating_add(self.failed)
     }
 
     /// Adds what `other` counts.
     pub(crate) fn add(&mut self, other: &Self) {
-        self.full += other.full;
-        self.partial += other.partial;
-        self.missing += other.missing;
-        self.failed += other.failed;
+        self.full = self.full.saturating_add(other.full);
+        self.partial = self.partial.saturating_add(other.partial);
+        self.missing = self.missing.saturating_add(other.missing);
+        self.failed = self.failed.saturating_add(other.failed);
         for (path, counts) in &other.fields {
-            let sum = self.fields.entry(path.clone()).or_default();
-            sum.records += counts.records;
-            sum.absent += counts.absent;
+            self.fields.entry(path.clone()).or_default().add(*counts);
         }
+    }
+}
+
+impl FieldCounts {
+    pub(super) fn add(&mut self, other: Self) {
+        self.records = self.records.saturating_add(other.records);
+        self.absent = self.absent.saturating_add(other.absent);
     }
 }

@@ -267,6 +267,7 @@ pub(crate) struct Batch {
 /// A running query. Dropping it interrupts the statement.
 pub(crate) struct Rows {
     batches: mpsc::Receiver<Result<Batch, Failure>>,
+    deadline: Instant,
     /// What makes the batches, if no task or thread of its own does.
     work: Option<Work>,
 }
@@ -275,14 +276,14 @@ pub(crate) struct Rows {
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Rows {
-    fn new(batches: mpsc::Receiver<Result<Batch, Failure>>) -> Self {
-        Self { batches, work: None }
+    fn new(batches: mpsc::Receiver<Result<Batch, Failure>>, deadline: Instant) -> Self {
+        Self { batches, deadline, work: None }
     }
 
     /// Rows that are made while they are waited for. This saves a task and the waking of another thread, for
     /// a reader that always waits.
-    fn made_by(batches: mpsc::Receiver<Result<Batch, Failure>>, work: Work) -> Self {
-        Self { batches, work: Some(work) }
+    fn made_by(batches: mpsc::Receiver<Result<Batch, Failure>>, deadline: Instant, work: Work) -> Self {
+        Self { batches, deadline, work: Some(work) }
     }
 
     /// The next batch; an error ends the result.
@@ -298,7 +299,11 @@ impl Rows {
 
     /// [`Rows::next`] as a poll function, for a response body.
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Batch, Failure>> {
-        let ended = || Failure::new(Reason::SourceDown, "the source ended without its last batch");
+        // A source says itself that it is late, unless batches that nobody has read yet stand in the way.
+        let ended = || match Instant::now() >= self.deadline {
+            true => Failure::new(Reason::DeadlineExceeded, "the rows were not read before the deadline"),
+            false => Failure::new(Reason::SourceDown, "the source ended without its last batch"),
+        };
         // The work is polled first: what it makes is then there to be taken at once.
         if let Some(work) = &mut self.work
             && work.as_mut().poll(context).is_ready()

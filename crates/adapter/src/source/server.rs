@@ -102,6 +102,47 @@ struct Outage {
     until: Option<Instant>,
 }
 
+/// A connection that is being opened. It is counted when this is dropped, so also if nobody waits for it any more:
+/// a query that is over waits `CANCEL_PATIENCE` longer, so that no caller with little time makes a server look
+/// unreachable.
+struct Opening<'p> {
+    figures: &'p SourceFigures,
+    outage: &'p Mutex<Outage>,
+    end: OpeningEnd,
+}
+
+enum OpeningEnd {
+    Opened,
+    /// The server is there, and gives no connection: it has no free place, or does not let this role in.
+    Refused,
+    Unreached,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        match self.end {
+            OpeningEnd::Opened => {
+                self.figures.opened.inc();
+                *self.outage.lock() = Outage::default();
+            }
+            OpeningEnd::Refused => {
+                self.figures.unopened.inc();
+            }
+            OpeningEnd::Unreached => {
+                self.figures.unopened.inc();
+                self.outage.lock().begin_pause();
+            }
+        }
+    }
+}
+
+impl Outage {
+    fn begin_pause(&mut self) {
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.until = Some(Instant::now() + self.pause.mul_f64(0.5 + fastrand::f64() / 2.0));
+    }
+}
+
 /// One query while it runs.
 struct Running<'q, E: Engine> {
     query: &'q Query,
@@ -135,13 +176,13 @@ impl<E: Engine> Pooled<E> {
     pub(super) async fn run(self: &Arc<Self>, query: Query) -> Result<Rows, Failure> {
         let slot = self.slots.take(&query).await?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
-        let reader_waits = query.reader_waits;
+        let (reader_waits, deadline) = (query.reader_waits, query.deadline);
         let work = Arc::clone(self).serve(slot, query, batches);
         if reader_waits {
-            return Ok(Rows::made_by(rows, Box::pin(work)));
+            return Ok(Rows::made_by(rows, deadline, Box::pin(work)));
         }
         tokio::spawn(work);
-        Ok(Rows::new(rows))
+        Ok(Rows::new(rows, deadline))
     }
 
     /// A connection for a comparison with the database. It counts for no limit: there is one at a time.
@@ -152,11 +193,15 @@ impl<E: Engine> Pooled<E> {
         }
     }
 
+    /// Opens a connection. A server that could not be reached is left alone for a pause.
     async fn open(&self) -> Result<E::Connection, Failure> {
+        let mut opening =
+            Opening { figures: &self.figures, outage: &self.outage, end: OpeningEnd::Unreached };
         let opened = within(CONNECT_PATIENCE, self.engine.connect()).await;
-        match &opened {
-            Ok(_) => self.figures.opened.inc(),
-            Err(_) => self.figures.unopened.inc(),
+        opening.end = match &opened {
+            Ok(_) => OpeningEnd::Opened,
+            Err(failure) if failure.reason == Reason::SourceDown => OpeningEnd::Unreached,
+            Err(_) => OpeningEnd::Refused,
         };
         opened
     }
@@ -205,8 +250,9 @@ impl<E: Engine> Pooled<E> {
                 result = &mut work => Some(result),
                 () = batches.closed() => None,
                 () = tokio::time::sleep_until(query.deadline.into()) => {
+                    // A reader that has left batches unread is late itself, and is told so by `Rows`.
                     if !running.is_answered() {
-                        untold = told(&batches, query.is_late());
+                        told(&batches, query.is_late());
                     }
                     None
                 }
@@ -243,9 +289,7 @@ impl<E: Engine> Pooled<E> {
         // The connection is given back before a slow reader is waited for.
         drop(slot);
         if let Some(failure) = untold {
-            // At the deadline a reader has a moment more, to learn why its rows have ended.
-            let until = query.deadline + CANCEL_PATIENCE;
-            tokio::time::timeout_at(until.into(), batches.send(Err(failure))).await.ok();
+            tokio::time::timeout_at(query.deadline.into(), batches.send(Err(failure))).await.ok();
         }
     }
 
@@ -309,18 +353,7 @@ impl<E: Engine> Pooled<E> {
                 "the database could not be reached a moment ago; it is tried again soon",
             ));
         }
-        let connected = self.open().await;
-        let mut outage = self.outage.lock();
-        match &connected {
-            Ok(_) => *outage = Outage::default(),
-            Err(failure) if failure.reason == Reason::SourceDown => {
-                outage.pause = (outage.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                outage.until = Some(Instant::now() + outage.pause.mul_f64(0.5 + fastrand::f64() / 2.0));
-            }
-            // A server with no free place is not gone.
-            Err(_) => {}
-        }
-        connected
+        self.open().await
     }
 }
 

@@ -1,6 +1,7 @@
 //! How completely a database answers is counted by method and field, and kept by day.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chapar_model::Clock;
 use tokio_util::sync::CancellationToken;
@@ -149,4 +150,69 @@ async fn counts_are_kept_by_the_day_in_tehran_over_restarts() {
     }
     assert_eq!(between("2026-11-27", "2026-11-27"), 2);
     assert_eq!(between("2026-11-27", "2026-11-28"), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_are_written_every_minute_and_wait_in_memory_for_a_folder_that_can_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let full = || {
+        let day = |text: &str| text.parse().unwrap();
+        let found = completeness(&state, day("2026-11-01"), day("2026-11-30")).unwrap();
+        found.get(GET).map_or(0, |counts| counts.full)
+    };
+    let counts = Arc::new(Completeness::new(Clock::manual("2026-11-27T12:00:00Z".parse().unwrap())));
+    let ended = CancellationToken::new();
+    let keeping = tokio::spawn(Arc::clone(&counts).keep(state.clone(), ended.clone()));
+    let answer = || counts.method(GET).answered(&["given_name".into()].into(), 1, &Absent::default());
+
+    answer();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(full(), 1);
+
+    // A file is in the way of the folder.
+    std::fs::rename(state.join("completeness"), folder.path().join("kept")).unwrap();
+    std::fs::write(state.join("completeness"), "").unwrap();
+    answer();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    std::fs::remove_file(state.join("completeness")).unwrap();
+    std::fs::rename(folder.path().join("kept"), state.join("completeness")).unwrap();
+    assert_eq!(full(), 1);
+
+    answer();
+    ended.cancel();
+    keeping.await.unwrap();
+    assert_eq!(full(), 3);
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_keeps_no_adapter_from_its_end() {
+    let state = tempfile::tempdir().unwrap();
+    let counts = Arc::new(Completeness::new(Clock::system()));
+    counts.method(GET).answered(&["given_name".into()].into(), 1, &Absent::default());
+    let ended = CancellationToken::new();
+    // As good as a disk that hangs: another process that does not let go of the folder.
+    let held = state.path().join("completeness");
+    std::fs::create_dir(&held).unwrap();
+    let held = chapar_files::lock(&held).unwrap();
+    let keeping = tokio::spawn(Arc::clone(&counts).keep(state.path().to_owned(), ended.clone()));
+    ended.cancel();
+    let began = std::time::Instant::now();
+    let waited = tokio::time::timeout(Duration::from_secs(60), keeping).await;
+    drop(held);
+    waited.expect("it ends").unwrap();
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn counts_of_plans_that_come_and_go_do_not_gather_in_memory() {
+    let counts = Completeness::new(Clock::system());
+    let tally = counts.method(GET);
+    for _ in 0..10_000 {
+        // Each plan has columns of its own.
+        tally.answered(&["given_name".into()].into(), 1, &Absent::default());
+        assert!(tally.plans() <= 1024);
+    }
+    let sums = counts.since_the_start();
+    assert_eq!((sums[GET].full, sums[GET].fields["given_name"].records), (10_000, 10_000));
 }

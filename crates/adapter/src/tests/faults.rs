@@ -372,3 +372,24 @@ async fn no_answer_reaches_another_asker_whoever_leaves_or_is_late() {
         assert!(answered > 0 && left > 0, "{:?}: {answered} answered, {left} left", host.engine());
     }
 }
+
+#[tokio::test]
+async fn a_server_that_answers_no_connection_is_left_alone_though_nobody_waits_for_one() {
+    for host in own_servers() {
+        let database = Database::on(&*host, SCHEMA, Limits { max_connections: 1, ..LIMITS }).await;
+        let figures = database.figures.clone();
+        let statements = [("Get", GET), ("Patient", GET), ("Long", GET)];
+        let bench = database.bench(PROTO, &statements).await.unwrap_or_else(|findings| panic!("{findings}"));
+        host.freeze();
+        // The first loses its connection, the next one tries to open another.
+        assert_eq!(get(&bench).await, "SOURCE_TIMEOUT", "{:?}", host.engine());
+        let began = Instant::now();
+        while figures.unopened.get() == 0 {
+            get(&bench).await;
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", host.engine());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        host.thaw();
+        becomes(&bench, "OK").await;
+    }
+}

@@ -11,6 +11,7 @@ mod explain;
 mod faults;
 mod injection;
 mod introspect;
+mod late;
 mod load;
 mod outcomes;
 mod pages;

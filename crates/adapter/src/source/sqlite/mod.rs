@@ -85,6 +85,7 @@ impl Sqlite {
             }
             drop(slot);
         };
+        let deadline = query.deadline;
         let job = Job {
             query,
             batches,
@@ -92,7 +93,7 @@ impl Sqlite {
             give_back: Box::new(give_back),
         };
         jobs.send(job).map_err(|_| lost())?;
-        Ok(Rows::new(rows))
+        Ok(Rows::new(rows, deadline))
     }
 }
 
