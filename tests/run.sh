@@ -30,8 +30,8 @@ build() {
 specifications() {
     command -v openssl >/dev/null || need_debian openssl || return
     # The tests start their own servers; nothing of what these packages set up is used.
-    if ! [ -e /usr/lib/mysql/plugin/auth_ed25519.so ] || ! [ -x /usr/sbin/pgbouncer ] || ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
-        need_debian postgresql mariadb-server pgbouncer || return
+    if ! [ -e /usr/lib/mysql/plugin/auth_ed25519.so ] || ! [ -x /usr/sbin/pgbouncer ] || ! [ -x /usr/bin/redis-server ] || ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+        need_debian postgresql mariadb-server pgbouncer redis-server || return
     fi
     cargo test --workspace --locked --no-fail-fast "$@"
 }

@@ -38,6 +38,7 @@ mod rights;
 mod rows;
 mod running_streams;
 mod services;
+mod shared_limits;
 mod side_doors;
 mod story;
 mod streaming;

@@ -3,11 +3,16 @@
 use std::path::Path;
 use std::process::Command;
 
-use chapar_test_servers::{Mariadb, Postgres};
+use chapar_test_servers::{Mariadb, Postgres, Redis};
 use chapar_tests::binary::{Demo, chapar, patiently};
 
-/// Runs the story with these options.
+/// Runs the story with these options, which has seven steps.
 fn tell(options: &[&str]) {
+    assert_eq!(steps(options), 7);
+}
+
+/// Runs the story with these options. All its steps come out as expected; how many there are.
+fn steps(options: &[&str]) -> usize {
     let mut demo = Command::new(chapar());
     let output = demo.args(["demo", "--once", "--json", "--people", "300"]).args(options).output().unwrap();
 
@@ -15,8 +20,8 @@ fn tell(options: &[&str]) {
     let story: serde_json::Value =
         serde_json::from_slice(&output.stdout).expect("the story is one JSON document");
     let steps = story["steps"].as_array().expect("steps");
-    assert_eq!(steps.len(), 7, "{story:#}");
     assert!(steps.iter().all(|step| step["ok"] == true), "{story:#}");
+    steps.len()
 }
 
 #[test]
@@ -44,6 +49,14 @@ fn the_story_is_the_same_on_mariadb() {
     let server = Mariadb::shared();
     let url = format!("mysql://root@{}/mysql", as_host(server.socket()));
     tell(&["--database", &url]);
+}
+
+#[test]
+fn with_redis_several_gateways_hold_one_limit_and_outlive_it() {
+    let redis = Redis::start();
+    let url = format!("redis://127.0.0.1:{}", redis.port());
+    assert_eq!(steps(&["--gateways", "3", "--redis", &url]), 10);
+    assert_eq!(redis.ask("KEYS *gateways*"), "", "the demo's gateways have left");
 }
 
 #[test]

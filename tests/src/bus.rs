@@ -457,6 +457,12 @@ impl Builder {
         self
     }
 
+    /// The gateway shares its limits through the Redis at this port, in keys that begin with `prefix`.
+    pub fn redis(self, port: u16, prefix: &str) -> Self {
+        // `[evidence]` is the last section, so another one can follow.
+        self.evidence(&format!("[redis]\nurl = \"redis://127.0.0.1:{port}\"\nprefix = \"{prefix}\""))
+    }
+
     /// The disk of the evidence log.
     pub fn disk(mut self, disk: SlowDisk) -> Self {
         self.disk = disk;

@@ -7,3 +7,4 @@ pub mod exit;
 pub mod out;
 pub mod pki;
 mod signal;
+mod suspension;

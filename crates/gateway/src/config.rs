@@ -2,6 +2,7 @@
 //! Relative paths start at the file's folder. Secrets are in files of their own, and the settings only name
 //! those files.
 
+mod redis;
 mod values;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use chapar_model::line_and_column;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use self::redis::{Redis, RedisError};
 use crate::refusal::DEFAULT_HELP;
 
 /// The whole file.
@@ -23,6 +25,8 @@ pub struct Config {
     pub gateway: Serving,
     /// `[evidence]`.
     pub evidence: Evidence,
+    /// `[redis]`, through which gateways share their limits.
+    pub redis: Option<Redis>,
     /// `[telemetry]`.
     #[serde(default)]
     pub telemetry: Telemetry,
@@ -187,6 +191,9 @@ impl Config {
         }
         for folder in &mut serving.contracts {
             *folder = base.join(&folder);
+        }
+        if let Some(redis) = &mut config.redis {
+            redis.resolve(base);
         }
         if let Some(ca) = &mut config.telemetry.otlp_ca {
             *ca = base.join(&ca);

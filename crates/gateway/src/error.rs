@@ -24,6 +24,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What `[redis]` names cannot be used.
+    #[error(transparent)]
+    Redis(#[from] crate::config::RedisError),
     /// The token of the admin pages cannot be read or made.
     #[error("`admin.token` in the gateway's state folder cannot be used")]
     AdminToken(#[source] std::io::Error),

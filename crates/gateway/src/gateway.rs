@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use chapar_evidence::{Disk, Log, OsDisk};
+use chapar_limit::Shared;
 use chapar_model::Clock;
 use chapar_telemetry::{Metrics, Telemetry};
 use chapar_transport::serve::{Bound, Server, Settings};
@@ -86,6 +87,9 @@ impl Gateway {
         Upstreams::new(&registry, &config.gateway.identity)?;
         chapar_evidence::check(&evidence_config(config))?;
         Token::existing(&config.evidence_state()).map_err(Error::AdminToken)?;
+        if let Some(redis) = &config.redis {
+            redis.server()?;
+        }
         let certificate = tls::own_certificate(&config.gateway.identity, Shown::OnBothSides, now)?;
         Ok(Checked { certificate, revocation })
     }
@@ -150,13 +154,18 @@ impl Gateway {
 
         let health = HealthReporter::new();
         let own = Own { clock: clock.clone(), log: log.clone(), health: health.clone() };
-        let policy = policy::first(&serving, registry, own.clone())?;
+        let shared = match &config.redis {
+            Some(redis) => Some(Shared::new(redis.server()?, redis.settings())),
+            None => None,
+        };
+        let policy = policy::first(&serving, registry, own.clone(), shared.clone())?;
         // Set before the first connection is taken, by `run`.
         acceptor.set(policy.upstreams.reverse_acceptor()).ok();
         let mut metrics = Metrics::new(&telemetry, policy.methods().into_iter().chain(own::methods()));
         metrics.add_upstreams(policy.upstreams.metrics());
         let evidence = metrics.add_evidence();
         let listener = metrics.add_listener();
+        let shared = shared.map(|shared| (shared, metrics.add_limits()));
         let metrics = Arc::new(metrics);
         log.on_commit(move |commit| evidence.committed(commit.records, commit.took));
         let policy = Arc::new(ArcSwap::from_pointee(policy));
@@ -193,6 +202,7 @@ impl Gateway {
             telemetry,
             metrics,
             listener,
+            shared,
             slots,
             log: log.clone(),
             reloader: Arc::clone(&reloader),
@@ -236,6 +246,11 @@ impl Gateway {
     /// The evidence log, to read receipts from while the gateway runs.
     pub fn log(&self) -> &Log {
         &self.ready.log
+    }
+
+    /// The limits that it shares with other gateways, if there is a Redis for that.
+    pub fn shared_limits(&self) -> Option<Arc<Shared>> {
+        self.ready.admin_pages.shared.as_ref().map(|(shared, _)| Arc::clone(shared))
     }
 
     /// Returns the handle that reloads certificates, contracts and registry on request, besides the watching

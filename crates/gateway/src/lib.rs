@@ -25,7 +25,7 @@ mod shed;
 mod stack;
 mod upstream;
 
-pub use config::{Config, ConfigError, Evidence, Serving, Telemetry as TelemetryConfig};
+pub use config::{Config, ConfigError, Evidence, Redis, RedisError, Serving, Telemetry as TelemetryConfig};
 pub use error::{BadDescriptors, Error};
 pub use gateway::{Checked, Gateway, Parts, Reload, evidence_config};
 pub use refusal::{DEFAULT_HELP, DOMAIN, Refusal};

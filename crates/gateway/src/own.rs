@@ -11,7 +11,7 @@ mod reflection;
 use std::sync::Arc;
 
 use chapar_evidence::Log;
-use chapar_limit::Limiter;
+use chapar_limit::GrantLimiter;
 use chapar_model::Clock;
 use chapar_registry::Registry;
 use tonic::service::Routes;
@@ -41,7 +41,7 @@ pub(crate) struct Own {
 /// [`BadDescriptors`], a fault of the build.
 pub(crate) fn services(
     registry: &Arc<Registry>,
-    limiter: &Arc<Limiter>,
+    limiter: &Arc<GrantLimiter>,
     own: Own,
 ) -> Result<Routes, BadDescriptors> {
     use tonic_reflection::pb::{v1, v1alpha};

@@ -99,7 +99,7 @@ impl Pipeline {
         let is_narrowed = !permitted.permit().rows.is_empty();
         let mut read_at = None;
         let answered = async {
-            let admitted = admit::admit(&policy.limiter, &self.attempts, permitted, record)?;
+            let admitted = admit::admit(&policy.limiter, &self.attempts, permitted, record).await?;
             let read = read::read(admitted, self.max_message, &self.clock, record).await?;
             read_at = Some(Instant::now());
             record.forwarding();

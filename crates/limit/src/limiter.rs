@@ -153,6 +153,15 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
         state.take_slot(&state.period.load())
     }
 
+    /// Counts a call that is over the rate by another count than this one's; it would pass after `wait`.
+    pub(crate) fn refused(&self, grant: &K, wait: Duration) -> Denied {
+        let Some(state) = self.grants.get(grant) else { return Denied::Concurrency { limit: 0 } };
+        let period = state.period.load();
+        period.over_rate.fetch_add(1, Ordering::Relaxed);
+        let limit = period.rate.as_ref().map(|rate| rate.text.clone()).unwrap_or_default();
+        Denied::Rate { retry_after: whole_millis(wait), limit }
+    }
+
     /// Returns the usage of `grant`; `None` for a grant that the limiter does not know.
     pub fn usage(&self, grant: &K) -> Option<Usage> {
         let state = self.grants.get(grant)?;
@@ -256,11 +265,14 @@ impl<C: Clock> Meter<C> {
         });
         passed.map_err(|until| {
             let wait = until.wait_time_from(self.limiter.clock().now());
-            // Rounded up: a caller that comes back a part of a millisecond early would be refused again.
-            let millis = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1);
-            Denied::Rate { retry_after: Duration::from_millis(millis), limit: self.text.clone() }
+            Denied::Rate { retry_after: whole_millis(wait), limit: self.text.clone() }
         })
     }
+}
+
+/// Rounds up, to at least one: a caller that comes back a part of a millisecond early would be refused again.
+fn whole_millis(wait: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 mod evidence;
 mod export;
+mod limits;
 mod listener;
 pub mod logs;
 mod metrics;
@@ -25,6 +26,7 @@ mod upstreams;
 pub mod waterfall;
 
 pub use evidence::EvidenceMetrics;
+pub use limits::{LimitMetrics, SharedLimits};
 pub use listener::ListenerMetrics;
 pub use metrics::{CONTENT_TYPE, CallTimer, MethodMetrics, Metrics};
 pub use opentelemetry::trace::SpanContext;

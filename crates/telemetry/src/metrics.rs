@@ -16,7 +16,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::{
-    EvidenceMetrics, ListenerMetrics, PublishedMetrics, SourceMetrics, Telemetry, UpstreamMetrics, names,
+    EvidenceMetrics, LimitMetrics, ListenerMetrics, PublishedMetrics, SourceMetrics, Telemetry,
+    UpstreamMetrics, names,
 };
 
 /// The `content-type` of [`Metrics::encode`].
@@ -182,6 +183,11 @@ impl Metrics {
     /// Adds the figures of an evidence log.
     pub fn add_evidence(&mut self) -> EvidenceMetrics {
         EvidenceMetrics::registered(&mut self.registry)
+    }
+
+    /// Adds the metrics of shared limits.
+    pub fn add_limits(&mut self) -> LimitMetrics {
+        LimitMetrics::registered(&mut self.registry)
     }
 
     /// Adds the figures of a gateway's listener.

@@ -9,18 +9,22 @@ use std::sync::Arc;
 use chapar_adapter::Adapter;
 use chapar_contract::Contract;
 use chapar_gateway::Gateway;
+use chapar_limit::Shared;
 use chapar_model::Clock;
 use chapar_telemetry::{Telemetry, TraceStore};
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::data::Sample;
 use super::files::{At, Numbered};
+use super::redis::Redis;
 use super::registry::AGENCIES;
 use super::server::Sources;
 use super::{files, keys, registry};
 use crate::exit::{Exit, Failure};
+use crate::suspension::Suspension;
 
 /// Maximum number of traces that the demo keeps.
 const KEPT_TRACES: usize = 2_000;
@@ -28,6 +32,16 @@ const KEPT_TRACES: usize = 2_000;
 const JOINING: std::time::Duration = std::time::Duration::from_secs(20);
 /// For how many days the demo's grants are valid.
 const DAYS: i32 = 365;
+
+/// How a bus is to be.
+pub(super) struct Plan {
+    /// How many gateways.
+    pub(super) gateways: u16,
+    /// The first gateway's port; the others have those after it. Absent: free ones.
+    pub(super) port: Option<u16>,
+    pub(super) sources: Sources,
+    pub(super) redis: Option<Redis>,
+}
 
 /// The running bus.
 pub(super) struct Bus {
@@ -41,6 +55,9 @@ pub(super) struct Bus {
     /// The first gateway's.
     pub(super) log: chapar_evidence::Log,
     pub(super) traces: TraceStore,
+    redis: Option<Redis>,
+    /// Of each gateway, if they share their limits.
+    shared: Vec<Arc<Shared>>,
     adapters: Vec<Part>,
     running: Vec<Part>,
     telemetries: Vec<Arc<Telemetry>>,
@@ -71,13 +88,8 @@ impl Bus {
     ///
     /// # Errors
     /// Names the file or address at fault. Parts that were started go on until the process ends.
-    pub(super) async fn start(
-        dir: &Path,
-        gateways: u16,
-        port: Option<u16>,
-        sample: &[Sample],
-        sources: &Sources,
-    ) -> Result<Self, Failure> {
+    pub(super) async fn start(dir: &Path, plan: Plan, sample: &[Sample]) -> Result<Self, Failure> {
+        let Plan { gateways, port, sources, redis } = plan;
         let clock = Clock::system();
         let addresses = addresses(port, gateways)?;
         let contracts = files::contracts(dir).map_err(Failure::finding)?;
@@ -92,17 +104,19 @@ impl Bus {
 
         let [at, rest @ ..] = addresses.as_slice() else { return Err(Failure::usage("a bus has a gateway")) };
         // The first gateway starts before the adapters, which dial it.
-        let first = gateway(dir, Numbered(1), *at, &clock, &traces).await?;
+        let more = redis.as_ref().map(|redis| redis.settings(gateways)).unwrap_or_default();
+        let first = gateway(dir, Numbered(1), *at, &more, &clock, &traces).await?;
         let mut others = Vec::new();
         for (number, at) in (2..).zip(rest) {
-            others.push(gateway(dir, Numbered(number), *at, &clock, &traces).await?);
+            others.push(gateway(dir, Numbered(number), *at, &more, &clock, &traces).await?);
         }
+        let shared = std::iter::once(&first).chain(&others).filter_map(|one| one.shared.clone()).collect();
         let at = first.at;
         let all: Vec<At> = std::iter::once(at).chain(others.iter().map(|other| other.at)).collect();
         let gateways: Vec<SocketAddr> = all.iter().map(|at| at.gateway).collect();
         let mut adapters = Vec::new();
         for agency in &AGENCIES {
-            files::adapter(dir, agency.register, &gateways, sources).map_err(Failure::finding)?;
+            files::adapter(dir, agency.register, &gateways, &sources).map_err(Failure::finding)?;
             let telemetry = telemetry(&format!("adapter {}", agency.register), &traces)?;
             adapters.push(adapter(dir, agency.register, telemetry).await?);
         }
@@ -114,6 +128,8 @@ impl Bus {
             contracts,
             log: first.log,
             traces,
+            redis,
+            shared,
             adapters,
             running: std::iter::once(first.part).chain(others.into_iter().map(|other| other.part)).collect(),
             telemetries: Vec::new(),
@@ -121,6 +137,30 @@ impl Bus {
         // Written last: other programs wait for this file and then use everything that it names.
         files::demo_json(&bus.dir, at, &all, sample).map_err(Failure::finding)?;
         Ok(bus)
+    }
+
+    /// The Redis that gateways share their limits through, if there is one.
+    pub(super) fn redis(&self) -> Option<&Redis> {
+        self.redis.as_ref()
+    }
+
+    /// Whether each gateway shares its limits with all others now.
+    pub(super) fn shares_limits(&self) -> bool {
+        let is_with_all = |shared: &Arc<Shared>| {
+            let usage = shared.usage();
+            usage.is_up && usage.replicas as usize == self.gateways.len()
+        };
+        self.shared.iter().all(is_with_all)
+    }
+
+    /// Suspends a grant for an hour. Returns the file to remove.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(super) fn suspend(&self, grant: &str) -> Result<PathBuf, Failure> {
+        let (of, now) = (format!("grant/{grant}"), Clock::system().now());
+        let suspension = Suspension { of: &of, by: "demo", reason: "a step of the story" };
+        suspension.add(&self.dir.join("registry"), now, SignedDuration::from_hours(1))
     }
 
     /// The contract of a register.
@@ -186,6 +226,7 @@ impl Bus {
 struct Serving {
     at: At,
     log: chapar_evidence::Log,
+    shared: Option<Arc<Shared>>,
     part: Part,
 }
 
@@ -194,11 +235,12 @@ async fn gateway(
     dir: &Path,
     number: Numbered,
     at: At,
+    more: &str,
     clock: &Clock,
     traces: &TraceStore,
 ) -> Result<Serving, Failure> {
     // The settings are written here with the ports that were asked for, and below with those that were free.
-    files::gateway(dir, number, at.gateway, at.admin).map_err(Failure::finding)?;
+    files::gateway(dir, number, at, more).map_err(Failure::finding)?;
     let config = chapar_gateway::Config::load(&number.settings(dir));
     let config = config.map_err(|error| Failure::error(Exit::Finding, error))?;
     let name = number.name("gateway", "");
@@ -209,12 +251,12 @@ async fn gateway(
     };
     let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
     let at = At { gateway: gateway.local_addr(), admin: gateway.admin_addr() };
-    let log = gateway.log().clone();
-    files::gateway(dir, number, at.gateway, at.admin).map_err(Failure::finding)?;
+    let (log, shared) = (gateway.log().clone(), gateway.shared_limits());
+    files::gateway(dir, number, at, more).map_err(Failure::finding)?;
     let stop = CancellationToken::new();
     let token = stop.clone();
     let task = tokio::spawn(async move { gateway.run(token).await.map_err(Failure::finding) });
-    Ok(Serving { at, log, part: Part { name, stop, task, telemetry } })
+    Ok(Serving { at, log, shared, part: Part { name, stop, task, telemetry } })
 }
 
 /// Starts an adapter and waits until a gateway has taken it in.

@@ -133,13 +133,9 @@ impl Numbered {
     }
 }
 
-/// Writes the settings of a gateway.
-pub(super) fn gateway(
-    dir: &Path,
-    number: Numbered,
-    listen: SocketAddr,
-    admin: SocketAddr,
-) -> Result<(), Error> {
+/// Writes the settings of a gateway, with more sections.
+pub(super) fn gateway(dir: &Path, number: Numbered, at: At, more: &str) -> Result<(), Error> {
+    let At { gateway: listen, admin } = at;
     let contracts: Vec<String> =
         AGENCIES.iter().map(|agency| format!("\"contracts/{}\"", agency.register)).collect();
     let contracts = contracts.join(", ");
@@ -165,7 +161,7 @@ checkpoint_every = "1s"
 
 [telemetry]
 keep_traces = 2000
-"#
+{more}"#
     );
     put(&number.settings(dir), &text)
 }

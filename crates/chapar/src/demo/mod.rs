@@ -8,6 +8,7 @@ mod folder;
 mod keys;
 mod made;
 mod people;
+mod redis;
 mod registry;
 mod report;
 mod server;
@@ -20,8 +21,9 @@ use chapar_telemetry::logs;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::signal;
-use bus::Bus;
+use bus::{Bus, Plan};
 use folder::Folder;
+use redis::Redis;
 use report::Report;
 use server::{Server, Sources};
 
@@ -64,6 +66,9 @@ pub struct Args {
     /// How many gateways, each with an evidence log of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=8))]
     gateways: u16,
+    /// A Redis server through which the gateways share the limits of grants: `redis://HOST:PORT[/DATABASE]`
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
     /// The port of the gateway; the admin pages use the next port, and further gateways the ports after that.
     /// Default: free ports
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -89,6 +94,10 @@ pub async fn run(args: Args) -> Outcome {
             Sources::Server(Box::new(server.map_err(Failure::finding)?))
         }
         None => Sources::Files,
+    };
+    let redis = match &args.redis {
+        Some(url) => Some(Redis::at(url).await.map_err(|error| Failure::new(Exit::Finding, error))?),
+        None => None,
     };
     let stop = signal::stop()?;
     let failed = |error| Failure::error(Exit::Finding, error);
@@ -122,7 +131,8 @@ pub async fn run(args: Args) -> Outcome {
             Some(loaded) => loaded.map_err(Failure::finding)?,
         }
     }
-    let mut bus = Bus::start(folder.path(), args.gateways, args.port, &made.sample, &sources).await?;
+    let plan = Plan { gateways: args.gateways, port: args.port, sources, redis };
+    let mut bus = Bus::start(folder.path(), plan, &made.sample).await?;
     folder.ready(args.dir.is_none(), args.keep).map_err(failed)?;
     let mut report = Report::new(args.json);
     report.ready(&bus, &made, started.elapsed());

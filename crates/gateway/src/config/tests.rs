@@ -92,3 +92,52 @@ fn a_size_without_a_unit_is_refused() {
         assert!(matches!(load(&text), Err(ConfigError::Parse { line: 8, .. })), "{wrong}");
     }
 }
+
+#[test]
+fn a_redis_is_named_with_files_beside_the_settings() {
+    let config =
+        load(&format!("{WHOLE}[redis]\nurl = \"redis://127.0.0.1\"\npassword_file = \"a\"\n")).unwrap();
+    let redis = config.redis.unwrap();
+    assert!(redis.password_file.as_ref().unwrap().is_absolute());
+    assert_eq!((redis.prefix.as_str(), redis.gateways.get()), ("chapar", 1));
+    for (line, told) in [
+        ("prefix = \"\"", "`prefix` is 1 to 40"),
+        ("prefix = \"a:b\"", "`prefix` is 1 to 40"),
+        ("gateways = 0", "`gateways` is from 1 to 100"),
+        ("gateways = 101", "`gateways` is from 1 to 100"),
+        ("password = \"a\"", "unknown field `password`"),
+    ] {
+        let error = load(&format!("{WHOLE}[redis]\nurl = \"redis://127.0.0.1\"\n{line}\n")).unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+#[test]
+fn what_a_redis_is_named_with_is_read_before_a_gateway_starts() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("password");
+    std::fs::write(&secret, "a word\n").unwrap();
+    let server = |url: &str, more: &str| {
+        let path = folder.path().join("gateway.toml");
+        std::fs::write(&path, format!("{WHOLE}[redis]\nurl = \"{url}\"\n{more}")).unwrap();
+        Config::load(&path).unwrap().redis.unwrap().server().map_err(|error| error.to_string())
+    };
+    let with_password = || server("redis://127.0.0.1", "password_file = \"password\"\n");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o604)).unwrap();
+    assert!(with_password().unwrap_err().contains("/password: "));
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    with_password().unwrap();
+    for (url, more, told) in [
+        ("redis://127.0.0.1", "password_file = \"none\"", "/none: "),
+        ("rediss://127.0.0.1", "cert = \"a\"", "`cert` and `key` belong together"),
+        ("redis://a:b@127.0.0.1", "", "`url` holds a password"),
+        ("redis://10.0.0.1", "", "`plaintext = true`"),
+        ("redis://127.0.0.1", "ca = \"password\"", "are for `rediss://`"),
+        ("rediss://127.0.0.1", "ca = \"password\"", "is no PEM of that kind"),
+    ] {
+        let error = server(url, more).unwrap_err();
+        assert!(error.contains(told), "{error}");
+    }
+    server("redis://10.0.0.1", "plaintext = true").unwrap();
+}

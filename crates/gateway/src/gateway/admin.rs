@@ -11,7 +11,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chapar_evidence::{Condition, Log};
-use chapar_telemetry::{CONTENT_TYPE, ListenerMetrics, Metrics, Telemetry};
+use chapar_limit::{Shared, SharedUsage};
+use chapar_telemetry::{CONTENT_TYPE, LimitMetrics, ListenerMetrics, Metrics, SharedLimits, Telemetry};
 use chapar_transport::serve::ConnectionSlots;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,8 @@ pub(crate) struct Admin {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) listener: ListenerMetrics,
+    /// The limits that are shared, and their metrics.
+    pub(crate) shared: Option<(Arc<Shared>, LimitMetrics)>,
     pub(crate) slots: ConnectionSlots,
     pub(crate) log: Log,
     pub(crate) reloader: Arc<Reloader>,
@@ -52,6 +55,11 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     // Reverse connections of adapters share the listener's slots, so they are taken off to leave the callers.
     let callers = admin.slots.connections().saturating_sub(adapters);
     admin.listener.set(callers, adapters, admin.slots.handshakes_failed());
+    if let Some((shared, metrics)) = &admin.shared {
+        let SharedUsage { is_up, replicas, commands: (answered, failed), own_decisions, waits } =
+            shared.usage();
+        metrics.set(&SharedLimits { is_up, gateways: replicas, answered, failed, own: own_decisions, waits });
+    }
     (kind, admin.metrics.encode()).into_response()
 }
 
@@ -80,11 +88,12 @@ async fn reload(State(admin): State<Admin>) -> Response {
     }
 }
 
-/// Resets a grant's limits at this gateway.
+/// Resets a grant's limits at this gateway, and a rate that it shares at all.
 async fn reset_limits(State(admin): State<Admin>, Path(grant): Path<String>) -> Response {
     let unknown = || (StatusCode::NOT_FOUND, "no such grant\n").into_response();
     let Ok(grant) = grant.parse() else { return unknown() };
-    if !admin.reloader.policy.load().limiter.reset(&grant) {
+    let limiter = Arc::clone(&admin.reloader.policy.load().limiter);
+    if !limiter.reset(&grant).await {
         return unknown();
     }
     tracing::info!(%grant, "the rate limit and the counts of a grant were reset");

@@ -86,11 +86,13 @@ impl Ready {
         let pressure = stack.memory.clone();
         tokio::spawn(pressure.watch(reloader.serving.memory, ended.clone()));
         let reloading = tokio::spawn(reloader.watch(watches, stopping.clone()));
-        let router = TowerToHyperService::new(admin::router(admin_pages, admin_token));
-        let pages = tokio::spawn(chapar_transport::admin::serve(admin, router, ended.clone()));
         let calls_ended = CancellationToken::new();
         let refusals = stack.pipeline.refusals.clone();
         let refusals = tokio::spawn(refusals.run(log.clone(), calls_ended.clone()));
+        let sharing = admin_pages.shared.as_ref().map(|(shared, _)| Arc::clone(shared));
+        let sharing = sharing.map(|shared| tokio::spawn(shared.run(calls_ended.clone())));
+        let router = TowerToHyperService::new(admin::router(admin_pages, admin_token));
+        let pages = tokio::spawn(chapar_transport::admin::serve(admin, router, ended.clone()));
         let awaiting = Arc::clone(&stack.policy);
         tokio::spawn(joining.clone().wait(awaiting, ended.clone()));
         let workers = Workers::start(parts(bound, adapters, workers, &joining)?, &stack, &ends)
@@ -126,6 +128,10 @@ impl Ready {
         if !failed {
             // The wait is bounded, because a disk that does not answer must not keep the process from ending.
             tokio::time::timeout(FAILED_DRAIN, refusals).await.ok();
+        }
+        if let Some(sharing) = sharing {
+            // It gives unused tokens back, for half a second at most.
+            sharing.await.ok();
         }
         health.await.ok();
         reloading.await.ok();

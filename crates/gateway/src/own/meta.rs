@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chapar_contract::Method;
 use chapar_evidence::Log;
-use chapar_limit::{LimitUsage, Limiter, Usage};
+use chapar_limit::{GrantLimiter, LimitUsage, Usage};
 use chapar_model::{Clock, GrantId};
 use chapar_registry::{Registry, Subsystem};
 use tonic::{Request, Response, Status};
@@ -32,7 +32,7 @@ pub(crate) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/
 /// Answers from the registry and the evidence log.
 pub(crate) struct Meta {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) limiter: Arc<GrantLimiter>,
     pub(crate) log: Log,
     pub(crate) clock: Clock,
 }

@@ -1,10 +1,11 @@
-//! The step *admit* takes a permit of the grant's concurrency and a token of its rate (GCRA). The request is
+//! The step *admit* takes a permit of the grant's concurrency and a token of its rate (GCRA), which gateways may share
+//! through Redis. The request is
 //! not read yet, so a refusal costs the provider nothing. A repeated attempt of a counted call takes no
 //! token.
 
 use std::time::Instant;
 
-use chapar_limit::{Admission, Denied, Limiter};
+use chapar_limit::{Admission, Denied, GrantLimiter};
 use chapar_model::Reason;
 
 use super::permit::Permitted;
@@ -20,8 +21,8 @@ pub(super) struct Admitted {
     pub(super) attempt: Option<RequestIdAttempt>,
 }
 
-pub(super) fn admit(
-    limiter: &Limiter,
+pub(super) async fn admit(
+    limiter: &GrantLimiter,
     attempts: &Attempts,
     permitted: Permitted,
     record: &mut OpenRecord,
@@ -31,7 +32,7 @@ pub(super) fn admit(
     let is_free = attempt.as_ref().is_some_and(RequestIdAttempt::is_free);
     // A repeated attempt takes no token but still a concurrency permit: it occupies the provider like any
     // call.
-    let admitted = if is_free { limiter.admit_again(grant) } else { limiter.admit(grant) };
+    let admitted = if is_free { limiter.admit_again(grant) } else { limiter.admit(grant).await };
     let admission = admitted.map_err(|denied| match denied {
         Denied::Rate { retry_after, limit } => {
             Refusal::from(Reason::RateLimited).retry_after(retry_after).quota(grant.as_str(), limit)

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use chapar_limit::Limiter;
+use chapar_limit::{GrantLimiter, Limiter};
 use chapar_model::SubsystemId;
 use chapar_registry::Registry;
 use tonic::service::Routes;
@@ -14,7 +14,7 @@ use crate::upstream::Upstreams;
 /// `Policy` holds everything that a reload replaces.
 pub(crate) struct Policy {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) limiter: Arc<GrantLimiter>,
     pub(crate) upstreams: Upstreams,
     /// The gateway's own services: health, reflection, meta.
     pub(crate) own: Routes,

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chapar_contract::Contract;
-use chapar_limit::Limiter;
-use chapar_model::SubsystemId;
+use chapar_limit::{GrantLimiter, Limiter, Shared};
+use chapar_model::{GrantId, Limits, SubsystemId};
 use chapar_registry::Registry;
 use chapar_transport::dial;
 
@@ -16,15 +16,20 @@ use crate::own::{self, Own};
 use crate::pipeline::Policy;
 use crate::upstream::Upstreams;
 
-/// Makes the policy that a gateway starts with.
-pub(crate) fn first(serving: &Serving, registry: Registry, own: Own) -> Result<Policy, Error> {
+/// Makes the policy that a gateway starts with. Its rates are shared through `shared`, if there is one.
+pub(crate) fn first(
+    serving: &Serving,
+    registry: Registry,
+    own: Own,
+    shared: Option<Arc<Shared>>,
+) -> Result<Policy, Error> {
     let connecting = dial::Settings {
         connections: serving.upstream_connections.get(),
         per_thread: true,
         ..dial::Settings::default()
     };
     let upstreams = Upstreams::configured(&registry, &serving.identity, connecting)?;
-    let limiter = Limiter::new(limits(&registry));
+    let limiter = GrantLimiter::new(&limits(&registry), shared);
     let own_limiter = Limiter::new(own::limits(&registry));
     policy(registry, limiter, own_limiter, upstreams, own)
 }
@@ -38,14 +43,14 @@ pub(super) fn next(
     own: Own,
 ) -> Result<Policy, Error> {
     let upstreams = before.upstreams.next(&registry, &serving.identity)?;
-    let limiter = before.limiter.next(limits(&registry));
+    let limiter = before.limiter.next(&limits(&registry));
     let own_limiter = before.own_limiter.next(own::limits(&registry));
     policy(registry, limiter, own_limiter, upstreams, own)
 }
 
 fn policy(
     registry: Registry,
-    limiter: Limiter,
+    limiter: GrantLimiter,
     own_limiter: Limiter<SubsystemId>,
     upstreams: Upstreams,
     own: Own,
@@ -66,6 +71,6 @@ pub(crate) fn load(contracts: &[PathBuf], registry: &Path) -> Result<Registry, E
     Ok(Registry::load(registry, &contracts)?)
 }
 
-fn limits(registry: &Registry) -> impl Iterator<Item = (chapar_model::GrantId, chapar_model::Limits)> {
-    registry.grants().map(|grant| (grant.id.clone(), grant.limits()))
+fn limits(registry: &Registry) -> Vec<(GrantId, Limits)> {
+    registry.grants().map(|grant| (grant.id.clone(), grant.limits())).collect()
 }

@@ -11,6 +11,7 @@ use super::journal;
 use super::load::{Contracts, alone, failed, in_force};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out;
+use crate::suspension::Suspension;
 
 /// Suspend a member, a subsystem, a grant or a delegation, at once and for a time
 ///
@@ -102,28 +103,9 @@ fn in_folder(args: &Args, now: Timestamp) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Adds the suspension to the file in `folder`, by replacing it.
 fn add(args: &Args, folder: &Path, now: Timestamp) -> Result<(), Failure> {
-    let path = folder.join("suspensions.toml");
-    let before = chapar_files::read_text_if_any(&path)
-        .map_err(|error| Failure::new(Exit::Finding, format_args!("{}: {error}", path.display())))?
-        .unwrap_or_default();
-    // Whole seconds are enough, and TOML allows at most nine digits after the second.
-    let from = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    let until = from + args.time;
-    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    // The name goes into a TOML comment and is escaped, because a line break would end the comment.
-    let suspension = format!(
-        "[[suspension]] # by {}\nof     = {}\nfrom   = {from}\nuntil  = {until}\nreason = {}\n",
-        args.by.escape_default(),
-        quoted(&args.of),
-        quoted(&args.reason)
-    );
-    let separator = if before.is_empty() { "" } else { "\n" };
-    let text = format!("{before}{separator}{suspension}");
-    chapar_files::replace(&path, text.as_bytes(), 0o644).map_err(|error| {
-        Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", path.display()))
-    })
+    let suspension = Suspension { of: &args.of, by: &args.by, reason: &args.reason };
+    suspension.add(folder, now, args.time).map(drop)
 }
 
 /// The files of a registry, two levels deep.

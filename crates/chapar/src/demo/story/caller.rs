@@ -2,6 +2,7 @@
 //! the refusal with what the bus says about it. `chapar-client` makes the calls.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -61,15 +62,23 @@ impl fmt::Display for Refused {
 }
 
 impl Caller {
-    /// The caller with the certificate of `subsystem`.
+    /// The caller with the certificate of `subsystem`, at the first gateway.
     ///
     /// # Errors
     /// If a key file cannot be read or used.
     pub(super) fn new(bus: &Bus, subsystem: &str) -> Result<Self, Failure> {
+        Self::at(bus, bus.gateway, subsystem)
+    }
+
+    /// The same at another gateway.
+    ///
+    /// # Errors
+    /// As [`Caller::new`].
+    pub(super) fn at(bus: &Bus, gateway: SocketAddr, subsystem: &str) -> Result<Self, Failure> {
         let pki = bus.dir.join("pki");
         let name = key_name(subsystem);
         let client = Client::new(Config {
-            gateway: bus.gateway.to_string(),
+            gateway: gateway.to_string(),
             server_name: SERVER_NAME.to_owned(),
             cert: pki.join(format!("{name}.crt")),
             key: pki.join(format!("{name}.key")),

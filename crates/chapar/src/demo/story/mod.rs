@@ -1,4 +1,4 @@
-//! This module tells the story of one farm loan in seven steps. Each step really does what it describes,
+//! This module tells the story of one farm loan in seven steps, and three more of several gateways with `--redis`. Each step really does what it describes,
 //! measures it, and compares the outcome with the expected one. A step with another outcome is reported as
 //! failed, and the story goes on.
 
@@ -8,9 +8,11 @@ mod lookup;
 mod outage;
 mod proof;
 mod refused;
+mod shared;
 pub(super) mod show;
 mod waterfall;
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -33,7 +35,7 @@ pub(super) const LOAN: &str = "loan.farm";
 /// One step as it came out.
 #[derive(Debug, Serialize)]
 pub(super) struct Step {
-    /// 1 to 7.
+    /// 1 to 7, or to 10 with Redis.
     pub(super) number: u8,
     pub(super) title: &'static str,
     pub(super) title_fa: &'static str,
@@ -121,5 +123,15 @@ pub(super) async fn all(
     tale.step("The receipt of the first answer", "رسید نخستین پاسخ", proven).await;
     let drawn = waterfall::step(bus, first.as_deref());
     tale.step("The trace of the first question", "مسیر نخستین پرسش", drawn).await;
+    if bus.redis().is_some() {
+        let at = |gateway: &SocketAddr| Caller::at(bus, *gateway, super::registry::WELFARE);
+        let welfare = bus.gateways.iter().map(at).collect::<Result<Vec<_>, _>>()?;
+        let limit = shared::limit(bus, &welfare, applicant);
+        tale.step("One limit at all gateways", "یک سقف برای همهٔ دروازه‌ها", limit).await;
+        let away = shared::outage(bus, &welfare, applicant);
+        tale.step("Redis taken away and given back", "ردیس می‌رود و بازمی‌گردد", away).await;
+        let suspended = shared::suspended(bus, &welfare, applicant);
+        tale.step("A grant suspended at all gateways", "مجوزی که همه‌جا تعلیق می‌شود", suspended).await;
+    }
     Ok(tale.steps)
 }

@@ -1,0 +1,122 @@
+//! `[redis]` of `gateway.toml`: through which Redis gateways share their limits. The files that it names are read
+//! when a gateway starts or is checked.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use chapar_limit::{RedisServer, ServerError, SharedSettings};
+use serde::Deserialize;
+
+/// The largest number of gateways that may be given.
+const MOST_GATEWAYS: u32 = 100;
+
+/// `[redis]`: absent, each gateway counts for itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// `redis://[USER@]HOST:PORT[/DATABASE]`, `rediss://…` with TLS, or `redis+unix:///PATH`.
+    pub url: String,
+    /// File with the password. One that others may read is refused.
+    pub password_file: Option<PathBuf>,
+    /// CA certificates (PEM) for `rediss://`. Default: those of the system.
+    pub ca: Option<PathBuf>,
+    /// This gateway's certificate (PEM) for `rediss://`; with `key`.
+    pub cert: Option<PathBuf>,
+    /// Its key (PEM). One that others may read is refused.
+    pub key: Option<PathBuf>,
+    /// Permits a Redis on another machine without TLS. Default false.
+    #[serde(default)]
+    pub plaintext: bool,
+    /// What the keys begin with: 1 to 40 of `a-z 0-9 - _`. Default `chapar`.
+    #[serde(default = "default_prefix", deserialize_with = "prefix")]
+    pub prefix: String,
+    /// The least number of gateways among which a limit is divided while Redis does not answer, 1 to 100. Default
+    /// 1: as many as Redis counted last.
+    #[serde(default = "one", deserialize_with = "gateways")]
+    pub gateways: NonZeroU32,
+}
+
+/// Why the files that `[redis]` names cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisError {
+    /// A file cannot be read, or others may read it.
+    #[error("`[redis]` names {}: {what}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// One of `cert` and `key` is missing.
+    #[error("`[redis]`: `cert` and `key` belong together")]
+    HalfIdentity,
+    /// The address or a certificate cannot be used.
+    #[error("`[redis]`: {0}")]
+    Server(#[from] ServerError),
+}
+
+impl Redis {
+    pub(super) fn resolve(&mut self, base: &Path) {
+        let files = [&mut self.password_file, &mut self.ca, &mut self.cert, &mut self.key];
+        for file in files.into_iter().flatten() {
+            *file = base.join(&*file);
+        }
+    }
+
+    pub(crate) fn settings(&self) -> SharedSettings {
+        let (prefix, least_replicas) = (self.prefix.clone(), self.gateways);
+        SharedSettings { prefix, least_replicas, ..SharedSettings::default() }
+    }
+
+    /// The server, with what its files hold.
+    ///
+    /// # Errors
+    /// [`RedisError`] naming the file at fault.
+    pub(crate) fn server(&self) -> Result<RedisServer, RedisError> {
+        let password = self.password_file.as_deref().map(secret).transpose()?;
+        let ca = self.ca.as_deref().map(public).transpose()?;
+        let identity = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => Some((public(cert)?, secret(key)?.into_bytes())),
+            (None, None) => None,
+            _ => return Err(RedisError::HalfIdentity),
+        };
+        // A newline at the end of the file is not part of the password.
+        let password = password.as_deref().map(|text| text.trim_end_matches(['\r', '\n']));
+        Ok(RedisServer::new(&self.url, password, ca, identity, self.plaintext)?)
+    }
+}
+
+fn secret(path: &Path) -> Result<String, RedisError> {
+    chapar_files::read_secret(path)
+        .map_err(|error| RedisError::File { path: path.to_owned(), what: error.to_string() })
+}
+
+fn public(path: &Path) -> Result<Vec<u8>, RedisError> {
+    let read = chapar_files::read_text(path);
+    read.map(String::into_bytes)
+        .map_err(|error| RedisError::File { path: path.to_owned(), what: error.to_string() })
+}
+
+fn prefix<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let prefix = String::deserialize(deserializer)?;
+    let is_good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    if (1..=40).contains(&prefix.len()) && prefix.bytes().all(is_good) {
+        Ok(prefix)
+    } else {
+        Err(serde::de::Error::custom("`prefix` is 1 to 40 of `a-z 0-9 - _`"))
+    }
+}
+
+fn gateways<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
+    let gateways = u32::deserialize(deserializer)?;
+    let known = NonZeroU32::new(gateways).filter(|gateways| gateways.get() <= MOST_GATEWAYS);
+    known.ok_or_else(|| serde::de::Error::custom(format!("`gateways` is from 1 to {MOST_GATEWAYS}")))
+}
+
+fn default_prefix() -> String {
+    SharedSettings::default().prefix
+}
+
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
