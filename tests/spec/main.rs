@@ -25,6 +25,7 @@ mod other_contract;
 mod pages;
 mod pki;
 mod policy;
+mod quotas;
 #[expect(dead_code, reason = "the transport's tests use the rest")]
 #[path = "../../crates/transport/tests/spec/raw.rs"]
 mod raw;

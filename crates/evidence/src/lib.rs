@@ -18,6 +18,7 @@ mod last_signed;
 mod log;
 mod publisher;
 mod receipt;
+mod recent;
 mod recheck;
 mod recover;
 mod resume;

@@ -224,6 +224,16 @@ impl Log {
         blocking(move || inner.record(index)).await
     }
 
+    /// Shows `visit` each record whose call came in at `since_ms` (milliseconds since the Unix epoch) or later, with its
+    /// index, in no particular order. Reads whole segments and so blocks; records that are written meanwhile may be
+    /// among them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Damaged`]: what was shown so far is not all.
+    pub fn recent(&self, since_ms: u64, visit: &mut dyn FnMut(u64, &Record)) -> Result<(), Error> {
+        crate::recent::recent(&*self.inner.disk, &self.inner.config.path, since_ms, visit)
+    }
+
     /// The receipt of one entry: its record, the proof that it is in the log, and a signed checkpoint. Signs
     /// a new checkpoint if the last one does not cover the entry yet.
     ///

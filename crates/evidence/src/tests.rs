@@ -15,6 +15,7 @@ mod altered;
 mod closing;
 mod crash;
 mod loss;
+mod recent;
 mod resume;
 mod sim_disk;
 mod torn;

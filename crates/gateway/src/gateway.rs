@@ -31,6 +31,7 @@ use crate::observe::Observer;
 use crate::overload::Overload;
 use crate::own::{self, Own};
 use crate::pipeline::Pipeline;
+use crate::quota_history::QuotaHistory;
 use crate::reload::{Reloader, Watches, policy};
 use crate::shed::Shed;
 use crate::stack::Stack;
@@ -155,10 +156,11 @@ impl Gateway {
         let health = HealthReporter::new();
         let own = Own { clock: clock.clone(), log: log.clone(), health: health.clone() };
         let shared = match &config.redis {
-            Some(redis) => Some(Shared::new(redis.server()?, redis.settings())),
+            Some(redis) => Some(Shared::new(redis.server()?, redis.settings(serving.replicas))),
             None => None,
         };
-        let policy = policy::first(&serving, registry, own.clone(), shared.clone())?;
+        let history = QuotaHistory::new(log.clone()).await;
+        let policy = policy::first(&serving, registry, own.clone(), shared.clone(), &history)?;
         // Set before the first connection is taken, by `run`.
         acceptor.set(policy.upstreams.reverse_acceptor()).ok();
         let mut metrics = Metrics::new(&telemetry, policy.methods().into_iter().chain(own::methods()));
@@ -188,6 +190,7 @@ impl Gateway {
             tls,
             policy,
             own,
+            history,
             metrics: Arc::clone(&metrics),
             one_at_a_time: Mutex::default(),
         };

@@ -19,6 +19,7 @@ mod observe;
 mod overload;
 mod own;
 mod pipeline;
+mod quota_history;
 mod refusal;
 mod reload;
 mod shed;

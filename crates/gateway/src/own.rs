@@ -11,7 +11,7 @@ mod reflection;
 use std::sync::Arc;
 
 use chapar_evidence::Log;
-use chapar_limit::GrantLimiter;
+use chapar_limit::{GrantLimiter, QuotaKeeper};
 use chapar_model::Clock;
 use chapar_registry::Registry;
 use tonic::service::Routes;
@@ -42,12 +42,19 @@ pub(crate) struct Own {
 pub(crate) fn services(
     registry: &Arc<Registry>,
     limiter: &Arc<GrantLimiter>,
+    quotas: &Arc<QuotaKeeper>,
     own: Own,
 ) -> Result<Routes, BadDescriptors> {
     use tonic_reflection::pb::{v1, v1alpha};
     let Own { clock, log, health } = own;
     let directory = Arc::new(Directory::new(Arc::clone(registry), clock.clone(), meta::DESCRIPTORS)?);
-    let meta = Meta { registry: Arc::clone(registry), limiter: Arc::clone(limiter), log, clock };
+    let meta = Meta {
+        registry: Arc::clone(registry),
+        limiter: Arc::clone(limiter),
+        quotas: Arc::clone(quotas),
+        log,
+        clock,
+    };
     let health = HealthServer::new(VisibleHealth::new(&health, registry));
     let reflection = Reflection(directory);
     let v1 = v1::server_reflection_server::ServerReflectionServer::new(reflection.clone());

@@ -15,6 +15,7 @@ mod messages;
 mod minimise;
 mod permit;
 mod policy;
+mod quota;
 mod read;
 mod record;
 mod release;
@@ -101,9 +102,10 @@ impl Pipeline {
         let answered = async {
             let admitted = admit::admit(&policy.limiter, &self.attempts, permitted, record).await?;
             let read = read::read(admitted, self.max_message, &self.clock, record).await?;
+            let counted = quota::quota(&policy.quotas, read, record)?;
             read_at = Some(Instant::now());
             record.forwarding();
-            let forwarded = forward::forward(&policy.upstreams, read, self.max_message).await?;
+            let forwarded = forward::forward(&policy.upstreams, counted, self.max_message).await?;
             minimise::minimise(forwarded).await
         };
         // One timeout spans all steps: no step has to watch the deadline itself, and a step that is added

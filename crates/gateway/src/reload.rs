@@ -21,6 +21,7 @@ use crate::config::Serving;
 use crate::error::Error;
 use crate::own::Own;
 use crate::pipeline::Policy;
+use crate::quota_history::QuotaHistory;
 
 /// Minimum interval between two checks of the files. A change is in force after two equal checks, so after
 /// about half a second.
@@ -49,6 +50,7 @@ pub(crate) struct Reloader {
     pub(crate) tls: ServerTls,
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     pub(crate) own: Own,
+    pub(crate) history: QuotaHistory,
     pub(crate) metrics: Arc<Metrics>,
     /// Held during a reload, so that reloads do not overlap.
     pub(crate) one_at_a_time: Mutex<()>,
@@ -94,7 +96,7 @@ impl Reloader {
         // The lock also covers reading, so that of two reloads the one that read later is the one in force.
         let _alone = self.one_at_a_time.lock();
         let reloaded = policy::load(&self.serving.contracts, &self.serving.registry).and_then(|registry| {
-            policy::next(&self.policy.load(), &self.serving, registry, self.own.clone())
+            policy::next(&self.policy.load(), &self.serving, registry, self.own.clone(), &self.history)
         });
         let reloaded = reloaded.map(|next| {
             // The metrics know the new methods before the policy is stored, so that no call finds its method

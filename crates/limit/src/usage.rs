@@ -4,12 +4,18 @@
 use std::time::Instant;
 
 /// What a grant limits.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Kind {
     /// Calls at once.
     Concurrent,
     /// Calls over time.
     Rate,
+    /// Calls in a day.
+    Daily,
+    /// Different citizens in an hour.
+    SubjectsHour,
+    /// Different citizens in a day.
+    SubjectsDay,
 }
 
 impl Kind {
@@ -18,6 +24,9 @@ impl Kind {
         match self {
             Self::Concurrent => "concurrent",
             Self::Rate => "rate",
+            Self::Daily => "daily",
+            Self::SubjectsHour => "subjects.hour",
+            Self::SubjectsDay => "subjects.day",
         }
     }
 }

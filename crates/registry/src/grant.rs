@@ -7,8 +7,8 @@ use std::sync::Arc;
 use chapar_contract::RowField;
 use chapar_contract::wire::FieldMask;
 use chapar_model::{
-    CaseNumber, ClerkId, GrantId, Limits, MemberId, MethodPath, Purpose, Reason, RowScopes, SubsystemId,
-    tehran,
+    CaseNumber, ClerkId, GrantId, Limits, MemberId, MethodPath, Purpose, Quotas, Reason, RowScopes,
+    SubsystemId, tehran,
 };
 use jiff::civil::Date;
 use jiff::{Span, Timestamp};
@@ -40,6 +40,8 @@ pub struct Grant {
     pub hours: Option<Hours>,
     /// Rate, burst and concurrency.
     pub limit: Limits,
+    /// Calls in a day, and different citizens asked for.
+    pub quotas: Quotas,
     /// Metadata that a call must carry.
     pub requires: Requires,
     /// The legal basis, which the citizen can read.

@@ -163,8 +163,17 @@ pub(crate) struct Valid {
 pub(crate) struct GrantLimit {
     pub(crate) rate: Option<Text>,
     pub(crate) burst: Option<Spanned<NonZeroU32>>,
-    pub(crate) daily: Option<Spanned<u64>>,
+    pub(crate) daily: Option<NonZeroU32>,
     pub(crate) concurrent: Option<NonZeroU32>,
+    pub(crate) subjects: Option<Spanned<SubjectLimit>>,
+    pub(crate) clerk_subjects: Option<Spanned<SubjectLimit>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SubjectLimit {
+    pub(crate) hour: Option<NonZeroU32>,
+    pub(crate) day: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Deserialize)]

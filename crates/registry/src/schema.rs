@@ -146,6 +146,8 @@ const TABLES: &[Table] = &[
                     may("burst", Count),
                     may("daily", Count),
                     may("concurrent", Count),
+                    may("subjects", Object(&[may("hour", Count), may("day", Count)])),
+                    may("clerk_subjects", Object(&[may("hour", Count), may("day", Count)])),
                 ]),
             ),
             may("requires", Words(&["case", "clerk"])),

@@ -104,11 +104,11 @@ impl Bus {
 
         let [at, rest @ ..] = addresses.as_slice() else { return Err(Failure::usage("a bus has a gateway")) };
         // The first gateway starts before the adapters, which dial it.
-        let more = redis.as_ref().map(|redis| redis.settings(gateways)).unwrap_or_default();
-        let first = gateway(dir, Numbered(1), *at, &more, &clock, &traces).await?;
+        let more = redis.as_ref().map(|redis| redis.settings()).unwrap_or_default();
+        let first = gateway(dir, Numbered(1), *at, (gateways, &more), &clock, &traces).await?;
         let mut others = Vec::new();
         for (number, at) in (2..).zip(rest) {
-            others.push(gateway(dir, Numbered(number), *at, &more, &clock, &traces).await?);
+            others.push(gateway(dir, Numbered(number), *at, (gateways, &more), &clock, &traces).await?);
         }
         let shared = std::iter::once(&first).chain(&others).filter_map(|one| one.shared.clone()).collect();
         let at = first.at;
@@ -235,12 +235,12 @@ async fn gateway(
     dir: &Path,
     number: Numbered,
     at: At,
-    more: &str,
+    (replicas, more): (u16, &str),
     clock: &Clock,
     traces: &TraceStore,
 ) -> Result<Serving, Failure> {
     // The settings are written here with the ports that were asked for, and below with those that were free.
-    files::gateway(dir, number, at, more).map_err(Failure::finding)?;
+    files::gateway(dir, number, at, replicas, more).map_err(Failure::finding)?;
     let config = chapar_gateway::Config::load(&number.settings(dir));
     let config = config.map_err(|error| Failure::error(Exit::Finding, error))?;
     let name = number.name("gateway", "");
@@ -252,7 +252,7 @@ async fn gateway(
     let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
     let at = At { gateway: gateway.local_addr(), admin: gateway.admin_addr() };
     let (log, shared) = (gateway.log().clone(), gateway.shared_limits());
-    files::gateway(dir, number, at, more).map_err(Failure::finding)?;
+    files::gateway(dir, number, at, replicas, more).map_err(Failure::finding)?;
     let stop = CancellationToken::new();
     let token = stop.clone();
     let task = tokio::spawn(async move { gateway.run(token).await.map_err(Failure::finding) });

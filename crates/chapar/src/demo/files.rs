@@ -133,8 +133,8 @@ impl Numbered {
     }
 }
 
-/// Writes the settings of a gateway, with more sections.
-pub(super) fn gateway(dir: &Path, number: Numbered, at: At, more: &str) -> Result<(), Error> {
+/// Writes the settings of one of so many gateways, with more sections.
+pub(super) fn gateway(dir: &Path, number: Numbered, at: At, replicas: u16, more: &str) -> Result<(), Error> {
     let At { gateway: listen, admin } = at;
     let contracts: Vec<String> =
         AGENCIES.iter().map(|agency| format!("\"contracts/{}\"", agency.register)).collect();
@@ -151,6 +151,7 @@ admin     = "{admin}"
 identity  = {{ cert = "pki/gateway.crt", key = "pki/gateway.key", trust = "pki/ca.crt", crl = "pki/ca.crl" }}
 registry  = "registry"
 contracts = [{contracts}]
+replicas  = {replicas}
 
 [evidence]
 path             = "{evidence}"

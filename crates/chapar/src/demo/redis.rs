@@ -58,12 +58,10 @@ impl Redis {
         })
     }
 
-    /// `[redis]` of one of so many gateways.
-    pub(super) fn settings(&self, gateways: u16) -> String {
+    /// `[redis]` of a gateway.
+    pub(super) fn settings(&self) -> String {
         let Self { address, database, prefix, .. } = self;
-        format!(
-            "\n[redis]\nurl      = \"redis://{address}/{database}\"\nprefix   = \"{prefix}\"\ngateways = {gateways}\n"
-        )
+        format!("\n[redis]\nurl    = \"redis://{address}/{database}\"\nprefix = \"{prefix}\"\n")
     }
 
     /// Cuts all connections, and lets no new one through.

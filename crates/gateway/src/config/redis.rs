@@ -7,9 +7,6 @@ use std::path::{Path, PathBuf};
 use chapar_limit::{RedisServer, ServerError, SharedSettings};
 use serde::Deserialize;
 
-/// The largest number of gateways that may be given.
-const MOST_GATEWAYS: u32 = 100;
-
 /// `[redis]`: absent, each gateway counts for itself.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,10 +27,6 @@ pub struct Redis {
     /// What the keys begin with: 1 to 40 of `a-z 0-9 - _`. Default `chapar`.
     #[serde(default = "default_prefix", deserialize_with = "prefix")]
     pub prefix: String,
-    /// The least number of gateways among which a limit is divided while Redis does not answer, 1 to 100. Default
-    /// 1: as many as Redis counted last.
-    #[serde(default = "one", deserialize_with = "gateways")]
-    pub gateways: NonZeroU32,
 }
 
 /// Why the files that `[redis]` names cannot be used.
@@ -63,9 +56,9 @@ impl Redis {
         }
     }
 
-    pub(crate) fn settings(&self) -> SharedSettings {
-        let (prefix, least_replicas) = (self.prefix.clone(), self.gateways);
-        SharedSettings { prefix, least_replicas, ..SharedSettings::default() }
+    /// For one of at least so many gateways.
+    pub(crate) fn settings(&self, least_replicas: NonZeroU32) -> SharedSettings {
+        SharedSettings { prefix: self.prefix.clone(), least_replicas, ..SharedSettings::default() }
     }
 
     /// The server, with what its files hold.
@@ -107,16 +100,6 @@ fn prefix<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D
     }
 }
 
-fn gateways<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
-    let gateways = u32::deserialize(deserializer)?;
-    let known = NonZeroU32::new(gateways).filter(|gateways| gateways.get() <= MOST_GATEWAYS);
-    known.ok_or_else(|| serde::de::Error::custom(format!("`gateways` is from 1 to {MOST_GATEWAYS}")))
-}
-
 fn default_prefix() -> String {
     SharedSettings::default().prefix
-}
-
-fn one() -> NonZeroU32 {
-    NonZeroU32::MIN
 }

@@ -99,12 +99,10 @@ fn a_redis_is_named_with_files_beside_the_settings() {
         load(&format!("{WHOLE}[redis]\nurl = \"redis://127.0.0.1\"\npassword_file = \"a\"\n")).unwrap();
     let redis = config.redis.unwrap();
     assert!(redis.password_file.as_ref().unwrap().is_absolute());
-    assert_eq!((redis.prefix.as_str(), redis.gateways.get()), ("chapar", 1));
+    assert_eq!((redis.prefix.as_str(), config.gateway.replicas.get()), ("chapar", 1));
     for (line, told) in [
         ("prefix = \"\"", "`prefix` is 1 to 40"),
         ("prefix = \"a:b\"", "`prefix` is 1 to 40"),
-        ("gateways = 0", "`gateways` is from 1 to 100"),
-        ("gateways = 101", "`gateways` is from 1 to 100"),
         ("password = \"a\"", "unknown field `password`"),
     ] {
         let error = load(&format!("{WHOLE}[redis]\nurl = \"redis://127.0.0.1\"\n{line}\n")).unwrap_err();
@@ -140,4 +138,12 @@ fn what_a_redis_is_named_with_is_read_before_a_gateway_starts() {
         assert!(error.contains(told), "{error}");
     }
     server("redis://10.0.0.1", "plaintext = true").unwrap();
+}
+
+#[test]
+fn gateways_that_serve_the_same_callers_are_1_to_100() {
+    for (replicas, is_good) in [("0", false), ("1", true), ("100", true), ("101", false)] {
+        let text = WHOLE.replace("drain = \"2s\"", &format!("replicas = {replicas}"));
+        assert_eq!(load(&text).is_ok(), is_good, "{replicas}");
+    }
 }

@@ -1,5 +1,6 @@
 //! This module reads the values of `gateway.toml` that have a unit or bounds: sizes, durations and shares.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::Deserialize as _;
@@ -56,4 +57,17 @@ pub(super) fn share<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result
     } else {
         Err(serde::de::Error::custom("a share is from 0 to 1"))
     }
+}
+
+/// The largest number of gateways that may be given.
+const MOST_REPLICAS: u32 = 100;
+
+pub(super) fn replicas<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<NonZeroU32, D::Error> {
+    let replicas = NonZeroU32::new(u32::deserialize(deserializer)?);
+    let known = replicas.filter(|replicas| replicas.get() <= MOST_REPLICAS);
+    known.ok_or_else(|| serde::de::Error::custom(format!("`replicas` is from 1 to {MOST_REPLICAS}")))
+}
+
+pub(super) fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
 }

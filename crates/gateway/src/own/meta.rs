@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chapar_contract::Method;
 use chapar_evidence::Log;
-use chapar_limit::{GrantLimiter, LimitUsage, Usage};
+use chapar_limit::{GrantLimiter, LimitUsage, QuotaKeeper, Usage};
 use chapar_model::{Clock, GrantId};
 use chapar_registry::{Registry, Subsystem};
 use tonic::{Request, Response, Status};
@@ -33,6 +33,7 @@ pub(crate) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/
 pub(crate) struct Meta {
     pub(crate) registry: Arc<Registry>,
     pub(crate) limiter: Arc<GrantLimiter>,
+    pub(crate) quotas: Arc<QuotaKeeper>,
     pub(crate) log: Log,
     pub(crate) clock: Clock,
 }
@@ -152,7 +153,9 @@ fn known(method: &Method) -> pb::KnownMethod {
 
 impl Meta {
     fn grant_usage(&self, grant: &GrantId, on_behalf_of: String) -> Option<pb::GrantUsage> {
-        let Usage { limits, admitted, since } = self.limiter.usage(grant)?;
+        let Usage { mut limits, admitted, since } = self.limiter.usage(grant)?;
+        let now_ms = self.clock.now().as_millisecond().unsigned_abs();
+        limits.extend(self.quotas.usage(grant, now_ms));
         // The limiter keeps a monotonic instant, and callers want a date. A wall clock that was set back must
         // not fail here.
         let since = self.clock.now().checked_sub(since.elapsed()).unwrap_or(self.clock.now());

@@ -19,6 +19,8 @@ pub(super) struct Admitted {
     pub(super) admission: Admission,
     /// Set for a call with a request id, whose message is still to be compared.
     pub(super) attempt: Option<RequestIdAttempt>,
+    /// Whether it is another attempt of a call that was counted.
+    pub(super) is_free: bool,
 }
 
 pub(super) async fn admit(
@@ -46,7 +48,7 @@ pub(super) async fn admit(
         attempt.counted();
         record.attempt(attempt.number());
     }
-    Ok(Admitted { permitted, admission, attempt })
+    Ok(Admitted { permitted, admission, attempt, is_free })
 }
 
 /// Begins the attempt of a call with a request id. A streamed request is complete only after it was sent, so

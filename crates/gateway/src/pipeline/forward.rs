@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header as h};
 use super::carried;
 use super::exchange::{Exchange, misbehaved, status};
 use super::head::Head;
+use super::quota::Counted;
 use super::read::Read;
 use crate::headers::header_value;
 use crate::refusal::Refusal;
@@ -34,8 +35,12 @@ pub(super) struct Forwarded {
     pub(super) exchange: Exchange,
 }
 
-pub(super) async fn forward(upstreams: &Upstreams, read: Read, limit: usize) -> Result<Forwarded, Refusal> {
-    let Read { head, body, carried, stopped } = read;
+pub(super) async fn forward(
+    upstreams: &Upstreams,
+    counted: Counted,
+    limit: usize,
+) -> Result<Forwarded, Refusal> {
+    let Read { head, body, carried, stopped, .. } = counted.read;
     let stage = head.span.forwarding(head.entry.method.path());
     // The headers are built for each attempt, because less of the deadline is left every time.
     let headers = || {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use chapar_limit::{GrantLimiter, Limiter};
+use chapar_limit::{GrantLimiter, Limiter, QuotaKeeper};
 use chapar_model::SubsystemId;
 use chapar_registry::Registry;
 use tonic::service::Routes;
@@ -15,6 +15,7 @@ use crate::upstream::Upstreams;
 pub(crate) struct Policy {
     pub(crate) registry: Arc<Registry>,
     pub(crate) limiter: Arc<GrantLimiter>,
+    pub(crate) quotas: Arc<QuotaKeeper>,
     pub(crate) upstreams: Upstreams,
     /// The gateway's own services: health, reflection, meta.
     pub(crate) own: Routes,

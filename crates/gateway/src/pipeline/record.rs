@@ -130,6 +130,16 @@ impl OpenRecord {
         self.facts.subject = Some(self.log.pseudonym(subject));
     }
 
+    /// The citizen's pseudonym; empty if the call is about no one citizen.
+    pub(super) fn pseudonym(&self) -> &[u8] {
+        self.facts.subject.as_ref().map_or(&[], |subject| subject)
+    }
+
+    /// When the call came in, as its record says it.
+    pub(super) fn time_unix_ms(&self) -> u64 {
+        self.facts.time_unix_ms
+    }
+
     pub(crate) fn request(&mut self, message: &[u8]) {
         self.facts.request = Some(commitment::of(&self.salt, message));
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chapar_contract::Contract;
-use chapar_limit::{GrantLimiter, Limiter, Shared};
-use chapar_model::{GrantId, Limits, SubsystemId};
+use chapar_limit::{GrantLimiter, Limiter, QuotaKeeper, Shared};
+use chapar_model::{GrantId, Limits, Quotas, SubsystemId};
 use chapar_registry::Registry;
 use chapar_transport::dial;
 
@@ -14,6 +14,7 @@ use crate::config::Serving;
 use crate::error::Error;
 use crate::own::{self, Own};
 use crate::pipeline::Policy;
+use crate::quota_history::QuotaHistory;
 use crate::upstream::Upstreams;
 
 /// Makes the policy that a gateway starts with. Its rates are shared through `shared`, if there is one.
@@ -22,6 +23,7 @@ pub(crate) fn first(
     registry: Registry,
     own: Own,
     shared: Option<Arc<Shared>>,
+    history: &QuotaHistory,
 ) -> Result<Policy, Error> {
     let connecting = dial::Settings {
         connections: serving.upstream_connections.get(),
@@ -31,7 +33,9 @@ pub(crate) fn first(
     let upstreams = Upstreams::configured(&registry, &serving.identity, connecting)?;
     let limiter = GrantLimiter::new(&limits(&registry), shared);
     let own_limiter = Limiter::new(own::limits(&registry));
-    policy(registry, limiter, own_limiter, upstreams, own)
+    let quotas = QuotaKeeper::new(quotas(&registry), serving.replicas);
+    history.count(&quotas, None, now_ms(&own))?;
+    policy(registry, limiter, quotas, own_limiter, upstreams, own)
 }
 
 /// Makes the policy after `before`. Services that stay the same keep their connections, and grants their
@@ -41,24 +45,28 @@ pub(super) fn next(
     serving: &Serving,
     registry: Registry,
     own: Own,
+    history: &QuotaHistory,
 ) -> Result<Policy, Error> {
     let upstreams = before.upstreams.next(&registry, &serving.identity)?;
     let limiter = before.limiter.next(&limits(&registry));
     let own_limiter = before.own_limiter.next(own::limits(&registry));
-    policy(registry, limiter, own_limiter, upstreams, own)
+    let quotas = before.quotas.next(quotas(&registry));
+    history.count(&quotas, Some(&before.quotas), now_ms(&own))?;
+    policy(registry, limiter, quotas, own_limiter, upstreams, own)
 }
 
 fn policy(
     registry: Registry,
     limiter: GrantLimiter,
+    quotas: QuotaKeeper,
     own_limiter: Limiter<SubsystemId>,
     upstreams: Upstreams,
     own: Own,
 ) -> Result<Policy, Error> {
     let registry = Arc::new(registry);
-    let limiter = Arc::new(limiter);
-    let own = own::services(&registry, &limiter, own)?;
-    Ok(Policy { registry, limiter, upstreams, own, own_limiter })
+    let (limiter, quotas) = (Arc::new(limiter), Arc::new(quotas));
+    let own = own::services(&registry, &limiter, &quotas, own)?;
+    Ok(Policy { registry, limiter, quotas, upstreams, own, own_limiter })
 }
 
 /// Reads contracts and registry.
@@ -73,4 +81,12 @@ pub(crate) fn load(contracts: &[PathBuf], registry: &Path) -> Result<Registry, E
 
 fn limits(registry: &Registry) -> Vec<(GrantId, Limits)> {
     registry.grants().map(|grant| (grant.id.clone(), grant.limits())).collect()
+}
+
+fn quotas(registry: &Registry) -> impl Iterator<Item = (GrantId, Quotas)> {
+    registry.grants().map(|grant| (grant.id.clone(), grant.quotas))
+}
+
+fn now_ms(own: &Own) -> u64 {
+    own.clock.now().as_millisecond().unsigned_abs()
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chapar_model::{Limits, MAX_CALLS, MemberId, Purpose, RowScopes, SubsystemId};
+use chapar_model::{Limits, MAX_CALLS, MemberId, Purpose, Quotas, RowScopes, SubjectQuota, SubsystemId};
 use toml::Spanned;
 
 use super::value::at;
@@ -58,6 +58,7 @@ impl Loader<'_> {
         }
         let rows = self.rows(source, raw, &entry);
         let row_checks = self.row_checks(source, raw, &entry);
+        let quotas = self.quotas(source, raw, &entry);
         let (to, callers) = to?;
         let disclosure = match self.shared.disclosure(&entry, fields) {
             Ok(disclosure) => disclosure,
@@ -80,6 +81,7 @@ impl Loader<'_> {
             // Hours that could not be read fail the grant, so that it does not come into force for all hours.
             hours: hours.map_or(Some(None), |hours| hours.map(Some))?,
             limit: limit?,
+            quotas,
             requires: requires?,
             basis: self.shared.text(raw.basis.get_ref()),
             citizen: citizen?,
@@ -184,12 +186,6 @@ impl Loader<'_> {
 
     fn limits(&mut self, source: &Arc<Source>, raw: &raw::GrantLimit) -> Option<Limits> {
         let rate = raw.rate.as_ref().map(|rate| self.parse(source, rate));
-        // Refused and not ignored: a provider who writes a quota relies on it.
-        if let Some(daily) = &raw.daily {
-            let message = "a daily quota is not kept by this version, and a limit that is written must hold";
-            let finding = self.findings.at(source, daily.span(), Kind::NotEnforced, message);
-            finding.advise("leave `daily` out, or bound the day by a rate, e.g. rate = \"50000/d\"");
-        }
         match &raw.burst {
             // A burst alone has no rate to refill it.
             Some(burst) if raw.rate.is_none() => {
@@ -212,6 +208,34 @@ impl Loader<'_> {
             burst: raw.burst.as_ref().map(|burst| *burst.get_ref()),
             concurrent: raw.concurrent,
         })
+    }
+
+    /// A quota of citizens is refused where they cannot be told apart: a provider who writes it relies on it.
+    fn quotas(&mut self, source: &Arc<Source>, raw: &raw::Grant, entry: &MethodEntry) -> Quotas {
+        let raw::GrantLimit { daily, subjects, clerk_subjects, .. } = &raw.limit;
+        let quota = |raw: &Option<Spanned<raw::SubjectLimit>>| {
+            let raw = raw.as_ref().map(Spanned::get_ref);
+            raw.map_or(SubjectQuota::default(), |raw| SubjectQuota { hour: raw.hour, day: raw.day })
+        };
+        for (name, limit) in [("subjects", subjects), ("clerk_subjects", clerk_subjects)] {
+            let Some(limit) = limit else { continue };
+            if entry.method.subject().is_none() {
+                let message = format!("`{name}` counts citizens, and the method is about no one citizen");
+                let finding = self.findings.at(source, limit.span(), Kind::NotEnforced, message);
+                finding.advise("give the method a `subject` in its contract, or bound the day by `daily`");
+            } else if quota(&Some(limit.clone())).is_none() {
+                self.malformed(source, limit.span(), format!("`{name}` has an `hour`, a `day` or both"));
+            }
+        }
+        if let Some(limit) = clerk_subjects {
+            if !raw.requires.iter().any(|name| name.get_ref() == "clerk") {
+                self.malformed(source, limit.span(), "`clerk_subjects` without `requires = [\"clerk\"]`");
+            } else if subjects.is_none() {
+                // Without it a caller could have any number of clerks, and the gateway a count for each.
+                self.malformed(source, limit.span(), "`clerk_subjects` without `subjects`");
+            }
+        }
+        Quotas { daily: *daily, subjects: quota(subjects), clerk_subjects: quota(clerk_subjects) }
     }
 
     fn requires(&mut self, source: &Arc<Source>, raw: &raw::Grant) -> Option<Requires> {

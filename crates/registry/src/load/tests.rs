@@ -105,7 +105,17 @@ fn values_are_bounded() {
         ("limit = { rate = \"1/s\", burst = 0 }", "expected a nonzero u32"),
         ("limit = { rate = \"1/s\", burst = 1000001 }", "the largest burst is 1000000"),
         ("limit = { concurrent = 0 }", "expected a nonzero u32"),
-        ("limit = { daily = 5 }", "a daily quota is not kept by this version"),
+        ("limit = { daily = 0 }", "expected a nonzero u32"),
+        ("limit = { subjects = {} }", "`subjects` has an `hour`, a `day` or both"),
+        ("limit = { subjects = { week = 5 } }", "unknown field `week`"),
+        (
+            "limit = { subjects = { day = 5 }, clerk_subjects = { day = 5 } }",
+            "without `requires = [\"clerk\"]`",
+        ),
+        (
+            "requires = [\"clerk\"]\nlimit = { clerk_subjects = { day = 5 } }",
+            "`clerk_subjects` without `subjects`",
+        ),
         ("valid = { from = 2026-02-01, until = 2026-01-31 }", "`until` is before `from`"),
         ("valid = { from = 2026-02-01T00:00:00Z, until = 2026-03-31 }", "this must be a day"),
         ("valid = { from = 2026-02-01 }", "missing field `until`"),

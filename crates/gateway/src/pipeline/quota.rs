@@ -1,0 +1,39 @@
+//! The step *quota* takes a call of its grant's quotas: calls in a day, and different citizens in an hour and a day. It
+//! comes after *read*, because only the request names the citizen, and before anything is sent to the provider.
+
+use chapar_limit::{Kind, QuotaCall, QuotaKeeper, Spent};
+use chapar_model::Reason;
+
+use super::read::Read;
+use super::record::OpenRecord;
+use crate::refusal::Refusal;
+
+/// `Counted` is a call within its grant's quotas, of which a provider may be asked.
+pub(super) struct Counted {
+    pub(super) read: Read,
+}
+
+pub(super) fn quota(quotas: &QuotaKeeper, read: Read, record: &OpenRecord) -> Result<Counted, Refusal> {
+    // Another attempt of a call that was counted is the same disclosure.
+    if read.is_free {
+        return Ok(Counted { read });
+    }
+    let head = &read.head;
+    let grant = &head.permit.grant.id;
+    let call = QuotaCall {
+        grant,
+        caller: head.caller.id.as_str(),
+        clerk: head.metadata.clerk.as_ref().map_or("", |clerk| clerk.as_str()),
+        subject: record.pseudonym(),
+        // The record's own time, by which a restart counts it again.
+        at_ms: record.time_unix_ms(),
+    };
+    quotas.take(&call).map_err(|Spent { kind, limit, retry_after }| {
+        let reason = match kind {
+            Kind::SubjectsHour | Kind::SubjectsDay => Reason::SubjectQuotaSpent,
+            _ => Reason::DailyQuotaSpent,
+        };
+        Refusal::from(reason).retry_after(retry_after).quota(grant.as_str(), limit)
+    })?;
+    Ok(Counted { read })
+}
