@@ -51,3 +51,14 @@ fn a_long_stream_is_measured_whole() {
         assert!(said.contains(line), "{line} in {said}");
     }
 }
+
+#[test]
+fn shared_limits_are_measured_in_every_part() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shared_limits"));
+    let output = command.args(["--seconds", "1", "--runs", "1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    for (part, lines) in [("exact: ", 12), ("commands: ", 4), ("cost: ", 3), ("faults: ", 6)] {
+        assert_eq!(said.lines().filter(|line| line.starts_with(part)).count(), lines, "{part} in {said}");
+    }
+}

@@ -21,6 +21,7 @@ mod isolation;
 mod kills;
 mod limits;
 mod minimise;
+mod mistakes;
 mod other_contract;
 mod pages;
 mod pki;

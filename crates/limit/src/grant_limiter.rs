@@ -37,11 +37,13 @@ impl GrantLimiter {
     /// As [`Limiter::admit`].
     pub async fn admit(&self, grant: &GrantId) -> Result<Admission, Denied> {
         let Some((_, rate)) = self.rates.get(grant) else { return self.own.admit(grant) };
+        // The concurrency permit is taken first, so that a call without a place spends nothing.
+        let admission = self.own.admit_again(grant)?;
         if let Err(wait) = rate.take().await {
             return Err(self.own.refused(grant, wait));
         }
-        // A call without a place spends no token of the others'.
-        self.own.admit(grant).inspect_err(|_| rate.give_back())
+        self.own.count(grant).inspect_err(|_| rate.give_back())?;
+        Ok(admission)
     }
 
     /// As [`Limiter::admit_again`].
@@ -66,12 +68,15 @@ impl GrantLimiter {
         Some(usage)
     }
 
-    /// Resets `grant`, as [`Limiter::reset`]; its shared bucket is full for all gateways, if Redis answers.
-    pub async fn reset(&self, grant: &GrantId) -> bool {
-        if let (Some((_, rate)), Some(shared)) = (self.rates.get(grant), &self.shared) {
-            shared.fill(rate).await;
-        }
-        self.own.reset(grant)
+    /// Resets `grant` at this gateway, as [`Limiter::reset`], and fills its shared bucket. Other gateways go on
+    /// counting the whole limit for themselves. Returns whether Redis filled the bucket, true if there is none; nothing
+    /// for a grant that the limiter does not know.
+    pub async fn reset(&self, grant: &GrantId) -> Option<bool> {
+        let is_full = match (self.rates.get(grant), &self.shared) {
+            (Some((_, rate)), Some(shared)) => shared.fill(rate).await,
+            _ => true,
+        };
+        self.own.reset(grant).then_some(is_full)
     }
 }
 

@@ -128,17 +128,23 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// [`Denied`], with the limit that the call is over. A grant that the limiter does not know is denied: it
     /// can only come of a mistake, and a mistake must not lift a limit.
     pub fn admit(&self, grant: &K) -> Result<Admission, Denied> {
-        let state = self.grants.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
         // The concurrency permit is taken first: it can be given back if the rate refuses the call, a token
         // cannot.
+        let admission = self.admit_again(grant)?;
+        self.count(grant)?;
+        Ok(admission)
+    }
+
+    /// Counts one call of `grant` that has its concurrency permit.
+    pub(crate) fn count(&self, grant: &K) -> Result<(), Denied> {
+        let state = self.grants.get(grant).ok_or(Denied::Concurrency { limit: 0 })?;
         let period = state.period.load();
-        let admission = state.take_slot(&period)?;
         if let Some(denied) = period.rate.as_ref().and_then(|rate| rate.check().err()) {
             period.over_rate.fetch_add(1, Ordering::Relaxed);
             return Err(denied);
         }
         period.admitted.fetch_add(1, Ordering::Relaxed);
-        Ok(admission)
+        Ok(())
     }
 }
 

@@ -11,13 +11,14 @@ mod server;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
 use chapar_model::{GrantId, Limits, to_hex};
 use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::link::Link;
@@ -69,8 +70,33 @@ pub struct Shared {
     replicas: AtomicU32,
     /// Rates that hold leased tokens.
     held: Mutex<Vec<Arc<SharedRate>>>,
+    /// Told once Redis is back.
+    settle_soon: Notify,
     own_decisions: AtomicU64,
     waits: AtomicU64,
+}
+
+/// How many gateways there are. A higher number is believed at once, a lower one once it was told for as long as a
+/// gateway is counted: a Redis that was emptied knows of nobody at first.
+#[derive(Default)]
+struct Count {
+    lower_since: Option<Instant>,
+}
+
+impl Count {
+    /// The number to go by, of the present one and what Redis says.
+    fn believed(&mut self, present: u32, told: u32) -> u32 {
+        if told >= present {
+            self.lower_since = None;
+            return told;
+        }
+        let since = *self.lower_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < PRESENT_FOR {
+            return present;
+        }
+        self.lower_since = None;
+        told
+    }
 }
 
 /// How the sharing of limits stands, for metrics.
@@ -96,12 +122,13 @@ impl Shared {
     /// Outside of a Tokio runtime.
     pub fn new(server: RedisServer, settings: SharedSettings) -> Arc<Self> {
         Arc::new(Self {
-            link: Link::new(server.client),
+            link: Link::new(server.client, settings.patience),
             runtime: Handle::current(),
             replica: format!("{:016x}", fastrand::u64(..)),
             replicas: AtomicU32::new(settings.least_replicas.get()),
             settings,
             held: Mutex::default(),
+            settle_soon: Notify::new(),
             own_decisions: AtomicU64::default(),
             waits: AtomicU64::default(),
         })
@@ -110,13 +137,14 @@ impl Shared {
     /// Says to the others that this gateway is there, comes back to a Redis that failed, and gives unused tokens back,
     /// until `stop`. Then it gives all tokens back and leaves.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let working = async { tokio::join!(self.stay_present(), self.settle_now_and_then()) };
-        stop.run_until_cancelled(working).await;
+        // Settling is never broken off: what it has in hand would be lost.
+        tokio::join!(stop.run_until_cancelled(self.stay_present()), self.settle_until(&stop));
         let leaving = async {
             self.settle(true).await;
             self.link.presence(&self.presence_key(), &self.replica, Duration::ZERO).await.ok();
         };
         tokio::time::timeout(FAREWELL, leaving).await.ok();
+        self.held.lock().clear();
     }
 
     /// How it stands.
@@ -146,8 +174,9 @@ impl Shared {
 
     /// Fills a bucket. Returns whether Redis did it: without it only this gateway's share is full again.
     pub(crate) async fn fill(&self, rate: &SharedRate) -> bool {
+        let is_full = self.link.forget(rate.key()).await.is_ok();
         rate.forget();
-        self.link.forget(rate.key()).await.is_ok()
+        is_full
     }
 
     /// Gateways among which limits are shared.
@@ -174,32 +203,37 @@ impl Shared {
     async fn stay_present(&self) {
         let key = self.presence_key();
         let mut pause = FIRST_PAUSE;
+        let mut count = Count::default();
         loop {
             let was_up = self.link.is_up();
             match self.link.presence(&key, &self.replica, PRESENT_FOR).await {
-                Ok(count) => {
-                    self.replicas.store(count.max(self.settings.least_replicas.get()), Ordering::Relaxed);
+                Ok(told) => {
+                    let told = told.max(self.settings.least_replicas.get());
+                    self.replicas.store(count.believed(self.replicas(), told), Ordering::Relaxed);
                     if !was_up {
-                        tracing::info!(gateways = count, "limits are shared through Redis");
                         // What was admitted meanwhile is charged before much is leased.
-                        self.settle(false).await;
+                        self.settle_soon.notify_one();
                     }
-                    pause = FIRST_PAUSE;
                     // A breaker that opens ends the wait, so that Redis is tried again soon.
-                    tokio::time::timeout(PRESENT_EVERY, self.link.opened.notified()).await.ok();
+                    if tokio::time::timeout(PRESENT_EVERY, self.link.opened.notified()).await.is_err() {
+                        pause = FIRST_PAUSE;
+                        continue;
+                    }
                 }
-                Err(error) => {
-                    tracing::debug!(error = link::told(&error), "Redis does not answer");
-                    tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+                Err(_) => count = Count::default(),
             }
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn settle_now_and_then(&self) {
+    async fn settle_until(&self, stop: &CancellationToken) {
         loop {
-            tokio::time::sleep(SETTLE_EVERY).await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.settle_soon.notified() => {}
+                () = tokio::time::sleep(SETTLE_EVERY) => {}
+            }
             if self.link.is_up() {
                 self.settle(false).await;
             }

@@ -88,16 +88,19 @@ async fn reload(State(admin): State<Admin>) -> Response {
     }
 }
 
-/// Resets a grant's limits at this gateway, and a rate that it shares at all.
+/// Resets a grant's limits at this gateway, and fills the bucket of a rate that it shares.
 async fn reset_limits(State(admin): State<Admin>, Path(grant): Path<String>) -> Response {
     let unknown = || (StatusCode::NOT_FOUND, "no such grant\n").into_response();
     let Ok(grant) = grant.parse() else { return unknown() };
     let limiter = Arc::clone(&admin.reloader.policy.load().limiter);
-    if !limiter.reset(&grant).await {
-        return unknown();
+    let Some(is_full) = limiter.reset(&grant).await else { return unknown() };
+    tracing::info!(%grant, is_full, "the rate limit and the counts of a grant were reset");
+    if is_full {
+        "reset\n"
+    } else {
+        "reset here; Redis does not answer, and the shared bucket stays as it is\n"
     }
-    tracing::info!(%grant, "the rate limit and the counts of a grant were reset");
-    "reset\n".into_response()
+    .into_response()
 }
 
 /// Query of `/traces`.

@@ -87,6 +87,7 @@ impl Ready {
         tokio::spawn(pressure.watch(reloader.serving.memory, ended.clone()));
         let reloading = tokio::spawn(reloader.watch(watches, stopping.clone()));
         let calls_ended = CancellationToken::new();
+        let _calls_ended = calls_ended.clone().drop_guard();
         let refusals = stack.pipeline.refusals.clone();
         let refusals = tokio::spawn(refusals.run(log.clone(), calls_ended.clone()));
         let sharing = admin_pages.shared.as_ref().map(|(shared, _)| Arc::clone(shared));

@@ -1,8 +1,9 @@
-//! `Link` is the connection to Redis, and a circuit breaker for it: the first command that fails or is not answered in
-//! time opens it, and the trial that `presence` is closes it again. While it is open nobody waits for Redis.
+//! `Link` is the connection to Redis, and a circuit breaker for it. The first command that fails or is not answered in
+//! time opens the breaker and gives the connection up; `presence`, which connects anew, is the trial that closes it.
+//! While it is open nobody waits for Redis.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
@@ -11,31 +12,57 @@ use tokio::sync::Notify;
 
 use super::script::{LeaseRequest, Leased, Scripts, replicas};
 
-/// Maximum time for an answer of Redis. With it the breaker opens within 250 ms, two waits for a processor included.
+/// Maximum time for an answer of Redis, if no call waits longer. With it the breaker opens within 250 ms of the first
+/// call or sign of life that is not answered, waits for a processor included.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
 /// Maximum time to connect, TLS and sign-in included. No call waits for that.
 const CONNECT_TIME: Duration = Duration::from_secs(1);
+
+/// Minimum time between two log lines that Redis fails.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// The connection, and whether it can be relied on.
 pub(super) struct Link {
     client: Client,
     scripts: Scripts,
+    answer_time: Duration,
     connection: Mutex<Option<(u64, MultiplexedConnection)>>,
     /// Connections so far.
     number: AtomicU64,
+    /// Never true without a connection: both change under the connection's lock.
     is_up: AtomicBool,
+    told: Mutex<Told>,
     /// Told when the breaker opens.
     pub(super) opened: Notify,
     answered: AtomicU64,
     failed: AtomicU64,
 }
 
+/// What the log says of the link.
+#[derive(Default)]
+struct Told {
+    /// When it last said that Redis fails.
+    failure: Option<Instant>,
+    /// Whether it is still to say that Redis answers.
+    is_open: bool,
+}
+
+/// Why no tokens came.
+pub(super) enum LeaseError {
+    /// Redis was not asked.
+    NotSent,
+    /// Redis failed, and may have done what it was asked for.
+    Failed,
+}
+
 impl Link {
-    /// A link that is not up yet.
-    pub(super) fn new(client: Client) -> Self {
+    /// A link that is not up yet, for calls that wait so long.
+    pub(super) fn new(client: Client, patience: Duration) -> Self {
         Self {
             client,
             scripts: Scripts::new(),
+            answer_time: patience.max(ANSWER_TIME),
+            told: Mutex::new(Told { failure: None, is_open: true }),
             connection: Mutex::default(),
             number: AtomicU64::default(),
             is_up: AtomicBool::default(),
@@ -58,25 +85,27 @@ impl Link {
     /// Leases tokens, if the link is up.
     ///
     /// # Errors
-    /// What Redis or the network said, or that the answer is none. The breaker is open then.
-    pub(super) async fn lease(&self, request: &LeaseRequest<'_>) -> RedisResult<Leased> {
+    /// [`LeaseError`]. The breaker is open then.
+    pub(super) async fn lease(&self, request: &LeaseRequest<'_>) -> Result<Leased, LeaseError> {
         let connection = self.connection.lock().clone().filter(|_| self.is_up());
-        let Some((number, connection)) = connection else { return Err(not_connected()) };
+        let Some((number, connection)) = connection else { return Err(LeaseError::NotSent) };
         let answer = self.run(connection, &self.scripts.lease(request)).await;
-        self.judged(number, answer.and_then(|answer| Leased::read(&answer, request)))
+        let leased = answer.and_then(|answer| Leased::read(&answer, request));
+        self.judged(number, leased).map_err(|_| LeaseError::Failed)
     }
 
-    /// Says that this gateway is there for `life`, or leaves if that is 0. Connects if there is no connection,
-    /// and closes the breaker if Redis answers.
+    /// Says that this gateway is there for `life`, or leaves if that is nothing. Connects if there is no connection,
+    /// and closes the breaker if Redis answers. Gives the number of gateways that are there.
     ///
     /// # Errors
-    /// As [`Link::lease`].
+    /// What Redis or the network said, or that the answer is none. The breaker is open then.
     pub(super) async fn presence(&self, key: &str, replica: &str, life: Duration) -> RedisResult<u32> {
         let known = self.connection.lock().clone();
         let (number, connection) = match known {
             Some(known) => known,
             None => {
-                let opened = (self.number.fetch_add(1, Ordering::Relaxed), self.connect().await?);
+                let connection = self.connect().await.inspect_err(|error| self.tell(error))?;
+                let opened = (self.number.fetch_add(1, Ordering::Relaxed), connection);
                 self.connection.lock().insert(opened).clone()
             }
         };
@@ -84,42 +113,41 @@ impl Link {
         // One who leaves may be the last one.
         let count = answer.and_then(|answer| if life.is_zero() { Ok(1) } else { replicas(&answer) });
         let count = self.judged(number, count)?;
-        self.is_up.store(true, Ordering::Release);
+        self.close(number)?;
         Ok(count)
     }
 
     /// Empties a bucket's history: it is full again.
     ///
     /// # Errors
-    /// As [`Link::lease`].
+    /// As [`Link::presence`].
     pub(super) async fn forget(&self, key: &str) -> RedisResult<()> {
         let known = self.connection.lock().clone();
         let Some((number, mut connection)) = known else { return Err(not_connected()) };
         let mut command = redis::cmd("DEL");
         command.arg(key);
-        let gone = within(command.query_async::<Value>(&mut connection)).await;
+        let gone = self.within(command.query_async::<Value>(&mut connection)).await;
         self.judged(number, gone.map(drop))
     }
 
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIME))
-            .set_response_timeout(Some(ANSWER_TIME));
+            .set_response_timeout(Some(self.answer_time));
         let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
         // Bounded as a whole: a server that accepts and says nothing holds up the sign-in.
-        match tokio::time::timeout(CONNECT_TIME, connecting).await {
-            Ok(connected) => connected.inspect_err(|_| {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-            }),
-            Err(_) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                Err(late())
-            }
-        }
+        let connected = tokio::time::timeout(CONNECT_TIME, connecting).await.unwrap_or_else(|_| Err(late()));
+        connected.inspect_err(|_| {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
     async fn run(&self, mut to: MultiplexedConnection, script: &ScriptInvocation<'_>) -> RedisResult<Value> {
-        within(script.invoke_async::<Value>(&mut to)).await
+        self.within(script.invoke_async::<Value>(&mut to)).await
+    }
+
+    async fn within<T>(&self, command: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        tokio::time::timeout(self.answer_time, command).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// Counts a command, and opens the breaker if it failed.
@@ -136,6 +164,21 @@ impl Link {
         result
     }
 
+    /// Closes the breaker, unless the connection of this number was given up meanwhile: what it answered last says
+    /// nothing about the next one.
+    fn close(&self, number: u64) -> RedisResult<()> {
+        let connection = self.connection.lock();
+        if connection.as_ref().is_none_or(|(present, _)| *present != number) {
+            return Err(not_connected());
+        }
+        self.is_up.store(true, Ordering::Release);
+        drop(connection);
+        if std::mem::take(&mut self.told.lock().is_open) {
+            tracing::info!("limits are shared through Redis");
+        }
+        Ok(())
+    }
+
     /// Gives up the connection of this number. An answer that comes late on an earlier one says nothing about
     /// the present one.
     fn open(&self, number: u64, error: &RedisError) {
@@ -144,28 +187,36 @@ impl Link {
             return;
         }
         *connection = None;
-        if self.is_up.swap(false, Ordering::AcqRel) {
-            tracing::warn!(
-                error = told(error),
-                "Redis fails: each gateway goes on with its own share of the limits until it answers again"
-            );
+        let was_up = self.is_up.swap(false, Ordering::AcqRel);
+        drop(connection);
+        self.tell(error);
+        if was_up {
             self.opened.notify_one();
         }
+    }
+
+    /// Logs that Redis fails, seldom enough for one that comes and goes.
+    fn tell(&self, error: &RedisError) {
+        let mut told = self.told.lock();
+        if told.failure.is_some_and(|at| at.elapsed() < TOLD_EVERY) {
+            return;
+        }
+        *told = Told { failure: Some(Instant::now()), is_open: true };
+        tracing::warn!(
+            error = named(error),
+            "Redis fails: each gateway goes on with its own share of the limits until it answers again"
+        );
     }
 }
 
 /// What may be logged of an error: its kind and the server's code. The text of an answer may be anything.
-pub(super) fn told(error: &RedisError) -> String {
+fn named(error: &RedisError) -> String {
     match error.code() {
         Some(code) if code.len() <= 20 && code.bytes().all(|byte| byte.is_ascii_uppercase()) => {
             format!("{:?} {code}", error.kind())
         }
         _ => format!("{:?}", error.kind()),
     }
-}
-
-async fn within<T>(command: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    tokio::time::timeout(ANSWER_TIME, command).await.unwrap_or_else(|_| Err(late()))
 }
 
 fn late() -> RedisError {

@@ -32,9 +32,11 @@ impl OwnShare {
     /// The share when there are so many gateways. What is spent stays spent, in proportion.
     pub(super) fn among(&self, interval: Duration, whole: NonZeroU32, replicas: u32) -> Self {
         let next = Self::new(interval, whole, replicas);
-        let left = self.limiter.check().map_or(0, |state| state.remaining_burst_capacity());
+        // Looking takes a call, which is none that was made.
+        let left = self.limiter.check().map_or(0, |state| state.remaining_burst_capacity() + 1);
         let spent = u64::from(self.burst.get().saturating_sub(left));
-        let spent = spent * u64::from(next.burst.get()) / u64::from(self.burst.get());
+        // Rounded up, so that a number of gateways that goes to and fro forgives nothing.
+        let spent = (spent * u64::from(next.burst.get())).div_ceil(u64::from(self.burst.get()));
         if let Some(spent) = u32::try_from(spent).ok().and_then(NonZeroU32::new) {
             // It is never more than the burst, so it always fits.
             next.limiter.check_n(spent).ok();
@@ -80,9 +82,9 @@ mod tests {
             let share = OwnShare::new(HOUR, burst(40), from);
             assert!((0..taken).all(|_| share.take().is_ok()));
             let next = share.among(HOUR, burst(40), to);
-            // Looking at it costs one call.
-            let expected = (40 / to) - (40 / to) * (taken + 1).min(40 / from) / (40 / from);
-            assert!(left(&next).abs_diff(expected as usize) <= 1, "{from} to {to}: {}", left(&next));
+            let part = 40 / to;
+            let expected = part - (part * taken).div_ceil(40 / from);
+            assert_eq!(left(&next), expected as usize, "{from} to {to}");
         }
     }
 

@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Shared;
+use super::link::LeaseError;
 use super::own_share::OwnShare;
 use super::script::{LeaseRequest, Leased};
 
 /// How far ahead tokens are leased: what the gateway's calls use in this time.
 const AHEAD: Duration = Duration::from_millis(100);
-/// Tokens that were not asked for in this time go back.
+/// Tokens beyond what the gateway's calls use go back this long after the last lease was asked for.
 const LONGEST_UNUSED: Duration = Duration::from_millis(200);
 /// How long a bucket is taken to be empty without asking again. Another gateway may have given tokens back.
 const LONGEST_DENIAL: Duration = Duration::from_millis(200);
@@ -116,7 +117,7 @@ impl SharedRate {
         let deadline = tokio::time::Instant::now() + self.shared.settings.patience;
         let _waiting = Waiting::among(&self.waiting);
         let mut has_waited = false;
-        while self.shared.link.is_up() {
+        while self.shared.link.is_up() && tokio::time::Instant::now() < deadline {
             let mut answered = std::pin::pin!(self.answered.notified());
             // Listened to before the question, so that an answer in between is not missed.
             answered.as_mut().enable();
@@ -140,8 +141,9 @@ impl SharedRate {
     }
 
     /// Gives back a token that was taken and not used.
-    pub(crate) fn give_back(&self) {
+    pub(crate) fn give_back(self: &Arc<Self>) {
         self.tokens.fetch_add(1, Ordering::Relaxed);
+        self.hold(&mut self.lease.lock());
     }
 
     /// About how many calls would pass now.
@@ -197,7 +199,13 @@ impl SharedRate {
         if share.replicas() == replicas {
             return share;
         }
-        self.own_share.store(Arc::new(share.among(self.interval, self.burst, replicas)));
+        drop(share);
+        // Under the lock, so that no call is charged to a share that another thread replaces.
+        let _lease = self.lease.lock();
+        let share = self.own_share.load();
+        if share.replicas() != replicas {
+            self.own_share.store(Arc::new(share.among(self.interval, self.burst, replicas)));
+        }
         self.own_share.load()
     }
 
@@ -229,7 +237,10 @@ impl SharedRate {
         let passed = lease.asked.elapsed().max(Duration::from_millis(1));
         lease.asked = Instant::now();
         let calls = self.calls.swap(0, Ordering::Relaxed);
-        lease.speed = f64::midpoint(lease.speed, f64::from(calls) / passed.as_secs_f64());
+        // The longer the time, the more it says; from `AHEAD` on it says all.
+        let weight = (passed.as_secs_f64() / AHEAD.as_secs_f64()).min(1.0);
+        lease.speed += (f64::from(calls) / passed.as_secs_f64() - lease.speed) * weight;
+        self.hold(lease);
         let wanted = wanted(
             lease.speed,
             self.waiting.load(Ordering::Relaxed),
@@ -255,13 +266,13 @@ impl SharedRate {
                     lease.size = granted;
                 }
                 self.tokens.fetch_add(granted, Ordering::AcqRel);
-                if granted > 0 {
-                    self.hold(&mut lease);
-                }
             }
-            Err(_) => {
-                // They were taken of the bucket, so they may as well be used.
-                self.tokens.fetch_add(returned, Ordering::AcqRel);
+            Err(error) => {
+                // They are used if they surely did not go back, and given up if they may have.
+                if matches!(error, LeaseError::NotSent) {
+                    self.tokens.fetch_add(returned, Ordering::AcqRel);
+                }
+                // Charged twice at worst.
                 let back = |calls: u32| Some(calls.saturating_add(spent).min(burst));
                 self.uncharged.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back).ok();
                 self.hold(&mut lease);
@@ -293,19 +304,36 @@ impl SharedRate {
         }
         let (stays, returned) = {
             let mut lease = self.lease.lock();
-            // A call since the last look keeps the tokens for one more.
-            let is_used = self.is_used.swap(false, Ordering::Relaxed);
-            let is_wanted = is_used || lease.is_asked || lease.asked.elapsed() <= LONGEST_UNUSED;
-            let stays = is_wanted && !is_last;
             let is_charged = self.uncharged.load(Ordering::Relaxed) == 0;
-            if stays && (is_charged || lease.is_asked) {
+            // A call since the last look keeps what the gateway's calls use.
+            let is_used = self.is_used.swap(false, Ordering::Relaxed);
+            let is_fresh = lease.is_asked || lease.asked.elapsed() <= LONGEST_UNUSED;
+            let stays = (is_used || is_fresh) && !is_last;
+            let kept = match (stays, is_fresh) {
+                (false, _) => 0,
+                (true, true) => u32::MAX,
+                (true, false) => self.kept(&lease),
+            };
+            let tokens = self.tokens.load(Ordering::Acquire);
+            if stays && (lease.is_asked || is_charged && tokens <= kept) {
                 return true;
             }
             (lease.is_held, lease.is_asked) = (stays, true);
-            (stays, if stays { 0 } else { self.tokens.swap(0, Ordering::AcqRel) })
+            let more = |tokens: u32| Some(tokens.min(kept));
+            let before = self.tokens.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).unwrap_or(0);
+            (stays, before.saturating_sub(kept))
         };
         self.lease(0, returned).await;
         stays
+    }
+}
+
+impl SharedRate {
+    /// Tokens that the gateway's calls use in `AHEAD`, by those since the last lease.
+    fn kept(&self, lease: &Lease) -> u32 {
+        let calls = f64::from(self.calls.load(Ordering::Relaxed));
+        let speed = lease.speed.min(calls / lease.asked.elapsed().as_secs_f64().max(0.001));
+        wanted(speed, 0, self.burst.get(), self.shared.replicas())
     }
 }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 use redis::{ErrorKind, RedisError, RedisResult, Script, ScriptInvocation, Value};
 
 /// Leases tokens of one bucket. The bucket is the theoretical arrival time of the generic cell rate algorithm (GCRA;
-/// ITU-T I.371, virtual scheduling) in microseconds of the server's clock: the time at which it is full again.
+/// ITU-T I.371, virtual scheduling) in microseconds of the server's clock: the time at which it is full again. All is
+/// reckoned in `ahead`, the time until then: a double has steps of 0.25 µs at today's time, and none near zero.
 ///
-/// A clock that was set back, and a value that is none, leave a bucket that is empty at worst; a key of another
-/// type is replaced.
+/// What gateways admitted by themselves may put the bucket in debt, by as much as it holds when it is full. A clock
+/// that was set back leaves such a debt at worst, and one that was set forward a full bucket; a value that is none,
+/// and a key of another type, are a full bucket.
 const LEASE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -17,23 +19,20 @@ local interval, burst, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(A
 local returned, spent = tonumber(ARGV[4]), tonumber(ARGV[5])
 local full = interval * burst
 local held = redis.pcall('GET', KEYS[1])
-if type(held) == 'table' then
-  held = false
-end
-local arrival = tonumber(held or now)
-if not arrival or arrival ~= arrival then
+local arrival = type(held) == 'string' and tonumber(held) or now
+if arrival ~= arrival then
   arrival = now
 end
-arrival = math.min(math.max(arrival, now), now + full)
-arrival = math.max(arrival - returned * interval, now)
-arrival = math.min(arrival + spent * interval, now + full)
-local room = math.floor((now + full - arrival) / interval + 0.000001)
+local ahead = math.min(math.max(arrival - now, 0), 2 * full)
+ahead = math.max(ahead - returned * interval, 0)
+ahead = math.min(ahead + spent * interval, 2 * full)
+local room = math.max(math.floor((full - ahead + 0.25) / interval), 0)
 local granted = math.min(wanted, room)
-arrival = arrival + granted * interval
-redis.call('SET', KEYS[1], string.format('%.3f', arrival), 'PX', math.ceil((arrival - now) / 1000) + 1)
+ahead = ahead + granted * interval
+redis.call('SET', KEYS[1], string.format('%.3f', now + ahead), 'PX', math.ceil(ahead / 1000) + 1)
 local wait = 0
 if granted < wanted then
-  wait = math.max(arrival + interval - now - full, 0)
+  wait = math.max(ahead + interval - full, 1)
 end
 return {granted, room - granted, math.ceil(wait)}
 ";
@@ -107,7 +106,7 @@ impl Scripts {
         invocation
     }
 
-    /// `life`: how long the gateway is taken to be there, in milliseconds; 0 to leave.
+    /// `life`: how long the gateway is taken to be there; nothing to leave.
     pub(super) fn presence(&self, key: &str, replica: &str, life: Duration) -> ScriptInvocation<'_> {
         let mut invocation = self.presence.key(key);
         invocation.arg(replica).arg(u64::try_from(life.as_millis()).unwrap_or(u64::MAX));
@@ -182,6 +181,66 @@ mod tests {
         let leased = Leased::read(&answer(&[4, 0, 49_000]), &REQUEST).unwrap();
         assert_eq!(leased, Leased { granted: 4, left: 0, wait: Duration::from_millis(49) });
         assert_eq!(Leased::read(&answer(&[10, 30, 0]), &REQUEST).unwrap().left, 30);
+    }
+
+    #[test]
+    fn a_bucket_of_any_rate_has_exactly_its_burst_and_then_a_wait() {
+        let redis = chapar_test_servers::Redis::shared();
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", redis.port())).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let scripts = Scripts::new();
+        for rate in [
+            "1/d",
+            "7/h",
+            "12/s",
+            "20/s",
+            "30/s",
+            "60/s",
+            "90/s",
+            "300/s",
+            "600/s",
+            "4000/s",
+            "999983/s",
+            "1000000/s",
+        ] {
+            let interval = rate.parse::<chapar_model::Rate>().unwrap().interval();
+            for burst in (1..=60).chain([100, 1000, 1_000_000]) {
+                let key = format!("precision:{rate}:{burst}");
+                let request =
+                    LeaseRequest { key: &key, interval, burst, wanted: burst + 1, returned: 0, spent: 0 };
+                let answer: Value = scripts.lease(&request).invoke(&mut connection).unwrap();
+                let leased = Leased::read(&answer, &request).unwrap();
+                assert_eq!((leased.granted, leased.left), (burst, 0), "{rate}, burst {burst}");
+                assert!(
+                    !leased.wait.is_zero() && leased.wait <= interval + Duration::from_micros(1),
+                    "{rate}, burst {burst}: {leased:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_spent_without_a_token_is_a_debt_of_one_burst_at_most() {
+        let redis = chapar_test_servers::Redis::shared();
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", redis.port())).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let scripts = Scripts::new();
+        let mut lease = |wanted, returned, spent| {
+            let interval = Duration::from_secs(3600);
+            let request = LeaseRequest { key: "debt", interval, burst: 10, wanted, returned, spent };
+            let answer: Value = scripts.lease(&request).invoke(&mut connection).unwrap();
+            Leased::read(&answer, &request).unwrap()
+        };
+        assert_eq!(lease(10, 0, 0).granted, 10);
+        // More than a burst counts as one.
+        assert_eq!(lease(1, 0, 15).granted, 0);
+        let leased = lease(1, 9, 0);
+        assert_eq!((leased.granted, leased.left), (0, 0));
+        assert!(
+            leased.wait > Duration::from_secs(3600) && leased.wait <= Duration::from_secs(7200),
+            "{leased:?}"
+        );
+        assert_eq!(lease(1, 2, 0).granted, 1);
     }
 
     #[test]

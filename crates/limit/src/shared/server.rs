@@ -31,6 +31,9 @@ pub enum ServerError {
          write `plaintext = true` if that is meant"
     )]
     Plaintext,
+    /// A user without a password, whom Redis would not hear of.
+    #[error("`url` names a user: its password belongs into a file that `password_file` names")]
+    NoPassword,
     /// Certificates without TLS.
     #[error("`ca`, `cert` and `key` are for `rediss://`")]
     NoTls,
@@ -56,6 +59,13 @@ impl RedisServer {
         let settings = info.redis_settings().clone();
         if settings.password().is_some() {
             return Err(ServerError::PasswordInUrl);
+        }
+        if settings.username().is_some() && password.is_none() {
+            return Err(ServerError::NoPassword);
+        }
+        // What an address may switch on besides, an unverified server among it, is not offered.
+        if url.contains(['?', '#']) {
+            return Err(ServerError::Url);
         }
         let is_local = |host: &str| {
             host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -108,6 +118,9 @@ mod tests {
         assert_eq!(refused(""), ServerError::Url);
         assert_eq!(refused("redis://:secret@127.0.0.1:6379"), ServerError::PasswordInUrl);
         assert_eq!(refused("redis://redis.example:6379"), ServerError::Plaintext);
+        assert_eq!(refused("redis://gateway@127.0.0.1"), ServerError::NoPassword);
+        assert_eq!(refused("rediss://redis.example/#insecure"), ServerError::Url);
+        assert_eq!(refused("redis://127.0.0.1/?protocol=resp3"), ServerError::Url);
         for url in [
             "redis://127.0.0.1:6379/3",
             "redis://[::1]:6379",

@@ -66,17 +66,18 @@ async fn in_the_steady_state_calls_find_their_tokens_here() {
     }
     let after = replica.shared.usage();
     let commands = after.commands.0 - before.commands.0;
-    assert!(commands * 10 < calls, "{commands} commands for {calls} calls");
+    assert!(commands * 4 < calls, "{commands} commands for {calls} calls");
     let waits = after.waits - before.waits;
     assert!(waits * 100 < calls, "{waits} of {calls} calls waited");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_call_is_told_when_the_next_one_passes() {
-    let replicas: [Replica; 2] = Replica::patient(Redis::shared().port(), &prefix(), limits("2/s", 1)).await;
+    let replicas: [Replica; 2] =
+        Replica::patient(Redis::shared().port(), &prefix(), limits("30/min", 1)).await;
     assert!(replicas[0].admits().await);
     let wait = replicas[1].refusal().await;
-    assert!(wait > Duration::from_millis(100) && wait <= Duration::from_millis(500), "{wait:?}");
+    assert!(wait > Duration::from_millis(100) && wait <= Duration::from_secs(2), "{wait:?}");
     tokio::time::sleep(wait).await;
     assert!(replicas[1].admits().await);
 }
@@ -107,7 +108,7 @@ async fn a_gateway_that_is_killed_is_no_longer_counted_after_some_seconds() {
 async fn a_reset_fills_the_bucket_for_all() {
     let [first, second] = Replica::patient(Redis::shared().port(), &prefix(), limits("1/d", 5)).await;
     while first.admits().await {}
-    assert!(first.limiter.reset(&first.grant).await);
+    assert_eq!(first.limiter.reset(&first.grant).await, Some(true));
     let mut admitted = 0;
     for _ in 0..20 {
         admitted += u32::from(second.admits().await);
@@ -117,16 +118,41 @@ async fn a_reset_fills_the_bucket_for_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trickle_of_calls_keeps_no_tokens_from_the_others() {
+    let [first, second] = Replica::patient(Redis::shared().port(), &prefix(), limits("1/d", 40)).await;
+    // A peak, for which some are leased ahead, and then a call now and then.
+    for _ in 0..15 {
+        assert!(first.admits().await);
+    }
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(90)).await;
+        assert!(first.admits().await);
+    }
+    let trickle = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(90)).await;
+            first.admits().await;
+        }
+    });
+    let mut admitted = 0;
+    while second.admits().await {
+        admitted += 1;
+    }
+    trickle.abort();
+    assert!(admitted >= 15, "{admitted} of the 19 that are left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_tell_nobodys_name_and_expire_by_themselves() {
     let prefix = prefix();
-    let replica = Replica::start(server(Redis::shared().port()), &prefix, limits("1/s", 5), 1).await;
+    let replica = Replica::start(server(Redis::shared().port()), &prefix, limits("1/min", 5), 1).await;
     assert!(replica.admits().await);
     let keys = Redis::shared().ask(&format!("KEYS {prefix}:*"));
     assert_eq!(keys.lines().count(), 2, "{keys}");
     assert!(!keys.contains("welfare"), "{keys}");
     for key in keys.lines() {
         let left: i64 = Redis::shared().ask(&format!("PTTL {key}")).parse().unwrap();
-        assert!(left > 0 && left <= 60_000, "{key}: {left}");
+        assert!(left > 0 && left <= 600_000, "{key}: {left}");
     }
 }
 

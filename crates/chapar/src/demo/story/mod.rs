@@ -1,6 +1,6 @@
-//! This module tells the story of one farm loan in seven steps, and three more of several gateways with `--redis`. Each step really does what it describes,
-//! measures it, and compares the outcome with the expected one. A step with another outcome is reported as
-//! failed, and the story goes on.
+//! This module tells the story of one farm loan in seven steps, and three more of several gateways with `--redis`.
+//! Each step really does what it describes, measures it, and compares the outcome with the expected one. A step with
+//! another outcome is reported as failed, and the story goes on.
 
 mod burst;
 mod caller;
