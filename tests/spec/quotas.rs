@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Bus, Caller, Refusal, until};
+use chapar_tests::{Bus, Caller, Joiner, Refusal};
 
 /// Ids of further citizens that pass their format's check; the register knows none of them.
 const OTHERS: [&str; 3] = ["0011223340", "0123456789", "0765432102"];
@@ -136,14 +136,66 @@ async fn several_gateways_admit_no_more_than_a_quota_together() {
 }
 
 #[tokio::test]
-async fn another_attempt_of_one_call_counts_once() {
-    let bus = Bus::builder().grant_limit("{ daily = 2 }").start().await;
+async fn a_request_id_is_no_way_around_a_quota() {
+    let bus = Bus::builder().grant_limit("{ subjects = { day = 1 } }").start().await;
+    let welfare = bus.welfare().await;
+    ask(&welfare, ZAHRA).await.unwrap();
+    for attempt in 0..4 {
+        let id = "01900000-0000-7000-8000-000000000001";
+        let again = welfare.get_person(OTHERS[0]).header("chapar-request-id", id).send().await;
+        assert_eq!(again.unwrap_err().reason, "SUBJECT_QUOTA_SPENT", "{attempt}");
+    }
+    assert!(bus.records().await.iter().all(|record| !record.provider_asked));
+}
+
+#[tokio::test]
+async fn each_attempt_of_one_call_is_a_call_of_the_day_also_after_a_restart() {
+    let mut bus = Bus::builder().grant_limit("{ daily = 3 }").start().await;
     let welfare = bus.welfare().await;
     let id = "01900000-0000-7000-8000-000000000001";
-    for _ in 0..3 {
+    for _ in 0..2 {
         welfare.get_person(ZAHRA).header("chapar-request-id", id).send().await.unwrap();
     }
-    assert_eq!(admitted(&welfare, 3).await, 1);
-    let settled = async || bus.records().await.len() >= 4;
-    until("the records are there", Duration::from_secs(5), settled, String::new).await;
+    bus.restart_gateway().await;
+    assert_eq!(admitted(&bus.welfare().await, 3).await, 1);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_not_there_spends_nobodys_day() {
+    let mut bus = Bus::builder().grant_limit("{ daily = 2 }").joining().start().await;
+    let welfare = bus.welfare().await;
+    for _ in 0..4 {
+        let refused = welfare.get_person(ZAHRA).header("grpc-timeout", "300m").send().await.unwrap_err();
+        assert_ne!(refused.reason, "DAILY_QUOTA_SPENT");
+    }
+    // After a restart, too: the records say that nobody was asked.
+    bus.restart_gateway().await;
+    let address = bus.address();
+    let _adapter = Joiner::start(&bus, address).await;
+    assert_eq!(admitted(&bus.welfare().await, 4).await, 2);
+}
+
+#[tokio::test]
+async fn a_record_that_is_not_there_was_asked_for_also_after_a_restart() {
+    let mut bus = Bus::builder().grant_limit("{ daily = 2, subjects = { day = 2 } }").start().await;
+    ask(&bus.welfare().await, OTHERS[0]).await.unwrap();
+    assert!(bus.records().await.iter().any(|record| record.provider_asked));
+    bus.restart_gateway().await;
+    assert_eq!(admitted(&bus.welfare().await, 3).await, 1);
+}
+
+#[tokio::test]
+async fn a_reload_for_one_grant_leaves_the_counts_of_another_as_they_are() {
+    let bus = Bus::builder().grant_limit("{ subjects = { hour = 1 } }").start().await;
+    let welfare = bus.welfare().await;
+    ask(&welfare, ZAHRA).await.unwrap();
+    bus.edit_registry("gov/civil-registry.toml", |text| {
+        text.replace(
+            "basis    = \"Test decree 2\"",
+            "limit    = { subjects = { day = 9 } }\nbasis    = \"Test decree 2\"",
+        )
+    });
+    assert!(bus.reload().await.contains("reloaded"));
+    assert_eq!(ask(&welfare, OTHERS[0]).await.unwrap_err().reason, "SUBJECT_QUOTA_SPENT");
+    ask(&welfare, ZAHRA).await.unwrap();
 }

@@ -35,6 +35,7 @@ pub struct RecordDraft<'a> {
     pub salt_hash: &'a [u8],
     pub attempt: u32,
     pub count: u64,
+    pub provider_asked: bool,
 }
 
 impl RecordDraft<'_> {
@@ -83,6 +84,7 @@ impl RecordDraft<'_> {
         bytes(&mut out, 26, self.salt_hash);
         number(&mut out, 27, u64::from(self.attempt));
         number(&mut out, 28, self.count);
+        number(&mut out, 29, u64::from(self.provider_asked));
         out
     }
 }
@@ -120,6 +122,7 @@ impl<'a> From<&'a Record> for RecordDraft<'a> {
             salt_hash: &record.salt_hash,
             attempt: record.attempt,
             count: record.count,
+            provider_asked: record.provider_asked,
         }
     }
 }
@@ -170,10 +173,11 @@ mod tests {
             kind in 0..6i32,
             attempt in any::<u32>(),
             count in any::<u64>(),
+            provider_asked in any::<bool>(),
         ) {
             let (text, blob) = (|at: usize| texts[at].clone(), |at: usize| blobs[at].clone());
             let record = Record {
-                version: attempt ^ 1, kind, attempt, count,
+                version: attempt ^ 1, kind, attempt, count, provider_asked,
                 call_id: blob(0), time_unix_ms: numbers[0], caller: text(0), on_behalf_of: text(1), clerk: text(2), case: text(3),
                 purpose: text(4), request_id: text(5), method: text(6), contract_digest: text(7), registry_digest: text(8),
                 grant: text(9), delegation: text(10), subject_pseudonym: blob(1), request_commitment: blob(2),

@@ -231,7 +231,8 @@ impl Log {
     /// # Errors
     /// [`Error::Io`] or [`Error::Damaged`]: what was shown so far is not all.
     pub fn recent(&self, since_ms: u64, visit: &mut dyn FnMut(u64, &Record)) -> Result<(), Error> {
-        crate::recent::recent(&*self.inner.disk, &self.inner.config.path, since_ms, visit)
+        let size = self.inner.shared.state.read().tiles.size;
+        crate::recent::recent(&*self.inner.disk, &self.inner.config.path, size, since_ms, visit)
     }
 
     /// The receipt of one entry: its record, the proof that it is in the log, and a signed checkpoint. Signs

@@ -20,20 +20,26 @@ const DISORDER_MS: u64 = 3_600_000;
 /// index. Segments come from the newest one back, and the records of one in their order. A record whose call came in
 /// much later than those behind it may be left out where the clock was set back by more than an hour.
 ///
+/// `size` entries are durable, and must be there.
+///
 /// # Errors
 /// [`Error::Io`] or [`Error::Damaged`], naming the segment: what was shown so far is not all.
 pub(crate) fn recent(
     disk: &dyn Disk,
     log: &Path,
+    size: u64,
     since_ms: u64,
     visit: &mut dyn FnMut(u64, &Record),
 ) -> Result<(), Error> {
     let paths = segments(disk, log)?;
-    for (place, path) in paths.iter().enumerate().rev() {
+    // The index of the first entry after the segment that is read.
+    let mut next = None;
+    for path in paths.iter().rev() {
         let damaged =
             |offset: usize, problem| Error::Damaged { path: path.clone(), offset: offset as u64, problem };
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let mut index = u64::from_str_radix(name, 16).map_err(|_| damaged(0, "its name is no number"))?;
+        let first = u64::from_str_radix(name, 16).map_err(|_| damaged(0, "its name is no number"))?;
+        let mut index = first;
         let bytes = io("cannot read", path, disk.read(path))?;
         let (mut at, mut latest) = (0, 0);
         while let Some(frame) = bytes.get(at..).and_then(Frame::at_start) {
@@ -45,11 +51,13 @@ pub(crate) fn recent(
             index += 1;
             at += HEADER + frame.entry.len();
         }
-        // Only the newest segment has room behind its entries, and may be in the middle of a write.
-        let is_newest = place + 1 == paths.len();
-        if !is_newest && at != bytes.len() {
-            return Err(damaged(at, "a frame is not sound"));
+        // The newest segment has room behind its entries, and may be in the middle of a write: it must hold what is
+        // durable. Every other one ends where the next begins.
+        let is_whole = next.map_or(index >= size, |next| index == next && at == bytes.len());
+        if !is_whole {
+            return Err(damaged(at, "a frame is not sound, or entries after it are missing"));
         }
+        next = Some(first);
         if latest.saturating_add(DISORDER_MS) < since_ms {
             break;
         }

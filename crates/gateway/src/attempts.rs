@@ -21,7 +21,7 @@ const MAX_REQUEST_IDS: usize = 1 << 18;
 /// Number of shards. Each has a lock of its own, so that worker threads seldom wait for each other.
 const LOCK_SHARDS: usize = 16;
 /// Attempts that count together as one call: gRPC's own clients make at most five (A6, `maxAttempts`).
-pub(crate) const MAX_FREE_ATTEMPTS: u32 = 5;
+const MAX_FREE_ATTEMPTS: u32 = 5;
 
 type Hash = [u8; 16];
 

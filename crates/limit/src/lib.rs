@@ -13,6 +13,6 @@ mod usage;
 pub use fair::{Bounds, Charge, Fair, Ticket, Turn, Waiting};
 pub use grant_limiter::GrantLimiter;
 pub use limiter::{Admission, Denied, Limiter};
-pub use quotas::{QuotaCall, QuotaKeeper, Spent};
+pub use quotas::{QuotaCall, QuotaKeeper, QuotaTaken, Spent};
 pub use shared::{RedisServer, ServerError, Shared, SharedSettings, SharedUsage};
 pub use usage::{Kind, LimitUsage, Usage};

@@ -3,46 +3,36 @@
 //! Days and hours are those of Asia/Tehran.
 
 mod subjects;
+mod used;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chapar_model::{GrantId, Quotas, SubjectQuota, tehran};
 use parking_lot::Mutex;
 
-use self::subjects::{Full, Period, Room, Subject, Subjects};
+use self::subjects::{Full, Period, Room};
+pub use self::used::QuotaTaken;
+use self::used::{Clerk, Counted, Used, Whose};
 use crate::usage::{Kind, LimitUsage};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// Days before and after the present one whose calls are remembered, for a clock that is set.
-const KEPT_DAYS: u64 = 2;
-/// Clerks of a grant from which on those of other days are looked for and forgotten.
-const MANY_CLERKS: usize = 1_000;
 
 /// The quotas of every grant, and what of them is used.
 pub struct QuotaKeeper {
     grants: HashMap<GrantId, (Quotas, Arc<Mutex<Used>>)>,
+    /// What is used of grants that the registry does not have now: one that comes back has no new quota.
+    absent: HashMap<GrantId, Arc<Mutex<Used>>>,
     /// Gateways among which each quota is divided.
     replicas: u32,
-}
-
-/// What of one grant's quotas is used.
-#[derive(Default)]
-struct Used {
-    /// By day.
-    calls: BTreeMap<i64, u64>,
-    subjects: Subjects,
-    /// By caller and clerk.
-    clerks: HashMap<String, Subjects>,
-    /// Number of clerks at which those of other days are forgotten.
-    many_clerks: usize,
-    refused: HashMap<Kind, u64>,
 }
 
 /// One call under a grant.
@@ -65,7 +55,7 @@ pub struct QuotaCall<'a> {
 pub struct Spent {
     /// What is spent.
     pub kind: Kind,
-    /// The quota in words.
+    /// The quota in words: the whole of it, and this gateway's part where there are several.
     pub limit: String,
     /// Time until the hour or day is over, at least one millisecond.
     pub retry_after: Duration,
@@ -75,17 +65,42 @@ impl QuotaKeeper {
     /// Quotas of these grants with nothing used, each divided among so many gateways and rounded down.
     pub fn new(grants: impl IntoIterator<Item = (GrantId, Quotas)>, replicas: NonZeroU32) -> Self {
         let grants = grants.into_iter().map(|(grant, quotas)| (grant, (quotas, Arc::default()))).collect();
-        Self { grants, replicas: replicas.get() }
+        Self { grants, absent: HashMap::new(), replicas: replicas.get() }
     }
 
     /// The quotas of a new registry. What was used stays used, whatever the quotas are now.
     #[must_use]
     pub fn next(&self, grants: impl IntoIterator<Item = (GrantId, Quotas)>) -> Self {
+        let known = self.grants.iter().map(|(grant, (_, used))| (grant, used)).chain(&self.absent);
+        let mut absent: HashMap<_, _> =
+            known.map(|(grant, used)| (grant.clone(), Arc::clone(used))).collect();
         let entry = |(grant, quotas): (GrantId, Quotas)| {
-            let used = self.grants.get(&grant).map(|(_, used)| Arc::clone(used)).unwrap_or_default();
+            let used = absent.remove(&grant).unwrap_or_default();
             (grant, (quotas, used))
         };
-        Self { grants: grants.into_iter().map(entry).collect(), replicas: self.replicas }
+        let grants = grants.into_iter().map(entry).collect();
+        Self { grants, absent, replicas: self.replicas }
+    }
+
+    /// A keeper of the same quotas with nothing used, to count records in.
+    #[must_use]
+    pub fn unused(&self) -> Self {
+        let grants = self.grants.iter().map(|(grant, (quotas, _))| (grant.clone(), *quotas));
+        let replicas = NonZeroU32::new(self.replicas).unwrap_or(NonZeroU32::MIN);
+        Self::new(grants, replicas)
+    }
+
+    /// Adds what another keeper counted: its citizens, and its calls too if they were not counted here.
+    pub fn absorb(&mut self, other: Self, and_calls: bool) {
+        let counted = other.grants.into_iter().map(|(grant, (_, used))| (grant, used)).chain(other.absent);
+        for (grant, counted) in counted {
+            let counted = std::mem::take(&mut *counted.lock());
+            let used = match self.grants.get(&grant) {
+                Some((_, used)) => used,
+                None => self.absent.entry(grant).or_default(),
+            };
+            used.lock().absorb(counted, and_calls);
+        }
     }
 
     /// Whether a grant has quotas.
@@ -93,7 +108,7 @@ impl QuotaKeeper {
         self.grants.values().any(|(quotas, _)| *quotas != Quotas::default())
     }
 
-    /// Whether a grant counts something that `before` did not count for it.
+    /// Whether a grant counts citizens that `before` did not count for it.
     pub fn counts_more_than(&self, before: &Self) -> bool {
         self.grants.iter().any(|(grant, (quotas, _))| {
             let known = before.grants.get(grant).map(|(quotas, _)| *quotas).unwrap_or_default();
@@ -104,71 +119,54 @@ impl QuotaKeeper {
         })
     }
 
-    /// Takes a call of all quotas of its grant, or of none.
+    /// Takes a call of all quotas of its grant, or of none. It is given back if `was_asked` is not set by the end.
     ///
     /// # Errors
     /// [`Spent`], with the quota that leaves no room. A grant that the keeper does not know has no room at all.
-    pub fn take(&self, call: &QuotaCall<'_>) -> Result<(), Spent> {
+    pub fn take(&self, call: &QuotaCall<'_>, was_asked: &Arc<AtomicBool>) -> Result<QuotaTaken, Spent> {
         let when = When::at(call.at_ms);
         let Some((quotas, used)) = self.grants.get(call.grant) else {
-            return Err(Spent {
-                kind: Kind::Daily,
-                limit: "no such grant".to_owned(),
-                retry_after: when.rest(DAY_MS),
-            });
+            let limit = "no such grant".to_owned();
+            return Err(Spent { kind: Kind::Daily, limit, retry_after: when.rest(DAY_MS) });
         };
-        let mut used = used.lock();
-        if let Err(spent) = self.check(quotas, &used, call, when) {
-            *used.refused.entry(spent.kind).or_default() += 1;
-            return Err(spent);
+        // Made before the lock, which all calls of the grant want.
+        let counted = self.counted(quotas, call, when);
+        let mut used_now = used.lock();
+        let calls = used_now.calls.get(&when.period.day).copied().unwrap_or_default();
+        let is_spent = quotas.daily.is_some_and(|daily| calls >= u64::from(self.part(daily)));
+        let full = if is_spent { Err(None) } else { used_now.check(&counted).map_err(Some) };
+        match full {
+            Ok(()) => {
+                used_now.count(&counted);
+                drop(used_now);
+                let (used, was_asked) = (Arc::clone(used), Arc::clone(was_asked));
+                Ok(QuotaTaken { used, day: when.period.day, was_asked })
+            }
+            Err(full) => {
+                // A clerk's is not the grant's, and has no line in what is told of it.
+                let kind = kind(full);
+                if full.is_none_or(|(whose, _)| whose == Whose::All) {
+                    *used_now.refused.entry(kind).or_default() += 1;
+                }
+                drop(used_now);
+                Err(self.spent(quotas, full, when))
+            }
         }
-        used.count_call(when);
-        used.count_subject(self.rooms(quotas), call, when);
-        Ok(())
     }
 
-    fn check(&self, quotas: &Quotas, used: &Used, call: &QuotaCall<'_>, when: When) -> Result<(), Spent> {
-        let spent = |kind, most: NonZeroU32, what: &str, period| Spent {
-            kind,
-            limit: format!("{most} {what}"),
-            retry_after: when.rest(period),
-        };
-        if let Some(daily) = quotas.daily
-            && used.calls.get(&when.period.day).copied().unwrap_or_default() >= u64::from(self.part(daily))
-        {
-            return Err(spent(Kind::Daily, daily, "calls a day", DAY_MS));
-        }
-        let Some(subject) = subject(call) else { return Ok(()) };
-        let (room, clerk_room) = self.rooms(quotas);
-        // A clerk who has asked for nobody yet has all the room that there is.
-        let nobody = Subjects::default();
-        let clerk = used.clerks.get(&clerk(call)).unwrap_or(&nobody);
-        for (seen, room, quota, whose) in [
-            (&used.subjects, room, quotas.subjects, "citizens"),
-            (clerk, clerk_room, quotas.clerk_subjects, "citizens of one clerk"),
-        ] {
-            let (most, kind, unit, period) = match seen.check(room, when.period, &subject) {
-                Ok(()) => continue,
-                Err(Full::Day) => (quota.day, Kind::SubjectsDay, "a day", DAY_MS),
-                Err(Full::Hour) => (quota.hour, Kind::SubjectsHour, "an hour", HOUR_MS),
-            };
-            // What is full is bounded, so there is a number.
-            let most = most.unwrap_or(NonZeroU32::MIN);
-            return Err(spent(kind, most, &format!("{whose} {unit}"), period));
-        }
-        Ok(())
-    }
-
-    /// Counts a call that was made before, whether there is room or not. Without `and_itself` only the citizen is
-    /// counted: the keeper counted the call when it was made.
-    pub fn recorded(&self, call: &QuotaCall<'_>, and_itself: bool) {
-        let Some((quotas, used)) = self.grants.get(call.grant) else { return };
+    /// Counts a call that was made before, whether there is room or not, if it is near enough to `now_ms` to matter.
+    pub fn recorded(&mut self, call: &QuotaCall<'_>, now_ms: u64) {
         let when = When::at(call.at_ms);
-        let mut used = used.lock();
-        if and_itself {
-            used.count_call(when);
+        if !when.period.is_near(When::at(now_ms).period) {
+            return;
         }
-        used.count_subject(self.rooms(quotas), call, when);
+        let (quotas, used) = match self.grants.get(call.grant) {
+            Some((quotas, used)) => (*quotas, used),
+            // The registry may have the grant again later.
+            None => (Quotas::default(), &*self.absent.entry(call.grant.clone()).or_default()),
+        };
+        let counted = Self::count_of(self.replicas, &quotas, call, when);
+        used.lock().count(&counted);
     }
 
     /// How the quotas of a grant stand at a moment, as this gateway knows it: its part of each.
@@ -187,7 +185,7 @@ impl QuotaKeeper {
             let quota = quota?;
             let most = u64::from(self.part(quota));
             let refused = used.refused.get(&kind).copied().unwrap_or_default();
-            let limit = format!("{quota} {what}");
+            let limit = self.in_words(quota, what);
             Some(LimitUsage {
                 kind,
                 limit,
@@ -200,37 +198,64 @@ impl QuotaKeeper {
         of.into_iter().filter_map(usage).collect()
     }
 
-    /// This gateway's part of a quota: nothing where there are more gateways than the quota has.
-    fn part(&self, quota: NonZeroU32) -> u32 {
-        quota.get() / self.replicas.max(1)
+    fn spent(&self, quotas: &Quotas, full: Option<(Whose, Full)>, when: When) -> Spent {
+        let (quota, what, period) = match full {
+            None => (quotas.daily, "calls a day", DAY_MS),
+            Some((Whose::All, Full::Day)) => (quotas.subjects.day, "citizens a day", DAY_MS),
+            Some((Whose::All, Full::Hour)) => (quotas.subjects.hour, "citizens an hour", HOUR_MS),
+            Some((Whose::OneClerk, Full::Day)) => {
+                (quotas.clerk_subjects.day, "citizens of one clerk a day", DAY_MS)
+            }
+            Some((Whose::OneClerk, Full::Hour)) => {
+                (quotas.clerk_subjects.hour, "citizens of one clerk an hour", HOUR_MS)
+            }
+        };
+        // What is full is bounded, but for the number of clerks.
+        let limit = quota.map_or_else(|| "too many clerks".to_owned(), |quota| self.in_words(quota, what));
+        Spent { kind: kind(full), limit, retry_after: when.rest(period) }
     }
 
-    /// Room for citizens of the grant, and of one clerk.
-    fn rooms(&self, quotas: &Quotas) -> (Room, Room) {
-        let part = |quota: Option<NonZeroU32>| quota.map(|quota| self.part(quota));
-        let room = |quota: SubjectQuota| Room { hour: part(quota.hour), day: part(quota.day) };
-        (room(quotas.subjects), room(quotas.clerk_subjects))
+    fn in_words(&self, quota: NonZeroU32, what: &str) -> String {
+        match self.replicas {
+            1 => format!("{quota} {what}"),
+            replicas => {
+                format!("{quota} {what}, {} of them at each of {replicas} gateways", self.part(quota))
+            }
+        }
+    }
+
+    /// This gateway's part of a quota: nothing where there are more gateways than the quota has.
+    fn part(&self, quota: NonZeroU32) -> u32 {
+        part(self.replicas, quota)
+    }
+
+    fn counted(&self, quotas: &Quotas, call: &QuotaCall<'_>, when: When) -> Counted {
+        Self::count_of(self.replicas, quotas, call, when)
+    }
+
+    fn count_of(replicas: u32, quotas: &Quotas, call: &QuotaCall<'_>, when: When) -> Counted {
+        let room = |quota: SubjectQuota| Room {
+            hour: quota.hour.map(|quota| part(replicas, quota)),
+            day: quota.day.map(|quota| part(replicas, quota)),
+        };
+        Counted {
+            at: when.period,
+            subject: call.subject.get(..16).and_then(|subject| subject.try_into().ok()),
+            clerk: clerk(call),
+            rooms: (room(quotas.subjects), room(quotas.clerk_subjects)),
+        }
     }
 }
 
-impl Used {
-    fn count_call(&mut self, when: When) {
-        let day = when.period.day;
-        self.calls.retain(|other, _| other.abs_diff(day) <= KEPT_DAYS);
-        *self.calls.entry(day).or_default() += 1;
-    }
+fn part(replicas: u32, quota: NonZeroU32) -> u32 {
+    quota.get() / replicas.max(1)
+}
 
-    fn count_subject(&mut self, (room, clerk_room): (Room, Room), call: &QuotaCall<'_>, when: When) {
-        let Some(subject) = subject(call) else { return };
-        self.subjects.add(room, when.period, subject);
-        if clerk_room.hour.is_none() && clerk_room.day.is_none() {
-            return;
-        }
-        if self.clerks.len() >= self.many_clerks.max(MANY_CLERKS) {
-            self.clerks.retain(|_, seen| !seen.is_over(when.period));
-            self.many_clerks = self.clerks.len() * 2;
-        }
-        self.clerks.entry(clerk(call)).or_default().add(clerk_room, when.period, subject);
+fn kind(full: Option<(Whose, Full)>) -> Kind {
+    match full {
+        None => Kind::Daily,
+        Some((_, Full::Day)) => Kind::SubjectsDay,
+        Some((_, Full::Hour)) => Kind::SubjectsHour,
     }
 }
 
@@ -255,12 +280,10 @@ impl When {
     }
 }
 
-/// The citizen, if the call is about one.
-fn subject(call: &QuotaCall<'_>) -> Option<Subject> {
-    call.subject.get(..16)?.try_into().ok()
-}
-
-/// Who asks: a caller's clerks are its own.
-fn clerk(call: &QuotaCall<'_>) -> String {
-    format!("{} {}", call.caller, call.clerk.to_ascii_lowercase())
+/// Who asks: a caller's clerks are its own. Two that have one hash share one count.
+fn clerk(call: &QuotaCall<'_>) -> Clerk {
+    let mut hasher = DefaultHasher::new();
+    call.caller.hash(&mut hasher);
+    call.clerk.to_ascii_lowercase().hash(&mut hasher);
+    hasher.finish()
 }

@@ -76,7 +76,8 @@ fn count_quotas(log: &Log, size: u64) -> Result<Duration, Error> {
     let most = NonZeroU32::new(u32::MAX);
     let subjects = SubjectQuota { hour: most, day: most };
     let quotas = Quotas { daily: most, subjects, clerk_subjects: subjects };
-    let keeper = QuotaKeeper::new([(grant.clone(), quotas)], NonZeroU32::MIN);
+    let mut keeper = QuotaKeeper::new([(grant.clone(), quotas)], NonZeroU32::MIN);
+    let now_ms = Clock::system().now().as_millisecond().unsigned_abs();
     let began = Instant::now();
     let mut records = 0;
     log.recent(0, &mut |_, record| {
@@ -88,7 +89,7 @@ fn count_quotas(log: &Log, size: u64) -> Result<Duration, Error> {
             subject: &record.subject_pseudonym,
             at_ms: record.time_unix_ms,
         };
-        keeper.recorded(&call, true);
+        keeper.recorded(&call, now_ms);
     })?;
     if records < size {
         return Err(format!("{records} of {size} records were counted").into());

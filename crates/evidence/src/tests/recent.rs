@@ -59,3 +59,26 @@ async fn damage_in_an_older_segment_is_an_error_and_not_a_lower_count() {
     at(&log, 40 * HOUR, 9000).await;
     assert!(!indices(&log, 40 * HOUR).is_empty());
 }
+
+#[tokio::test]
+async fn a_missing_segment_and_a_damaged_end_are_errors_too() {
+    let folder = Folder::new();
+    let log = folder.open();
+    at(&log, 20 * HOUR, 18_000).await;
+    let mut names: Vec<_> = std::fs::read_dir(folder.log().join("segments"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    names.sort();
+    let (second, newest) = (&names[1], names.last().unwrap());
+    let away = folder.dir.path().join("away");
+    std::fs::rename(second, &away).unwrap();
+    assert!(matches!(log.recent(0, &mut |_, _| {}), Err(Error::Damaged { .. })));
+    std::fs::rename(&away, second).unwrap();
+    log.recent(0, &mut |_, _| {}).unwrap();
+
+    let mut bytes = std::fs::read(newest).unwrap();
+    bytes[1000] ^= 1;
+    std::fs::write(newest, bytes).unwrap();
+    assert!(matches!(log.recent(0, &mut |_, _| {}), Err(Error::Damaged { .. })));
+}

@@ -18,8 +18,6 @@ pub(super) struct Admitted {
     pub(super) admission: Admission,
     /// Set for a call with a request id, whose message is still to be compared.
     pub(super) attempt: Option<RequestIdAttempt>,
-    /// Whether it is another attempt of a call that was counted.
-    pub(super) is_free: bool,
 }
 
 pub(super) async fn admit(
@@ -47,7 +45,7 @@ pub(super) async fn admit(
         attempt.counted();
         record.attempt(attempt.number());
     }
-    Ok(Admitted { permitted, admission, attempt, is_free })
+    Ok(Admitted { permitted, admission, attempt })
 }
 
 /// Begins the attempt of a call with a request id. A streamed request is complete only after it was sent, so

@@ -2,6 +2,7 @@
 //! back), the trace context, and what the provider must know of the grant. Of the caller's metadata only what
 //! the registry names is sent (`carried`).
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use chapar_model::{Reason, header};
@@ -40,7 +41,7 @@ pub(super) async fn forward(
     counted: Counted,
     limit: usize,
 ) -> Result<Forwarded, Refusal> {
-    let Read { head, body, carried, stopped, .. } = counted.read;
+    let Counted { read: Read { head, body, carried, stopped }, was_asked, _taken } = counted;
     let stage = head.span.forwarding(head.entry.method.path());
     // The headers are built for each attempt, because less of the deadline is left every time.
     let headers = || {
@@ -48,6 +49,8 @@ pub(super) async fn forward(
         set_headers(&mut headers, &head)?;
         carried.add_to(&mut headers);
         stage.inject(&mut headers);
+        // They are the last that is made before the call is sent.
+        was_asked.store(true, Ordering::Release);
         Ok(headers)
     };
     let was_stopped = || stopped.refusal().is_some();

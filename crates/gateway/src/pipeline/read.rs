@@ -30,8 +30,6 @@ pub(super) struct Read {
     pub(super) body: RequestBody,
     pub(super) carried: FromCaller,
     pub(super) stopped: Stopped,
-    /// Whether it is another attempt of a call that was counted.
-    pub(super) is_free: bool,
 }
 
 pub(super) async fn read(
@@ -40,7 +38,7 @@ pub(super) async fn read(
     clock: &Clock,
     record: &mut OpenRecord,
 ) -> Result<Read, Refusal> {
-    let Admitted { permitted, admission, attempt, is_free } = admitted;
+    let Admitted { permitted, admission, attempt } = admitted;
     let full_time = permitted.full_time();
     let (call, entry, permit, metadata, deadline) = permitted.into_parts();
     let Call { id, caller, span, audience, headers, body, slot, grounds, .. } = call;
@@ -91,7 +89,7 @@ pub(super) async fn read(
         _admission,
         _slot,
     };
-    Ok(Read { head, body, carried, stopped, is_free })
+    Ok(Read { head, body, carried, stopped })
 }
 
 /// The request of a call, and the citizen that it names.

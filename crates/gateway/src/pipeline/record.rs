@@ -8,6 +8,7 @@ mod facts;
 pub(super) mod refusals;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use chapar_evidence::{Appended, Entry, Kind, Log, NoSlot, Opening, Slot, Unavailable};
@@ -73,6 +74,7 @@ impl OpenRecord {
             permit: None,
             subject: None,
             request: None,
+            was_asked: Arc::default(),
         };
         let closing = None;
         let deadline = None;
@@ -133,6 +135,11 @@ impl OpenRecord {
     /// The citizen's pseudonym; empty if the call is about no one citizen.
     pub(super) fn pseudonym(&self) -> &[u8] {
         self.facts.subject.as_ref().map_or(&[], |subject| subject)
+    }
+
+    /// What says whether the provider may have been asked, to be set before it is.
+    pub(super) fn was_asked(&self) -> &Arc<AtomicBool> {
+        &self.facts.was_asked
     }
 
     /// When the call came in, as its record says it.

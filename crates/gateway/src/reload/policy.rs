@@ -33,8 +33,8 @@ pub(crate) fn first(
     let upstreams = Upstreams::configured(&registry, &serving.identity, connecting)?;
     let limiter = GrantLimiter::new(&limits(&registry), shared);
     let own_limiter = Limiter::new(own::limits(&registry));
-    let quotas = QuotaKeeper::new(quotas(&registry), serving.replicas);
-    history.count(&quotas, None, now_ms(&own))?;
+    let mut quotas = QuotaKeeper::new(quotas(&registry), serving.replicas);
+    history.count(&mut quotas, None, now_ms(&own))?;
     policy(registry, limiter, quotas, own_limiter, upstreams, own)
 }
 
@@ -50,8 +50,8 @@ pub(super) fn next(
     let upstreams = before.upstreams.next(&registry, &serving.identity)?;
     let limiter = before.limiter.next(&limits(&registry));
     let own_limiter = before.own_limiter.next(own::limits(&registry));
-    let quotas = before.quotas.next(quotas(&registry));
-    history.count(&quotas, Some(&before.quotas), now_ms(&own))?;
+    let mut quotas = before.quotas.next(quotas(&registry));
+    history.count(&mut quotas, Some(&before.quotas), now_ms(&own))?;
     policy(registry, limiter, quotas, own_limiter, upstreams, own)
 }
 

@@ -6,21 +6,30 @@ use std::collections::{BTreeMap, HashSet};
 /// Half of a keyed hash of a citizen's id: 128 bits.
 pub(super) type Subject = [u8; 16];
 
-/// How many hours or days before and after the present one are remembered, for a clock that is set.
-const KEPT: i64 = 2;
+/// How many hours and days before and after the present one are remembered: two days of each, for a clock that is
+/// set, and for records of the last day that are counted after later ones.
+const KEPT_HOURS: u64 = 48;
+const KEPT_DAYS: u64 = 2;
 
 /// How many citizens an hour and a day have room for; nothing bounds them where it is absent.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Room {
     pub(super) hour: Option<u32>,
     pub(super) day: Option<u32>,
 }
 
 /// The hour and the day of a call, numbered from the epoch.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Period {
     pub(super) hour: i64,
     pub(super) day: i64,
+}
+
+impl Period {
+    /// Whether another call is near enough to count beside this one.
+    pub(super) fn is_near(self, other: Self) -> bool {
+        self.day.abs_diff(other.day) <= KEPT_DAYS && self.hour.abs_diff(other.hour) <= KEPT_HOURS
+    }
 }
 
 /// What has no room.
@@ -31,7 +40,7 @@ pub(super) enum Full {
 }
 
 /// Citizens by the hour and day in which they were asked for.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Subjects {
     hours: BTreeMap<i64, HashSet<Subject>>,
     days: BTreeMap<i64, HashSet<Subject>>,
@@ -55,14 +64,25 @@ impl Subjects {
 
     /// Notes that the citizen was asked for, where that is bounded.
     pub(super) fn add(&mut self, room: Room, at: Period, subject: Subject) {
-        let add = |known: &mut BTreeMap<i64, HashSet<Subject>>, period: i64, most: Option<u32>| {
-            if most.is_some() {
-                known.retain(|other, _| other.abs_diff(period) <= KEPT.unsigned_abs());
-                known.entry(period).or_default().insert(subject);
-            }
+        let add = |known: &mut BTreeMap<i64, HashSet<Subject>>, period: i64, kept: u64| {
+            known.retain(|other, _| other.abs_diff(period) <= kept);
+            known.entry(period).or_default().insert(subject);
         };
-        add(&mut self.days, at.day, room.day);
-        add(&mut self.hours, at.hour, room.hour);
+        if room.hour.is_some() {
+            add(&mut self.hours, at.hour, KEPT_HOURS);
+        }
+        if room.day.is_some() {
+            add(&mut self.days, at.day, KEPT_DAYS);
+        }
+    }
+
+    /// Adds what others counted.
+    pub(super) fn absorb(&mut self, other: Self) {
+        for (known, more) in [(&mut self.hours, other.hours), (&mut self.days, other.days)] {
+            for (period, subjects) in more {
+                known.entry(period).or_default().extend(subjects);
+            }
+        }
     }
 
     /// Citizens in this hour and this day.
@@ -73,9 +93,7 @@ impl Subjects {
 
     /// Whether all that is known is of another time.
     pub(super) fn is_over(&self, at: Period) -> bool {
-        let is_over = |known: &BTreeMap<i64, HashSet<Subject>>, period: i64| {
-            known.keys().all(|other| other.abs_diff(period) > KEPT.unsigned_abs())
-        };
-        is_over(&self.hours, at.hour) && is_over(&self.days, at.day)
+        self.hours.keys().all(|hour| hour.abs_diff(at.hour) > KEPT_HOURS)
+            && self.days.keys().all(|day| day.abs_diff(at.day) > KEPT_DAYS)
     }
 }

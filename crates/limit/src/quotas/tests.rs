@@ -1,5 +1,7 @@
 //! Tests of quotas: exactness, days and hours of Tehran, clerks, reloads, several gateways, clocks that are set.
 
+use std::sync::atomic::Ordering;
+
 use chapar_model::{Quotas, SubjectQuota};
 
 use super::*;
@@ -33,7 +35,16 @@ fn ask(keeper: &QuotaKeeper, clerk: &str, citizen: u32, time: u64) -> Result<(),
     let grant = grant();
     let call =
         QuotaCall { grant: &grant, caller: "gov/welfare/benefits", clerk, subject: &subject, at_ms: time };
-    keeper.take(&call).map_err(|spent| spent.kind)
+    take(keeper, &call).map_err(|spent| spent.kind)
+}
+
+/// A call for which the provider is asked.
+fn take(keeper: &QuotaKeeper, call: &QuotaCall<'_>) -> Result<(), Spent> {
+    let was_asked = Arc::<AtomicBool>::default();
+    let taken = keeper.take(call, &was_asked)?;
+    was_asked.store(true, Ordering::Release);
+    drop(taken);
+    Ok(())
 }
 
 #[test]
@@ -50,11 +61,11 @@ fn a_refusal_says_what_is_spent_and_until_when() {
     let keeper = keeper(daily(1), 1);
     let grant = grant();
     let call = |at_ms| QuotaCall { grant: &grant, caller: "a/b", clerk: "", subject: &[], at_ms };
-    keeper.take(&call(at(NOON))).unwrap();
-    let spent = keeper.take(&call(at("2026-11-27T20:29:00Z"))).unwrap_err();
+    take(&keeper, &call(at(NOON))).unwrap();
+    let spent = take(&keeper, &call(at("2026-11-27T20:29:00Z"))).unwrap_err();
     assert_eq!((spent.limit.as_str(), spent.retry_after), ("1 calls a day", Duration::from_secs(60)));
     let unknown = "other".parse().unwrap();
-    assert!(keeper.take(&QuotaCall { grant: &unknown, ..call(at(NOON)) }).is_err());
+    assert!(take(&keeper, &QuotaCall { grant: &unknown, ..call(at(NOON)) }).is_err());
 }
 
 #[test]
@@ -92,7 +103,7 @@ fn each_clerk_has_a_count_whatever_the_case_of_its_name_and_each_caller_its_own_
         subject: &subject,
         at_ms: at(NOON),
     };
-    assert!(keeper.take(&other).is_ok());
+    assert!(take(&keeper, &other).is_ok());
 }
 
 #[test]
@@ -116,17 +127,83 @@ fn a_new_registry_gives_nobody_a_new_quota_and_a_keeper_counts_what_was_recorded
     assert_eq!(ask(&after, "", 3, at(NOON)), Err(Kind::Daily));
     assert!(!after.counts_more_than(&before));
 
-    let bounded = after.next([(grant(), Quotas { subjects: quota(0, 2), ..daily(10) })]);
+    let mut bounded = after.next([(grant(), Quotas { subjects: quota(0, 2), ..daily(10) })]);
     assert!(bounded.counts_more_than(&after) && bounded.is_bounded());
     let grant = grant();
+    let mut recorded = bounded.unused();
     for citizen in [1, 2] {
         let subject = [citizen; 32];
         let call = QuotaCall { grant: &grant, caller: "a/b", clerk: "", subject: &subject, at_ms: at(NOON) };
-        bounded.recorded(&call, false);
+        recorded.recorded(&call, at(NOON));
     }
+    bounded.absorb(recorded, false);
     assert_eq!(ask(&bounded, "", 3, at(NOON)), Err(Kind::SubjectsDay));
     let usage = bounded.usage(&grant, at(NOON));
     assert_eq!((usage[0].used, usage[1].used), (2, 2), "the calls were counted when they were made");
+}
+
+#[test]
+fn a_grant_that_goes_and_comes_back_has_what_it_had() {
+    let before = keeper(daily(2), 1);
+    assert_eq!(ask(&before, "", 1, at(NOON)), Ok(()));
+    let without = before.next([("other".parse().unwrap(), daily(1))]);
+    assert!(ask(&without, "", 1, at(NOON)).is_err());
+    let after = without.next([(grant(), daily(2))]);
+    assert_eq!([ask(&after, "", 1, at(NOON)), ask(&after, "", 1, at(NOON))], [Ok(()), Err(Kind::Daily)]);
+}
+
+#[test]
+fn records_of_earlier_hours_take_nothing_from_the_present_one() {
+    let quotas = Quotas { subjects: quota(2, 0), clerk_subjects: quota(2, 0), ..Quotas::default() };
+    let mut keeper = keeper(quotas, 1);
+    assert_eq!([ask(&keeper, "a", 1, at(NOON)), ask(&keeper, "a", 2, at(NOON))], [Ok(()); 2]);
+    let grant = grant();
+    let mut recorded = keeper.unused();
+    for hours in 1..40 {
+        let subject = [99; 32];
+        let at_ms = at(NOON) - hours * 3_600_000;
+        recorded.recorded(
+            &QuotaCall { grant: &grant, caller: "a/b", clerk: "", subject: &subject, at_ms },
+            at(NOON),
+        );
+    }
+    keeper.absorb(recorded, true);
+    assert_eq!(ask(&keeper, "a", 3, at(NOON)), Err(Kind::SubjectsHour));
+}
+
+#[test]
+fn a_record_of_a_clock_that_was_far_ahead_takes_nothing_from_today() {
+    let mut keeper = keeper(Quotas { subjects: quota(1, 1), ..Quotas::default() }, 1);
+    let (grant, mut recorded) = (grant(), keeper.unused());
+    for at_ms in [at(NOON), at(NOON) + 9 * 86_400_000] {
+        let call = QuotaCall { grant: &grant, caller: "a/b", clerk: "", subject: &[1; 32], at_ms };
+        recorded.recorded(&call, at(NOON));
+    }
+    keeper.absorb(recorded, true);
+    assert_eq!(ask(&keeper, "", 2, at(NOON)), Err(Kind::SubjectsDay));
+}
+
+#[test]
+fn a_call_for_which_no_provider_was_asked_goes_back() {
+    let keeper = keeper(Quotas { subjects: quota(0, 1), ..daily(1) }, 1);
+    let (grant, subject) = (grant(), [1; 32]);
+    let call = QuotaCall { grant: &grant, caller: "a/b", clerk: "", subject: &subject, at_ms: at(NOON) };
+    for _ in 0..5 {
+        drop(keeper.take(&call, &Arc::default()).unwrap());
+    }
+    assert_eq!(keeper.usage(&grant, at(NOON))[0].used, 0);
+    take(&keeper, &call).unwrap();
+    assert_eq!(take(&keeper, &call).unwrap_err().kind, Kind::Daily);
+}
+
+#[test]
+fn clerks_that_a_caller_makes_up_fill_no_memory() {
+    let quotas = Quotas { subjects: quota(0, 10), clerk_subjects: quota(0, 10), ..Quotas::default() };
+    let keeper = keeper(quotas, 1);
+    let admitted =
+        (0..110_000).filter(|clerk| ask(&keeper, &format!("c{clerk}"), 1, at(NOON)).is_ok()).count();
+    assert_eq!(admitted, 100_000);
+    assert_eq!(ask(&keeper, "c0", 1, at(NOON)), Ok(()), "those who were there before go on");
 }
 
 #[test]
@@ -140,6 +217,13 @@ fn several_gateways_have_a_part_of_a_quota_each_and_never_more_than_it_together(
 
 #[test]
 fn a_clock_that_is_set_by_minutes_or_a_day_gives_nobody_a_new_quota() {
+    let hourly = keeper(Quotas { subjects: quota(1, 0), ..Quotas::default() }, 1);
+    assert_eq!(ask(&hourly, "", 1, at(NOON)), Ok(()));
+    for hours in [3, -3, 20, -20] {
+        let other = at(NOON).saturating_add_signed(hours * 3_600_000);
+        assert_eq!(ask(&hourly, "", 1, other), Ok(()));
+        assert_eq!(ask(&hourly, "", 2, at(NOON)), Err(Kind::SubjectsHour), "{hours}");
+    }
     let keeper = keeper(Quotas { subjects: quota(1, 1), ..daily(2) }, 1);
     let (today, tomorrow) = (at(NOON), at("2026-11-28T08:30:00Z"));
     assert_eq!([ask(&keeper, "", 1, today), ask(&keeper, "", 1, tomorrow)], [Ok(()); 2]);

@@ -2,6 +2,7 @@
 //! them. A record (`RecordDraft`) borrows from `Facts`, so nothing is copied until it is encoded.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use chapar_evidence::{Kind, RECORD_VERSION, RecordDraft};
@@ -28,6 +29,8 @@ pub(crate) struct Facts {
     pub(crate) permit: Option<Arc<Permit>>,
     pub(crate) subject: Option<Hash>,
     pub(crate) request: Option<Hash>,
+    /// Set once the provider may have been asked.
+    pub(crate) was_asked: Arc<AtomicBool>,
 }
 
 /// How a call, or a part of it, ended.
@@ -93,6 +96,8 @@ impl Facts {
             salt_hash: &self.salt_hash,
             attempt: self.attempt,
             count: end.count,
+            // Of every other kind it is so.
+            provider_asked: !disclosing && end.count == 0 && self.was_asked.load(Ordering::Acquire),
         })
     }
 }

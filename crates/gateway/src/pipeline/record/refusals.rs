@@ -195,6 +195,7 @@ mod tests {
             permit: None,
             subject: None,
             request: None,
+            was_asked: Arc::default(),
         }
     }
 
