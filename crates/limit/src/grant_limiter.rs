@@ -57,12 +57,15 @@ impl GrantLimiter {
     /// How `grant` stands; what is left of a shared rate is left for all gateways.
     pub fn usage(&self, grant: &GrantId) -> Option<Usage> {
         let mut usage = self.own.usage(grant)?;
-        if let Some((_, rate)) = self.rates.get(grant)
-            && self.shared.as_ref().is_some_and(|shared| shared.usage().is_up)
-        {
+        if let (Some((_, rate)), Some(shared)) = (self.rates.get(grant), &self.shared) {
+            let shared = shared.usage();
             for limit in usage.limits.iter_mut().filter(|limit| limit.kind == Kind::Rate) {
-                limit.left = u64::from(rate.left()).min(limit.most);
-                limit.used = limit.most - limit.left;
+                if shared.is_up {
+                    limit.left = u64::from(rate.left()).min(limit.most);
+                    limit.used = limit.most - limit.left;
+                } else {
+                    limit.limit += &format!(" (Redis does not answer: 1/{} of it here)", shared.replicas);
+                }
             }
         }
         Some(usage)

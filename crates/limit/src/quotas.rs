@@ -108,6 +108,18 @@ impl QuotaKeeper {
         self.grants.values().any(|(quotas, _)| *quotas != Quotas::default())
     }
 
+    /// Grants with a quota of which no gateway's part has room for anything, because there are more gateways.
+    pub fn without_room(&self) -> impl Iterator<Item = &GrantId> {
+        let is_empty = |quota: Option<NonZeroU32>| quota.is_some_and(|quota| self.part(quota) == 0);
+        let has_none = move |quotas: &Quotas| {
+            let Quotas { daily, subjects, clerk_subjects } = *quotas;
+            [daily, subjects.hour, subjects.day, clerk_subjects.hour, clerk_subjects.day]
+                .into_iter()
+                .any(is_empty)
+        };
+        self.grants.iter().filter(move |(_, (quotas, _))| has_none(quotas)).map(|(grant, _)| grant)
+    }
+
     /// Whether a grant counts citizens that `before` did not count for it.
     pub fn counts_more_than(&self, before: &Self) -> bool {
         self.grants.iter().any(|(grant, (quotas, _))| {

@@ -26,8 +26,9 @@ impl Redis {
     /// # Errors
     /// If it is none, or no port is to be had.
     pub(super) async fn at(url: &str) -> Result<Self, String> {
+        // Not the address itself: it may hold a password.
         let form =
-            || format!("`--redis {url}` is not `redis://HOST:PORT[/DATABASE]`, without a password and TLS");
+            || "`--redis` takes `redis://HOST:PORT[/DATABASE]`: no user, no password, no TLS".to_owned();
         let rest = url.strip_prefix("redis://").ok_or_else(form)?;
         let (target, database) = rest.split_once('/').unwrap_or((rest, ""));
         if target.contains('@')
@@ -111,7 +112,7 @@ mod tests {
     async fn an_address_that_is_none_is_refused_with_its_form() {
         for url in ["", "127.0.0.1:6379", "rediss://a:1", "redis://a", "redis://u:p@a:1", "redis://a:1/x"] {
             let told = Redis::at(url).await.err().unwrap();
-            assert!(told.contains("is not `redis://HOST:PORT[/DATABASE]`"), "{told}");
+            assert!(told.contains("takes `redis://HOST:PORT[/DATABASE]`"), "{told}");
         }
         // Nobody listens at port 1.
         assert!(Redis::at("redis://127.0.0.1:1").await.err().unwrap().contains("cannot be reached"));

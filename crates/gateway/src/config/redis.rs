@@ -33,7 +33,7 @@ pub struct Redis {
 #[derive(Debug, thiserror::Error)]
 pub enum RedisError {
     /// A file cannot be read, or others may read it.
-    #[error("`[redis]` names {}: {what}", path.display())]
+    #[error("`[redis]` names {}, which {what}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -45,7 +45,13 @@ pub enum RedisError {
     HalfIdentity,
     /// The address or a certificate cannot be used.
     #[error("`[redis]`: {0}")]
-    Server(#[from] ServerError),
+    Server(ServerError),
+}
+
+impl From<ServerError> for RedisError {
+    fn from(error: ServerError) -> Self {
+        Self::Server(error)
+    }
 }
 
 impl Redis {
@@ -80,14 +86,18 @@ impl Redis {
 }
 
 fn secret(path: &Path) -> Result<String, RedisError> {
-    chapar_files::read_secret(path)
-        .map_err(|error| RedisError::File { path: path.to_owned(), what: error.to_string() })
+    chapar_files::read_secret(path).map_err(|error| match error {
+        chapar_files::SecretError::Read(error) => unreadable(path, &error),
+        shared => RedisError::File { path: path.to_owned(), what: shared.to_string() },
+    })
 }
 
 fn public(path: &Path) -> Result<Vec<u8>, RedisError> {
-    let read = chapar_files::read_text(path);
-    read.map(String::into_bytes)
-        .map_err(|error| RedisError::File { path: path.to_owned(), what: error.to_string() })
+    chapar_files::read_text(path).map(String::into_bytes).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> RedisError {
+    RedisError::File { path: path.to_owned(), what: format!("cannot be read: {error}") }
 }
 
 fn prefix<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

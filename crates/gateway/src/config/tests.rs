@@ -123,11 +123,11 @@ fn what_a_redis_is_named_with_is_read_before_a_gateway_starts() {
     };
     let with_password = || server("redis://127.0.0.1", "password_file = \"password\"\n");
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o604)).unwrap();
-    assert!(with_password().unwrap_err().contains("/password: "));
+    assert!(with_password().unwrap_err().contains("/password, which is a secret that everyone"));
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
     with_password().unwrap();
     for (url, more, told) in [
-        ("redis://127.0.0.1", "password_file = \"none\"", "/none: "),
+        ("redis://127.0.0.1", "password_file = \"none\"", "/none, which cannot be read: "),
         ("rediss://127.0.0.1", "cert = \"a\"", "`cert` and `key` belong together"),
         ("redis://a:b@127.0.0.1", "", "`url` holds a password"),
         ("redis://10.0.0.1", "", "`plaintext = true`"),

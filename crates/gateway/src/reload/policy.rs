@@ -64,6 +64,9 @@ fn policy(
     own: Own,
 ) -> Result<Policy, Error> {
     let registry = Arc::new(registry);
+    for grant in quotas.without_room() {
+        tracing::warn!(%grant, "a quota of the grant is smaller than `replicas`: no gateway's part of it has room for a call");
+    }
     let (limiter, quotas) = (Arc::new(limiter), Arc::new(quotas));
     let own = own::services(&registry, &limiter, &quotas, own)?;
     Ok(Policy { registry, limiter, quotas, upstreams, own, own_limiter })

@@ -212,6 +212,7 @@ fn several_gateways_have_a_part_of_a_quota_each_and_never_more_than_it_together(
         let keeper = keeper(daily(quota), replicas);
         let admitted = (0..20).filter(|number| ask(&keeper, "", *number, at(NOON)).is_ok()).count();
         assert_eq!(admitted, each, "{quota} of {replicas}");
+        assert_eq!(keeper.without_room().count(), usize::from(each == 0), "{quota} of {replicas}");
     }
 }
 

@@ -19,7 +19,7 @@ const ANSWER_TIME: Duration = Duration::from_millis(100);
 const CONNECT_TIME: Duration = Duration::from_secs(1);
 
 /// Minimum time between two log lines that Redis fails.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// The connection, and whether it can be relied on.
 pub(super) struct Link {
@@ -41,8 +41,9 @@ pub(super) struct Link {
 /// What the log says of the link.
 #[derive(Default)]
 struct Told {
-    /// When it last said that Redis fails.
+    /// When it last said that Redis fails, and how many failures it has kept back since.
     failure: Option<Instant>,
+    suppressed: u64,
     /// Whether it is still to say that Redis answers.
     is_open: bool,
 }
@@ -62,7 +63,7 @@ impl Link {
             client,
             scripts: Scripts::new(),
             answer_time: patience.max(ANSWER_TIME),
-            told: Mutex::new(Told { failure: None, is_open: true }),
+            told: Mutex::new(Told { is_open: true, ..Told::default() }),
             connection: Mutex::default(),
             number: AtomicU64::default(),
             is_up: AtomicBool::default(),
@@ -199,23 +200,40 @@ impl Link {
     fn tell(&self, error: &RedisError) {
         let mut told = self.told.lock();
         if told.failure.is_some_and(|at| at.elapsed() < TOLD_EVERY) {
+            told.suppressed += 1;
             return;
         }
-        *told = Told { failure: Some(Instant::now()), is_open: true };
+        let suppressed = told.suppressed;
+        *told = Told { failure: Some(Instant::now()), suppressed: 0, is_open: true };
+        drop(told);
         tracing::warn!(
+            server = %self.client.get_connection_info().addr(),
             error = named(error),
+            suppressed,
             "Redis fails: each gateway goes on with its own share of the limits until it answers again"
         );
     }
 }
 
-/// What may be logged of an error: its kind and the server's code. The text of an answer may be anything.
+/// What may be logged of an error, with what it most likely comes from. The text of an answer may be anything.
 fn named(error: &RedisError) -> String {
+    let words = match error.kind() {
+        redis::ErrorKind::AuthenticationFailed => "the user or the password is wrong",
+        redis::ErrorKind::UnexpectedReturnType => "an answer that no script of ours gives",
+        redis::ErrorKind::Parse => "it speaks another protocol",
+        redis::ErrorKind::InvalidClientConfig => {
+            "certificate and key do not belong together, or none is usable"
+        }
+        _ if error.is_timeout() => "no answer in time",
+        _ if error.is_connection_refusal() => "nobody listens there",
+        _ if error.is_connection_dropped() => "the connection was closed",
+        _ => "it refuses, or cannot be reached",
+    };
     match error.code() {
         Some(code) if code.len() <= 20 && code.bytes().all(|byte| byte.is_ascii_uppercase()) => {
-            format!("{:?} {code}", error.kind())
+            format!("{words} ({code})")
         }
-        _ => format!("{:?}", error.kind()),
+        _ => words.to_owned(),
     }
 }
 

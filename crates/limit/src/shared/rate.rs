@@ -36,8 +36,6 @@ pub(crate) struct SharedRate {
     is_used: AtomicBool,
     /// Calls that wait for a lease.
     waiting: AtomicU32,
-    /// Calls that the own share admitted, and that Redis does not know of.
-    uncharged: AtomicU32,
     own_share: ArcSwap<OwnShare>,
     lease: Mutex<Lease>,
     /// Told after each answer of Redis.
@@ -57,6 +55,10 @@ struct Lease {
     is_held: bool,
     /// Until when the bucket is empty, and until when that is believed.
     empty: Option<(Instant, Instant)>,
+    /// Calls that the own share admitted and that Redis does not know of, at `owed_at`. They become fewer as the share
+    /// comes back: what was within the rate all the time leaves nothing to charge.
+    owed: f64,
+    owed_at: Instant,
     /// Tokens left in the bucket at `told`.
     left: u32,
     told: Instant,
@@ -84,6 +86,8 @@ impl SharedRate {
             size: 0,
             is_held: false,
             empty: None,
+            owed: 0.0,
+            owed_at: now,
             left: burst.get(),
             told: now,
         };
@@ -96,7 +100,6 @@ impl SharedRate {
             calls: AtomicU32::default(),
             is_used: AtomicBool::default(),
             waiting: AtomicU32::default(),
-            uncharged: AtomicU32::default(),
             own_share,
             lease: Mutex::new(lease),
             answered: Notify::new(),
@@ -157,10 +160,9 @@ impl SharedRate {
     /// Forgets what is known and leased: the bucket was filled by hand.
     pub(crate) fn forget(&self) {
         self.tokens.store(0, Ordering::Relaxed);
-        self.uncharged.store(0, Ordering::Relaxed);
         self.own_share.store(Arc::new(OwnShare::new(self.interval, self.burst, self.shared.replicas())));
         let mut lease = self.lease.lock();
-        (lease.empty, lease.left, lease.told) = (None, self.burst.get(), Instant::now());
+        (lease.empty, lease.left, lease.told, lease.owed) = (None, self.burst.get(), Instant::now(), 0.0);
     }
 
     fn take_leased(self: &Arc<Self>) -> bool {
@@ -179,11 +181,18 @@ impl SharedRate {
     fn take_of_own_share(self: &Arc<Self>) -> Result<(), Duration> {
         self.own_share().take()?;
         self.shared.count_own_decision();
-        // More than a burst is never charged, since a bucket is not emptier than empty.
-        let more = |calls: u32| (calls < self.burst.get()).then_some(calls + 1);
-        self.uncharged.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok();
-        self.hold(&mut self.lease.lock());
+        let mut lease = self.lease.lock();
+        lease.owed = self.owed(&lease, 1.0);
+        lease.owed_at = Instant::now();
+        self.hold(&mut lease);
         Ok(())
+    }
+
+    /// What is owed now, with more: at most a burst, since a bucket is not emptier than empty.
+    fn owed(&self, lease: &Lease, more: f64) -> f64 {
+        let share = self.interval.as_secs_f64() * f64::from(self.shared.replicas().max(1));
+        let came_back = lease.owed_at.elapsed().as_secs_f64() / share;
+        ((lease.owed - came_back).max(0.0) + more).min(f64::from(self.burst.get()))
     }
 
     /// Sees that what is leased and not used goes back, and that what is not charged is charged.
@@ -252,7 +261,12 @@ impl SharedRate {
     }
 
     async fn lease(self: Arc<Self>, wanted: u32, returned: u32) {
-        let spent = self.uncharged.swap(0, Ordering::Relaxed);
+        let spent = {
+            let mut lease = self.lease.lock();
+            let owed = self.owed(&lease, 0.0).floor();
+            (lease.owed, lease.owed_at) = (0.0, Instant::now());
+            owed as u32
+        };
         let (interval, burst) = (self.interval, self.burst.get());
         let request = LeaseRequest { key: &self.key, interval, burst, wanted, returned, spent };
         let leased = self.shared.link.lease(&request).await;
@@ -273,8 +287,8 @@ impl SharedRate {
                     self.tokens.fetch_add(returned, Ordering::AcqRel);
                 }
                 // Charged twice at worst.
-                let back = |calls: u32| Some(calls.saturating_add(spent).min(burst));
-                self.uncharged.fetch_update(Ordering::Relaxed, Ordering::Relaxed, back).ok();
+                lease.owed = self.owed(&lease, f64::from(spent));
+                lease.owed_at = Instant::now();
                 self.hold(&mut lease);
             }
         }
@@ -304,7 +318,7 @@ impl SharedRate {
         }
         let (stays, returned) = {
             let mut lease = self.lease.lock();
-            let is_charged = self.uncharged.load(Ordering::Relaxed) == 0;
+            let is_charged = self.owed(&lease, 0.0) < 1.0;
             // A call since the last look keeps what the gateway's calls use.
             let is_used = self.is_used.swap(false, Ordering::Relaxed);
             let is_fresh = lease.is_asked || lease.asked.elapsed() <= LONGEST_UNUSED;

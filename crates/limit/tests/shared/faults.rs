@@ -247,3 +247,25 @@ async fn a_gateway_that_redis_is_too_slow_for_is_charged_for_what_it_admits() {
     let wait = first.refusal().await;
     assert!(wait > Duration::from_secs(2 * 3600), "what was admitted is a debt: {wait:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_stayed_below_its_rate_is_charged_nothing_for_the_time_without_redis() {
+    let redis = Redis::start();
+    let replicas: [Replica; 2] = Replica::several(redis.port(), &prefix(), limits("100/s", 10)).await;
+    redis.stop_the_world();
+    // 25 calls a second at one of two, whose share is 50.
+    let mut admitted = 0;
+    for _ in 0..50 {
+        admitted += u32::from(replicas[0].admits().await);
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert_eq!(admitted, 50);
+    redis.go_on();
+    for replica in &replicas {
+        replica.becomes(true, 2).await;
+    }
+    for call in 0..20 {
+        assert!(replicas[0].admits().await, "{call}");
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+}

@@ -56,6 +56,7 @@ fn at_most(took: Duration) -> usize {
 
 /// All gateways together answer one burst and what the rate adds.
 pub(super) async fn limit(bus: &Bus, welfare: &[Caller], applicant: &Sample) -> Outcome {
+    shared(bus, "limits are not shared").await?;
     let started = Instant::now();
     let mut round = Round::default();
     for _ in 0..CALLS {
@@ -106,12 +107,7 @@ pub(super) async fn outage(bus: &Bus, welfare: &[Caller], applicant: &Sample) ->
         ));
     }
     let back = Instant::now();
-    while !bus.shares_limits() {
-        if back.elapsed() > WITHIN {
-            return Err(format!("limits are not shared again after {}", show::span(WITHIN)));
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    shared(bus, "limits are not shared again").await?;
     Ok(Told {
         outcome: format!(
             "{answered} answered in {} without Redis, the slowest in {}; shared again after {}",
@@ -122,6 +118,19 @@ pub(super) async fn outage(bus: &Bus, welfare: &[Caller], applicant: &Sample) ->
         lines: vec![format!("each gateway goes on with its part of the limit, 1 of {}", welfare.len())],
         detail: json!({ "answered": answered, "longest_ms": show::millis(longest), "back_after_ms": show::millis(back.elapsed()) }),
     })
+}
+
+/// Waits until each gateway shares its limits with all others.
+async fn shared(bus: &Bus, otherwise: &str) -> Result<(), String> {
+    let started = Instant::now();
+    while !bus.shares_limits() {
+        if started.elapsed() > WITHIN {
+            let within = show::span(WITHIN);
+            return Err(format!("{otherwise} after {within}: is there a Redis, and does it let anyone in?"));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 /// A suspended grant is refused at every gateway, and granted again when the suspension is taken away.
