@@ -46,12 +46,23 @@ impl Process {
     /// # Errors
     /// If the process has gone.
     pub fn cpu(&self) -> Result<f64, Error> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        let after_name = stat.rsplit(')').next().ok_or("no stat")?;
-        let ticks: Vec<f64> =
-            after_name.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-        Ok(ticks.iter().sum::<f64>() / 100.0)
+        cpu_of(&self.0.id().to_string())
     }
+}
+
+/// User and system time of this process so far, in seconds, as [`Process::cpu`].
+///
+/// # Errors
+/// As reading `/proc/self/stat`.
+pub fn own_cpu() -> Result<f64, Error> {
+    cpu_of("self")
+}
+
+fn cpu_of(process: &str) -> Result<f64, Error> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let after_name = stat.rsplit(')').next().ok_or("no stat")?;
+    let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? / 100.0)
 }
 
 impl Process {

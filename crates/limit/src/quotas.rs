@@ -142,7 +142,7 @@ impl QuotaKeeper {
             return Err(Spent { kind: Kind::Daily, limit, retry_after: when.rest(DAY_MS) });
         };
         // Made before the lock, which all calls of the grant want.
-        let counted = self.counted(quotas, call, when);
+        let counted = counted(self.replicas, quotas, call, when);
         let mut used_now = used.lock();
         let calls = used_now.calls.get(&when.period.day).copied().unwrap_or_default();
         let is_spent = quotas.daily.is_some_and(|daily| calls >= u64::from(self.part(daily)));
@@ -177,7 +177,7 @@ impl QuotaKeeper {
             // The registry may have the grant again later.
             None => (Quotas::default(), &*self.absent.entry(call.grant.clone()).or_default()),
         };
-        let counted = Self::count_of(self.replicas, &quotas, call, when);
+        let counted = counted(self.replicas, &quotas, call, when);
         used.lock().count(&counted);
     }
 
@@ -240,22 +240,21 @@ impl QuotaKeeper {
     fn part(&self, quota: NonZeroU32) -> u32 {
         part(self.replicas, quota)
     }
+}
 
-    fn counted(&self, quotas: &Quotas, call: &QuotaCall<'_>, when: When) -> Counted {
-        Self::count_of(self.replicas, quotas, call, when)
-    }
-
-    fn count_of(replicas: u32, quotas: &Quotas, call: &QuotaCall<'_>, when: When) -> Counted {
-        let room = |quota: SubjectQuota| Room {
-            hour: quota.hour.map(|quota| part(replicas, quota)),
-            day: quota.day.map(|quota| part(replicas, quota)),
-        };
-        Counted {
-            at: when.period,
-            subject: call.subject.get(..16).and_then(|subject| subject.try_into().ok()),
-            clerk: clerk(call),
-            rooms: (room(quotas.subjects), room(quotas.clerk_subjects)),
-        }
+/// A call as it is counted at one of so many gateways.
+fn counted(replicas: u32, quotas: &Quotas, call: &QuotaCall<'_>, when: When) -> Counted {
+    let room = |quota: SubjectQuota| Room {
+        hour: quota.hour.map(|quota| part(replicas, quota)),
+        day: quota.day.map(|quota| part(replicas, quota)),
+    };
+    // A name is hashed only where it counts: this is on every call's way.
+    let is_by_clerk = !quotas.clerk_subjects.is_none();
+    Counted {
+        at: when.period,
+        subject: call.subject.get(..16).and_then(|subject| subject.try_into().ok()),
+        clerk: if is_by_clerk { clerk(call) } else { Clerk::default() },
+        rooms: (room(quotas.subjects), room(quotas.clerk_subjects)),
     }
 }
 

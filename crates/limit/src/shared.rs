@@ -2,6 +2,7 @@
 //! for it longer than 5 ms, what it answers is checked, and without it each gateway goes on with its own share of
 //! every limit. Which grants there are and whether a call is within this gateway's own limits is left to others.
 
+mod debt;
 mod link;
 mod own_share;
 mod rate;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use chapar_limit::{GrantLimiter, RedisServer, Shared, SharedSettings};
 use chapar_model::{GrantId, Limits};
 use chapar_test_servers::Redis;
-use chapar_tests::measure::Error;
+use chapar_tests::measure::{Error, own_cpu};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Calls at a time in the comparison of costs.
@@ -207,14 +207,6 @@ fn cost_line(name: &str, took: Duration, cpu: f64) {
         took.as_secs_f64() * 1e6 / COST_CALLS as f64,
         cpu * 1e6 / COST_CALLS as f64
     ));
-}
-
-/// User and system time of this process, in seconds (proc(5): fields 14 and 15, in ticks of 10 ms).
-fn own_cpu() -> Result<f64, Error> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let after_name = stat.rsplit(')').next().ok_or("no stat")?;
-    let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-    Ok(ticks.sum::<Result<f64, _>>()? / 100.0)
 }
 
 /// What is done to a Redis, and undone.

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Shared;
+use super::debt::Debt;
 use super::link::LeaseError;
 use super::own_share::OwnShare;
 use super::script::{LeaseRequest, Leased};
@@ -55,10 +56,8 @@ struct Lease {
     is_held: bool,
     /// Until when the bucket is empty, and until when that is believed.
     empty: Option<(Instant, Instant)>,
-    /// Calls that the own share admitted and that Redis does not know of, at `owed_at`. They become fewer as the share
-    /// comes back: what was within the rate all the time leaves nothing to charge.
-    owed: f64,
-    owed_at: Instant,
+    /// Calls that the own share admitted and that Redis does not know of.
+    debt: Debt,
     /// Tokens left in the bucket at `told`.
     left: u32,
     told: Instant,
@@ -86,8 +85,7 @@ impl SharedRate {
             size: 0,
             is_held: false,
             empty: None,
-            owed: 0.0,
-            owed_at: now,
+            debt: Debt::none(burst.get()),
             left: burst.get(),
             told: now,
         };
@@ -162,7 +160,8 @@ impl SharedRate {
         self.tokens.store(0, Ordering::Relaxed);
         self.own_share.store(Arc::new(OwnShare::new(self.interval, self.burst, self.shared.replicas())));
         let mut lease = self.lease.lock();
-        (lease.empty, lease.left, lease.told, lease.owed) = (None, self.burst.get(), Instant::now(), 0.0);
+        (lease.empty, lease.left, lease.told) = (None, self.burst.get(), Instant::now());
+        lease.debt = Debt::none(self.burst.get());
     }
 
     fn take_leased(self: &Arc<Self>) -> bool {
@@ -182,17 +181,14 @@ impl SharedRate {
         self.own_share().take()?;
         self.shared.count_own_decision();
         let mut lease = self.lease.lock();
-        lease.owed = self.owed(&lease, 1.0);
-        lease.owed_at = Instant::now();
+        lease.debt.add(1, self.share_interval());
         self.hold(&mut lease);
         Ok(())
     }
 
-    /// What is owed now, with more: at most a burst, since a bucket is not emptier than empty.
-    fn owed(&self, lease: &Lease, more: f64) -> f64 {
-        let share = self.interval.as_secs_f64() * f64::from(self.shared.replicas().max(1));
-        let came_back = lease.owed_at.elapsed().as_secs_f64() / share;
-        ((lease.owed - came_back).max(0.0) + more).min(f64::from(self.burst.get()))
+    /// Time in which a call of the own share comes back.
+    fn share_interval(&self) -> Duration {
+        self.interval.saturating_mul(self.shared.replicas().max(1))
     }
 
     /// Sees that what is leased and not used goes back, and that what is not charged is charged.
@@ -261,12 +257,7 @@ impl SharedRate {
     }
 
     async fn lease(self: Arc<Self>, wanted: u32, returned: u32) {
-        let spent = {
-            let mut lease = self.lease.lock();
-            let owed = self.owed(&lease, 0.0).floor();
-            (lease.owed, lease.owed_at) = (0.0, Instant::now());
-            owed as u32
-        };
+        let spent = self.lease.lock().debt.take(self.share_interval());
         let (interval, burst) = (self.interval, self.burst.get());
         let request = LeaseRequest { key: &self.key, interval, burst, wanted, returned, spent };
         let leased = self.shared.link.lease(&request).await;
@@ -287,8 +278,7 @@ impl SharedRate {
                     self.tokens.fetch_add(returned, Ordering::AcqRel);
                 }
                 // Charged twice at worst.
-                lease.owed = self.owed(&lease, f64::from(spent));
-                lease.owed_at = Instant::now();
+                lease.debt.add(spent, self.share_interval());
                 self.hold(&mut lease);
             }
         }
@@ -318,7 +308,7 @@ impl SharedRate {
         }
         let (stays, returned) = {
             let mut lease = self.lease.lock();
-            let is_charged = self.owed(&lease, 0.0) < 1.0;
+            let is_charged = lease.debt.is_none(self.share_interval());
             // A call since the last look keeps what the gateway's calls use.
             let is_used = self.is_used.swap(false, Ordering::Relaxed);
             let is_fresh = lease.is_asked || lease.asked.elapsed() <= LONGEST_UNUSED;
@@ -340,9 +330,7 @@ impl SharedRate {
         self.lease(0, returned).await;
         stays
     }
-}
 
-impl SharedRate {
     /// Tokens that the gateway's calls use in `AHEAD`, by those since the last lease.
     fn kept(&self, lease: &Lease) -> u32 {
         let calls = f64::from(self.calls.load(Ordering::Relaxed));
