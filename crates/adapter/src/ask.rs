@@ -85,8 +85,8 @@ impl Asking {
 async fn answer(served: &ServedMethod, request: &[u8]) -> Result<Vec<Bytes>, Failure> {
     let bound = served.binder.bind(request)?;
     let fields = served.plans.every_field();
-    let asker = Asker { caller: "", purpose: "", fields: &fields, rows: "" };
-    let page = Page::asked(served, &bound, &asker)?;
+    let asker = || Asker { caller: String::new(), purpose: String::new(), fields: &fields, rows: "" };
+    let page = Page::asked(served, &bound, asker)?;
     let plan = served.plans.whole(page.as_ref().is_some_and(Page::is_next))?;
     let paged = page.as_ref().map(|page| page.sink(plan.encoder.clone(), plan.width()));
     let query = Query {

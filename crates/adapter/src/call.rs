@@ -30,11 +30,10 @@ struct Terms {
     late: Reason,
     fields: String,
     rows: String,
-    caller: String,
-    purpose: String,
 }
 
-/// Answers one call of `served`, which is counted in `figures`; `read` gives the request message and is awaited under the deadline.
+/// Answers one call of `served`, which is counted in `figures`; `read` gives the request message and is awaited under
+/// the deadline.
 pub(crate) async fn answer<R>(
     served: &ServedMethod,
     observer: &Observer,
@@ -101,7 +100,13 @@ where
     // Reading the request is under the deadline too, else a gateway that stalls would hold the call for ever.
     let message = tokio::time::timeout_at(terms.deadline.into(), read).await.map_err(|_| late())??;
     let bound = served.binder.bind(&message)?;
-    let page = Page::asked(served, &bound, &terms.asker())?;
+    let asker = || Asker {
+        caller: known::<SubsystemId>(headers, header::CALLER),
+        purpose: known::<Purpose>(headers, header::PURPOSE),
+        fields: &terms.fields,
+        rows: &terms.rows,
+    };
+    let page = Page::asked(served, &bound, asker)?;
     let is_next = page.as_ref().is_some_and(Page::is_next);
     let plan = served.plans.plan(&terms.fields, &terms.rows, is_next)?;
     observation.columns = Some(Arc::clone(&plan.columns));
@@ -200,21 +205,7 @@ fn terms(served: &ServedMethod, headers: &HeaderMap) -> Result<Terms, Failure> {
         Failure::new(Reason::RequestMalformed, "the gateway did not say which fields are granted")
     })?;
     let rows = single(headers, header::ROWS)?.unwrap_or_default();
-    Ok(Terms {
-        deadline,
-        late,
-        fields: fields.to_owned(),
-        rows: rows.to_owned(),
-        caller: known::<SubsystemId>(headers, header::CALLER),
-        purpose: known::<Purpose>(headers, header::PURPOSE),
-    })
-}
-
-impl Terms {
-    fn asker(&self) -> Asker<'_> {
-        let Self { fields, rows, caller, purpose, .. } = self;
-        Asker { caller, purpose, fields, rows }
-    }
+    Ok(Terms { deadline, late, fields: fields.to_owned(), rows: rows.to_owned() })
 }
 
 /// Where the rows go: to the encoder, by way of the page if there is one.

@@ -32,8 +32,8 @@ pub(crate) struct Pages {
 
 /// Whose question a page answers, in the words of the gateway.
 pub(crate) struct Asker<'a> {
-    pub(crate) caller: &'a str,
-    pub(crate) purpose: &'a str,
+    pub(crate) caller: String,
+    pub(crate) purpose: String,
     pub(crate) fields: &'a str,
     pub(crate) rows: &'a str,
 }
@@ -48,14 +48,14 @@ pub(crate) struct Page<'s> {
 }
 
 impl<'s> Page<'s> {
-    /// The page that a request asks for; nothing if the method has no pages.
+    /// The page that a request asks for; nothing if the method has no pages, and then nobody wants to know the asker.
     ///
     /// # Errors
     /// `FIELD_INVALID` for a negative size, `PAGE_TOKEN_INVALID` for a token of another question.
-    pub(crate) fn asked(
+    pub(crate) fn asked<'a>(
         served: &'s ServedMethod,
         request: &Bound,
-        asker: &Asker<'_>,
+        asker: impl FnOnce() -> Asker<'a>,
     ) -> Result<Option<Self>, Failure> {
         let Some(pages) = &served.pages else { return Ok(None) };
         let size = match u64::try_from(request.page_size) {
@@ -66,7 +66,7 @@ impl<'s> Page<'s> {
                 return Err(Failure::of_field(Reason::FieldInvalid, "page_size".into(), "less than 0"));
             }
         };
-        let bound = bound_to(served, request, asker);
+        let bound = bound_to(served, request, &asker());
         let after = if request.page_token.is_empty() {
             Vec::new()
         } else {
@@ -129,7 +129,7 @@ fn bound_to(served: &ServedMethod, request: &Bound, asker: &Asker<'_>) -> Vec<u8
         bound.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
         bound.extend_from_slice(bytes);
     };
-    for text in [served.path.as_str(), asker.caller, asker.purpose, asker.fields, asker.rows] {
+    for text in [served.path.as_str(), &asker.caller, &asker.purpose, asker.fields, asker.rows] {
         part(text.as_bytes());
     }
     part(request.subject.as_deref().unwrap_or_default().as_bytes());
