@@ -1,6 +1,8 @@
 //! Tests that the tutorials do what they say: their files are written, their commands run, their outputs
 //! compared.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -12,6 +14,55 @@ fn every_command_of_write_a_grant_says_what_the_page_says() {
     let folder = tempfile::tempdir().unwrap();
     let compared = Tutorial::named("write-a-grant").follow(folder.path());
     assert!(compared >= 20, "{compared} lines are compared");
+}
+
+/// An API on a port of its own, which gives one person to whoever has the token. It ends with the test's process.
+fn people_api() -> std::net::SocketAddr {
+    let page = chapar_tests::repository().join("docs/tutorial/publish-your-api.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let record = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap().trim().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = move |request: &str| {
+        let (status, body) = match request.split(' ').nth(1).unwrap() {
+            _ if !request.to_lowercase().contains("authorization: bearer s3cret\r\n") => (401, "{}"),
+            "/v1/people/0499370899" => (200, record.as_str()),
+            _ => (404, "{}"),
+        };
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status} -\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let answer = answer.clone();
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(&stream);
+                loop {
+                    let mut request = String::new();
+                    while !request.ends_with("\r\n\r\n") {
+                        if reader.read_line(&mut request).unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    (&stream).write_all(answer(&request).as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn an_api_is_published_word_by_word() {
+    let folder = tempfile::tempdir().unwrap();
+    secret(folder.path(), "api.token", "s3cret\n");
+    let tutorial = Tutorial::named("publish-your-api")
+        .with("API", &format!("http://{}/v1", people_api()))
+        .with("OPTIONS", "--secret token=api.token");
+    let compared = tutorial.follow(folder.path());
+    assert!(compared >= 12, "{compared} lines are compared");
 }
 
 /// The tables of the page, as they stand there.
@@ -42,8 +93,12 @@ fn publish(folder: &Path, url: &str, options: &str, console: impl Fn(&str) + 'st
 
 /// A password in a file of the page's name.
 fn password(folder: &Path) {
-    let file = folder.join("civil.password");
-    std::fs::write(&file, "read only\n").unwrap();
+    secret(folder, "civil.password", "read only\n");
+}
+
+fn secret(folder: &Path, name: &str, text: &str) {
+    let file = folder.join(name);
+    std::fs::write(&file, text).unwrap();
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 

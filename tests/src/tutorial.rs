@@ -45,7 +45,7 @@ impl Tutorial {
         self
     }
 
-    /// Follows the page in this folder: a block `toml` is a file, whose name is its first line; `sh` runs, `sh
+    /// Follows the page in this folder: a block `toml`, `http` or `proto` is a file, whose name is its first line; `sh` runs, `sh
     /// fails` runs and fails, and each line of a block `text` after it is said, with anything in place of `…`.
     /// Returns how many lines were compared.
     ///
@@ -56,9 +56,9 @@ impl Tutorial {
         let mut compared = 0;
         for (kind, text) in blocks(&self.page) {
             match kind {
-                "toml" => {
+                "toml" | "http" | "proto" => {
                     let (path, text) = text.split_once('\n').expect("a file has lines");
-                    let path = folder.join(path.strip_prefix("# ").expect("a file's name"));
+                    let path = folder.join(path.trim_start_matches(['#', '/', ' ']));
                     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
                     std::fs::write(path, format!("{text}\n")).expect("a file");
                 }
@@ -75,7 +75,7 @@ impl Tutorial {
                 }
                 "sql runs" => self.console.as_ref().expect("a console")(text),
                 // What was done before the page begins.
-                "sql" => {}
+                "sql" | "json" => {}
                 other => panic!("a block of `{other}` is neither run nor compared"),
             }
         }

@@ -18,7 +18,7 @@ use crate::page::{Asker, Page};
 use crate::published::State;
 use crate::served_method::{Look, ServedMethod};
 use crate::shape::Cardinality;
-use crate::source::{Failure, Query};
+use crate::source::{Failure, Reading};
 
 /// The methods of an adapter's settings, ready to be asked.
 pub struct Asking {
@@ -89,10 +89,7 @@ async fn answer(served: &ServedMethod, request: &[u8]) -> Result<Vec<Bytes>, Fai
     let page = Page::asked(served, &bound, asker)?;
     let plan = served.plans.whole(page.as_ref().is_some_and(Page::is_next))?;
     let paged = page.as_ref().map(|page| page.sink(plan.encoder.clone(), plan.width()));
-    let query = Query {
-        sql: Arc::clone(&plan.sql),
-        parameters: plan.bind(&bound.parameters, page.as_ref().map(Page::bindings)),
-        fields: Arc::clone(&plan.fields),
+    let reading = Reading {
         sink: sink_of(&plan, paged.as_ref()),
         subject: bound.subject,
         most: page.as_ref().map_or(served.most, Page::rows),
@@ -101,7 +98,8 @@ async fn answer(served: &ServedMethod, request: &[u8]) -> Result<Vec<Bytes>, Fai
         deadline: Instant::now() + served.timeout,
         late: Reason::SourceTimeout,
     };
-    let mut rows = served.source.run(query).await?;
+    let fetched = plan.fetch.run(&bound.parameters, page.as_ref().map(Page::bindings), reading);
+    let mut rows = fetched.await?;
     let (mut bytes, mut count) = (BytesMut::new(), 0);
     loop {
         let batch = rows.next().await?;

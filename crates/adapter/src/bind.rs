@@ -12,9 +12,9 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Re
 use crate::date;
 use crate::finding::{Finding, did_you_mean};
 use crate::form::{Form, form};
+use crate::method_file::{BoundForm, MethodFile, Name};
 use crate::shape::resolve;
 use crate::source::{Cell, Failure, Parameter};
-use crate::statement::{BoundForm, Statement};
 
 /// How one method's requests are bound.
 #[derive(Debug)]
@@ -51,9 +51,9 @@ struct Field {
 }
 
 impl Binder {
-    /// Matches the placeholders of `statement` with the request fields of `method`: every placeholder a
-    /// field, every field used or declared unused.
-    pub(crate) fn new(method: &Method, statement: &Statement) -> Result<Self, Vec<Finding>> {
+    /// Matches the placeholders of `file` with the request fields of `method`: every placeholder a field, every
+    /// field used or declared unused.
+    pub(crate) fn new(method: &Method, file: &MethodFile) -> Result<Self, Vec<Finding>> {
         let input = method.input().clone();
         let field = |steps: Vec<FieldDescriptor>| {
             let names: Vec<&str> = steps.iter().map(FieldDescriptor::name).collect();
@@ -63,32 +63,33 @@ impl Binder {
                 steps,
                 format: rule.map(|rule| rule.format),
                 required: rule.is_some_and(|rule| rule.required),
-                bound: bound_form(statement, &path),
+                bound: bound_form(file, &path),
                 path,
             }
         };
         let mut known = leaves(&input, "", &mut Vec::new());
         let has_pages = method.next_page_token().is_some();
         known.retain(|path| !has_pages || !PAGE_FIELDS.contains(&path.as_str()));
+        let written = |name: &Name| file.syntax.placeholder(&name.text);
         let mut findings = Vec::new();
         let mut parameters = Vec::new();
-        for name in statement.parameters() {
+        for name in file.parameters() {
             if has_pages && PAGE_FIELDS.contains(&name.text.as_str()) {
                 let message =
-                    format!("`:{}` is not for the statement: the adapter makes the pages", name.text);
-                findings.push(statement.finding_at(name, message));
+                    format!("`{}` is not for the statement: the adapter makes the pages", written(name));
+                findings.push(file.finding_at(name, message));
                 continue;
             }
             match placeholder(&input, &name.text) {
                 Some(steps) => match bindable(&steps) {
                     Ok(()) => parameters.push(field(steps)),
                     Err(fault) => {
-                        findings.push(statement.finding_at(name, format!("`:{}` {fault}", name.text)))
+                        findings.push(file.finding_at(name, format!("`{}` {fault}", written(name))))
                     }
                 },
                 None => {
-                    let message = format!("`:{}` is no field of {}", name.text, input.full_name());
-                    let finding = statement.finding_at(name, message);
+                    let message = format!("`{}` is no field of {}", written(name), input.full_name());
+                    let finding = file.finding_at(name, message);
                     findings.push(match did_you_mean(&name.text, known.iter().map(String::as_str)) {
                         Some(help) => finding.with_help(help),
                         None => finding,
@@ -98,7 +99,7 @@ impl Binder {
         }
         let declared = |path: &str| {
             // A path is written with `__` in SQL, where a dot would separate a table from its column.
-            statement.unused().iter().any(|name| name.text == path || name.text.replace("__", ".") == path)
+            file.unused().iter().any(|name| name.text == path || name.text.replace("__", ".") == path)
         };
         for path in &known {
             let used = parameters.iter().any(|field| *field.path == **path);
@@ -106,19 +107,22 @@ impl Binder {
             // it.
             if !used && !declared(path) {
                 let message = format!("the request field `{path}` is not used");
-                let help =
-                    format!("use `:{}`, or begin the file with `-- unused: {path}`", path.replace('.', "__"));
-                findings.push(statement.finding_about("", message).with_help(help));
+                let help = format!(
+                    "use `{}`, or begin the file with `{}`",
+                    file.syntax.placeholder(path),
+                    file.syntax.comment(&format!("unused: {path}"))
+                );
+                findings.push(file.finding_about("", message).with_help(help));
             }
         }
-        for name in statement.unused() {
+        for name in file.unused() {
             if !known.iter().any(|path| *path == name.text || *path == name.text.replace("__", ".")) {
                 let message = format!("`unused: {}` is no field of {}", name.text, input.full_name());
-                findings.push(statement.finding_at(name, message));
+                findings.push(file.finding_at(name, message));
             }
         }
         // A wrong declaration is a fault too: ignored, it would bind another form than the agency asked for.
-        findings.extend(bound_form_findings(method, statement));
+        findings.extend(bound_form_findings(method, file));
         let steps = |path: &FieldPath| resolve(&input, path.as_str().split('.'));
         let checked = method.formats().iter().filter_map(|rule| steps(&rule.path)).map(field).collect();
         let subject = method.subject().and_then(steps).map(field);
@@ -306,17 +310,17 @@ impl Field {
     }
 }
 
-/// The form that the statement declares for a field, else the canonical one.
-fn bound_form(statement: &Statement, path: &str) -> BoundForm {
+/// The form that the file declares for a field, else the canonical one.
+fn bound_form(file: &MethodFile, path: &str) -> BoundForm {
     let own = |name: &str| name == path || name.replace("__", ".") == path;
-    let declared = statement.bound_forms().iter().find(|declared| own(&declared.name.text));
+    let declared = file.bound_forms().iter().find(|declared| own(&declared.name.text));
     declared.map_or(BoundForm::Canonical, |declared| declared.value)
 }
 
 /// Declared forms of fields without a format, or whose format has no such form.
-fn bound_form_findings(method: &Method, statement: &Statement) -> Vec<Finding> {
+fn bound_form_findings(method: &Method, file: &MethodFile) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for declared in statement.bound_forms() {
+    for declared in file.bound_forms() {
         let name = &declared.name;
         let own =
             |path: &FieldPath| path.as_str() == name.text || path.as_str() == name.text.replace("__", ".");
@@ -327,15 +331,15 @@ fn bound_form_findings(method: &Method, statement: &Statement) -> Vec<Finding> {
             }
             Some(_) => continue,
         };
-        findings.push(statement.finding_at(name, text));
+        findings.push(file.finding_at(name, text));
     }
     findings
 }
 
-/// A top-level field of that name, else `a__b` as the path `a.b`.
-fn placeholder(input: &MessageDescriptor, name: &str) -> Option<Vec<FieldDescriptor>> {
+/// A top-level field of that name, else the path `a.b`, which SQL writes as `a__b`.
+pub(crate) fn placeholder(input: &MessageDescriptor, name: &str) -> Option<Vec<FieldDescriptor>> {
     // The plain name comes first, because a field's own name may contain `__`.
-    resolve(input, std::iter::once(name)).or_else(|| resolve(input, name.split("__")))
+    resolve(input, std::iter::once(name)).or_else(|| resolve(input, name.replace("__", ".").split('.')))
 }
 
 fn bindable(steps: &[FieldDescriptor]) -> Result<(), &'static str> {
@@ -346,7 +350,7 @@ fn bindable(steps: &[FieldDescriptor]) -> Result<(), &'static str> {
     match form(last) {
         // These have no form of their own in every database, and their parts do.
         Ok(Form::Decimal | Form::Duration | Form::Json(_) | Form::TimeOfDay) | Err(_) => {
-            Err("is a message: name one of its fields as `:message__field`")
+            Err("is a message: name one of its fields, as in `message.field`")
         }
         Ok(_) => Ok(()),
     }

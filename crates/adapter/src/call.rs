@@ -18,7 +18,7 @@ use crate::plan::Plan;
 use crate::refusal;
 use crate::served_method::ServedMethod;
 use crate::shape::Cardinality;
-use crate::source::{Batch, Failure, Query, RowSink, Rows};
+use crate::source::{Batch, Failure, Reading, RowSink, Rows};
 
 /// Tenths of a method's time from which a caller's time is taken for all of it: a gateway passes on what is left of
 /// the contract's timeout, which is always a little less.
@@ -110,18 +110,9 @@ where
     let is_next = page.as_ref().is_some_and(Page::is_next);
     let plan = served.plans.plan(&terms.fields, &terms.rows, is_next)?;
     observation.columns = Some(Arc::clone(&plan.columns));
-    let parameters = plan.bind(&bound.parameters, page.as_ref().map(Page::bindings));
     let paged = page.as_ref().map(|page| page.sink(plan.encoder.clone(), plan.width()));
-    let database = tracer.database(
-        served.source.system(),
-        served.path.as_str(),
-        Origin::Child(observation.server.context()),
-    );
-    observation.database = Some(database);
-    let query = Query {
-        sql: Arc::clone(&plan.sql),
-        parameters,
-        fields: Arc::clone(&plan.fields),
+    observation.ask(tracer, served.asks, &served.path);
+    let reading = Reading {
         sink: sink_of(&plan, paged.as_ref()),
         subject: bound.subject,
         most: page.as_ref().map_or(served.most, Page::rows),
@@ -130,7 +121,8 @@ where
         deadline: terms.deadline,
         late: terms.late,
     };
-    let mut rows = served.source.run(query).await?;
+    let fetched = plan.fetch.run(&bound.parameters, page.as_ref().map(Page::bindings), reading);
+    let mut rows = fetched.await?;
     let next = tokio::time::timeout_at(terms.deadline.into(), rows.next());
     // The first batch is awaited before the response begins, so that a statement that fails is answered
     // trailers-only.

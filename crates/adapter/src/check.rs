@@ -6,9 +6,10 @@ use chapar_contract::Method;
 
 use crate::finding::{Finding, did_you_mean};
 use crate::form::Form;
+use crate::method_file::{MethodFile, Name, Syntax};
 use crate::shape::{Leaf, Shape};
 use crate::source::{Column, Described, Family};
-use crate::statement::{Name, Statement};
+use crate::statement::Statement;
 
 /// Compares a statement with its method. No finding means that the method can be served.
 pub(crate) fn compare(
@@ -17,14 +18,28 @@ pub(crate) fn compare(
     statement: &Statement,
     described: &Described,
 ) -> Vec<Finding> {
+    let file = statement.file();
+    let mut findings = columns(method, shape, file, &described.columns);
+    findings.extend(scope_findings(method.row_scopes(), statement, described));
+    let parsed: Vec<&str> = file.parameters().iter().map(|name| name.text.as_str()).collect();
+    // Values are bound by number: in another order they would be bound to other placeholders.
+    if described.parameters.as_ref().is_some_and(|described| parsed != *described) {
+        let text = "the database reads the statement's placeholders in another way than the parser does";
+        findings.push(file.finding_about("", text));
+    }
+    findings
+}
+
+/// Compares the columns that a method's source gives with the contract and with what the file declares.
+pub(crate) fn columns(method: &Method, shape: &Shape, file: &MethodFile, columns: &[Column]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let scopes = method.row_scopes();
     let message = method.output();
-    for (index, column) in described.columns.iter().enumerate() {
+    for (index, column) in columns.iter().enumerate() {
         let name = &column.name;
         // SQL allows two columns of one name, and which of them is taken would be an accident.
-        if described.columns.iter().take(index).any(|earlier| earlier.name == *name) {
-            findings.push(statement.finding_about(name, format!("two columns are named `{name}`")));
+        if columns.iter().take(index).any(|earlier| earlier.name == *name) {
+            findings.push(file.finding_about(name, format!("two columns are named `{name}`")));
         }
         match shape.leaf(name) {
             Some(leaf) => {
@@ -32,7 +47,7 @@ pub(crate) fn compare(
                     let declared = column.declared.as_deref().unwrap_or_default();
                     let message =
                         format!("column `{name}` is declared {declared}, the field needs {expected}");
-                    findings.push(statement.finding_about(name, message).with_help(help));
+                    findings.push(file.finding_about(name, message).with_help(help));
                 }
                 if column.nullable == Some(true) && !leaf.presence {
                     tracing::info!(
@@ -44,10 +59,10 @@ pub(crate) fn compare(
             }
             None if scopes.contains(name) => {}
             // A page may be ordered by what it does not show.
-            None if statement.page_by().iter().any(|key| key.name.text == *name) => {}
+            None if file.page_by().iter().any(|key| key.name.text == *name) => {}
             None => {
                 let text = format!("column `{name}` is no field of {} and no row scope", message.full_name());
-                let finding = statement.finding_about(name, text);
+                let finding = file.finding_about(name, text);
                 let known = shape.leaves.iter().map(|leaf| leaf.column.as_str());
                 findings.push(match did_you_mean(name, known) {
                     Some(help) => finding.with_help(help),
@@ -56,38 +71,32 @@ pub(crate) fn compare(
             }
         }
     }
-    let missing = |name: &str| !described.columns.iter().any(|column| column.name == name);
+    let missing = |name: &str| !columns.iter().any(|column| column.name == name);
     for leaf in shape.leaves.iter().filter(|leaf| missing(&leaf.column)) {
         let text =
             format!("no column is named `{}`, so the field `{}` has no source", leaf.column, leaf.path);
-        let found: Vec<&str> = described.columns.iter().map(|column| column.name.as_str()).collect();
-        let help = format!("the statement gives {}; add `… AS \"{}\"`", found.join(", "), leaf.column);
-        findings.push(statement.finding_about("", text).with_help(help));
+        let help = match file.syntax {
+            Syntax::Sql => {
+                let found: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                format!("the statement gives {}; add `… AS \"{}\"`", found.join(", "), leaf.column)
+            }
+            Syntax::Http => format!("add `# field {}: /POINTER`, its place in the answer", leaf.column),
+        };
+        findings.push(file.finding_about("", text).with_help(help));
     }
-    findings.extend(conversion_findings(shape, statement));
-    findings.extend(sparse_findings(shape, statement));
-    findings.extend(scope_findings(scopes, statement, described, missing));
-    let parsed: Vec<&str> = statement.parameters().iter().map(|name| name.text.as_str()).collect();
-    // Values are bound by number: in another order they would be bound to other placeholders.
-    if described.parameters.as_ref().is_some_and(|described| parsed != *described) {
-        let text = "the database reads the statement's placeholders in another way than the parser does";
-        findings.push(statement.finding_about("", text));
-    }
+    findings.extend(conversion_findings(shape, file));
+    findings.extend(sparse_findings(shape, file));
     findings
 }
 
 /// Findings for row scopes by which a grant could not narrow this statement.
-fn scope_findings(
-    scopes: &[String],
-    statement: &Statement,
-    described: &Described,
-    missing: impl Fn(&str) -> bool,
-) -> Vec<Finding> {
-    let scoping = statement.scoping();
+fn scope_findings(scopes: &[String], statement: &Statement, described: &Described) -> Vec<Finding> {
+    let (file, scoping) = (statement.file(), statement.scoping());
+    let missing = |name: &str| !described.columns.iter().any(|column| column.name == name);
     let mut findings = Vec::new();
     for placed in scoping.placed.iter().filter(|placed| !scopes.contains(&placed.scope)) {
         let text = format!("`chapar_rows({}, …)`: the contract has no such row scope", placed.scope);
-        let finding = statement.finding_about("chapar_rows", text);
+        let finding = file.finding_about("chapar_rows", text);
         findings.push(match did_you_mean(&placed.scope, scopes.iter().map(String::as_str)) {
             Some(help) => finding.with_help(help),
             None => finding,
@@ -98,7 +107,7 @@ fn scope_findings(
         let help = format!(
             "in the WHERE of each, `chapar_rows({scope}, COLUMN)` is a condition of its own, joined by AND; look other things up by JOIN"
         );
-        findings.push(statement.finding_about("chapar_rows", text).with_help(help));
+        findings.push(file.finding_about("chapar_rows", text).with_help(help));
     }
     let unplaced = scopes.iter().filter(|scope| !scoping.placed.iter().any(|placed| placed.scope == **scope));
     // The condition of a scope that is not placed stands around the statement, and can only read the
@@ -112,12 +121,12 @@ fn scope_findings(
                 let help = format!(
                     "place the scope where the rows are read: `WHERE … AND chapar_rows({scope}, COLUMN)`"
                 );
-                findings.push(statement.finding_about("", text).with_help(help));
+                findings.push(file.finding_about("", text).with_help(help));
             }
             None if missing(scope) => {
                 let text = format!("the row scope `{scope}` is no column of the statement");
                 let help = format!("select it, or place it: `WHERE … AND chapar_rows({scope}, COLUMN)`");
-                findings.push(statement.finding_about("", text).with_help(help));
+                findings.push(file.finding_about("", text).with_help(help));
             }
             None => {}
         }
@@ -126,7 +135,7 @@ fn scope_findings(
 }
 
 /// Columns that are declared sparse and fill no field, or one that cannot be unset.
-fn sparse_findings(shape: &Shape, statement: &Statement) -> Vec<Finding> {
+fn sparse_findings(shape: &Shape, file: &MethodFile) -> Vec<Finding> {
     let finding = |name: &Name| {
         let text = match shape.leaf(&name.text) {
             Some(leaf) if leaf.presence => return None,
@@ -138,22 +147,22 @@ fn sparse_findings(shape: &Shape, statement: &Statement) -> Vec<Finding> {
             }
             None => format!("`sparse: {}` is no column that fills a field", name.text),
         };
-        let finding = statement.finding_at(name, text);
+        let finding = file.finding_at(name, text);
         let known = shape.leaves.iter().filter(|leaf| leaf.presence).map(|leaf| leaf.column.as_str());
         Some(match did_you_mean(&name.text, known) {
             Some(help) => finding.with_help(help),
             None => finding,
         })
     };
-    statement.sparse().iter().filter_map(finding).collect()
+    file.sparse().iter().filter_map(finding).collect()
 }
 
 /// Declared conversions of columns that the method does not have, or whose field they cannot make.
-fn conversion_findings(shape: &Shape, statement: &Statement) -> Vec<Finding> {
+fn conversion_findings(shape: &Shape, file: &MethodFile) -> Vec<Finding> {
     // A declaration that fits nothing is most likely a slip in a name, and its column would go out
     // unconverted.
     let mut findings = Vec::new();
-    for declared in statement.conversions() {
+    for declared in file.conversions() {
         let name = &declared.name;
         let leaf = shape.leaf(&name.text);
         if leaf.is_some_and(|leaf| declared.value.makes(&leaf.form)) {
@@ -165,7 +174,7 @@ fn conversion_findings(shape: &Shape, statement: &Statement) -> Vec<Finding> {
             }
             None => format!("`column {}` is no column that fills a field", name.text),
         };
-        let finding = statement.finding_at(name, text);
+        let finding = file.finding_at(name, text);
         findings.push(match did_you_mean(&name.text, shape.leaves.iter().map(|leaf| leaf.column.as_str())) {
             Some(help) if leaf.is_none() => finding.with_help(help),
             _ => finding,

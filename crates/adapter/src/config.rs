@@ -19,7 +19,7 @@ use connect_mode::{NO_MODE, OneOrMore};
 use source::SourceTable;
 
 pub use connect_mode::ConnectMode;
-pub use source::{Database, Endpoint, Limits, Server, ServerTls, SourceConfig};
+pub use source::{ApiServer, Endpoint, Limits, Server, ServerTls, SourceConfig, SourceKind};
 
 /// An adapter's settings. `docs/reference/adapter.md` describes every key.
 #[derive(Clone, Debug)]
@@ -280,7 +280,7 @@ statement_timeout = "700ms"
         let config = parse(GOOD).unwrap();
         assert_eq!(config.identity.cert, Path::new("/srv/pki/civil.crt"));
         assert_eq!(config.identity.trust, Path::new("/etc/ca.crt"));
-        assert_eq!(config.sources["civil"].database, Database::Sqlite("/srv/databases/civil.db".into()));
+        assert_eq!(config.sources["civil"].kind, SourceKind::Sqlite("/srv/databases/civil.db".into()));
         assert_eq!(config.sources["civil"].limits.statement_timeout, Duration::from_millis(700));
         assert_eq!(config.sources["civil"].limits.acquire_timeout, Duration::from_millis(250));
     }

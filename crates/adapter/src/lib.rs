@@ -12,7 +12,9 @@
 
 mod adapter;
 mod admin;
+mod api;
 mod ask;
+mod backend;
 mod bind;
 mod body;
 mod call;
@@ -26,12 +28,14 @@ mod dialect;
 mod drift;
 mod encode;
 mod error;
+mod fetch;
 mod finding;
 mod form;
 mod health;
 mod introspect;
 mod json;
 mod load;
+mod method_file;
 mod observe;
 mod page;
 mod plan;
@@ -50,9 +54,12 @@ mod statement;
 mod tests;
 
 pub use adapter::{Adapter, Checked, Parts};
+pub use api::{CompiledRequest, Untellable, compile_request, find_in_json};
 pub use ask::{Asked, Asking};
 pub use completeness::{Counts, FieldCounts, completeness};
-pub use config::{Config, ConnectMode, Database, Endpoint, Limits, Server, ServerTls, SourceConfig};
+pub use config::{
+    ApiServer, Config, ConnectMode, Endpoint, Limits, Server, ServerTls, SourceConfig, SourceKind,
+};
 pub use error::Error;
 pub use finding::{Finding, Findings};
 pub use introspect::{Introspected, Introspection, Written, introspect};

@@ -7,14 +7,15 @@ use chapar_contract::Contract;
 use chapar_model::Clock;
 use chapar_telemetry::{SourceFigures, SourceMetrics};
 
-use crate::config::{Config, Database, SourceConfig};
+use crate::api::Api;
+use crate::backend::Opened;
+use crate::config::{Config, SourceConfig, SourceKind};
 use crate::error::Error;
 use crate::finding::{Finding, Findings};
 use crate::page::PageTokens;
 use crate::published::{self, PublishedMethod};
 use crate::scan::Remark;
 use crate::served_method::{self, Look};
-use crate::source::Source;
 use crate::source::mysql::Mysql;
 use crate::source::postgres::Postgres;
 use crate::source::sqlite::Sqlite;
@@ -96,15 +97,18 @@ pub(crate) async fn load(config: &Config, look: Look, metrics: &SourceMetrics) -
     Ok(loaded)
 }
 
-/// Opens the database of one source.
+/// Opens one source.
 ///
 /// # Errors
 /// A sentence for the operator.
-pub(crate) async fn open(settings: &SourceConfig, figures: SourceFigures) -> Result<Arc<dyn Source>, String> {
+pub(crate) async fn open(settings: &SourceConfig, figures: SourceFigures) -> Result<Opened, String> {
     let limits = settings.limits;
-    Ok(match &settings.database {
-        Database::Sqlite(file) => Arc::new(Sqlite::open(file, limits, figures)?),
-        Database::Postgres(server) => Arc::new(Postgres::open(server, limits, figures).await?),
-        Database::Mysql(server) => Arc::new(Mysql::open(server, limits, figures).await?),
+    Ok(match &settings.kind {
+        SourceKind::Sqlite(file) => Opened::Database(Arc::new(Sqlite::open(file, limits, figures)?)),
+        SourceKind::Postgres(server) => {
+            Opened::Database(Arc::new(Postgres::open(server, limits, figures).await?))
+        }
+        SourceKind::Mysql(server) => Opened::Database(Arc::new(Mysql::open(server, limits, figures).await?)),
+        SourceKind::Api(server) => Opened::Api(Arc::new(Api::open(server, limits, figures)?)),
     })
 }

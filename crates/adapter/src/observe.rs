@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use chapar_model::{Clock, MethodPath, Reason};
 use chapar_telemetry::{
-    CallTimer, MethodMetrics, Metrics, PublishedMetrics, RefusalLines, SourceMetrics, Span, Telemetry,
-    Tracer, names,
+    CallTimer, MethodMetrics, Metrics, Origin, PublishedMetrics, RefusalLines, SourceMetrics, Span,
+    Telemetry, Tracer, names,
 };
 
 use crate::completeness::{Columns, Completeness, Tally};
@@ -32,10 +32,19 @@ pub(crate) struct Figures {
     tally: Arc<Tally>,
 }
 
+/// What a call asks, as its span names it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    /// A database of this `db.system.name` (OpenTelemetry's semantic conventions).
+    Database(&'static str),
+    /// An API, by this HTTP method.
+    Api(&'static str),
+}
+
 /// `Observation` is the observation of one call.
 pub(crate) struct Observation {
     pub(crate) server: Span,
-    pub(crate) database: Option<Span>,
+    source: Option<(Asked, Span)>,
     /// The fields of the plan, once there is one.
     pub(crate) columns: Option<Columns>,
     rows: u64,
@@ -96,13 +105,23 @@ impl Observation {
     pub(crate) fn begin(server: Span, figures: &Figures) -> Self {
         Self {
             server,
-            database: None,
+            source: None,
             columns: None,
             rows: 0,
             absent: Absent::default(),
             tally: Arc::clone(&figures.tally),
             timer: Some(figures.metrics.begin()),
         }
+    }
+
+    /// The source is asked from now on.
+    pub(crate) fn ask(&mut self, tracer: &Tracer, asked: Asked, method: &MethodPath) {
+        let parent = Origin::Child(self.server.context());
+        let span = match asked {
+            Asked::Database(system) => tracer.database(system, method.as_str(), parent),
+            Asked::Api(http_method) => tracer.api(http_method, method.as_str(), parent),
+        };
+        self.source = Some((asked, span));
     }
 
     /// Rows have gone to the answer.
@@ -126,13 +145,13 @@ impl Observation {
             // There is no answer without a plan.
             (Ok(()), None) => {}
         }
-        for span in self.database.iter_mut().chain([&mut self.server]) {
+        for span in self.source.iter_mut().map(|(_, span)| span).chain([&mut self.server]) {
             match outcome {
                 Ok(()) => span.answered(),
                 Err(reason) => span.refused(reason),
             }
         }
-        if let Some(mut database) = self.database.take() {
+        if let Some((Asked::Database(_), mut database)) = self.source.take() {
             database.set(names::DB_ROWS, i64::try_from(self.rows).unwrap_or(i64::MAX));
         }
     }

@@ -1,5 +1,5 @@
-//! `Plan` is a method's statement under one grant: the agency's SQL as a subquery, of which only granted
-//! columns are selected and only the grant's rows pass. At most 1,024 plans of a method are cached.
+//! `Plan` is a method under one grant: what fetches the granted columns of the granted rows, and encodes them. At
+//! most 1,024 plans of a method are cached. How the rows are fetched is left to `fetch`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,31 +8,24 @@ use chapar_model::{Reason, RowScopes};
 use parking_lot::RwLock;
 
 use crate::completeness::Columns;
-use crate::dialect::{Binding, SqlText};
 use crate::encode::Encoder;
+use crate::fetch::{Fetch, FetchPlanner};
 use crate::form::Form;
-use crate::page::{Keyset, PageBindings};
 use crate::shape::{Leaf, Shape};
 use crate::source::{Failure, Parameter};
-use crate::statement::Statement;
 
 /// Maximum number of plans that are kept per method, so that metadata cannot fill the memory. A method
 /// normally has fewer grants.
 const MAX_PLANS: usize = 1_024;
 
 /// What to run for one grant.
-#[derive(Debug)]
 pub(crate) struct Plan {
-    /// The wrapped statement.
-    pub(crate) sql: Arc<str>,
-    /// Encodes the rows of the statement.
+    /// Fetches the rows.
+    pub(crate) fetch: Arc<dyn Fetch>,
+    /// Encodes them.
     pub(crate) encoder: Arc<Encoder>,
     /// The response's field that each column fills.
     pub(crate) columns: Columns,
-    /// The values to bind, in order.
-    bindings: Vec<Binding>,
-    /// The request's field behind each of them; `None` for a value of a row scope.
-    pub(crate) fields: Arc<[Option<Arc<str>>]>,
 }
 
 impl Plan {
@@ -40,48 +33,20 @@ impl Plan {
     pub(crate) fn width(&self) -> usize {
         self.columns.len().max(1)
     }
-
-    /// The values to bind for a request's, in the order of the statement's parameters, and for a page's, if the
-    /// plan is one of a page.
-    pub(crate) fn bind(&self, request: &[Parameter], page: Option<PageBindings<'_>>) -> Vec<Parameter> {
-        let after = |number: usize| page.and_then(|page| page.after.get(number).cloned());
-        let value = |binding: &Binding| match binding {
-            // Numbers and values both come from the statement's parameters, so the default is never used.
-            Binding::Request(number) => request.get(*number).cloned().unwrap_or(Parameter::Null),
-            Binding::Scope(value) => Parameter::Text(value.clone()),
-            // A plan of a page is bound for one, so the defaults are never used; with them no row is found.
-            Binding::PageKey(number) => after(*number).unwrap_or(Parameter::Null),
-            Binding::PageRows => {
-                let rows = page.map_or(0, |page| i64::try_from(page.rows).unwrap_or(i64::MAX));
-                Parameter::Integer(rows)
-            }
-        };
-        self.bindings.iter().map(value).collect()
-    }
 }
 
 /// All plans of one method.
-#[derive(Debug)]
 pub(crate) struct Plans {
-    inner: Statement,
-    limit: u64,
+    planner: Box<dyn FetchPlanner>,
     row_scopes: Vec<String>,
     shape: Shape,
-    keyset: Option<Keyset>,
     made: RwLock<HashMap<String, Arc<Plan>>>,
 }
 
 impl Plans {
-    /// Plans around the statement `inner`, of which at most `limit` rows are ever read; `keyset` orders its
-    /// pages, if it has any.
-    pub(crate) fn new(
-        inner: Statement,
-        limit: u64,
-        row_scopes: &[String],
-        shape: Shape,
-        keyset: Option<Keyset>,
-    ) -> Self {
-        Self { inner, limit, row_scopes: row_scopes.to_vec(), shape, keyset, made: RwLock::default() }
+    /// Plans of a method with these row scopes, whose rows `planner` fetches.
+    pub(crate) fn new(planner: Box<dyn FetchPlanner>, row_scopes: &[String], shape: Shape) -> Self {
+        Self { planner, row_scopes: row_scopes.to_vec(), shape, made: RwLock::default() }
     }
 
     /// The response's columns.
@@ -118,9 +83,14 @@ impl Plans {
         self.make(&self.every_field(), "", is_next)
     }
 
+    /// How many of [`Plans::widest`] ask the source something else.
+    pub(crate) fn trials(&self) -> usize {
+        if self.row_scopes.is_empty() || !self.planner.asks_for_rows() { 1 } else { 2 }
+    }
+
     /// What is bound for trying a plan out.
     pub(crate) fn sample_page(&self) -> Vec<Parameter> {
-        self.keyset.as_ref().map(Keyset::sample).unwrap_or_default()
+        self.planner.sample_page()
     }
 
     /// Every field, as the gateway's metadata would name them.
@@ -137,12 +107,12 @@ impl Plans {
             self.row_scopes.iter().map(|scope| (scope.clone(), vec!["chapar0check".to_owned()])).collect();
         let rows = RowScopes::new(every)
             .map_err(|_| Failure::new(Reason::SchemaDrift, "row scopes are malformed"))?;
-        let is_next = self.keyset.is_some();
+        let is_next = !self.sample_page().is_empty();
         Ok([self.make(&fields, "", is_next)?, self.make(&fields, &rows.to_header(), is_next)?])
     }
 
     fn make(&self, fields: &str, rows: &str, is_next: bool) -> Result<Plan, Failure> {
-        let drift = |detail: String| Failure::new(Reason::SchemaDrift, detail);
+        let drift = |detail: &'static str| Failure::new(Reason::SchemaDrift, detail);
         // The next page's token is always granted, and no column fills it.
         let is_of_columns = |path: &&str| !path.is_empty() && self.shape.token_name() != Some(path);
         let granted: Vec<&str> = fields.split(',').map(str::trim).filter(is_of_columns).collect();
@@ -150,76 +120,19 @@ impl Plans {
         for path in &granted {
             let names = |leaf: &Leaf| covers(path, &leaf.path) || names_inside(path, leaf);
             if !self.shape.leaves.iter().any(names) {
-                return Err(drift("chapar-fields names a field that this contract does not have".to_owned()));
+                return Err(drift("chapar-fields names a field that this contract does not have"));
             }
         }
         // The key column is always selected, because `is_about` compares it with the subject.
         let selected: Vec<Leaf> = self.shape.leaves.iter().filter_map(|leaf| under(leaf, &granted)).collect();
-        let rows = RowScopes::from_header(rows).map_err(|_| drift("chapar-rows is malformed".to_owned()))?;
-        let dialect = self.inner.dialect();
-        let mut sql = SqlText::new(dialect);
-        sql.push("SELECT ");
-        for (index, leaf) in selected.iter().enumerate() {
-            if index > 0 {
-                sql.push(", ");
-            }
-            let column = format!("q.{}", dialect.quoted(&leaf.column));
-            sql.push(&if leaf.is_array { dialect.json_of_array(&column) } else { column });
+        let rows = RowScopes::from_header(rows).map_err(|_| drift("chapar-rows is malformed"))?;
+        if rows.iter().any(|(scope, _)| !self.row_scopes.iter().any(|known| known == scope)) {
+            return Err(drift("chapar-rows names a scope that this contract does not have"));
         }
-        // SQL needs at least one column, also for a grant without fields.
-        if selected.is_empty() {
-            sql.push("1");
-        }
-        if let Some(keyset) = &self.keyset {
-            keyset.select(&mut sql);
-        }
-        sql.push("\nFROM (\n");
-        self.inner.write(&rows, &mut sql);
-        // The line's end keeps a closing comment of the statement from swallowing the bracket.
-        sql.push("\n) AS q");
-        let mut word = "WHERE";
-        for (column, values) in rows.iter() {
-            if !self.row_scopes.iter().any(|known| known == column) {
-                return Err(drift("chapar-rows names a scope that this contract does not have".to_owned()));
-            }
-            // A scope that the statement places itself must not be applied outside again: its column need not
-            // be selected there.
-            let scoping = self.inner.scoping();
-            if scoping.placed.iter().any(|placed| placed.scope == column) {
-                continue;
-            }
-            if scoping.not_outside.is_some() {
-                // The check at start refuses such a statement.
-                return Err(drift("chapar-rows names a scope that the statement does not place".to_owned()));
-            }
-            sql.push(&format!("\n{word} "));
-            sql.one_of(&format!("q.{}", dialect.quoted(column)), values);
-            word = "AND";
-        }
-        match &self.keyset {
-            Some(keyset) => {
-                if is_next {
-                    sql.push(&format!("\n{word} "));
-                    keyset.after(&mut sql);
-                }
-                keyset.order(&mut sql);
-                sql.push("\nLIMIT ");
-                sql.page_rows();
-            }
-            // One row above the limit is read, which tells a full answer from one that was cut.
-            None => sql.push(&format!("\nLIMIT {}", self.limit)),
-        }
+        let fetch = self.planner.plan(&selected, &rows, is_next)?;
         let encoder = Arc::new(Encoder::new(self.shape.cardinality, selected.iter()));
-        let (sql, bindings) = sql.finish();
-        let field = |binding: &Binding| match binding {
-            Binding::Request(number) => {
-                self.inner.parameters().get(*number).map(|name| name.text.as_str().into())
-            }
-            Binding::Scope(_) | Binding::PageKey(_) | Binding::PageRows => None,
-        };
-        let fields = bindings.iter().map(field).collect();
         let columns = selected.iter().map(|leaf| Arc::clone(&leaf.path)).collect();
-        Ok(Plan { sql: sql.into(), encoder, columns, bindings, fields })
+        Ok(Plan { fetch, encoder, columns })
     }
 }
 
@@ -253,11 +166,13 @@ fn under(leaf: &Leaf, granted: &[&str]) -> Option<Leaf> {
 
 #[cfg(test)]
 mod tests {
+    use parking_lot::Mutex;
+
     use super::*;
-    use crate::dialect::Dialect;
+    use crate::fetch::tests::{Asked, Recorder};
     use crate::shape::Cardinality;
 
-    fn plans() -> Plans {
+    fn plans() -> (Plans, Arc<Mutex<Vec<Asked>>>) {
         let leaf = |(number, path): (u32, &str)| Leaf {
             path: path.into(),
             column: path.to_owned(),
@@ -275,36 +190,25 @@ mod tests {
         let message = prost_reflect::DescriptorPool::global();
         let message = message.get_message_by_name("google.protobuf.Empty").unwrap();
         let shape = Shape { message, cardinality: Cardinality::One, leaves, page_token: None };
-        let text = "SELECT * FROM person WHERE national_id = :national_id".to_owned();
-        let statement = Statement::parse(std::path::Path::new("m.sql"), text, Dialect::Sqlite).unwrap();
-        Plans::new(statement, 2, &["province".to_owned()], shape, None)
+        let recorder = Recorder::default();
+        let asked = Arc::clone(&recorder.asked);
+        (Plans::new(Box::new(recorder), &["province".to_owned()], shape), asked)
     }
 
     #[test]
-    fn only_granted_columns_and_keys_are_selected() {
-        let plan = plans().plan("given_name,address", "", false).unwrap();
-        assert_eq!(
-            &*plan.sql,
-            "SELECT q.\"national_id\", q.\"given_name\", q.\"address.city\"\nFROM (\nSELECT * FROM person WHERE \
-             national_id = :national_id\n) AS q\nLIMIT 2"
-        );
-        assert_eq!(plan.bind(&[Parameter::Integer(7)], None), [Parameter::Integer(7)]);
-    }
-
-    #[test]
-    fn row_scopes_are_bound_and_never_written_into_the_statement() {
-        let plan = plans().plan("given_name", "province=15,16", false).unwrap();
-        assert!(plan.sql.ends_with("(SELECT q.\"province\" AS v)) IN (?, ?))\nLIMIT 2"), "{}", plan.sql);
-        let text = |text: &str| Parameter::Text(text.to_owned());
-        assert_eq!(plan.bind(&[text("id")], None), [text("id"), text("15"), text("16")]);
+    fn only_granted_columns_and_keys_are_fetched_of_the_granted_rows() {
+        let (plans, asked) = plans();
+        plans.plan("given_name,address", "province=15", false).unwrap();
+        let expected = ("national_id given_name address.city".to_owned(), "province=15".to_owned());
+        assert_eq!(*asked.lock(), [expected]);
     }
 
     #[test]
     fn a_grant_that_this_contract_does_not_know_is_not_guessed_at() {
         for (fields, rows) in [("given_nam", ""), ("given_name", "county=1"), ("given_name", "province")] {
             assert_eq!(
-                plans().plan(fields, rows, false).unwrap_err().reason,
-                Reason::SchemaDrift,
+                plans().0.plan(fields, rows, false).err().map(|failure| failure.reason),
+                Some(Reason::SchemaDrift),
                 "{fields} {rows}"
             );
         }
@@ -312,8 +216,9 @@ mod tests {
 
     #[test]
     fn a_plan_is_made_once_per_grant() {
-        let plans = plans();
+        let (plans, asked) = plans();
         let first = plans.plan("given_name", "", false).unwrap();
         assert!(Arc::ptr_eq(&first, &plans.plan("given_name", "", false).unwrap()));
+        assert_eq!(asked.lock().len(), 1);
     }
 }

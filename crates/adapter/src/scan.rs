@@ -80,7 +80,7 @@ pub(crate) async fn scan(
         }));
     }
     for number in bound_as_text {
-        let Some(parameter) = statement.parameters().get(number) else { continue };
+        let Some(parameter) = statement.file().parameters().get(number) else { continue };
         for name in statement.compared_with(&parameter.text) {
             let compared = described.reads.iter().filter(|read| read.column.eq_ignore_ascii_case(name));
             for column in compared {

@@ -1,4 +1,4 @@
-//! `ServedMethod` answers the calls of one method: contract, statement, source and plans, which fit each
+//! `ServedMethod` answers the calls of one method: contract, file, source and plans, which fit each
 //! other. `load` reads the candidates of a contract folder.
 
 use std::path::{Path, PathBuf};
@@ -8,21 +8,27 @@ use std::time::Duration;
 use chapar_contract::Contract;
 use chapar_model::{MethodPath, Reason};
 
+use crate::backend::Opened;
 use crate::bind::Binder;
 use crate::candidate::Candidate;
 use crate::finding::{Finding, did_you_mean};
+use crate::observe::Asked;
 use crate::page::{PageTokens, Pages};
 use crate::plan::Plans;
 use crate::scan::Remark;
-use crate::source::{Described, Source};
+use crate::source::Described;
+
+/// Extensions of the files of methods.
+const EXTENSIONS: [&str; 2] = ["sql", "http"];
 
 /// A method that is ready to be called.
 pub(crate) struct ServedMethod {
     pub(crate) path: MethodPath,
     pub(crate) binder: Binder,
     pub(crate) plans: Plans,
-    pub(crate) source: Arc<dyn Source>,
-    /// The longest that its statement may run: the contract's timeout or the source's, whichever is shorter.
+    /// What is asked, for spans.
+    pub(crate) asks: Asked,
+    /// The longest that its source may take: the contract's timeout or the source's, whichever is shorter.
     pub(crate) timeout: Duration,
     /// How its pages are made, if it answers page by page.
     pub(crate) pages: Option<Pages>,
@@ -31,7 +37,7 @@ pub(crate) struct ServedMethod {
     /// Maximum number of rows of an answer, and the reason for more.
     pub(crate) most: u64,
     pub(crate) excess: Reason,
-    /// The statement as the database understood it.
+    /// What the source gives.
     pub(crate) described: Described,
 }
 
@@ -46,36 +52,35 @@ pub(crate) enum Look {
     AtValues,
 }
 
-/// Reads the statement of every method of the contract in `folder`.
+/// Reads the file of every method of the contract in `folder`. `longest`: what the source may take for a call.
 pub(crate) fn load(
     folder: &Path,
     contract: &Contract,
-    source: &Arc<dyn Source>,
-    statement_timeout: Duration,
+    source: &Opened,
+    longest: Duration,
     tokens: &Arc<PageTokens>,
     findings: &mut Vec<Finding>,
 ) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     for service in contract.services() {
-        let statements = statement_folder(folder, service.name());
+        let files = method_folder(folder, service.name());
         for method in service.methods() {
-            let file = statements.join(format!("{}.sql", method.path().method()));
-            match Candidate::load(method, &file, source, statement_timeout, tokens) {
-                Ok(candidate) => candidates.push(candidate),
+            let file = files.join(format!("{}.{}", method.path().method(), source.extension()));
+            match source.backend(method, &file) {
+                Ok(backend) => candidates.push(Candidate::new(method, backend, longest, tokens)),
                 Err(finding) => findings.push(finding),
             }
         }
         let known: Vec<&str> = service.methods().iter().map(|method| method.path().method()).collect();
-        // A statement that belongs to no method is reported, because the method it was meant for may have
-        // another file.
-        findings.extend(strays(&statements, service.name(), &known));
+        // A file that belongs to no method is reported, because the method it was meant for may have another one.
+        findings.extend(strays(&files, service.name(), source.extension(), &known));
     }
     candidates
 }
 
 /// `civil/v1/CivilRegistry` beside the `.proto` of `civil.v1.CivilRegistry`, from the folder's parent or, if
 /// the folder does not repeat the package, from the folder itself.
-fn statement_folder(folder: &Path, service: &str) -> PathBuf {
+fn method_folder(folder: &Path, service: &str) -> PathBuf {
     let (package, name) = service.rsplit_once('.').unwrap_or(("", service));
     let packaged: PathBuf = package.split('.').chain([name]).collect();
     let root = folder.parent().unwrap_or(Path::new(""));
@@ -85,14 +90,24 @@ fn statement_folder(folder: &Path, service: &str) -> PathBuf {
     candidates.iter().find(|candidate| candidate.is_dir()).unwrap_or(first).clone()
 }
 
-/// Findings for statement files that belong to no method, most likely because of a misspelt name.
-fn strays(folder: &Path, service: &str, known: &[&str]) -> Vec<Finding> {
-    // A folder that is missing is reported by its methods, each of which then lacks a statement.
+/// Findings for method files that belong to no method, most likely because of a misspelt name, or that the source
+/// cannot use.
+fn strays(folder: &Path, service: &str, extension: &str, known: &[&str]) -> Vec<Finding> {
+    // A folder that is missing is reported by its methods, each of which then lacks a file.
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.sort();
     let mut findings = Vec::new();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "sql")) {
+    for file in &files {
+        let Some(own) = file.extension().and_then(|own| own.to_str()).filter(|own| EXTENSIONS.contains(own))
+        else {
+            continue;
+        };
+        if own != extension {
+            let text = format!("this contract's source takes `.{extension}` files, and no `.{own}`");
+            findings.push(Finding::of_file(file, text));
+            continue;
+        }
         let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
         if !known.contains(&name) {
             let finding = Finding::of_file(file, format!("{service} has no method `{name}`"));

@@ -3,48 +3,38 @@
 //! judgement (decision 0014). What the names mean is in `bind` and `shape`, whether the database agrees in
 //! `check`.
 
-mod header;
-mod place;
+mod lines;
 mod tokens;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chapar_model::RowScopes;
 use sqlparser::ast::{Query, Select, SetExpr, Statement as Ast};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, Tokenizer};
 
-pub(crate) use self::header::BoundForm;
-use self::header::{Declared, Header};
-use self::place::Lines;
-pub(crate) use self::place::Name;
+use self::lines::Lines;
 use self::tokens::{
-    begins_as_a_query, comparisons, first_offset, has_second_statement, is_ordered_without_limit,
+    begins_as_a_query, comments, comparisons, first_offset, has_second_statement, is_ordered_without_limit,
     placeholders, second_statement, words,
 };
-use crate::conversion::Conversion;
 use crate::dialect::{Dialect, SqlText};
 use crate::finding::{Finding, Findings};
+use crate::method_file::{Header, MethodFile, Syntax};
 use crate::scope::{self, Scoping};
 
-/// Maximum size of a statement file, in bytes.
-const LONGEST_FILE: u64 = 256 * 1024;
 /// Maximum nesting depth of expressions and subqueries. It bounds the parser's recursion.
 const DEEPEST: usize = 50;
 
 /// A statement that can only read.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
+    file: MethodFile,
     dialect: Dialect,
-    file: PathBuf,
-    text: String,
     end: usize,
-    parameters: Vec<Name>,
     /// Where each placeholder stands, and its number in `parameters`.
     placeholders: Vec<(std::ops::Range<usize>, usize)>,
     is_ordered_without_limit: bool,
-    header: Header,
-    words: Vec<Name>,
     scoping: Scoping,
     compared: Vec<(String, String)>,
     unknown_to_parser: Option<Finding>,
@@ -53,16 +43,7 @@ pub(crate) struct Statement {
 impl Statement {
     /// Reads and parses `file`.
     pub(crate) fn load(file: &Path, dialect: Dialect) -> Result<Self, Finding> {
-        // The size is checked before the file is read, so that a wrong file does not fill the memory.
-        match std::fs::metadata(file) {
-            Ok(metadata) if metadata.len() > LONGEST_FILE => {
-                return Err(Finding::of_file(file, format!("longer than {LONGEST_FILE} bytes")));
-            }
-            Ok(_) => {}
-            Err(error) => return Err(Finding::of_file(file, format!("cannot be read: {error}"))),
-        }
-        let text = chapar_files::read_text(file)
-            .map_err(|error| Finding::of_file(file, format!("cannot be read: {error}")))?;
+        let text = MethodFile::read(file)?;
         Self::parse(file, text, dialect)
     }
 
@@ -110,7 +91,7 @@ impl Statement {
             Err(_) => return Err(second_statement(file, &text, &lines, &tokens)),
         };
         let (parameters, placeholders) = placeholders(file, &text, &lines, &tokens)?;
-        let header = Header::read(&lines, &tokens)
+        let header = Header::read(Syntax::Sql, comments(&lines, &tokens))
             .map_err(|(name, message)| Finding::new(file, &text, name.offset, name.length, message))?;
         let words = words(&lines, &tokens);
         let compared = comparisons(&tokens);
@@ -120,20 +101,24 @@ impl Statement {
         let end = end.map_or(text.len(), |token| lines.offset(token.span.end));
         let scoping = scope::read(&scope::placed_tokens(&tokens, |location| lines.offset(location)))
             .map_err(|(place, message)| Finding::new(file, &text, place.start, place.len(), message))?;
+        let is_ordered_without_limit = is_ordered_without_limit(&tokens);
+        let path = file.to_owned();
+        let file = MethodFile { path, text, syntax: Syntax::Sql, parameters, header, words };
         Ok(Self {
+            file,
             dialect,
-            file: file.to_owned(),
             end,
-            parameters,
             placeholders,
-            is_ordered_without_limit: is_ordered_without_limit(&tokens),
-            header,
-            words,
+            is_ordered_without_limit,
             scoping,
             compared,
             unknown_to_parser,
-            text,
         })
+    }
+
+    /// Its file, with the placeholders as parameters.
+    pub(crate) fn file(&self) -> &MethodFile {
+        &self.file
     }
 
     /// How its database writes SQL.
@@ -155,10 +140,10 @@ impl Statement {
             let next = placeholders.peek().map(|(place, _)| place.start);
             match placed.peek() {
                 Some(scope) if next.is_none_or(|next| scope.whole.start < next) => {
-                    sql.push(self.text.get(from..scope.whole.start).unwrap_or_default());
+                    sql.push(self.file.text.get(from..scope.whole.start).unwrap_or_default());
                     match rows.iter().find(|(name, _)| *name == scope.scope) {
                         Some((_, values)) => {
-                            let expression = self.text.get(scope.expression.clone()).unwrap_or_default();
+                            let expression = self.file.text.get(scope.expression.clone()).unwrap_or_default();
                             sql.one_of(expression, values);
                         }
                         None => sql.push("(1 = 1)"),
@@ -168,14 +153,14 @@ impl Statement {
                 }
                 _ => {
                     let Some((place, number)) = placeholders.next() else { break };
-                    sql.push(self.text.get(from..place.start).unwrap_or_default());
-                    let name = self.parameters.get(*number).map_or("", |name| name.text.as_str());
+                    sql.push(self.file.text.get(from..place.start).unwrap_or_default());
+                    let name = self.file.parameters.get(*number).map_or("", |name| name.text.as_str());
                     sql.request(*number, name);
                     from = place.end;
                 }
             }
         }
-        sql.push(self.text.get(from..self.end).unwrap_or_default());
+        sql.push(self.file.text.get(from..self.end).unwrap_or_default());
         // MariaDB leaves the order of a subquery out unless it has a limit; this is the largest.
         if self.dialect == Dialect::Mysql && self.is_ordered_without_limit {
             sql.push("\nLIMIT 18446744073709551615");
@@ -187,46 +172,10 @@ impl Statement {
         &self.scoping
     }
 
-    /// Every placeholder once, in order of first appearance.
-    pub(crate) fn parameters(&self) -> &[Name] {
-        &self.parameters
-    }
-
     /// What the parser could not read, if it could not; the database has then to say that it is one statement
     /// that only reads.
     pub(crate) fn unknown_to_parser(&self) -> Option<&Finding> {
         self.unknown_to_parser.as_ref()
-    }
-
-    /// Request fields that the leading comment declares unused.
-    pub(crate) fn unused(&self) -> &[Name] {
-        &self.header.unused
-    }
-
-    /// Conversions of result columns that the leading comment declares.
-    pub(crate) fn conversions(&self) -> &[Declared<Conversion>] {
-        &self.header.columns
-    }
-
-    /// The conversion that the leading comment declares for the result column of this name.
-    pub(crate) fn conversion_of(&self, column: &str) -> Option<&Conversion> {
-        let own = self.header.columns.iter().find(|declared| declared.name.text == column);
-        own.map(|declared| &declared.value)
-    }
-
-    /// Result columns that the leading comment declares sparse.
-    pub(crate) fn sparse(&self) -> &[Name] {
-        &self.header.sparse
-    }
-
-    /// Whether the leading comment declares the result column of this name sparse.
-    pub(crate) fn is_sparse(&self, column: &str) -> bool {
-        self.header.sparse.iter().any(|name| name.text == column)
-    }
-
-    /// Columns by which the leading comment orders pages, and whether each falls.
-    pub(crate) fn page_by(&self) -> &[Declared<bool>] {
-        &self.header.page_by
     }
 
     /// Whether the statement has an order of its own.
@@ -234,36 +183,11 @@ impl Statement {
         self.is_ordered_without_limit
     }
 
-    /// Forms in which the leading comment wants request fields bound.
-    pub(crate) fn bound_forms(&self) -> &[Declared<BoundForm>] {
-        &self.header.bound
-    }
-
     /// Names of columns that stand on the other side of `=` from the placeholder `name`, without their
     /// tables.
     pub(crate) fn compared_with(&self, name: &str) -> Vec<&str> {
         let compared = self.compared.iter().filter(|(_, placeholder)| placeholder == name);
         compared.map(|(column, _)| column.as_str()).collect()
-    }
-
-    /// A finding at a name's place.
-    pub(crate) fn finding_at(&self, name: &Name, message: impl Into<String>) -> Finding {
-        Finding::new(&self.file, &self.text, name.offset, name.length, message)
-    }
-
-    /// A finding about a result column, at the first place where its name is written, else at the statement's
-    /// start.
-    pub(crate) fn finding_about(&self, column: &str, message: impl Into<String>) -> Finding {
-        match self.words.iter().find(|word| word.text == column) {
-            Some(word) => self.finding_at(word, message),
-            None => Finding::new(
-                &self.file,
-                &self.text,
-                self.words.first().map_or(0, |word| word.offset),
-                1,
-                message,
-            ),
-        }
     }
 }
 

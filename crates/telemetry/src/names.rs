@@ -25,6 +25,9 @@ pub const DB_QUERY_SUMMARY: &str = "db.query.summary";
 /// Rows read from the database.
 pub const DB_ROWS: &str = "db.response.returned_rows";
 
+/// The HTTP method by which an API is asked.
+pub const HTTP_METHOD: &str = "http.request.method";
+
 /// The bus's name of the call.
 pub const CALL_ID: &str = "chapar.call.id";
 /// The caller's subsystem.

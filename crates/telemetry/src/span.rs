@@ -68,6 +68,14 @@ impl Tracer {
         span
     }
 
+    /// A request to an agency's HTTP API: kind `CLIENT`. `method` is `GET` or `POST`, `summary` names the request (its
+    /// file), never its target, which holds values.
+    pub fn api(&self, method: &'static str, summary: &str, origin: Origin<'_>) -> Span {
+        let mut span = self.start(method, SpanKind::Client, origin, &[(names::HTTP_METHOD, method)]);
+        span.name(|| format!("{method} {summary}"));
+        span
+    }
+
     /// A step inside a process, e.g. `evidence`.
     pub fn step(&self, name: &'static str, origin: Origin<'_>) -> Span {
         self.start(name, SpanKind::Internal, origin, &[])

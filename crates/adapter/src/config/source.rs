@@ -1,6 +1,7 @@
 //! This module reads a `[source.NAME]` table: which database, how it is reached, and its limits. It opens
 //! nothing.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use crate::finding::{Finding, Findings};
 /// One database.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
-    /// Which database, and how it is reached.
-    pub database: Database,
+    /// Which database or API, and how it is reached.
+    pub kind: SourceKind,
     /// How much it may be asked at once, and for how long.
     pub limits: Limits,
 }
@@ -32,15 +33,28 @@ pub struct Limits {
     pub acquire_timeout: Duration,
 }
 
-/// Which database.
+/// Which database or API.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Database {
+pub enum SourceKind {
     /// An SQLite file.
     Sqlite(PathBuf),
     /// A PostgreSQL server.
     Postgres(Server),
     /// A MariaDB or MySQL server.
     Mysql(Server),
+    /// An agency's HTTP API.
+    Api(ApiServer),
+}
+
+/// An HTTP API of an agency.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ApiServer {
+    /// `https://HOST` or `http://HOST`, with a port and the first part of every path if there are any.
+    pub url: String,
+    /// How the server is authenticated; `None` for connections in clear.
+    pub tls: Option<ServerTls>,
+    /// Values for headers, each in a file of its own, by the name that `.http` files have for them.
+    pub secrets: BTreeMap<String, PathBuf>,
 }
 
 /// A database server and one of its databases.
@@ -110,6 +124,8 @@ pub(super) struct SourceTable {
     plaintext: Option<Spanned<bool>>,
     search_path: Option<Spanned<String>>,
     pooler: Option<Spanned<bool>>,
+    #[serde(default)]
+    secrets: BTreeMap<Spanned<String>, PathBuf>,
     max_connections: Option<Spanned<usize>>,
     statement_timeout: Option<Spanned<String>>,
     acquire_timeout: Option<Spanned<String>>,
@@ -120,11 +136,11 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// Maximum of a configured duration, as of a unary method's timeout in a contract.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 /// What an URL must look like.
-const URLS: &str = "must be `sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `mysql://USER@HOST/DATABASE`";
+const URLS: &str = "must be `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `mysql://USER@HOST/DATABASE` or `https://HOST/PATH`";
 
 impl Reader<'_> {
     pub(super) fn source(&mut self, folder: &Path, table: &SourceTable) -> Option<SourceConfig> {
-        let database = self.database(folder, table);
+        let kind = self.kind(folder, table);
         let max_connections = table.max_connections.as_ref().map_or(4, |number| {
             // Each connection is a thread in SQLite, and a process in PostgreSQL, so the number is bounded.
             if !(1..=256).contains(number.get_ref()) {
@@ -135,24 +151,29 @@ impl Reader<'_> {
         let statement_timeout = self.duration(table.statement_timeout.as_ref(), MAX_TIMEOUT);
         let acquire_timeout = self.duration(table.acquire_timeout.as_ref(), Duration::from_millis(250));
         let limits = Limits { max_connections, statement_timeout, acquire_timeout };
-        Some(SourceConfig { database: database?, limits })
+        Some(SourceConfig { kind: kind?, limits })
     }
 
-    fn database(&mut self, folder: &Path, table: &SourceTable) -> Option<Database> {
+    fn kind(&mut self, folder: &Path, table: &SourceTable) -> Option<SourceKind> {
         let text = table.url.get_ref();
         if let Some(path) = text.strip_prefix("sqlite:") {
             self.only_for_servers(table);
+            self.only_for_apis(table);
             if path.is_empty() {
                 self.report(table.url.span(), URLS);
             }
-            return (!path.is_empty()).then(|| Database::Sqlite(folder.join(path)));
+            return (!path.is_empty()).then(|| SourceKind::Sqlite(folder.join(path)));
         }
         let Ok(url) = Url::parse(text) else {
             self.report(table.url.span(), URLS);
             return None;
         };
+        if !matches!(url.scheme(), "http" | "https") {
+            self.only_for_apis(table);
+        }
         match url.scheme() {
-            "postgres" | "postgresql" => Some(Database::Postgres(self.server(folder, table, &url, 5432)?)),
+            "http" | "https" => Some(SourceKind::Api(self.api(folder, table, &url)?)),
+            "postgres" | "postgresql" => Some(SourceKind::Postgres(self.server(folder, table, &url, 5432)?)),
             "mysql" | "mariadb" => {
                 if let Some(path) = &table.search_path {
                     self.report(path.span(), "only PostgreSQL has a search path");
@@ -160,7 +181,7 @@ impl Reader<'_> {
                 if let Some(pooler) = &table.pooler {
                     self.report(pooler.span(), "only PostgreSQL is reached through a pooler");
                 }
-                Some(Database::Mysql(self.server(folder, table, &url, 3306)?))
+                Some(SourceKind::Mysql(self.server(folder, table, &url, 3306)?))
             }
             _ => {
                 self.report(table.url.span(), URLS);
@@ -180,6 +201,65 @@ impl Reader<'_> {
         for span in spans {
             self.report(span, "is for a database server, and this source is a file");
         }
+    }
+
+    fn only_for_apis(&mut self, table: &SourceTable) {
+        for name in table.secrets.keys() {
+            self.report(
+                name.span(),
+                "`secrets` are for the headers of an API, and this source is a database",
+            );
+        }
+    }
+
+    fn api(&mut self, folder: &Path, table: &SourceTable, url: &Url) -> Option<ApiServer> {
+        let span = table.url.span();
+        let (files, path) = (&table.password_file, &table.search_path);
+        let keys = files.iter().map(Spanned::span).chain(path.iter().map(Spanned::span));
+        for key in keys.chain(table.pooler.iter().map(Spanned::span)).collect::<Vec<_>>() {
+            self.report(key, "is for a database server; an API takes `secrets`");
+        }
+        let names = table.secrets.keys();
+        let is_name = |name: &str| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        };
+        for name in names.filter(|name| !is_name(name.get_ref())).map(Spanned::span).collect::<Vec<_>>() {
+            self.report(name, "a secret's name is letters, digits, `-` and `_`");
+        }
+        if url.password().is_some() || !url.username().is_empty() {
+            // Without the line, which would show the password.
+            let text = "`url` holds a user or password: put the header's value into a file, and name that in `secrets`";
+            self.findings.push(Finding::of_file(self.file, text));
+            return None;
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            self.report(span, "ends before `?` and `#`: a query is written in the `.http` files");
+            return None;
+        }
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let endpoint = Endpoint::Tcp(host, url.port_or_known_default().unwrap_or_default());
+        let is_https = url.scheme() == "https";
+        let plaintext = table.plaintext.as_ref().is_some_and(|plaintext| *plaintext.get_ref());
+        let tls = match (is_https, &table.ca) {
+            (true, None) => {
+                let text = "name the CA of the server's certificate in `ca`; for a public one the system's list, such as \
+                            `/etc/ssl/certs/ca-certificates.crt`";
+                self.report(span, text);
+                return None;
+            }
+            (true, Some(_)) if plaintext => {
+                self.report(span, "`https` and `plaintext` contradict each other");
+                return None;
+            }
+            (false, Some(ca)) => {
+                self.report(ca.span(), "is for `https`, and this `url` begins with `http`");
+                return None;
+            }
+            _ => self.server_tls(folder, table, &endpoint),
+        };
+        let secrets = table.secrets.iter();
+        let secrets = secrets.map(|(name, file)| (name.get_ref().clone(), folder.join(file))).collect();
+        Some(ApiServer { url: url.to_string(), tls, secrets })
     }
 
     fn server(&mut self, folder: &Path, table: &SourceTable, url: &Url, port: u16) -> Option<Server> {
@@ -312,9 +392,9 @@ mod tests {
     use super::*;
     use crate::config::tests::{GOOD, parse};
 
-    fn source(keys: &str) -> Result<Database, String> {
+    fn source(keys: &str) -> Result<SourceKind, String> {
         let text = GOOD.replace("url = \"sqlite:databases/civil.db\"", keys);
-        parse(&text).map(|config| config.sources["civil"].database.clone())
+        parse(&text).map(|config| config.sources["civil"].kind.clone())
     }
 
     #[test]
@@ -333,15 +413,31 @@ mod tests {
                 client: Some(("/srv/a.crt".into(), "/srv/a.key".into())),
             }),
         };
-        assert_eq!(source(keys), Ok(Database::Postgres(expected)));
+        assert_eq!(source(keys), Ok(SourceKind::Postgres(expected)));
         for (url, endpoint) in [
             ("mysql://r@127.0.0.1/civil", Endpoint::Tcp("127.0.0.1".to_owned(), 3306)),
             ("mariadb://r@[::1]:1/civil", Endpoint::Tcp("::1".to_owned(), 1)),
             ("mysql://r@%2Frun%2Fmysqld.sock/civil", Endpoint::Socket("/run/mysqld.sock".into(), 3306)),
         ] {
-            let Ok(Database::Mysql(server)) = source(&format!("url = \"{url}\"")) else { panic!("{url}") };
+            let Ok(SourceKind::Mysql(server)) = source(&format!("url = \"{url}\"")) else { panic!("{url}") };
             assert_eq!(server.endpoint, endpoint, "{url}");
         }
+    }
+
+    #[test]
+    fn an_api_is_named_by_its_url_and_its_secrets() {
+        let keys =
+            "url = \"https://api.example:8443/v1\"\nca = \"ca.crt\"\nsecrets = { token = \"api-token\" }";
+        let expected = ApiServer {
+            url: "https://api.example:8443/v1".to_owned(),
+            tls: Some(ServerTls { ca: "/srv/ca.crt".into(), client: None }),
+            secrets: [("token".to_owned(), "/srv/api-token".into())].into(),
+        };
+        assert_eq!(source(keys), Ok(SourceKind::Api(expected)));
+        for near in ["http://127.0.0.1:81/", "http://localhost"] {
+            assert!(source(&format!("url = \"{near}\"")).is_ok(), "{near}");
+        }
+        assert!(source("url = \"http://api.example/\"\nplaintext = true").is_ok());
     }
 
     #[test]
@@ -352,6 +448,16 @@ mod tests {
             ("url = \"postgres://r@localhost\"", "must be `sqlite:PATH`"),
             ("url = \"postgres://localhost/civil\"", "must be `sqlite:PATH`"),
             ("url = \"oracle://r@localhost/civil\"", "must be `sqlite:PATH`"),
+            ("url = \"http://api.example/\"", "the server is on another machine"),
+            ("url = \"https://api.example/\"", "name the CA of the server's certificate"),
+            ("url = \"https://api.example/\"\nca = \"a\"\nplaintext = true", "contradict each other"),
+            ("url = \"http://localhost/\"\nca = \"a\"", "is for `https`"),
+            ("url = \"https://u:p@api.example/\"\nca = \"a\"", "holds a user or password"),
+            ("url = \"https://api.example/?key=1\"\nca = \"a\"", "ends before `?` and `#`"),
+            ("url = \"http://localhost/\"\npassword_file = \"a\"", "an API takes `secrets`"),
+            ("url = \"http://localhost/\"\nsecrets = { \"a b\" = \"x\" }", "letters, digits, `-` and `_`"),
+            ("url = \"postgres://r@localhost/civil\"\nsecrets = { a = \"x\" }", "this source is a database"),
+            ("url = \"sqlite:x\"\nsecrets = { a = \"x\" }", "this source is a database"),
             ("url = \"postgres://r@db.example/civil\"", "the server is on another machine"),
             (
                 "url = \"postgres://r@localhost/civil\"\ncert = \"a\"\nca = \"b\"",
@@ -371,7 +477,7 @@ mod tests {
             ("url = \"sqlite:a.db\"\npassword_file = \"a\"", "this source is a file"),
         ] {
             let error = source(keys).unwrap_err();
-            assert!(error.contains(said) && !error.contains("secret"), "{keys}: {error}");
+            assert!(error.contains(said) && !error.contains("secret@"), "{keys}: {error}");
         }
         assert!(source("url = \"postgres://r@db.example/civil\"\nplaintext = true").is_ok());
     }

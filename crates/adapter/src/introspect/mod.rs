@@ -18,6 +18,7 @@ use self::draft::Draft;
 use self::guess::Guesses;
 use self::numbers::Numbers;
 pub use self::write::Written;
+use crate::backend::Opened;
 use crate::config::SourceConfig;
 use crate::load;
 
@@ -59,7 +60,9 @@ pub async fn introspect(source: &SourceConfig, wanted: &Introspection) -> Result
     if wanted.folder.file_name().is_none_or(|name| name != first) {
         return Err(format!("the folder of `{}` must be named `{first}`", wanted.package));
     }
-    let source = load::open(source, SourceFigures::default()).await?;
+    let Opened::Database(source) = load::open(source, SourceFigures::default()).await? else {
+        return Err("a contract is drafted from a database, and this source is an API".to_owned());
+    };
     let mut catalogue = source.catalogue().await.map_err(|failure| failure.detail.into_owned())?;
     for name in &wanted.relations {
         if !catalogue.relations.iter().any(|relation| relation.name == *name) {

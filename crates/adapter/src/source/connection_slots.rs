@@ -1,4 +1,4 @@
-//! `ConnectionSlots` bounds the connections to a database: a query holds a `ConnectionSlot` while it uses one,
+//! `ConnectionSlots` bounds the connections to a database: a call holds a `ConnectionSlot` while it uses one,
 //! and waits for it no longer than `acquire_timeout` and its own deadline.
 
 use std::sync::Arc;
@@ -8,26 +8,26 @@ use chapar_model::Reason;
 use chapar_telemetry::{Gauge, SourceFigures};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Failure, Query};
+use super::{Failure, Reading};
 
 /// The slots of one source.
-pub(super) struct ConnectionSlots {
+pub(crate) struct ConnectionSlots {
     permits: Arc<Semaphore>,
     acquire_timeout: Duration,
     figures: SourceFigures,
 }
 
 /// The right to use one connection, until it is dropped.
-pub(super) struct ConnectionSlot {
+pub(crate) struct ConnectionSlot {
     _permit: OwnedSemaphorePermit,
     _counted: Counted,
 }
 
 /// Counts one more in a gauge until it is dropped.
-pub(super) struct Counted(Gauge);
+pub(crate) struct Counted(Gauge);
 
 impl Counted {
-    pub(super) fn in_gauge(gauge: &Gauge) -> Self {
+    pub(crate) fn in_gauge(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
@@ -40,14 +40,14 @@ impl Drop for Counted {
 }
 
 impl ConnectionSlots {
-    pub(super) fn new(connections: usize, acquire_timeout: Duration, figures: SourceFigures) -> Self {
+    pub(crate) fn new(connections: usize, acquire_timeout: Duration, figures: SourceFigures) -> Self {
         Self { permits: Arc::new(Semaphore::new(connections)), acquire_timeout, figures }
     }
 
     /// Waits for a free slot, and says why there was none.
-    pub(super) async fn take(&self, query: &Query) -> Result<ConnectionSlot, Failure> {
+    pub(crate) async fn take(&self, reading: &Reading) -> Result<ConnectionSlot, Failure> {
         // The wait ends at the earlier of both times, and which of them it was decides the reason below.
-        let patience = (Instant::now() + self.acquire_timeout).min(query.deadline);
+        let patience = (Instant::now() + self.acquire_timeout).min(reading.deadline);
         let free = Arc::clone(&self.permits).acquire_owned();
         let waited = {
             let _waiting = Counted::in_gauge(&self.figures.waiting);
@@ -59,8 +59,8 @@ impl ConnectionSlots {
             }
             _ => {
                 self.figures.timeouts.inc();
-                Err(match patience == query.deadline {
-                    true => query.is_late(),
+                Err(match patience == reading.deadline {
+                    true => reading.is_late(),
                     false => Failure::new(Reason::SourceBusy, "no connection became free in time"),
                 })
             }

@@ -4,15 +4,16 @@
 //! the encoding of rows are left out.
 
 pub(crate) mod catalogue;
-mod connection_slots;
+pub(crate) mod connection_slots;
 pub(crate) mod mysql;
-mod output;
+pub(crate) mod outage;
+pub(crate) mod output;
 pub(crate) mod postgres;
 mod row_buffer;
 mod server;
 pub(crate) mod sqlite;
-mod tls;
-mod trial;
+pub(crate) mod tls;
+pub(crate) mod trial;
 
 #[cfg(test)]
 pub(crate) use self::output::WAITING_BATCHES;
@@ -219,6 +220,11 @@ pub(crate) struct Query {
     pub(crate) parameters: Vec<Parameter>,
     /// The request's field behind each of them; `None` for a value of a row scope.
     pub(crate) fields: Arc<[Option<Arc<str>>]>,
+    pub(crate) reading: Reading,
+}
+
+/// What becomes of the rows of one call, wherever they come from.
+pub(crate) struct Reading {
     /// Encodes the rows.
     pub(crate) sink: Arc<dyn RowSink>,
     /// The subject of the request, which every row must name; `None` if rows are not compared with a subject.
@@ -230,18 +236,20 @@ pub(crate) struct Query {
     /// Whether the reader waits for each batch until the last. A reader that may stop reading, such as a slow
     /// client's, is not one.
     pub(crate) reader_waits: bool,
-    /// When the statement is interrupted.
+    /// When the source is interrupted.
     pub(crate) deadline: Instant,
     /// The reason for a passed deadline.
     pub(crate) late: Reason,
 }
 
-impl Query {
+impl Reading {
     /// The failure of having passed the deadline.
     pub(crate) fn is_late(&self) -> Failure {
-        Failure::new(self.late, "the statement ran past its deadline and was interrupted")
+        Failure::new(self.late, "the source did not answer before the deadline and was interrupted")
     }
+}
 
+impl Query {
     /// The failure that the value bound at `number` is none that the database can compare there.
     pub(crate) fn misfit(&self, number: usize, detail: &'static str) -> Failure {
         match self.fields.get(number) {
@@ -273,16 +281,20 @@ pub(crate) struct Rows {
 }
 
 /// Makes the batches of a query.
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Rows {
-    fn new(batches: mpsc::Receiver<Result<Batch, Failure>>, deadline: Instant) -> Self {
+    pub(crate) fn new(batches: mpsc::Receiver<Result<Batch, Failure>>, deadline: Instant) -> Self {
         Self { batches, deadline, work: None }
     }
 
     /// Rows that are made while they are waited for. This saves a task and the waking of another thread, for
     /// a reader that always waits.
-    fn made_by(batches: mpsc::Receiver<Result<Batch, Failure>>, deadline: Instant, work: Work) -> Self {
+    pub(crate) fn made_by(
+        batches: mpsc::Receiver<Result<Batch, Failure>>,
+        deadline: Instant,
+        work: Work,
+    ) -> Self {
         Self { batches, deadline, work: Some(work) }
     }
 

@@ -14,19 +14,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::connection_slots::{ConnectionSlot, ConnectionSlots, Counted};
+use super::outage::{CONNECT_PATIENCE, Outage};
 use super::output::{Output, WAITING_BATCHES};
 use super::{Batch, Failure, Query, Rows};
 use crate::config::Limits;
 
 /// How long the server has to cancel a statement, and then to end it.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(3);
-/// Maximum time to open a connection, which ends sooner at the query's deadline.
-pub(super) const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-/// The pause before the second attempt to connect to a server that did not answer the first; doubled up to
-/// `LONGEST_PAUSE`, with a random part, so that the replicas of an adapter do not come back all at once.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
 /// How long a connection may wait for a query. Firewalls forget silent connections, and servers end them.
 const LONGEST_IDLE: Duration = Duration::from_secs(300);
 
@@ -85,7 +79,7 @@ pub(super) struct Pooled<E: Engine> {
     limits: Limits,
     figures: SourceFigures,
     idle: Mutex<Vec<Idle<E::Connection>>>,
-    outage: Mutex<Outage>,
+    outage: Outage,
 }
 
 /// A connection that waits for a query.
@@ -95,19 +89,12 @@ struct Idle<C> {
     _counted: Counted,
 }
 
-/// When the server may be tried again after it could not be reached.
-#[derive(Default)]
-struct Outage {
-    pause: Duration,
-    until: Option<Instant>,
-}
-
 /// A connection that is being opened. It is counted when this is dropped, so also if nobody waits for it any more:
 /// a query that is over waits `CANCEL_PATIENCE` longer, so that no caller with little time makes a server look
 /// unreachable.
 struct Opening<'p> {
     figures: &'p SourceFigures,
-    outage: &'p Mutex<Outage>,
+    outage: &'p Outage,
     end: OpeningEnd,
 }
 
@@ -123,23 +110,16 @@ impl Drop for Opening<'_> {
         match self.end {
             OpeningEnd::Opened => {
                 self.figures.opened.inc();
-                *self.outage.lock() = Outage::default();
+                self.outage.is_over();
             }
             OpeningEnd::Refused => {
                 self.figures.unopened.inc();
             }
             OpeningEnd::Unreached => {
                 self.figures.unopened.inc();
-                self.outage.lock().begin_pause();
+                self.outage.goes_on();
             }
         }
-    }
-}
-
-impl Outage {
-    fn begin_pause(&mut self) {
-        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        self.until = Some(Instant::now() + self.pause.mul_f64(0.5 + fastrand::f64() / 2.0));
     }
 }
 
@@ -168,15 +148,15 @@ impl<E: Engine> Pooled<E> {
             limits,
             figures,
             idle: Mutex::default(),
-            outage: Mutex::default(),
+            outage: Outage::default(),
         }
     }
 
     /// Starts the query as soon as a connection is free.
     pub(super) async fn run(self: &Arc<Self>, query: Query) -> Result<Rows, Failure> {
-        let slot = self.slots.take(&query).await?;
+        let slot = self.slots.take(&query.reading).await?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
-        let (reader_waits, deadline) = (query.reader_waits, query.deadline);
+        let (reader_waits, deadline) = (query.reading.reader_waits, query.reading.deadline);
         let work = Arc::clone(self).serve(slot, query, batches);
         if reader_waits {
             return Ok(Rows::made_by(rows, deadline, Box::pin(work)));
@@ -240,7 +220,7 @@ impl<E: Engine> Pooled<E> {
         };
         let mut connection = None;
         let mut output =
-            Output::new(&query, batches.clone(), running.over.clone(), Arc::clone(&running.answered));
+            Output::new(&query.reading, batches.clone(), running.over.clone(), Arc::clone(&running.answered));
         // What the reader is still to be told.
         let mut untold = None;
         let is_usable = {
@@ -249,10 +229,10 @@ impl<E: Engine> Pooled<E> {
                 biased;
                 result = &mut work => Some(result),
                 () = batches.closed() => None,
-                () = tokio::time::sleep_until(query.deadline.into()) => {
+                () = tokio::time::sleep_until(query.reading.deadline.into()) => {
                     // A reader that has left batches unread is late itself, and is told so by `Rows`.
                     if !running.is_answered() {
-                        told(&batches, query.is_late());
+                        told(&batches, query.reading.is_late());
                     }
                     None
                 }
@@ -289,7 +269,7 @@ impl<E: Engine> Pooled<E> {
         // The connection is given back before a slow reader is waited for.
         drop(slot);
         if let Some(failure) = untold {
-            tokio::time::timeout_at(query.deadline.into(), batches.send(Err(failure))).await.ok();
+            tokio::time::timeout_at(query.reading.deadline.into(), batches.send(Err(failure))).await.ok();
         }
     }
 
@@ -311,7 +291,7 @@ impl<E: Engine> Pooled<E> {
             // Looked at after the session is named: whoever ends the call either sees the session, or is seen
             // here.
             if running.over.is_cancelled() {
-                return Err(Trouble::Lost(running.query.is_late()));
+                return Err(Trouble::Lost(running.query.reading.is_late()));
             }
             let result = self.engine.execute(connection, running.query, output).await;
             if matches!(result, Err(Trouble::Unfinished(_))) {
@@ -347,12 +327,7 @@ impl<E: Engine> Pooled<E> {
 
     /// Opens a connection, unless the server could not be reached a moment ago.
     async fn connect(&self) -> Result<E::Connection, Failure> {
-        if self.outage.lock().until.is_some_and(|until| Instant::now() < until) {
-            return Err(Failure::new(
-                Reason::SourceDown,
-                "the database could not be reached a moment ago; it is tried again soon",
-            ));
-        }
+        self.outage.check("the database")?;
         self.open().await
     }
 }

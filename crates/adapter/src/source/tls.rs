@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 use crate::config::ServerTls;
 
@@ -14,20 +14,31 @@ use crate::config::ServerTls;
 ///
 /// # Errors
 /// A sentence that names the file and what is wrong with it.
-pub(super) fn client(files: &ServerTls) -> Result<ClientConfig, String> {
+pub(crate) fn client(files: &ServerTls) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&files.ca)? {
         roots.add(certificate).map_err(|error| wrong(&files.ca, &error))?;
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS cannot be set up: {error}"))?
-        .with_root_certificates(roots);
+    let builder = builder()?.with_root_certificates(roots);
     let Some((cert, key)) = &files.client else { return Ok(builder.with_no_client_auth()) };
     let text = chapar_files::read_secret(key).map_err(|error| wrong(key, &error))?;
     let secret = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| wrong(key, &error))?;
     builder.with_client_auth_cert(certificates(cert)?, secret).map_err(|error| wrong(cert, &error))
+}
+
+/// The client side of TLS for connections in clear only: no server is trusted.
+///
+/// # Errors
+/// As [`client`].
+pub(crate) fn without_roots() -> Result<ClientConfig, String> {
+    Ok(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS cannot be set up: {error}"))
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -48,7 +59,7 @@ fn wrong(file: &Path, error: &dyn std::fmt::Display) -> String {
 ///
 /// # Errors
 /// As [`client`].
-pub(super) fn password(file: &Path) -> Result<String, String> {
+pub(crate) fn password(file: &Path) -> Result<String, String> {
     let text = chapar_files::read_secret(file).map_err(|error| wrong(file, &error))?;
     let password = text.strip_suffix('\n').unwrap_or(&text);
     Ok(password.strip_suffix('\r').unwrap_or(password).to_owned())

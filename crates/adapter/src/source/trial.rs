@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chapar_model::Reason;
 
 use super::row_buffer::BATCH_BYTES;
-use super::{Failure, Parameter, Query, Row, RowBuffer, RowSink, Source, Tried};
+use super::{Failure, Parameter, Query, Reading, Row, RowBuffer, RowSink, Source, Tried};
 
 /// Maximum time for trying out a statement.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -53,10 +53,12 @@ async fn run(source: &dyn Source, sql: &str, parameters: Vec<Parameter>) -> Resu
 pub(super) fn query(sql: &str, parameters: Vec<Parameter>) -> Query {
     // Every value counts as a field's here: a row scope's value would be bound as NULL where it does not fit.
     let fields = parameters.iter().map(|_| Some(Arc::from("value"))).collect();
-    Query {
-        sql: sql.into(),
-        parameters,
-        fields,
+    Query { sql: sql.into(), parameters, fields, reading: reading() }
+}
+
+/// The reading of a trial: it throws the rows away.
+pub(crate) fn reading() -> Reading {
+    Reading {
         sink: Arc::new(Discard),
         subject: None,
         most: u64::MAX,

@@ -1,7 +1,9 @@
 //! Tests of which statements are accepted, which are refused, and what each refusal says.
 
 use super::*;
+use crate::conversion::Conversion;
 use crate::dialect::Binding;
+use crate::method_file::{BoundForm, Name};
 
 fn parse(text: &str) -> Result<Statement, String> {
     Statement::parse(Path::new("m.sql"), text.to_owned(), Dialect::Sqlite)
@@ -21,7 +23,7 @@ fn names(names: &[Name]) -> Vec<&str> {
 #[test]
 fn placeholders_are_found_once_and_in_order() {
     let statement = parse("SELECT a, :city AS c FROM t\nWHERE id = :id AND :city <> '' -- :no\n;\n").unwrap();
-    assert_eq!(names(statement.parameters()), ["city", "id"]);
+    assert_eq!(names(statement.file().parameters()), ["city", "id"]);
     let (sql, bindings) = written(&statement, &RowScopes::default());
     assert!(sql.ends_with("<> ''"), "{sql}");
     assert_eq!(bindings, [Binding::Request(0), Binding::Request(1)]);
@@ -31,13 +33,13 @@ fn placeholders_are_found_once_and_in_order() {
 fn text_in_literals_comments_and_quoted_names_is_no_placeholder() {
     let statement =
         parse("SELECT ':a', \":b\", [:c] /* :d */ FROM t WHERE x = 'it''s :e' AND y = :f").unwrap();
-    assert_eq!(names(statement.parameters()), ["f"]);
+    assert_eq!(names(statement.file().parameters()), ["f"]);
 }
 
 #[test]
 fn unused_fields_are_declared_in_the_leading_comment() {
     let statement = parse("-- The farmer.\n-- unused: a, b\nSELECT 1 -- unused: c\n").unwrap();
-    assert_eq!(names(statement.unused()), ["a", "b"]);
+    assert_eq!(names(statement.file().unused()), ["a", "b"]);
 }
 
 #[test]
@@ -83,9 +85,9 @@ fn what_the_parser_does_not_know_is_left_to_the_database() {
 fn the_leading_comment_declares_conversions_and_bound_forms() {
     let text = "-- Fines of a driver.\n-- column amount: integer\n-- bind mobile: national\n-- column of prose: x\nSELECT 1";
     let statement = parse(text).unwrap();
-    let [amount] = statement.conversions() else { panic!("{statement:?}") };
+    let [amount] = statement.file().conversions() else { panic!("{statement:?}") };
     assert_eq!((amount.name.text.as_str(), &amount.value), ("amount", &Conversion::Integer));
-    let [mobile] = statement.bound_forms() else { panic!("{statement:?}") };
+    let [mobile] = statement.file().bound_forms() else { panic!("{statement:?}") };
     assert_eq!((mobile.name.text.as_str(), mobile.value), ("mobile", BoundForm::National));
     for (text, finding) in [
         ("-- column amount: int\nSELECT 1", "m.sql:1:1: `int` is no conversion"),

@@ -4,14 +4,33 @@
 use std::ops::Range;
 use std::path::Path;
 
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
-use super::place::{Lines, Name};
+use super::lines::Lines;
 use crate::finding::Finding;
+use crate::method_file::{Comment, Name};
 
 pub(super) fn first_offset(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> usize {
     let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
     first.map_or(0, |token| lines.offset(token.span.start))
+}
+
+/// The comments before the first word.
+pub(super) fn comments<'t>(
+    lines: &Lines<'_>,
+    tokens: &'t [TokenWithSpan],
+) -> impl Iterator<Item = Comment<'t>> {
+    let leading = tokens.iter().take_while(|token| matches!(token.token, Token::Whitespace(_)));
+    leading.filter_map(|token| {
+        let (text, is_line) = match &token.token {
+            Token::Whitespace(Whitespace::SingleLineComment { comment, .. }) => (comment, true),
+            Token::Whitespace(Whitespace::MultiLineComment(comment)) => (comment, false),
+            _ => return None,
+        };
+        let offset = lines.offset(token.span.start);
+        let length = lines.offset(token.span.end).saturating_sub(offset);
+        Some(Comment { text, is_line, offset, length })
+    })
 }
 
 pub(super) fn begins_as_a_query(tokens: &[TokenWithSpan]) -> bool {

@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+use crate::backend::Opened;
 use crate::candidate::Candidate;
 use crate::config::Limits;
 use crate::finding::Findings;
@@ -172,14 +173,25 @@ impl Bench {
         statements: &[(&str, &str)],
         source: Arc<dyn Source>,
     ) -> Result<Self, Findings> {
+        Self::opened(folder, proto, statements, &Opened::Database(source)).await
+    }
+
+    /// The same on any source.
+    pub(super) async fn opened(
+        folder: TempDir,
+        proto: &str,
+        files: &[(&str, &str)],
+        source: &Opened,
+    ) -> Result<Self, Findings> {
         let contract = folder.path().join("reg");
         std::fs::create_dir_all(contract.join("v1/Register")).unwrap();
         std::fs::write(contract.join("v1/reg.proto"), proto).unwrap();
-        for (method, statement) in statements {
-            std::fs::write(contract.join(format!("v1/Register/{method}.sql")), statement).unwrap();
+        for (method, text) in files {
+            let file = format!("v1/Register/{method}.{}", source.extension());
+            std::fs::write(contract.join(file), text).unwrap();
         }
         let compiled = Contract::load(&contract).unwrap();
-        let methods = prepared(&contract, &compiled, &source, Look::AtStatements).await?;
+        let methods = prepared(&contract, &compiled, source, Look::AtStatements).await?;
         Ok(Self { folder, ..Self::of(compiled, methods) })
     }
 
@@ -284,7 +296,7 @@ pub(super) fn one_connection(acquire_timeout: Duration) -> Limits {
 pub(super) async fn prepared(
     folder: &Path,
     contract: &Contract,
-    source: &Arc<dyn Source>,
+    source: &Opened,
     look: Look,
 ) -> Result<Vec<(Candidate, ServedMethod)>, Findings> {
     let mut findings = Vec::new();

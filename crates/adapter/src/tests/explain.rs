@@ -4,6 +4,7 @@ use chapar_contract::Contract;
 
 use super::bench::{PROTO, prepared};
 use super::engines::{Database, Engine, LIMITS, shared_servers};
+use crate::backend::Opened;
 use crate::served_method::Look;
 
 const SERVICE: &str = r#"service Register {
@@ -30,6 +31,7 @@ async fn a_large_table_that_is_read_as_a_whole_is_told_of_until_it_has_an_index(
         std::fs::write(contract.join("v1/Register/Get.sql"), "SELECT name FROM big WHERE name = :name")
             .unwrap();
         let compiled = Contract::load(&contract).unwrap();
+        let source = Opened::Database(source);
         let remarks = async || {
             let methods = prepared(&contract, &compiled, &source, Look::AtValues).await.unwrap();
             let remarks = methods.iter().flat_map(|(_, served)| &served.remarks).map(ToString::to_string);

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::bench::{Answered, Bench, prepared};
 use super::engines::{ENGINES, Engine, Host, LIMITS, create, signed_in};
-use crate::config::{Database as Which, SourceConfig};
+use crate::config::{SourceConfig, SourceKind as Which};
 use crate::introspect::{Introspection, Written, introspect};
 use crate::served_method::Look;
 use chapar_test_servers::{Mariadb, Postgres};
@@ -71,16 +71,16 @@ impl Engine {
                     rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap();
                 };
                 change(&schema, &file);
-                let database = Which::Sqlite(file.clone());
-                return (SourceConfig { database, limits: LIMITS }, Box::new(move |sql| change(sql, &file)));
+                let kind = Which::Sqlite(file.clone());
+                return (SourceConfig { kind, limits: LIMITS }, Box::new(move |sql| change(sql, &file)));
             }
             Self::Postgres => Postgres::shared(),
             Self::Mariadb => Mariadb::shared(),
         };
         let name = create(host, &schema);
         let server = signed_in(host, folder, &name);
-        let database = if self == Self::Postgres { Which::Postgres(server) } else { Which::Mysql(server) };
-        (SourceConfig { database, limits: LIMITS }, Box::new(move |sql| host.sql(&name, sql)))
+        let kind = if self == Self::Postgres { Which::Postgres(server) } else { Which::Mysql(server) };
+        (SourceConfig { kind, limits: LIMITS }, Box::new(move |sql| host.sql(&name, sql)))
     }
 }
 

@@ -9,6 +9,7 @@ use chapar_telemetry::SourceFigures;
 use futures_util::FutureExt as _;
 
 use super::bench::{Bench, PROTO, SCHEMA, STATEMENTS, one_connection, prepared};
+use crate::backend::Opened;
 use crate::served_method::Look;
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
@@ -213,7 +214,8 @@ fn checked(change: &str, statement: impl Fn(&str, &str) -> String) -> Result<Vec
         Sqlite::open(&file, one_connection(Duration::from_secs(1)), SourceFigures::default()).unwrap(),
     );
     let compiled = Contract::load(&contract).unwrap();
-    let methods = prepared(&contract, &compiled, &source, Look::AtValues).now_or_never().unwrap();
+    let methods =
+        prepared(&contract, &compiled, &Opened::Database(source), Look::AtValues).now_or_never().unwrap();
     match methods {
         Err(findings) => Err(findings.iter().next().unwrap().to_string()),
         Ok(methods) => {
@@ -316,7 +318,8 @@ fn the_reference_contracts_fit_their_own_schemas() {
             Sqlite::open(&file, one_connection(Duration::from_secs(1)), SourceFigures::default()).unwrap(),
         );
         let compiled = Contract::load(&contract).unwrap();
-        let methods = prepared(&contract, &compiled, &source, Look::AtValues).now_or_never().unwrap();
+        let methods =
+            prepared(&contract, &compiled, &Opened::Database(source), Look::AtValues).now_or_never().unwrap();
         assert!(methods.unwrap_or_else(|findings| panic!("{findings}")).len() >= 2, "{name}");
     }
 }

@@ -1,6 +1,7 @@
 //! These tests run the adapter from request bytes to response frames, on real databases in temporary folders.
 //! TLS is tested where the whole bus runs.
 
+mod api;
 mod bench;
 mod calls;
 mod completeness;

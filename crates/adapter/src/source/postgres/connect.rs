@@ -15,7 +15,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::cell::Reader;
 use super::failure;
 use crate::config::{Endpoint, Server};
-use crate::source::{Failure, server, tls};
+use crate::source::outage::CONNECT_PATIENCE;
+use crate::source::{Failure, tls};
 
 /// Prepared statements kept per connection; one per method and grant in use.
 const PREPARED: usize = 256;
@@ -86,7 +87,7 @@ impl Connector {
             .user(&server.user)
             .dbname(&server.database)
             .application_name("chapar-adapter")
-            .connect_timeout(server::CONNECT_PATIENCE)
+            .connect_timeout(CONNECT_PATIENCE)
             .keepalives_idle(KEEPALIVE)
             .ssl_mode(if server.tls.is_some() { SslMode::Require } else { SslMode::Disable });
         // A pooler refuses options of a session, which it would have to keep for one client.

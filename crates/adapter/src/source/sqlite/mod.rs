@@ -70,7 +70,7 @@ impl Sqlite {
     }
 
     async fn start(&self, query: Query) -> Result<Rows, Failure> {
-        let slot = self.slots.take(&query).await?;
+        let slot = self.slots.take(&query.reading).await?;
         let lost = || Failure::new(Reason::SourceDown, "a connection's thread is gone");
         let Idle { jobs, .. } = self.pool.idle.lock().pop().ok_or_else(lost)?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
@@ -85,7 +85,7 @@ impl Sqlite {
             }
             drop(slot);
         };
-        let deadline = query.deadline;
+        let deadline = query.reading.deadline;
         let job = Job {
             query,
             batches,

@@ -52,7 +52,7 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
         }
         // The handler of the connection reads the watch, and is set once per connection and not for each
         // query.
-        *watch.lock() = Some((query.deadline, batches.clone()));
+        *watch.lock() = Some((query.reading.deadline, batches.clone()));
         let mut output = Output { batches, runtime, query: &query };
         // A panic of the driver must not end the thread, because its place in the pool would stay empty for
         // good.
@@ -62,9 +62,8 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
                 *none = None;
                 Err(Failure::new(Reason::SourceDown, "the database file is not there"))
             }
-            none => {
-                connect(file, query.deadline, &watch).and_then(|opened| run(none.insert(opened), &mut output))
-            }
+            none => connect(file, query.reading.deadline, &watch)
+                .and_then(|opened| run(none.insert(opened), &mut output)),
         }))
         .unwrap_or_else(|_| Err(Failure::new(Reason::SourceDown, "the database's driver panicked")));
         *watch.lock() = None;
@@ -147,7 +146,9 @@ fn connect(file: &Path, deadline: Instant, watch: &Watch) -> Result<Connection, 
 
 fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> {
     let query = output.query;
-    connection.busy_timeout(lock_patience(query.deadline)).map_err(|error| failure_at_start(&error))?;
+    connection
+        .busy_timeout(lock_patience(query.reading.deadline))
+        .map_err(|error| failure_at_start(&error))?;
     let mut statement =
         connection.prepare_cached(&query.sql).map_err(|error| output.explain(&error, failure_at_start))?;
     for (index, parameter) in query.parameters.iter().enumerate() {
@@ -175,10 +176,13 @@ fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> 
         };
         total += 1;
         // An error and not an end of the rows, so that an answer that was cut does not look whole.
-        if total > query.most {
-            return Err(Failure::new(query.excess, "the statement gives more rows than the method allows"));
+        if total > query.reading.most {
+            return Err(Failure::new(
+                query.reading.excess,
+                "the statement gives more rows than the method allows",
+            ));
         }
-        query.sink.write(&SqliteRow(row), query.subject.as_deref(), &mut buffer)?;
+        query.reading.sink.write(&SqliteRow(row), query.reading.subject.as_deref(), &mut buffer)?;
         if buffer.is_full() && !output.send(Ok(buffer.take(false))) {
             // A reader that has left gets no error, and one that is late is told so by `Rows`.
             return Ok(());
@@ -213,7 +217,7 @@ impl Output<'_> {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Closed(_)) => false,
             Err(mpsc::error::TrySendError::Full(batch)) => {
-                let deadline = self.query.deadline.into();
+                let deadline = self.query.reading.deadline.into();
                 // The thread waits on the runtime's timer, because it is not one of the runtime's own
                 // threads.
                 let sent = async { tokio::time::timeout_at(deadline, self.batches.send(batch)).await };
@@ -228,7 +232,7 @@ impl Output<'_> {
         let Err(mpsc::error::TrySendError::Full(failure)) = self.batches.try_send(Err(failure)) else {
             return;
         };
-        let deadline = self.query.deadline.into();
+        let deadline = self.query.reading.deadline.into();
         let sent = async move { tokio::time::timeout_at(deadline, self.batches.send(failure)).await };
         self.runtime.spawn(async move { drop(sent.await) });
     }
@@ -236,7 +240,7 @@ impl Output<'_> {
     /// Maps an error. An interrupted statement has passed its deadline, or its reader has left.
     fn explain(&self, error: &rusqlite::Error, otherwise: fn(&rusqlite::Error) -> Failure) -> Failure {
         match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::OperationInterrupted) => self.query.is_late(),
+            Some(rusqlite::ErrorCode::OperationInterrupted) => self.query.reading.is_late(),
             _ => otherwise(error),
         }
     }

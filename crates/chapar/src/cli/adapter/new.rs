@@ -29,9 +29,12 @@ pub(super) struct Args {
     /// The adapter's identity on the bus
     #[arg(long, value_name = "ID")]
     identity: Identity,
-    /// The database, as in `adapter.toml`
+    /// The database or API, as in `adapter.toml`
     #[arg(long)]
     url: String,
+    /// A secret for the headers of an API, in a file of its own; may be repeated
+    #[arg(long = "secret", value_name = "NAME=FILE", value_parser = secret)]
+    secrets: Vec<(String, PathBuf)>,
     /// The gateway's address, which the adapter dials
     #[arg(long, value_name = "HOST:PORT")]
     gateway: String,
@@ -48,6 +51,12 @@ pub(super) fn run(args: &Args) -> Outcome {
     let contract_folder = here.join(&args.contract);
     let contract = Contract::load(&contract_folder).map_err(Failure::finding)?;
     let mut source = args.connection.toml(&args.url);
+    let absolute = |path: &Path| toml::Value::from(here.join(path).display().to_string());
+    let secrets: toml::Table =
+        args.secrets.iter().map(|(name, file)| (name.clone(), absolute(file))).collect();
+    if !secrets.is_empty() {
+        source.insert("secrets".to_owned(), secrets.into());
+    }
     // Looked at before anything is written; what the files hold is seen by `chapar adapter check`.
     SourceConfig::parse(&here, &source.to_string()).map_err(Failure::finding)?;
     for key in ["password_file", "ca", "cert", "key"] {
@@ -87,16 +96,35 @@ pub(super) fn run(args: &Args) -> Outcome {
     Ok(Exit::Ok)
 }
 
+fn secret(text: &str) -> Result<(String, PathBuf), &'static str> {
+    let (name, file) = text.split_once('=').ok_or("must be NAME=FILE")?;
+    Ok((name.to_owned(), file.into()))
+}
+
 fn settings(args: &Args, contract: &Path, name: &str, source: &toml::Table) -> String {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     format!(
         "# The adapter of one agency's database. Keys are described in docs/reference/adapter.md.\n\n[adapter]\n\
          identity  = {{ cert = \"pki/adapter.crt\", key = \"pki/adapter.key\", trust = \"pki/ca.crt\" }}\n\
-         contracts = [{}]\ndial      = {}\ngateways  = [{}]\nstate     = \"state\"\n\n[source.{name}]\n{source}",
+         contracts = [{}]\ndial      = {}\ngateways  = [{}]\nstate     = \"state\"\n\n[source.{name}]\n{}",
         quoted(&contract.display().to_string()),
         quoted(&args.gateway),
         quoted(&args.gateway_identity.to_string()),
+        lines(source),
     )
+}
+
+/// One line for each key: what is a table is written within its line, so that it stays in this source's table.
+fn lines(source: &toml::Table) -> String {
+    let line = |(key, value): (&String, &toml::Value)| match value {
+        toml::Value::Table(table) => {
+            let members: Vec<String> =
+                table.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            format!("{key} = {{ {} }}\n", members.join(", "))
+        }
+        value => format!("{key} = {value}\n"),
+    };
+    source.iter().map(line).collect()
 }
 
 /// What the member's file in the registry gets.

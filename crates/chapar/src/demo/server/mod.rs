@@ -8,7 +8,7 @@ mod register;
 
 use std::path::{Path, PathBuf};
 
-use chapar_adapter::{Database, Endpoint, SourceConfig};
+use chapar_adapter::{Endpoint, SourceConfig, SourceKind};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::register::Register;
@@ -34,7 +34,7 @@ pub(super) enum Error {
 /// A database server, and who may make databases on it.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    database: Database,
+    kind: SourceKind,
 }
 
 /// What the adapters' settings say about their databases.
@@ -66,18 +66,18 @@ impl Server {
             keys.insert("password_file".to_owned(), file.display().to_string().into());
         }
         let source = SourceConfig::parse(Path::new(""), &keys.to_string())?;
-        if matches!(source.database, Database::Sqlite(_)) {
+        if matches!(source.kind, SourceKind::Sqlite(_) | SourceKind::Api(_)) {
             return Err(Error::Unfit(
                 "must be a `postgres://` or `mysql://` URL; without it the demo uses SQLite files",
             ));
         }
-        Ok(Self { database: source.database })
+        Ok(Self { kind: source.kind })
     }
 
     fn settings(&self) -> Option<&chapar_adapter::Server> {
-        match &self.database {
-            Database::Postgres(server) | Database::Mysql(server) => Some(server),
-            Database::Sqlite(_) => None,
+        match &self.kind {
+            SourceKind::Postgres(server) | SourceKind::Mysql(server) => Some(server),
+            SourceKind::Sqlite(_) | SourceKind::Api(_) => None,
         }
     }
 
@@ -92,8 +92,8 @@ impl Server {
             }
         };
         let password = format!("password_file     = \"../databases/{register}.password\"\n");
-        match &self.database {
-            Database::Postgres(server) => format!(
+        match &self.kind {
+            SourceKind::Postgres(server) => format!(
                 "url               = \"postgres://{name}@{host}/{}\"\n{password}search_path       = \"{name}\"\n",
                 server.database
             ),
@@ -112,10 +112,12 @@ impl Server {
         for register in &registers {
             progress.set_message(register.name);
             let password = password()?;
-            match &self.database {
-                Database::Postgres(server) => postgres::load(server, register, &password, &progress).await?,
-                Database::Mysql(server) => mysql::load(server, register, &password, &progress).await?,
-                Database::Sqlite(_) => {}
+            match &self.kind {
+                SourceKind::Postgres(server) => {
+                    postgres::load(server, register, &password, &progress).await?
+                }
+                SourceKind::Mysql(server) => mysql::load(server, register, &password, &progress).await?,
+                SourceKind::Sqlite(_) | SourceKind::Api(_) => {}
             }
             let file = databases.join(format!("{}.password", register.name));
             write_file(&file, password.as_bytes(), 0o600)?;

@@ -1,15 +1,8 @@
-//! This module gives places in a statement file: a `Name` has its offset and length in bytes, and `Lines`
-//! turns the parser's lines and columns into offsets.
+//! `Lines` turns the lines and columns of the SQL parser into places in a statement file, in bytes.
 
 use sqlparser::tokenizer::{Location, TokenWithSpan};
 
-/// A name with its place in the file, in bytes.
-#[derive(Clone, Debug)]
-pub(crate) struct Name {
-    pub(crate) text: String,
-    pub(crate) offset: usize,
-    pub(super) length: usize,
-}
+use crate::method_file::Name;
 
 /// Turns the parser's line and column (both from 1, in characters) into bytes.
 pub(super) struct Lines<'a> {

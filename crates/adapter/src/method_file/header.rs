@@ -1,16 +1,29 @@
-//! `Header` parses the declarations in a statement file's leading comment: `-- unused: a, b`,
-//! `-- sparse: a, b`, `-- page by: a DESC, b`,
-//! `-- column NAME: CONVERSION` and `-- bind NAME: FORM`. Whether the names exist is checked in `check` and
-//! `bind`.
+//! `Header` parses the declarations in the comments that a method's file begins with: `unused: a, b`,
+//! `sparse: a, b`, `page by: a DESC, b`, `column NAME: CONVERSION` and `bind NAME: FORM`, each after the mark of a
+//! comment. Whether the names exist is checked in `check` and `bind`.
 
-use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
-
-use super::place::{Lines, Name};
+use super::{Name, Syntax};
 use crate::conversion::Conversion;
+
+/// One comment before the first word of a file.
+pub(crate) struct Comment<'t> {
+    pub(crate) text: &'t str,
+    /// Whether it ends with its line: only such a comment declares something.
+    pub(crate) is_line: bool,
+    /// Where it stands in the file, in bytes.
+    pub(crate) offset: usize,
+    pub(crate) length: usize,
+}
+
+impl Comment<'_> {
+    pub(crate) fn name(&self, text: &str) -> Name {
+        Name { text: text.trim().to_owned(), offset: self.offset, length: self.length }
+    }
+}
 
 /// What the leading comment declares.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Header {
+pub(crate) struct Header {
     /// Request fields that the statement does not use.
     pub(super) unused: Vec<Name>,
     /// Columns of which NULL says something, such as a date of death.
@@ -43,25 +56,23 @@ pub(crate) enum BoundForm {
 }
 
 impl Header {
-    /// Reads the comments before the statement's first word.
+    /// Reads the comments before the first word: a comment further down declares nothing.
     ///
     /// # Errors
     /// The name that a declaration is about, and what is wrong with it.
-    pub(super) fn read(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Result<Self, (Name, String)> {
+    pub(crate) fn read<'t>(
+        syntax: Syntax,
+        comments: impl Iterator<Item = Comment<'t>>,
+    ) -> Result<Self, (Name, String)> {
         let mut header = Self::default();
-        // Only comments before the first word are read, so that a comment inside the statement declares
-        // nothing.
-        for token in tokens.iter().take_while(|token| matches!(token.token, Token::Whitespace(_))) {
-            let (comment, is_line) = match &token.token {
-                Token::Whitespace(Whitespace::SingleLineComment { comment, .. }) => (comment.trim(), true),
-                Token::Whitespace(Whitespace::MultiLineComment(comment)) => (comment.trim(), false),
-                _ => continue,
-            };
-            let name = |text: &str| lines.name(text.trim(), token);
-            if let Some(meant) = meant(comment, is_line) {
+        for whole in comments {
+            let comment = whole.text.trim();
+            let name = |text: &str| whole.name(text);
+            if let Some(meant) = meant(comment, whole.is_line) {
+                let meant = syntax.comment(&meant);
                 return Err((name(comment), format!("this comment declares nothing: write `{meant}`")));
             }
-            if !is_line {
+            if !whole.is_line {
                 continue;
             }
             if let Some(names) = comment.strip_prefix("unused:") {
@@ -143,7 +154,7 @@ fn meant(comment: &str, is_line: bool) -> Option<String> {
         () => return None,
     };
     let is_right = is_line && first == word && declaration(comment, &format!("{word} ")).is_some();
-    (!is_right).then(|| format!("-- {word} {name}: {value}"))
+    (!is_right).then(|| format!("{word} {name}: {value}"))
 }
 
 /// `NAME: REST` after `word`; a name is one word, so that prose in a comment is no declaration.
