@@ -17,6 +17,7 @@ mod fair;
 mod faults;
 mod flood;
 mod identity;
+mod init;
 mod isolation;
 mod kills;
 mod limits;

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use chapar_test_servers::{Mariadb, Postgres};
 use chapar_tests::tutorial::Tutorial;
@@ -52,6 +53,38 @@ fn people_api() -> std::net::SocketAddr {
         }
     });
     address
+}
+
+/// A port that was free a moment ago: the page names the gateway's address before it listens.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Ends what a page has left running, also if a step of it failed.
+struct Leftovers<'f>(&'f Path);
+
+impl Drop for Leftovers<'_> {
+    fn drop(&mut self) {
+        for name in ["adapter.pid", "gateway.pid"] {
+            if let Ok(pid) = std::fs::read_to_string(self.0.join(name)) {
+                Command::new("kill").args(["-9", pid.trim()]).stderr(Stdio::null()).status().ok();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bus_is_made_from_nothing_word_by_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("civil.db")).unwrap();
+    database.execute_batch(&schema()).unwrap();
+    let agency = Tutorial::named("publish-your-database").until("## When the database changes");
+    agency.with("DATABASE", "sqlite:civil.db").with("OPTIONS", "").follow(folder.path());
+    let _leftovers = Leftovers(folder.path());
+    let tutorial =
+        Tutorial::named("a-bus-from-nothing").with("LISTEN", &free_address()).with("ADMIN", &free_address());
+    let compared = tutorial.follow(folder.path());
+    assert!(compared >= 20, "{compared} lines are compared");
 }
 
 #[test]

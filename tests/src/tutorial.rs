@@ -31,6 +31,17 @@ impl Tutorial {
         }
     }
 
+    /// The page up to this heading.
+    ///
+    /// # Panics
+    /// If it has no such heading.
+    #[must_use]
+    pub fn until(mut self, heading: &str) -> Self {
+        let end = self.page.find(heading).expect("the page has the heading");
+        self.page.truncate(end);
+        self
+    }
+
     /// Runs the blocks `sql runs`, as the reader does at the database's console.
     #[must_use]
     pub fn with_console(mut self, console: impl Fn(&str) + 'static) -> Self {

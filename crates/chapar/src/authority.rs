@@ -349,6 +349,19 @@ pub fn request(identity: &Identity, dns: &[String], clock: &Clock) -> Result<(St
     Ok((params.serialize_request(&key)?.pem()?, key.serialize_pem()))
 }
 
+/// `sha256:…` of the public key of an authority's certificate (PEM): what a member's `issuers` holds.
+///
+/// # Errors
+/// [`Error::NoCertificate`], [`Error::Unfit`] for a certificate that is no authority's.
+pub fn spki_sha256_of(pem: &str) -> Result<String, Error> {
+    let der = leaf(pem)?;
+    let (_, cert) = X509Certificate::from_der(&der).map_err(|_| Error::NoCertificate)?;
+    if !cert.is_ca() {
+        return Err(Error::Unfit("the certificate is no authority's (RFC 5280 §4.2.1.9)".to_owned()));
+    }
+    Ok(show_sha256(digest(&SHA256, cert.public_key().raw).as_ref()))
+}
+
 /// What a certificate says, line by line.
 ///
 /// # Errors

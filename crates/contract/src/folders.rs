@@ -13,7 +13,8 @@ use crate::finding::{Error, Finding};
 impl Contract {
     /// Compiles `folder` if it is a contract, i.e. has a version folder such as `v1` with a `.proto` in it;
     /// else each contract directly beneath it, by name. Shared imports beside the contracts (`google/type`,
-    /// `chapar/contract`) are none. A folder with neither is compiled as it is.
+    /// `chapar/contract`) are none: a folder that holds them and nothing else is one of contracts, which has none
+    /// yet. A folder with neither is compiled as it is.
     ///
     /// # Errors
     /// As [`Contract::load`].
@@ -38,7 +39,7 @@ impl Contract {
         found.sort();
         // A folder without version folders is one contract, e.g. a single `.proto`.
         if found.is_empty() {
-            return Ok(vec![folder.to_owned()]);
+            return Ok(if is_without_contracts(folder)? { Vec::new() } else { vec![folder.to_owned()] });
         }
         let strays = strays(folder, &found)?;
         if strays.is_empty() { Ok(found) } else { Err(Error::Stray { path: folder.to_owned(), strays }) }
@@ -130,6 +131,12 @@ fn is_contract(folder: &Path) -> Result<bool, Error> {
     Ok(false)
 }
 
+/// Whether the folder holds shared imports, and no other `.proto`.
+fn is_without_contracts(folder: &Path) -> Result<bool, Error> {
+    let has_imports = SHARED.iter().any(|name| folder.join(name).is_dir());
+    Ok(has_imports && strays(folder, &[])?.is_empty())
+}
+
 /// Files of contracts beside contract folders that are in none of them: passed over, they would be published
 /// unchecked.
 fn strays(folder: &Path, contracts: &[PathBuf]) -> Result<Vec<String>, Error> {
@@ -202,6 +209,18 @@ mod tests {
         assert_eq!(together.len(), 2);
         assert_eq!(together[0].digest(), alone.digest());
         Contract::agree(&together).unwrap();
+    }
+
+    #[test]
+    fn a_folder_of_shared_imports_alone_has_no_contracts_yet_and_an_empty_one_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(Contract::load_all(root.path()).is_err());
+        for (name, text) in crate::BUILT_IN {
+            write(root.path(), name, text);
+        }
+        assert_eq!(Contract::load_all(root.path()).unwrap().len(), 0);
+        write(root.path(), "other.proto", &service("a.v1", "", ""));
+        assert!(!Contract::load_all(root.path()).is_ok_and(|contracts| contracts.is_empty()));
     }
 
     #[test]

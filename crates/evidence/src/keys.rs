@@ -19,6 +19,13 @@ use crate::config::{Config, Error};
 /// [`Error::Io`] naming the file that cannot be written; [`Error::Key`] if the origin cannot name a key.
 pub fn create_keys(origin: &str, signing: &Path, public: &Path, period: &Path) -> Result<(), Error> {
     let bad = |problem| Error::Key { path: signing.to_owned(), problem };
+    // Looked for before the first is written: keys that do not belong together are of no use.
+    if let Some(path) = [signing, public, period].into_iter().find(|path| path.exists()) {
+        return Err(Error::Key {
+            path: path.to_owned(),
+            problem: "is there already, and is not overwritten",
+        });
+    }
     let key = SigningKey::generate(origin).map_err(|_| bad("an origin is one word without `+`"))?;
     let mut secret = [0; 32];
     rand::fill(&mut secret).map_err(|_| bad("the system has no randomness"))?;

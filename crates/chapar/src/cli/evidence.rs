@@ -15,9 +15,25 @@ use crate::out;
 /// Verify and fetch evidence
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    Keygen(Keygen),
     Verify(Verify),
     AcceptLoss(AcceptLoss),
     Receipt(Box<Receipt>),
+}
+
+/// Make the keys of a new evidence log
+///
+/// DIR gets `evidence.key`, which signs checkpoints, its public half `evidence.pub`, which everyone may have, and
+/// `period.key`, the key of pseudonyms and salts. None of them is ever overwritten. The public key is printed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  chapar evidence keygen bus.lorestan.example/evidence --out keys")]
+pub(super) struct Keygen {
+    /// The log's name in checkpoints and receipts, `origin` in `gateway.toml`; it never changes
+    #[arg(value_name = "ORIGIN")]
+    origin: String,
+    /// The folder that gets the keys
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
 }
 
 /// Verify a receipt or a whole log, offline
@@ -88,8 +104,22 @@ pub(super) struct Receipt {
     connect: ConnectArgs,
 }
 
+fn keygen(args: &Keygen) -> Outcome {
+    let [signing, public, period] =
+        ["evidence.key", "evidence.pub", "period.key"].map(|name| args.out.join(name));
+    std::fs::create_dir_all(&args.out)
+        .map_err(|error| Failure::new(Exit::Finding, format_args!("{}: {error}", args.out.display())))?;
+    chapar_evidence::create_keys(&args.origin, &signing, &public, &period)
+        .map_err(|error| Failure::error(Exit::Finding, error))?;
+    let key = std::fs::read_to_string(&public)
+        .map_err(|error| Failure::new(Exit::Finding, format_args!("{}: {error}", public.display())))?;
+    out::data(key.trim_end());
+    Ok(Exit::Ok)
+}
+
 pub(super) async fn run(command: Command) -> Outcome {
     match command {
+        Command::Keygen(args) => keygen(&args),
         Command::Verify(args) => verify_file(&args),
         Command::AcceptLoss(args) => accept_loss(&args),
         Command::Receipt(receipt) => {

@@ -9,6 +9,7 @@ mod describe;
 mod evidence;
 mod explain;
 mod gateway;
+mod init;
 mod limits;
 mod list;
 mod names;
@@ -42,6 +43,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(crate::demo::Args),
+    Init(init::Args),
     Gateway(gateway::Args),
     Adapter(adapter::Args),
     Call(call::Args),
@@ -98,6 +100,7 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> Outcome {
     match command {
         Command::Demo(args) => Box::pin(crate::demo::run(args)).await,
+        Command::Init(args) => init::run(&args),
         Command::Gateway(args) => Box::pin(gateway::run(args)).await,
         Command::Adapter(args) => Box::pin(adapter::run(args)).await,
         Command::Call(args) => Box::pin(call::run(args)).await,
