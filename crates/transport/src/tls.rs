@@ -39,6 +39,8 @@ pub(crate) use trust::Trust;
 
 /// The application protocol of calls.
 pub(crate) const CALLS: &[u8] = b"h2";
+/// HTTP/1.1, for callers that send JSON.
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
 /// The application protocol of a connection on which the dialling side serves.
 pub const REVERSE: &[u8] = b"chapar-reverse/1";
 

@@ -37,6 +37,8 @@ pub(super) struct Conduct {
     hasty: Mutex<Hasty>,
     is_rapid_reset: AtomicBool,
     greeted: AtomicBool,
+    /// Turn in which a write to the peer began to wait, plus one; 0 if none waits.
+    blocked: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl Conduct {
             hasty: Mutex::new(Hasty { since: Instant::now(), calls_before: 0, count: 0 }),
             is_rapid_reset: AtomicBool::new(false),
             greeted: AtomicBool::new(false),
+            blocked: AtomicU32::new(0),
         }
     }
 
@@ -70,6 +73,10 @@ impl Conduct {
     /// Begins the next turn. Returns false if a response has waited for flow control for too long.
     pub(super) fn advance_turn(&self) -> bool {
         let now = self.turn.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let blocked = self.blocked.load(Ordering::Relaxed);
+        if blocked > 0 && now.wrapping_sub(blocked - 1) >= MAX_STALL_TURNS {
+            return false;
+        }
         let oldest = MAX_STALL_TURNS..TURN_SLOTS as u32;
         !oldest.into_iter().any(|age| self.slot(now.wrapping_sub(age)).load(Ordering::Relaxed) > 0)
     }
@@ -95,6 +102,16 @@ impl Conduct {
     /// Returns whether the peer has begun to speak HTTP/2.
     pub(super) fn greeted(&self) -> bool {
         self.greeted.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether a write to the peer waits, which it does if the peer does not read.
+    pub(super) fn mark_blocked(&self, is_blocked: bool) {
+        let since = if is_blocked { self.turn.load(Ordering::Relaxed).wrapping_add(1).max(1) } else { 0 };
+        let known = self.blocked.load(Ordering::Relaxed);
+        // The wait goes on from its first write.
+        if (known > 0) != is_blocked {
+            self.blocked.store(since, Ordering::Relaxed);
+        }
     }
 
     /// Counts a call.
@@ -192,8 +209,12 @@ impl<B: Body + Unpin> Body for Answer<B> {
         self.wait_no_more();
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
-            // Only a data frame waits for flow control. Headers and trailers do not (RFC 9113 §5.2.1).
-            Poll::Ready(Some(Ok(frame))) if frame.is_data() && !self.body.is_end_stream() => self.wait(),
+            // Only a data frame waits for flow control. Headers and trailers do not (RFC 9113 §5.2.1). The last one
+            // waits too: it is held until there is room for it.
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
+                self.call.answered |= self.body.is_end_stream();
+                self.wait();
+            }
             Poll::Ready(_) => self.call.answered = true,
             Poll::Pending => {}
         }

@@ -2,6 +2,7 @@
 //! or this side ends it (stop, age, idleness, certificate) by GOAWAY and a grace period (RFC 9113 §6.8).
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -52,7 +54,6 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let remote = peer.remote;
     let conduct = Arc::new(Conduct::new(settings.cancelled));
     let io = TokioIo::new(Guard::new(Gather::new(io), Arc::clone(&conduct), settings.ping_permitted));
     let calls = service_fn({
@@ -67,8 +68,23 @@ where
             async move { answer.await.map(|response| response.map(|body| call.answer(body))) }
         }
     });
-    let mut connection = std::pin::pin!(builder(&settings).serve_connection(io, calls));
+    let connection = std::pin::pin!(builder(&settings).serve_connection(io, calls));
+    watch(connection, &conduct, &peer, &settings, &stop).await
+}
 
+/// Waits for the end of a connection, or ends it: at a stop, at its age, when it is idle, when its peer must leave, or
+/// when the peer does not read.
+pub(super) async fn watch<C>(
+    mut connection: Pin<&mut C>,
+    conduct: &Conduct,
+    peer: &Peer,
+    settings: &Settings,
+    stop: &CancellationToken,
+) -> Option<String>
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    let remote = peer.remote;
     let began = Instant::now();
     // The end is fixed at the beginning, so that no later reason can prolong a connection beyond its age and
     // grace.

@@ -12,7 +12,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -20,11 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::serve_connection;
+use super::http1::serve_http1;
+use super::plaintext::refuse_plaintext;
 use super::settings::{Reversed, Settings};
 use super::slots::ConnectionSlot;
 use crate::error::Error;
 use crate::peer::Peer;
-use crate::tls::{REVERSE, ServerTls};
+use crate::tls::{CALLS, REVERSE, ServerTls};
 
 /// Length of the system's queue of connections that are not accepted yet (`listen(2)`).
 const BACKLOG: i32 = 4096;
@@ -270,10 +272,12 @@ impl Arrival {
         };
         place.admitted();
         let Self { settings, stop, .. } = self;
-        let reversed = stream.get_ref().1.alpn_protocol() == Some(REVERSE);
-        match settings.reverse.as_ref().filter(|_| reversed) {
+        let protocol = stream.get_ref().1.alpn_protocol();
+        let (is_reverse, is_calls) = (protocol == Some(REVERSE), protocol == Some(CALLS));
+        match settings.reverse.as_ref().filter(|_| is_reverse) {
             Some(take) => take(Reversed { io: stream, peer, stop, place }),
-            None => drop(Box::pin(serve_connection(stream, peer, service, settings, stop)).await),
+            None if is_calls => drop(Box::pin(serve_connection(stream, peer, service, settings, stop)).await),
+            None => drop(Box::pin(serve_http1(stream, peer, service, settings, stop)).await),
         }
     }
 
@@ -285,25 +289,32 @@ impl Arrival {
         let Self { tls, settings, stop, remote } = self;
         // An error is dropped: without TCP_NODELAY the connection is slower, and nothing else.
         stream.set_nodelay(true).ok();
-        let config = match &settings.reverse {
-            Some(_) => Arc::clone(&tls.state().calls_and_reverse),
-            None => Arc::clone(&tls.state().calls),
-        };
+        // HTTP/1.1 has no pings: the system finds a line that is dead.
+        let keepalive =
+            TcpKeepalive::new().with_time(settings.keepalive).with_interval(settings.keepalive / 2);
+        let socket = SockRef::from(&stream);
+        socket.set_tcp_keepalive(&keepalive).ok();
+        socket.set_tcp_user_timeout(Some(settings.keepalive_timeout)).ok();
+        let config = tls.state().offering(settings.reverse.is_some(), settings.http1.is_some());
         // The stop leaves a handshake time to end: its peer then gets a GOAWAY instead of a broken
         // connection.
         let late = async {
             stop.cancelled().await;
             tokio::time::sleep(HANDSHAKE_GRACE).await;
         };
+        let accepted = async {
+            let stream = refuse_plaintext(stream).await?;
+            TlsAcceptor::from(config).accept(stream).await.map_err(|error| error.to_string())
+        };
         let stream = tokio::select! {
-            accepted = TlsAcceptor::from(config).accept(stream) => accepted.map_err(|error| error.to_string())?,
+            accepted = accepted => accepted?,
             () = tokio::time::sleep(settings.handshake) => return Err("the TLS handshake took too long".to_owned()),
             () = late => return Err("the listener stops".to_owned()),
             () = place.needed() => return Err("too many handshakes are under way".to_owned()),
         };
         let (_, session) = stream.get_ref();
-        // Without ALPN a client would send HTTP/1.1, of which nothing here is understood.
-        if session.alpn_protocol().is_none() {
+        // Without ALPN a client sends HTTP/1.1 (RFC 7301 §3.2).
+        if session.alpn_protocol().is_none() && settings.http1.is_none() {
             return Err("the peer did not offer HTTP/2".to_owned());
         }
         let chain = session.peer_certificates().unwrap_or_default();

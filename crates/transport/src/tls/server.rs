@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::revocation::Known;
 use super::status::Revocation;
-use super::{CALLS, Files, REVERSE, Trust, key, own_chain, unfit, unusable};
+use super::{CALLS, Files, HTTP1, REVERSE, Trust, key, own_chain, unfit, unusable};
 use crate::error::Error;
 
 /// How long a revocation list is still used after its `nextUpdate`, unless one says otherwise: long enough
@@ -41,10 +41,8 @@ pub(crate) struct State {
     /// One more with every reload.
     pub(crate) generation: u64,
     pub(crate) trust: Arc<Trust>,
-    /// For a listener that serves calls only.
-    pub(crate) calls: Arc<ServerConfig>,
-    /// For one that takes reverse connections too.
-    pub(crate) calls_and_reverse: Arc<ServerConfig>,
+    /// For each set of protocols that a listener may offer.
+    configs: [Arc<ServerConfig>; 4],
 }
 
 /// TLS of a listener: a client certificate is required. A revocation list is used for 24 hours after its
@@ -193,10 +191,23 @@ impl State {
         config.send_tls13_tickets = 0;
         config.max_early_data_size = 0;
         config.alpn_protocols = vec![CALLS.to_vec()];
-        let mut both = config.clone();
-        both.alpn_protocols.push(REVERSE.to_vec());
-        let calls = Arc::new(config);
-        let calls_and_reverse = Arc::new(both);
-        Ok((Self { generation, trust, calls, calls_and_reverse }, known))
+        let offering = |more: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols.extend(more.iter().map(|protocol| protocol.to_vec()));
+            Arc::new(config)
+        };
+        let configs = [&[][..], &[REVERSE], &[HTTP1], &[REVERSE, HTTP1]].map(offering);
+        Ok((Self { generation, trust, configs }, known))
+    }
+
+    /// The settings of a listener that offers HTTP/2 and these protocols (ALPN, RFC 7301).
+    pub(crate) fn offering(&self, reverse: bool, http1: bool) -> Arc<ServerConfig> {
+        let [calls, with_reverse, with_http1, with_both] = &self.configs;
+        Arc::clone(match (reverse, http1) {
+            (false, false) => calls,
+            (true, false) => with_reverse,
+            (false, true) => with_http1,
+            (true, true) => with_both,
+        })
     }
 }

@@ -192,7 +192,7 @@ async fn plain_text_on_the_tls_port_is_closed_and_so_is_silence() {
         let mut heard = Vec::new();
         let ended = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut heard)).await;
         assert!(ended.is_ok(), "closed");
-        assert!(!heard.starts_with(b"HTTP"), "nothing but an alert is said");
+        assert!(!said.is_empty() || heard.is_empty(), "silence is told nothing");
     }
     assert_eq!(get(&server.gateway(&pki), "/hello").await.unwrap(), "hello");
 }

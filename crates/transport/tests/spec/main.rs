@@ -6,6 +6,7 @@ mod dialling;
 mod files;
 mod floods;
 mod handshakes;
+mod http1;
 mod lifetimes;
 mod pki;
 mod raw;

@@ -25,7 +25,7 @@ use crate::pki::{ADAPTER, GATEWAY, Pki, named};
 pub(crate) type Calls = Pool;
 
 /// A running server. `/hello` answers, `/slow` answers after 300 ms, `/never` does not, `/rows` sends tiny
-/// messages without end.
+/// messages without end, `/bulk` large ones.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) stop: CancellationToken,
@@ -101,6 +101,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, In
         "/rows" => {
             let row = || Ok(Frame::data(frame::encode(Bytes::from_static(b"x"))));
             StreamBody::new(futures_util::stream::repeat_with(row)).boxed()
+        }
+        "/bulk" => {
+            let part = || Ok(Frame::data(Bytes::from_static(&[0; 1 << 16])));
+            StreamBody::new(futures_util::stream::repeat_with(part)).boxed()
         }
         _ => hello(),
     }))
