@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs every test: the specifications in Rust (units, the harness, the story through the built binary, the README's commands),
-# then the foreign client in Python against the built binary, then gRPC's interop cases from a foreign client to a foreign server
+# then the foreign clients in Python and Node against the built binary, then gRPC's interop cases from a foreign client to a foreign server
 # through the built gateway. Exits with 0 only if all of them passed.
 #
 #   tests/run.sh              all
 #   tests/run.sh ARGS...      only `cargo test --workspace ARGS...`, e.g. `tests/run.sh -p chapar-tests limits`
 #
-# Needs Rust. Installs what else is missing: a C compiler, openssl, python3-venv, PostgreSQL, MariaDB and PgBouncer by apt-get (as
-# root), Python packages by pip into the target folder.
+# Needs Rust. Installs what else is missing: a C compiler, openssl, curl, python3-venv, Node, PostgreSQL, MariaDB, PgBouncer
+# and Redis by apt-get (as root), Python packages by pip and Node's by npm into the target folder.
 #
 # Knobs, all optional:
 #   CARGO_TARGET_DIR      where to build (default: target)
@@ -28,7 +28,7 @@ build() {
 }
 
 specifications() {
-    command -v openssl >/dev/null || need_debian openssl || return
+    command -v openssl >/dev/null && command -v curl >/dev/null || need_debian openssl curl || return
     # The tests start their own servers; nothing of what these packages set up is used.
     if ! [ -e /usr/lib/mysql/plugin/auth_ed25519.so ] || ! [ -x /usr/sbin/pgbouncer ] || ! [ -x /usr/bin/redis-server ] || ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
         need_debian postgresql mariadb-server pgbouncer redis-server || return
@@ -38,7 +38,8 @@ specifications() {
 
 foreign() {
     venv "$target/tools/foreign" tests/foreign/requirements.txt || return
-    "$target/tools/foreign/bin/python" -X utf8 tests/foreign "$@"
+    node_packages "$target/tools/node" tests/foreign/node || return
+    CHAPAR_TEST_NODE="$target/tools/node" "$target/tools/foreign/bin/python" -X utf8 tests/foreign "$@"
 }
 
 interop() {

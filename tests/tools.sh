@@ -47,3 +47,14 @@ venv() {
     "$folder/bin/pip" install --quiet --disable-pip-version-check --no-input --only-binary :all: -r "$requirements" >&2 &&
         cp "$requirements" "$folder/requirements.txt"
 }
+
+# node_packages FOLDER SOURCE: the scripts of SOURCE with exactly the packages of its lock, made again only when it changes.
+node_packages() {
+    local folder="$1" source="$2"
+    command -v node >/dev/null && command -v npm >/dev/null || need_debian nodejs npm || return
+    mkdir -p "$folder" && cp "$source"/*.mjs "$folder/" || return
+    if cmp -s "$source/package-lock.json" "$folder/package-lock.json" && [ -d "$folder/node_modules" ]; then return 0; fi
+    cp "$source/package.json" "$source/package-lock.json" "$folder/" || return
+    # Nothing of a package runs while it is installed.
+    (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund >&2)
+}

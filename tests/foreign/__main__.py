@@ -2,7 +2,7 @@
 
     python tests/foreign [TEST...]      TEST as for unittest, e.g. test_refusals.Refusals
 
-CHAPAR_BIN names the binary. The last line says how many passed; exit 0 only if nothing failed and nothing was skipped.
+CHAPAR_BIN names the binary, CHAPAR_TEST_NODE the folder with `node/` and its packages (tests/run.sh sets both). The last line says how many passed; exit 0 only if nothing failed and nothing was skipped.
 """
 
 import pathlib
@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import bus  # noqa: E402 (after the path)
 
 # In this order: the leak test looks at what all the others left behind.
-MODULES = ["test_reading", "test_refusals", "test_limits", "test_discovery", "test_evidence", "test_leaks"]
+MODULES = ["test_reading", "test_json", "test_connect", "test_refusals", "test_limits", "test_discovery", "test_evidence", "test_leaks"]
 
 
 def main():

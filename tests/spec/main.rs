@@ -27,6 +27,7 @@ mod other_contract;
 mod pages;
 mod pki;
 mod policy;
+mod protocols;
 mod quotas;
 #[expect(dead_code, reason = "the transport's tests use the rest")]
 #[path = "../../crates/transport/tests/spec/raw.rs"]

@@ -96,7 +96,8 @@ impl Demo {
     /// Puts this demo's values where a document shows placeholders.
     pub fn fill(&self, command: &str) -> String {
         let id = self.json["sample"][0]["national_id"].as_str().unwrap_or_default();
-        command.replace("NATIONAL_ID", id)
+        let gateway = self.json["gateway"].as_str().unwrap_or_default();
+        command.replace("NATIONAL_ID", id).replace("https://GATEWAY/", &format!("https://{gateway}/"))
     }
 
     /// Sends SIGTERM and gives the exit code; at most fifteen seconds later.

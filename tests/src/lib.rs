@@ -14,6 +14,7 @@ pub mod binary;
 mod bus;
 mod caller;
 mod certificate;
+pub mod curl;
 mod files;
 pub mod fleet;
 mod joining;

@@ -60,7 +60,8 @@ impl Authority {
         Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?, today })
     }
 
-    /// Issues a certificate for clients and servers with `identity` as its only URI SAN, besides `dns_names`.
+    /// Issues a certificate for clients and servers with `identity` as its only URI SAN, besides `dns_names`, which may
+    /// be addresses too.
     ///
     /// # Errors
     /// [`Error::Certificate`] for a DNS name that is not ASCII, [`Error::Validity`] for too many days.
@@ -69,7 +70,10 @@ impl Authority {
         let mut params = params(&uri, self.today, days)?;
         params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
         for name in dns_names {
-            params.subject_alt_names.push(SanType::DnsName((*name).try_into()?));
+            params.subject_alt_names.push(match name.parse() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName((*name).try_into()?),
+            });
         }
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

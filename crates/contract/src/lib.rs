@@ -13,6 +13,7 @@ mod field_path;
 mod finding;
 mod folders;
 mod format;
+pub mod json;
 mod method;
 mod options;
 mod request;

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chapar_evidence::{Disk, Log, OsDisk};
@@ -131,6 +132,7 @@ impl Gateway {
         let settings = Settings {
             drain: serving.drain,
             reverse: Some(reverse),
+            http1: Some(HTTP1_HEAD),
             clock: clock.clone(),
             ..Settings::default()
         };
@@ -292,6 +294,10 @@ impl Reload {
         self.0.reload()
     }
 }
+
+/// The longest wait for the head of a connection's next request in HTTP/1.1. Scripts open a connection for each call; one
+/// that waits costs a slot.
+const HTTP1_HEAD: Duration = Duration::from_secs(15);
 
 /// Path of the file with the numbers of the revocation lists seen so far, beside the state file of the
 /// evidence log.

@@ -3,7 +3,7 @@
 //! before it releases an answer.
 //!
 //! Start at `pipeline`, which shows the life of one call as one function. Left out: durable state besides the
-//! evidence log and its state folder, decoding of payloads into objects, and trust in what a caller or an
+//! evidence log and its state folder, decoding of payloads into objects (but for callers that send JSON), and trust in what a caller or an
 //! adapter says about identity.
 
 mod attempts;
@@ -19,6 +19,7 @@ mod observe;
 mod overload;
 mod own;
 mod pipeline;
+mod protocol;
 mod quota_history;
 mod refusal;
 mod reload;

@@ -7,6 +7,7 @@ mod catalogue;
 mod health;
 mod meta;
 mod reflection;
+mod types;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use reflection::{Directory, Reflection};
 
 pub(crate) use answer::{OwnCall, answer};
 pub(crate) use catalogue::{is_own, limits, method, methods};
+pub(crate) use types::types;
 
 /// What the gateway's own services need besides the registry.
 #[derive(Clone)]

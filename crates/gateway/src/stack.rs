@@ -1,4 +1,4 @@
-//! The stack handles what is the same for every request on the port, in this order: gRPC form, load shedding,
+//! The stack handles what is the same for every request on the port, in this order: protocol, load shedding,
 //! call id, span and metrics, size of the metadata, and the caller's identity. What a call of a registered
 //! service means is in `pipeline`.
 
@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use chapar_model::{CallId, Identity, MethodPath, Reason, header};
+use chapar_model::{CallId, Identity, MAX_ADAPTER_REQUEST, MethodPath, Reason, header};
+use chapar_registry::Server;
 use chapar_transport::Peer;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header as h};
+use http::header::EXPECT;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
@@ -20,6 +22,7 @@ use crate::observe::{CallSpan, Observer};
 use crate::overload::{LoadSlot, Overload};
 use crate::own::{self, OwnCall};
 use crate::pipeline::{Call, Grounds, Pipeline, Policy, Refused};
+use crate::protocol::{AnsweredInJson, Protocol, RequestStream, Rest, Types};
 use crate::refusal::{Audience, Refusal};
 use crate::shed::Shed;
 
@@ -63,23 +66,78 @@ impl Stack {
 
     /// Answers one request, which was read from its connection at `arrived`. Never fails: a refusal is an
     /// answer.
-    pub(crate) async fn serve(&self, request: Request<Incoming>, arrived: Instant) -> Response<Body> {
-        // This comes first because such a request gets an answer in HTTP's own words, and the prebuilt
-        // refusals below are gRPC's.
-        if let Some(answer) = not_grpc(&request) {
-            return answer;
+    pub(crate) async fn serve(&self, mut request: Request<Incoming>, arrived: Instant) -> Response<Body> {
+        // The call keeps the policy that it begins with.
+        let policy = self.policy.load_full();
+        let version = request.version();
+        // A client that waits to be told to go on sends no body, and is not asked for one to be thrown away.
+        let waits = request.headers().contains_key(EXPECT);
+        // This comes first because a request of no protocol gets an answer in HTTP's own words.
+        let protocol = match Protocol::of(&request) {
+            Ok(Protocol::Grpc) => {
+                return self.serve_grpc(policy, request.map(RequestStream::Frames), arrived).await;
+            }
+            Ok(protocol) => protocol,
+            Err(answer) => {
+                if !waits {
+                    Rest::of(request.into_body(), version).drain().await;
+                }
+                return *answer;
+            }
+        };
+        let types = self.types(&policy, request.uri().path());
+        let misfit = protocol.translate(request.headers_mut());
+        if let Some(types) = types.as_ref().filter(|_| protocol.is_json()) {
+            request.extensions_mut().insert(AnsweredInJson(types.output.clone()));
         }
+        let (parts, body) = request.into_parts();
+        let rest = Rest::of(body, version);
+        let limit = self.pipeline.max_message;
+        let frames = protocol.frames(rest.clone(), types.as_ref(), misfit, limit);
+        let response = self.serve_grpc(policy, Request::from_parts(parts, frames), arrived).await;
+        let response = protocol.answer(response, types.map(|types| types.output), limit).await;
+        if !waits {
+            rest.drain().await;
+        }
+        response
+    }
+
+    /// The types of the method at this path, if it is known.
+    fn types(&self, policy: &Policy, path: &str) -> Option<Types> {
+        let known = path.strip_prefix('/')?;
+        if let Some(entry) = policy.registry.method(known) {
+            let method = &entry.method;
+            return Some(Types {
+                input: method.input().clone(),
+                output: method.output().clone(),
+                streams_requests: method.kind().streams_requests(),
+                streams_responses: method.kind().streams_responses(),
+                // JSON is longer than the message that it says.
+                limit: match entry.service.server {
+                    Server::Adapter => MAX_ADAPTER_REQUEST * JSON_FACTOR,
+                    Server::Grpc(_) => usize::MAX,
+                },
+            });
+        }
+        own::types(path)
+    }
+
+    /// Answers one request in gRPC.
+    async fn serve_grpc(
+        &self,
+        policy: Arc<Policy>,
+        request: Request<RequestStream>,
+        arrived: Instant,
+    ) -> Response<Body> {
         let peer = request.extensions().get::<Arc<Peer>>();
         // A certificate without an identity counts as a stranger here and is refused by `identify` below,
         // with its reason.
         let caller = peer.and_then(|peer| peer.identity.as_ref().ok()).map(Identity::subsystem);
         let slot = if self.memory.is_high() { None } else { self.overload.enter(caller, arrived).await };
         let Some(slot) = slot else {
-            self.observer.turned_away(name(&self.policy.load(), request.uri().path()));
+            self.observer.turned_away(name(&policy, request.uri().path()));
             return self.shed.answer(request.headers());
         };
-        // The call keeps the policy that it begins with.
-        let policy = self.policy.load_full();
         let id = CallId::now();
         let path = request.uri().path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default();
         let span = Arc::new(self.observer.begin(id, request.headers(), name(&policy, &path)));
@@ -106,7 +164,7 @@ impl Stack {
         &self,
         policy: &Policy,
         seen: UnidentifiedCall,
-        request: Request<Incoming>,
+        request: Request<RequestStream>,
     ) -> Result<Response<Body>, Refused> {
         let started = Instant::now();
         let UnidentifiedCall { id, path, span, audience, slot } = seen;
@@ -124,9 +182,21 @@ impl Stack {
             let request = Request::from_parts(parts, body);
             return Ok(own::answer(&policy.own, &policy.own_limiter, caller, request, call).await?);
         }
+        let json = parts.extensions.remove::<AnsweredInJson>();
         let grounds = Grounds { peer, policy: Arc::clone(&self.policy) };
-        let call =
-            Call { id, caller, path, headers: parts.headers, body, started, span, audience, slot, grounds };
+        let call = Call {
+            id,
+            caller,
+            path,
+            headers: parts.headers,
+            body,
+            json,
+            started,
+            span,
+            audience,
+            slot,
+            grounds,
+        };
         self.pipeline.answer(policy, call).await
     }
 }
@@ -138,6 +208,9 @@ fn name<'a>(policy: &'a Policy, path: &str) -> Option<&'a MethodPath> {
     entry.map(|entry| entry.method.path()).or_else(|| own::method(path))
 }
 
+/// How much longer the JSON of a request may be than the message that it says, as a factor.
+const JSON_FACTOR: usize = 4;
+
 /// Maximum size in bytes of a request's metadata, names and values together (8 KiB, as gRPC over HTTP/2
 /// suggests). The listener refuses more than twice as much.
 const MAX_METADATA: usize = 8 << 10;
@@ -147,32 +220,4 @@ const MAX_PIECES: usize = 100;
 fn too_large(headers: &HeaderMap) -> bool {
     let bytes = || headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
     headers.len() > MAX_PIECES || bytes() > MAX_METADATA
-}
-
-/// A media type without its parameters (RFC 9110 §8.3.1), such as `charset=utf-8`.
-fn media_type(value: &[u8]) -> &[u8] {
-    value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
-}
-
-/// gRPC is POST with `application/grpc`; anything else is answered in HTTP's own words (gRPC over HTTP/2,
-/// "Requests").
-fn not_grpc(request: &Request<Incoming>) -> Option<Response<Body>> {
-    let mut content_types = request.headers().get_all(h::CONTENT_TYPE).iter();
-    let content_type = content_types.next().map(HeaderValue::as_bytes).map(media_type);
-    // RFC 9113 §8.3.1: `host` and `:authority` name one place. Two of a kind, and two readers may take one
-    // each.
-    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-    let mut hosts = request.headers().get_all(h::HOST).iter();
-    let is_ambiguous = content_types.next().is_some()
-        || hosts
-            .any(|host| authority.is_some_and(|authority| !host.as_bytes().eq_ignore_ascii_case(authority)));
-    let status = match (request.method(), content_type) {
-        (&Method::POST, _) if is_ambiguous => StatusCode::BAD_REQUEST,
-        (&Method::POST, Some(b"application/grpc" | b"application/grpc+proto")) => return None,
-        (&Method::POST, _) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        _ => StatusCode::METHOD_NOT_ALLOWED,
-    };
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    Some(response)
 }

@@ -1,10 +1,8 @@
 //! `Pointer` is a JSON Pointer (RFC 6901), evaluated on JSON text that is not parsed into values: numbers keep all of
 //! their digits, and what no pointer leads to is only skipped.
 
-use std::collections::HashSet;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -128,68 +126,6 @@ impl<'de> Visitor<'de> for Element {
     }
 }
 
-/// Whether no object in a value, at any depth up to 128, has a member twice.
-pub(crate) fn is_clear(json: &RawValue) -> bool {
-    serde_json::from_str::<Clear>(json.get()).is_ok()
-}
-
-/// Any JSON value whose objects have each member once.
-struct Clear;
-
-impl<'de> Deserialize<'de> for Clear {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for Clear {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self, A::Error> {
-        while elements.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        let mut names = HashSet::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if !names.insert(name) {
-                return Err(A::Error::custom("a member stands twice"));
-            }
-            map.next_value::<Self>()?;
-        }
-        Ok(self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,14 +170,6 @@ mod tests {
     fn a_member_that_stands_twice_is_ambiguous_where_it_is_asked_for() {
         assert_eq!(find("/a", r#"{"a": 1, "b": 2, "\u0061": 3}"#), Err(Ambiguous));
         assert_eq!(find("/b", r#"{"a": 1, "b": 2, "a": 3}"#), Ok(Some("2")));
-    }
-
-    #[test]
-    fn a_value_is_clear_if_no_object_in_it_has_a_member_twice() {
-        let clear = |json: &str| is_clear(serde_json::from_str(json).unwrap());
-        assert!(clear(r#"[{"a": 1, "b": {"a": null}}, 1.5e3, -1, "x", true, {}]"#));
-        assert!(!clear(r#"[{"a": [{"n": "1", "n": "2"}]}]"#));
-        assert!(!clear(r#"{"a": 1, "\u0061": 1}"#));
     }
 
     #[test]

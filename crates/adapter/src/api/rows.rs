@@ -3,10 +3,11 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
+use chapar_contract::json::is_distinct;
 use chapar_model::Reason;
 use serde_json::value::RawValue;
 
-use super::pointer::{Ambiguous, Pointer, is_clear};
+use super::pointer::{Ambiguous, Pointer};
 use super::request_file::RowsAt;
 use crate::source::{Cell, Failure, Row};
 
@@ -89,7 +90,7 @@ impl Selection {
             };
             values.push(match (column.taken, Value::of(json)) {
                 (_, Value::Null) => Value::Null,
-                (Taken::Json, _) if !is_clear(json) => return Err(ambiguous(Ambiguous)),
+                (Taken::Json, _) if !is_distinct(json.get()) => return Err(ambiguous(Ambiguous)),
                 (Taken::Json, _) => Value::Text(json.get().to_owned()),
                 (Taken::Base64, Value::Text(text)) => decoded(&text),
                 (_, value) => value,

@@ -29,7 +29,8 @@ pub(super) fn write(dir: &Path, gateways: u16, clock: &Clock) -> Result<String, 
     for (subsystem, name) in all {
         let uri: Identity =
             identity(&subsystem).parse().map_err(|error| Failure::error(Exit::Finding, error))?;
-        let dns_names: &[&str] = if subsystem == GATEWAY { &[SERVER_NAME, "localhost"] } else { &[] };
+        let dns_names: &[&str] =
+            if subsystem == GATEWAY { &[SERVER_NAME, "localhost", "127.0.0.1"] } else { &[] };
         authority
             .issue(&uri, dns_names, DAYS)
             .and_then(|issued| issued.write(&pki, &name))

@@ -13,7 +13,7 @@ use chapar_model::{Reason, SubsystemId};
 use chapar_registry::Subsystem;
 use chapar_transport::timeout;
 use http::{HeaderMap, Request, Response};
-use hyper::body::Incoming;
+use http_body_util::BodyExt as _;
 use tokio::time::Sleep;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -22,6 +22,7 @@ use tower::ServiceExt as _;
 use super::catalogue;
 use crate::observe::CallSpan;
 use crate::overload::LoadSlot;
+use crate::protocol::{BoxError, RequestStream, Unreadable};
 use crate::refusal::{Audience, Refusal};
 
 /// Maximum deadline of a unary call. The gateway answers from memory or its own log, so 10 s are more than
@@ -39,7 +40,7 @@ pub(crate) async fn answer(
     routes: &Routes,
     limiter: &Limiter<SubsystemId>,
     caller: Arc<Subsystem>,
-    mut request: Request<Incoming>,
+    mut request: Request<RequestStream>,
     call: OwnCall,
 ) -> Result<Response<Body>, Refusal> {
     // The permit is taken before the body is read, so that a caller over its limit costs no decoding.
@@ -55,8 +56,11 @@ pub(crate) async fn answer(
     // connection lives.
     let deadline = Instant::now() + allowed(request.headers(), if streams { STREAM } else { ONCE })?;
     request.extensions_mut().insert(caller);
-    let answered =
-        tokio::time::timeout_at(deadline.into(), routes.clone().oneshot(request.map(Body::new))).await;
+    let answered = tokio::time::timeout_at(
+        deadline.into(),
+        routes.clone().oneshot(request.map(|body| Body::new(body.map_err(told)))),
+    )
+    .await;
     let Ok(response) = answered.map_err(|_| Refusal::from(Reason::DeadlineExceeded))?;
     // The status is in the headers only in a trailers-only answer, and then the body has nothing left to
     // count.
@@ -76,6 +80,15 @@ pub(crate) struct OwnCall {
     pub(crate) audience: Audience,
     /// Load slot of the call. A watch counts as in flight for as long as it lasts.
     pub(crate) _slot: LoadSlot,
+}
+
+/// What is wrong with a request that cannot be read, as a status: the own services know no other errors.
+fn told(error: BoxError) -> tonic::Status {
+    let Some(Unreadable { reason, field }) = error.downcast_ref::<Unreadable>() else {
+        return tonic::Status::cancelled("the request was broken off");
+    };
+    let field = field.as_ref().map(|(path, rule)| format!(": `{path}` {rule}")).unwrap_or_default();
+    tonic::Status::new(tonic::Code::from_i32(reason.code() as i32), format!("{}{field}", reason.english()))
 }
 
 fn allowed(headers: &HeaderMap, most: Duration) -> Result<Duration, Refusal> {

@@ -9,11 +9,11 @@ use chapar_model::CallId;
 use chapar_registry::Subsystem;
 use chapar_transport::Peer;
 use http::HeaderMap;
-use hyper::body::Incoming;
 
 use super::policy::Policy;
 use crate::observe::CallSpan;
 use crate::overload::LoadSlot;
+use crate::protocol::{AnsweredInJson, RequestStream};
 use crate::refusal::Audience;
 
 /// `Call` is a request of an identified caller.
@@ -23,7 +23,9 @@ pub(crate) struct Call {
     /// `:path` byte for byte, without a `#fragment`, which the crate `http` has dropped.
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Incoming,
+    pub(crate) body: RequestStream,
+    /// If the answer goes out as JSON.
+    pub(crate) json: Option<AnsweredInJson>,
     pub(crate) started: Instant,
     pub(crate) span: Arc<CallSpan>,
     pub(crate) audience: Audience,

@@ -7,6 +7,7 @@ use chapar_contract::{Method, Violation};
 use chapar_model::Reason;
 use chapar_transport::frame::FrameError;
 
+use crate::protocol::Unreadable;
 use crate::refusal::Refusal;
 
 /// Checks a message of the request, and finds the citizen that it names: in the form that is compared and
@@ -42,6 +43,16 @@ fn check_rules(method: &Method, message: &[u8]) -> Result<(), Refusal> {
 
 /// Makes the refusal of a request that is not a sequence of gRPC messages.
 pub(super) fn malformed(error: FrameError) -> Refusal {
+    // A request in another protocol than gRPC is read on its way here.
+    if let FrameError::Body(source) = &error
+        && let Some(Unreadable { reason, field }) = source.downcast_ref::<Unreadable>()
+    {
+        let refusal = Refusal::from(*reason);
+        return match field {
+            Some((path, rule)) => refusal.violation(path.as_str(), *rule),
+            None => refusal,
+        };
+    }
     let reason = match error {
         FrameError::TooLarge { .. } => Reason::MessageTooLarge,
         FrameError::Corrupt => Reason::DecompressionFailed,

@@ -12,6 +12,7 @@ use super::judge::Judge;
 use crate::metadata::Metadata;
 use crate::observe::CallSpan;
 use crate::overload::LoadSlot;
+use crate::protocol::AnsweredInJson;
 use crate::refusal::Audience;
 
 /// `Head` holds everything that is known of a call besides its messages.
@@ -28,6 +29,8 @@ pub(super) struct Head {
     /// provider's fault.
     pub(super) full_time: bool,
     pub(super) subject: Option<String>,
+    /// If the answer goes out as JSON.
+    pub(super) json: Option<AnsweredInJson>,
     /// Checks each message of a stream.
     pub(super) judge: Arc<Judge>,
     /// Held until the call ends, a stream until its last message.

@@ -9,7 +9,6 @@ use chapar_model::{Clock, MAX_ADAPTER_REQUEST, Reason};
 use chapar_registry::Server;
 use chapar_transport::encoding::Encoding;
 use chapar_transport::frame::MessageReader;
-use hyper::body::Incoming;
 
 use super::admit::Admitted;
 use super::call::Call;
@@ -21,6 +20,7 @@ use super::judge::Judge;
 use super::record::OpenRecord;
 use super::requests::{Requests, framed};
 use crate::attempts::RequestIdAttempt;
+use crate::protocol::RequestStream;
 use crate::refusal::Refusal;
 use crate::upstream::RequestBody;
 
@@ -41,7 +41,7 @@ pub(super) async fn read(
     let Admitted { permitted, admission, attempt } = admitted;
     let full_time = permitted.full_time();
     let (call, entry, permit, metadata, deadline) = permitted.into_parts();
-    let Call { id, caller, span, audience, headers, body, slot, grounds, .. } = call;
+    let Call { id, caller, span, audience, headers, body, json, slot, grounds, .. } = call;
     let judge = Arc::new(Judge {
         grounds,
         clock: clock.clone(),
@@ -85,6 +85,7 @@ pub(super) async fn read(
         deadline,
         full_time,
         subject,
+        json,
         judge,
         _admission,
         _slot,
@@ -101,7 +102,7 @@ struct Asked {
 
 /// Reads the one message of a request that is not streamed.
 async fn whole(
-    mut messages: MessageReader<Incoming>,
+    mut messages: MessageReader<RequestStream>,
     method: &Method,
     encoding_to_server: Option<Encoding>,
     attempt: Option<RequestIdAttempt>,

@@ -12,18 +12,18 @@ use chapar_transport::frame::{Message, MessageReader};
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Incoming;
 
 use super::check;
 use super::exchange::Stopped;
 use super::judge::Judge;
 use super::record::commitment::RequestDigest;
+use crate::protocol::RequestStream;
 use crate::refusal::Refusal;
 use crate::upstream::{BoxError, RequestBody};
 
 /// `Requests` reads the messages of one call's request from its caller.
 pub(super) struct Requests {
-    reader: MessageReader<Incoming>,
+    reader: MessageReader<RequestStream>,
     entry: Arc<MethodEntry>,
     digest: RequestDigest,
     /// The citizen that the call is about, once a message has named one.
@@ -37,7 +37,7 @@ pub(super) struct Requests {
 
 impl Requests {
     pub(super) fn new(
-        reader: MessageReader<Incoming>,
+        reader: MessageReader<RequestStream>,
         entry: Arc<MethodEntry>,
         digest: RequestDigest,
         encoding_to_server: Option<Encoding>,
