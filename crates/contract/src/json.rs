@@ -92,13 +92,23 @@ fn printable(message: &MessageDescriptor, path: &str) -> String {
     let mut shape = Shape::Message(message.clone());
     let mut shown = Vec::new();
     for (number, part) in parts.iter().enumerate() {
-        let (name, _) = part.split_once('[').unwrap_or((part, ""));
+        let (name, places) = part.split_at(part.find('[').unwrap_or(part.len()));
         let is_field = matches!(&shape, Shape::Message(message) if field(message, name).is_some());
         let is_last = number + 1 == parts.len() && matches!(shape, Shape::Message(_));
-        shown.push(if is_field || (is_last && is_name(name)) { *part } else { "?" });
+        let is_told = (is_field || (is_last && is_name(name))) && are_places(places);
+        shown.push(if is_told { *part } else { "?" });
         shape = shape.member(name.to_owned()).1;
     }
     shown.join(".")
+}
+
+/// Whether a text is `[NUMBER]`, any number of times.
+fn are_places(text: &str) -> bool {
+    let is_number = |place: &str| {
+        let digits = place.strip_suffix(']').unwrap_or_default();
+        !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit())
+    };
+    text.is_empty() || text.split('[').skip(1).all(is_number)
 }
 
 fn is_name(text: &str) -> bool {
@@ -308,6 +318,8 @@ mod tests {
             (r#"{"0012345678": 1}"#, "`?` is no field"),
             (r#"{"nationalId": "secret", "nationalId": "secret"}"#, "`.` has an object with a member twice"),
             (r#"{"nationalId": "a", "national_id": "secret"}"#, "`.` has an object with a member twice"),
+            (r#"{"a[[b": 1}"#, "`?` is no field"),
+            (r#"{"a[7]": 1}"#, "`a[7]` is no field"),
             (r#"{"byName": {"secret": {"x": 1}}}"#, "`byName.?.x` is no field"),
             (
                 r#"{"byName": {"a": {}, "b": {}}}"#,
