@@ -28,6 +28,7 @@ mod pages;
 mod pki;
 mod policy;
 mod protocols;
+mod questions;
 mod quotas;
 #[expect(dead_code, reason = "the transport's tests use the rest")]
 #[path = "../../crates/transport/tests/spec/raw.rs"]

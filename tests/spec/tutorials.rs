@@ -17,6 +17,13 @@ fn every_command_of_write_a_grant_says_what_the_page_says() {
     assert!(compared >= 20, "{compared} lines are compared");
 }
 
+#[test]
+fn a_citizens_question_is_answered_word_by_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let compared = Tutorial::named("answer-a-citizens-question").follow(folder.path());
+    assert!(compared >= 18, "{compared} lines are compared");
+}
+
 /// An API on a port of its own, which gives one person to whoever has the token. It ends with the test's process.
 fn people_api() -> std::net::SocketAddr {
     let page = chapar_tests::repository().join("docs/tutorial/publish-your-api.md");

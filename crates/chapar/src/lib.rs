@@ -3,7 +3,9 @@
 pub mod authority;
 pub mod cli;
 pub mod demo;
+mod disclosures;
 pub mod exit;
+mod gateway_log;
 pub mod out;
 pub mod pki;
 mod signal;

@@ -162,9 +162,33 @@ pub fn gregorian_of_jalali(year: i32, month: u8, day: u8) -> Option<String> {
     Some(format!("{year:04}-{month:02}-{day:02}"))
 }
 
+/// The day of the Jalali calendar that a Gregorian day is, `1405/09/07`. Returns `None` for a day that there is not.
+pub fn jalali_of_gregorian(year: i32, month: u8, day: u8) -> Option<String> {
+    let jalali = Date::try_new_gregorian(year, month, day).ok()?.to_calendar(icu_calendar::cal::Persian);
+    let (year, month, day) = (jalali.era_year().year, jalali.month().ordinal, jalali.day_of_month().0);
+    Some(format!("{year:04}/{month:02}/{day:02}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_goes_to_the_other_calendar_and_back() {
+        for (gregorian, jalali) in [
+            ((2026, 11, 28), "1405/09/07"),
+            ((2024, 3, 20), "1403/01/01"),
+            ((2025, 3, 20), "1403/12/30"),
+            ((1979, 2, 11), "1357/11/22"),
+        ] {
+            let (year, month, day) = gregorian;
+            assert_eq!(jalali_of_gregorian(year, month, day).as_deref(), Some(jalali));
+            let parts: Vec<i32> = jalali.split('/').map(|part| part.parse().unwrap()).collect();
+            let back = gregorian_of_jalali(parts[0], parts[1] as u8, parts[2] as u8).unwrap();
+            assert_eq!(back, format!("{year:04}-{month:02}-{day:02}"));
+        }
+        assert_eq!(jalali_of_gregorian(2026, 2, 30), None);
+    }
 
     fn check(format: Format, good: &[&str], bad: &[&str]) {
         for text in good {

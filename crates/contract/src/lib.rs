@@ -28,7 +28,7 @@ pub use contract::{Contract, merge_descriptor_sets};
 pub use descriptors::{DescriptorsError, descriptor_pool};
 pub use field_path::FieldPath;
 pub use finding::{Error, Finding};
-pub use format::{Format, JALALI_YEARS, gregorian_of_jalali};
+pub use format::{Format, JALALI_YEARS, gregorian_of_jalali, jalali_of_gregorian};
 pub use method::{Class, Method, MethodKind, ResponseField};
 pub use options::BUILT_IN;
 pub use request::{RequestFormat, Violation};

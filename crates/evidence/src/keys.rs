@@ -66,6 +66,24 @@ fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
+/// Finds a citizen's entries in a log, by the period key that made their pseudonyms.
+pub struct Pseudonyms(PeriodKey);
+
+impl Pseudonyms {
+    /// Reads the period key in `path`.
+    ///
+    /// # Errors
+    /// [`Error`] if the file cannot be read, holds no key, or is one that everyone may read.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        PeriodKey::read(path).map(Self)
+    }
+
+    /// The pseudonym of a citizen's id, in its canonical form: 32 bytes.
+    pub fn of(&self, subject: &str) -> [u8; 32] {
+        self.0.pseudonym(subject)
+    }
+}
+
 /// The key of a period.
 pub(crate) struct PeriodKey(hmac::Key);
 

@@ -39,7 +39,7 @@ pub use config::{Config, Error, NoSlot, Unavailable};
 pub use disk::{Disk, DiskFile, Identity, OsDisk};
 pub use draft::RecordDraft;
 pub use entry::{Entry, Opening};
-pub use keys::create_keys;
+pub use keys::{Pseudonyms, create_keys};
 pub use log::{Log, check};
 pub use receipt::{Receipt, from_directory};
 pub use record::pb::{Kind, Record};

@@ -13,7 +13,7 @@ use prost::Message as _;
 
 use crate::record::pb::{Kind, ReceiptExtra, Record};
 
-pub use directory::directory;
+pub use directory::{directory, read_directory};
 
 /// The record format that this reader knows.
 const VERSION: u32 = 1;

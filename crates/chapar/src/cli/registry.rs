@@ -15,7 +15,7 @@ mod usage;
 
 use crate::exit::{Exit, Outcome};
 use crate::out;
-pub(super) use load::{Contracts, load};
+pub(super) use load::{Contracts, load, load_with_contracts};
 
 /// Check, plan, approve and apply changes of the registry
 #[derive(Debug, clap::Subcommand)]

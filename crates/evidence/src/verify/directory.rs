@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use chapar_tlog::{Checkpoint, EMPTY_ROOT, Hash, VerifierKey, leaf_hash, node_hash};
 
 use super::{Invalid, Verified, known_record, signed_checkpoint};
-use crate::record::pb::Kind;
+use crate::record::pb::{Kind, Record};
 
 /// Verifies a log's folder against the key that signs it; also while the log is written. With a checkpoint of
 /// `since`, which the same key signed `earlier`, the log must extend it: that finds a log that was put back
@@ -17,12 +17,26 @@ use crate::record::pb::Kind;
 /// # Errors
 /// [`Invalid`] naming the first file, place and entry that fails.
 pub fn directory(path: &Path, trust: &VerifierKey, since: Option<&Checkpoint>) -> Result<Verified, Invalid> {
+    read_directory(path, trust, since, &mut |_, _| {})
+}
+
+/// As [`directory`], and shows each record with its index to `visit`, in their order. What it has seen counts only once
+/// this has returned: an entry further on may be wrong.
+///
+/// # Errors
+/// As [`directory`].
+pub fn read_directory(
+    path: &Path,
+    trust: &VerifierKey,
+    since: Option<&Checkpoint>,
+    visit: &mut dyn FnMut(u64, &Record),
+) -> Result<Verified, Invalid> {
     // Read before the segments: a log that is being written only grows past it.
     let note = path.join("checkpoint");
     let text = String::from_utf8(read(&note)?).unwrap_or_default();
     let checkpoint = signed_checkpoint(&text, trust)
         .map_err(|_| wrong(&note, 0, "it is not a checkpoint that the trusted key signed for its log"))?;
-    let mut walk = Walk::new(path, checkpoint, since);
+    let mut walk = Walk::new(path, checkpoint, since, visit);
     // An empty log is compared too: at size 0 the root must be the empty tree's.
     walk.check_end()?;
     let segments = segments(path)?;
@@ -93,6 +107,8 @@ struct Walk<'a> {
     bundle: Vec<u8>,
     /// Tiles and bundles that were compared.
     files: u64,
+    /// Is shown each record.
+    visit: &'a mut dyn FnMut(u64, &Record),
 }
 
 /// A frame: length (4 bytes), CRC-32 (4), index of its group's first entry (8), entry; numbers little-endian.
@@ -119,7 +135,12 @@ fn frame_at(bytes: &[u8], at: usize) -> Option<Frame<'_>> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(log: &'a Path, checkpoint: Checkpoint, since: Option<&Checkpoint>) -> Self {
+    fn new(
+        log: &'a Path,
+        checkpoint: Checkpoint,
+        since: Option<&Checkpoint>,
+        visit: &'a mut dyn FnMut(u64, &Record),
+    ) -> Self {
         Self {
             log,
             checkpoint,
@@ -132,6 +153,7 @@ impl<'a> Walk<'a> {
             tiles: Vec::new(),
             bundle: Vec::new(),
             files: 0,
+            visit,
         }
     }
 
@@ -177,6 +199,7 @@ impl<'a> Walk<'a> {
             Kind::Lost => self.lost += 1,
             _ => {}
         }
+        (self.visit)(self.index, &record);
         self.index += 1;
         // Entries after the checkpoint are not in its tree, so hashing them would prove nothing.
         if self.index > self.checkpoint.size && self.since.is_none() {

@@ -1,5 +1,9 @@
 //! This module implements `chapar evidence`: it checks what the bus has recorded, offline and with public
-//! keys only.
+//! keys only. Questions to logs are in `search` and `citizen`.
+
+mod citizen;
+mod logs;
+mod search;
 
 use std::path::{Path, PathBuf};
 
@@ -12,13 +16,15 @@ use super::session::Session;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out;
 
-/// Verify and fetch evidence
+/// Verify, fetch and search evidence
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Keygen(Keygen),
     Verify(Verify),
     AcceptLoss(AcceptLoss),
     Receipt(Box<Receipt>),
+    Search(Box<search::Args>),
+    Citizen(Box<citizen::Args>),
 }
 
 /// Make the keys of a new evidence log
@@ -122,6 +128,8 @@ pub(super) async fn run(command: Command) -> Outcome {
         Command::Keygen(args) => keygen(&args),
         Command::Verify(args) => verify_file(&args),
         Command::AcceptLoss(args) => accept_loss(&args),
+        Command::Search(args) => search::run(&args),
+        Command::Citizen(args) => citizen::run(&args),
         Command::Receipt(receipt) => {
             let bytes = match &receipt.dir {
                 Some(dir) => from_folder(dir, &receipt.entry)?,

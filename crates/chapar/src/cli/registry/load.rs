@@ -44,6 +44,11 @@ pub(in crate::cli) fn load(folder: &Path, contracts: &[Contract]) -> Result<Regi
     Registry::load(&in_force(folder)?, contracts).map_err(Failure::finding)
 }
 
+/// The same with the contracts in these folders.
+pub(in crate::cli) fn load_with_contracts(folder: &Path, folders: &[PathBuf]) -> Result<Registry, Failure> {
+    load(folder, &contracts(folders)?)
+}
+
 /// The files of a folder, or of what is in force in a store.
 pub(super) fn in_force(folder: &Path) -> Result<PathBuf, Failure> {
     Ok(generation_in_force(folder)?.map_or_else(|| folder.to_owned(), |generation| generation.folder))

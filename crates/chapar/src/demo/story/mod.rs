@@ -1,9 +1,10 @@
-//! This module tells the story of one farm loan in seven steps, and three more of several gateways with `--redis`.
-//! Each step really does what it describes, measures it, and compares the outcome with the expected one. A step with
+//! This module tells the story of one farm loan in eight steps, the last of which is the farmer's own view, and three more of
+//! several gateways with `--redis`. Each step really does what it describes, measures it, and compares the outcome with the expected one. A step with
 //! another outcome is reported as failed, and the story goes on.
 
 mod burst;
 mod caller;
+mod citizen;
 mod lookup;
 mod outage;
 mod proof;
@@ -35,7 +36,7 @@ pub(super) const LOAN: &str = "loan.farm";
 /// One step as it came out.
 #[derive(Debug, Serialize)]
 pub(super) struct Step {
-    /// 1 to 7, or to 10 with Redis.
+    /// 1 to 8, or to 11 with Redis.
     pub(super) number: u8,
     pub(super) title: &'static str,
     pub(super) title_fa: &'static str,
@@ -103,7 +104,7 @@ pub(super) async fn all(
     let welfare = Caller::new(bus, super::registry::WELFARE)?;
     let Some(applicant) = sample.first() else { return Ok(Vec::new()) };
     let mut tale = Tale { number: 0, tell, steps: Vec::new() };
-    // The answers are kept for the last two steps, which look at the receipt and the trace of the first.
+    // The answers are kept for the two steps that look at the receipt and the trace of the first.
     let mut first = None;
 
     let looked_up = async {
@@ -133,5 +134,7 @@ pub(super) async fn all(
         let suspended = shared::suspended(bus, &welfare, applicant);
         tale.step("A grant suspended at all gateways", "مجوزی که همه‌جا تعلیق می‌شود", suspended).await;
     }
+    let seen = citizen::step(bus, applicant);
+    tale.step("What the farmer sees of it", "آنچه کشاورز خود می‌بیند", seen).await;
     Ok(tale.steps)
 }
