@@ -283,6 +283,7 @@ mod tests {
               repeated Place places = 3;
               map<string, Place> by_name = 4 [(chapar.contract.v1.field).class = CLASS_PUBLIC];
               map<int32, string> by_number = 5 [(chapar.contract.v1.field).class = CLASS_PUBLIC];
+              double share = 6 [(chapar.contract.v1.field).class = CLASS_PUBLIC];
             }
             message Place { string city = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }"#;
         std::fs::create_dir_all(folder.path().join("t/v1")).unwrap();
@@ -302,6 +303,19 @@ mod tests {
         let back = String::from_utf8(to_json(&message, &bytes).unwrap()).unwrap();
         let expected = r#"{"nationalId":"0012","count":"9007199254740993","places":[{"city":"x"},{}]}"#;
         assert_eq!(back, expected);
+    }
+
+    #[test]
+    fn a_number_is_the_nearest_double_and_comes_back_as_itself() {
+        let message = message();
+        for number in ["2.1e65", "2.1000000000000001e65", "0.1", "5e-324", "9007199254740993"] {
+            let bytes = from_json(&message, format!(r#"{{"share": {number}}}"#).as_bytes()).unwrap();
+            let nearest: f64 = number.parse().unwrap();
+            // Field 6, 8 bytes.
+            assert_eq!(bytes, [&[0x31][..], &nearest.to_le_bytes()].concat(), "{number}");
+            let back = to_json(&message, &bytes).unwrap();
+            assert_eq!(from_json(&message, &back).unwrap(), bytes, "{number}");
+        }
     }
 
     #[test]
