@@ -107,12 +107,88 @@ fn a_disclosure_under_a_grant_that_is_gone_is_left_out_and_said_until_the_old_re
     assert!(copied.success());
 
     edit(&demo.join("registry/gov/agriculture.toml"), "\"bank-listparcels\"", "\"bank-listparcels-2\"");
-    let (left, said) = seen(&farmer, &demo, &[]);
-    assert!(left.len() < all && said.contains(&format!("{} left out", all - left.len())), "{said}");
+    let output = ask(&["citizen", &farmer, "--output", "json"], &demo);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let left = all - json["disclosures"].as_array().unwrap().len();
+    assert!(left > 0 && json["left_out"] == left, "{json:#}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("{left} left out")), "{said}");
 
     let (whole, said) = seen(&farmer, &demo, &["--registry", old.to_str().unwrap()]);
     assert_eq!(whole.len(), all);
     assert!(!said.contains("left out"), "{said}");
+}
+
+#[test]
+fn an_id_that_came_to_another_grant_does_not_tell_its_terms() {
+    let (_folder, demo, farmer) = told();
+    let file = demo.join("registry/gov/agriculture.toml");
+    for (old, new) in [
+        ("\"bank-getfarmer\"", "\"x\""),
+        ("\"bank-listparcels\"", "\"bank-getfarmer\""),
+        ("\"x\"", "\"bank-listparcels\""),
+    ] {
+        edit(&file, old, new);
+    }
+    let (disclosures, said) = seen(&farmer, &demo, &[]);
+    assert!(disclosures.iter().all(|found| !found["method"].as_str().unwrap().starts_with("agriculture")));
+    assert!(said.contains(" left out"), "{said}");
+}
+
+#[test]
+fn entries_under_another_period_key_give_no_answer_until_that_key_is_named() {
+    let (folder, demo, farmer) = told();
+    let all = seen(&farmer, &demo, &[]).0.len();
+    let old = folder.path().join("old.key");
+    std::fs::rename(demo.join("period.key"), &old).unwrap();
+    let keys = folder.path().join("keys");
+    let mut keygen = Command::new(chapar());
+    let made = keygen.args(["evidence", "keygen", "x.example/e", "--out"]).arg(&keys).output().unwrap();
+    assert!(made.status.success());
+    std::fs::copy(keys.join("period.key"), demo.join("period.key")).unwrap();
+
+    for question in [&["citizen", farmer.as_str()][..], &["search", "--subject", &farmer]] {
+        let output = ask(question, &demo);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(1), true), "{said}");
+        assert!(said.contains("`--period-key`"), "{said}");
+    }
+    assert_eq!(seen(&farmer, &demo, &["--period-key", old.to_str().unwrap()]).0.len(), all);
+}
+
+#[test]
+fn an_older_copy_of_a_log_gives_no_answer() {
+    let (folder, demo, farmer) = told();
+    let older = folder.path().join("older");
+    let copied = Command::new("cp").arg("-r").arg(demo.join("evidence")).arg(&older).status().unwrap();
+    assert!(copied.success());
+    let again = Command::new(chapar()).args(["demo", "--once", "--dir"]).arg(&demo).output().unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+
+    std::fs::remove_dir_all(demo.join("evidence")).unwrap();
+    std::fs::rename(&older, demo.join("evidence")).unwrap();
+
+    let output = ask(&["citizen", &farmer], &demo);
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(4), true));
+}
+
+#[test]
+fn a_log_is_named_once_and_by_one_option() {
+    let (_folder, demo, farmer) = told();
+    let settings = demo.join("gateway.toml");
+    let settings = settings.to_str().unwrap();
+    let mut command = Command::new(chapar());
+    command.env_remove("CHAPAR_DEMO").args(["evidence", "citizen", &farmer, "--config", settings]);
+    let twice = command.args(["--config", settings]).output().unwrap();
+    assert_eq!(twice.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&twice.stderr).contains("is named twice"));
+    assert_eq!(ask(&["search", "--config", settings], &demo).status.code(), Some(2), "--config and --demo");
+    let mut neither = Command::new(chapar());
+    let neither = neither.env_remove("CHAPAR_DEMO").args(["evidence", "search"]).output().unwrap();
+    assert_eq!(neither.status.code(), Some(2));
+    let mut from_environment = Command::new(chapar());
+    from_environment.env("CHAPAR_DEMO", &demo).args(["evidence", "search", "--caller", ""]);
+    assert_eq!(from_environment.output().unwrap().status.code(), Some(2), "an empty filter matches nothing");
 }
 
 #[test]
@@ -143,6 +219,11 @@ fn what_is_no_national_id_is_refused_and_not_repeated() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains("no national id") && !said.contains(&wrong), "{said}");
     }
+    // From standard input, no list of processes shows it.
+    let mut piped = Command::new("sh");
+    piped.args(["-c", "echo \"$1\" | \"$2\" evidence citizen - --demo \"$3\"", "sh", &farmer]);
+    let piped = piped.arg(chapar()).arg(&demo).output().unwrap();
+    assert_eq!(piped.stdout, ask(&["citizen", &farmer], &demo).stdout);
     // Persian digits are the same id.
     let persian: String =
         farmer.chars().map(|digit| char::from_u32(digit as u32 - 0x30 + 0x6f0).unwrap()).collect();
@@ -175,6 +256,22 @@ fn a_search_tells_the_newest_entries_that_match_every_filter() {
 
     let (refused, _) = search(&["--outcome", "PURPOSE_NOT_GRANTED"]);
     assert_eq!((refused.len(), &refused[0]["kind"]), (1, &"refusal".into()));
+
+    // By time, which is not the order of entries.
+    let (whole, all) = search(&["--limit", "1000"]);
+    assert_eq!(whole.len() as u64, all);
+    assert!(whole.is_sorted_by_key(|entry| entry["time"].as_str().unwrap()));
+    assert_eq!(search(&["--limit", "5"]).0, whole[whole.len() - 5..]);
+    // Step 4 of the story was refused 60 times or so, and every one is counted.
+    let refusals = search(&["--outcome", "RATE_LIMITED"]).0;
+    let count = refusals.iter().map(|entry| entry["count"].as_u64().unwrap().max(1)).sum::<u64>();
+    let output = ask(&["search", "--outcome", "RATE_LIMITED"], &demo);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let times = lines.lines().map(|line| match line.split_once(" × ") {
+        Some((_, rest)) => rest.split(' ').next().unwrap().parse().unwrap(),
+        None => 1,
+    });
+    assert_eq!((times.sum::<u64>(), count > 50), (count, true), "{lines}");
 
     for nothing in [
         &["--caller", "gov/welf"][..],
@@ -213,4 +310,22 @@ fn one_question_covers_the_logs_of_all_gateways() {
     assert_eq!(entries.len(), 2, "{entries:?}");
     assert!(entries.iter().any(|entry| entry.contains("/evidence-2/")), "{entries:?}");
     assert_eq!(said.matches("VALID: log").count(), 2, "{said}");
+
+    // Each log is told under the terms of its own gateway, in whichever order they are named.
+    let hiding = folder.join("hiding");
+    assert!(
+        Command::new("cp").arg("-r").arg(folder.join("registry")).arg(&hiding).status().unwrap().success()
+    );
+    edit(&hiding.join("gov/civil-registry.toml"), "citizen  = \"shown\"", "citizen  = \"after 2999-01-01\"");
+    edit(&folder.join("gateway-2.toml"), "\"registry\"", "\"hiding\"");
+    let [first, second] = ["gateway.toml", "gateway-2.toml"].map(|name| folder.join(name));
+    for order in [[&first, &second], [&second, &first]] {
+        let mut command = Command::new(chapar());
+        command.env_remove("CHAPAR_DEMO").args(["evidence", "citizen", citizen, "--output", "json"]);
+        let output =
+            order.iter().fold(&mut command, |it, file| it.arg("--config").arg(file)).output().unwrap();
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let entries: Vec<_> = json["disclosures"].as_array().unwrap().iter().map(|it| &it["entry"]).collect();
+        assert!(entries.len() == 1 && entries[0].as_str().unwrap().contains("/evidence/"), "{json:#}");
+    }
 }

@@ -13,13 +13,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
-use crate::gateway_log::GatewayLog;
+use crate::gateway_log::{Checked, GatewayLog};
 
 /// The terms of the grants, and the names of members, from one or several registries: the first that knows one tells.
 #[derive(Default)]
 pub(crate) struct Terms {
-    /// Legal basis, and whether the citizen may see it.
-    grants: HashMap<String, (String, Citizen)>,
+    /// Legal basis, and whether the citizen may see it, by id and method: an id may have come to another grant.
+    grants: HashMap<(String, String), (String, Citizen)>,
     members: HashMap<String, Name>,
 }
 
@@ -28,12 +28,17 @@ impl Terms {
     pub(crate) fn add(&mut self, registry: &Registry) {
         for grant in registry.grants() {
             let terms = (grant.basis.to_string(), grant.citizen);
-            self.grants.entry(grant.id.to_string()).or_insert(terms);
+            self.grants.entry((grant.id.to_string(), grant.method.to_string())).or_insert(terms);
         }
         for subsystem in registry.subsystems() {
             let member = subsystem.id.member().to_string();
             self.members.entry(member).or_insert_with(|| (*subsystem.name).clone());
         }
+    }
+
+    /// The terms under which a record was disclosed.
+    fn of(&self, record: &Record) -> Option<&(String, Citizen)> {
+        self.grants.get(&(record.grant.clone(), record.method.clone()))
     }
 
     /// A member's name, or its id where the registries do not know it.
@@ -77,6 +82,8 @@ pub(crate) struct Disclosure {
     pub(crate) time_jalali: String,
     /// `ORIGIN/INDEX`.
     pub(crate) entry: String,
+    /// How often the caller asked under one request id: the later times are in other entries.
+    pub(crate) attempts: u32,
 }
 
 /// What a citizen may see.
@@ -85,52 +92,71 @@ pub(crate) struct View {
     pub(crate) disclosures: Vec<Disclosure>,
     /// How many are left out because their grants are in no registry that was read.
     pub(crate) unknown: u64,
-    /// What was verified of each log, in a sentence.
-    pub(crate) verified: Vec<String>,
+    /// What was verified.
+    pub(crate) logs: Vec<Checked>,
 }
 
-/// What the citizen `subject`, an id in its canonical form, may see of these logs at `now`.
+/// What the citizen `subject`, an id in its canonical form, may see at `now` of these logs, each under the terms of its
+/// own gateway.
 ///
 /// # Errors
-/// If a log cannot be read, or is not valid (exit 4): then there is no answer.
-pub(crate) fn view(
-    logs: &[GatewayLog],
-    terms: &Terms,
+/// If a log cannot be read, is not valid (exit 4), or has entries under a period key that is not there: then there is no
+/// answer.
+pub(crate) fn view<'a>(
+    logs: impl Iterator<Item = (&'a GatewayLog, &'a Terms)>,
     subject: &str,
     now: Timestamp,
 ) -> Result<View, Failure> {
-    let mut verified = Vec::new();
-    let mut found = Vec::new();
-    for log in logs {
-        let (records, sentence) = disclosed(log, subject)?;
-        verified.push(sentence);
-        found.extend(records.into_iter().map(|(index, record)| (log.entry(index), record)));
-    }
-    found.sort_by_key(|(_, record)| record.time_unix_ms);
     let today = in_iran(now).date();
-    let (mut disclosures, mut unknown) = (Vec::new(), 0);
-    for (entry, record) in found {
-        match terms.grants.get(&record.grant) {
-            Some((_, Citizen::After(day))) if today < *day => {}
-            Some((basis, _)) => disclosures.push(disclosure(terms, entry, record, basis.clone())?),
-            None => unknown += 1,
+    let mut view = View { disclosures: Vec::new(), unknown: 0, logs: Vec::new() };
+    for (log, terms) in logs {
+        let mut records = BTreeMap::new();
+        let checked = log.read_about(subject, &mut |index, record, is_mine| {
+            keep(&mut records, index, record, is_mine);
+        })?;
+        view.logs.push(checked);
+        for (attempts, index, record) in without_attempts(records) {
+            match terms.of(&record) {
+                Some((_, until)) if is_hidden(*until, today) => {}
+                Some((basis, _)) => {
+                    let found = disclosure(terms, log.entry(index), record, basis.clone(), attempts)?;
+                    view.disclosures.push(found);
+                }
+                None => view.unknown += 1,
+            }
         }
     }
-    Ok(View { disclosures, unknown, verified })
+    // All have the same form, so that their order is that of time.
+    view.disclosures.sort_by(|a, b| a.time.cmp(&b.time));
+    Ok(view)
 }
 
-/// The records of a citizen's disclosures in one log, and what was verified.
-fn disclosed(log: &GatewayLog, subject: &str) -> Result<(BTreeMap<u64, Record>, String), Failure> {
-    let pseudonym = log.pseudonyms.of(subject);
-    let mut records = BTreeMap::new();
-    let verified = log.read(&mut |index, record| keep(&mut records, &pseudonym, index, record))?;
-    Ok((records, verified.sentence().to_owned()))
+fn is_hidden(citizen: Citizen, today: Date) -> bool {
+    matches!(citizen, Citizen::After(day) if today < day)
 }
 
-/// Adds a record that tells of a disclosure of this citizen's, or takes away the stream that `record` ends without one.
-fn keep(records: &mut BTreeMap<u64, Record>, pseudonym: &[u8], index: u64, record: &Record) {
+/// Entries of one caller and method with the same request id are attempts of one disclosure, which the first tells.
+fn without_attempts(records: BTreeMap<u64, Record>) -> Vec<(u32, u64, Record)> {
+    let mut seen: HashMap<(String, String, String), usize> = HashMap::new();
+    let mut disclosures: Vec<(u32, u64, Record)> = Vec::new();
+    for (index, record) in records {
+        if !record.request_id.is_empty() {
+            let attempt = (record.caller.clone(), record.method.clone(), record.request_id.clone());
+            let first = *seen.entry(attempt).or_insert(disclosures.len());
+            if let Some((attempts, ..)) = disclosures.get_mut(first) {
+                *attempts += 1;
+                continue;
+            }
+        }
+        disclosures.push((1, index, record));
+    }
+    disclosures
+}
+
+/// Adds a record that tells of a disclosure, if it is about this citizen, or takes away the stream that `record` ends without one.
+fn keep(records: &mut BTreeMap<u64, Record>, index: u64, record: &Record, is_mine: bool) {
     match record.kind() {
-        Kind::Unary | Kind::Open if record.subject_pseudonym == pseudonym => {
+        Kind::Unary | Kind::Open if is_mine => {
             records.insert(index, record.clone());
         }
         // A stream that released no message has disclosed nothing. After a crash nobody knows what it released.
@@ -141,7 +167,13 @@ fn keep(records: &mut BTreeMap<u64, Record>, pseudonym: &[u8], index: u64, recor
     }
 }
 
-fn disclosure(terms: &Terms, entry: String, record: Record, basis: String) -> Result<Disclosure, Failure> {
+fn disclosure(
+    terms: &Terms,
+    entry: String,
+    record: Record,
+    basis: String,
+    attempts: u32,
+) -> Result<Disclosure, Failure> {
     let time = i64::try_from(record.time_unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let time = time.ok_or_else(|| Failure::new(Exit::Finding, format_args!("{entry} has no valid time")))?;
     let asked_by = member(&record.caller).to_owned();
@@ -159,6 +191,7 @@ fn disclosure(terms: &Terms, entry: String, record: Record, basis: String) -> Re
         time: format!("{time:.3}"),
         time_jalali: jalali(in_iran(time)),
         entry,
+        attempts,
     })
 }
 
@@ -193,7 +226,6 @@ mod tests {
         let record =
             |kind: Kind| Record { kind: kind.into(), subject_pseudonym: mine.clone(), ..Record::default() };
         let open = record(Kind::Open);
-        let of_another = Record { subject_pseudonym: [8; 32].to_vec(), ..record(Kind::Unary) };
         let closed = |opening, messages, outcome: &str| Record {
             opening,
             messages,
@@ -206,7 +238,7 @@ mod tests {
             open.clone(),
             open,
             record(Kind::Refusal),
-            of_another,
+            record(Kind::Unary),
             record(Kind::Unary),
             closed(0, 3, "OK"),
             closed(1, 0, "OK"),
@@ -214,9 +246,32 @@ mod tests {
         ];
         let mut records = BTreeMap::new();
         for (index, record) in (0..).zip(&log) {
-            keep(&mut records, &mine, index, record);
+            // The sixth is about another citizen.
+            keep(&mut records, index, record, index != 5);
         }
         assert_eq!(records.into_keys().collect::<Vec<_>>(), [0, 2, 3, 6]);
+    }
+
+    #[test]
+    fn attempts_of_one_disclosure_are_one() {
+        let record = |caller: &str, request_id: &str| Record {
+            caller: caller.to_owned(),
+            request_id: request_id.to_owned(),
+            ..Record::default()
+        };
+        let log = [record("a", "1"), record("a", ""), record("a", "1"), record("a", ""), record("b", "1")];
+        let disclosures = without_attempts((0..).zip(log).collect());
+        let told: Vec<_> = disclosures.into_iter().map(|(attempts, index, _)| (index, attempts)).collect();
+        assert_eq!(told, [(0, 2), (1, 1), (3, 1), (4, 1)]);
+    }
+
+    #[test]
+    fn a_disclosure_is_hidden_before_its_day_in_iran_and_not_on_it() {
+        let day = |now: &str| in_iran(now.parse().unwrap()).date();
+        let after = Citizen::After("2026-03-21".parse().unwrap());
+        assert!(is_hidden(after, day("2026-03-20T20:29:59Z")));
+        assert!(!is_hidden(after, day("2026-03-20T20:30:00Z")));
+        assert!(!is_hidden(Citizen::Shown, day("2026-03-20T20:30:00Z")));
     }
 
     #[test]

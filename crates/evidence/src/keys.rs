@@ -82,6 +82,11 @@ impl Pseudonyms {
     pub fn of(&self, subject: &str) -> [u8; 32] {
         self.0.pseudonym(subject)
     }
+
+    /// Whether this key made the record's pseudonym: then it made the salt too.
+    pub fn made(&self, record: &crate::Record) -> bool {
+        aws_lc_rs::digest::digest(&SHA256, &self.0.salt(&record.call_id)).as_ref() == record.salt_hash
+    }
 }
 
 /// The key of a period.

@@ -17,8 +17,8 @@ use crate::files::{io, make_folder, replace};
 /// The file's name in its folder.
 const NAME: &str = "last-signed";
 
-/// The path of the file in `folder`.
-pub(crate) fn path(folder: &Path) -> PathBuf {
+/// The path of the note of the newest checkpoint in a log's state folder.
+pub fn path(folder: &Path) -> PathBuf {
     folder.join(NAME)
 }
 

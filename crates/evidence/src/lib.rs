@@ -40,6 +40,7 @@ pub use disk::{Disk, DiskFile, Identity, OsDisk};
 pub use draft::RecordDraft;
 pub use entry::{Entry, Opening};
 pub use keys::{Pseudonyms, create_keys};
+pub use last_signed::path as last_signed_path;
 pub use log::{Log, check};
 pub use receipt::{Receipt, from_directory};
 pub use record::pb::{Kind, Record};

@@ -9,7 +9,8 @@ use super::logs::{self, LogArgs};
 use super::search::Output;
 use crate::cli::registry::load_with_contracts;
 use crate::disclosures::{Disclosure, MemberName, Terms, view};
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::gateway_log::{Checked, GatewayLog};
 use crate::out;
 
 /// Show a citizen who was given their records
@@ -21,7 +22,7 @@ use crate::out;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar evidence citizen NATIONAL_ID --config gateway.toml --language fa")]
 pub(in crate::cli) struct Args {
-    /// The citizen's national id
+    /// The citizen's national id; `-` reads it from standard input
     #[arg(value_name = "NATIONAL_ID")]
     subject: String,
     #[command(flatten)]
@@ -29,6 +30,9 @@ pub(in crate::cli) struct Args {
     /// A registry of an earlier time, for grants that are gone; may be repeated
     #[arg(long, value_name = "DIR")]
     registry: Vec<PathBuf>,
+    /// The contracts of those registries, where they differ from today's; may be repeated
+    #[arg(long, requires = "registry", value_name = "DIR")]
+    contracts: Vec<PathBuf>,
     /// The language of names and dates
     #[arg(long, value_enum, default_value_t = Language::En, value_name = "LANGUAGE")]
     language: Language,
@@ -48,19 +52,17 @@ enum Language {
 pub(super) fn run(args: &Args) -> Outcome {
     let subject = logs::subject(&args.subject)?;
     let logs = args.logs.open()?;
-    let mut terms = Terms::default();
-    for log in &logs {
-        let serving = &log.config.gateway;
-        for folder in std::iter::once(&serving.registry).chain(&args.registry) {
-            terms.add(&load_with_contracts(folder, &serving.contracts)?);
-        }
-    }
-    let view = view(&logs, &terms, &subject, Clock::system().now())?;
+    let terms = logs.iter().map(|log| args.terms(log)).collect::<Result<Vec<_>, _>>()?;
+    let view = view(logs.iter().zip(&terms), &subject, Clock::system().now())?;
     match args.output {
-        Output::Json => out::data(json!({ "disclosures": view.disclosures })),
+        Output::Json => {
+            let log = |log: &Checked| json!({ "origin": log.origin, "verified": log.sentence });
+            let logs: Vec<_> = view.logs.iter().map(log).collect();
+            out::data(json!({ "disclosures": view.disclosures, "left_out": view.unknown, "logs": logs }));
+        }
         Output::Text => view.disclosures.iter().for_each(|found| out::data(text(found, args.language))),
     }
-    view.verified.iter().for_each(out::say);
+    view.logs.iter().for_each(|log| out::say(&log.sentence));
     if view.disclosures.is_empty() && view.unknown == 0 {
         out::say("no disclosure of this citizen's records that may be shown");
     }
@@ -74,10 +76,24 @@ pub(super) fn run(args: &Args) -> Outcome {
     Ok(Exit::Ok)
 }
 
+impl Args {
+    /// The terms of a gateway's registry, and then of those of earlier times.
+    fn terms(&self, log: &GatewayLog) -> Result<Terms, Failure> {
+        let serving = &log.config.gateway;
+        let mut terms = Terms::default();
+        terms.add(&load_with_contracts(&serving.registry, &serving.contracts)?);
+        let contracts = if self.contracts.is_empty() { &serving.contracts } else { &self.contracts };
+        for folder in &self.registry {
+            terms.add(&load_with_contracts(folder, contracts)?);
+        }
+        Ok(terms)
+    }
+}
+
 fn text(found: &Disclosure, language: Language) -> String {
     let name = |name: &MemberName| match language {
-        Language::En => name.en.clone(),
-        Language::Fa => name.fa.clone(),
+        Language::En => printable(&name.en),
+        Language::Fa => printable(&name.fa),
     };
     let (time, comma) = match language {
         Language::En => (&found.time, ", "),
@@ -91,8 +107,13 @@ fn text(found: &Disclosure, language: Language) -> String {
         "{time}  {}{by}  {}\n    {}\n    {}\n    {}",
         name(&found.agency_name),
         found.purpose,
-        found.basis,
+        printable(&found.basis),
         found.fields.join(comma),
         found.entry
     )
+}
+
+/// What the registry's authors wrote, without what would move a terminal's cursor.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }

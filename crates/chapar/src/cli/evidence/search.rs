@@ -1,10 +1,11 @@
 //! This module implements `chapar evidence search`: which entries of verified logs are about a citizen, a caller, a
 //! clerk or a method.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use chapar_evidence::{Kind, Record};
 use chapar_model::to_hex;
+use clap::builder::NonEmptyStringValueParser;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -23,11 +24,11 @@ use crate::out;
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     logs: LogArgs,
-    /// The citizen's national id
+    /// The citizen's national id; `-` reads it from standard input
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
     /// The calling member or subsystem, or the member on whose behalf it called
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     caller: Option<String>,
     /// The clerk
     #[arg(long, value_name = "NAME")]
@@ -36,7 +37,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "NUMBER")]
     case: Option<String>,
     /// The method, or the end of its name
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD", value_parser = NonEmptyStringValueParser::new())]
     method: Option<String>,
     /// The purpose
     #[arg(long, value_name = "CODE")]
@@ -74,36 +75,35 @@ struct Found {
 
 pub(super) fn run(args: &Args) -> Outcome {
     let subject = args.subject.as_deref().map(logs::subject).transpose()?;
-    let mut found = Vec::new();
+    // No more than the newest are kept, whatever the logs hold: by time, log and index.
+    let mut newest: BTreeMap<(u64, usize, u64), Found> = BTreeMap::new();
     let mut matching = 0_usize;
-    for log in args.logs.open()? {
-        let pseudonym = subject.as_deref().map(|subject| log.pseudonyms.of(subject));
-        // No more than the newest are kept of each log, whatever its size.
-        let mut newest: VecDeque<Found> = VecDeque::new();
-        let verified = log.read(&mut |index, record| {
-            if pseudonym.is_none_or(|pseudonym| record.subject_pseudonym == pseudonym) && args.matches(record)
-            {
+    for (number, log) in args.logs.open()?.iter().enumerate() {
+        let mut visit = |index: u64, record: &Record, is_about: bool| {
+            if is_about && args.matches(record) {
                 matching += 1;
-                newest.push_back(Found { entry: log.entry(index), record: record.clone() });
+                let found = Found { entry: log.entry(index), record: record.clone() };
+                newest.insert((record.time_unix_ms, number, index), found);
                 if newest.len() > args.limit {
-                    newest.pop_front();
+                    newest.pop_first();
                 }
             }
-        })?;
-        out::say(verified.sentence());
-        found.extend(newest);
+        };
+        let checked = match &subject {
+            Some(subject) => log.read_about(subject, &mut visit)?,
+            None => log.read(&mut |index, record| visit(index, record, true))?,
+        };
+        out::say(checked.sentence);
     }
-    found.sort_by_key(|found| found.record.time_unix_ms);
-    let told = found.split_off(found.len().saturating_sub(args.limit));
     match args.output {
-        Output::Text => told.iter().for_each(|found| out::data(found.line())),
+        Output::Text => newest.values().for_each(|found| out::data(found.line())),
         Output::Json => {
-            let entries: Vec<Value> = told.iter().map(Found::json).collect();
+            let entries: Vec<Value> = newest.values().map(Found::json).collect();
             out::data(json!({ "entries": entries, "matching": matching }));
         }
     }
-    if matching > told.len() {
-        out::say(format_args!("the newest {} of {matching} entries; `--limit` tells more", told.len()));
+    if matching > newest.len() {
+        out::say(format_args!("the newest {} of {matching} entries; `--limit` tells more", newest.len()));
     }
     Ok(Exit::Ok)
 }
@@ -142,7 +142,7 @@ impl Found {
             member => format!(" for {member}"),
         };
         let or_dash = |text: &str| if text.is_empty() { "-" } else { text }.to_owned();
-        let more = if record.count == 0 { String::new() } else { format!(" and {} more", record.count) };
+        let more = if record.count == 0 { String::new() } else { format!(" × {}", record.count) };
         format!(
             "{}  {}{behalf}  {}  {}  {}  {}{more}  {} fields  {entry}",
             time(record),
@@ -162,6 +162,8 @@ impl Found {
             "time": time(record),
             "kind": kind(record),
             "call_id": to_hex(&record.call_id),
+            "request_id": record.request_id,
+            "attempt": record.attempt,
             "caller": record.caller,
             "on_behalf_of": record.on_behalf_of,
             "clerk": record.clerk,
@@ -172,6 +174,7 @@ impl Found {
             "disclosed": record.disclosed,
             "withheld": record.withheld,
             "messages": record.messages,
+            "opening": (record.kind() == Kind::Close).then_some(record.opening),
             "outcome": record.outcome,
             "count": record.count,
             "trace_id": to_hex(&record.trace_id),

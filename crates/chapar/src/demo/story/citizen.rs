@@ -11,14 +11,17 @@ use super::{BANK, LOAN, Outcome, Told, show};
 use crate::demo::bus::Bus;
 use crate::demo::data::Sample;
 use crate::disclosures::{Disclosure, Terms, view};
-use crate::gateway_log;
+use crate::gateway_log::{self, GatewayLog};
 
 pub(super) async fn step(bus: &Bus, applicant: &Sample) -> Outcome {
     let mut terms = Terms::default();
     let registry = Registry::load(&bus.dir.join("registry"), &bus.contracts);
     terms.add(&registry.map_err(|error| error.to_string())?);
-    let logs = gateway_log::in_folder(&bus.dir).map_err(|failure| failure.report.to_string())?;
-    let seen = view(&logs, &terms, &applicant.national_id, Clock::system().now());
+    let files = gateway_log::settings_in(&bus.dir).map_err(|failure| failure.report.to_string())?;
+    let logs: Result<Vec<_>, _> = files.iter().map(|file| GatewayLog::open(file, &[])).collect();
+    let logs = logs.map_err(|failure| failure.report.to_string())?;
+    let under_terms = logs.iter().map(|log| (log, &terms));
+    let seen = view(under_terms, &applicant.national_id, Clock::system().now());
     let seen = seen.map_err(|failure| failure.report.to_string())?;
     let of_loan = |method: &str| {
         let mut loans = seen.disclosures.iter().filter(|found| found.agency == BANK && found.purpose == LOAN);
