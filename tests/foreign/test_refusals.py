@@ -48,11 +48,15 @@ class Refusals(unittest.TestCase):
         self.assertGreater(len(purposes), 1)
 
     def test_a_registered_member_without_a_grant_is_refused(self):
-        # Refusals of one caller for one reason share a record for a second; another test may have begun one.
-        time.sleep(1.2)
-        refusal = self.get_person(bus.POLICE, purpose="benefit.eligibility")
-        self.assert_refused(refusal, grpc.StatusCode.PERMISSION_DENIED, "NOT_GRANTED")
-        self.assertIn("chapar-entry", refusal.trailers)
+        # Refusals of one caller for one reason share a record for a second, and the record of those that were folded
+        # begins another second. Another test may have been refused so.
+        for _ in range(3):
+            time.sleep(2.2)
+            refusal = self.get_person(bus.POLICE, purpose="benefit.eligibility")
+            self.assert_refused(refusal, grpc.StatusCode.PERMISSION_DENIED, "NOT_GRANTED")
+            if "chapar-entry" in refusal.trailers:
+                return
+        self.fail("no refusal has an entry of its own")
 
     def test_a_right_that_was_not_delegated_to_the_caller_is_refused(self):
         refusal = self.get_person(bus.POLICE, purpose="loan.farm", on_behalf_of="com/agri-bank")
