@@ -120,7 +120,8 @@ impl GatewayLog {
     }
 }
 
-fn invalid(invalid: Invalid) -> Failure {
+/// Evidence that does not hold is exit 4. A file that cannot be read says nothing about the evidence.
+pub(crate) fn invalid(invalid: Invalid) -> Failure {
     let exit = if matches!(invalid, Invalid::Read { .. }) { Exit::Finding } else { Exit::EvidenceInvalid };
     Failure::error(exit, invalid)
 }

@@ -14,6 +14,7 @@ use chapar_model::{ClerkId, Clock};
 use super::connect::ConnectArgs;
 use super::session::Session;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::gateway_log::invalid;
 use crate::out;
 
 /// Verify, fetch and search evidence
@@ -145,11 +146,7 @@ pub(super) async fn run(command: Command) -> Outcome {
 fn from_folder(dir: &Path, entry: &str) -> Result<Vec<u8>, Failure> {
     let named = entry.rsplit_once('/').and_then(|(origin, index)| Some((origin, index.parse().ok()?)));
     let (origin, index) = named.ok_or_else(|| Failure::usage("an entry is ORIGIN/INDEX"))?;
-    let receipt = chapar_evidence::from_directory(dir, index).map_err(|invalid| match invalid {
-        // As in `verify_file`, a file that cannot be read is no invalid evidence.
-        unreadable @ Invalid::Read { .. } => Failure::error(Exit::Finding, unreadable),
-        invalid => Failure::error(Exit::EvidenceInvalid, invalid),
-    })?;
+    let receipt = chapar_evidence::from_directory(dir, index).map_err(invalid)?;
     if receipt.origin() == origin {
         Ok(receipt.to_bytes())
     } else {
