@@ -1,5 +1,5 @@
-//! `chapar adapter` while it runs: it says whether a gateway took it, takes up certificates and revocation lists
-//! when they change, and all files when it is told to hang up.
+//! `chapar adapter` while it runs: it says whether a gateway took it, takes up certificates and revocation
+//! lists when they change, and all files when it is told to hang up.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Tests that the workspace is what `docs/architecture.md` says it is.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chapar_tests::repository;
@@ -112,6 +112,37 @@ fn every_crate_opens_with_what_it_owns() {
         let folder = entry.expect("a crate").path();
         let text = read(folder.join("src/lib.rs"));
         assert!(text.starts_with("//! "), "{} has no module doc", folder.display());
+    }
+}
+
+/// The Rust files below a folder.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() && !path.ends_with("target") {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn every_module_opens_with_a_sentence_and_no_comment_is_wider_than_110_columns() {
+    let files = rust_files(&repository().join("crates"));
+    assert!(files.len() > 300, "{}", files.len());
+    for file in files {
+        let text = read(&file);
+        if file.components().any(|part| part.as_os_str() == "src") {
+            assert!(text.starts_with("//! "), "{} has no module doc", file.display());
+        }
+        for (number, line) in text.lines().enumerate() {
+            let is_comment = line.trim_start().starts_with("//");
+            // rustfmt wraps code, and leaves comments as they are.
+            assert!(!is_comment || line.chars().count() <= 110, "{}:{}", file.display(), number + 1);
+        }
     }
 }
 

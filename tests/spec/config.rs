@@ -100,6 +100,73 @@ fn the_example_configuration_is_read_by_the_real_parser() {
     assert!(matches!(&adapter.mode, chapar_adapter::ConnectMode::Dial { gateways, .. } if dials(gateways)));
 }
 
+#[test]
+fn the_units_try_again_for_ever_and_may_use_socket_files() {
+    let units = std::fs::read_dir(repository().join("deploy/systemd")).unwrap();
+    let units = units
+        .map(|unit| unit.unwrap().path())
+        .filter(|unit| unit.extension().is_some_and(|it| it == "service"));
+    let mut count = 0;
+    for unit in units {
+        let text = std::fs::read_to_string(&unit).unwrap();
+        for line in [
+            "StartLimitIntervalSec=0",
+            "Restart=on-failure",
+            "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line}: {}", unit.display());
+        }
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
+#[test]
+fn a_command_that_cannot_print_its_answer_fails() {
+    let civil = repository().join("proto/civil");
+    let check = |stdout: std::process::Stdio| {
+        let mut check = Command::new(chapar());
+        check.args(["contract", "check"]).arg(&civil).stdout(stdout).output().expect("the binary runs")
+    };
+    assert_eq!(check(std::process::Stdio::piped()).status.code(), Some(0));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = check(full.into());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("standard output is incomplete"), "{said}");
+}
+
+#[test]
+fn contracts_are_compared_by_their_services_whatever_their_folders_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let [old, new] = ["old", "new"].map(|name| folder.path().join(name));
+    for (dir, names) in [(&old, ["civil", "health"]), (&new, ["civil-2", "health"])] {
+        for (name, from) in names.into_iter().zip(["civil", "health"]) {
+            let from = repository().join("proto").join(from);
+            std::fs::create_dir_all(dir).unwrap();
+            let copied = Command::new("cp").arg("-r").arg(from).arg(dir.join(name)).status().unwrap();
+            assert!(copied.success());
+        }
+    }
+    let compare = || {
+        let mut compare = Command::new(chapar());
+        let output = compare.args(["contract", "breaking"]).args([&old, &new]).output().expect("it runs");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), said)
+    };
+    let (code, said) = compare();
+    assert!(code == Some(0) && said.contains("0 breaking changes"), "{said}");
+
+    let proto = new.join("civil-2/v1/civil.proto");
+    let text = std::fs::read_to_string(&proto).unwrap();
+    std::fs::write(&proto, text.replace("string given_name = 2 ", "string given_name = 12 ")).unwrap();
+    let (code, said) = compare();
+    assert!(code == Some(1) && said.contains("given_name"), "{said}");
+
+    std::fs::remove_dir_all(new.join("health")).unwrap();
+    let (code, said) = compare();
+    assert!(code == Some(1) && said.contains("the service health.v1.InsuranceRegistry is gone"), "{said}");
+}
+
 #[tokio::test]
 async fn a_check_fails_where_a_start_would_and_for_an_own_certificate_that_is_revoked() {
     let fleet = Fleet::new().await;

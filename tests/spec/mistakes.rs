@@ -1,5 +1,5 @@
-//! The mistakes that the tutorial *Publish your database* lists are made one by one, and each is told in the words of
-//! its table.
+//! The mistakes that the tutorial *Publish your database* lists are made one by one, and each is told in the
+//! words of its table.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

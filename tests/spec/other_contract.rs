@@ -1,5 +1,5 @@
-//! A contract that one test needs beside the harness's civil one. Its services are the civil registry's, which
-//! answers them by a gRPC server of its own, or by an adapter that a test starts.
+//! A contract that one test needs beside the harness's civil one. Its services are the civil registry's,
+//! which answers them by a gRPC server of its own, or by an adapter that a test starts.
 
 use std::path::{Path, PathBuf};
 

@@ -362,3 +362,14 @@ fn an_authoritys_own_files_are_kept_and_looked_at() {
     let said = refused(folder, &["issue", "other", WELFARE, "--out", "x"]);
     assert!(said.contains("issued.jsonl") && said.contains("its last line is incomplete"), "{said}");
 }
+
+#[test]
+fn an_authority_whose_key_is_kept_elsewhere_is_not_overwritten() {
+    let authority = authority();
+    let folder = authority.path();
+    std::fs::rename(folder.join("pki/ca.key"), folder.join("offline.key")).unwrap();
+    let cert = std::fs::read(folder.join("pki/ca.crt")).unwrap();
+    assert!(refused(folder, &["init", "pki", "--name", "Another"]).contains("there is an authority already"));
+    assert_eq!(std::fs::read(folder.join("pki/ca.crt")).unwrap(), cert);
+    assert!(!folder.join("pki/ca.key").exists());
+}

@@ -1,5 +1,5 @@
-//! Tests of callers that speak Connect (JSON over plain HTTP), gRPC-Web or HTTP/1.1: the same decision, the same record,
-//! and an error with the same reason.
+//! Tests of callers that speak Connect (JSON over plain HTTP), gRPC-Web or HTTP/1.1: the same decision, the
+//! same record, and an error with the same reason.
 
 use bytes::{Buf as _, BufMut as _};
 use chapar_tests::curl::{Curl, CurlAnswer, reason};

@@ -1,5 +1,5 @@
-//! Tests of `chapar evidence search` and `chapar evidence citizen`: what a log's readers are told, and what they are
-//! not, by the built binary and the folder that a demo leaves.
+//! Tests of `chapar evidence search` and `chapar evidence citizen`: what a log's readers are told, and what
+//! they are not, by the built binary and the folder that a demo leaves.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

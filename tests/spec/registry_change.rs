@@ -93,7 +93,7 @@ impl Office {
     }
 
     fn plan(&self) {
-        self.does(&["registry", "plan", "store", "draft", "--key", "dara.key", "--out", "plan"]);
+        self.does(&["registry", "plan", "store", "draft", "--key", "dara.key", "--out", "plan", "--force"]);
     }
 
     fn approve(&self, name: &str) {
@@ -132,6 +132,20 @@ fn a_change_comes_through_when_both_have_approved_it() {
         3,
         "the author's signature and the approvals are kept beside the files"
     );
+}
+
+#[test]
+fn a_plan_that_others_have_signed_is_not_overwritten_and_one_of_its_author_alone_is() {
+    let office = Office::new();
+    office.plan();
+    office.approve("ali");
+    let signed = std::fs::read(office.path("plan")).unwrap();
+    let plan = ["registry", "plan", "store", "draft", "--key", "dara.key", "--out", "plan"];
+    let (succeeded, said) = office.run(&plan);
+    assert!(!succeeded && said.contains("plan is there already"), "{said}");
+    assert_eq!(std::fs::read(office.path("plan")).unwrap(), signed);
+    office.does(&[&plan[..], &["--force"]].concat());
+    assert_ne!(std::fs::read(office.path("plan")).unwrap(), signed);
 }
 
 #[test]
@@ -193,7 +207,7 @@ fn a_strangers_approval_and_one_with_an_approvers_name_count_for_nothing() {
 #[test]
 fn no_one_approves_a_change_of_their_own() {
     let office = Office::new();
-    office.does(&["registry", "plan", "store", "draft", "--key", "ali.key", "--out", "plan"]);
+    office.does(&["registry", "plan", "store", "draft", "--key", "ali.key", "--out", "plan", "--force"]);
     let (succeeded, said) = office.run(&["registry", "approve", "plan", "--key", "ali.key"]);
     assert!(!succeeded && said.contains("the author of a plan cannot approve it"), "{said}");
 }
@@ -203,13 +217,13 @@ fn an_author_that_no_registered_key_stands_for_is_refused() {
     let office = Office::new();
     // Ali plans as someone else, and approves his own change.
     office.does(&["registry", "key", "someone", "--out", "someone.key"]);
-    office.does(&["registry", "plan", "store", "draft", "--key", "someone.key", "--out", "plan"]);
+    office.does(&["registry", "plan", "store", "draft", "--key", "someone.key", "--out", "plan", "--force"]);
     office.both_approve();
     office.refuses("the author `someone` is not known");
     // Or with a key of his own that bears a registered name.
     std::fs::create_dir(office.path("ali")).unwrap();
     office.does(&["registry", "key", "dara", "--out", "ali/dara.key"]);
-    office.does(&["registry", "plan", "store", "draft", "--key", "ali/dara.key", "--out", "plan"]);
+    office.does(&["registry", "plan", "store", "draft", "--key", "ali/dara.key", "--out", "plan", "--force"]);
     office.both_approve();
     office.refuses("the author `dara` is not known");
 }
@@ -237,6 +251,7 @@ fn a_rollback_needs_the_same_approvals() {
         "dara.key",
         "--out",
         "plan",
+        "--force",
     ]);
     office.approve("ali");
     assert!(!back(&["--plan", "plan"]).0, "one approval is not two");
@@ -254,7 +269,7 @@ fn a_plan_that_was_applied_before_a_rollback_does_not_apply_again() {
     assert!(office.apply().0);
     let applied = std::fs::read_to_string(office.path("plan")).unwrap();
     let first = "store/generations/000001/registry";
-    office.does(&["registry", "plan", "store", first, "--key", "dara.key", "--out", "plan"]);
+    office.does(&["registry", "plan", "store", first, "--key", "dara.key", "--out", "plan", "--force"]);
     office.both_approve();
     let back =
         ["registry", "rollback", "store", "1", "--by", "eve", "--reason", "a mistake", "--plan", "plan"];

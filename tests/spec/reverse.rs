@@ -40,6 +40,19 @@ async fn an_adapter_that_dials_is_called_on_the_connection_that_it_made_and_show
 }
 
 #[tokio::test]
+async fn connections_of_adapters_are_counted_apart_from_those_of_callers() {
+    let bus = joining().await;
+    let _adapter = Joiner::start(&bus, bus.address()).await;
+    let page = bus.admin("/metrics").await;
+    let count = |name: &str| {
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {page}")).parse::<u32>().expect("a count")
+    };
+    assert_eq!(count("chapar_connections"), 0);
+    assert!(count("chapar_adapter_connections") >= 1);
+}
+
+#[tokio::test]
 async fn an_adapter_comes_back_by_itself_to_a_gateway_that_was_restarted() {
     let mut bus = joining().await;
     let front = Front::new(bus.address()).await;

@@ -24,7 +24,8 @@ fn a_citizens_question_is_answered_word_by_word() {
     assert!(compared >= 18, "{compared} lines are compared");
 }
 
-/// An API on a port of its own, which gives one person to whoever has the token. It ends with the test's process.
+/// An API on a port of its own, which gives one person to whoever has the token. It ends with the test's
+/// process.
 fn people_api() -> std::net::SocketAddr {
     let page = chapar_tests::repository().join("docs/tutorial/publish-your-api.md");
     let page = std::fs::read_to_string(page).unwrap();

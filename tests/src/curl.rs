@@ -1,4 +1,5 @@
-//! `Curl` calls a gateway by the command-line program `curl`, as a vendor's script does: plain HTTP with JSON.
+//! `Curl` calls a gateway by the command-line program `curl`, as a vendor's script does: plain HTTP with
+//! JSON.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

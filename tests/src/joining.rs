@@ -42,8 +42,8 @@ impl Joiner {
         Self::run(config).await
     }
 
-    /// Starts one that serves the contract in this folder from an SQLite file in the bus's folder, and waits until
-    /// it is taken in.
+    /// Starts one that serves the contract in this folder from an SQLite file in the bus's folder, and waits
+    /// until it is taken in.
     pub async fn of_contract(bus: &Bus, contract: &Path, database: &str) -> Self {
         let name = contract.file_name().and_then(|name| name.to_str()).expect("a contract's folder");
         let text = toml("pki/adapter", bus.address())

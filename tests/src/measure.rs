@@ -1,5 +1,5 @@
-//! `measure` has what benchmarks share: processes with their CPU time, a target that is asked for one person of
-//! the civil register, and the medians of rounds.
+//! `measure` has what benchmarks share: processes with their CPU time, a target that is asked for one person
+//! of the civil register, and the medians of rounds.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,5 @@
-//! `Tutorial` follows a page of `docs/tutorial` word by word: its files are written, its commands run, and what
-//! they say is compared with what the page says.
+//! `Tutorial` follows a page of `docs/tutorial` word by word: its files are written, its commands run, and
+//! what they say is compared with what the page says.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -56,9 +56,9 @@ impl Tutorial {
         self
     }
 
-    /// Follows the page in this folder: a block `toml`, `http` or `proto` is a file, whose name is its first line; `sh` runs, `sh
-    /// fails` runs and fails, and each line of a block `text` after it is said, with anything in place of `…`.
-    /// Returns how many lines were compared.
+    /// Follows the page in this folder: a block `toml`, `http` or `proto` is a file, whose name is its first
+    /// line; `sh` runs, `sh fails` runs and fails, and each line of a block `text` after it is said, with
+    /// anything in place of `…`. Returns how many lines were compared.
     ///
     /// # Panics
     /// If something is not as the page says.

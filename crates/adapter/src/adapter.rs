@@ -224,7 +224,8 @@ impl Adapter {
             Ready::Listens(_) => None,
         };
         let pages = admin.map(|(listener, _)| {
-            let (calls, stopping) = (calls.clone(), stop.clone());
+            let calls = calls.clone();
+            let stopping = stop.clone();
             let admin = Admin { observer: observer.clone(), calls, heard, stopping };
             tokio::spawn(admin::serve(listener, admin, ended.clone()))
         });
@@ -258,4 +259,14 @@ async fn listen(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     Ok((listener, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_that_is_gone_is_noticed_within_40_seconds() {
+        assert!(serve::Settings::default().keepalive + PING_ANSWER <= Duration::from_secs(40));
+    }
 }

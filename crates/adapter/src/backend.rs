@@ -1,5 +1,6 @@
-//! `Backend` is what stands behind one method: a statement and its database, or a request and the API that answers
-//! it. It says which columns it gives, what does not fit the contract, and how rows are fetched from it.
+//! `Backend` is what stands behind one method: a statement and its database, or a request and the API that
+//! answers it. It says which columns it gives, what does not fit the contract, and how rows are fetched from
+//! it.
 
 mod request;
 mod statement;
@@ -14,7 +15,6 @@ use self::request::RequestBackend;
 use self::statement::StatementBackend;
 use crate::api::Api;
 use crate::bind::Binder;
-use crate::candidate::Unfit;
 use crate::fetch::FetchPlanner;
 use crate::finding::Finding;
 use crate::method_file::MethodFile;
@@ -24,6 +24,7 @@ use crate::plan::Plans;
 use crate::scan::Remark;
 use crate::shape::Shape;
 use crate::source::{Described, Failure, Source};
+use crate::unfit::Unfit;
 
 /// What a backend has to wait for.
 pub(crate) type Looking<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unfit>> + Send + 'a>>;
@@ -88,7 +89,7 @@ impl Opened {
     /// Reads a method's file.
     ///
     /// # Errors
-    /// What is wrong with the file by itself.
+    /// The file is invalid, whatever contract and source say.
     pub(crate) fn backend(&self, method: &Method, file: &Path) -> Result<Box<dyn Backend>, Finding> {
         if !file.is_file() {
             let what = match self {

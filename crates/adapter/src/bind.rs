@@ -51,8 +51,8 @@ struct Field {
 }
 
 impl Binder {
-    /// Matches the placeholders of `file` with the request fields of `method`: every placeholder a field, every
-    /// field used or declared unused.
+    /// Matches the placeholders of `file` with the request fields of `method`: every placeholder a field,
+    /// every field used or declared unused.
     pub(crate) fn new(method: &Method, file: &MethodFile) -> Result<Self, Vec<Finding>> {
         let input = method.input().clone();
         let field = |steps: Vec<FieldDescriptor>| {

@@ -20,8 +20,8 @@ use crate::served_method::ServedMethod;
 use crate::shape::Cardinality;
 use crate::source::{Batch, Failure, Reading, RowSink, Rows};
 
-/// Tenths of a method's time from which a caller's time is taken for all of it: a gateway passes on what is left of
-/// the contract's timeout, which is always a little less.
+/// A caller's deadline of at least this many tenths of the method's timeout counts as all of it, because a
+/// gateway forwards what is left of that timeout, which is always a little less.
 const NEARLY_ALL: u32 = 9;
 
 /// The terms of one call: its deadline, and the granted fields and rows from its metadata.
@@ -32,8 +32,8 @@ struct Terms {
     rows: String,
 }
 
-/// Answers one call of `served`, which is counted in `figures`; `read` gives the request message and is awaited under
-/// the deadline.
+/// Answers one call of `served`, which is counted in `figures`; `read` gives the request message and is
+/// awaited under the deadline.
 pub(crate) async fn answer<R>(
     served: &ServedMethod,
     observer: &Observer,
@@ -106,7 +106,7 @@ where
         fields: &terms.fields,
         rows: &terms.rows,
     };
-    let page = Page::asked(served, &bound, asker)?;
+    let page = served.pages.as_ref().map(|pages| Page::asked(pages, &bound, &asker())).transpose()?;
     let is_next = page.as_ref().is_some_and(Page::is_next);
     let plan = served.plans.plan(&terms.fields, &terms.rows, is_next)?;
     observation.columns = Some(Arc::clone(&plan.columns));

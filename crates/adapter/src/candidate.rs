@@ -1,5 +1,5 @@
-//! `Candidate` is a method with its backend, and everything that is needed to find out whether contract, file and
-//! source fit: at a start, at a reload, and again while it is served. What then answers calls is a
+//! `Candidate` is a method with its backend, and everything that is needed to find out whether contract, file
+//! and source fit: at a start, at a reload, and again while it is served. What then answers calls is a
 //! `ServedMethod`.
 
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::plan::Plans;
 use crate::served_method::{Look, ServedMethod};
 use crate::shape::{Cardinality, Shape};
 use crate::source::{Described, Tried};
+use crate::unfit::Unfit;
 
 /// A method that may be served.
 pub(crate) struct Candidate {
@@ -24,30 +25,6 @@ pub(crate) struct Candidate {
     backend: Box<dyn Backend>,
     timeout: Duration,
     tokens: Arc<PageTokens>,
-}
-
-/// Why a method cannot be served now.
-#[derive(Debug)]
-pub(crate) enum Unfit {
-    /// Contract, file and source do not fit; at least one finding.
-    Findings(Vec<Finding>),
-    /// The source could not be asked.
-    Unreachable(Finding),
-}
-
-impl Unfit {
-    pub(crate) fn findings(self) -> Vec<Finding> {
-        match self {
-            Self::Findings(findings) => findings,
-            Self::Unreachable(finding) => vec![finding],
-        }
-    }
-}
-
-impl From<Vec<Finding>> for Unfit {
-    fn from(findings: Vec<Finding>) -> Self {
-        Self::Findings(findings)
-    }
 }
 
 impl Candidate {
@@ -154,7 +131,13 @@ impl Candidate {
         }
         let keyset = self.backend.keyset(described)?;
         self.tokens.check().map_err(|fault| file.finding_about("", fault))?;
-        Ok(Some(Pages { keyset, tokens: Arc::clone(&self.tokens), token_field: token.number() }))
+        Ok(Some(Pages {
+            method: self.method.path().clone(),
+            most: self.method.max_rows().into(),
+            keyset,
+            tokens: Arc::clone(&self.tokens),
+            token_field: token.number(),
+        }))
     }
 
     /// Fetches as calls will, under the widest grants that there can be.

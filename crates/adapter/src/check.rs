@@ -91,7 +91,8 @@ pub(crate) fn columns(method: &Method, shape: &Shape, file: &MethodFile, columns
 
 /// Findings for row scopes by which a grant could not narrow this statement.
 fn scope_findings(scopes: &[String], statement: &Statement, described: &Described) -> Vec<Finding> {
-    let (file, scoping) = (statement.file(), statement.scoping());
+    let file = statement.file();
+    let scoping = statement.scoping();
     let missing = |name: &str| !described.columns.iter().any(|column| column.name == name);
     let mut findings = Vec::new();
     for placed in scoping.placed.iter().filter(|placed| !scopes.contains(&placed.scope)) {

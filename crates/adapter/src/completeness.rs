@@ -1,6 +1,6 @@
 //! `Completeness` measures how completely the agency's database answers: in full, in part (fields that are
-//! NULL), without a record, or not at all, by method and field. The counts are metrics, and are kept on disk by
-//! day for `chapar adapter completeness`. They name methods and fields, never a record.
+//! NULL), without a record, or not at all, by method and field. The counts are metrics, and are kept on disk
+//! by day for `chapar adapter completeness`. They name methods and fields, never a record.
 
 mod counts;
 mod store;
@@ -23,8 +23,8 @@ use crate::source::Absent;
 /// Time between two writes of the counts: what a process that is killed loses at most.
 const SAVED_EVERY: Duration = Duration::from_secs(60);
 
-/// Maximum number of plans of a method whose counts stand apart. More come only if plans are made again and again,
-/// because the calls are under ever new grants.
+/// Maximum number of plans of a method whose counts stand apart. More come only if plans are made again and
+/// again, because the calls are under ever new grants.
 const MAX_PLANS: usize = 1024;
 /// Maximum time for writing the last counts at the end of the process.
 const LAST_SAVE: Duration = Duration::from_secs(5);
@@ -135,7 +135,8 @@ impl Completeness {
         state: &std::path::Path,
         ended: &CancellationToken,
     ) -> Result<(), String> {
-        let (counts, folder) = (Arc::clone(self), state.to_owned());
+        let counts = Arc::clone(self);
+        let folder = state.to_owned();
         let saving = tokio::task::spawn_blocking(move || counts.save(&folder));
         let too_long = async {
             ended.cancelled().await;
@@ -174,7 +175,7 @@ impl Completeness {
 }
 
 impl Tally {
-    /// An answer of `records` records, of which `absent` says what was NULL.
+    /// Counts an answer of `records` records; `absent` lists its NULL fields.
     pub(crate) fn answered(&self, columns: &Columns, records: u64, absent: &Absent) {
         self.today(|day| {
             match () {

@@ -152,7 +152,7 @@ impl Conversion {
     }
 }
 
-/// The moment of a local time. One that a change of the clocks skips or repeats is none, or two.
+/// Converts a local time to an instant. A change of the clocks can skip it or repeat it; both are errors.
 fn in_zone(zone: &TimeZone, time: jiff::civil::DateTime) -> Result<Converted<'static>, &'static str> {
     let moment = zone.to_ambiguous_timestamp(time).unambiguous();
     moment

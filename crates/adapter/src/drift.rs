@@ -13,19 +13,20 @@ use crate::published::PublishedMethod;
 use crate::service::Calls;
 
 /// Time between two comparisons while all is well. Each prepares every statement and runs it once.
-const EVERY: Duration = Duration::from_secs(60);
+const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 /// Time between two comparisons while a method is closed, so that it opens soon after it fits again.
 const EVERY_WHILE_CLOSED: Duration = Duration::from_secs(5);
 /// Shortest time between two comparisons, however many calls meet a changed schema.
-const SHORTEST: Duration = Duration::from_secs(1);
+const MIN_COMPARE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Compares until `ended`.
 pub(crate) async fn watch(calls: Calls, health: Arc<Health>, ended: CancellationToken) {
     let watching = async {
-        let mut every = tokio::time::interval_at(tokio::time::Instant::now() + EVERY, EVERY);
+        let mut every =
+            tokio::time::interval_at(tokio::time::Instant::now() + COMPARE_INTERVAL, COMPARE_INTERVAL);
         // After a comparison that took long the next tick is a whole interval later.
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut patience = SHORTEST;
+        let mut patience = MIN_COMPARE_INTERVAL;
         loop {
             let is_any_closed = !calls.methods().iter().all(|method| method.is_open());
             let (which, is_called_for) = tokio::select! {
@@ -37,15 +38,17 @@ pub(crate) async fn watch(calls: Calls, health: Arc<Health>, ended: Cancellation
                     (Which::All, true)
                 }
             };
-            let (calls, health, runtime) = (calls.clone(), Arc::clone(&health), Handle::current());
+            let calls = calls.clone();
+            let health = Arc::clone(&health);
+            let runtime = Handle::current();
             // A comparison may block, and calls, connections and the end of the adapter must not wait for it.
             let looking =
                 tokio::task::spawn_blocking(move || runtime.block_on(look(&calls, &health, which))).await;
             // Calls can meet what no comparison finds, such as another contract at the gateway: they must not
             // make the adapter run every statement again and again.
             patience = match looking {
-                Ok(false) if is_called_for => (patience * 2).min(EVERY),
-                _ => SHORTEST,
+                Ok(false) if is_called_for => (patience * 2).min(COMPARE_INTERVAL),
+                _ => MIN_COMPARE_INTERVAL,
             };
         }
     };
@@ -74,8 +77,8 @@ pub(crate) async fn look(calls: &Calls, health: &Health, which: Which) -> bool {
     has_changed
 }
 
-/// Which services and methods are served, by the names that `grpc.health.v1` is asked with: `PACKAGE.Service`,
-/// which is served while any of its methods is, and `PACKAGE.Service/Method`.
+/// Which services and methods are served, by the names that `grpc.health.v1` is asked with:
+/// `PACKAGE.Service`, which is served while any of its methods is, and `PACKAGE.Service/Method`.
 pub(crate) fn statuses(methods: &[Arc<PublishedMethod>]) -> BTreeMap<String, bool> {
     let mut statuses = BTreeMap::new();
     for method in methods {

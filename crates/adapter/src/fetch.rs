@@ -16,8 +16,8 @@ use crate::source::{Failure, FullScan, Parameter, Pending, Reading, Rows, Tried}
 
 /// Fetches the granted columns of the granted rows for one request.
 pub(crate) trait Fetch: Send + Sync {
-    /// Fetches them for a request's values, in the order of the file's parameters, and for a page's, if the plan is
-    /// one of a page.
+    /// Fetches them for a request's values, in the order of the file's parameters, and for a page's, if the
+    /// plan is one of a page.
     fn run(
         &self,
         request: &[Parameter],
@@ -34,8 +34,8 @@ pub(crate) trait Fetch: Send + Sync {
 
 /// Plans how the rows of each grant are fetched.
 pub(crate) trait FetchPlanner: Send + Sync {
-    /// `selected`: the granted columns, in the order in which a row has them. `rows`: the granted rows. `is_next`: of
-    /// a page that is not the first.
+    /// `selected`: the granted columns, in the order in which a row has them. `rows`: the granted rows.
+    /// `is_next`: of a page that is not the first.
     ///
     /// # Errors
     /// `SCHEMA_DRIFT` if the rows cannot be told.

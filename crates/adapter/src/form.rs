@@ -62,6 +62,7 @@ pub(crate) fn form(field: &FieldDescriptor) -> Result<Form, &'static str> {
         Kind::String => Form::String,
         Kind::Uint32 => Form::Uint32,
         Kind::Uint64 => Form::Uint64,
+        // These have one text form in every database; any other message is read from JSON.
         Kind::Message(message) => match message.full_name() {
             "google.type.Date" => Form::Date,
             "google.protobuf.Timestamp" => Form::Timestamp,

@@ -12,11 +12,11 @@ use tonic_health::server::{HealthReporter, HealthService};
 pub(crate) struct Health {
     reporter: HealthReporter,
     published: PublishedMetrics,
-    said: Mutex<Said>,
+    said: Mutex<ReportedStatuses>,
 }
 
 #[derive(Default)]
-struct Said {
+struct ReportedStatuses {
     /// Names of services and methods, and whether each is served.
     statuses: BTreeMap<String, bool>,
     /// True once the adapter stops: no later reload may report a service as serving.

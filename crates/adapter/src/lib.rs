@@ -36,6 +36,7 @@ mod introspect;
 mod json;
 mod load;
 mod method_file;
+mod method_folder;
 mod observe;
 mod page;
 mod plan;
@@ -52,6 +53,7 @@ mod source;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod unfit;
 
 pub use adapter::{Adapter, Checked, Parts};
 pub use api::{CompiledRequest, Untellable, compile_request, find_in_json};

@@ -12,10 +12,11 @@ use crate::backend::Opened;
 use crate::config::{Config, SourceConfig, SourceKind};
 use crate::error::Error;
 use crate::finding::{Finding, Findings};
+use crate::method_folder;
 use crate::page::PageTokens;
 use crate::published::{self, PublishedMethod};
 use crate::scan::Remark;
-use crate::served_method::{self, Look};
+use crate::served_method::Look;
 use crate::source::mysql::Mysql;
 use crate::source::postgres::Postgres;
 use crate::source::sqlite::Sqlite;
@@ -38,7 +39,7 @@ impl Loaded {
         Ok(self)
     }
 
-    /// The methods that fit, if there are any. The others are closed, which is told.
+    /// Returns the methods that fit, if any. The others are closed, and the log says so.
     ///
     /// # Errors
     /// The findings of all, if none fits.
@@ -76,7 +77,14 @@ pub(crate) async fn load(config: &Config, look: Look, metrics: &SourceMetrics) -
         let settings = config.sources.get(name).ok_or_else(|| database("is missing".to_owned()))?;
         let source = open(settings, metrics.source(name)).await.map_err(database)?;
         let timeout = settings.limits.statement_timeout;
-        candidates.extend(served_method::load(folder, &contract, &source, timeout, &tokens, &mut findings));
+        candidates.extend(method_folder::candidates(
+            folder,
+            &contract,
+            &source,
+            timeout,
+            &tokens,
+            &mut findings,
+        ));
     }
     let mut loaded = Loaded { methods: Vec::new(), remarks: Vec::new() };
     for candidate in candidates {

@@ -1,6 +1,6 @@
 //! `MethodFile` is the file behind one method, an `.sql` statement or an `.http` request, as far as both are
-//! alike: its text, the request fields that it names, what its leading comments declare, and findings with their
-//! place in it.
+//! alike: its text, the request fields that it names, what its leading comments declare, and findings with
+//! their place in it.
 
 mod header;
 
@@ -125,8 +125,8 @@ impl MethodFile {
         Finding::new(&self.path, &self.text, name.offset, name.length, message)
     }
 
-    /// A finding about a result column, at the first place where its name is written, else at the file's first
-    /// word.
+    /// A finding about a result column, at the first place where its name is written, else at the file's
+    /// first word.
     pub(crate) fn finding_about(&self, column: &str, message: impl Into<String>) -> Finding {
         match self.words.iter().find(|word| word.text == column) {
             Some(word) => self.finding_at(word, message),

@@ -1,6 +1,6 @@
-//! `Page` is one page of a list: which rows are asked for, by the request's page size and token, and the token
-//! of the next page, bound to the caller, its right and its question. The order of pages is in `keyset`, the
-//! rows' way in `sink`, the token itself in `token`.
+//! `Page` is one page of a list: which rows are asked for, by the request's page size and token, and the
+//! token of the next page, bound to the caller, its right and its question. The order of pages is in
+//! `keyset`, the rows' way in `sink`, the token itself in `token`.
 
 mod keyset;
 mod sink;
@@ -9,14 +9,13 @@ mod token;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chapar_model::Reason;
+use chapar_model::{MethodPath, Reason};
 use prost::encoding::string;
 
 pub(crate) use self::keyset::{Keyset, PageKey};
 pub(crate) use self::sink::PageSink;
 pub(crate) use self::token::{KeyValue, PageTokens};
 use crate::bind::Bound;
-use crate::served_method::ServedMethod;
 use crate::source::{Failure, Parameter, RowSink};
 
 /// Rows of a page whose size the caller leaves open (AIP-158); a method with a lower maximum has that.
@@ -24,6 +23,9 @@ const DEFAULT_SIZE: u64 = 100;
 
 /// How the pages of one method are made.
 pub(crate) struct Pages {
+    pub(crate) method: MethodPath,
+    /// Maximum number of rows of a page.
+    pub(crate) most: u64,
     pub(crate) keyset: Keyset,
     pub(crate) tokens: Arc<PageTokens>,
     /// The number of the response's field for the next page's token.
@@ -48,25 +50,20 @@ pub(crate) struct Page<'s> {
 }
 
 impl<'s> Page<'s> {
-    /// The page that a request asks for; nothing if the method has no pages, and then nobody wants to know the asker.
+    /// Reads page size and token from the request.
     ///
     /// # Errors
     /// `FIELD_INVALID` for a negative size, `PAGE_TOKEN_INVALID` for a token of another question.
-    pub(crate) fn asked<'a>(
-        served: &'s ServedMethod,
-        request: &Bound,
-        asker: impl FnOnce() -> Asker<'a>,
-    ) -> Result<Option<Self>, Failure> {
-        let Some(pages) = &served.pages else { return Ok(None) };
+    pub(crate) fn asked(pages: &'s Pages, request: &Bound, asker: &Asker<'_>) -> Result<Self, Failure> {
         let size = match u64::try_from(request.page_size) {
-            Ok(0) => DEFAULT_SIZE.min(served.most),
+            Ok(0) => DEFAULT_SIZE.min(pages.most),
             // A larger size than the maximum is taken for the maximum (AIP-158).
-            Ok(size) => size.min(served.most),
+            Ok(size) => size.min(pages.most),
             Err(_) => {
                 return Err(Failure::of_field(Reason::FieldInvalid, "page_size".into(), "less than 0"));
             }
         };
-        let bound = bound_to(served, request, &asker());
+        let bound = bound_to(&pages.method, request, asker);
         let after = if request.page_token.is_empty() {
             Vec::new()
         } else {
@@ -78,7 +75,7 @@ impl<'s> Page<'s> {
             }
             after.iter().map(KeyValue::parameter).collect()
         };
-        Ok(Some(Self { pages, size, after, bound }))
+        Ok(Self { pages, size, after, bound })
     }
 
     /// Whether it is not the first.
@@ -123,13 +120,13 @@ pub(crate) struct PageBindings<'p> {
 
 /// What a token is bound to: method, caller, purpose, the right's fields and rows, and every value of the
 /// question. Each part is told with its length, so that no two questions have the same bytes.
-fn bound_to(served: &ServedMethod, request: &Bound, asker: &Asker<'_>) -> Vec<u8> {
+fn bound_to(method: &MethodPath, request: &Bound, asker: &Asker<'_>) -> Vec<u8> {
     let mut bound = Vec::new();
     let mut part = |bytes: &[u8]| {
         bound.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
         bound.extend_from_slice(bytes);
     };
-    for text in [served.path.as_str(), &asker.caller, &asker.purpose, asker.fields, asker.rows] {
+    for text in [method.as_str(), &asker.caller, &asker.purpose, asker.fields, asker.rows] {
         part(text.as_bytes());
     }
     part(request.subject.as_deref().unwrap_or_default().as_bytes());

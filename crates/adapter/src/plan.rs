@@ -1,5 +1,5 @@
-//! `Plan` is a method under one grant: what fetches the granted columns of the granted rows, and encodes them. At
-//! most 1,024 plans of a method are cached. How the rows are fetched is left to `fetch`.
+//! `Plan` is a method under one grant: what fetches the granted columns of the granted rows, and encodes
+//! them. At most 1,024 plans of a method are cached. How the rows are fetched is left to `fetch`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -99,8 +99,8 @@ impl Plans {
         fields.join(",")
     }
 
-    /// Two plans of all fields: one without row scopes, and one with all of them, and of a later page if there
-    /// are pages. Together they run every part of the statement that a grant can.
+    /// Two plans of all fields: one without row scopes, and one with all of them, and of a later page if
+    /// there are pages. Together they run every part of the statement that a grant can.
     pub(crate) fn widest(&self) -> Result<[Plan; 2], Failure> {
         let fields = self.every_field();
         let every =

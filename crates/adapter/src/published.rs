@@ -1,6 +1,6 @@
-//! `PublishedMethod` is a method with its state: open, or closed because contract, statement and live database
-//! do not fit each other any more. A closed method answers `SCHEMA_DRIFT` and asks the database nothing; the
-//! others go on. `look` finds out anew.
+//! `PublishedMethod` is a method with its state: open, or closed because contract, statement and live
+//! database do not fit each other any more. A closed method answers `SCHEMA_DRIFT` and asks the database
+//! nothing; the others go on. `look` compares the method with the database again.
 
 use std::sync::Arc;
 
@@ -8,10 +8,11 @@ use arc_swap::ArcSwap;
 use chapar_contract::Method;
 use chapar_model::{MethodPath, Reason};
 
-use crate::candidate::{Candidate, Unfit};
+use crate::candidate::Candidate;
 use crate::finding::Finding;
 use crate::served_method::{Look, ServedMethod};
 use crate::source::Failure;
+use crate::unfit::Unfit;
 
 /// A method of the contract and whether it is served now.
 pub(crate) struct PublishedMethod {

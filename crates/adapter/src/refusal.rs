@@ -72,8 +72,8 @@ pub(crate) fn trailers(failure: &Failure) -> HeaderMap {
     trailers
 }
 
-/// One line for the operator, unless there were too many for this reason: a warning if the agency's side is at
-/// fault.
+/// One line for the operator, unless there were too many for this reason: a warning if the agency's side is
+/// at fault.
 pub(crate) fn log(lines: &RefusalLines, method: Option<&MethodPath>, call: &str, failure: &Failure) {
     let Some(suppressed) = lines.line(failure.reason) else { return };
     let method = method.map_or("unknown", MethodPath::as_str);

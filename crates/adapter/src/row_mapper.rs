@@ -1,5 +1,6 @@
-//! `RowMapper` encodes a row of any cells as the message of a method, as an adapter does with a row of a database. It is
-//! for a fuzz target: which cells a database gives depends on it, and the mapping has to bear all of them.
+//! `RowMapper` encodes a row of any cells as the message of a method, as an adapter does with a row of a
+//! database. It is for a fuzz target: which cells a database gives depends on it, and the mapping has to bear
+//! all of them.
 
 use bytes::Bytes;
 use chapar_contract::Method;

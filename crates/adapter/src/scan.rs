@@ -10,7 +10,7 @@ use chapar_model::MethodPath;
 use crate::encode;
 use crate::form::Form;
 use crate::shape::Leaf;
-use crate::source::{Cell, Described, Failure, Family, Source};
+use crate::source::{Cell, Described, Failure, Family, Source, TableColumn};
 use crate::statement::Statement;
 
 /// Maximum number of values that are sampled from one column.
@@ -58,7 +58,8 @@ pub(crate) async fn scan(
         else {
             continue;
         };
-        let (mut looked_at, mut counts) = (0, BTreeMap::<&'static str, u64>::new());
+        let mut looked_at = 0;
+        let mut counts = BTreeMap::<&'static str, u64>::new();
         let mut scratch = Vec::new();
         source
             .sample(origin, MOST_VALUES, &mut |cell| {
@@ -81,40 +82,47 @@ pub(crate) async fn scan(
     }
     for number in bound_as_text {
         let Some(parameter) = statement.file().parameters().get(number) else { continue };
-        for name in statement.compared_with(&parameter.text) {
-            let compared = described.reads.iter().filter(|read| read.column.eq_ignore_ascii_case(name));
-            for column in compared {
-                // SQLite turns a bound text into a number for a column that stores numbers, and for no other
-                // (<https://sqlite.org/datatype3.html> §4.2).
-                let turned = matches!(column.family, Family::Integer | Family::Real | Family::Numeric);
-                let mut looked_at = 0;
-                let mut count = 0;
-                source
-                    .sample(column, MOST_VALUES, &mut |cell| {
-                        looked_at += 1;
-                        count += u64::from(matches!(cell, Cell::Integer(_) | Cell::Real(_)));
-                    })
-                    .await?;
+        for comparison in statement.compared_with(&parameter.text) {
+            let is_compared = |read: &&TableColumn| {
+                comparison.columns.iter().any(|name| read.column.eq_ignore_ascii_case(name))
+            };
+            for column in described.reads.iter().filter(is_compared) {
+                // SQLite turns a bound text into a number for a column that stores numbers, and for no other,
+                // nor for an expression (<https://sqlite.org/datatype3.html> §4.2).
+                let turned = matches!(column.family, Family::Integer | Family::Real | Family::Numeric)
+                    && !comparison.is_expression;
+                let (looked_at, count) = numbers(column, source).await?;
                 if count == 0 {
                     continue;
                 }
-                let what = if turned {
-                    format!(
-                        "numbers, and `:{}` is text: leading zeros do not count in the comparison",
-                        parameter.text
-                    )
+                let effect = if turned {
+                    "leading zeros do not count in the comparison"
                 } else {
-                    format!(
-                        "numbers, and `:{}` is text: they are never equal, and their records are not found",
-                        parameter.text
-                    )
+                    "they are never equal, and their records are not found"
                 };
-                let column = format!("{}.{}", column.table, column.column);
-                remarks.push(Remark { method: method.clone(), column, looked_at, count, what });
+                remarks.push(Remark {
+                    method: method.clone(),
+                    column: format!("{}.{}", column.table, column.column),
+                    looked_at,
+                    count,
+                    what: format!("numbers, and `:{}` is text: {effect}", parameter.text),
+                });
             }
         }
     }
     Ok(remarks)
+}
+
+/// How many values of a column were sampled, and how many of them are numbers.
+async fn numbers(column: &TableColumn, source: &dyn Source) -> Result<(u64, u64), Failure> {
+    let mut looked_at = 0;
+    let mut count = 0;
+    let keep = &mut |cell: Cell<'_>| {
+        looked_at += 1;
+        count += u64::from(matches!(cell, Cell::Integer(_) | Cell::Real(_)));
+    };
+    source.sample(column, MOST_VALUES, keep).await?;
+    Ok((looked_at, count))
 }
 
 /// An oddity of a value that can be read, but is probably not what callers expect.

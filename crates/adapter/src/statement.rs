@@ -3,6 +3,7 @@
 //! judgement (decision 0014). What the names mean is in `bind` and `shape`, whether the database agrees in
 //! `check`.
 
+mod comparison;
 mod lines;
 mod tokens;
 
@@ -13,18 +14,21 @@ use sqlparser::ast::{Query, Select, SetExpr, Statement as Ast};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, Tokenizer};
 
+use self::comparison::comparisons;
 use self::lines::Lines;
 use self::tokens::{
-    begins_as_a_query, comments, comparisons, first_offset, has_second_statement, is_ordered_without_limit,
-    placeholders, second_statement, words,
+    begins_as_a_query, comments, first_offset, has_second_statement, is_ordered_without_limit, placeholders,
+    second_statement, words,
 };
 use crate::dialect::{Dialect, SqlText};
 use crate::finding::{Finding, Findings};
 use crate::method_file::{Header, MethodFile, Syntax};
 use crate::scope::{self, Scoping};
 
+pub(crate) use self::comparison::Comparison;
+
 /// Maximum nesting depth of expressions and subqueries. It bounds the parser's recursion.
-const DEEPEST: usize = 50;
+const MAX_SQL_DEPTH: usize = 50;
 
 /// A statement that can only read.
 #[derive(Clone, Debug)]
@@ -36,7 +40,7 @@ pub(crate) struct Statement {
     placeholders: Vec<(std::ops::Range<usize>, usize)>,
     is_ordered_without_limit: bool,
     scoping: Scoping,
-    compared: Vec<(String, String)>,
+    compared: Vec<Comparison>,
     unknown_to_parser: Option<Finding>,
 }
 
@@ -68,7 +72,7 @@ impl Statement {
             return Err(Finding::new(file, &text, place, 3, "the server runs what stands in such a comment"));
         }
         let writes = || whole("only a SELECT is allowed").with_help("a method reads; it never writes");
-        let parser = Parser::new(dialect.parser()).with_recursion_limit(DEEPEST);
+        let parser = Parser::new(dialect.parser()).with_recursion_limit(MAX_SQL_DEPTH);
         let parsed = parser.with_tokens_with_locations(tokens.clone()).parse_statements();
         let unknown_to_parser = match parsed {
             // The parsed form is used to refuse early and with a place. What finally holds is the database's
@@ -80,7 +84,7 @@ impl Statement {
                 [_, _, ..] => return Err(second_statement(file, &text, &lines, &tokens)),
             },
             Err(ParserError::RecursionLimitExceeded) => {
-                return Err(whole(&format!("nests deeper than {DEEPEST} levels")));
+                return Err(whole(&format!("nests deeper than {MAX_SQL_DEPTH} levels")));
             }
             // The database knows its own language better, so it decides. This error is reported only if the
             // database refuses the statement too.
@@ -183,17 +187,15 @@ impl Statement {
         self.is_ordered_without_limit
     }
 
-    /// Names of columns that stand on the other side of `=` from the placeholder `name`, without their
-    /// tables.
-    pub(crate) fn compared_with(&self, name: &str) -> Vec<&str> {
-        let compared = self.compared.iter().filter(|(_, placeholder)| placeholder == name);
-        compared.map(|(column, _)| column.as_str()).collect()
+    /// What the placeholder `name` is compared with.
+    pub(crate) fn compared_with(&self, name: &str) -> impl Iterator<Item = &Comparison> {
+        self.compared.iter().filter(move |compared| compared.placeholder == name)
     }
 }
 
-/// Compiles the text of a statement file for the kind of database that `url` names, without asking one: the SQL
-/// as it is sent under a grant of every row, and how many values are bound in it. For tools and tests; an adapter
-/// also has the live database look at it.
+/// Compiles the text of a statement file for the kind of database that `url` names, without asking one: the
+/// SQL as it is sent under a grant of every row, and how many values are bound in it. For tools and tests; an
+/// adapter also has the live database look at it.
 ///
 /// # Errors
 /// What is wrong with the text, or that the URL names no kind of database.

@@ -3,6 +3,7 @@
 //! needs none of this. What it issues has one URI SAN: the identity that the operator names, never one that a
 //! request asks for.
 
+mod certificate;
 mod list;
 mod read_back;
 mod records;
@@ -12,21 +13,22 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chapar_model::{Clock, Identity, show_sha256, to_hex};
+use jiff::civil;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, civil};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::DnsName;
-use rustls_pki_types::pem::PemObject as _;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::pki::{self, params, write_file};
+use certificate::leaf;
 use records::Revoked;
 use request::Request;
 
+pub use certificate::{inspect, spki_sha256_of};
 pub use records::{Entry, Reason};
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
@@ -118,8 +120,11 @@ impl Authority {
     /// # Errors
     /// [`Error::File`] if there is one already.
     pub fn create(dir: &Path, name: &str, days: u32, clock: &Clock) -> Result<Self, Error> {
-        if dir.join("ca.key").exists() {
-            return Err(file(&dir.join("ca.key"), "there is an authority already"));
+        // The key may be kept elsewhere, and then its certificate alone is here.
+        for name in ["ca.key", "ca.crt"] {
+            if dir.join(name).symlink_metadata().is_ok() {
+                return Err(file(&dir.join(name), "there is an authority already"));
+            }
         }
         at_least_one(days)?;
         if name.trim().is_empty() || name.chars().any(char::is_control) {
@@ -237,7 +242,8 @@ impl Authority {
         self.certify(&identity, &dns, days, &key, cert.public_key().raw)
     }
 
-    /// Revokes what it has issued, by certificate (PEM) or serial number, and writes a new revocation list. For
+    /// Revokes what it has issued, by certificate (PEM) or serial number, and writes a new revocation list.
+    /// For
     /// [`Reason::KeyCompromise`] all certificates of the same key are revoked, as after a renewal. Gives what
     /// was revoked.
     ///
@@ -349,49 +355,6 @@ pub fn request(identity: &Identity, dns: &[String], clock: &Clock) -> Result<(St
     Ok((params.serialize_request(&key)?.pem()?, key.serialize_pem()))
 }
 
-/// `sha256:…` of the public key of an authority's certificate (PEM): what a member's `issuers` holds.
-///
-/// # Errors
-/// [`Error::NoCertificate`], [`Error::Unfit`] for a certificate that is no authority's.
-pub fn spki_sha256_of(pem: &str) -> Result<String, Error> {
-    let der = leaf(pem)?;
-    let (_, cert) = X509Certificate::from_der(&der).map_err(|_| Error::NoCertificate)?;
-    if !cert.is_ca() {
-        return Err(Error::Unfit("the certificate is no authority's (RFC 5280 §4.2.1.9)".to_owned()));
-    }
-    Ok(show_sha256(digest(&SHA256, cert.public_key().raw).as_ref()))
-}
-
-/// What a certificate says, line by line.
-///
-/// # Errors
-/// [`Error::NoCertificate`].
-pub fn inspect(pem: &str) -> Result<Vec<String>, Error> {
-    let der = leaf(pem)?;
-    let (_, cert) = X509Certificate::from_der(&der).map_err(|_| Error::NoCertificate)?;
-    let names = cert.subject_alternative_name().ok().flatten().map(|names| names.value.general_names.clone());
-    let names = names.unwrap_or_default().into_iter().map(|name| match name {
-        GeneralName::URI(uri) => format!("identity  {}", uri.escape_debug()),
-        GeneralName::DNSName(name) => format!("dns       {}", name.escape_debug()),
-        other => format!("other     {other}"),
-    });
-    let moment = |time: x509_parser::time::ASN1Time| {
-        Timestamp::from_second(time.timestamp()).map_or_else(|_| "?".to_owned(), |moment| moment.to_string())
-    };
-    let mut lines: Vec<String> = names.collect();
-    lines.push(format!("serial    {}", to_hex(cert.raw_serial())));
-    lines.push(format!("issuer    {}", cert.issuer().to_string().escape_debug()));
-    lines.push(format!("from      {}", moment(cert.validity().not_before)));
-    lines.push(format!("until     {}", moment(cert.validity().not_after)));
-    lines.push(format!("key       sha256:{}", to_hex(digest(&SHA256, cert.public_key().raw).as_ref())));
-    if cert.is_ca() {
-        lines.push(
-            "this is an authority: `key` is what a member's `issuers` in the registry holds".to_owned(),
-        );
-    }
-    Ok(lines)
-}
-
 fn at_least_one(days: u32) -> Result<(), Error> {
     match days {
         0 => Err(Error::Unfit("a certificate is valid for at least one day".to_owned())),
@@ -428,12 +391,6 @@ fn leaf_params(
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     Ok(params)
-}
-
-/// The first certificate of a PEM text, DER.
-fn leaf(pem: &str) -> Result<Vec<u8>, Error> {
-    use rustls_pki_types::CertificateDer;
-    CertificateDer::from_pem_slice(pem.as_bytes()).map(|der| der.to_vec()).map_err(|_| Error::NoCertificate)
 }
 
 fn today(clock: &Clock) -> civil::Date {

@@ -1,6 +1,6 @@
-//! What a citizen may see of who was given their records: agency, office, purpose, legal basis, fields and time
-//! (Estonia's data tracker is the model). It reads verified logs and the terms of grants; it leaves out how the answer
-//! is printed. What a grant hides until a day is left out until then.
+//! This module lists the disclosures of a citizen's records that the citizen may see: agency, office,
+//! purpose, legal basis, fields and time (Estonia's data tracker is the model). It reads verified logs and
+//! the terms of grants, and leaves out what a grant hides until a later day. Printing is in `cli`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,10 +15,12 @@ use serde::Serialize;
 use crate::exit::{Exit, Failure};
 use crate::gateway_log::{Checked, GatewayLog};
 
-/// The terms of the grants, and the names of members, from one or several registries: the first that knows one tells.
+/// The terms of the grants, and the names of members, from one or several registries: the first that knows
+/// one tells.
 #[derive(Default)]
 pub(crate) struct Terms {
-    /// Legal basis, and whether the citizen may see it, by id and method: an id may have come to another grant.
+    /// Legal basis, and whether the citizen may see it, by id and method: an id may have come to another
+    /// grant.
     grants: HashMap<(String, String), (String, Citizen)>,
     members: HashMap<String, Name>,
 }
@@ -96,12 +98,12 @@ pub(crate) struct View {
     pub(crate) logs: Vec<Checked>,
 }
 
-/// What the citizen `subject`, an id in its canonical form, may see at `now` of these logs, each under the terms of its
-/// own gateway.
+/// What the citizen `subject`, an id in its canonical form, may see at `now` of these logs, each under the
+/// terms of its own gateway.
 ///
 /// # Errors
-/// If a log cannot be read, is not valid (exit 4), or has entries under a period key that is not there: then there is no
-/// answer.
+/// If a log cannot be read, is not valid (exit 4), or has entries under a period key that is not there: then
+/// there is no answer.
 pub(crate) fn view<'a>(
     logs: impl Iterator<Item = (&'a GatewayLog, &'a Terms)>,
     subject: &str,
@@ -135,7 +137,8 @@ fn is_hidden(citizen: Citizen, today: Date) -> bool {
     matches!(citizen, Citizen::After(day) if today < day)
 }
 
-/// Entries of one caller and method with the same request id are attempts of one disclosure, which the first tells.
+/// Entries of one caller and method with the same request id are attempts of one disclosure, which the first
+/// tells.
 fn without_attempts(records: BTreeMap<u64, Record>) -> Vec<(u32, u64, Record)> {
     let mut seen: HashMap<(String, String, String), usize> = HashMap::new();
     let mut disclosures: Vec<(u32, u64, Record)> = Vec::new();
@@ -153,13 +156,15 @@ fn without_attempts(records: BTreeMap<u64, Record>) -> Vec<(u32, u64, Record)> {
     disclosures
 }
 
-/// Adds a record that tells of a disclosure, if it is about this citizen, or takes away the stream that `record` ends without one.
+/// Adds a record that tells of a disclosure, if it is about this citizen, or takes away the stream that
+/// `record` ends without one.
 fn keep(records: &mut BTreeMap<u64, Record>, index: u64, record: &Record, is_mine: bool) {
     match record.kind() {
         Kind::Unary | Kind::Open if is_mine => {
             records.insert(index, record.clone());
         }
-        // A stream that released no message has disclosed nothing. After a crash nobody knows what it released.
+        // A stream that released no message has disclosed nothing. After a crash nobody knows what it
+        // released.
         Kind::Close if record.messages == 0 && record.outcome != UNKNOWN_OUTCOME => {
             records.remove(&record.opening);
         }
@@ -200,7 +205,8 @@ fn member(subsystem: &str) -> &str {
     subsystem.rsplit_once('/').map_or(subsystem, |(member, _)| member)
 }
 
-/// How far the clocks of Iran are ahead of UTC. There has been no summer time since the autumn of 1401 (2022).
+/// How far the clocks of Iran are ahead of UTC. There has been no summer time since the autumn of 1401
+/// (2022).
 const IRAN: SignedDuration = SignedDuration::from_mins(3 * 60 + 30);
 
 /// Day and clock in Iran.
@@ -210,7 +216,8 @@ fn in_iran(time: Timestamp) -> DateTime {
 
 fn jalali(time: DateTime) -> String {
     let day: Date = time.date();
-    let (month, of_month) = (day.month().unsigned_abs(), day.day().unsigned_abs());
+    let month = day.month().unsigned_abs();
+    let of_month = day.day().unsigned_abs();
     // A day of `jiff` is a day of the Gregorian calendar.
     let day = jalali_of_gregorian(day.year().into(), month, of_month).unwrap_or_default();
     format!("{day} {:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())

@@ -1,6 +1,6 @@
-//! The evidence log of one gateway as those who are asked about it read it: with the settings file of the gateway, which
-//! names the log, the key that verifies it, what it has signed last and the period key. It leaves out which entries are
-//! wanted.
+//! `GatewayLog` opens one gateway's evidence log by its settings file, which names the log, the verifying
+//! key, the state of the last signature and the period key, and verifies the log while reading it. Which
+//! entries are wanted is not decided here.
 
 use std::path::{Path, PathBuf};
 

@@ -60,8 +60,8 @@ impl Authority {
         Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)?, today })
     }
 
-    /// Issues a certificate for clients and servers with `identity` as its only URI SAN, besides `dns_names`, which may
-    /// be addresses too.
+    /// Issues a certificate for clients and servers with `identity` as its only URI SAN, besides `dns_names`,
+    /// which may be addresses too.
     ///
     /// # Errors
     /// [`Error::Certificate`] for a DNS name that is not ASCII, [`Error::Validity`] for too many days.

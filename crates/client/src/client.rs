@@ -19,12 +19,12 @@ use crate::error::CallError;
 use crate::refusal::Refusal;
 
 /// Maximum size in bytes of a message that is read: the highest `max_message` of a gateway.
-const LARGEST: usize = 16 << 20;
+const MAX_ANSWER_BYTES: usize = 16 << 20;
 /// The longest wait for TCP and TLS together: a person at a terminal may be far from the gateway.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that the client waits beyond the call's own timeout, so that the gateway's refusal, which has a
 /// reason, arrives first.
-const LATE: Duration = Duration::from_millis(500);
+const DEADLINE_GRACE: Duration = Duration::from_millis(500);
 
 /// Where the gateway is, and as whom to call it.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ impl Client {
         // A little longer than the gateway's own deadline, so that its refusal, which has a reason, arrives
         // first.
         let began = Instant::now();
-        let until = timeout.and_then(|time| began.checked_add(time.saturating_add(LATE)));
+        let until = timeout.and_then(|time| began.checked_add(time.saturating_add(DEADLINE_GRACE)));
         let response = self.send(method, headers, body);
         let response = match until {
             None => response.await?,
@@ -135,7 +135,7 @@ impl Client {
                 Ok(Some(refusal)) => return Err(refusal.into()),
                 // A stream of no messages may come as its end alone.
                 Ok(None) => {
-                    let body = MessageReader::new(body, LARGEST).ended(head.headers.clone());
+                    let body = MessageReader::new(body, MAX_ANSWER_BYTES).ended(head.headers.clone());
                     return Ok(Messages {
                         gateway: self.gateway.clone(),
                         headers: head.headers,
@@ -146,7 +146,7 @@ impl Client {
                 Err(problem) => return Err(self.garbled(problem)),
             }
         }
-        let body = MessageReader::new(body, LARGEST);
+        let body = MessageReader::new(body, MAX_ANSWER_BYTES);
         Ok(Messages { gateway: self.gateway.clone(), headers: head.headers, body, until })
     }
 

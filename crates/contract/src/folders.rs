@@ -13,8 +13,8 @@ use crate::finding::{Error, Finding};
 impl Contract {
     /// Compiles `folder` if it is a contract, i.e. has a version folder such as `v1` with a `.proto` in it;
     /// else each contract directly beneath it, by name. Shared imports beside the contracts (`google/type`,
-    /// `chapar/contract`) are none: a folder that holds them and nothing else is one of contracts, which has none
-    /// yet. A folder with neither is compiled as it is.
+    /// `chapar/contract`) are none: a folder that holds them and nothing else is one of contracts, which has
+    /// none yet. A folder with neither is compiled as it is.
     ///
     /// # Errors
     /// As [`Contract::load`].

@@ -162,10 +162,13 @@ pub fn gregorian_of_jalali(year: i32, month: u8, day: u8) -> Option<String> {
     Some(format!("{year:04}-{month:02}-{day:02}"))
 }
 
-/// The day of the Jalali calendar that a Gregorian day is, `1405/09/07`. Returns `None` for a day that there is not.
+/// The day of the Jalali calendar that a Gregorian day is, `1405/09/07`. Returns `None` for a day that there
+/// is not.
 pub fn jalali_of_gregorian(year: i32, month: u8, day: u8) -> Option<String> {
     let jalali = Date::try_new_gregorian(year, month, day).ok()?.to_calendar(icu_calendar::cal::Persian);
-    let (year, month, day) = (jalali.era_year().year, jalali.month().ordinal, jalali.day_of_month().0);
+    let year = jalali.era_year().year;
+    let month = jalali.month().ordinal;
+    let day = jalali.day_of_month().0;
     Some(format!("{year:04}/{month:02}/{day:02}"))
 }
 

@@ -1,6 +1,7 @@
-//! This module reads and writes messages in protobuf's JSON mapping (<https://protobuf.dev/programming-guides/json/>),
-//! for callers that send JSON. What is not known is refused with its path, and what two readers could read
-//! otherwise is refused too. No value of a message is in an error.
+//! This module reads and writes messages in protobuf's JSON mapping
+//! (<https://protobuf.dev/programming-guides/json/>), for callers that send JSON. What is not known is
+//! refused with its path, and what two readers could read otherwise is refused too. No value of a message is
+//! in an error.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -28,12 +29,13 @@ pub struct JsonError {
 /// Most members and elements of one message in JSON. Each costs hundreds of bytes while it is read.
 const MAX_PARTS: u32 = 10_000;
 
-/// The message that JSON says, in protobuf's wire format, fields in the order of their numbers: the same JSON is always
-/// the same bytes.
+/// The message that JSON says, in protobuf's wire format, fields in the order of their numbers: the same JSON
+/// is always the same bytes.
 ///
 /// # Errors
-/// [`JsonError`] for text that is no JSON (RFC 8259), for a member that is no field or stands twice, for a value that
-/// its field cannot hold, and for what has no one form in bytes: a map of several entries, and `google.protobuf.Any`.
+/// [`JsonError`] for text that is no JSON (RFC 8259), for a member that is no field or stands twice, for a
+/// value that its field cannot hold, and for what has no one form in bytes: a map of several entries, and
+/// `google.protobuf.Any`.
 pub fn from_json(message: &MessageDescriptor, json: &[u8]) -> Result<Bytes, JsonError> {
     let fault = |path: String, rule| JsonError { path, rule };
     let whole = |rule| fault(".".to_owned(), rule);
@@ -52,7 +54,8 @@ pub fn from_json(message: &MessageDescriptor, json: &[u8]) -> Result<Bytes, Json
     let read = DynamicMessage::deserialize_with_options(message.clone(), tracked, &options);
     let read = read.map_err(|error| {
         // The error's own text may hold the value, and is only looked at.
-        let (text, path) = (error.to_string(), track.path().to_string());
+        let text = error.to_string();
+        let path = track.path().to_string();
         match text.strip_prefix(UNKNOWN) {
             Some(rest) => {
                 let name = rest.split('\'').next().unwrap_or_default();
@@ -65,7 +68,8 @@ pub fn from_json(message: &MessageDescriptor, json: &[u8]) -> Result<Bytes, Json
     Ok(read.encode_to_vec().into())
 }
 
-/// A message as JSON, with the names of protobuf's JSON mapping (lowerCamelCase); fields that are not set are left out.
+/// A message as JSON, with the names of protobuf's JSON mapping (lowerCamelCase); fields that are not set are
+/// left out.
 ///
 /// # Errors
 /// [`JsonError`] if the bytes are no such message, or hold a time or duration that JSON has no form for.
@@ -75,14 +79,14 @@ pub fn to_json(message: &MessageDescriptor, bytes: &[u8]) -> Result<Vec<u8>, Jso
     serde_json::to_vec(&message).map_err(|_| fault("has a value that JSON has no form for"))
 }
 
-/// Whether no object in a JSON text, at any depth up to 128, has a member twice: another reader could take the other
-/// one (RFC 8259 §4).
+/// Whether no object in a JSON text, at any depth up to 128, has a member twice: another reader could take
+/// the other one (RFC 8259 §4).
 pub fn is_distinct(json: &str) -> bool {
     Shape::Plain.read(json.as_bytes()).is_ok()
 }
 
-/// A path with the names of fields alone: what is none is told only as the last part, where the sender has to look, and
-/// if it looks like a name. A map's keys are values and are not told.
+/// Makes a path safe to print: names of fields only. An unknown name appears only as the last part and only
+/// if it looks like a name; a map's keys never appear, because they are values.
 fn printable(message: &MessageDescriptor, path: &str) -> String {
     // `.` is the path of the whole message.
     if path == "." {

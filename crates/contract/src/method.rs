@@ -198,8 +198,8 @@ impl Method {
         crate::request::violations(&self.formats, &self.rules, request)
     }
 
-    /// The field of the response that has the next page's token, if the method answers page by page (AIP-158).
-    /// The request then has `string page_token` and `int32 page_size`.
+    /// The field of the response that has the next page's token, if the method answers page by page
+    /// (AIP-158). The request then has `string page_token` and `int32 page_size`.
     pub fn next_page_token(&self) -> Option<&str> {
         self.fields.iter().find(|field| field.page_token).map(|field| field.path.as_str())
     }

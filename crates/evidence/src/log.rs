@@ -224,9 +224,9 @@ impl Log {
         blocking(move || inner.record(index)).await
     }
 
-    /// Shows `visit` each record whose call came in at `since_ms` (milliseconds since the Unix epoch) or later, with its
-    /// index, in no particular order. Reads whole segments and so blocks; records that are written meanwhile may be
-    /// among them.
+    /// Shows `visit` each record whose call came in at `since_ms` (milliseconds since the Unix epoch) or
+    /// later, with its index, in no particular order. Reads whole segments and so blocks; records that are
+    /// written meanwhile may be among them.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Damaged`]: what was shown so far is not all.

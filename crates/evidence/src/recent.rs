@@ -1,5 +1,5 @@
-//! This module reads the newest records of a log, for what is counted by time. It reads whole segments, from the newest
-//! one back, while the log may be written.
+//! This module reads the newest records of a log, for what is counted by time. It reads whole segments, from
+//! the newest one back, while the log may be written.
 
 use std::path::Path;
 
@@ -12,13 +12,14 @@ use crate::record::pb::Record;
 use crate::scan::segments;
 use crate::segment::{Frame, HEADER};
 
-/// Records may be out of the order of their times by less than this: a call is recorded when it ends, and a clock may
-/// be set back.
+/// Records may be out of the order of their times by less than this: a call is recorded when it ends, and a
+/// clock may be set back.
 const DISORDER_MS: u64 = 3_600_000;
 
-/// Shows `visit` each record whose call came in at `since_ms` (milliseconds since the Unix epoch) or later, with its
-/// index. Segments come from the newest one back, and the records of one in their order. A record whose call came in
-/// much later than those behind it may be left out where the clock was set back by more than an hour.
+/// Shows `visit` each record whose call came in at `since_ms` (milliseconds since the Unix epoch) or later,
+/// with its index. Segments come from the newest one back, and the records of one in their order. A record
+/// whose call came in much later than those behind it may be left out where the clock was set back by more
+/// than an hour.
 ///
 /// `size` entries are durable, and must be there.
 ///
@@ -41,7 +42,8 @@ pub(crate) fn recent(
         let first = u64::from_str_radix(name, 16).map_err(|_| damaged(0, "its name is no number"))?;
         let mut index = first;
         let bytes = io("cannot read", path, disk.read(path))?;
-        let (mut at, mut latest) = (0, 0);
+        let mut at = 0;
+        let mut latest = 0;
         while let Some(frame) = bytes.get(at..).and_then(Frame::at_start) {
             let record = Record::decode(frame.entry).map_err(|_| damaged(at, "an entry is no record"))?;
             latest = latest.max(record.time_unix_ms);
@@ -51,8 +53,8 @@ pub(crate) fn recent(
             index += 1;
             at += HEADER + frame.entry.len();
         }
-        // The newest segment has room behind its entries, and may be in the middle of a write: it must hold what is
-        // durable. Every other one ends where the next begins.
+        // The newest segment has room behind its entries, and may be in the middle of a write: it must hold
+        // what is durable. Every other one ends where the next begins.
         let is_whole = next.map_or(index >= size, |next| index == next && at == bytes.len());
         if !is_whole {
             return Err(damaged(at, "a frame is not sound, or entries after it are missing"));

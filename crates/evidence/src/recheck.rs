@@ -22,7 +22,7 @@ use crate::tiles::Tiles;
 
 /// Length of the pause after a segment, as a multiple of the time that reading it took. With 4 the thread
 /// uses a fifth of a core, and leaves the disk to the records.
-const REST: u32 = if cfg!(test) { 0 } else { 4 };
+const PAUSE_FACTOR: u32 = if cfg!(test) { 0 } else { 4 };
 
 struct Recheck {
     disk: Arc<dyn Disk>,
@@ -78,7 +78,7 @@ impl Recheck {
         for path in &paths {
             let began = Instant::now();
             scan.segment(path, false)?;
-            if !self.settle(&mut scan.state.tiles, false)? || !self.rest(began.elapsed() * REST) {
+            if !self.settle(&mut scan.state.tiles, false)? || !self.rest(began.elapsed() * PAUSE_FACTOR) {
                 return Ok(false);
             }
         }

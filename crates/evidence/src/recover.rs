@@ -67,7 +67,7 @@ pub(crate) fn open(
     if hold == Hold::ToNothing {
         resume::remove(&**disk, &config.state);
     }
-    let held = Held { disk, config, signed: signed.as_ref(), published: published.as_ref(), hold };
+    let held = LogWithProof { disk, config, signed: signed.as_ref(), published: published.as_ref(), hold };
     let (scan, last, resumed) = match held.newest() {
         Some((scan, last, resume)) => (scan, Some(last), Some(resume)),
         None => {
@@ -95,7 +95,7 @@ pub(crate) fn open(
 type End = (PathBuf, u64);
 
 /// A log with what it is held to.
-struct Held<'a> {
+struct LogWithProof<'a> {
     disk: &'a Arc<dyn Disk>,
     config: &'a Config,
     signed: Option<&'a Checkpoint>,
@@ -103,9 +103,9 @@ struct Held<'a> {
     hold: Hold,
 }
 
-impl<'a> Held<'a> {
-    /// Reads the log from where the resume file says; nothing if there is none that serves, or if what it leads
-    /// to is not the log that was signed: then the whole log is read, and tells what is wrong.
+impl<'a> LogWithProof<'a> {
+    /// Reads the log from where the resume file says; nothing if there is none that serves, or if what it
+    /// leads to is not the log that was signed: then the whole log is read, and tells what is wrong.
     fn newest(&self) -> Option<(Scan<'a>, End, Resume)> {
         let signed = self.signed.filter(|_| self.hold == Hold::ToState)?;
         let resume = resume::read(&**self.disk, &self.config.state, &self.config.origin)?;
@@ -157,7 +157,8 @@ fn hold_to_state(
     is_as_signed: bool,
 ) -> Result<(), Error> {
     // The state file lies apart from the log, and so survives a log that was replaced as a whole.
-    let (path, state) = (config.path.clone(), last_signed::path(&config.state));
+    let path = config.path.clone();
+    let state = last_signed::path(&config.state);
     match signed {
         None if found > 0 => Err(Error::StateMissing { path, state, found }),
         Some(signed) if signed.size > found => {

@@ -1,5 +1,5 @@
-//! The resume file lets a start read only the newest segments, so that its time does not grow with the log: it
-//! keeps the tree's right edge, the open streams and the latest time as they were where a segment begins.
+//! The resume file lets a start read only the newest segments, so that its time does not grow with the log:
+//! it keeps the tree's right edge, the open streams and the latest time as they were where a segment begins.
 //!
 //! It lies beside the state file and is not trusted: the tree that grows from it must have the signed root,
 //! and a start for which it does not reads the whole log. What lies before it is read again after the start

@@ -1,5 +1,5 @@
-//! `Scan` reads a log's segments in order and grows the tree from them: every frame must be sound, and the root
-//! that of each signed checkpoint on the way. Leaves out which checkpoints a log is held to (`recover`).
+//! `Scan` reads a log's segments in order and grows the tree from them: every frame must be sound, and the
+//! root that of each signed checkpoint on the way. Leaves out which checkpoints a log is held to (`recover`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,8 @@ impl<'a> Scan<'a> {
         Ok(last)
     }
 
-    /// Reads the next segment; gives the offset where its sound frames end. Only the log's last one may be torn.
+    /// Reads the next segment; gives the offset where its sound frames end. Only the log's last one may be
+    /// torn.
     pub(crate) fn segment(&mut self, path: &Path, is_last: bool) -> Result<u64, Error> {
         // A segment is named by its first entry, so a gap shows in the name.
         if path != segment::path(self.log, self.state.tiles.size) {

@@ -24,7 +24,7 @@ pub(crate) const MAX_ENTRY: usize = u16::MAX as usize;
 pub(crate) const SEGMENT_BYTES: u64 = if cfg!(test) { 1 << 20 } else { 16 << 20 };
 
 /// Zeros that are written after the entries, each time the last ones are used up.
-const AHEAD: &[u8] = &[0; if cfg!(test) { 8 << 10 } else { 256 << 10 }];
+const PREALLOCATED_ZEROS: &[u8] = &[0; if cfg!(test) { 8 << 10 } else { 256 << 10 }];
 
 /// The folder of the segments.
 pub(crate) fn folder(log: &Path) -> PathBuf {
@@ -126,8 +126,8 @@ impl Segment {
         io_with_room("cannot write", &self.path, self.file.write_all_at(bytes, self.length))?;
         if end > self.written {
             // The zeros only save time. If there is no room for them, the entries are appended without.
-            match io_with_room("cannot write", &self.path, self.file.write_all_at(AHEAD, end)) {
-                Ok(()) => self.written = end + AHEAD.len() as u64,
+            match io_with_room("cannot write", &self.path, self.file.write_all_at(PREALLOCATED_ZEROS, end)) {
+                Ok(()) => self.written = end + PREALLOCATED_ZEROS.len() as u64,
                 Err(Error::Full { .. }) => self.written = end,
                 Err(error) => return Err(error),
             }

@@ -1,5 +1,5 @@
-//! `Slot` is room for one record in the writer's queue. A call reserves it before it begins, so that its record
-//! can neither wait nor fail for room at its end.
+//! `Slot` is room for one record in the writer's queue. A call reserves it before it begins, so that its
+//! record can neither wait nor fail for room at its end.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -55,7 +55,8 @@ impl Tiles {
         Self { keeps_bundles: false, ..Self::new(disk, log) }
     }
 
-    /// The tree where `resume` was made; nothing if what it holds is not the right edge of a tree of its size.
+    /// The tree where `resume` was made; nothing if what it holds is not the right edge of a tree of its
+    /// size.
     pub(crate) fn resumed(disk: &Arc<dyn Disk>, log: &Path, resume: &Resume) -> Option<Self> {
         let mut edge = Vec::new();
         for (level, hashes) in resume.edge.iter().enumerate() {

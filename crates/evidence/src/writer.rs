@@ -34,10 +34,10 @@ const UNWRITTEN_BYTES: usize = if cfg!(test) { 256 << 10 } else { 16 << 20 };
 const UNWRITTEN_MOST: usize = 4 * UNWRITTEN_BYTES;
 /// Number of reserved slots without a queued record at which a commit waits for more records (PostgreSQL:
 /// `commit_siblings`).
-const SIBLINGS: usize = 4;
+const COMMIT_SIBLINGS: usize = 4;
 /// Time for which the commit then waits (PostgreSQL: `commit_delay`). 150 µs are short against one
 /// `fdatasync`.
-const GATHER: Duration = Duration::from_micros(150);
+const COMMIT_DELAY: Duration = Duration::from_micros(150);
 /// Interval at which a write is tried again on a full disk.
 const RETRY_FULL: Duration = Duration::from_millis(100);
 /// Maximum time for which a log that is being closed waits for slots that were reserved before.
@@ -354,8 +354,8 @@ fn next(commands: &mut mpsc::Receiver<Command>, until: Option<Instant>) -> Optio
 /// behind it (as PostgreSQL's `commit_delay`).
 fn gather(commands: &mpsc::Receiver<Command>) {
     let taken = commands.max_capacity() - commands.capacity();
-    if taken.saturating_sub(commands.len()) >= SIBLINGS {
-        std::thread::sleep(GATHER);
+    if taken.saturating_sub(commands.len()) >= COMMIT_SIBLINGS {
+        std::thread::sleep(COMMIT_DELAY);
     }
 }
 

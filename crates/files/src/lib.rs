@@ -1,7 +1,8 @@
-//! Files as people and other programs leave them: text that begins with a byte order mark, secrets that others
-//! may read, files that are replaced while a process runs. All functions block.
+//! Files as people and other programs leave them: text that begins with a byte order mark, secrets that
+//! others may read, files that are replaced while a process runs. All functions block.
 //!
-//! Left out: what stands in a file. The evidence log's own files are in `evidence`, behind a trait of its own.
+//! Left out: what stands in a file. The evidence log's own files are in `evidence`, behind a trait of its
+//! own.
 
 mod lock;
 mod read;

@@ -26,7 +26,8 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     text(read(path)?)
 }
 
-/// The same, of a file that holds no more than `max` bytes; nothing if it holds more, of which no more are read.
+/// The same, of a file that holds no more than `max` bytes; nothing if it holds more, of which no more are
+/// read.
 ///
 /// # Errors
 /// What the system said.
@@ -79,7 +80,8 @@ pub enum SecretError {
 /// [`SecretError`].
 pub fn read_secret(path: &Path) -> Result<String, SecretError> {
     let mut file = std::fs::File::open(path)?;
-    // The file that is looked at is the one that is read, also if another is renamed into its place meanwhile.
+    // The file that is looked at is the one that is read, also if another is renamed into its place
+    // meanwhile.
     if file.metadata()?.permissions().mode() & OTHERS != 0 {
         return Err(SecretError::Shared);
     }

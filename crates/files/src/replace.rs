@@ -34,8 +34,8 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     }
 }
 
-/// Whether a file could be made at `path`, or in the nearest folder above it that exists: what a check can tell
-/// without writing. Makes a file there and removes it.
+/// Whether a file could be made at `path`, or in the nearest folder above it that exists: what a check can
+/// tell without writing. Makes a file there and removes it.
 ///
 /// # Errors
 /// What the system said.

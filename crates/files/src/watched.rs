@@ -71,7 +71,7 @@ fn state(paths: &[PathBuf]) -> u64 {
 
 /// Maximum depth of folders that are read. Registries and contracts are not as deep; the limit ends a link
 /// that leads to a folder above.
-const DEEPEST: usize = 8;
+const MAX_FOLDER_DEPTH: usize = 8;
 
 fn walk(path: &Path, depth: usize, hasher: &mut DefaultHasher) {
     // The path is hashed too, so that a file that is renamed or removed changes the state.
@@ -80,7 +80,7 @@ fn walk(path: &Path, depth: usize, hasher: &mut DefaultHasher) {
     // The mode is part of it: a key that was refused for its rights is tried again once they are right.
     (metadata.ino(), metadata.size(), metadata.mode()).hash(hasher);
     (metadata.mtime(), metadata.mtime_nsec()).hash(hasher);
-    if !metadata.is_dir() || depth == DEEPEST {
+    if !metadata.is_dir() || depth == MAX_FOLDER_DEPTH {
         return;
     }
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();

@@ -71,8 +71,8 @@ pub struct Serving {
     /// on each. Default 4.
     #[serde(default = "default_upstream_connections")]
     pub upstream_connections: NonZeroUsize,
-    /// Gateways that serve the same callers, 1 to 100: each has its part of every quota, and, where rates are shared
-    /// through Redis, of every rate as long as Redis does not answer. Default 1.
+    /// Gateways that serve the same callers, 1 to 100: each has its part of every quota, and, where rates are
+    /// shared through Redis, of every rate as long as Redis does not answer. Default 1.
     #[serde(default = "values::one", deserialize_with = "values::replicas")]
     pub replicas: NonZeroU32,
     /// Threads that serve. Default: as many as the process may use cores.

@@ -295,8 +295,8 @@ impl Reload {
     }
 }
 
-/// The longest wait for the head of a connection's next request in HTTP/1.1. Scripts open a connection for each call; one
-/// that waits costs a slot.
+/// The longest wait for the head of a connection's next request in HTTP/1.1. Scripts open a connection for
+/// each call; one that waits costs a slot.
 const HTTP1_HEAD: Duration = Duration::from_secs(15);
 
 /// Path of the file with the numbers of the revocation lists seen so far, beside the state file of the

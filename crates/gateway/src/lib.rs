@@ -3,8 +3,8 @@
 //! before it releases an answer.
 //!
 //! Start at `pipeline`, which shows the life of one call as one function. Left out: durable state besides the
-//! evidence log and its state folder, decoding of payloads into objects (but for callers that send JSON), and trust in what a caller or an
-//! adapter says about identity.
+//! evidence log and its state folder, decoding of payloads into objects (but for callers that send JSON), and
+//! trust in what a caller or an adapter says about identity.
 
 mod attempts;
 mod config;

@@ -118,38 +118,39 @@ impl CallSpan {
         }
     }
 
-    /// Ends a call that was refused. Only the log line names the gate, because the gate is for the operator
-    /// and not for the caller.
+    /// Ends a call that was refused. Only the log line names the detail, because the detail is for the
+    /// operator and not for the caller.
     pub(crate) fn finish_refused(&self, refusal: &Refusal) {
         let call = self.id;
         let reason = refusal.reason();
-        let gate = refusal.gate();
+        let detail = refusal.detail();
         // A caller over its limits, or one that goes away, can cause these at any rate, so they are not
         // logged at the default level.
         match reason {
             Reason::RateLimited | Reason::ConcurrencyLimited | Reason::Cancelled => {
-                tracing::debug!(%call, %reason, gate, "call refused")
+                tracing::debug!(%call, %reason, detail, "call refused")
             }
             _ => {
                 if let Some(suppressed) = self.lines.line(reason) {
-                    tracing::info!(%call, %reason, gate, suppressed, "call refused");
+                    tracing::info!(%call, %reason, detail, suppressed, "call refused");
                 }
             }
         }
-        self.end_refused(reason);
+        self.end_refused(reason, refusal.provider_code());
     }
 
     /// Ends a call of the gateway's own services.
     pub(crate) fn finish_own(&self, outcome: Option<Reason>) {
         match outcome {
             None => self.finish_ok(1),
-            Some(reason) => self.end_refused(reason),
+            Some(reason) => self.end_refused(reason, None),
         }
     }
 
-    fn end_refused(&self, reason: Reason) {
+    /// `provider_code`: the status of the provider's own server, if that is what the caller gets.
+    fn end_refused(&self, reason: Reason, provider_code: Option<u8>) {
         if let Some(Open { mut span, timer }) = self.open.lock().take() {
-            span.refused(reason);
+            span.refused_with(reason, provider_code.unwrap_or(reason.code() as u8));
             timer.finish(Some(reason));
         }
     }
@@ -166,7 +167,7 @@ impl CallSpan {
 impl Drop for CallSpan {
     fn drop(&mut self) {
         // A call that has ended before has left `None` behind, so this ends only calls that were dropped.
-        self.end_refused(Reason::Cancelled);
+        self.end_refused(Reason::Cancelled, None);
     }
 }
 

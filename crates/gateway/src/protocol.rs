@@ -1,7 +1,7 @@
-//! The protocols of callers: gRPC, gRPC-Web (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md>) and the
-//! Connect protocol (<https://connectrpc.com/docs/protocol>), whose single calls are plain HTTP with JSON. A request of
-//! the others is read as gRPC, and the answer is written back, so that pipeline, rights, limits and evidence are the
-//! same for all.
+//! The protocols of callers: gRPC, gRPC-Web (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md>)
+//! and the Connect protocol (<https://connectrpc.com/docs/protocol>), whose single calls are plain HTTP with
+//! JSON. A request of the others is read as gRPC, and the answer is written back, so that pipeline, rights,
+//! limits and evidence are the same for all.
 
 mod connect;
 mod error;
@@ -47,8 +47,8 @@ pub(crate) struct Types {
     pub(crate) limit: usize,
 }
 
-/// The type of the messages of an answer that goes out as JSON: what JSON has no form for is found before it counts as
-/// disclosed.
+/// The type of the messages of an answer that goes out as JSON: what JSON has no form for is found before it
+/// counts as disclosed.
 #[derive(Clone, Debug)]
 pub(crate) struct AnsweredInJson(pub(crate) MessageDescriptor);
 
@@ -77,14 +77,14 @@ impl Protocol {
     /// The protocol of a request.
     ///
     /// # Errors
-    /// An answer in HTTP's own words to what is of none of them.
+    /// A plain HTTP error response, if the request uses none of these protocols.
     pub(crate) fn of<B>(request: &Request<B>) -> Result<Self, Box<Response<Body>>> {
         let mut content_types = request.headers().get_all(h::CONTENT_TYPE).iter();
         // Names of media types know no case (RFC 9110 §8.3.1).
         let content_type = content_types.next().map(HeaderValue::as_bytes).map(media_type);
         let content_type = content_type.map(<[u8]>::to_ascii_lowercase);
-        // RFC 9113 §8.3.1: `host` and `:authority` name one place. Two of a kind, and two readers may take one
-        // each.
+        // RFC 9113 §8.3.1: `host` and `:authority` name one place. Two of a kind, and two readers may take
+        // one each.
         let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
         let hosts = || request.headers().get_all(h::HOST).iter();
         let is_http2 = request.version() == Version::HTTP_2;
@@ -125,6 +125,7 @@ impl Protocol {
         };
         let is = |name: &str, value: &str| headers.get(name).is_none_or(|given| given == value);
         let is_connect = self != Self::GrpcWeb;
+        // Two timeouts are ambiguous, and gRPC-Web has its own header.
         let mut waits = headers.get_all(CONNECT_TIMEOUT).iter().filter(|_| is_connect);
         let timeout = match (waits.next(), waits.next()) {
             (None, _) => Ok(None),
@@ -141,6 +142,7 @@ impl Protocol {
         } else {
             None
         };
+        // Browsers add these to every request, and an agency must not get them as metadata of the call.
         let fetch: Vec<HeaderName> =
             headers.keys().filter(|name| name.as_str().starts_with("sec-")).cloned().collect();
         let grpc = GRPC_HEADERS.into_iter().filter(|_| is_connect);
@@ -156,8 +158,8 @@ impl Protocol {
         misfit
     }
 
-    /// The body of the request as gRPC's. A form that cannot be served, or that the method does not have, is told only
-    /// when the body is read, which is after the caller's right was decided: nobody learns of a hidden method by it.
+    /// The body of the request as gRPC frames. An unsupported form fails when the body is first read, which
+    /// is after authorization, so that it does not reveal a hidden method.
     pub(crate) fn frames(
         self,
         body: Rest,

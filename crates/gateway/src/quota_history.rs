@@ -1,5 +1,6 @@
-//! `QuotaHistory` counts into quotas what the evidence log has of today: the log is durable, so quotas outlive a restart
-//! and a kill without a store of their own. A call counts if a provider may have been asked, as its record tells.
+//! `QuotaHistory` counts into quotas what the evidence log has of today: the log is durable, so quotas
+//! outlive a restart and a kill without a store of their own. A call counts if a provider may have been
+//! asked, as its record tells.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -14,7 +15,8 @@ const BACK_MS: u64 = 26 * 3_600_000;
 /// The log that quotas are counted from.
 pub(crate) struct QuotaHistory {
     log: Log,
-    /// Entries that were there when the process began; the calls of later ones were counted when they were made.
+    /// Entries that were there when the process began; the calls of later ones were counted when they were
+    /// made.
     before: u64,
     /// Whether those were counted.
     is_counted: AtomicBool,
@@ -27,11 +29,12 @@ impl QuotaHistory {
         Self { log, before, is_counted: AtomicBool::default() }
     }
 
-    /// Counts into `quotas` what was recorded of the last day and is not counted yet, as against those in force
-    /// `before`. Reads the log, and so blocks; does nothing if no grant has quotas that are new.
+    /// Counts into `quotas` what was recorded of the last day and is not counted yet, as against those in
+    /// force `before`. Reads the log, and so blocks; does nothing if no grant has quotas that are new.
     ///
     /// # Errors
-    /// If the log cannot be read: quotas that may be too high must not come into force. Nothing is counted then.
+    /// If the log cannot be read: quotas that may be too high must not come into force. Nothing is counted
+    /// then.
     pub(crate) fn count(
         &self,
         quotas: &mut QuotaKeeper,
@@ -43,9 +46,11 @@ impl QuotaHistory {
         if !is_first && !counts_more {
             return Ok(());
         }
-        let (began, mut records) = (Instant::now(), 0_u64);
+        let began = Instant::now();
+        let mut records = 0_u64;
         // Counted apart and added at the end, so that an error in between leaves no part of it.
-        let (mut earlier, mut later) = (quotas.unused(), quotas.unused());
+        let mut earlier = quotas.unused();
+        let mut later = quotas.unused();
         self.log.recent(now_ms.saturating_sub(BACK_MS), &mut |index, record| {
             records += 1;
             let Ok(grant) = record.grant.parse::<GrantId>() else { return };

@@ -1,5 +1,5 @@
 //! `Refusal` is what a caller sees of a failed call: one reason with `google.rpc` details and no citizen's
-//! data, or the status of an agency's own server. The gate is for the operator and is never sent to the
+//! data, or the status of an agency's own server. The detail is for the operator and is never sent to the
 //! caller.
 
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ pub(crate) struct Audience {
 #[derive(Clone, Debug)]
 pub struct Refusal {
     reason: Reason,
-    gate: String,
+    detail: String,
     retry_after: Option<Duration>,
     quota: Option<Box<Quota>>,
     violations: Vec<Violation>,
@@ -72,7 +72,7 @@ impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         Self {
             reason,
-            gate: String::new(),
+            detail: String::new(),
             retry_after: None,
             quota: None,
             violations: Vec::new(),
@@ -89,8 +89,8 @@ impl Refusal {
 
     /// The provider's own server ended the call: its status passes.
     pub(crate) fn provider(status: ProviderStatus) -> Self {
-        let gate = format!("the server ended with status {}", status.code);
-        Self { provider: Some(Box::new(status)), ..Self::from(Reason::ProviderStatus) }.with_detail(gate)
+        let detail = format!("the server ended with status {}", status.code);
+        Self { provider: Some(Box::new(status)), ..Self::from(Reason::ProviderStatus) }.with_detail(detail)
     }
 
     /// Returns the reason of the catalogue.
@@ -99,13 +99,13 @@ impl Refusal {
     }
 
     /// Returns what happened, for the operator's log. It is empty if the reason says everything.
-    pub fn gate(&self) -> &str {
-        &self.gate
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Adds what the operator should know. Never a value of a citizen.
-    pub(crate) fn with_detail(mut self, gate: impl Into<String>) -> Self {
-        self.gate = gate.into();
+    pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
         self
     }
 
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(details.quota_failure().map(|failure| failure.violations.len()), Some(1));
         assert!(details.help().is_some() && details.localized_message().is_some());
         assert_eq!(status.metadata().get("grpc-retry-pushback-ms").map(|v| v.as_bytes()), Some(&b"640"[..]));
-        assert!(!format!("{status:?}").contains("operator"), "the gate is not for the caller");
+        assert!(!format!("{status:?}").contains("operator"), "the detail is not for the caller");
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Upstreams {
         empty.next(registry, files)
     }
 
-    /// The ways after a reload: what did not change keeps its connections and what was learnt of it.
+    /// The upstreams after a reload. Unchanged endpoints keep their connections and breaker state.
     pub(crate) fn next(&self, registry: &Registry, files: &tls::Files) -> Result<Self, dial::Error> {
         let identity = Fingerprint::of(files)?;
         // With a new certificate, open connections would go on to show the old one, so they are not kept.

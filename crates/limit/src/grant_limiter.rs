@@ -1,6 +1,6 @@
-//! `GrantLimiter` holds each grant's limits: those of this gateway by a [`Limiter`], and the rate among all gateways
-//! where they share one through Redis. A call must be within both, so that a Redis that answers anything lets no
-//! gateway admit more than the limit by itself.
+//! `GrantLimiter` holds each grant's limits: those of this gateway by a [`Limiter`], and the rate among all
+//! gateways where they share one through Redis. A call must be within both, so that a Redis that answers
+//! anything lets no gateway admit more than the limit by itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ impl GrantLimiter {
         Self { own: self.own.next(grants.iter().cloned()), shared: self.shared.clone(), rates }
     }
 
-    /// Counts one call of `grant`. With Redis it waits at most 5 ms for a token, and only if none was leased ahead.
+    /// Counts one call of `grant`. With Redis it waits at most 5 ms for a token, and only if none was leased
+    /// ahead.
     ///
     /// # Errors
     /// As [`Limiter::admit`].
@@ -71,9 +72,9 @@ impl GrantLimiter {
         Some(usage)
     }
 
-    /// Resets `grant` at this gateway, as [`Limiter::reset`], and fills its shared bucket. Other gateways go on
-    /// counting the whole limit for themselves. Returns whether Redis filled the bucket, true if there is none; nothing
-    /// for a grant that the limiter does not know.
+    /// Resets `grant` at this gateway, as [`Limiter::reset`], and fills its shared bucket. Other gateways go
+    /// on counting the whole limit for themselves. Returns whether Redis filled the bucket, true if there is
+    /// none; nothing for a grant that the limiter does not know.
     pub async fn reset(&self, grant: &GrantId) -> Option<bool> {
         let is_full = match (self.rates.get(grant), &self.shared) {
             (Some((_, rate)), Some(shared)) => shared.fill(rate).await,

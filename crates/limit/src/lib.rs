@@ -1,5 +1,5 @@
-//! This crate has rate limits (GCRA), concurrency limits, quotas and fair queueing (`Fair`). Limits are counted in this process
-//! (by `governor`), and rates also among several gateways through Redis (`Shared`).
+//! This crate has rate limits (GCRA), concurrency limits, quotas and fair queueing (`Fair`). Limits are
+//! counted in this process (by `governor`), and rates also among several gateways through Redis (`Shared`).
 //!
 //! Deliberately absent: who the caller is and what a grant allows; the registry decides that.
 

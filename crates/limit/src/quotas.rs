@@ -1,6 +1,6 @@
-//! `QuotaKeeper` holds the quotas of grants: calls in a day, and different citizens in an hour and in a day, for all who
-//! use a grant and for each clerk. Counts are in memory; whoever makes a keeper counts in what was recorded before.
-//! Days and hours are those of Asia/Tehran.
+//! `QuotaKeeper` holds the quotas of grants: calls in a day, and different citizens in an hour and in a day,
+//! for all who use a grant and for each clerk. Counts are in memory; whoever makes a keeper counts in what
+//! was recorded before. Days and hours are those of Asia/Tehran.
 
 mod subjects;
 mod used;
@@ -108,7 +108,7 @@ impl QuotaKeeper {
         self.grants.values().any(|(quotas, _)| *quotas != Quotas::default())
     }
 
-    /// Grants with a quota of which no gateway's part has room for anything, because there are more gateways.
+    /// Grants with a quota whose share per gateway rounds down to zero.
     pub fn without_room(&self) -> impl Iterator<Item = &GrantId> {
         let is_empty = |quota: Option<NonZeroU32>| quota.is_some_and(|quota| self.part(quota) == 0);
         let has_none = move |quotas: &Quotas| {
@@ -131,10 +131,12 @@ impl QuotaKeeper {
         })
     }
 
-    /// Takes a call of all quotas of its grant, or of none. It is given back if `was_asked` is not set by the end.
+    /// Takes a call of all quotas of its grant, or of none. It is given back if `was_asked` is not set by the
+    /// end.
     ///
     /// # Errors
-    /// [`Spent`], with the quota that leaves no room. A grant that the keeper does not know has no room at all.
+    /// [`Spent`], with the quota that leaves no room. A grant that the keeper does not know has no room at
+    /// all.
     pub fn take(&self, call: &QuotaCall<'_>, was_asked: &Arc<AtomicBool>) -> Result<QuotaTaken, Spent> {
         let when = When::at(call.at_ms);
         let Some((quotas, used)) = self.grants.get(call.grant) else {
@@ -166,7 +168,8 @@ impl QuotaKeeper {
         }
     }
 
-    /// Counts a call that was made before, whether there is room or not, if it is near enough to `now_ms` to matter.
+    /// Counts a call that was made before, whether there is room or not, if it is near enough to `now_ms` to
+    /// matter.
     pub fn recorded(&mut self, call: &QuotaCall<'_>, now_ms: u64) {
         let when = When::at(call.at_ms);
         if !when.period.is_near(When::at(now_ms).period) {

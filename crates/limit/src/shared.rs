@@ -1,6 +1,7 @@
-//! `Shared` makes rates hold among several gateways through Redis. Redis is neither trusted nor needed: no call waits
-//! for it longer than 5 ms, what it answers is checked, and without it each gateway goes on with its own share of
-//! every limit. Which grants there are and whether a call is within this gateway's own limits is left to others.
+//! `Shared` makes rates hold among several gateways through Redis. Redis is neither trusted nor needed: no
+//! call waits for it longer than 5 ms, what it answers is checked, and without it each gateway goes on with
+//! its own share of every limit. Which grants there are and whether a call is within this gateway's own
+//! limits is left to others.
 
 mod debt;
 mod link;
@@ -30,7 +31,8 @@ pub use self::server::{RedisServer, ServerError};
 const PRESENT_EVERY: Duration = Duration::from_secs(1);
 /// How long a gateway is counted after its last sign of life.
 const PRESENT_FOR: Duration = Duration::from_secs(5);
-/// The pause before Redis is tried again after it failed; doubled up to `LONGEST_PAUSE`, half of it by chance.
+/// The pause before Redis is tried again after it failed; doubled up to `LONGEST_PAUSE`, half of it by
+/// chance.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Time between two looks for tokens that nobody uses.
@@ -38,7 +40,7 @@ const SETTLE_EVERY: Duration = Duration::from_millis(100);
 /// Buckets that get tokens back at once.
 const SETTLED_AT_ONCE: usize = 64;
 /// Maximum time that a gateway takes to give its tokens back when it stops.
-const FAREWELL: Duration = Duration::from_millis(500);
+const GIVE_BACK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How limits are shared.
 #[derive(Clone, Debug)]
@@ -77,8 +79,8 @@ pub struct Shared {
     waits: AtomicU64,
 }
 
-/// How many gateways there are. A higher number is believed at once, a lower one once it was told for as long as a
-/// gateway is counted: a Redis that was emptied knows of nobody at first.
+/// How many gateways there are. A higher number is believed at once, a lower one once it was told for as long
+/// as a gateway is counted: a Redis that was emptied knows of nobody at first.
 #[derive(Default)]
 struct Count {
     lower_since: Option<Instant>,
@@ -116,8 +118,8 @@ pub struct SharedUsage {
 }
 
 impl Shared {
-    /// Shares limits through `server`, to which [`Shared::run`] connects. Leases are asked for in tasks of the present
-    /// runtime.
+    /// Shares limits through `server`, to which [`Shared::run`] connects. Leases are asked for in tasks of
+    /// the present runtime.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
@@ -135,8 +137,8 @@ impl Shared {
         })
     }
 
-    /// Says to the others that this gateway is there, comes back to a Redis that failed, and gives unused tokens back,
-    /// until `stop`. Then it gives all tokens back and leaves.
+    /// Says to the others that this gateway is there, comes back to a Redis that failed, and gives unused
+    /// tokens back, until `stop`. Then it gives all tokens back and leaves.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         // Settling is never broken off: what it has in hand would be lost.
         tokio::join!(stop.run_until_cancelled(self.stay_present()), self.settle_until(&stop));
@@ -144,7 +146,7 @@ impl Shared {
             self.settle(true).await;
             self.link.presence(&self.presence_key(), &self.replica, Duration::ZERO).await.ok();
         };
-        tokio::time::timeout(FAREWELL, leaving).await.ok();
+        tokio::time::timeout(GIVE_BACK_TIMEOUT, leaving).await.ok();
         self.held.lock().clear();
     }
 
@@ -164,8 +166,8 @@ impl Shared {
         let rate = limits.rate?;
         let burst = limits.burst.unwrap_or(rate.calls());
         let interval = rate.interval();
-        // Other limits are another bucket: a gateway that has not read them yet goes on with the old one. A hash,
-        // because a grant's name says who asks whom.
+        // Other limits are another bucket: a gateway that has not read them yet goes on with the old one. A
+        // hash, because a grant's name says who asks whom.
         let name = format!("chapar limit\n{grant}\n{}\n{burst}", interval.as_nanos());
         let hash = digest::digest(&digest::SHA256, name.as_bytes());
         let hash = to_hex(hash.as_ref().get(..16).unwrap_or_default());

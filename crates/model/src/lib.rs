@@ -1,6 +1,6 @@
 //! This crate has the types that every part of the bus shares: identities, method paths, purposes and other
-//! call metadata, the closed catalogue of reasons, the clock, and days in Asia/Tehran. Everything is parsed once at the edge, so
-//! that no invalid value exists after that.
+//! call metadata, the closed catalogue of reasons, the clock, and days in Asia/Tehran. Everything is parsed
+//! once at the edge, so that no invalid value exists after that.
 //!
 //! Deliberately absent: I/O, async, policy, and anything of gRPC but its status numbers.
 

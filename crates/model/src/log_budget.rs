@@ -1,5 +1,5 @@
-//! `LogBudget` bounds the lines of one kind that go into a log, so that whoever brings about an event at any rate
-//! does not fill the disk by its lines. It reads no clock.
+//! `LogBudget` bounds the lines of one kind that go into a log, so that whoever brings about an event at any
+//! rate does not fill the disk by its lines. It reads no clock.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! `Quotas` says how many calls of a grant a day has, and how many different citizens may be asked for. The registry
-//! reads them and the gateway holds them.
+//! `Quotas` says how many calls of a grant a day has, and how many different citizens may be asked for. The
+//! registry reads them and the gateway holds them.
 
 use std::num::NonZeroU32;
 

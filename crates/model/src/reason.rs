@@ -157,8 +157,8 @@ impl Reason {
             || matches!(self, Self::RateLimited | Self::ConcurrencyLimited | Self::SourceTimeout)
     }
 
-    /// Whether an adapter may give it to the gateway's caller: it is about the request, the agency's data or its
-    /// database. Any other one of an adapter is `ADAPTER_UNAVAILABLE` to the caller.
+    /// Whether an adapter may give it to the gateway's caller: it is about the request, the agency's data or
+    /// its database. Any other one of an adapter is `ADAPTER_UNAVAILABLE` to the caller.
     pub fn is_for_adapters(self) -> bool {
         matches!(
             self,

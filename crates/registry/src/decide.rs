@@ -36,13 +36,13 @@ pub struct Refused {
     pub reason: Reason,
     /// The check that refused. The text is for the provider: it names grants, methods and members, and
     /// nothing of the message.
-    pub gate: String,
+    pub detail: String,
 }
 
 /// The check at which a term failed, in the order of the checks. If no term holds, the refusal names the term
 /// that came furthest, because its cause is the nearest to a permit.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Nearness {
+pub(crate) enum FailedCheck {
     DelegationOver,
     DelegationPurpose,
     GrantOver,
@@ -53,27 +53,27 @@ pub(crate) enum Nearness {
 
 impl Term {
     /// The first check that fails, or `None` if the term holds.
-    pub(crate) fn gate(&self, question: &Question<'_>) -> Option<Nearness> {
+    pub(crate) fn first_failed_check(&self, question: &Question<'_>) -> Option<FailedCheck> {
         // A question without a purpose passes: `check_purpose` has refused it before, unless the contract has
         // no purposes.
         let covers = |purposes: &[Purpose]| question.purpose.is_none_or(|purpose| purposes.contains(purpose));
         if let Some(delegated) = &self.delegated {
             if !delegated.valid.covers(question.now) {
-                return Some(Nearness::DelegationOver);
+                return Some(FailedCheck::DelegationOver);
             }
             if !covers(&delegated.purposes) {
-                return Some(Nearness::DelegationPurpose);
+                return Some(FailedCheck::DelegationPurpose);
             }
         }
         let grant = &self.permit.grant;
         if !grant.valid.covers(question.now) {
-            return Some(Nearness::GrantOver);
+            return Some(FailedCheck::GrantOver);
         }
         if !covers(&grant.purposes) {
-            return Some(Nearness::GrantPurpose);
+            return Some(FailedCheck::GrantPurpose);
         }
         if grant.hours.as_ref().is_some_and(|hours| !hours.covers(question.now)) {
-            return Some(Nearness::OutOfHours);
+            return Some(FailedCheck::OutOfHours);
         }
         None
     }
@@ -82,7 +82,7 @@ impl Term {
 pub(crate) fn decide<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<&'a Arc<Permit>, Refused> {
     let permit = permit(policy, question)?;
     let grant = &permit.grant;
-    let lacking = |reason| Refused { reason, gate: format!("grant {} asks for more", grant.id) };
+    let lacking = |reason| Refused { reason, detail: format!("grant {} asks for more", grant.id) };
     // Required metadata belongs to the grant that answers, so it is checked after the choice of the term.
     grant.requires.check(question.case, question.clerk).map_err(lacking)?;
     Ok(permit)
@@ -97,18 +97,20 @@ pub(crate) fn permit<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<
     check_visible(of_method.is_some(), question)?;
     check_suspended(policy, question)?;
     check_purpose(question)?;
-    let mut nearest: Option<(Nearness, &Term)> = None;
+    let mut nearest: Option<(FailedCheck, &Term)> = None;
     for term in of_method.into_iter().flatten() {
         // A call on behalf of a member uses that member's rights only; the caller's own grants do not count.
         if term.on_behalf_of.as_ref() != question.on_behalf_of {
             continue;
         }
         // Suspension is checked last, so that it is named only for a term that would hold otherwise.
-        let stopped = || policy.stopped(term, question.now).then_some(Nearness::Suspended);
-        let Some(gate) = term.gate(question).or_else(stopped) else { return Ok(&term.permit) };
+        let suspended = || policy.is_suspended(term, question.now).then_some(FailedCheck::Suspended);
+        let Some(failed) = term.first_failed_check(question).or_else(suspended) else {
+            return Ok(&term.permit);
+        };
         // The term that passed most checks is kept, because its reason helps the caller most.
-        if nearest.is_none_or(|(other, _)| other < gate) {
-            nearest = Some((gate, term));
+        if nearest.is_none_or(|(other, _)| other < failed) {
+            nearest = Some((failed, term));
         }
     }
     Err(refused(nearest, question))
@@ -116,14 +118,14 @@ pub(crate) fn permit<'a>(policy: &'a Policy, question: &Question<'_>) -> Result<
 
 /// A hidden service is answered as unknown to callers without a right to it, whatever else is wrong with the
 /// call, so that no other reason reveals it.
-pub(crate) fn check_visible(concerned: bool, question: &Question<'_>) -> Result<(), Refused> {
+pub(crate) fn check_visible(has_right: bool, question: &Question<'_>) -> Result<(), Refused> {
     let service = &question.method.service;
-    if concerned || !service.hidden {
+    if has_right || !service.hidden {
         return Ok(());
     }
     Err(Refused {
         reason: Reason::MethodUnknown,
-        gate: format!("{} is hidden from {}", service.name, question.caller),
+        detail: format!("{} is hidden from {}", service.name, question.caller),
     })
 }
 
@@ -131,14 +133,14 @@ pub(crate) fn check_suspended(policy: &Policy, question: &Question<'_>) -> Resul
     let caller = question.caller;
     let provider = &question.method.service.provider;
     // Caller and provider have one reason, so a caller does not learn from it which of the two is suspended.
-    let gate = if policy.suspensions.subsystem(caller, question.now) {
+    let detail = if policy.suspensions.subsystem(caller, question.now) {
         format!("{caller} is suspended, or its member is")
     } else if policy.suspensions.member(provider, question.now) {
         format!("{provider} is suspended")
     } else {
         return Ok(());
     };
-    Err(Refused { reason: Reason::Suspended, gate })
+    Err(Refused { reason: Reason::Suspended, detail })
 }
 
 pub(crate) fn check_purpose(question: &Question<'_>) -> Result<(), Refused> {
@@ -151,58 +153,59 @@ pub(crate) fn check_purpose(question: &Question<'_>) -> Result<(), Refused> {
         None => Reason::PurposeRequired,
         Some(_) => Reason::PurposeUnknown,
     };
-    Err(Refused { reason, gate: format!("the contract of {}", question.method.service.name) })
+    Err(Refused { reason, detail: format!("the contract of {}", question.method.service.name) })
 }
 
-pub(crate) fn refused(nearest: Option<(Nearness, &Term)>, question: &Question<'_>) -> Refused {
+pub(crate) fn refused(nearest: Option<(FailedCheck, &Term)>, question: &Question<'_>) -> Refused {
     // Without any term, only the kind of right that the caller asked for can be named.
-    let Some((gate, term)) = nearest else {
+    let Some((failed, term)) = nearest else {
         let caller = question.caller;
         let method = question.method.method.path();
         return match question.on_behalf_of {
             Some(member) => Refused {
                 reason: Reason::DelegationNotGranted,
-                gate: format!("no delegation of {member} lets {caller} call {method}"),
+                detail: format!("no delegation of {member} lets {caller} call {method}"),
             },
-            None => {
-                Refused { reason: Reason::NotGranted, gate: format!("no grant lets {caller} call {method}") }
-            }
+            None => Refused {
+                reason: Reason::NotGranted,
+                detail: format!("no grant lets {caller} call {method}"),
+            },
         };
     };
     let grant = &term.permit.grant;
     let delegation = term.delegated.as_ref().map(|delegated| (&delegated.id, delegated.valid));
-    let (reason, gate) = match (gate, delegation) {
-        (Nearness::DelegationOver, Some((id, valid))) => (
+    let (reason, detail) = match (failed, delegation) {
+        (FailedCheck::DelegationOver, Some((id, valid))) => (
             Reason::DelegationNotGranted,
             format!("delegation {id} is valid from {} until {}", valid.from, valid.until),
         ),
         // `DelegationOver` always has a delegation; it is named here again only because a match must be
         // total.
-        (Nearness::DelegationPurpose | Nearness::DelegationOver, delegation) => {
+        (FailedCheck::DelegationPurpose | FailedCheck::DelegationOver, delegation) => {
             let id = delegation.map_or("", |(id, _)| id.as_str());
             (Reason::PurposeNotGranted, format!("delegation {id} is not for this purpose"))
         }
-        (Nearness::GrantOver, _) => {
+        (FailedCheck::GrantOver, _) => {
             let valid = grant.valid;
             (
                 Reason::GrantExpired,
                 format!("grant {} is valid from {} until {}", grant.id, valid.from, valid.until),
             )
         }
-        (Nearness::GrantPurpose, _) => {
+        (FailedCheck::GrantPurpose, _) => {
             (Reason::PurposeNotGranted, format!("grant {} is not for this purpose", grant.id))
         }
-        (Nearness::OutOfHours, _) => {
+        (FailedCheck::OutOfHours, _) => {
             let hours = grant.hours.map_or_else(String::new, |hours| hours.to_string());
             (Reason::OutOfHours, format!("grant {} holds on {hours}", grant.id))
         }
-        (Nearness::Suspended, delegation) => {
+        (FailedCheck::Suspended, delegation) => {
             let by =
                 delegation.map_or_else(String::new, |(id, _)| format!(", delegation {id}, or who gave it,"));
             (Reason::Suspended, format!("grant {}{by} is suspended", grant.id))
         }
     };
-    Refused { reason, gate }
+    Refused { reason, detail }
 }
 
 #[cfg(test)]

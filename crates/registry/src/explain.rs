@@ -1,4 +1,4 @@
-//! `Registry::explain` shows a policy decision gate by gate, by the same checks in the same order as
+//! `Registry::explain` shows a policy decision check by check, by the same checks in the same order as
 //! `decide`, and its result.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Check {
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// The checks in their order, up to the first that refuses the call by itself.
-    pub gates: Vec<Check>,
+    pub checks: Vec<Check>,
     /// The result of [`Registry::decide`] for the same question.
     pub decision: Result<Arc<Permit>, Refused>,
 }
@@ -32,32 +32,32 @@ pub struct Explanation {
 impl Registry {
     /// Decides the question, and lists each check.
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
-        let mut gates = Vec::new();
-        self.walk(question, &mut gates);
-        Explanation { gates, decision: self.decide(question) }
+        let mut checks = Vec::new();
+        self.walk(question, &mut checks);
+        Explanation { checks, decision: self.decide(question) }
     }
 
     /// Adds checks as long as the call passes; returns `None` at the check that refuses it.
-    fn walk(&self, question: &Question<'_>, gates: &mut Vec<Check>) -> Option<()> {
+    fn walk(&self, question: &Question<'_>, checks: &mut Vec<Check>) -> Option<()> {
         let policy = &self.policy;
         let path = question.method.method.path();
-        let mut gate = |name: String, alone: bool, result: Result<(), Refused>| {
+        let mut check = |name: String, alone: bool, result: Result<(), Refused>| {
             let passed = result.is_ok();
-            gates.push(Check { name, refused: result.err(), alone });
+            checks.push(Check { name, refused: result.err(), alone });
             passed.then_some(())
         };
         // The checks repeat `decide::permit` in the same order; the decision itself is always made by
         // `decide`.
         let ways = policy.terms.get(question.caller).and_then(|methods| methods.get(path));
-        gate(
+        check(
             format!("{path} is there for {}", question.caller),
             true,
             decide::check_visible(ways.is_some(), question),
         )?;
-        gate("no one is suspended".to_owned(), true, decide::check_suspended(policy, question))?;
+        check("no one is suspended".to_owned(), true, decide::check_suspended(policy, question))?;
         let purpose = question.purpose.map_or("none", |purpose| purpose.as_str());
-        gate(format!("the contract knows the purpose ({purpose})"), true, decide::check_purpose(question))?;
-        let of_member = |way: &&Arc<Term>| way.on_behalf_of.as_ref() == question.on_behalf_of;
+        check(format!("the contract knows the purpose ({purpose})"), true, decide::check_purpose(question))?;
+        let of_member = |term: &&Arc<Term>| term.on_behalf_of.as_ref() == question.on_behalf_of;
         let ways: Vec<&Arc<Term>> = ways.into_iter().flatten().filter(of_member).collect();
         // Without a term there is no grant to list, so this check carries the refusal (`NOT_GRANTED` or
         // `DELEGATION_NOT_GRANTED`).
@@ -65,28 +65,29 @@ impl Registry {
             let whose = question
                 .on_behalf_of
                 .map_or_else(|| "of its own".to_owned(), |member| format!("by {member}"));
-            gate(format!("a right {whose}"), true, Err(decide::refused(None, question)))?;
+            check(format!("a right {whose}"), true, Err(decide::refused(None, question)))?;
         }
         let mut holds = None;
-        for way in ways {
-            let name = match &way.delegated {
-                Some(delegated) => format!("delegation {}, grant {}", delegated.id, way.permit.grant.id),
-                None => format!("grant {}", way.permit.grant.id),
+        for term in ways {
+            let name = match &term.delegated {
+                Some(delegated) => format!("delegation {}, grant {}", delegated.id, term.permit.grant.id),
+                None => format!("grant {}", term.permit.grant.id),
             };
-            let stopped = || policy.stopped(way, question.now).then_some(decide::Nearness::Suspended);
-            let failed = way.gate(question).or_else(stopped);
-            let result = failed.map_or(Ok(()), |failed| Err(decide::refused(Some((failed, way)), question)));
-            if gate(name, false, result).is_some() {
+            let suspended =
+                || policy.is_suspended(term, question.now).then_some(decide::FailedCheck::Suspended);
+            let failed = term.first_failed_check(question).or_else(suspended);
+            let result = failed.map_or(Ok(()), |failed| Err(decide::refused(Some((failed, term)), question)));
+            if check(name, false, result).is_some() {
                 // `decide` takes the first term that holds, so no later one is asked.
-                holds = Some(way);
+                holds = Some(term);
                 break;
             }
         }
         let grant = &holds?.permit.grant;
-        let lacking = |reason| Refused { reason, gate: format!("grant {} asks for more", grant.id) };
+        let lacking = |reason| Refused { reason, detail: format!("grant {} asks for more", grant.id) };
         let required = grant.requires.names();
         let words = if required.is_empty() { "nothing more".to_owned() } else { required.join(" and ") };
-        gate(
+        check(
             format!("the call brings what the grant requires ({words})"),
             true,
             grant.requires.check(question.case, question.clerk).map_err(lacking),
@@ -100,7 +101,7 @@ mod tests {
 
     const WELFARE: &str = "gov/welfare/benefits";
 
-    /// A line for each gate, and what is decided.
+    /// A line for each check, and what is decided.
     fn told(words: &str) -> Vec<String> {
         let files = Files::default()
             .with(
@@ -110,13 +111,13 @@ mod tests {
             .with("gov/desk.toml", &grant("g", WELFARE, "requires = [\"case\"]"));
         let registry = files.load().unwrap();
         let explanation = question(&registry, WELFARE, "Get", words, |question| registry.explain(question));
-        let gates = explanation.gates.iter().map(|gate| match &gate.refused {
-            None => format!("passes: {}", gate.name),
-            Some(refused) => format!("{}: {}: {}", refused.reason, gate.name, refused.gate),
+        let checks = explanation.checks.iter().map(|check| match &check.refused {
+            None => format!("passes: {}", check.name),
+            Some(refused) => format!("{}: {}: {}", refused.reason, check.name, refused.detail),
         });
         let decision =
             explanation.decision.map_or_else(|refused| refused.reason.to_string(), |_| "allowed".to_owned());
-        gates.chain([decision]).collect()
+        checks.chain([decision]).collect()
     }
 
     #[test]

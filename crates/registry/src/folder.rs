@@ -12,7 +12,7 @@ use crate::source::Source;
 
 /// Maximum depth of folders that are read. A registry has two levels (`CLASS/CODE.toml`). The bound ends a
 /// loop of symbolic links.
-const DEEPEST: usize = 4;
+const MAX_FOLDER_DEPTH: usize = 4;
 
 /// Reads every `.toml` below `dir`, ordered by path. Hidden files and files of other kinds are skipped.
 pub(crate) fn read(dir: &Path, findings: &mut Findings) -> Vec<Source> {
@@ -43,7 +43,7 @@ fn walk(dir: &Path, prefix: &str, depth: usize, sources: &mut Vec<Source>, findi
         let relative = format!("{prefix}{name}");
         if path.is_dir() {
             // The bound ends a link that leads back to a folder above.
-            if depth < DEEPEST {
+            if depth < MAX_FOLDER_DEPTH {
                 walk(&path, &format!("{relative}/"), depth + 1, sources, findings);
             } else {
                 findings.of_file(&path, Kind::MisplacedFile, "a registry has no folders this deep");

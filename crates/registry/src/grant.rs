@@ -110,7 +110,7 @@ impl Validity {
     }
 
     /// Whether its last day has passed.
-    pub fn over(&self, now: Timestamp) -> bool {
+    pub fn has_expired(&self, now: Timestamp) -> bool {
         self.end <= now
     }
 

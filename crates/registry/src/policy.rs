@@ -42,7 +42,7 @@ pub(crate) struct Delegated {
 
 impl Policy {
     /// Whether the term's grant, its provider, the delegation or the delegating member is suspended.
-    pub(crate) fn stopped(&self, term: &Term, now: Timestamp) -> bool {
+    pub(crate) fn is_suspended(&self, term: &Term, now: Timestamp) -> bool {
         // The caller's own suspension is not asked for here: `check_suspended` comes before.
         let Self { suspensions, .. } = self;
         let grant = &term.permit.grant;
@@ -60,8 +60,8 @@ impl Term {
     }
 
     /// Whether it holds now or may hold later.
-    pub(crate) fn not_over(&self, now: Timestamp) -> bool {
-        self.days().is_some_and(|days| !days.over(now))
+    pub(crate) fn has_not_expired(&self, now: Timestamp) -> bool {
+        self.days().is_some_and(|days| !days.has_expired(now))
     }
 
     /// The days on which it holds.

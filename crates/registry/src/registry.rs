@@ -120,20 +120,20 @@ impl Registry {
         let entry = self.method(path)?;
         // A grant that has ended keeps the service visible: its former holder knows the service, and gets the
         // true reason.
-        let concerned =
+        let has_right =
             || self.policy.terms.get(caller).is_some_and(|terms| terms.contains_key(entry.method.path()));
-        (!entry.service.hidden || concerned()).then_some(entry)
+        (!entry.service.hidden || has_right()).then_some(entry)
     }
 
     /// The services that `caller` may know of, by name: those that are not hidden, and those that it has, or
     /// had, a right to.
     pub fn services_for(&self, caller: &SubsystemId) -> impl Iterator<Item = &Arc<ServiceEntry>> {
         let terms = self.policy.terms.get(caller);
-        let concerned = move |service: &ServiceEntry| {
+        let has_right = move |service: &ServiceEntry| {
             terms
                 .is_some_and(|terms| service.methods().iter().any(|method| terms.contains_key(method.path())))
         };
-        self.services().filter(move |service| !service.hidden || concerned(service))
+        self.services().filter(move |service| !service.hidden || has_right(service))
     }
 
     /// Every service, by name.
@@ -209,7 +209,7 @@ impl Registry {
         let terms = policy.terms.get(caller).filter(|_| !stopped).into_iter().flatten();
         let valid = terms
             .flat_map(|(_, terms)| terms)
-            .filter(|term| term.valid_at(now) && !policy.stopped(term, now));
+            .filter(|term| term.valid_at(now) && !policy.is_suspended(term, now));
         let mut rights: Vec<_> = valid.filter_map(|term| self.right(term)).collect();
         // Terms are kept in a hash map, so the order is made here.
         rights.sort_by_key(|right| (right.method, right.on_behalf_of, &right.permit.grant.id));

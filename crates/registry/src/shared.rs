@@ -37,11 +37,12 @@ impl Shared {
             .iter()
             .partition(|field| field.is_always_disclosed() || fields.contains(&field.path));
         let paths: Vec<&str> = disclosed.iter().map(|field| field.path.as_str()).collect();
-        let kept_back: Vec<&str> = withheld.iter().map(|field| field.path.as_str()).collect();
+        let withheld_paths: Vec<&str> = withheld.iter().map(|field| field.path.as_str()).collect();
         let made = Disclosure {
             fields: fields.as_slice().into(),
             mask: Arc::new(entry.method.mask(&paths)?),
-            fields_trailer: format!("disclosed={};withheld={}", paths.join(","), kept_back.join(",")).into(),
+            fields_trailer: format!("disclosed={};withheld={}", paths.join(","), withheld_paths.join(","))
+                .into(),
             fields_header: paths.join(",").into(),
             disclosed: disclosed.iter().map(|field| field.path.clone()).collect(),
             withheld: withheld.iter().map(|field| field.path.clone()).collect(),

@@ -10,12 +10,12 @@ use crate::grant::Validity;
 
 /// The time of a suspension. Without `from` it has always held, without `until` it never ends.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
+pub(crate) struct SuspensionPeriod {
     pub(crate) from: Option<Timestamp>,
     pub(crate) until: Option<Timestamp>,
 }
 
-impl Window {
+impl SuspensionPeriod {
     fn covers(&self, now: Timestamp) -> bool {
         self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
     }
@@ -24,9 +24,9 @@ impl Window {
 /// All suspensions of a registry.
 #[derive(Debug, Default)]
 pub(crate) struct Suspensions {
-    pub(crate) members: HashMap<MemberId, Vec<Window>>,
-    pub(crate) subsystems: HashMap<SubsystemId, Vec<Window>>,
-    pub(crate) grants: HashMap<GrantId, Vec<Window>>,
+    pub(crate) members: HashMap<MemberId, Vec<SuspensionPeriod>>,
+    pub(crate) subsystems: HashMap<SubsystemId, Vec<SuspensionPeriod>>,
+    pub(crate) grants: HashMap<GrantId, Vec<SuspensionPeriod>>,
     pub(crate) licences: HashMap<MemberId, Validity>,
 }
 
@@ -49,6 +49,6 @@ impl Suspensions {
     }
 }
 
-fn covered(windows: Option<&Vec<Window>>, now: Timestamp) -> bool {
+fn covered(windows: Option<&Vec<SuspensionPeriod>>, now: Timestamp) -> bool {
     windows.is_some_and(|windows| windows.iter().any(|window| window.covers(now)))
 }

@@ -42,8 +42,10 @@ pub struct SharedLimits {
 
 impl LimitMetrics {
     pub(crate) fn registered(registry: &mut Registry) -> Self {
-        let (shared, gateways) = (Gauge::default(), Gauge::default());
-        let (own, waits) = (Counter::default(), Counter::default());
+        let shared = Gauge::default();
+        let gateways = Gauge::default();
+        let own = Counter::default();
+        let waits = Counter::default();
         let commands = Family::<OutcomeLabels, Counter>::default();
         registry.register(
             "limits_shared",

@@ -1,6 +1,6 @@
-//! `Metrics` has the Prometheus metrics of a role: calls, reloads, revocation lists and dropped spans of every
-//! role, and what `add_…` registers from the modules beside this one. Labels come from closed sets: the registry's methods (or `unknown`),
-//! reasons, trusted CAs.
+//! `Metrics` has the Prometheus metrics of a role: calls, reloads, revocation lists and dropped spans of
+//! every role, and what `add_…` registers from the modules beside this one. Labels come from closed sets: the
+//! registry's methods (or `unknown`), reasons, trusted CAs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -51,7 +51,8 @@ struct IssuerLabels {
 
 type Durations = Family<MethodLabels, Histogram, fn() -> Histogram>;
 
-/// The metrics that every role has, and those that a role adds. Built once; recording takes no allocation and no look-up but the outcome's.
+/// The metrics that every role has, and those that a role adds. Built once; recording takes no allocation and
+/// no look-up but the outcome's.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,

@@ -5,8 +5,6 @@
 //! The values are names, ids, counts and words of closed catalogues; no constant here is for a value of a
 //! record.
 
-use chapar_model::Code;
-
 /// Always `grpc`.
 pub const RPC_SYSTEM: &str = "rpc.system.name";
 /// The method, fully qualified: `civil.v1.CivilRegistry/GetPerson`.
@@ -50,22 +48,29 @@ pub const OK: &str = "OK";
 /// The metric label of a method that the registry does not know.
 pub const UNKNOWN_METHOD: &str = "unknown";
 
-/// A status code by its name in gRPC's own list, as [`RPC_STATUS`] wants it.
-pub fn code(code: Code) -> &'static str {
-    match code {
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
+/// Names of gRPC's status codes by number, as [`RPC_STATUS`] wants them
+/// (<https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>).
+const STATUSES: [&str; 17] = [
+    OK,
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// The name of a gRPC status code; a number that is none counts as UNKNOWN, as gRPC has it.
+pub fn status(code: u8) -> &'static str {
+    STATUSES.get(usize::from(code)).copied().unwrap_or("UNKNOWN")
 }

@@ -1,5 +1,5 @@
-//! `RefusalLines` bounds the log lines about refused calls, for each reason: a caller can bring refusals about at
-//! any rate. Metrics and the evidence log count them all.
+//! `RefusalLines` bounds the log lines about refused calls, for each reason: a caller can bring refusals
+//! about at any rate. Metrics and the evidence log count them all.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,5 +1,5 @@
-//! `SourceMetrics` are the metrics of an adapter's databases, labelled by the sources' names in `adapter.toml`.
-//! The figures are those of OpenTelemetry's `db.client.connection.*`.
+//! `SourceMetrics` are the metrics of an adapter's databases, labelled by the sources' names in
+//! `adapter.toml`. The figures are those of OpenTelemetry's `db.client.connection.*`.
 
 use std::sync::Arc;
 
@@ -47,8 +47,8 @@ pub struct SourceFigures {
     pub opened: Counter,
     /// Connections that could not be opened.
     pub unopened: Counter,
-    /// Queries that were begun a second time, on another connection or prepared again; also if no connection could
-    /// be had for it.
+    /// Queries that were begun a second time, on another connection or prepared again; also if no connection
+    /// could be had for it.
     pub retries: Counter,
     /// Statements that the server was told to end.
     pub cancellations: Counter,

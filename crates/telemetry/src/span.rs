@@ -1,7 +1,7 @@
 //! `Span` is a span of a call, passed on as a value and not by a thread-local context. It ends when it is
 //! dropped.
 
-use chapar_model::{Code, MethodPath, Reason};
+use chapar_model::{MethodPath, Reason};
 use opentelemetry::trace::{
     Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt, Tracer as _,
 };
@@ -68,8 +68,8 @@ impl Tracer {
         span
     }
 
-    /// A request to an agency's HTTP API: kind `CLIENT`. `method` is `GET` or `POST`, `summary` names the request (its
-    /// file), never its target, which holds values.
+    /// A request to an agency's HTTP API: kind `CLIENT`. `method` is `GET` or `POST`, `summary` names the
+    /// request (its file), never its target, which holds values.
     pub fn api(&self, method: &'static str, summary: &str, origin: Origin<'_>) -> Span {
         let mut span = self.start(method, SpanKind::Client, origin, &[(names::HTTP_METHOD, method)]);
         span.name(|| format!("{method} {summary}"));
@@ -167,9 +167,14 @@ impl Span {
     /// whoever calls, always; to whoever answers, only where the fault may be its own. A record that is not
     /// there is no error of the server's.
     pub fn refused(&mut self, reason: Reason) {
+        self.refused_with(reason, reason.code() as u8);
+    }
+
+    /// As [`Span::refused`], with the gRPC status of an agency's own server in place of the reason's.
+    pub fn refused_with(&mut self, reason: Reason, status: u8) {
         self.set(names::OUTCOME, reason.as_str());
-        self.set(names::RPC_STATUS, names::code(reason.code()));
-        if !self.answers || is_servers_own(reason.code()) {
+        self.set(names::RPC_STATUS, names::status(status));
+        if !self.answers || is_servers_own(status) {
             self.set(names::ERROR_TYPE, reason.as_str());
             self.end_with(Status::error(reason.as_str()));
         }
@@ -206,15 +211,8 @@ impl Span {
     }
 }
 
-/// The codes that are errors of a server (OpenTelemetry semantic conventions 1.45, gRPC, "Server").
-fn is_servers_own(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unknown
-            | Code::DeadlineExceeded
-            | Code::Unimplemented
-            | Code::Internal
-            | Code::Unavailable
-            | Code::DataLoss
-    )
+/// Whether a status is an error of a server: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE
+/// and DATA_LOSS are (OpenTelemetry semantic conventions 1.45, gRPC, "Server").
+fn is_servers_own(status: u8) -> bool {
+    matches!(status, 2 | 4 | 12..=15)
 }

@@ -252,6 +252,16 @@ fn a_refusal_is_an_error_to_whoever_called_and_to_whoever_answered_only_if_the_f
             assert_eq!(trace.spans.len(), 2);
         }
     }
+    // An agency's own server has the status that it gave, and it is judged by that.
+    for (code, name, status) in
+        [(5, "NOT_FOUND", "unset"), (10, "ABORTED", "unset"), (13, "INTERNAL", "error")]
+    {
+        let mut answers = tracer.server(&method(), Origin::Root);
+        answers.refused_with(Reason::ProviderStatus, code);
+        answers.end();
+        let span = telemetry.traces().recent(1).remove(0).spans.remove(0);
+        assert_eq!((span.status, span.attributes[names::RPC_STATUS].as_str()), (status, Some(name)));
+    }
 }
 
 #[test]

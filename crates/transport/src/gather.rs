@@ -12,10 +12,10 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Maximum number of bytes that wait for a flush: the payload of one TLS record (RFC 8446 §5.1).
-const ROOM: usize = 16 << 10;
+const MAX_WAITING_BYTES: usize = 16 << 10;
 /// Size in bytes above which a piece is not copied but written at once, with what waits, because the copy
 /// would cost more than it saves.
-const LARGE: usize = 4 << 10;
+const MIN_DIRECT_BYTES: usize = 4 << 10;
 /// Capacity in bytes that a connection without data to write keeps.
 const KEPT_CAPACITY: usize = 1 << 10;
 
@@ -68,7 +68,7 @@ impl<I: AsyncWrite + Unpin> Gather<I> {
 impl<I: AsyncWrite + Unpin> AsyncWrite for Gather<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let gather = self.get_mut();
-        if bytes.len() >= LARGE || gather.held.len() + bytes.len() > ROOM {
+        if bytes.len() >= MIN_DIRECT_BYTES || gather.held.len() + bytes.len() > MAX_WAITING_BYTES {
             return gather.write_out(cx, bytes);
         }
         gather.held.extend_from_slice(bytes);
@@ -165,8 +165,8 @@ mod tests {
     async fn a_large_piece_goes_out_at_once_behind_what_waited() {
         let (mut gather, came) = output(usize::MAX);
         gather.write_all(b"head").await.unwrap();
-        gather.write_all(&[7; LARGE]).await.unwrap();
-        assert_eq!(*came.borrow(), [[&b"head"[..], &[7; LARGE]].concat()]);
+        gather.write_all(&[7; MIN_DIRECT_BYTES]).await.unwrap();
+        assert_eq!(*came.borrow(), [[&b"head"[..], &[7; MIN_DIRECT_BYTES]].concat()]);
     }
 
     #[tokio::test]
@@ -175,7 +175,11 @@ mod tests {
         for _ in 0..40 {
             gather.write_all(&[7; 1000]).await.unwrap();
         }
-        assert!(came.borrow().iter().all(|write| write.len() > ROOM - 1000), "{:?}", came.borrow().len());
+        assert!(
+            came.borrow().iter().all(|write| write.len() > MAX_WAITING_BYTES - 1000),
+            "{:?}",
+            came.borrow().len()
+        );
         assert_eq!(came.borrow().len(), 2);
     }
 

@@ -1,5 +1,5 @@
-//! `identity` reads the one SPIFFE ID that a certificate names, in a URI of its subject alternative names (SPIFFE
-//! X.509-SVID §2). Whether anyone vouches for the certificate is for `tls` to say.
+//! `identity` reads the one SPIFFE ID that a certificate names, in a URI of its subject alternative names
+//! (SPIFFE X.509-SVID §2). Whether anyone vouches for the certificate is for `tls` to say.
 
 use chapar_model::Identity;
 use x509_parser::extensions::GeneralName;

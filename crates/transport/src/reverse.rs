@@ -91,9 +91,9 @@ impl Renewal {
     }
 
     /// Replaces the certificate, the trusted CAs and the expected gateways. A new connection is then made for
-    /// every old one. An old connection ends after its running calls, and only once a gateway has accepted its
-    /// successor, so that a certificate that no gateway accepts leaves the old connections in use; or at once,
-    /// if its gateway's certificate is no longer accepted.
+    /// every old one. An old connection ends after its running calls, and only once a gateway has accepted
+    /// its successor, so that a certificate that no gateway accepts leaves the old connections in use; or at
+    /// once, if its gateway's certificate is no longer accepted.
     pub fn renew(&self, tls: &ClientTls) {
         self.0.send_replace(reversing(tls));
     }

@@ -1,5 +1,5 @@
-//! This target reads the JSON of an API's answer by a pointer. What is found is what a reader of whole values finds at
-//! the same place (`serde_json::Value::pointer`, RFC 6901), unless the answer is ambiguous.
+//! This target reads the JSON of an API's answer by a pointer. What is found is what a reader of whole values
+//! finds at the same place (`serde_json::Value::pointer`, RFC 6901), unless the answer is ambiguous.
 #![no_main]
 
 use chapar_adapter::find_in_json;

@@ -1,6 +1,6 @@
-//! This target reads arbitrary text as a statement of each kind of database. It is accepted, or the finding has a
-//! place in the file and can be shown; and what is written for the database has a placeholder for each bound
-//! value.
+//! This target reads arbitrary text as a statement of each kind of database. It is accepted, or the finding
+//! has a place in the file and can be shown; and what is written for the database has a placeholder for each
+//! bound value.
 #![no_main]
 
 use chapar_adapter::compile_statement;

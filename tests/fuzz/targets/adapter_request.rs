@@ -1,6 +1,6 @@
-//! This target reads arbitrary text as an `.http` file. It is accepted, or the finding has a place in the file and can be
-//! shown. Whatever a caller sends, an accepted request keeps its parts: path, query and body have as many as with
-//! another value, and each value is read back as it was sent.
+//! This target reads arbitrary text as an `.http` file. It is accepted, or the finding has a place in the
+//! file and can be shown. Whatever a caller sends, an accepted request keeps its parts: path, query and body
+//! have as many as with another value, and each value is read back as it was sent.
 #![no_main]
 
 use chapar_adapter::compile_request;

@@ -1,5 +1,5 @@
-//! This target maps rows of arbitrary cells to the message of a method that has a field of every kind. A row becomes a
-//! message that its type's reader takes, or is refused with a reason about the agency's data.
+//! This target maps rows of arbitrary cells to the message of a method that has a field of every kind. A row
+//! becomes a message that its type's reader takes, or is refused with a reason about the agency's data.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! This target reads arbitrary text as the JSON of a request. What is taken is one message: read again it is the same
-//! bytes, and its JSON says the same message. What is refused names no value.
+//! This target reads arbitrary text as the JSON of a request. What is taken is one message: read again it is
+//! the same bytes, and its JSON says the same message. What is refused names no value.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -20,7 +20,8 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// The server that all tests of this process share, started at its first use. Each test has keys of its own.
+    /// The server that all tests of this process share, started at its first use. Each test has keys of its
+    /// own.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Redis> = OnceLock::new();
         SHARED.get_or_init(Self::start)

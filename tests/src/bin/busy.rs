@@ -1,7 +1,7 @@
-//! `busy` measures what becomes of calls to a provider that is busy and not broken, at the demo's settings (64
-//! calls at once, 4 connections to the database): 64 callers with statements of some 50 ms, beside the 4 callers
-//! that fill the connections; and 20 calls a second on a database that a writer locks for 250 ms in each second.
-//! It exits with 1 if the circuit breaker of the only endpoint opened.
+//! `busy` measures what becomes of calls to a provider that is busy and not broken, at the demo's settings
+//! (64 calls at once, 4 connections to the database): 64 callers with statements of some 50 ms, beside the 4
+//! callers that fill the connections; and 20 calls a second on a database that a writer locks for 250 ms in
+//! each second. It exits with 1 if the circuit breaker of the only endpoint opened.
 //!
 //! `cargo run --release -p chapar-tests --bin busy -- [SECONDS]` (default 10 for each part)
 

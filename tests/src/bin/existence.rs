@@ -1,6 +1,6 @@
-//! `existence` measures whether the time of an answer tells a record that is outside the granted rows from one
-//! that does not exist: calls of both kinds by turns, over one connection, to a gateway and an adapter in this
-//! process. It prints the medians and the rank test of Mann and Whitney (1947), two-sided, in its normal
+//! `existence` measures whether the time of an answer tells a record that is outside the granted rows from
+//! one that does not exist: calls of both kinds by turns, over one connection, to a gateway and an adapter in
+//! this process. It prints the medians and the rank test of Mann and Whitney (1947), two-sided, in its normal
 //! approximation. A small p says that the two can be told apart by as many calls.
 //!
 //! `cargo run --release -p chapar-tests --bin existence -- [CALLS-OF-EACH-KIND]` (default 3,000: two minutes)
@@ -76,7 +76,8 @@ fn rank_test(one: &[Duration], other: &[Duration]) -> (f64, f64) {
     (z, two_sided(z))
 }
 
-/// Twice the upper tail of the normal distribution at |z| (Abramowitz and Stegun 26.2.17, error below 1.5e-7).
+/// Twice the upper tail of the normal distribution at |z| (Abramowitz and Stegun 26.2.17, error below
+/// 1.5e-7).
 fn two_sided(z: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
     let series = [0.319_381_530, -0.356_563_782, 1.781_477_937, -1.821_255_978, 1.330_274_429];

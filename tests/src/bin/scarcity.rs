@@ -1,6 +1,7 @@
-//! `scarcity` runs a gateway under `ulimit -n 64`, a ceiling of memory and a disk of 640 MB that is filled to the
-//! last byte and emptied again, three times, under load. It exits with 1 if an acknowledged record is lost, or a
-//! call fails in other words than `EVIDENCE_UNAVAILABLE`, or `DEADLINE_EXCEEDED` for one whose record waits for room.
+//! `scarcity` runs a gateway under `ulimit -n 64`, a ceiling of memory and a disk of 640 MB that is filled to
+//! the last byte and emptied again, three times, under load. It exits with 1 if an acknowledged record is
+//! lost, or a call fails in other words than `EVIDENCE_UNAVAILABLE`, or `DEADLINE_EXCEEDED` for one whose
+//! record waits for room.
 //!
 //! `cargo run --release -p chapar-tests --bin scarcity -- [TIMES]`
 //!

@@ -1,6 +1,7 @@
-//! `shared_limits` measures rates that gateways share through Redis: how exactly they hold with 1 to 8 gateways, what a
-//! decision costs beside one question to Redis for each call, how many commands Redis gets, and what is admitted while
-//! Redis fails. The gateways are limiters in this process. `docs/performance.md` keeps a table.
+//! `shared_limits` measures rates that gateways share through Redis: how exactly they hold with 1 to 8
+//! gateways, what a decision costs beside one question to Redis for each call, how many commands Redis gets,
+//! and what is admitted while Redis fails. The gateways are limiters in this process. `docs/performance.md`
+//! keeps a table.
 //!
 //! `cargo run --release -p chapar-tests --bin shared_limits -- [--seconds N] [--runs N]`
 
@@ -96,7 +97,8 @@ fn gateway(shared: Option<Arc<Shared>>, rate: &str, burst: u32) -> Result<Gatewa
     Ok(Gateway { limiter, shared, grant, _stop: stop.drop_guard() })
 }
 
-/// Calls at all gateways for so long, `a_second` at each or as fast as they go; how many were admitted, and the time.
+/// Calls at all gateways for so long, `a_second` at each or as fast as they go; how many were admitted, and
+/// the time.
 async fn load(gateways: &[Gateway], a_second: f64, length: Duration) -> (u64, f64) {
     let began = Instant::now();
     let calls = gateways.iter().map(|gateway| {

@@ -1,7 +1,7 @@
 //! `start` measures how long a gateway's evidence log takes to open, by its size: from the resume file, which
-//! is the normal start, and from the log's beginning, which is the start if that file cannot be used; and how long
-//! it takes to count quotas from all of its records, as if they were of the last day. Each is done three times in
-//! turns, and the fastest counts.
+//! is the normal start, and from the log's beginning, which is the start if that file cannot be used; and how
+//! long it takes to count quotas from all of its records, as if they were of the last day. Each is done three
+//! times in turns, and the fastest counts.
 //!
 //! `cargo run --release -p chapar-tests --bin start -- [RECORDS …]`, by default 10000 100000 1000000.
 

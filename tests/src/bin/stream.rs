@@ -1,6 +1,6 @@
-//! `stream` measures long streams of rows: time, rows a second, CPU of the adapter for each row, and its memory
-//! while and after a million rows went out, beside a tenth of them and beside the driver alone. A reader that
-//! takes 1 MiB a second shows whether rows gather in memory. `docs/performance.md` keeps a table.
+//! `stream` measures long streams of rows: time, rows a second, CPU of the adapter for each row, and its
+//! memory while and after a million rows went out, beside a tenth of them and beside the driver alone. A
+//! reader that takes 1 MiB a second shows whether rows gather in memory. `docs/performance.md` keeps a table.
 //!
 //! `cargo run --release -p chapar-tests --bin stream -- [--rows N] [--slow-seconds N]
 //! [--engine sqlite|postgres|mariadb]`

@@ -1,6 +1,6 @@
-//! This run fills the disk of a gateway under load to the last byte, and empties it, again and again, where the
-//! process may open 64 files and has a ceiling of memory. It compares the log with what callers were told.
-//! `TMPDIR` is a small disk of its own.
+//! This run fills the disk of a gateway under load to the last byte, and empties it, again and again, where
+//! the process may open 64 files and has a ceiling of memory. It compares the log with what callers were
+//! told. `TMPDIR` is a small disk of its own.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -56,8 +56,8 @@ struct Failed {
 /// Fills and empties the disk so often, with `pause` under load before each.
 ///
 /// # Panics
-/// If calls are not refused on a full disk or not answered again, if the gateway ends, or if its evidence does
-/// not verify in the end.
+/// If calls are not refused on a full disk or not answered again, if the gateway ends, or if its evidence
+/// does not verify in the end.
 pub async fn run(times: usize, pause: Duration) -> Report {
     let fleet = Fleet::builder().files(FILES).setting(MEMORY).build().await;
     let mut gateway = fleet.start().await;
@@ -72,7 +72,8 @@ pub async fn run(times: usize, pause: Duration) -> Report {
                 let mut failed = failed.lock();
                 match status.details().windows(REASON.len()).any(|window| window == REASON) {
                     true => failed.refused += 1,
-                    // Its record waited for room until then; which side ends the call first is a matter of chance.
+                    // Its record waited for room until then; which side ends the call first is a matter of
+                    // chance.
                     false if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) => {
                         failed.late += 1
                     }

@@ -27,7 +27,8 @@ impl CompiledRequest {
         self.0.file.parameters().len()
     }
 
-    /// Path and query for these texts, one for each request field; `None` if one of them would make another path.
+    /// Path and query for these texts, one for each request field; `None` if one of them would make another
+    /// path.
     pub fn target(&self, values: &[&str]) -> Option<String> {
         self.0.target.write(&texts(values)).ok()
     }
@@ -42,7 +43,7 @@ fn texts(values: &[&str]) -> Vec<Parameter> {
     values.iter().map(|value| Parameter::Text((*value).to_owned())).collect()
 }
 
-/// A place in JSON that cannot be told: the text is no JSON, the pointer is none, or a member on the way stands twice.
+/// The pointer is invalid, or the text is not JSON, or a member on its path occurs twice.
 #[derive(Debug, thiserror::Error)]
 #[error("the place cannot be told")]
 pub struct Untellable;

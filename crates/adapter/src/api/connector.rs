@@ -1,5 +1,5 @@
-//! `Connector` opens the connections to an API: TCP and TLS together within 5 s, none during the pause after an outage,
-//! and each of them counted.
+//! `Connector` opens the connections to an API: TCP and TLS together within 5 s, none during the pause after
+//! an outage, and each of them counted.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use tower::Service;
 
 use crate::source::outage::{CONNECT_PATIENCE, Outage};
 
-/// How long an attempt to connect must have lasted to count as failed if nobody waits for it any more: no caller with
-/// little time makes an API look unreachable.
+/// How long an attempt to connect must have lasted to count as failed if nobody waits for it any more: no
+/// caller with little time makes an API look unreachable.
 const LONG_ENOUGH: Duration = Duration::from_secs(1);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;

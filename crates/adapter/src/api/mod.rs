@@ -1,6 +1,7 @@
-//! `Api` asks an agency's HTTP API: requests at once are bounded, each ends at its deadline, secrets come from files,
-//! and the answer is read whole, up to 8 MiB, before its rows are made. Redirects are not followed. What a request is
-//! and where its rows stand is in `request_file`; `pointer`, `rows` and `template` are its parts.
+//! `Api` asks an agency's HTTP API: requests at once are bounded, each ends at its deadline, secrets come
+//! from files, and the answer is read whole, up to 8 MiB, before its rows are made. Redirects are not
+//! followed. What a request is and where its rows stand is in `request_file`; `pointer`, `rows` and
+//! `template` are its parts.
 
 mod compile;
 mod connector;
@@ -40,8 +41,8 @@ use crate::source::connection_slots::ConnectionSlots;
 use crate::source::output::{Output, WAITING_BATCHES};
 use crate::source::{Batch, Failure, Parameter, Reading, Rows, tls};
 
-/// Maximum size of an answer in bytes. With the connections of a source it bounds the memory of answers, which are held
-/// whole, and as much again for the places of their rows.
+/// Maximum size of an answer in bytes. With the connections of a source it bounds the memory of answers,
+/// which are held whole, and as much again for the places of their rows.
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
 /// Rows that are made before others of the thread's work may go on.
 const ROWS_AT_ONCE: usize = 256;
@@ -126,8 +127,10 @@ impl Api {
         let request = self.request(&exchange.request, values)?;
         let slot = self.slots.take(&reading).await?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
-        let (reader_waits, deadline) = (reading.reader_waits, reading.deadline);
-        let (api, exchange) = (Arc::clone(self), Arc::clone(exchange));
+        let reader_waits = reading.reader_waits;
+        let deadline = reading.deadline;
+        let api = Arc::clone(self);
+        let exchange = Arc::clone(exchange);
         let work = async move {
             api.serve(&exchange, request, &reading, batches).await;
             drop(slot);
@@ -170,7 +173,8 @@ impl Api {
         batches: mpsc::Sender<Result<Batch, Failure>>,
     ) {
         // Neither is looked at: dropping the exchange ends it.
-        let (over, answered) = (CancellationToken::new(), Arc::<AtomicBool>::default());
+        let over = CancellationToken::new();
+        let answered = Arc::<AtomicBool>::default();
         let mut output = Output::new(reading, batches.clone(), over, answered);
         let work = self.exchange(exchange, request, &mut output);
         let deadline = reading.deadline.into();
@@ -225,8 +229,8 @@ impl Api {
         request: Request<Full<Bytes>>,
     ) -> Result<(Answered, Bytes), Failure> {
         let mut response = self.client.request(request.clone()).await;
-        // A connection that waited may have been closed by the API just now. All requests only read, so a second
-        // one does no harm.
+        // A connection that waited may have been closed by the API just now. All requests only read, so a
+        // second one does no harm.
         if response.as_ref().is_err_and(has_ended) {
             self.figures.retries.inc();
             response = self.client.request(request).await;

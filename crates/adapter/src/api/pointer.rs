@@ -1,5 +1,5 @@
-//! `Pointer` is a JSON Pointer (RFC 6901), evaluated on JSON text that is not parsed into values: numbers keep all of
-//! their digits, and what no pointer leads to is only skipped.
+//! `Pointer` is a JSON Pointer (RFC 6901), evaluated on JSON text that is not parsed into values: numbers
+//! keep all of their digits, and what no pointer leads to is only skipped.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Pointer(Vec<String>);
 
-/// The document cannot be followed: an object on the way names one member twice, so that two readers could find two
-/// values, or has a name that is not Unicode.
+/// The document cannot be followed: an object on the way names one member twice, so that two readers could
+/// find two values, or has a name that is not Unicode.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Ambiguous;
 
@@ -115,7 +115,8 @@ impl<'de> Visitor<'de> for Element {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        let (mut number, mut found) = (0, None);
+        let mut number = 0;
+        let mut found = None;
         while let Some(element) = elements.next_element()? {
             if number == self.0 {
                 found = Some(element);

@@ -1,5 +1,5 @@
-//! `RequestFile` is one parsed `.http` file: the request that a method makes of an agency's API, and where in the JSON
-//! of the answer its rows and columns stand. Whether they fit the contract is checked in `backend`.
+//! `RequestFile` is one parsed `.http` file: the request that a method makes of an agency's API, and where in
+//! the JSON of the answer its rows and columns stand. Whether they fit the contract is checked in `backend`.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ const OWN_HEADERS: [&str; 13] = [
 ];
 
 /// Maximum nesting depth of a request's body.
-const DEEPEST: usize = 50;
+const MAX_JSON_DEPTH: usize = 50;
 
 /// A request to an API.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl RequestFile {
     /// Reads and parses `file`. `is_bool` says whether the request field of a path is a boolean.
     ///
     /// # Errors
-    /// What is wrong with the file by itself.
+    /// The file is invalid, whatever contract and source say.
     pub(crate) fn load(file: &Path, is_bool: &dyn Fn(&str) -> bool) -> Result<Self, Finding> {
         let text = MethodFile::read(file)?;
         Self::parse(file, &text, is_bool)
@@ -100,6 +100,7 @@ impl RequestFile {
                 comments.push(Comment { text, is_line: true, offset, length: line.len() });
             }
         }
+        // Declarations are read before the request, so that a misspelt one is named and not its consequence.
         let declarations = parser.declarations(&comments)?;
         let header = Header::read(Syntax::Http, comments.into_iter())
             .map_err(|(name, message)| parser.at(name.offset, name.length, message))?;
@@ -188,6 +189,7 @@ impl Parser<'_> {
                 _ => None,
             };
             if let Some(rows) = rows {
+                // Of two places the second would win unseen.
                 if found.rows.replace(rows).is_some() {
                     return Err(at("a second declaration of where the rows are"));
                 }
@@ -229,6 +231,7 @@ impl Parser<'_> {
                 "the target begins with `/`: host and first part of the path are in the source's `url`",
             );
         };
+        // A character that another reader would encode by itself makes two requests of one file.
         if let Some(wrong) = rest.chars().find(|c| !c.is_ascii_graphic() || "\"#<>\\^`|".contains(*c)) {
             return refused(&format!(
                 "{wrong:?} cannot stand in a target: write it percent-encoded (RFC 3986 §2.1)"
@@ -345,12 +348,13 @@ impl Parser<'_> {
 
     /// `start`: where the body begins. A field's place is where its name first stands in the body.
     fn template(&mut self, start: usize, json: &Value, depth: usize) -> Result<Body, Finding> {
-        if depth > DEEPEST {
-            return Err(self.at(start, 1, format!("the body nests deeper than {DEEPEST} levels")));
+        if depth > MAX_JSON_DEPTH {
+            return Err(self.at(start, 1, format!("the body nests deeper than {MAX_JSON_DEPTH} levels")));
         }
         Ok(match json {
             Value::String(text) if text.contains(['{', '}']) => {
                 let written = format!("\"{text}\"");
+                // serde_json keeps no places, so the finding points at the first text of this kind.
                 let found = self.text.get(start..).and_then(|body| body.find(&written));
                 let at = found.map_or(start, |found| start + found + 1);
                 let name = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
@@ -390,11 +394,12 @@ fn unescaped_percent(literal: &str) -> Option<usize> {
     literal.match_indices('%').map(|(at, _)| at).find(|at| !escaped(*at))
 }
 
-/// The declaration that a comment would be if it were spelled right: passed over, it would leave the API's answer without
-/// a meaning.
+/// The declaration that a comment would be if it were spelled right: passed over, it would leave the API's
+/// answer without a meaning.
 fn meant(text: &str) -> Option<String> {
     let (head, rest) = text.split_once(':')?;
-    let (head, rest) = (head.trim(), rest.trim());
+    let head = head.trim();
+    let rest = rest.trim();
     let is_like = |head: &str, word: &str| strsim::damerau_levenshtein(&head.to_lowercase(), word) <= 1;
     if let Some(word) = ["no record", "rows", "row"].into_iter().find(|word| is_like(head, word)) {
         return Some(format!("# {word}: {rest}"));

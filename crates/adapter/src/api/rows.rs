@@ -1,5 +1,5 @@
-//! This module makes rows of an API's answer: the JSON of each row, of which only the granted columns are read, and only
-//! if a row scope lets the row through.
+//! This module makes rows of an API's answer: the JSON of each row, of which only the granted columns are
+//! read, and only if a row scope lets the row through.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;

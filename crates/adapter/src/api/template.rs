@@ -1,5 +1,6 @@
-//! Templates of a request: texts with `{field}` in them, a request's target (RFC 9112 §3.2.1) and a JSON body. A value
-//! of a call is written as one part of a path, one part of a query or one JSON value, and can never be more.
+//! Templates of a request: texts with `{field}` in them, a request's target (RFC 9112 §3.2.1) and a JSON
+//! body. A value of a call is written as one part of a path, one part of a query or one JSON value, and can
+//! never be more.
 
 use std::sync::Arc;
 
@@ -85,7 +86,7 @@ impl Target {
     /// Path and query for these values.
     ///
     /// # Errors
-    /// `FIELD_INVALID` for a value that would make another path of it.
+    /// `FIELD_INVALID` if a value would change the path's structure.
     pub(crate) fn write(&self, values: &[Parameter]) -> Result<String, Failure> {
         let mut out = String::new();
         for segment in &self.path {

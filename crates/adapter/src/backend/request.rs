@@ -1,5 +1,5 @@
-//! `RequestBackend` is a request and the API that answers it. The columns are those that the file maps; what the API
-//! really answers is known only once it is asked.
+//! `RequestBackend` is a request and the API that answers it. The columns are those that the file maps; what
+//! the API really answers is known only once it is asked.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,6 @@ use prost_reflect::Kind;
 use super::{Backend, Fitting, Looking};
 use crate::api::{Api, HeaderPiece, RequestFile, unknown_secret};
 use crate::bind::{self, Binder};
-use crate::candidate::Unfit;
 use crate::check;
 use crate::fetch::{FetchPlanner, Requests};
 use crate::finding::{Finding, did_you_mean};
@@ -22,6 +21,7 @@ use crate::page::Keyset;
 use crate::scan::Remark;
 use crate::shape::Shape;
 use crate::source::{Column, Described, Failure, Family};
+use crate::unfit::Unfit;
 
 /// A request and its API.
 pub(crate) struct RequestBackend {
@@ -33,7 +33,7 @@ impl RequestBackend {
     /// Reads the request in `file`.
     ///
     /// # Errors
-    /// What is wrong with the file by itself.
+    /// The file is invalid, whatever contract and source say.
     pub(crate) fn load(method: &Method, file: &Path, api: &Arc<Api>) -> Result<Self, Finding> {
         let is_bool = |path: &str| {
             let steps = bind::placeholder(method.input(), path).unwrap_or_default();

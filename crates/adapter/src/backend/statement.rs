@@ -1,5 +1,5 @@
-//! `StatementBackend` is a statement and its database. It has the database describe the statement, compares both
-//! with the contract, and looks records up as calls will.
+//! `StatementBackend` is a statement and its database. It has the database describe the statement, compares
+//! both with the contract, and looks records up as calls will.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use chapar_model::{Reason, RowScopes};
 
 use super::{Backend, Fitting, Looking};
 use crate::bind::Binder;
-use crate::candidate::Unfit;
 use crate::check;
 use crate::dialect::{Dialect, SqlText};
 use crate::fetch::{FetchPlanner, Statements};
@@ -21,6 +20,7 @@ use crate::scan::{self, Remark};
 use crate::shape::Shape;
 use crate::source::{Cell, Described, Failure, Family, Source, TableColumn, Tried};
 use crate::statement::Statement;
+use crate::unfit::Unfit;
 
 /// A statement and its database.
 pub(crate) struct StatementBackend {
@@ -32,7 +32,7 @@ impl StatementBackend {
     /// Reads the statement in `file`.
     ///
     /// # Errors
-    /// What is wrong with the file by itself.
+    /// The file is invalid, whatever contract and source say.
     pub(crate) fn load(file: &Path, source: &Arc<dyn Source>) -> Result<Self, Finding> {
         let statement = Statement::load(file, source.dialect())?;
         if let Some(unknown) = statement.unknown_to_parser() {
@@ -88,7 +88,8 @@ impl Backend for StatementBackend {
     }
 
     fn keyset(&self, described: &Described) -> Result<Keyset, Finding> {
-        let (statement, file) = (&self.statement, self.file());
+        let statement = &self.statement;
+        let file = self.file();
         // The order of a nested query means nothing (SQL:2016 §4.16), and MariaDB would sort twice.
         if statement.is_ordered_without_limit() {
             let text = "pages are ordered by `page by`: leave the statement's own ORDER BY out";
@@ -117,7 +118,8 @@ impl Backend for StatementBackend {
     fn look_at_values<'a>(&'a self, fitting: Fitting<'a>) -> Looking<'a, Vec<Remark>> {
         Box::pin(async move {
             let Fitting { method, plans, binder, described } = fitting;
-            let (leaves, text) = (&plans.shape().leaves, binder.bound_as_text());
+            let leaves = &plans.shape().leaves;
+            let text = binder.bound_as_text();
             let seen = scan::scan(method.path(), leaves, &self.statement, text, described, &*self.source);
             let mut remarks = seen.await.map_err(|failure| self.refused(&failure))?;
             remarks.extend(self.full_scans(fitting).await?);
@@ -168,21 +170,23 @@ impl StatementBackend {
             .collect())
     }
 
-    /// Runs the statement for records that the table holds: some statements fail only once there is a row, such
-    /// as a MATCH on a column that has no index for it. If it fails for all of them, that is a finding, for some,
-    /// a remark.
+    /// Runs the statement for records that the table holds: some statements fail only once there is a row,
+    /// such as a MATCH on a column that has no index for it. If it fails for all of them, that is a finding,
+    /// for some, a remark.
     async fn try_records(&self, fitting: Fitting<'_>) -> Result<Option<Remark>, Unfit> {
         let Fitting { method, plans, binder, described } = fitting;
-        let (statement, file) = (&self.statement, self.file());
+        let statement = &self.statement;
+        let file = self.file();
         let refused = |failure: Failure| self.refused(&failure);
         let keys = |(number, name): (usize, &Name)| {
             let is_compared = |column: &&TableColumn| {
-                let mut names = statement.compared_with(&name.text).into_iter();
+                let mut names = statement.compared_with(&name.text).flat_map(|compared| &compared.columns);
                 names.any(|compared| compared.eq_ignore_ascii_case(&column.column))
             };
             described.reads.iter().find(is_compared).map(|column| (number, column))
         };
-        // One parameter is enough to find a record by. A statement that compares none is left to the first trial.
+        // One parameter is enough to find a record by. A statement that compares none is left to the first
+        // trial.
         let Some((number, column)) = file.parameters().iter().enumerate().find_map(keys) else {
             return Ok(None);
         };
@@ -227,10 +231,10 @@ fn compared_as_numbers(statement: &Statement, binder: &Binder, described: &Descr
     let mut findings = Vec::new();
     for number in binder.bound_as_free_text() {
         let Some(name) = statement.file().parameters().get(number) else { continue };
-        let compared = statement.compared_with(&name.text);
         let is_number = |column: &&TableColumn| {
+            let mut compared = statement.compared_with(&name.text).flat_map(|compared| &compared.columns);
             matches!(column.family, Family::Integer | Family::Real | Family::Decimal)
-                && compared.iter().any(|name| name.eq_ignore_ascii_case(&column.column))
+                && compared.any(|name| name.eq_ignore_ascii_case(&column.column))
         };
         if let Some(column) = described.reads.iter().find(is_number) {
             let text = format!(

@@ -15,8 +15,8 @@ pub(super) type Days = BTreeMap<Date, BTreeMap<String, Counts>>;
 const FOLDER: &str = "completeness";
 
 /// Adds `days` to the files of `state`. A month is added as one file; what was added is taken from
-/// `days`. A system that stops in the middle, or an error after the file was replaced, may leave counts that are
-/// added a second time.
+/// `days`. A system that stops in the middle, or an error after the file was replaced, may leave counts that
+/// are added a second time.
 ///
 /// # Errors
 /// What the system said, or that a file is none of this kind: it is left as it is.

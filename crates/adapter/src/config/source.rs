@@ -132,7 +132,7 @@ pub(super) struct SourceTable {
 }
 
 /// Minimum of a configured duration, so that no timeout is zero.
-const SHORTEST: Duration = Duration::from_millis(1);
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// Maximum of a configured duration, as of a unary method's timeout in a contract.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 /// What an URL must look like.
@@ -168,6 +168,7 @@ impl Reader<'_> {
             self.report(table.url.span(), URLS);
             return None;
         };
+        // A key that does nothing for this kind of source would be taken for a protection that there is not.
         if !matches!(url.scheme(), "http" | "https") {
             self.only_for_apis(table);
         }
@@ -214,7 +215,8 @@ impl Reader<'_> {
 
     fn api(&mut self, folder: &Path, table: &SourceTable, url: &Url) -> Option<ApiServer> {
         let span = table.url.span();
-        let (files, path) = (&table.password_file, &table.search_path);
+        let files = &table.password_file;
+        let path = &table.search_path;
         let keys = files.iter().map(Spanned::span).chain(path.iter().map(Spanned::span));
         for key in keys.chain(table.pooler.iter().map(Spanned::span)).collect::<Vec<_>>() {
             self.report(key, "is for a database server; an API takes `secrets`");
@@ -316,6 +318,7 @@ impl Reader<'_> {
     /// Citizens' records do not cross a network in clear unless someone has written that they do.
     fn server_tls(&mut self, folder: &Path, table: &SourceTable, endpoint: &Endpoint) -> Option<ServerTls> {
         let plaintext = table.plaintext.as_ref().is_some_and(|plaintext| *plaintext.get_ref());
+        // What stays on this machine is read by nobody on the way.
         let is_near = match endpoint {
             Endpoint::Socket(..) => true,
             Endpoint::Tcp(host, _) => {
@@ -357,7 +360,7 @@ impl Reader<'_> {
 
     fn duration(&mut self, text: Option<&Spanned<String>>, otherwise: Duration) -> Duration {
         let Some(text) = text else { return otherwise };
-        match duration(text.get_ref()).filter(|duration| (SHORTEST..=MAX_TIMEOUT).contains(duration)) {
+        match duration(text.get_ref()).filter(|duration| (MIN_TIMEOUT..=MAX_TIMEOUT).contains(duration)) {
             Some(duration) => duration,
             None => {
                 self.report(

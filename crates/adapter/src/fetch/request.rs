@@ -1,5 +1,5 @@
-//! `Requests` plans how a request to an API fetches the rows of a grant: the API answers whole records, of which only the
-//! granted columns are read, and only in rows of the grant.
+//! `Requests` plans how a request to an API fetches the rows of a grant: the API answers whole records, of
+//! which only the granted columns are read, and only in rows of the grant.
 
 use std::sync::Arc;
 

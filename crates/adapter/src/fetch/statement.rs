@@ -1,6 +1,6 @@
-//! `Statements` plans how a statement fetches the rows of a grant: the agency's SQL as a subquery, of which only
-//! granted columns are selected and only the grant's rows pass. Row scopes that the statement places itself are
-//! left to it.
+//! `Statements` plans how a statement fetches the rows of a grant: the agency's SQL as a subquery, of which
+//! only granted columns are selected and only the grant's rows pass. Row scopes that the statement places
+//! itself are left to it.
 
 use std::sync::Arc;
 

@@ -89,9 +89,9 @@ impl Draft {
         }
         let first = wanted.package.split('.').next().unwrap_or_default();
         let mut proto = format!(
-            "// Drafted by `chapar adapter introspect`. Every field is secret and no method has a purpose: decide for each field\n\
-             // which class it has, and for each method which purposes it serves and whom it is about (`subject`). Delete what is\n\
-             // not to be published.\nsyntax = \"proto3\";\n\npackage {};\n\n",
+            "// Drafted by `chapar adapter introspect`. Every field is secret and no method has a purpose: decide for each field\n// \
+             which class it has, and for each method which purposes it serves and whom it is about (`subject`). Delete what is\n// \
+             not to be published.\nsyntax = \"proto3\";\n\npackage {};\n\n",
             wanted.package
         );
         for file in [
@@ -207,8 +207,8 @@ impl<'c> Drafted<'c> {
                         let cases = values.iter().zip(&names).map(|(value, name)| {
                             format!(" WHEN '{}' THEN '{name}'", value.replace('\'', "''"))
                         });
-                        // A database's type of names is compared as text; a value that is not listed stays, and is
-                        // an error of its row.
+                        // A database's type of names is compared as text; a value that is not listed stays,
+                        // and is an error of its row.
                         let text = format!("CAST({quoted} AS {})", text_type(dialect));
                         selected =
                             format!("CASE {text}{} ELSE {text} END AS {alias}", cases.collect::<String>());

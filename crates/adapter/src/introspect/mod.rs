@@ -1,6 +1,6 @@
-//! `introspect` drafts a first contract folder from a live database: a message for each table or view that has
-//! a key, methods for its keys and references, and a statement for each method. Nothing can be published as it
-//! is: every field is secret and no method has a purpose until a person decides.
+//! `introspect` drafts a first contract folder from a live database: a message for each table or view that
+//! has a key, methods for its keys and references, and a statement for each method. Nothing can be published
+//! as it is: every field is secret and no method has a purpose until a person decides.
 //!
 //! Left out: access rights, purposes, row scopes, and which of the tables should be published at all.
 

@@ -1,5 +1,5 @@
-//! Names of a database as names of protobuf: `snake_case` fields, `CamelCase` messages, `UPPER_CASE` values of
-//! enums (<https://protobuf.dev/programming-guides/style/>).
+//! Names of a database as names of protobuf: `snake_case` fields, `CamelCase` messages, `UPPER_CASE` values
+//! of enums (<https://protobuf.dev/programming-guides/style/>).
 
 /// A column's or table's name in ASCII `snake_case`; nothing of it may be left.
 pub(super) fn snake(name: &str) -> Option<String> {

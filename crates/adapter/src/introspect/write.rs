@@ -1,6 +1,6 @@
 //! `Files` puts drafted files beside what a person has made of the last draft: a file that nobody changed is
-//! replaced, changes on both sides are merged (three-way merge), and what was deleted stays deleted. Where changes
-//! meet, nothing at all is written but both versions beside the file.
+//! replaced, changes on both sides are merged (three-way merge), and what was deleted stays deleted. Where
+//! changes meet, nothing at all is written but both versions beside the file.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,8 @@ pub enum Written {
     Merged,
     /// A person had deleted it, and it stays so.
     Deleted,
-    /// Both changed the same lines: nothing was written, and `FILE.conflict` has both until a person deletes it.
+    /// Both changed the same lines: nothing was written, and `FILE.conflict` has both until a person deletes
+    /// it.
     Conflict,
     /// Another file has a conflict, so this one was left as it is.
     Left,
@@ -67,7 +68,8 @@ pub(super) fn write(folder: &Path, files: Vec<(PathBuf, String)>) -> Result<Vec<
 }
 
 fn step(folder: &Path, name: &Path, draft: String) -> Result<Step, String> {
-    let (file, base) = (folder.join(name), folder.join(BASE).join(name));
+    let file = folder.join(name);
+    let base = folder.join(BASE).join(name);
     let read = |path: &Path| chapar_files::read_text_if_any(path).map_err(|error| wrong(path, &error));
     let (content, written) = match (read(&file)?, read(&base)?) {
         _ if conflict_of(&file).exists() => (None, Written::Conflict),

@@ -1,6 +1,6 @@
 //! `Header` parses the declarations in the comments that a method's file begins with: `unused: a, b`,
-//! `sparse: a, b`, `page by: a DESC, b`, `column NAME: CONVERSION` and `bind NAME: FORM`, each after the mark of a
-//! comment. Whether the names exist is checked in `check` and `bind`.
+//! `sparse: a, b`, `page by: a DESC, b`, `column NAME: CONVERSION` and `bind NAME: FORM`, each after the mark
+//! of a comment. Whether the names exist is checked in `check` and `bind`.
 
 use super::{Name, Syntax};
 use crate::conversion::Conversion;
@@ -72,6 +72,7 @@ impl Header {
                 let meant = syntax.comment(&meant);
                 return Err((name(comment), format!("this comment declares nothing: write `{meant}`")));
             }
+            // A block comment is prose, also where it holds such a word.
             if !whole.is_line {
                 continue;
             }

@@ -1,6 +1,6 @@
-//! `Keyset` is what a method's pages are ordered by: columns of the statement, each with the expression by which
-//! the database orders and compares it. A page begins after the last row of the one before (keyset pagination),
-//! so that rows that come or go meanwhile move no other row over a page's border.
+//! `Keyset` is what a method's pages are ordered by: columns of the statement, each with the expression by
+//! which the database orders and compares it. A page begins after the last row of the one before (keyset
+//! pagination), so that rows that come or go meanwhile move no other row over a page's border.
 
 use crate::dialect::{Dialect, SqlText};
 use crate::source::{Column, Family, Parameter};
@@ -28,7 +28,7 @@ impl Keyset {
     /// The keyset of the columns that a statement names, as the database describes them.
     ///
     /// # Errors
-    /// The column that is none of the statement, or of a type that has no order here; and what is wrong.
+    /// Names a key column that the statement lacks or whose type cannot be ordered, and what is wrong.
     pub(crate) fn new(
         dialect: Dialect,
         keys: &[PageKey],
@@ -65,7 +65,8 @@ impl Keyset {
     /// Appends the condition that a row comes after the place that is bound.
     pub(crate) fn after(&self, sql: &mut SqlText) {
         let Some(first) = self.0.first() else { return };
-        // The first key alone is a range that an index can be read by; MariaDB reads none for `(a, b) > (x, y)`.
+        // The first key alone is a range that an index can be read by; MariaDB reads none for `(a, b) > (x,
+        // y)`.
         sql.push(&format!("({} {} ", first.expression, if first.is_descending { "<=" } else { ">=" }));
         sql.page_key(0);
         sql.push(" AND ");
@@ -98,9 +99,9 @@ impl Keyset {
     }
 }
 
-/// How a column is ordered and compared, and a value for a trial. Texts are compared byte for byte: a collation
-/// that takes two texts for equal would lose the second one at a page's border. NULL stands before every value,
-/// where it cannot be excluded.
+/// How a column is ordered and compared, and a value for a trial. Texts are compared byte for byte: a
+/// collation that takes two texts for equal would lose the second one at a page's border. NULL stands before
+/// every value, where it cannot be excluded.
 fn expression(dialect: Dialect, column: &Column) -> Option<(String, Parameter)> {
     let name = format!("q.{}", dialect.quoted(&column.name));
     let known = |expression: String, lowest: &str| match column.nullable {

@@ -1,4 +1,5 @@
-//! `PageSink` passes the rows of one page on, keeps the place of the last one, and sees whether there are more.
+//! `PageSink` passes the rows of one page on, keeps the place of the last one, and sees whether there are
+//! more.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
-//! `PageTokens` seals the place where a page ended into a token for the caller, and opens it again. A token is
-//! encrypted, because it holds values of the last record, and bound to one caller, purpose, right and question;
-//! it is valid for an hour. AES-256-GCM (NIST SP 800-38D) with a random nonce: at most 2³² tokens for one key.
+//! `PageTokens` seals the place where a page ended into a token for the caller, and opens it again. A token
+//! is encrypted, because it holds values of the last record, and bound to one caller, purpose, right and
+//! question; it is valid for an hour. AES-256-GCM (NIST SP 800-38D) with a random nonce: at most 2³² tokens
+//! for one key.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ use crate::source::{Cell, Failure, Parameter};
 /// How long a token is valid, in seconds.
 const VALID_FOR: i64 = 3600;
 /// Maximum length of a token in characters. Callers send it in a request, which has a bound of its own.
-const LONGEST: usize = 2048;
+const MAX_TOKEN_CHARS: usize = 2048;
 /// Minimum length of a key file's text in characters: half of what is generated.
 const SHORTEST_KEY: usize = 32;
 /// The first byte of every token.
@@ -103,7 +104,7 @@ impl PageTokens {
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(bound), &mut sealed)
             .map_err(failed)?;
         let token = URL_SAFE_NO_PAD.encode([&[VERSION], &nonce[..], &sealed].concat());
-        if token.len() > LONGEST {
+        if token.len() > MAX_TOKEN_CHARS {
             return Err(Failure::new(Reason::ValueUnreadable, "a page key that is too long for a token"));
         }
         Ok(token)
@@ -116,7 +117,7 @@ impl PageTokens {
     pub(crate) fn open(&self, token: &str, bound: &[u8]) -> Result<Vec<KeyValue>, Failure> {
         let invalid =
             || Failure::of_field(Reason::PageTokenInvalid, "page_token".into(), "no token of this question");
-        if token.len() > LONGEST {
+        if token.len() > MAX_TOKEN_CHARS {
             return Err(invalid());
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid())?;

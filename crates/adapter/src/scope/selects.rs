@@ -132,8 +132,8 @@ impl NamedQuery {
 }
 
 /// The queries that have names, each with where its name holds: after its brackets and up to the end of those
-/// around its WITH, with RECURSIVE from the WITH on. Before that, and outside, a table of the name is read, in
-/// some databases at least.
+/// around its WITH, with RECURSIVE from the WITH on. Before that, and outside, a table of the name is read,
+/// in some databases at least.
 fn named_queries(pieces: &[Piece]) -> Vec<NamedQuery> {
     let mut queries = Vec::new();
     for at in 1..pieces.len() {

@@ -80,8 +80,8 @@ pub(crate) fn grouped(
     groups
 }
 
-/// The texts of a condition `column IN ('a', 'b')`, in the forms in which databases give it back; nothing if it
-/// is any other condition.
+/// The texts of a condition `column IN ('a', 'b')`, in the forms in which databases give it back; nothing if
+/// it is any other condition.
 pub(crate) fn values_of_check(expression: &str) -> Option<Vec<String>> {
     use sqlparser::ast::{Array, BinaryOperator, Expr, InTarget, Value};
     use sqlparser::dialect::GenericDialect;
@@ -124,6 +124,7 @@ pub(crate) fn values_of_check(expression: &str) -> Option<Vec<String>> {
                 Some((column(left)?, vec![text(right)?]))
             }
             Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
+                // `a = 'x' OR a = 'y'` is given back as it was written.
                 let (own, mut all) = values(left)?;
                 let (other, more) = values(right)?;
                 all.extend(more);
@@ -135,6 +136,7 @@ pub(crate) fn values_of_check(expression: &str) -> Option<Vec<String>> {
     let dialect = GenericDialect {};
     let parsed =
         Parser::new(&dialect).with_recursion_limit(50).try_with_sql(expression).ok()?.parse_expr().ok()?;
+    // One value is no choice, so no enum is drafted of it.
     values(&parsed).map(|(_, values)| values).filter(|values| values.len() > 1)
 }
 

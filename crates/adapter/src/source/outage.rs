@@ -1,5 +1,5 @@
-//! `Outage` is the circuit breaker towards one server: while the server cannot be reached calls fail at once, and
-//! after a pause one of them tries it again.
+//! `Outage` is the circuit breaker towards one server: while the server cannot be reached calls fail at once,
+//! and after a pause one of them tries it again.
 
 use std::time::{Duration, Instant};
 

@@ -17,7 +17,7 @@ use super::connection_slots::{ConnectionSlot, ConnectionSlots, Counted};
 use super::outage::{CONNECT_PATIENCE, Outage};
 use super::output::{Output, WAITING_BATCHES};
 use super::{Batch, Failure, Query, Rows};
-use crate::config::Limits;
+use crate::config::{Limits, Server};
 
 /// How long the server has to cancel a statement, and then to end it.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(3);
@@ -89,9 +89,9 @@ struct Idle<C> {
     _counted: Counted,
 }
 
-/// A connection that is being opened. It is counted when this is dropped, so also if nobody waits for it any more:
-/// a query that is over waits `CANCEL_PATIENCE` longer, so that no caller with little time makes a server look
-/// unreachable.
+/// A connection that is being opened. It is counted when this is dropped, so also if nobody waits for it any
+/// more: a query that is over waits `CANCEL_PATIENCE` longer, so that no caller with little time makes a
+/// server look unreachable.
 struct Opening<'p> {
     figures: &'p SourceFigures,
     outage: &'p Outage,
@@ -156,7 +156,8 @@ impl<E: Engine> Pooled<E> {
     pub(super) async fn run(self: &Arc<Self>, query: Query) -> Result<Rows, Failure> {
         let slot = self.slots.take(&query.reading).await?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
-        let (reader_waits, deadline) = (query.reading.reader_waits, query.reading.deadline);
+        let reader_waits = query.reading.reader_waits;
+        let deadline = query.reading.deadline;
         let work = Arc::clone(self).serve(slot, query, batches);
         if reader_waits {
             return Ok(Rows::made_by(rows, deadline, Box::pin(work)));
@@ -171,6 +172,16 @@ impl<E: Engine> Pooled<E> {
             Some(connection) => Ok(connection),
             None => self.open().await,
         }
+    }
+
+    /// The first connection to a server, by which its account is examined.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the server, the account or a file.
+    pub(super) async fn first_connection(&self, server: &Server) -> Result<E::Connection, String> {
+        self.connection().await.map_err(|failure| {
+            format!("`{}` as `{}` cannot be used: {}", server.database, server.user, failure.detail)
+        })
     }
 
     /// Opens a connection. A server that could not be reached is left alone for a pause.

@@ -10,7 +10,7 @@ use super::row_buffer::BATCH_BYTES;
 use super::{Failure, Parameter, Query, Reading, Row, RowBuffer, RowSink, Source, Tried};
 
 /// Maximum time for trying out a statement.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TRIAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Makes a whole batch of every row, so that the first one ends the trial.
 struct Discard;
@@ -64,7 +64,7 @@ pub(crate) fn reading() -> Reading {
         most: u64::MAX,
         excess: Reason::TooManyRows,
         reader_waits: true,
-        deadline: Instant::now() + PATIENCE,
+        deadline: Instant::now() + TRIAL_TIMEOUT,
         late: Reason::SourceTimeout,
     }
 }

@@ -1,4 +1,4 @@
-//! This module reads a statement's tokens, without a parse: its placeholders, comparisons and words, and
+//! This module reads a statement's tokens, without a parse: its placeholders and words, and
 //! whether it begins as a query and is alone in its file.
 
 use std::ops::Range;
@@ -111,7 +111,8 @@ pub(super) fn placeholders(
 /// Whether the statement itself, and not a query inside it, has an ORDER BY and no LIMIT.
 pub(super) fn is_ordered_without_limit(tokens: &[TokenWithSpan]) -> bool {
     let mut depth = 0usize;
-    let (mut is_ordered, mut is_limited) = (false, false);
+    let mut is_ordered = false;
+    let mut is_limited = false;
     for token in tokens {
         match &token.token {
             Token::LParen => depth += 1,
@@ -125,31 +126,6 @@ pub(super) fn is_ordered_without_limit(tokens: &[TokenWithSpan]) -> bool {
         }
     }
     is_ordered && !is_limited
-}
-
-/// Each `COLUMN = :name` and `:name = COLUMN`, as the column's own name and the placeholder's.
-pub(super) fn comparisons(tokens: &[TokenWithSpan]) -> Vec<(String, String)> {
-    let told: Vec<&Token> = tokens
-        .iter()
-        .map(|token| &token.token)
-        .filter(|token| !matches!(token, Token::Whitespace(_)))
-        .collect();
-    let equal = |token: &Token| matches!(token, Token::Eq | Token::DoubleEq);
-    let mut found = Vec::new();
-    // Four tokens are enough for both orders. A comparison of another form is not reported, which costs only
-    // a remark.
-    for window in told.windows(4) {
-        match window {
-            [Token::Word(column), eq, Token::Colon, Token::Word(name)] if equal(eq) => {
-                found.push((column.value.clone(), name.value.clone()));
-            }
-            [Token::Colon, Token::Word(name), eq, Token::Word(column)] if equal(eq) => {
-                found.push((column.value.clone(), name.value.clone()));
-            }
-            _ => {}
-        }
-    }
-    found
 }
 
 pub(super) fn words(lines: &Lines<'_>, tokens: &[TokenWithSpan]) -> Vec<Name> {

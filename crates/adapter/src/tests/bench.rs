@@ -25,10 +25,11 @@ use crate::backend::Opened;
 use crate::candidate::Candidate;
 use crate::config::Limits;
 use crate::finding::Findings;
+use crate::method_folder;
 use crate::observe::Observer;
 use crate::page::PageTokens;
 use crate::published::PublishedMethod;
-use crate::served_method::{self, Look, ServedMethod};
+use crate::served_method::{Look, ServedMethod};
 use crate::service::{Calls, Routes};
 use crate::source::Source;
 use crate::source::sqlite::Sqlite;
@@ -303,7 +304,7 @@ pub(super) async fn prepared(
     let timeout = Duration::from_secs(10);
     let mut methods = Vec::new();
     let tokens = Arc::new(PageTokens::new(folder, None, Clock::system()));
-    for candidate in served_method::load(folder, contract, source, timeout, &tokens, &mut findings) {
+    for candidate in method_folder::candidates(folder, contract, source, timeout, &tokens, &mut findings) {
         match candidate.prepare(look).await {
             Ok(served) => methods.push((candidate, served)),
             Err(unfit) => findings.extend(unfit.findings()),

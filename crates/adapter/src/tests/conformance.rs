@@ -1,10 +1,14 @@
 //! The conformance list: what every kind of database must do alike, on SQLite, PostgreSQL and MariaDB. What
 //! a type of one database becomes is in `types`.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::bench::{Answered, Bench, PROTO};
 use super::engines::{ENGINES, Engine};
+use crate::dialect::Dialect;
+use crate::statement::Statement;
 
 const SCHEMA: &str = "
 CREATE TABLE person (id VARCHAR(10) NOT NULL PRIMARY KEY, given_name VARCHAR(50), nickname VARCHAR(50),
@@ -272,14 +276,45 @@ async fn a_scope_that_is_placed_holds_for_every_part_of_the_statement() {
 }
 
 #[tokio::test]
+async fn a_write_that_the_parser_cannot_read_is_refused_by_the_database() {
+    for (engine, dialect, more, text) in [
+        (
+            Engine::Postgres,
+            Dialect::Postgres,
+            "",
+            "WITH gone AS (DELETE FROM child RETURNING 1)
+             SELECT count(*) AS number FROM gone, ROWS FROM (generate_series(1, 1)) AS g WHERE 1 <= :most",
+        ),
+        (
+            Engine::Mariadb,
+            Dialect::Mysql,
+            "CREATE SEQUENCE counter;",
+            "SELECT NEXT VALUE FOR counter AS number FROM person WHERE children <= :most",
+        ),
+    ] {
+        let mut statements = engine.statements();
+        statements[3].1 = text.to_owned();
+        let parsed = Statement::parse(Path::new("m.sql"), text.to_owned(), dialect).unwrap();
+        assert!(parsed.unknown_to_parser().is_some(), "{text}");
+        let statements = statements.each_ref().map(|(method, sql)| (*method, sql.as_str()));
+        let database = engine.database(&format!("{}{more}", engine.schema())).await;
+        let findings = database.bench(PROTO, &statements).await.err().map(|error| error.to_string());
+        let findings = findings.unwrap_or_else(|| panic!("{text}"));
+        assert!(findings.contains("does not take this statement"), "{text}: {findings}");
+    }
+}
+
+#[tokio::test]
 async fn a_text_is_never_read_as_a_number_that_it_only_begins_with() {
     let proto = PROTO.replace("message Upto { int64 most = 1; }", "message Upto { string most = 1; }");
-    let mut statements = Engine::Mariadb.statements();
-    statements[3].1 = "SELECT children AS number FROM person WHERE children = :most".to_owned();
-    let statements = statements.each_ref().map(|(method, sql)| (*method, sql.as_str()));
-    let database = Engine::Mariadb.database(&Engine::Mariadb.schema()).await;
-    let findings = database.bench(&proto, &statements).await.err().unwrap().to_string();
-    assert!(findings.contains("the database would read `1x` as 1"), "{findings}");
+    for compared in ["children", "coalesce(children, 0)"] {
+        let mut statements = Engine::Mariadb.statements();
+        statements[3].1 = format!("SELECT children AS number FROM person WHERE {compared} = :most");
+        let statements = statements.each_ref().map(|(method, sql)| (*method, sql.as_str()));
+        let database = Engine::Mariadb.database(&Engine::Mariadb.schema()).await;
+        let findings = database.bench(&proto, &statements).await.err().unwrap().to_string();
+        assert!(findings.contains("the database would read `1x` as 1"), "{findings}");
+    }
     // PostgreSQL reads the text as the column's type, or not at all.
     let mut statements = Engine::Postgres.statements();
     statements[3].1 =

@@ -1,4 +1,5 @@
-//! A statement that reads a large table as a whole is told of by the check, and one that uses an index is not.
+//! A statement that reads a large table as a whole is told of by the check, and one that uses an index is
+//! not.
 
 use chapar_contract::Contract;
 

@@ -1,5 +1,5 @@
-//! Injection: 500 payloads as every field of a request that can hold text, on every kind of database. Each is a
-//! value and nothing else: it is found again where it is stored, comes back as it is, and the server never
+//! Injection: 500 payloads as every field of a request that can hold text, on every kind of database. Each is
+//! a value and nothing else: it is found again where it is stored, comes back as it is, and the server never
 //! sees another statement.
 
 use std::collections::BTreeSet;
@@ -162,8 +162,8 @@ async fn a_payload_is_a_value_and_nothing_else() {
                 .unwrap(),
         };
         assert_eq!(words, "untouched", "{engine:?}");
-        // Without a scope, with one scope value, and once with all fields: whatever the payload, the server was
-        // sent one of these texts.
+        // Without a scope, with one scope value, and once with all fields: whatever the payload, the server
+        // was sent one of these texts.
         let texts = match engine {
             Engine::Sqlite => continue,
             Engine::Postgres => statements_in(&postgres.log(), "execute s"),

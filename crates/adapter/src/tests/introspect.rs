@@ -1,5 +1,5 @@
-//! From a live database to a first call: the draft compiles once a person has decided, its statements fit, and a
-//! second draft keeps what the person did.
+//! From a live database to a first call: the draft compiles once a person has decided, its statements fit,
+//! and a second draft keeps what the person did.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -170,7 +170,8 @@ async fn a_database_becomes_a_contract_that_answers_once_a_person_has_decided() 
         let answered = call(&answering, "GetPerson", "born_in", json!({"national_id": IDS[1]})).await;
         assert_eq!(answered.reason(), "OK", "{engine:?}");
 
-        // A column that is gone takes lines along that the person changed: both are shown, and nothing is written.
+        // A column that is gone takes lines along that the person changed: both are shown, and nothing is
+        // written.
         change("ALTER TABLE person DROP COLUMN weight");
         let before = std::fs::read_to_string(&file).unwrap();
         let again = introspect(&source, &wanted).await.unwrap();

@@ -1,4 +1,5 @@
-//! Who is late at a deadline: the database, the caller who gave it too little time, or the reader of a stream.
+//! Who is late at a deadline: the database, the caller who gave it too little time, or the reader of a
+//! stream.
 
 use std::time::Duration;
 

@@ -239,6 +239,23 @@ fn a_look_at_the_tables_counts_what_callers_would_not_expect() {
 }
 
 #[test]
+fn a_text_beside_an_expression_over_integers_is_told_to_find_nothing() {
+    let change =
+        "CREATE TABLE sold (person INTEGER, title TEXT, mark REAL); INSERT INTO sold VALUES (1, 'a', 1.0);";
+    let of = |condition: &'static str| {
+        let told =
+            checked(change, move |_, sql| sql.replace("degree", "sold").replace("person = :id", condition));
+        told.unwrap().into_iter().find(|told| told.contains("sold.person")).unwrap_or_default()
+    };
+    let nothing = "1 of 1 values: numbers, and `:id` is text: they are never equal";
+    assert!(of("coalesce(person, 0) = :id").contains(nothing));
+    assert!(of("person + 0 = :id").contains(nothing));
+    // SQLite turns the text into a number for the column itself.
+    assert!(of("person = :id").contains("leading zeros do not count"));
+    assert_eq!(of("CAST(person AS TEXT) = :id"), "");
+}
+
+#[test]
 fn the_check_looks_records_up_and_tells_of_statements_that_fail_once_there_is_one() {
     let with = |condition: &'static str| {
         move |method: &str, sql: &str| match method {

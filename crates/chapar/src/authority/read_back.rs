@@ -8,8 +8,8 @@ use rustls_pki_types::pem::PemObject as _;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, SubjectPublicKeyInfo, X509Certificate};
 
-/// Whether a certificate (DER) has the key, serial number, names, validity and uses that were asked for, and is
-/// signed by the authority with the key `issuer_spki`.
+/// Whether a certificate (DER) has the key, serial number, names, validity and uses that were asked for, and
+/// is signed by the authority with the key `issuer_spki`.
 pub(super) fn is_faithful(
     der: &[u8],
     asked: &CertificateParams,

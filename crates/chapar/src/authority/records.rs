@@ -1,5 +1,5 @@
-//! What an authority has issued and revoked, as lines of JSON in `issued.jsonl` and `revoked.jsonl`. A line is on
-//! disk before what it is about leaves the authority.
+//! What an authority has issued and revoked, as lines of JSON in `issued.jsonl` and `revoked.jsonl`. A line
+//! is on disk before what it is about leaves the authority.
 
 use std::io::Write as _;
 

@@ -1,6 +1,6 @@
 //! This module reads certificate signing requests (PKCS #10, RFC 2986), as `openssl req` and Java's `keytool`
-//! make them. Of a request the authority needs the key, proof that the requester has it, and the identity that
-//! it asks for; every other extension is passed over, since it is the authority that decides.
+//! make them. Of a request the authority needs the key, proof that the requester has it, and the identity
+//! that it asks for; every other extension is passed over, since it is the authority that decides.
 
 use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::PemObject as _;

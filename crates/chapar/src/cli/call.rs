@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::connect::ConnectArgs;
 use super::refusal::{self, span};
+use super::result_file::{ForceArgs, ResultFile};
 use super::session::Session;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out;
@@ -56,6 +57,8 @@ pub(super) struct Args {
     /// Fetch the receipt of the call and write it to this file
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
+    #[command(flatten)]
+    force: ForceArgs,
     /// The output
     #[arg(long, value_enum, default_value_t = Output::Data, value_name = "FORMAT")]
     output: Output,
@@ -81,6 +84,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(args: Args) -> Outcome {
+    // Before the call: a disclosure cannot be taken back for want of a place for its receipt.
+    let receipt = args.receipt.as_deref().map(|file| ResultFile::new(file, args.force)).transpose()?;
     let mut session = Session::open(&args.connect).await?;
     let method = session.method(&args.method).await?;
     let request = match &method.descriptor {
@@ -109,15 +114,15 @@ pub(super) async fn run(args: Args) -> Outcome {
     match answered {
         Ok(ending) => {
             printer.ending(&ending, elapsed);
-            if let Some(file) = &args.receipt {
+            if let Some(file) = receipt {
                 let entry = ending.entry().ok_or_else(|| {
                     Failure::new(
                         Exit::Finding,
                         "the call has no entry in the evidence log, so there is no receipt",
                     )
                 })?;
-                super::evidence::save(&session.receipt(&entry).await?, Some(file))?;
-                out::say(format_args!("receipt   {}", file.display()));
+                file.write(&session.receipt(&entry).await?)?;
+                out::say(format_args!("receipt   {}", file.path().display()));
             }
             Ok(Exit::Ok)
         }

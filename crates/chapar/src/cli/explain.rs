@@ -1,5 +1,5 @@
-//! This module implements `chapar explain`: it shows the decision of a supposed or past call gate by gate. It
-//! is for providers and operators, because callers are told a reason and no more.
+//! This module implements `chapar explain`: it shows the decision of a supposed or past call check by check.
+//! It is for providers and operators, because callers are told a reason and no more.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use super::registry::{Contracts, load};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out;
 
-/// Explain why a call is allowed or refused, gate by gate
+/// Explain why a call is allowed or refused, check by check
 ///
 /// The command makes the same decision as the gateway, from the files of a registry. Options describe the
 /// call, or the receipt of a past call does; an option overrides the receipt. The exit code is 1 if the call
@@ -123,11 +123,11 @@ fn tell(question: &Question<'_>, explanation: &Explanation) -> Exit {
         question.method.method.path(),
         question.now
     ));
-    for gate in &explanation.gates {
-        match &gate.refused {
-            None => out::data(format_args!("  ✓ {}", gate.name)),
+    for check in &explanation.checks {
+        match &check.refused {
+            None => out::data(format_args!("  ✓ {}", check.name)),
             Some(refused) => {
-                out::data(format_args!("  ✗ {}: {}: {}", gate.name, refused.reason, refused.gate))
+                out::data(format_args!("  ✗ {}: {}: {}", check.name, refused.reason, refused.detail))
             }
         }
     }
@@ -141,7 +141,7 @@ fn tell(question: &Question<'_>, explanation: &Explanation) -> Exit {
             Exit::Ok
         }
         Err(refused) => {
-            out::data(format_args!("refused: {} ({})", refused.reason, refused.gate));
+            out::data(format_args!("refused: {} ({})", refused.reason, refused.detail));
             Exit::Finding
         }
     }

@@ -1,5 +1,5 @@
-//! This module implements `chapar init`: the files of a real bus, which a gateway can start from. What is there
-//! already is kept, so a second run completes a first one. The texts are in `init/`.
+//! This module implements `chapar init`: the files of a real bus, which a gateway can start from. What is
+//! there already is kept, so a second run completes a first one. The texts are in `init/`.
 
 mod files;
 
@@ -15,9 +15,10 @@ use crate::out;
 
 /// Make the files of a new bus
 ///
-/// DIR gets a certificate authority (or, with `--ca`, a request to the one that you have), the gateway's and the
-/// operator's certificates, the keys of the evidence log, a registry with the bus itself and its first approver,
-/// `gateway.toml`, units for systemd, and a README with the next steps. A file that is there already is kept.
+/// DIR gets a certificate authority (or, with `--ca`, a request to the one that you have), the gateway's and
+/// the operator's certificates, the keys of the evidence log, a registry with the bus itself and its first
+/// approver, `gateway.toml`, units for systemd, and a README with the next steps. A file that is there
+/// already is kept.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar init /etc/chapar --domain lorestan.example --host gateway.lorestan.example\n  chapar init bus --domain lorestan.example --ca state-ca.crt --yes"

@@ -17,6 +17,7 @@ mod options;
 mod pki;
 mod refusal;
 mod registry;
+mod result_file;
 mod rights;
 mod serve;
 mod session;

@@ -32,7 +32,8 @@ pub(super) fn telemetry(config: chapar_telemetry::Config) -> Result<Arc<Telemetr
     Telemetry::new(config).map(Arc::new).map_err(|error| Failure::error(Exit::Finding, error))
 }
 
-/// The end of a check that found no error: remarks on the own certificate, and whether the role can work with it.
+/// The end of a check that found no error: remarks on the own certificate, and whether the role can work with
+/// it.
 pub(super) fn checked(file: &Path, own: &OwnCertificate) -> Outcome {
     own.remarks.iter().for_each(out::say);
     if !own.is_usable {

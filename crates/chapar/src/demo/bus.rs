@@ -158,7 +158,8 @@ impl Bus {
     /// # Errors
     /// If the file cannot be written.
     pub(super) fn suspend(&self, grant: &str) -> Result<PathBuf, Failure> {
-        let (of, now) = (format!("grant/{grant}"), Clock::system().now());
+        let of = format!("grant/{grant}");
+        let now = Clock::system().now();
         let suspension = Suspension { of: &of, by: "demo", reason: "a step of the story" };
         suspension.add(&self.dir.join("registry"), now, SignedDuration::from_hours(1))
     }
@@ -251,7 +252,8 @@ async fn gateway(
     };
     let gateway = Gateway::bind(config, parts).await.map_err(Failure::finding)?;
     let at = At { gateway: gateway.local_addr(), admin: gateway.admin_addr() };
-    let (log, shared) = (gateway.log().clone(), gateway.shared_limits());
+    let log = gateway.log().clone();
+    let shared = gateway.shared_limits();
     files::gateway(dir, number, at, replicas, more).map_err(Failure::finding)?;
     let stop = CancellationToken::new();
     let token = stop.clone();

@@ -51,13 +51,13 @@ pub struct Args {
     #[arg(long)]
     keep: bool,
     /// How many citizens to invent, 10 to 2,000,000; default 2,000, or as many as are in DIR
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(people::FEWEST)..=i64::from(people::MOST)))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(people::MIN_PEOPLE)..=i64::from(people::MAX_PEOPLE)))]
     people: Option<u32>,
     /// Put the registers on this server in place of SQLite files: `postgres://USER@HOST/DATABASE` or
     /// `mysql://USER@HOST/DATABASE`, where USER may make databases and roles
     ///
-    /// Each register gets a schema or database `chapar_demo_NAME` and a role of that name which only reads it. What
-    /// an earlier demo made there is dropped. The server is on this machine.
+    /// Each register gets a schema or database `chapar_demo_NAME` and a role of that name which only reads
+    /// it. What an earlier demo made there is dropped. The server is on this machine.
     #[arg(long, value_name = "URL")]
     database: Option<String>,
     /// The file that holds the password of the USER in `--database`

@@ -1,5 +1,5 @@
-//! The Redis of `demo --redis`. Gateways reach it through a forwarder, which the story closes for a while: it takes the
-//! server from them without touching it.
+//! The Redis of `demo --redis`. Gateways reach it through a forwarder, which the story closes for a while: it
+//! takes the server from them without touching it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -43,7 +43,8 @@ impl Redis {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let (is_closed, lines) = (Arc::<AtomicBool>::default(), Arc::<Mutex<JoinSet<()>>>::default());
+        let is_closed = Arc::<AtomicBool>::default();
+        let lines = Arc::<Mutex<JoinSet<()>>>::default();
         let stop = CancellationToken::new();
         let forwarding = forward(listener, target.to_owned(), Arc::clone(&is_closed), Arc::clone(&lines));
         tokio::spawn(stop.clone().run_until_cancelled_owned(forwarding));

@@ -22,6 +22,7 @@ pub(super) fn faults(
         is_single(field) && field.kind() == Kind::String && rules.is_some_and(|rules| rules.page_token)
     };
     let fields: Vec<FieldDescriptor> = output.fields().collect();
+    // Another field would be of a page and not of the list, and a reader would have to guess which.
     let is_page = match fields.as_slice() {
         [one, other] => is_list(one) && is_token(other) || is_token(one) && is_list(other),
         _ => false,

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::read::{Field, Reader, Wire, WireError};
 use super::table::Message;
 
-/// What is kept of a message that stands in `pieces`, or nothing if all of it stays. Protobuf reads the
+/// Returns the granted bytes of a message in `pieces`, or `None` if all of it is granted. Protobuf reads the
 /// pieces of a message as if they stood in a row.
 pub(super) fn keep(
     message: Message<'_>,

@@ -1,5 +1,5 @@
-//! `Node` is what is granted of one message type, by field numbers: `mask` adds paths to it, and `table` is made
-//! from it.
+//! `Node` is what is granted of one message type, by field numbers: `mask` adds paths to it, and `table` is
+//! made from it.
 
 use std::collections::BTreeMap;
 

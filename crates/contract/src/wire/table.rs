@@ -23,14 +23,14 @@ struct Fields {
     low: Box<[u16]>,
     /// Numbers from [`LOW`] on, in order, with their places.
     high: Box<[(u32, u16)]>,
-    kept: Box<[Kept]>,
+    kept: Box<[KeptField]>,
     /// Members with their oneofs, in order.
     oneofs: Box<[(u32, usize)]>,
 }
 
 /// What happens to the values of one field that is kept.
 #[derive(Clone, Copy)]
-pub(super) struct Kept {
+pub(super) struct KeptField {
     pub(super) shape: Shape,
     /// The table of what is kept inside, if it is a message.
     inner: Option<usize>,
@@ -60,7 +60,7 @@ impl Table {
 
 impl<'t> Message<'t> {
     /// Nothing if the field is not kept.
-    pub(super) fn of(self, number: u32) -> Option<&'t Kept> {
+    pub(super) fn of(self, number: u32) -> Option<&'t KeptField> {
         let fields = &self.tables[self.at];
         let place = if number < LOW {
             fields.low.get(number as usize)?.checked_sub(1)?
@@ -72,7 +72,7 @@ impl<'t> Message<'t> {
     }
 
     /// What is kept inside of a field, if it is a message.
-    pub(super) fn inside(self, kept: &Kept) -> Option<Self> {
+    pub(super) fn inside(self, kept: &KeptField) -> Option<Self> {
         kept.inner.map(|at| Self { at, ..self })
     }
 
@@ -100,7 +100,7 @@ impl Builder {
                 Pass::Message(node) => (Some(self.node(node)), rule.single),
                 Pass::Known(message) => (Some(self.all(message)), false),
             };
-            (*number, Kept { shape: rule.shape, inner, merged })
+            (*number, KeptField { shape: rule.shape, inner, merged })
         });
         let fields: Vec<_> = fields.collect();
         self.tables[at] =
@@ -121,7 +121,7 @@ impl Builder {
                 Kind::Message(inner) => Some(self.all(&inner)),
                 _ => None,
             };
-            (field.number(), Kept { shape: Shape::of(&field), inner, merged: false })
+            (field.number(), KeptField { shape: Shape::of(&field), inner, merged: false })
         });
         let fields: Vec<_> = fields.collect();
         self.tables[at] = Fields::new(&fields, Box::default());
@@ -135,7 +135,7 @@ impl Builder {
 }
 
 impl Fields {
-    fn new(fields: &[(u32, Kept)], oneofs: Box<[(u32, usize)]>) -> Self {
+    fn new(fields: &[(u32, KeptField)], oneofs: Box<[(u32, usize)]>) -> Self {
         let places = || fields.iter().zip(0_u16..).map(|((number, _), place)| (*number, place));
         let last = places().map(|(number, _)| number).filter(|number| *number < LOW).max();
         let mut low = vec![0; last.map_or(0, |last| last as usize + 1)];

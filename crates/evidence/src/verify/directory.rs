@@ -20,8 +20,8 @@ pub fn directory(path: &Path, trust: &VerifierKey, since: Option<&Checkpoint>) -
     read_directory(path, trust, since, &mut |_, _| {})
 }
 
-/// As [`directory`], and shows each record with its index to `visit`, in their order. What it has seen counts only once
-/// this has returned: an entry further on may be wrong.
+/// As [`directory`], and shows each record with its index to `visit`, in their order. What it has seen counts
+/// only once this has returned: an entry further on may be wrong.
 ///
 /// # Errors
 /// As [`directory`].

@@ -1,5 +1,5 @@
-//! `[redis]` of `gateway.toml`: through which Redis gateways share their limits. The files that it names are read
-//! when a gateway starts or is checked.
+//! `[redis]` of `gateway.toml`: through which Redis gateways share their limits. The files that it names are
+//! read when a gateway starts or is checked.
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};

@@ -287,12 +287,12 @@ fn it_is_over_soon_after_the_load_is_over() {
 #[test]
 fn the_last_places_are_for_those_who_have_few() {
     assert_eq!([7, 8, 9].map(|number| Fill::of(number, 8)), [Fill::Room, Fill::Scarce, Fill::Full]);
-    let mut gate = Shedder::new(Instant::now());
+    let mut shedder = Shedder::new(Instant::now());
     let now = Instant::now();
     let greedy = caller("tax");
     let modest = caller("school");
     let mut enters =
-        |caller, fill| matches!(gate.decide(Some(caller), None, now, fill), ShedDecision::Enter(_));
+        |caller, fill| matches!(shedder.decide(Some(caller), None, now, fill), ShedDecision::Enter(_));
     assert!((0..7).all(|_| enters(&greedy, Fill::Room)));
     assert!(!enters(&greedy, Fill::Scarce));
     assert!(enters(&modest, Fill::Scarce));
@@ -304,17 +304,17 @@ fn in_a_queue_that_stands_a_caller_that_has_had_its_share_is_refused_before_the_
     let greedy = caller("tax");
     let modest = caller("school");
     let now = Instant::now();
-    let mut gate = Shedder::new(now);
-    let enters = |gate: &mut Shedder, caller: &SubsystemId, queue_delay: Option<u64>| {
+    let mut shedder = Shedder::new(now);
+    let enters = |shedder: &mut Shedder, caller: &SubsystemId, queue_delay: Option<u64>| {
         let queue_delay = queue_delay.map(Duration::from_millis);
-        matches!(gate.decide(Some(caller), queue_delay, now, Fill::Room), ShedDecision::Enter(_))
+        matches!(shedder.decide(Some(caller), queue_delay, now, Fill::Room), ShedDecision::Enter(_))
     };
-    assert!([&greedy, &greedy, &greedy, &modest].iter().all(|caller| enters(&mut gate, caller, None)));
-    gate.is_standing = true;
-    assert!(enters(&mut gate, &modest, Some(20)));
-    assert!(!enters(&mut gate, &greedy, Some(20)));
-    assert!(!enters(&mut gate, &modest, Some(40)));
-    assert!(enters(&mut gate, &greedy, Some(8)));
+    assert!([&greedy, &greedy, &greedy, &modest].iter().all(|caller| enters(&mut shedder, caller, None)));
+    shedder.is_standing = true;
+    assert!(enters(&mut shedder, &modest, Some(20)));
+    assert!(!enters(&mut shedder, &greedy, Some(20)));
+    assert!(!enters(&mut shedder, &modest, Some(40)));
+    assert!(enters(&mut shedder, &greedy, Some(8)));
 }
 
 #[test]
@@ -337,16 +337,16 @@ fn a_tick_of_few_calls_sets_no_pace_however_long_they_waited() {
 /// Sets a pace for `greedy` that leaves it nothing now.
 fn pace(overload: &Overload, greedy: &SubsystemId) {
     let modest = caller("school");
-    let mut gate = overload.shedder.lock();
+    let mut shedder = overload.shedder.lock();
     // Later than the test ends, so that the time it takes gives no call back.
     let mut now = Instant::now() + Duration::from_secs(60);
     for _ in 0..4 {
         now += Duration::from_millis(10);
         for caller in [&modest].into_iter().chain(std::iter::repeat_n(greedy, 19)) {
-            gate.decide(Some(caller), Some(Duration::from_millis(5)), now, Fill::Room);
+            shedder.decide(Some(caller), Some(Duration::from_millis(5)), now, Fill::Room);
         }
     }
-    assert!(matches!(gate.decide(Some(greedy), None, now, Fill::Room), ShedDecision::Hold));
+    assert!(matches!(shedder.decide(Some(greedy), None, now, Fill::Room), ShedDecision::Hold));
 }
 
 #[tokio::test(start_paused = true)]
@@ -386,8 +386,8 @@ async fn nothing_is_kept_of_callers_that_have_gone() {
     for number in 0..50 {
         drop(overload.enter(Some(&caller(&format!("office-{number}"))), Instant::now()).await.unwrap());
     }
-    let mut gate = overload.shedder.lock();
-    (0..2).for_each(|_| gate.decay());
-    assert!(gate.callers.is_empty() && gate.running.load(Ordering::Relaxed) == 0);
+    let mut shedder = overload.shedder.lock();
+    (0..2).for_each(|_| shedder.decay());
+    assert!(shedder.callers.is_empty() && shedder.running.load(Ordering::Relaxed) == 0);
     assert_eq!(overload.in_flight.load(Ordering::Relaxed), 0);
 }

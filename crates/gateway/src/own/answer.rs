@@ -27,9 +27,9 @@ use crate::refusal::{Audience, Refusal};
 
 /// Maximum deadline of a unary call. The gateway answers from memory or its own log, so 10 s are more than
 /// enough.
-const ONCE: Duration = Duration::from_secs(10);
+const MAX_UNARY_DEADLINE: Duration = Duration::from_secs(10);
 /// Maximum deadline of a health watch or a reflection stream; clients begin another one after it.
-const STREAM: Duration = Duration::from_secs(3600);
+const MAX_STREAM_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Answers a call of an own service.
 ///
@@ -54,7 +54,8 @@ pub(crate) async fn answer(
     let streams = catalogue::streams(request.uri().path());
     // Without a deadline of its own, a `Watch` would hold one of the caller's 16 slots for as long as the
     // connection lives.
-    let deadline = Instant::now() + allowed(request.headers(), if streams { STREAM } else { ONCE })?;
+    let deadline = Instant::now()
+        + allowed(request.headers(), if streams { MAX_STREAM_DEADLINE } else { MAX_UNARY_DEADLINE })?;
     request.extensions_mut().insert(caller);
     let answered = tokio::time::timeout_at(
         deadline.into(),

@@ -49,8 +49,8 @@ pub(super) async fn cover(
     answered
 }
 
-/// Returns the next multiple of [`INTERVAL`] after `read_at`, or three quarters of a shorter deadline, so that
-/// the record can still be written. Neither depends on the provider. `None` if both have passed.
+/// Returns the next multiple of [`INTERVAL`] after `read_at`, or three quarters of a shorter deadline, so
+/// that the record can still be written. Neither depends on the provider. `None` if both have passed.
 fn release_at(read_at: Instant, now: Instant, deadline: Instant) -> Option<Instant> {
     let intervals = now.saturating_duration_since(read_at).as_nanos() / INTERVAL.as_nanos() + 1;
     let next = read_at + INTERVAL.saturating_mul(u32::try_from(intervals).unwrap_or(u32::MAX));

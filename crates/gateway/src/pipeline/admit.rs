@@ -1,6 +1,6 @@
-//! The step *admit* takes a permit of the grant's concurrency and a token of its rate (GCRA), which gateways may share
-//! through Redis. The request is not read yet, so a refusal costs the provider nothing. A repeated attempt of a counted
-//! call takes no token.
+//! The step *admit* takes a permit of the grant's concurrency and a token of its rate (GCRA), which gateways
+//! may share through Redis. The request is not read yet, so a refusal costs the provider nothing. A repeated
+//! attempt of a counted call takes no token.
 
 use std::time::Instant;
 

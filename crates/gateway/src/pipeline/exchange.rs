@@ -87,6 +87,6 @@ pub(super) fn status(trailers: &HeaderMap, server: &Server) -> Result<(), Refusa
 }
 
 /// Makes the refusal for a provider that broke off, or ended in a way that is not allowed.
-pub(super) fn misbehaved(gate: impl Into<String>) -> Refusal {
-    Refusal::from(Reason::AdapterUnavailable).retry_after(PROVIDER_RETRY).with_detail(gate)
+pub(super) fn misbehaved(detail: impl Into<String>) -> Refusal {
+    Refusal::from(Reason::AdapterUnavailable).retry_after(PROVIDER_RETRY).with_detail(detail)
 }

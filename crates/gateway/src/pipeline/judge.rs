@@ -48,7 +48,7 @@ impl Judge {
         };
         let now = registry
             .decide(&question)
-            .map_err(|refused| Refusal::from(refused.reason).with_detail(refused.gate))?;
+            .map_err(|refused| Refusal::from(refused.reason).with_detail(refused.detail))?;
         // Without a reload in between the registry gives the same `Arc`, so the common case compares one
         // pointer and no field lists.
         let allows_as_much = Arc::ptr_eq(&now, &self.permit)

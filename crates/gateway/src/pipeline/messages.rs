@@ -148,8 +148,8 @@ fn cut(head: &Head, message: Message, encoding: Option<Encoding>) -> Result<Mini
     Ok(MinimisedMessage { bytes, framed })
 }
 
-pub(super) fn violation(gate: impl Into<String>) -> Refusal {
-    Refusal::from(Reason::ContractViolation).with_detail(gate)
+pub(super) fn violation(detail: impl Into<String>) -> Refusal {
+    Refusal::from(Reason::ContractViolation).with_detail(detail)
 }
 
 fn broken(error: FrameError) -> Refusal {

@@ -85,7 +85,7 @@ pub(super) fn permit(
     };
     let permit = registry
         .decide(&question)
-        .map_err(|refused| Refusal::from(refused.reason).with_detail(refused.gate))?;
+        .map_err(|refused| Refusal::from(refused.reason).with_detail(refused.detail))?;
     record.permit(&permit);
     call.span.permit(&permit);
     let allowed = allowed(&call, entry.method.timeout())?;

@@ -1,6 +1,6 @@
-//! The step *quota* takes a call of its grant's quotas: calls in a day, and different citizens in an hour and a day. It
-//! comes after *read*, because only the request names the citizen, and before anything is sent to the provider. Each
-//! attempt of a call counts by itself: an id must be no way around a quota.
+//! The step *quota* takes a call of its grant's quotas: calls in a day, and different citizens in an hour and
+//! a day. It comes after *read*, because only the request names the citizen, and before anything is sent to
+//! the provider. Each attempt of a call counts by itself: an id must be no way around a quota.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -28,7 +28,7 @@ use crate::refusal::Refusal;
 
 /// Maximum number of messages of a stream that wait for the caller. A waiting message was checked before and
 /// is sent even if the right has ended meanwhile, so there is only one.
-const AHEAD: usize = 1;
+const MAX_FRAMES_AHEAD: usize = 1;
 
 pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Body> {
     let Recorded { head, log, encoding, metadata, answer } = recorded;
@@ -42,7 +42,7 @@ pub(super) fn release(recorded: Recorded, streams: &TaskTracker) -> Response<Bod
         }
         RecordedAnswer::Stream { messages, record } => {
             // The channel holds one message, so that the reading of the provider stops when the caller stops.
-            let (frames, receiver) = mpsc::channel(AHEAD);
+            let (frames, receiver) = mpsc::channel(MAX_FRAMES_AHEAD);
             streams.spawn(Pump { head, log, messages, record, frames }.run());
             Body::new(StreamBody::new(ReceiverStream::new(receiver)))
         }

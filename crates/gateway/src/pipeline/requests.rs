@@ -122,10 +122,10 @@ impl Requests {
     }
 
     fn stop(&self, refusal: Refusal) -> BoxError {
-        let gate = refusal.reason().as_str();
+        let detail = refusal.reason().as_str();
         // It is set once: a body that has failed is not polled again.
         self.stopped.set(refusal);
-        gate.into()
+        detail.into()
     }
 }
 

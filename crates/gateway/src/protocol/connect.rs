@@ -1,5 +1,5 @@
-//! This module writes a gRPC answer in the Connect protocol: a single call as one body and an HTTP status, a stream as
-//! envelopes of which the last has the end.
+//! This module writes a gRPC answer in the Connect protocol: a single call as one body and an HTTP status, a
+//! stream as envelopes of which the last has the end.
 
 use std::convert::Infallible;
 

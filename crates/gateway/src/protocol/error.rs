@@ -1,5 +1,5 @@
-//! A gRPC status as an error of the Connect protocol: JSON with a code in words, the message, and the same details
-//! (<https://connectrpc.com/docs/protocol#error-codes>). `debug` shows the details that people read.
+//! A gRPC status as an error of the Connect protocol: JSON with a code in words, the message, and the same
+//! details (<https://connectrpc.com/docs/protocol#error-codes>). `debug` shows the details that people read.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
@@ -11,8 +11,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use tonic_types::pb::Status as Details;
 
-/// A status that is no OK, taken out of headers or trailers; nothing if there is none, or it says OK. Message and details
-/// may be an agency's own server's: what cannot be read of them is left out.
+/// A status that is no OK, taken out of headers or trailers; nothing if there is none, or it says OK. Message
+/// and details may be an agency's own server's: what cannot be read of them is left out.
 pub(super) fn taken(trailers: &mut HeaderMap) -> Option<Status> {
     let [code, message, details] =
         ["grpc-status", "grpc-message", "grpc-status-details-bin"].map(|name| trailers.remove(name));
@@ -96,6 +96,7 @@ fn shown(status: &Status) -> Map<String, Value> {
         }
     };
     show("ErrorInfo", details.error_info().map(|info| json!({"reason": info.reason, "domain": info.domain})));
+    // protobuf writes a duration in JSON as seconds with 0, 3, 6 or 9 decimals.
     let delay = details.retry_info().and_then(|info| info.retry_delay);
     show("RetryInfo", delay.map(|delay| json!({"retryDelay": format!("{:.3}s", delay.as_secs_f64())})));
     show(

@@ -16,7 +16,8 @@ const STATUS: &str = "grpc-status";
 pub(super) fn answer(response: Response<Body>) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     parts.headers.insert(h::CONTENT_TYPE, HeaderValue::from_static("application/grpc-web+proto"));
-    // An answer of trailers only has its status in the headers. It moves into the body, where every client looks.
+    // An answer of trailers only has its status in the headers. It moves into the body, where every client
+    // looks.
     let status = take_status(&mut parts.headers);
     let body = match status.is_empty() {
         true => Body::new(WebBody { body, is_over: false }),

@@ -1,6 +1,6 @@
-//! `RequestStream` is the body of a request as gRPC frames, whatever protocol it came in. A body of the Connect protocol
-//! is read whole when it is first asked for, which is after admission and under the call's deadline, and becomes one
-//! frame.
+//! `RequestStream` is the body of a request as gRPC frames, whatever protocol it came in. A body of the
+//! Connect protocol is read whole when it is first asked for, which is after admission and under the call's
+//! deadline, and becomes one frame.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -39,14 +39,15 @@ impl From<Reason> for Unreadable {
 }
 
 /// The most of an unread body that is read after its answer, in bytes, and how long that may take.
-const DRAINED: usize = 1 << 20;
-const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+const MAX_DRAINED_BYTES: usize = 1 << 20;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_DRAINS: usize = 64;
-static DRAINS: Semaphore = Semaphore::const_new(MAX_DRAINS);
+static DRAIN_PERMITS: Semaphore = Semaphore::const_new(MAX_DRAINS);
 
-/// The body of a request in another protocol than gRPC, of which the rest can be read after the answer is known: a
-/// client that is told to stop in the middle of its body, by RST_STREAM in HTTP/2 or the end of the connection in
-/// HTTP/1.1, may take that for an error and not look at the answer, as curl before 8 and Node do.
+/// The body of a request in another protocol than gRPC, of which the rest can be read after the answer is
+/// known: a client that is told to stop in the middle of its body, by RST_STREAM in HTTP/2 or the end of the
+/// connection in HTTP/1.1, may take that for an error and not look at the answer, as curl before 8 and Node
+/// do.
 #[derive(Clone)]
 pub(crate) struct Rest {
     body: Arc<Mutex<Incoming>>,
@@ -58,14 +59,14 @@ impl Rest {
         Self { body: Arc::new(Mutex::new(body)), is_http2: version == Version::HTTP_2 }
     }
 
-    /// Reads what is left and throws it away, within bounds, if nobody else reads it any more. At most `MAX_DRAINS` do so
-    /// at once in the process: it is a courtesy, and no limit of the call holds any more.
+    /// Discards the unread rest of the body, up to 1 MiB within 1 s. At most `MAX_DRAINS` drains run at once,
+    /// because the call's own limits are released by then.
     pub(crate) async fn drain(self) {
-        let Ok(_permit) = DRAINS.try_acquire() else { return };
+        let Ok(_permit) = DRAIN_PERMITS.try_acquire() else { return };
         let Ok(body) = Arc::try_unwrap(self.body) else { return };
         let mut body = body.into_inner();
         let drained = async {
-            let mut left = DRAINED;
+            let mut left = MAX_DRAINED_BYTES;
             while let Some(Ok(frame)) = body.frame().await {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 match left.checked_sub(length) {
@@ -74,7 +75,7 @@ impl Rest {
                 }
             }
         };
-        tokio::time::timeout(DRAIN_PATIENCE, drained).await.ok();
+        tokio::time::timeout(DRAIN_TIMEOUT, drained).await.ok();
     }
 
     fn poll_frame(&self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
@@ -141,7 +142,8 @@ impl RequestStream {
     }
 }
 
-/// The one message of an enveloped body: flags, length in 32 bits, message (Connect protocol, "Streaming-Request").
+/// The one message of an enveloped body: flags, length in 32 bits, message (Connect protocol,
+/// "Streaming-Request").
 fn opened(mut body: Bytes) -> Result<Bytes, Unreadable> {
     let head: [u8; 5] = body.get(..5).and_then(|head| head.try_into().ok()).ok_or(Reason::FrameMalformed)?;
     let [flags, length @ ..] = head;

@@ -67,7 +67,8 @@ fn policy(
     for grant in quotas.without_room() {
         tracing::warn!(%grant, "a quota of the grant is smaller than `replicas`: no gateway's part of it has room for a call");
     }
-    let (limiter, quotas) = (Arc::new(limiter), Arc::new(quotas));
+    let limiter = Arc::new(limiter);
+    let quotas = Arc::new(quotas);
     let own = own::services(&registry, &limiter, &quotas, own)?;
     Ok(Policy { registry, limiter, quotas, upstreams, own, own_limiter })
 }

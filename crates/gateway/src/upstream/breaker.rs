@@ -1,6 +1,6 @@
 //! Circuit breakers of one endpoint, one for each caller, so that no caller's failures take the endpoint from
-//! another (as with linkerd's failure accrual, where each client's proxy has its own). A breaker opens after 5
-//! consecutive failures, or when more than half of at least 20 calls in the last 5 to 10 s failed. After a
+//! another (as with linkerd's failure accrual, where each client's proxy has its own). A breaker opens after
+//! 5 consecutive failures, or when more than half of at least 20 calls in the last 5 to 10 s failed. After a
 //! pause of 1 to 30 s, and up to half as much jitter, it is half-open: one trial call decides whether it
 //! closes.
 //!

@@ -4,12 +4,12 @@
 use parking_lot::Mutex;
 
 /// Tokens that a call adds, in hundredths of a retry: retries may add a fifth to the load.
-const SHARE: u32 = 20;
+const TOKENS_PER_CALL: u32 = 20;
 /// Tokens that one retry costs.
-const WHOLE: u32 = 100;
+const TOKENS_PER_RETRY: u32 = 100;
 /// Maximum number of saved tokens: ten retries, so that a quiet service can still retry and a busy one cannot
 /// save up a storm.
-const MAX_SAVED: u32 = 10 * WHOLE;
+const MAX_SAVED: u32 = 10 * TOKENS_PER_RETRY;
 
 /// The budget of one service. Full when new.
 pub(super) struct Budget(Mutex<u32>);
@@ -24,16 +24,16 @@ impl Budget {
     /// A call was made for the first time.
     pub(super) fn earn(&self) {
         let mut saved = self.0.lock();
-        *saved = (*saved + SHARE).min(MAX_SAVED);
+        *saved = (*saved + TOKENS_PER_CALL).min(MAX_SAVED);
     }
 
     /// Takes what one retry costs, if there is as much.
     pub(super) fn spend(&self) -> bool {
         // Checked and spent under one lock, so that two retries cannot spend the same token.
         let mut saved = self.0.lock();
-        let enough = *saved >= WHOLE;
+        let enough = *saved >= TOKENS_PER_RETRY;
         if enough {
-            *saved -= WHOLE;
+            *saved -= TOKENS_PER_RETRY;
         }
         enough
     }

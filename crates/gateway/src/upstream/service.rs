@@ -1,5 +1,6 @@
 //! One service and its choice of an endpoint: the less loaded of two random ones (power of two choices),
-//! among those that report to serve, are not in back-off, and whose circuit breaker for the caller is not open.
+//! among those that report to serve, are not in back-off, and whose circuit breaker for the caller is not
+//! open.
 
 use std::collections::HashMap;
 use std::sync::Arc;

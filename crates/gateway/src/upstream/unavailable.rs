@@ -7,8 +7,8 @@ use chapar_transport::dial::DialError;
 use crate::refusal::{PROVIDER_RETRY, Refusal};
 
 /// No endpoint can be asked.
-pub(super) fn down(gate: impl Into<String>) -> Refusal {
-    Refusal::from(Reason::AdapterUnavailable).retry_after(PROVIDER_RETRY).with_detail(gate)
+pub(super) fn down(detail: impl Into<String>) -> Refusal {
+    Refusal::from(Reason::AdapterUnavailable).retry_after(PROVIDER_RETRY).with_detail(detail)
 }
 
 /// The connection to an endpoint did not take the call, or broke.

@@ -36,7 +36,7 @@ pub(super) fn start(endpoint: &Arc<Endpoint>, service: &str) {
     let service = service.to_owned();
     tokio::spawn(async move {
         let watching = async {
-            while let Some(pause) = once(&endpoint, &service).await {
+            while let Some(pause) = watch_once(&endpoint, &service).await {
                 tokio::time::sleep(pause).await;
             }
         };
@@ -44,9 +44,8 @@ pub(super) fn start(endpoint: &Arc<Endpoint>, service: &str) {
     });
 }
 
-/// One watch from its beginning to its end, and how long to wait before the next; nothing if the endpoint is
-/// no more.
-async fn once(endpoint: &Weak<Endpoint>, service: &str) -> Option<Duration> {
+/// Runs one watch to its end. Returns the pause before the next, or `None` if the endpoint is gone.
+async fn watch_once(endpoint: &Weak<Endpoint>, service: &str) -> Option<Duration> {
     // No connection is opened for the watch: `health` does that, and the pool's back-off applies there.
     let Some(link) = endpoint.upgrade()?.way.link() else { return Some(REWATCH_PAUSE) };
     let mut head = Request::new(());
@@ -66,7 +65,8 @@ async fn once(endpoint: &Weak<Endpoint>, service: &str) -> Option<Duration> {
     Some(UNKNOWN_HEALTH_PAUSE)
 }
 
-/// Whether the server knew what it was asked. Its last word holds until there is another.
+/// Reads the watch until it ends. Returns whether the server knows the service. The last status stays in
+/// force.
 async fn listen(endpoint: &Weak<Endpoint>, link: &Link, response: Response<Incoming>) -> bool {
     if response.headers().contains_key("grpc-status") {
         return false;

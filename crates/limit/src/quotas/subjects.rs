@@ -1,13 +1,13 @@
-//! `Subjects` counts the different citizens that were asked for in an hour and in a day. It keeps hashes, and no more
-//! of them than a quota allows.
+//! `Subjects` counts the different citizens that were asked for in an hour and in a day. It keeps hashes, and
+//! no more of them than a quota allows.
 
 use std::collections::{BTreeMap, HashSet};
 
 /// Half of a keyed hash of a citizen's id: 128 bits.
 pub(super) type Subject = [u8; 16];
 
-/// How many hours and days before and after the present one are remembered: two days of each, for a clock that is
-/// set, and for records of the last day that are counted after later ones.
+/// How many hours and days before and after the present one are remembered: two days of each, for a clock
+/// that is set, and for records of the last day that are counted after later ones.
 const KEPT_HOURS: u64 = 48;
 const KEPT_DAYS: u64 = 2;
 

@@ -1,4 +1,5 @@
-//! Tests of quotas: exactness, days and hours of Tehran, clerks, reloads, several gateways, clocks that are set.
+//! Tests of quotas: exactness, days and hours of Tehran, clerks, reloads, several gateways, clocks that are
+//! set.
 
 use std::sync::atomic::Ordering;
 

@@ -1,5 +1,5 @@
-//! `Used` is what of one grant's quotas is used: calls by day, and citizens for all and for each clerk. `QuotaTaken` is
-//! one call of the day, which goes back unless the provider was asked.
+//! `Used` is what of one grant's quotas is used: calls by day, and citizens for all and for each clerk.
+//! `QuotaTaken` is one call of the day, which goes back unless the provider was asked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -97,8 +97,8 @@ impl Used {
     }
 }
 
-/// One call of a day. It goes back when this is dropped, unless the provider was asked. Its citizen stays counted: another
-/// call may be about the same one.
+/// One call of a day. It goes back when this is dropped, unless the provider was asked. Its citizen stays
+/// counted: another call may be about the same one.
 #[derive(Debug)]
 #[must_use = "dropping it gives the call back"]
 pub struct QuotaTaken {

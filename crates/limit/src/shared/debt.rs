@@ -1,5 +1,5 @@
-//! `Debt` is how many calls a gateway admitted of its own share that Redis does not know of. It becomes less as the
-//! share comes back: what was within the rate all the time leaves nothing to charge.
+//! `Debt` is how many calls a gateway admitted of its own share that Redis does not know of. It becomes less
+//! as the share comes back: what was within the rate all the time leaves nothing to charge.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
-//! `Link` is the connection to Redis, and a circuit breaker for it. The first command that fails or is not answered in
-//! time opens the breaker and gives the connection up; `presence`, which connects anew, is the trial that closes it.
-//! While it is open nobody waits for Redis.
+//! `Link` is the connection to Redis, and a circuit breaker for it. The first command that fails or is not
+//! answered in time opens the breaker and gives the connection up; `presence`, which connects anew, is the
+//! trial that closes it. While it is open nobody waits for Redis.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 
 use super::script::{LeaseRequest, Leased, Scripts, replicas};
 
-/// Maximum time for an answer of Redis, if no call waits longer. With it the breaker opens within 250 ms of the first
-/// call or sign of life that is not answered, waits for a processor included.
+/// Maximum time for an answer of Redis, if no call waits longer. With it the breaker opens within 250 ms of
+/// the first call or sign of life that is not answered, waits for a processor included.
 const ANSWER_TIME: Duration = Duration::from_millis(100);
 /// Maximum time to connect, TLS and sign-in included. No call waits for that.
 const CONNECT_TIME: Duration = Duration::from_secs(1);
@@ -31,16 +31,16 @@ pub(super) struct Link {
     number: AtomicU64,
     /// Never true without a connection: both change under the connection's lock.
     is_up: AtomicBool,
-    told: Mutex<Told>,
-    /// Told when the breaker opens.
+    told: Mutex<LogState>,
+    /// LogState when the breaker opens.
     pub(super) opened: Notify,
     answered: AtomicU64,
     failed: AtomicU64,
 }
 
-/// What the log says of the link.
+/// Log state of the link, so that an outage is logged once per interval.
 #[derive(Default)]
-struct Told {
+struct LogState {
     /// When it last said that Redis fails, and how many failures it has kept back since.
     failure: Option<Instant>,
     suppressed: u64,
@@ -63,7 +63,7 @@ impl Link {
             client,
             scripts: Scripts::new(),
             answer_time: patience.max(ANSWER_TIME),
-            told: Mutex::new(Told { is_open: true, ..Told::default() }),
+            told: Mutex::new(LogState { is_open: true, ..LogState::default() }),
             connection: Mutex::default(),
             number: AtomicU64::default(),
             is_up: AtomicBool::default(),
@@ -95,8 +95,8 @@ impl Link {
         self.judged(number, leased).map_err(|_| LeaseError::Failed)
     }
 
-    /// Says that this gateway is there for `life`, or leaves if that is nothing. Connects if there is no connection,
-    /// and closes the breaker if Redis answers. Gives the number of gateways that are there.
+    /// Says that this gateway is there for `life`, or leaves if that is nothing. Connects if there is no
+    /// connection, and closes the breaker if Redis answers. Gives the number of gateways that are there.
     ///
     /// # Errors
     /// What Redis or the network said, or that the answer is none. The breaker is open then.
@@ -165,8 +165,8 @@ impl Link {
         result
     }
 
-    /// Closes the breaker, unless the connection of this number was given up meanwhile: what it answered last says
-    /// nothing about the next one.
+    /// Closes the breaker, unless the connection of this number was given up meanwhile: what it answered last
+    /// says nothing about the next one.
     fn close(&self, number: u64) -> RedisResult<()> {
         let connection = self.connection.lock();
         if connection.as_ref().is_none_or(|(present, _)| *present != number) {
@@ -204,7 +204,7 @@ impl Link {
             return;
         }
         let suppressed = told.suppressed;
-        *told = Told { failure: Some(Instant::now()), suppressed: 0, is_open: true };
+        *told = LogState { failure: Some(Instant::now()), suppressed: 0, is_open: true };
         drop(told);
         tracing::warn!(
             server = %self.client.get_connection_info().addr(),
@@ -215,7 +215,8 @@ impl Link {
     }
 }
 
-/// What may be logged of an error, with what it most likely comes from. The text of an answer may be anything.
+/// What may be logged of an error, with what it most likely comes from. The text of an answer may be
+/// anything.
 fn named(error: &RedisError) -> String {
     let words = match error.kind() {
         redis::ErrorKind::AuthenticationFailed => "the user or the password is wrong",

@@ -1,5 +1,6 @@
-//! `OwnShare` is a gateway's part of a limit: the limit divided by the number of gateways. It decides while Redis
-//! cannot be asked. It is charged at all other times too, so that losing Redis gives nobody a new burst.
+//! `OwnShare` is a gateway's part of a limit: the limit divided by the number of gateways. It decides while
+//! Redis cannot be asked. It is charged at all other times too, so that losing Redis gives nobody a new
+//! burst.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -17,8 +18,8 @@ pub(super) struct OwnShare {
 }
 
 impl OwnShare {
-    /// A share that is not spent, of a limit of one call in `interval` and `burst` calls at once. Each of more
-    /// gateways than the burst has calls may still admit one at once.
+    /// A share that is not spent, of a limit of one call in `interval` and `burst` calls at once. Each of
+    /// more gateways than the burst has calls may still admit one at once.
     pub(super) fn new(interval: Duration, burst: NonZeroU32, replicas: u32) -> Self {
         let replicas = replicas.max(1);
         // Neither is ever the fallback: a rate has no empty interval.

@@ -1,5 +1,6 @@
-//! `SharedRate` is one grant's rate among all gateways. Its bucket is in Redis, and this gateway leases tokens of it
-//! ahead of need, so that a call finds one here and asks nobody. What is leased and not used goes back.
+//! `SharedRate` is one grant's rate among all gateways. Its bucket is in Redis, and this gateway leases
+//! tokens of it ahead of need, so that a call finds one here and asks nobody. What is leased and not used
+//! goes back.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::own_share::OwnShare;
 use super::script::{LeaseRequest, Leased};
 
 /// How far ahead tokens are leased: what the gateway's calls use in this time.
-const AHEAD: Duration = Duration::from_millis(100);
+const LEASE_AHEAD: Duration = Duration::from_millis(100);
 /// Tokens beyond what the gateway's calls use go back this long after the last lease was asked for.
 const LONGEST_UNUSED: Duration = Duration::from_millis(200);
 /// How long a bucket is taken to be empty without asking again. Another gateway may have given tokens back.
@@ -191,7 +192,7 @@ impl SharedRate {
         self.interval.saturating_mul(self.shared.replicas().max(1))
     }
 
-    /// Sees that what is leased and not used goes back, and that what is not charged is charged.
+    /// Registers the rate for settling: unused tokens are returned, and uncharged calls are charged.
     fn hold(self: &Arc<Self>, lease: &mut Lease) {
         if !std::mem::replace(&mut lease.is_held, true) {
             self.shared.hold(self);
@@ -242,8 +243,8 @@ impl SharedRate {
         let passed = lease.asked.elapsed().max(Duration::from_millis(1));
         lease.asked = Instant::now();
         let calls = self.calls.swap(0, Ordering::Relaxed);
-        // The longer the time, the more it says; from `AHEAD` on it says all.
-        let weight = (passed.as_secs_f64() / AHEAD.as_secs_f64()).min(1.0);
+        // The longer the time, the more it says; from `LEASE_AHEAD` on it says all.
+        let weight = (passed.as_secs_f64() / LEASE_AHEAD.as_secs_f64()).min(1.0);
         lease.speed += (f64::from(calls) / passed.as_secs_f64() - lease.speed) * weight;
         self.hold(lease);
         let wanted = wanted(
@@ -258,7 +259,8 @@ impl SharedRate {
 
     async fn lease(self: Arc<Self>, wanted: u32, returned: u32) {
         let spent = self.lease.lock().debt.take(self.share_interval());
-        let (interval, burst) = (self.interval, self.burst.get());
+        let interval = self.interval;
+        let burst = self.burst.get();
         let request = LeaseRequest { key: &self.key, interval, burst, wanted, returned, spent };
         let leased = self.shared.link.lease(&request).await;
         let mut lease = self.lease.lock();
@@ -299,8 +301,8 @@ impl SharedRate {
         }
     }
 
-    /// Gives tokens back that nobody has wanted for a while, or all of them, and charges what is not charged. Returns
-    /// whether there is more to look after.
+    /// Gives tokens back that nobody has wanted for a while, or all of them, and charges what is not charged.
+    /// Returns whether there is more to look after.
     pub(super) async fn settle(self: Arc<Self>, is_last: bool) -> bool {
         if is_last {
             // Else its tokens would come after all have gone back.
@@ -331,7 +333,7 @@ impl SharedRate {
         stays
     }
 
-    /// Tokens that the gateway's calls use in `AHEAD`, by those since the last lease.
+    /// Tokens that the gateway's calls use in `LEASE_AHEAD`, by those since the last lease.
     fn kept(&self, lease: &Lease) -> u32 {
         let calls = f64::from(self.calls.load(Ordering::Relaxed));
         let speed = lease.speed.min(calls / lease.asked.elapsed().as_secs_f64().max(0.001));
@@ -339,10 +341,10 @@ impl SharedRate {
     }
 }
 
-/// Tokens of the next lease: what the gateway uses in `AHEAD`, but no more than half of its part of a burst, so that
-/// the others find some; and all that calls wait for.
+/// Tokens of the next lease: what the gateway uses in `LEASE_AHEAD`, but no more than half of its part of a
+/// burst, so that the others find some; and all that calls wait for.
 fn wanted(speed: f64, waiting: u32, burst: u32, replicas: u32) -> u32 {
-    let used = (speed * AHEAD.as_secs_f64()).ceil().min(f64::from(burst)) as u32;
+    let used = (speed * LEASE_AHEAD.as_secs_f64()).ceil().min(f64::from(burst)) as u32;
     let most = (burst / replicas.max(1) / 2).max(1);
     used.clamp(1, most).max(waiting).min(burst)
 }

@@ -1,17 +1,18 @@
-//! The two scripts that run in Redis, and the checking of what they answer. Redis is not trusted: an answer that no
-//! script of ours gives is an error.
+//! The two scripts that run in Redis, and the checking of what they answer. Redis is not trusted: an answer
+//! that no script of ours gives is an error.
 
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, RedisResult, Script, ScriptInvocation, Value};
 
-/// Leases tokens of one bucket. The bucket is the theoretical arrival time of the generic cell rate algorithm (GCRA;
-/// ITU-T I.371, virtual scheduling) in microseconds of the server's clock: the time at which it is full again. All is
-/// reckoned in `ahead`, the time until then: a double has steps of 0.25 µs at today's time, and none near zero.
+/// Leases tokens of one bucket. The bucket is the theoretical arrival time of the generic cell rate algorithm
+/// (GCRA; ITU-T I.371, virtual scheduling) in microseconds of the server's clock: the time at which it is
+/// full again. All is reckoned in `ahead`, the time until then: a double has steps of 0.25 µs at today's
+/// time, and none near zero.
 ///
-/// What gateways admitted by themselves may put the bucket in debt, by as much as it holds when it is full. A clock
-/// that was set back leaves such a debt at worst, and one that was set forward a full bucket; a value that is none,
-/// and a key of another type, are a full bucket.
+/// What gateways admitted by themselves may put the bucket in debt, by as much as it holds when it is full. A
+/// clock that was set back leaves such a debt at worst, and one that was set forward a full bucket; a value
+/// that is none, and a key of another type, are a full bucket.
 const LEASE: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -118,7 +119,7 @@ impl Leased {
     /// The answer to this request.
     ///
     /// # Errors
-    /// If it is none that the script gives.
+    /// If it is not a valid answer of the script.
     pub(super) fn read(answer: &Value, request: &LeaseRequest<'_>) -> RedisResult<Self> {
         let Value::Array(parts) = answer else { return Err(unexpected("no array")) };
         let [granted, left, wait] = parts.as_slice() else { return Err(unexpected("not three numbers")) };
@@ -135,7 +136,7 @@ impl Leased {
 /// The number of gateways that a presence was answered with.
 ///
 /// # Errors
-/// If it is none that the script gives: it counts at least the one who asks.
+/// If it is not a valid answer of the script, which counts at least the gateway that asks.
 pub(super) fn replicas(answer: &Value) -> RedisResult<u32> {
     match number(answer, MOST_REPLICAS.into())? {
         0 => Err(unexpected("no gateway at all")),

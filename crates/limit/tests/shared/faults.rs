@@ -1,5 +1,5 @@
-//! While Redis fails each gateway goes on with its own share: nobody waits for Redis, nobody is admitted much more than
-//! the limit, and all is shared again once it answers.
+//! While Redis fails each gateway goes on with its own share: nobody waits for Redis, nobody is admitted much
+//! more than the limit, and all is shared again once it answers.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};

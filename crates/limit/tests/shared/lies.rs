@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 
 use crate::replica::{Replica, hammered, limits, prefix, server};
 
-/// A server that gives `presence` to the question who is there, and `lease` to each question for tokens; and how
-/// often it was connected to.
+/// A server that gives `presence` to the question who is there, and `lease` to each question for tokens; and
+/// how often it was connected to.
 async fn lying(presence: &'static [u8], lease: &'static [u8]) -> (u16, Arc<AtomicU32>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();

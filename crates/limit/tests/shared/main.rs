@@ -1,5 +1,5 @@
-//! What several gateways admit together that share their limits through a real Redis, and what each admits by itself
-//! while that Redis fails in every way that a Redis can.
+//! What several gateways admit together that share their limits through a real Redis, and what each admits by
+//! itself while that Redis fails in every way that a Redis can.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod exact;

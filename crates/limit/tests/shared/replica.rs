@@ -66,7 +66,8 @@ impl Replica {
         .await
     }
 
-    /// So many that wait for Redis as long as this machine, which has other work, may need. Only Redis decides then.
+    /// So many that wait for Redis as long as this machine, which has other work, may need. Only Redis
+    /// decides then.
     pub(crate) async fn patient<const N: usize>(port: u16, prefix: &str, limits: Limits) -> [Self; N] {
         let patience = Duration::from_secs(5);
         let settings = SharedSettings { prefix: prefix.to_owned(), patience, ..SharedSettings::default() };

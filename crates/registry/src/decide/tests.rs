@@ -166,7 +166,7 @@ fn a_delegation_may_give_fewer_fields() {
 #[test]
 fn a_refusal_names_the_gate_for_the_provider() {
     let registry = delegated("valid = { from = 2026-02-01, until = 2026-06-30 }");
-    for (caller, words, gate) in [
+    for (caller, words, detail) in [
         (WELFARE, "purpose=desk.read", "no grant lets gov/welfare/benefits call desk.v1.Desk/Get"),
         (
             LOANS,
@@ -181,7 +181,7 @@ fn a_refusal_names_the_gate_for_the_provider() {
         ),
         (COUNTER, "purpose=desk.write for=com/bank", "delegation bank-north is not for this purpose"),
     ] {
-        assert_eq!(ask(&registry, caller, "Get", words).unwrap_err().gate, gate);
+        assert_eq!(ask(&registry, caller, "Get", words).unwrap_err().detail, detail);
     }
 }
 
@@ -193,8 +193,8 @@ fn of_several_that_come_equally_near_the_first_is_named() {
             "gov/desk.toml",
             &grant("second", WELFARE, "valid = { from = 2025-07-01, until = 2025-12-31 }"),
         );
-    let gate = ask(&files.load().unwrap(), WELFARE, "Get", READ).unwrap_err().gate;
-    assert_eq!(gate, "grant first is valid from 2025-01-01 until 2025-06-30");
+    let detail = ask(&files.load().unwrap(), WELFARE, "Get", READ).unwrap_err().detail;
+    assert_eq!(detail, "grant first is valid from 2025-01-01 until 2025-06-30");
 }
 
 #[test]
@@ -229,8 +229,9 @@ fn hours_are_of_days_of_the_week_in_tehran() {
     ] {
         assert_eq!(reason(&registry, WELFARE, "Get", &format!("{READ} at={at}")), expected, "{at}");
     }
-    let gate = ask(&registry, WELFARE, "Get", &format!("{READ} at=2026-06-12T05:00:00Z")).unwrap_err().gate;
-    assert_eq!(gate, "grant welfare-get holds on sat, sun, mon, tue, wed from 07:30 until 14:00");
+    let detail =
+        ask(&registry, WELFARE, "Get", &format!("{READ} at=2026-06-12T05:00:00Z")).unwrap_err().detail;
+    assert_eq!(detail, "grant welfare-get holds on sat, sun, mon, tue, wed from 07:30 until 14:00");
     let over_the_week = with_grant("hours = { days = \"fri-sat\", from = \"00:00\", until = \"24:00\" }");
     for (day, expected) in [("05", "OK"), ("06", "OK"), ("07", "OUT_OF_HOURS"), ("04", "OUT_OF_HOURS")] {
         let words = format!("{READ} at=2026-06-{day}T12:00:00Z");
@@ -489,7 +490,7 @@ proptest! {
         let at = jiff::Timestamp::from_second(seconds).unwrap();
         if let Err(refused) = ask(&registry, caller, method, &format!("{purpose} {rest} at={at}")) {
             prop_assert!(Reason::ALL.contains(&refused.reason));
-            prop_assert!(!refused.gate.is_empty());
+            prop_assert!(!refused.detail.is_empty());
         }
     }
 }

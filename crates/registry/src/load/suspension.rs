@@ -13,7 +13,7 @@ use super::Loader;
 use crate::finding::Kind;
 use crate::raw::Suspension;
 use crate::source::Source;
-use crate::suspension::Window;
+use crate::suspension::SuspensionPeriod;
 
 impl Loader<'_> {
     /// `owner`: the member in whose file they stand; nothing for the operator's.
@@ -30,11 +30,12 @@ impl Loader<'_> {
         let from = raw.from.as_ref().map(|moment| self.moment(source, moment));
         let until = raw.until.as_ref().map(|moment| self.moment(source, moment));
         // A time that could not be read fails the suspension, so that it does not hold for ever by mistake.
-        let window = Window {
+        let window = SuspensionPeriod {
             from: from.map_or(Some(None), |from| from.map(Some))?,
             until: until.map_or(Some(None), |until| until.map(Some))?,
         };
-        if let (Window { from: Some(from), until: Some(until) }, Some(written)) = (window, &raw.until)
+        if let (SuspensionPeriod { from: Some(from), until: Some(until) }, Some(written)) =
+            (window, &raw.until)
             && until <= from
         {
             self.malformed(source, written.span(), "`until` is not after `from`");

@@ -104,7 +104,7 @@ impl Loader<'_> {
     fn expect(&mut self, policy: &Policy, trial: &Trial<'_>, expected: Reason, now: Timestamp) {
         let (text, actual) = match decide::decide(policy, &trial.question(now)) {
             Err(refused) if refused.reason == expected => return,
-            Err(Refused { reason, gate }) => (format!("it is refused with {reason}"), gate),
+            Err(Refused { reason, detail }) => (format!("it is refused with {reason}"), detail),
             Ok(permit) => ("it is allowed".to_owned(), format!("by the grant {}", permit.grant.id)),
         };
         let span = trial.raw.expect.as_ref().map_or(trial.raw.call.span(), Text::span);
@@ -118,8 +118,8 @@ impl Loader<'_> {
             Ok(permit) => Arc::clone(permit),
             // A test that allows nothing is met by a refusal.
             Err(_) if trial.raw.allow.is_empty() => return,
-            Err(Refused { reason, gate }) => {
-                let message = format!("test failed: {} is refused with {reason}: {gate}", trial.words());
+            Err(Refused { reason, detail }) => {
+                let message = format!("test failed: {} is refused with {reason}: {detail}", trial.words());
                 self.findings.at(trial.source, trial.raw.call.span(), Kind::TestFailed, message);
                 return;
             }
@@ -177,7 +177,7 @@ impl Trial<'_> {
             clerk: requires.clerk && self.clerk.is_some(),
             pattern: requires.pattern.clone(),
         };
-        let lacking = |reason| Refused { reason, gate: format!("grant {id} asks for more") };
+        let lacking = |reason| Refused { reason, detail: format!("grant {id} asks for more") };
         given.check(question.case, question.clerk).map_err(lacking)?;
         Ok(permit)
     }

@@ -28,12 +28,12 @@ pub(super) fn parse<T: FromStr<Err = InvalidId>>(
 }
 
 /// Maximum number of candidates that a finding lists for an unknown name.
-const LISTED: usize = 12;
+const MAX_LISTED_NAMES: usize = 12;
 
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut names: Vec<&str> = names.collect();
-    let more = if names.len() > LISTED { ", …" } else { "" };
-    names.truncate(LISTED);
+    let more = if names.len() > MAX_LISTED_NAMES { ", …" } else { "" };
+    names.truncate(MAX_LISTED_NAMES);
     if names.is_empty() {
         "there is none".to_owned()
     } else {

@@ -86,7 +86,9 @@ fn accesses(registry: &Registry, caller: &SubsystemId, now: Timestamp) -> BTreeM
                 .map_or(Class::Public, |field| field.class)
         };
         // A term that begins later counts as well, because a plan shows what will be allowed.
-        for term in terms.iter().filter(|term| term.not_over(now) && !registry.policy.stopped(term, now)) {
+        for term in
+            terms.iter().filter(|term| term.has_not_expired(now) && !registry.policy.is_suspended(term, now))
+        {
             let access = found.entry((path.clone(), term.on_behalf_of.clone())).or_default();
             access.rows.insert(term.permit.rows_header.to_string());
             let purposes: Vec<&str> = match term.purposes.as_slice() {

@@ -109,17 +109,17 @@ fn compare(
     cells
 }
 
-/// The gates that are told are those of the decision: the last one of an allowed call passes, and one of a
+/// The checks that are told are those of the decision: the last one of an allowed call passes, and one of a
 /// refused call refuses with the reason of the decision.
 fn explains(registry: &Registry, question: &Question<'_>, outcome: &str) {
-    let gates = registry.explain(question).gates;
+    let checks = registry.explain(question).checks;
     let told = |reason: &str| {
-        gates.iter().any(|gate| gate.refused.as_ref().is_some_and(|r| r.reason.as_str() == reason))
+        checks.iter().any(|check| check.refused.as_ref().is_some_and(|r| r.reason.as_str() == reason))
     };
-    let last = gates.last().unwrap();
+    let last = checks.last().unwrap();
     match outcome {
-        "OK" => assert!(last.refused.is_none() && last.alone, "{question:?} {gates:?}"),
-        reason => assert!(last.refused.is_some() && told(reason), "{question:?} {reason} {gates:?}"),
+        "OK" => assert!(last.refused.is_none() && last.alone, "{question:?} {checks:?}"),
+        reason => assert!(last.refused.is_some() && told(reason), "{question:?} {reason} {checks:?}"),
     }
 }
 

@@ -17,7 +17,7 @@ use super::stream_slot::AnswerHold;
 
 /// Maximum size in bytes of a piece that is copied into a common buffer. A `Bytes` of its own would keep a
 /// whole read of the connection in memory for a few bytes.
-const SMALL: usize = 1 << 10;
+const MAX_COPIED_BYTES: usize = 1 << 10;
 
 /// How an answer will be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -153,7 +153,7 @@ struct Buffer {
 
 impl Buffer {
     fn push(&mut self, data: Bytes) {
-        if data.len() <= SMALL {
+        if data.len() <= MAX_COPIED_BYTES {
             self.small.extend_from_slice(&data);
         } else {
             self.close_small();
@@ -229,7 +229,7 @@ mod tests {
         for byte in 0..100_u8 {
             buffer.push(Bytes::from(vec![byte]));
         }
-        buffer.push(Bytes::from(vec![100; 2 * SMALL]));
+        buffer.push(Bytes::from(vec![100; 2 * MAX_COPIED_BYTES]));
         buffer.push(Bytes::from(vec![101]));
         buffer.end = Some(Ok(None));
         let mut context = Context::from_waker(Waker::noop());
@@ -239,7 +239,7 @@ mod tests {
             lengths.push(data.len());
             all.extend_from_slice(&data);
         }
-        assert_eq!(lengths, [100, 2 * SMALL, 1]);
+        assert_eq!(lengths, [100, 2 * MAX_COPIED_BYTES, 1]);
         assert!(all.is_sorted(), "in order");
     }
 }

@@ -1,4 +1,5 @@
-//! This module sends a call on the stream that its `StreamSlot` reserves, and waits for the head of the answer.
+//! This module sends a call on the stream that its `StreamSlot` reserves, and waits for the head of the
+//! answer.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -209,8 +209,8 @@ impl<B: Body + Unpin> Body for Answer<B> {
         self.wait_no_more();
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
-            // Only a data frame waits for flow control. Headers and trailers do not (RFC 9113 §5.2.1). The last one
-            // waits too: it is held until there is room for it.
+            // Only a data frame waits for flow control. Headers and trailers do not (RFC 9113 §5.2.1). The
+            // last one waits too: it is held until there is room for it.
             Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
                 self.call.answered |= self.body.is_end_stream();
                 self.wait();

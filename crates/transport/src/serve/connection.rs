@@ -72,8 +72,8 @@ where
     watch(connection, &conduct, &peer, &settings, &stop).await
 }
 
-/// Waits for the end of a connection, or ends it: at a stop, at its age, when it is idle, when its peer must leave, or
-/// when the peer does not read.
+/// Waits for the end of a connection, or ends it: at a stop, at its age, when it is idle, when its peer must
+/// leave, or when the peer does not read.
 pub(super) async fn watch<C>(
     mut connection: Pin<&mut C>,
     conduct: &Conduct,

@@ -1,6 +1,6 @@
-//! `serve_http1` serves one authenticated HTTP/1.1 connection (RFC 9112), for callers that send JSON by tools without
-//! HTTP/2. Its requests come one after another. It ends as an HTTP/2 connection does, and when no request
-//! comes in time.
+//! `serve_http1` serves one authenticated HTTP/1.1 connection (RFC 9112), for callers that send JSON by tools
+//! without HTTP/2. Its requests come one after another. It ends as an HTTP/2 connection does, and when no
+//! request comes in time.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -27,8 +27,8 @@ const MAX_HEAD: usize = 16 << 10;
 /// Maximum number of headers of a request.
 const MAX_HEADERS: usize = 100;
 
-/// Serves HTTP/1.1 on an authenticated connection; every request carries the peer in its extensions. It returns the
-/// reason if the connection did not end in order.
+/// Serves HTTP/1.1 on an authenticated connection; every request carries the peer in its extensions. It
+/// returns the reason if the connection did not end in order.
 pub(super) async fn serve_http1<I, S, B>(
     io: I,
     peer: Arc<Peer>,
@@ -66,8 +66,8 @@ where
     watch(std::pin::pin!(connection), &conduct, &peer, &settings, &stop).await
 }
 
-/// A connection whose writes are watched: hyper takes an answer's last part into its own buffer, where the body shows
-/// nothing of a peer that does not read.
+/// A connection whose writes are watched: hyper takes an answer's last part into its own buffer, where the
+/// body shows nothing of a peer that does not read.
 struct Watched<I> {
     io: I,
     conduct: Arc<Conduct>,

@@ -273,7 +273,8 @@ impl Arrival {
         place.admitted();
         let Self { settings, stop, .. } = self;
         let protocol = stream.get_ref().1.alpn_protocol();
-        let (is_reverse, is_calls) = (protocol == Some(REVERSE), protocol == Some(CALLS));
+        let is_reverse = protocol == Some(REVERSE);
+        let is_calls = protocol == Some(CALLS);
         match settings.reverse.as_ref().filter(|_| is_reverse) {
             Some(take) => take(Reversed { io: stream, peer, stop, place }),
             None if is_calls => drop(Box::pin(serve_connection(stream, peer, service, settings, stop)).await),

@@ -1,5 +1,5 @@
-//! This module answers a peer that does not speak TLS: a sentence in HTTP/1.1 or HTTP/2, so that its user is told more
-//! than that the connection broke.
+//! This module answers a peer that does not speak TLS: a sentence in HTTP/1.1 or HTTP/2, so that its user is
+//! told more than that the connection broke.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use tokio::net::TcpStream;
 /// The first byte of a TLS record with a handshake (RFC 8446 §5.1).
 const HANDSHAKE: u8 = 22;
 /// How long the peer may take to read the sentence.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PLAINTEXT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most that is read of what the peer sends, in bytes.
 const MAX_UNREAD: u64 = 16 << 10;
 const SENTENCE: &str =
     "this port speaks TLS 1.3 and asks for a client certificate: use https, with --cert and --key";
 
-/// Waits for the peer's first bytes. Gives the connection back if they are those of TLS, else answers and closes it.
+/// Waits for the peer's first bytes. Gives the connection back if they are those of TLS, else answers and
+/// closes it.
 ///
 /// # Errors
 /// What the peer spoke, for the log.
@@ -37,14 +38,14 @@ pub(super) async fn refuse_plaintext(mut stream: TcpStream) -> Result<TcpStream,
         }
         _ => return Err("the peer speaks something else than TLS".to_owned()),
     };
-    // Errors are dropped: the peer may have gone already. What it sent is read, because a connection that is closed with
-    // unread bytes is reset, and the sentence lost.
+    // Errors are dropped: the peer may have gone already. What it sent is read, because a connection that is
+    // closed with unread bytes is reset, and the sentence lost.
     let answered = async {
         stream.write_all(&answer).await.ok();
         stream.shutdown().await.ok();
         tokio::io::copy(&mut (&mut stream).take(MAX_UNREAD), &mut tokio::io::sink()).await.ok();
     };
-    tokio::time::timeout(PATIENCE, answered).await.ok();
+    tokio::time::timeout(PLAINTEXT_TIMEOUT, answered).await.ok();
     Err(format!("the peer speaks {what}"))
 }
 

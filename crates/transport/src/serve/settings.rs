@@ -61,8 +61,8 @@ pub struct Settings {
     /// Takes connections on which the peer wants to serve (ALPN `chapar-reverse/1`). Absent: that protocol is
     /// not offered.
     pub reverse: Option<Arc<dyn Fn(Reversed) + Send + Sync>>,
-    /// Serves HTTP/1.1 too, to peers that offer no HTTP/2; the longest wait for the head of a connection's next
-    /// request, which also ends idle connections. Default no.
+    /// Serves HTTP/1.1 too, to peers that offer no HTTP/2; the longest wait for the head of a connection's
+    /// next request, which also ends idle connections. Default no.
     pub http1: Option<Duration>,
     /// Slots that are taken. Listeners with the same value share the caps above.
     pub slots: ConnectionSlots,

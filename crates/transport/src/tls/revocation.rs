@@ -136,7 +136,8 @@ impl Lists {
             // revocations.
             match known.list.get(&scope) {
                 Some(before) if before.order() > last.order() => {
-                    let (before, now) = (decimal(&before.number), decimal(&last.number));
+                    let before = decimal(&before.number);
+                    let now = decimal(&last.number);
                     return Err(unusable(
                         path,
                         format_args!("list {now} of `{issuer}` is older than the last one, list {before}"),

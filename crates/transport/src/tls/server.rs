@@ -99,8 +99,9 @@ fn load(files: &Files, memory: Option<&Path>, list_grace: Duration) -> Result<Se
     Ok(ServerTls(Arc::new(Shared { state, changed, known, memory, list_grace })))
 }
 
-/// Refuses to go on without lists where there were some, unless an operator has removed the file that remembers
-/// them. A file that is gone says nothing where there are lists: these are held to what this process knows.
+/// Refuses to go on without lists where there were some, unless an operator has removed the file that
+/// remembers them. A file that is gone says nothing where there are lists: these are held to what this
+/// process knows.
 pub(super) fn check_lists(files: &Files, known: &mut Known, memory: Option<&Path>) -> Result<(), Error> {
     if known.is_empty() || files.crl.is_some() {
         return Ok(());

@@ -1,6 +1,7 @@
 //! Tests of callers that share a connection: no caller can use all of it, and none can break it for others.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -97,14 +98,11 @@ async fn callers_that_give_up_at_once_do_not_break_another_call() {
     assert!(waited.is_err(), "broken: {:?}", waited.map(|ended| ended.err()));
 }
 
-#[tokio::test]
-async fn a_connection_whose_pings_are_not_answered_is_given_up() {
-    let pki = Pki::new();
-    let server = Running::adapter(&pki).await;
+/// A line to a server that goes silent when it is told to, and stays open.
+async fn line_to(there: std::net::SocketAddr) -> (std::net::SocketAddr, Arc<AtomicBool>) {
     let listener = tokio::net::TcpListener::bind(free()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let silent = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let there = server.address;
+    let silent = Arc::new(AtomicBool::new(false));
     let silence = Arc::clone(&silent);
     tokio::spawn(async move {
         let (near, _) = listener.accept().await.unwrap();
@@ -114,21 +112,57 @@ async fn a_connection_whose_pings_are_not_answered_is_given_up() {
         tokio::spawn(async move { tokio::io::copy(&mut from_near, &mut to_far).await });
         let mut bytes = [0; 4096];
         while let Ok(read @ 1..) = tokio::io::AsyncReadExt::read(&mut from_far, &mut bytes).await {
-            if !silence.load(std::sync::atomic::Ordering::Relaxed) {
+            if !silence.load(Ordering::Relaxed) {
                 tokio::io::AsyncWriteExt::write_all(&mut to_near, &bytes[..read]).await.unwrap();
             }
         }
     });
+    (address, silent)
+}
+
+#[tokio::test]
+async fn a_connection_whose_pings_are_not_answered_is_given_up() {
+    let pki = Pki::new();
+    let server = Running::adapter(&pki).await;
+    let (address, silent) = line_to(server.address).await;
     let settings = Settings { connections: 1, keepalive: Duration::from_millis(200), ..Settings::default() };
     let pool = crate::world::pool(address, &pki.issue("gateway", &named(&[GATEWAY])), settings);
     assert_eq!(get(&pool, "/hello").await.unwrap(), "hello");
-    silent.store(true, std::sync::atomic::Ordering::Relaxed);
+    silent.store(true, Ordering::Relaxed);
     let error = tokio::time::timeout(Duration::from_secs(10), get(&pool, "/never"))
         .await
         .expect("given up")
         .unwrap_err();
     assert!(error.may_have_been_processed(), "{error}");
     assert!(!pool.is_up());
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_pinged_where_the_other_side_made_it() {
+    let pki = Pki::new();
+    let server = Running::adapter(&pki).await;
+    let keepalive = Duration::from_millis(100);
+    for keepalive_idle in [true, false] {
+        let (address, silent) = line_to(server.address).await;
+        let settings = Settings { connections: 1, keepalive, keepalive_idle, ..Settings::default() };
+        let pool = crate::world::pool(address, &pki.issue("gateway", &named(&[GATEWAY])), settings);
+        assert_eq!(get(&pool, "/hello").await.unwrap(), "hello");
+        silent.store(true, Ordering::Relaxed);
+        let given_up = async {
+            while pool.is_up() {
+                tokio::time::sleep(keepalive).await;
+            }
+        };
+        let patience = if keepalive_idle { Duration::from_secs(10) } else { keepalive * 10 };
+        let was_given_up = tokio::time::timeout(patience, given_up).await.is_ok();
+        assert_eq!(was_given_up, keepalive_idle);
+    }
+}
+
+#[test]
+fn a_dead_line_is_noticed_within_40_seconds() {
+    // A ping after `keepalive`, and as long for its answer.
+    assert!(Settings::default().keepalive * 2 <= Duration::from_secs(40));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! The server that one would write by hand: tonic, prost and the driver, one query, one message. It checks the
-//! caller's certificate against the CA, and nothing else that the adapter does.
+//! The server that one would write by hand: tonic, prost and the driver, one query, one message. It checks
+//! the caller's certificate against the CA, and nothing else that the adapter does.
 
 use std::path::Path;
 use std::pin::Pin;

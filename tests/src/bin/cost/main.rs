@@ -1,6 +1,6 @@
-//! `cost` measures what an adapter costs beside a gRPC server that was written by hand for the same query with
-//! the same driver: calls a second, latency, and CPU for each call, in turns in one run, each in a process of its
-//! own. `docs/performance.md` keeps a table.
+//! `cost` measures what an adapter costs beside a gRPC server that was written by hand for the same query
+//! with the same driver: calls a second, latency, and CPU for each call, in turns in one run, each in a
+//! process of its own. `docs/performance.md` keeps a table.
 //!
 //! `cargo run --release -p chapar-tests --bin cost -- [--people N] [--calls N] [--rounds N] [--callers N,N,…]
 //! [--engine postgres|sqlite]`

@@ -15,8 +15,8 @@ const PER_ADDRESS: usize = 64;
 const IN_ALL: usize = 1024;
 const HELD: Duration = Duration::from_secs(5);
 
-/// Holds so many silent connections of each address for as long as the gateway would, and closes the others at
-/// once, on a thread of its own.
+/// Holds so many silent connections of each address for as long as the gateway would, and closes the others
+/// at once, on a thread of its own.
 pub(crate) struct Elsewhere {
     address: SocketAddr,
     runtime: Option<Runtime>,

@@ -7,7 +7,8 @@
 //! holds and closes connections as the gateway does, beside the same calls to the gateway. It exits with 1 if
 //! an honest call failed.
 //!
-//! `cargo run --release -p chapar-tests --bin flood -- [--seconds 60] [--attack NAME] [--connections 10000] [--smoke]`
+//! `cargo run --release -p chapar-tests --bin flood -- [--seconds 60] [--attack NAME] [--connections 10000]
+//! [--smoke]`
 //!
 //! `--connections` are those of the slow-loris, half of them silent before TLS and half after it, from a
 //! hundred addresses; no more than the process may open files, and what was cut is said. `--smoke`: two

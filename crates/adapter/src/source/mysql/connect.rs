@@ -16,8 +16,8 @@ use crate::source::{Failure, tls};
 /// Prepared statements kept per connection; one per method and grant in use.
 const PREPARED: usize = 256;
 
-/// The modes of a session: those by which the adapter reads statements (no `ANSI_QUOTES`, `PIPES_AS_CONCAT` or
-/// `NO_BACKSLASH_ESCAPES`), whatever the server's are.
+/// The modes of a session: those by which the adapter reads statements (no `ANSI_QUOTES`, `PIPES_AS_CONCAT`
+/// or `NO_BACKSLASH_ESCAPES`), whatever the server's are.
 const SQL_MODE: &str =
     "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,ONLY_FULL_GROUP_BY";
 /// The longest text of GROUP_CONCAT, in bytes: MariaDB cuts a longer one with a warning only.

@@ -1,5 +1,5 @@
-//! This module asks MariaDB or MySQL how it would run a statement (`EXPLAIN`), and finds large tables that it would
-//! read as a whole.
+//! This module asks MariaDB or MySQL how it would run a statement (`EXPLAIN`), and finds large tables that it
+//! would read as a whole.
 
 use mysql_async::Row;
 use mysql_async::prelude::Queryable as _;

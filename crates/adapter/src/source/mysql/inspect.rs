@@ -17,7 +17,7 @@ use crate::source::server::Pooled;
 use crate::source::{Column, Described, Failure, Look, Row as _, TableColumn};
 
 /// Maximum time for sampling a column.
-const PATIENCE: Duration = Duration::from_secs(2);
+const INSPECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Functions that hold a session up, lock, read files, change a sequence, or tell or set what an earlier call
 /// left on the session, in a SELECT that needs no right for it.
@@ -116,7 +116,7 @@ pub(super) async fn sample(
         }
         Ok(())
     };
-    match tokio::time::timeout(PATIENCE, reading).await {
+    match tokio::time::timeout(INSPECTION_TIMEOUT, reading).await {
         Ok(read) => {
             pool.give_back(connection);
             read

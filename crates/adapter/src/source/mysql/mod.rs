@@ -18,9 +18,7 @@ use chapar_telemetry::SourceFigures;
 use self::connect::Connector;
 use super::catalogue::Catalogue;
 use super::server::Pooled;
-use super::{
-    Described, Failure, FullScan, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried, trial,
-};
+use super::{Described, FullScan, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried, trial};
 use crate::config::{Limits, Server};
 use crate::dialect::Dialect;
 
@@ -41,10 +39,7 @@ impl Mysql {
     ) -> Result<Self, String> {
         let connector = Connector::new(server, limits.statement_timeout)?;
         let pool = Arc::new(Pooled::new(connector, limits, figures));
-        let fault = |failure: Failure| {
-            format!("`{}` as `{}` cannot be used: {}", server.database, server.user, failure.detail)
-        };
-        let mut connection = pool.connection().await.map_err(fault)?;
+        let mut connection = pool.first_connection(server).await?;
         privileges::check(&mut connection.conn, &server.user).await?;
         pool.give_back(connection);
         Ok(Self { pool })

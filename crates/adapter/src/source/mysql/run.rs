@@ -105,8 +105,11 @@ pub(super) fn bound(query: &Query) -> Result<Params, Failure> {
                 let year = u16::try_from(time.year())
                     .map_err(|_| query.misfit(number, "before the first year of the database's dates"))?;
                 let microseconds = time.subsec_nanosecond().unsigned_abs() / 1_000;
-                let (month, day) = (part(time.month()), part(time.day()));
-                let (hour, minute, second) = (part(time.hour()), part(time.minute()), part(time.second()));
+                let month = part(time.month());
+                let day = part(time.day());
+                let hour = part(time.hour());
+                let minute = part(time.minute());
+                let second = part(time.second());
                 Value::Date(year, month, day, hour, minute, second, microseconds)
             }
         })

@@ -253,7 +253,10 @@ fn numeric(bytes: &[u8]) -> Result<String, &'static str> {
         _ => 0,
     });
     let mut word = || words.next().ok_or(MALFORMED);
-    let (count, weight, sign, scale) = (word()?, word()?.cast_signed(), word()?, word()?);
+    let count = word()?;
+    let weight = word()?.cast_signed();
+    let sign = word()?;
+    let scale = word()?;
     let minus = match sign {
         0x0000 => "",
         0x4000 => "-",

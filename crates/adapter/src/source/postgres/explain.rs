@@ -1,5 +1,5 @@
-//! This module asks PostgreSQL for the plan of a statement (`EXPLAIN (FORMAT JSON)`), and finds large tables that
-//! it would read as a whole.
+//! This module asks PostgreSQL for the plan of a statement (`EXPLAIN (FORMAT JSON)`), and finds large tables
+//! that it would read as a whole.
 
 use std::pin::pin;
 
@@ -63,6 +63,6 @@ fn find(plan: &Value, scans: &mut Vec<FullScan>) {
     }
 }
 
-/// What a plan says a sequential scan of `LARGE_TABLE` rows of 100 bytes costs, with one condition: 130 pages at
-/// `seq_page_cost` 1, and `cpu_tuple_cost` 0.01 and `cpu_operator_cost` 0.0025 a row.
+/// What a plan says a sequential scan of `LARGE_TABLE` rows of 100 bytes costs, with one condition: 130 pages
+/// at `seq_page_cost` 1, and `cpu_tuple_cost` 0.01 and `cpu_operator_cost` 0.0025 a row.
 const COST_OF_A_LARGE_TABLE: f64 = 255.0;

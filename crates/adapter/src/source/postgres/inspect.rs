@@ -19,7 +19,7 @@ use crate::source::server::Pooled;
 use crate::source::{Column, Described, Failure, Family, Look, Row as _, TableColumn};
 
 /// Maximum time for sampling a column.
-const PATIENCE: Duration = Duration::from_secs(2);
+const INSPECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Volatile functions that only read a clock or a source of random numbers.
 const HARMLESS: &[&str] =
@@ -212,7 +212,7 @@ pub(super) async fn sample(
         }
         Ok(())
     });
-    match tokio::time::timeout(PATIENCE, reading).await {
+    match tokio::time::timeout(INSPECTION_TIMEOUT, reading).await {
         Ok(read) => {
             pool.give_back(connection);
             read

@@ -19,9 +19,7 @@ use chapar_telemetry::SourceFigures;
 use self::connect::Connector;
 use super::catalogue::Catalogue;
 use super::server::Pooled;
-use super::{
-    Described, Failure, FullScan, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried, trial,
-};
+use super::{Described, FullScan, Look, Parameter, Pending, Query, Rows, Source, TableColumn, Tried, trial};
 use crate::config::{Limits, Server};
 use crate::dialect::Dialect;
 
@@ -42,10 +40,7 @@ impl Postgres {
     ) -> Result<Self, String> {
         let connector = Connector::new(server, limits.statement_timeout)?;
         let pool = Arc::new(Pooled::new(connector, limits, figures));
-        let fault = |failure: Failure| {
-            format!("`{}` as `{}` cannot be used: {}", server.database, server.user, failure.detail)
-        };
-        let connection = pool.connection().await.map_err(fault)?;
+        let connection = pool.first_connection(server).await?;
         privileges::check(&connection.client, &server.user).await?;
         pool.give_back(connection);
         Ok(Self { pool })

@@ -4,7 +4,7 @@
 use tokio_postgres::Client;
 
 /// Maximum number of objects that a refusal names.
-const NAMED: usize = 5;
+const MAX_NAMED_OBJECTS: usize = 5;
 
 /// What the role itself may do beside reading.
 const ROLE: &str = "SELECT what FROM (VALUES
@@ -58,12 +58,12 @@ pub(super) async fn check(client: &Client, user: &str) -> Result<(), String> {
         faults.push(format!("it {}", row.get::<_, &str>(0)));
     }
     let objects = client.query_typed(OBJECTS, &[]).await.map_err(failed)?;
-    for row in objects.iter().take(NAMED) {
+    for row in objects.iter().take(MAX_NAMED_OBJECTS) {
         let (object, privileges): (&str, &str) = (row.get(0), row.get(1));
         faults.push(format!("REVOKE {privileges} ON {object} FROM {user};"));
     }
-    if objects.len() > NAMED {
-        faults.push(format!("and {} more objects", objects.len() - NAMED));
+    if objects.len() > MAX_NAMED_OBJECTS {
+        faults.push(format!("and {} more objects", objects.len() - MAX_NAMED_OBJECTS));
     }
     if faults.is_empty() {
         return Ok(());

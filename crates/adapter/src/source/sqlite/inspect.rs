@@ -17,7 +17,7 @@ use super::worker::SqliteRow;
 use crate::source::{Cell, Column, Described, Failure, Family, Parameter, Row as _, TableColumn, Tried};
 
 /// Maximum time for trying out a statement or sampling a column.
-const PATIENCE: Duration = Duration::from_secs(2);
+const INSPECTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Instructions of SQLite's virtual machine between two looks at the clock.
 const LOOK_EVERY: i32 = 1_000;
 
@@ -135,7 +135,7 @@ pub(super) fn sample(
 }
 
 fn bound_in_time(connection: &mut Connection) -> Result<(), Failure> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + INSPECTION_TIMEOUT;
     let is_over = move || Instant::now() >= end;
     connection.progress_handler(LOOK_EVERY, Some(is_over)).map_err(|error| failure_at_start(&error))
 }

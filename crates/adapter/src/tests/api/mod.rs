@@ -1,5 +1,5 @@
-//! Tests of methods that an agency's HTTP API answers: what is asked, what an answer becomes, and what each kind of
-//! failure is.
+//! Tests of methods that an agency's HTTP API answers: what is asked, what an answer becomes, and what each
+//! kind of failure is.
 
 mod files;
 mod server;

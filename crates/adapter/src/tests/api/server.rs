@@ -1,4 +1,5 @@
-//! `ApiServer` is an agency's HTTP API in the tests: it answers every request as it is told, and keeps what it was asked.
+//! `ApiServer` is an agency's HTTP API in the tests: it answers every request as it is told, and keeps what
+//! it was asked.
 
 use std::path::PathBuf;
 use std::sync::Arc;

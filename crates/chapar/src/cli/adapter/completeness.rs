@@ -1,5 +1,5 @@
-//! This module implements `chapar adapter completeness`: how completely an adapter's methods were answered, as
-//! its state folder has it.
+//! This module implements `chapar adapter completeness`: how completely an adapter's methods were answered,
+//! as its state folder has it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,9 +22,9 @@ const DAYS_SHOWN: i64 = 31;
 /// Show how completely the adapter's methods were answered
 ///
 /// The first table has a line for each method: calls that were answered in full, in part (a field was NULL),
-/// without a record, and not at all because of the database. The second has a line for each field that was NULL
-/// in some record. The counts are those of calls that the bus made; they name no record. A running adapter
-/// writes them every minute, and when it stops.
+/// without a record, and not at all because of the database. The second has a line for each field that was
+/// NULL in some record. The counts are those of calls that the bus made; they name no record. A running
+/// adapter writes them every minute, and when it stops.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar adapter completeness --since 2026-11-01 --until 2026-11-30 --config adapter.toml"
@@ -50,7 +50,8 @@ fn day(text: &str) -> Result<Date, String> {
     if !JALALI_YEARS.contains(&i32::from(day.year())) {
         return Ok(day);
     }
-    let (month, of_month) = (day.month().unsigned_abs(), day.day().unsigned_abs());
+    let month = day.month().unsigned_abs();
+    let of_month = day.day().unsigned_abs();
     match gregorian_of_jalali(day.year().into(), month, of_month) {
         Some(gregorian) => Err(format!("a day of the Jalali calendar; write {gregorian}")),
         None => Err("a year of the Jalali calendar; write a Gregorian day".to_owned()),

@@ -10,8 +10,9 @@ use crate::out;
 /// Draft a contract and its statements from a live database
 ///
 /// Each table or view that has a key becomes a message, with a method for each key and for each reference to
-/// another table. Comments, NULL, enums and CHECK … IN are taken over; formats of Iranian identifiers and Jalali
-/// dates are guessed from up to 50 values of each text column, which are looked at and neither kept nor shown.
+/// another table. Comments, NULL, enums and CHECK … IN are taken over; formats of Iranian identifiers and
+/// Jalali dates are guessed from up to 50 values of each text column, which are looked at and neither kept
+/// nor shown.
 ///
 /// Nothing can be published as it is: every field is secret, and no method has a purpose, until a person
 /// decides. Run again, fields keep their numbers, and what a person changed is merged with what is new.
@@ -110,6 +111,7 @@ pub(super) async fn run(args: Args) -> Outcome {
             Written::Conflict => "conflict",
             Written::Left => "left",
         };
+        // All files are told of before the command fails, so that one look shows what is left to merge.
         has_conflict |= *written == Written::Conflict;
         out::data(format!("{what:9} {}", file.display()));
     }

@@ -114,7 +114,8 @@ fn settings(args: &Args, contract: &Path, name: &str, source: &toml::Table) -> S
     )
 }
 
-/// One line for each key: what is a table is written within its line, so that it stays in this source's table.
+/// One line for each key: what is a table is written within its line, so that it stays in this source's
+/// table.
 fn lines(source: &toml::Table) -> String {
     let line = |(key, value): (&String, &toml::Value)| match value {
         toml::Value::Table(table) => {

@@ -11,9 +11,10 @@ use crate::out;
 
 /// Call a method of an adapter, without a bus
 ///
-/// For the agency itself, before there is a certificate: the statement runs on the live database, under a right
-/// to every field and row, and the answer is printed as JSON. No gateway is asked and nothing is recorded, so
-/// whoever may run this may read the database anyway. A refused call exits with 64 + the gRPC code.
+/// For the agency itself, before there is a certificate: the statement runs on the live database, under a
+/// right to every field and row, and the answer is printed as JSON. No gateway is asked and nothing is
+/// recorded, so whoever may run this may read the database anyway. A refused call exits with 64 + the gRPC
+/// code.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  chapar adapter try GetPerson national_id=0499370899 --config adapter.toml"

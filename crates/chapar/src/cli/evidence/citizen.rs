@@ -15,10 +15,11 @@ use crate::out;
 
 /// Show a citizen who was given their records
 ///
-/// For each disclosure: the agency, the office that asked on its behalf, the purpose, the legal basis in the words of
-/// the grant, the fields, and the time. The logs are verified first. Disclosures under a grant that hides them until a
-/// day (`citizen = "after …"`) are left out until then, and so are those under a grant that the registry no longer
-/// has, whose terms cannot be told: for these, name the registry of that time by `--registry`.
+/// For each disclosure: the agency, the office that asked on its behalf, the purpose, the legal basis in the
+/// words of the grant, the fields, and the time. The logs are verified first. Disclosures under a grant that
+/// hides them until a day (`citizen = "after …"`) are left out until then, and so are those under a grant
+/// that the registry no longer has, whose terms cannot be told: for these, name the registry of that time by
+/// `--registry`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar evidence citizen NATIONAL_ID --config gateway.toml --language fa")]
 pub(in crate::cli) struct Args {

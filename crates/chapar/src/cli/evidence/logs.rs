@@ -1,5 +1,5 @@
-//! Which logs a question is asked of: those of the gateways whose settings are named. Each is verified while it is
-//! read, and its own period key finds a citizen's entries.
+//! This module selects the logs that a question reads: those of the gateways whose settings files are named.
+//! Each is verified while it is read, and its own period key finds a citizen's entries.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -48,7 +48,8 @@ impl LogArgs {
     }
 }
 
-/// A citizen's id in its canonical form; `-` reads it from standard input, where no list of processes shows it.
+/// A citizen's id in its canonical form; `-` reads it from standard input, where no list of processes shows
+/// it.
 ///
 /// # Errors
 /// If it is none. The id is not repeated.

@@ -12,6 +12,7 @@ use chapar_evidence::verify::{self, Invalid};
 use chapar_model::{ClerkId, Clock};
 
 use super::connect::ConnectArgs;
+use super::result_file::{ForceArgs, ResultFile};
 use super::session::Session;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::gateway_log::invalid;
@@ -30,8 +31,9 @@ pub(super) enum Command {
 
 /// Make the keys of a new evidence log
 ///
-/// DIR gets `evidence.key`, which signs checkpoints, its public half `evidence.pub`, which everyone may have, and
-/// `period.key`, the key of pseudonyms and salts. None of them is ever overwritten. The public key is printed.
+/// DIR gets `evidence.key`, which signs checkpoints, its public half `evidence.pub`, which everyone may have,
+/// and `period.key`, the key of pseudonyms and salts. None of them is ever overwritten. The public key is
+/// printed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  chapar evidence keygen bus.lorestan.example/evidence --out keys")]
 pub(super) struct Keygen {
@@ -108,6 +110,8 @@ pub(super) struct Receipt {
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    force: ForceArgs,
+    #[command(flatten)]
     connect: ConnectArgs,
 }
 
@@ -132,11 +136,15 @@ pub(super) async fn run(command: Command) -> Outcome {
         Command::Search(args) => search::run(&args),
         Command::Citizen(args) => citizen::run(&args),
         Command::Receipt(receipt) => {
+            let file = receipt.out.as_deref().map(|file| ResultFile::new(file, receipt.force)).transpose()?;
             let bytes = match &receipt.dir {
                 Some(dir) => from_folder(dir, &receipt.entry)?,
                 None => Session::open(&receipt.connect).await?.receipt(&receipt.entry).await?,
             };
-            save(&bytes, receipt.out.as_deref())?;
+            match file {
+                Some(file) => file.write(&bytes)?,
+                None => out::bytes(&bytes),
+            }
             Ok(Exit::Ok)
         }
     }
@@ -231,19 +239,6 @@ fn trust(args: &Verify) -> Result<VerifierKey, Failure> {
 fn read_key(file: &Path) -> Result<String, Failure> {
     chapar_files::read_text(file)
         .map_err(|error| Failure::usage(format_args!("cannot read {}: {error}", file.display())))
-}
-
-/// Writes a receipt to a file, or to standard output.
-pub(super) fn save(receipt: &[u8], file: Option<&Path>) -> Result<(), Failure> {
-    match file {
-        Some(file) => std::fs::write(file, receipt).map_err(|error| {
-            Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", file.display()))
-        }),
-        None => {
-            out::bytes(receipt);
-            Ok(())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! This module implements `chapar evidence search`: which entries of verified logs are about a citizen, a caller, a
-//! clerk or a method.
+//! This module implements `chapar evidence search`: which entries of verified logs are about a citizen, a
+//! caller, a clerk or a method.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,9 @@ use crate::out;
 
 /// Search the logs of gateways
 ///
-/// The logs are verified while they are read, so an answer is complete or there is none. A citizen is found by the
-/// period key of each gateway; the id is in no entry. Entries are told oldest first, the newest N of those that match.
+/// The logs are verified while they are read, so an answer is complete or there is none. A citizen is found
+/// by the period key of each gateway; the id is in no entry. Entries are told oldest first, the newest N of
+/// those that match.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar evidence search --config gateway.toml --caller gov/welfare --since 2026-11-01T00:00:00Z\n  chapar evidence search --demo DIR --subject NATIONAL_ID --output json"

@@ -61,6 +61,7 @@ impl Files {
         };
         self.evidence(&mut report)?;
         let approver = self.approver(&mut report)?;
+        // The registry names the authority by the hash of its key, so the key comes first.
         let filled =
             |text: &str| self.filled(text).replace("{issuer}", &issuer).replace("{approver_key}", &approver);
         for (path, text) in [
@@ -75,6 +76,7 @@ impl Files {
         ] {
             self.text(path, &filled(text), &mut report)?;
         }
+        // A list is renewed where its authority is: elsewhere the unit would fail each day.
         if self.ca.is_none() {
             for (path, text) in [
                 ("systemd/chapar-crl.service", include_str!("chapar-crl.service")),
@@ -89,8 +91,8 @@ impl Files {
         Ok(report)
     }
 
-    /// An authority of the bus's own, with its first list, and the certificates of gateway and operator. Gives the
-    /// hash of its key.
+    /// An authority of the bus's own, with its first list, and the certificates of gateway and operator.
+    /// Gives the hash of its key.
     fn issue(&self, clock: &Clock, report: &mut Report) -> Result<String, Failure> {
         let pki = self.dir.join("pki");
         let failed = |error| Failure::error(Exit::Finding, error);

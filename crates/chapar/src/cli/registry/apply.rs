@@ -48,7 +48,7 @@ const MAX_PLAN_AGE: SignedDuration = SignedDuration::from_hours(30 * 24);
 pub(super) fn run(args: &Args) -> Outcome {
     let store = Directory::open(&args.store).map_err(failed)?;
     let now = Clock::system().now();
-    journal::told(journal::kept(&args.store, now, "apply", &args.by, || match &args.plan {
+    journal::print_outcome(journal::run_journaled(&args.store, now, "apply", &args.by, || match &args.plan {
         Some(plan) => planned(args, &store, &Note::parse(&approve::read(plan)?)?, now),
         None => first(args, &store, now),
     }))

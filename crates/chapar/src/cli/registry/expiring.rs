@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args) -> Outcome {
     let mut ending: Vec<_> = registry
         .endings()
         .into_iter()
-        .filter(|ending| !ending.valid.over(now) && ending.valid.over(until))
+        .filter(|ending| !ending.valid.has_expired(now) && ending.valid.has_expired(until))
         .collect();
     ending.sort_by(|a, b| (a.valid.until, &a.what).cmp(&(b.valid.until, &b.what)));
     let rows: Vec<Vec<String>> = ending

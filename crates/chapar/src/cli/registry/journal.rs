@@ -13,7 +13,7 @@ use crate::out;
 
 /// Runs `act`, and writes to the journal who did what, and the outcome. If the journal cannot be written, the
 /// command fails.
-pub(super) fn kept(
+pub(super) fn run_journaled(
     store: &Path,
     now: Timestamp,
     action: &str,
@@ -44,7 +44,7 @@ pub(super) fn kept(
 }
 
 /// Prints the message of a journaled action, and turns its result into the command's outcome.
-pub(super) fn told(done: Result<String, Failure>) -> Outcome {
+pub(super) fn print_outcome(done: Result<String, Failure>) -> Outcome {
     out::say(done?);
     Ok(Exit::Ok)
 }

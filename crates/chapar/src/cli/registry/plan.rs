@@ -8,6 +8,7 @@ use chapar_registry::Plan;
 use super::load::{Contracts, contracts, generation_in_force};
 use super::note::Note;
 use super::{approve, usage};
+use crate::cli::result_file::{ForceArgs, ResultFile};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out;
 
@@ -41,6 +42,8 @@ pub(in crate::cli) struct Args {
     /// The file to write the plan to
     #[arg(long, short, requires = "key", value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    force: ForceArgs,
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
@@ -69,9 +72,13 @@ pub(super) fn run(args: &Args) -> Outcome {
             ));
         };
         let note = Note::new(&plan, generation.number, &approve::secret(key)?, now);
-        std::fs::write(file, note.text()).map_err(|error| {
-            Failure::new(Exit::Finding, format_args!("cannot write {}: {error}", file.display()))
-        })?;
+        // A plan that only its author has signed can be made again, and is while a change is worked on.
+        let is_draft =
+            std::fs::read_to_string(file).ok().and_then(|text| Note::parse(&text).ok()).is_some_and(
+                |earlier| earlier.other_signatures(std::slice::from_ref(&earlier.author)).is_empty(),
+            );
+        let force = ForceArgs { force: args.force.force || is_draft };
+        ResultFile::new(file, force)?.write(note.text().as_bytes())?;
         out::say(format_args!("the plan was written to {}", file.display()));
     }
     Ok(Exit::Ok)

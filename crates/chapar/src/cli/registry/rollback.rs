@@ -73,7 +73,7 @@ pub(super) fn history(args: &HistoryArgs) -> Outcome {
 pub(super) fn run(args: &Args) -> Outcome {
     let store = Directory::open(&args.store).map_err(failed)?;
     let now = Clock::system().now();
-    journal::told(journal::kept(&args.store, now, "rollback", &args.by, || {
+    journal::print_outcome(journal::run_journaled(&args.store, now, "rollback", &args.by, || {
         let generations = store.generations().map_err(failed)?;
         let old = generations.into_iter().find(|generation| generation.number == args.number);
         let old = old.ok_or(StoreError::Unknown(args.number)).map_err(failed)?;

@@ -64,7 +64,9 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
 pub(super) fn run(args: &Args) -> Outcome {
     let now = Clock::system().now();
     if Directory::is_at(&args.folder) {
-        journal::told(journal::kept(&args.folder, now, "suspend", &args.by, || in_store(args, now)))
+        journal::print_outcome(journal::run_journaled(&args.folder, now, "suspend", &args.by, || {
+            in_store(args, now)
+        }))
     } else {
         in_folder(args, now)
     }

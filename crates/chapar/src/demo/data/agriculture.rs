@@ -37,22 +37,22 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
     let is_head = family.head().is_some_and(|head| head.ordinal == person.ordinal);
     let village = people.village(person.home.village?)?;
     let mut random = people.random(For::Agriculture, person.ordinal);
-    let farms = random.chance(FARMERS) || is_complete;
+    let farms = random.happens(FARMERS) || is_complete;
     if !is_head || !farms || gaps::is_missing(people, family, person, For::Agriculture) {
         return None;
     }
     let tenure = if is_complete { 1 } else { 1 + random.below(10).saturating_sub(7).min(2) as u8 };
     let grown = person.born.plus(21 * 365).max(Day::new_year(1385));
     let registered = grown.plus(random.between(0, 3_000)).min(Day::TODAY.before(0, 30));
-    let cooperative = random.chance(400).then(|| format!("تعاونی کشاورزان {}", village.county.name));
-    let mobile = (is_complete || !random.chance(gaps::OFTEN_NULL)).then(|| numbers::mobile(person.ordinal));
+    let cooperative = random.happens(400).then(|| format!("تعاونی کشاورزان {}", village.county.name));
+    let mobile = (is_complete || !random.happens(gaps::OFTEN_NULL)).then(|| numbers::mobile(person.ordinal));
     let count = if is_complete { 3 } else { 1 + random.below(3) * random.below(3) };
     let parcels = (0..count)
         .map(|_| Parcel {
             area: 20 + random.below(250) * random.below(250) / 40,
-            water: 1 + u8::from(random.chance(420)),
-            crop: (is_complete || !random.chance(gaps::OFTEN_NULL)).then(|| random.pick(&CROPS)),
-            titled: random.chance(550),
+            water: 1 + u8::from(random.happens(420)),
+            crop: (is_complete || !random.happens(gaps::OFTEN_NULL)).then(|| random.pick(&CROPS)),
+            titled: random.happens(550),
         })
         .collect();
     Some(Farmer { tenure, registered, cooperative, mobile, parcels })

@@ -28,7 +28,7 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
     let is_complete = family.is_applicants();
     // The generator is seeded by person, so that a record does not depend on the others.
     let mut random = people.random(For::Banking, person.ordinal);
-    let is_customer = random.chance(CUSTOMERS) || is_complete;
+    let is_customer = random.happens(CUSTOMERS) || is_complete;
     if !person.alive
         || person.born.age() < 18
         || !is_customer
@@ -51,7 +51,7 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
         open_loans,
         owed,
         overdue,
-        returned_cheques: (is_complete || !random.chance(gaps::OFTEN_NULL))
+        returned_cheques: (is_complete || !random.happens(gaps::OFTEN_NULL))
             .then(|| if is_complete { 0 } else { random.below(40).saturating_sub(36) }),
         last_paid: (open_loans > 0).then(|| Day::TODAY.before(0, 5 + overdue as i32 * 30)),
     })
@@ -65,7 +65,7 @@ pub(super) fn write(database: &Connection, people: &People) -> rusqlite::Result<
     for family in people.families() {
         for person in &family.people {
             let Some(customer) = record(people, &family, person) else { continue };
-            let open = family.is_applicants() || !people.random(For::Account, person.ordinal).chance(10);
+            let open = family.is_applicants() || !people.random(For::Account, person.ordinal).happens(10);
             account.execute(params![customer.iban, person.national_id, open])?;
             insert.execute(params![
                 person.national_id,

@@ -21,7 +21,7 @@ pub(super) fn entry(people: &People, family: &Family, person: &Person) -> Option
         return None;
     }
     let mut random = people.random(For::Civil, person.ordinal);
-    let mut known = || family.is_applicants() || !random.chance(gaps::NULL);
+    let mut known = || family.is_applicants() || !random.happens(gaps::NULL);
     Some(Entry {
         father_name: known().then_some(person.father_name),
         marital_status: known().then_some(person.marital as u8),

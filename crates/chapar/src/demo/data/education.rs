@@ -55,13 +55,13 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
     let grade_by_age = this_year - year_of_birth - 6;
     let went = match person.born.age() {
         ..45 => true,
-        45..65 => random.chance(850) || is_complete,
-        _ => random.chance(450),
+        45..65 => random.happens(850) || is_complete,
+        _ => random.happens(450),
     };
     if grade_by_age < 1 || !went || gaps::is_missing(people, family, person, For::Education) {
         return None;
     }
-    let goal = if is_complete || random.chance(620) { 12 } else { random.between(3, 11) };
+    let goal = if is_complete || random.happens(620) { 12 } else { random.between(3, 11) };
     let county = COUNTIES.iter().position(|county| county.code == person.home.county).unwrap_or(0) as u32;
     // Schools are numbered by county, so that a person's school is in the home county.
     let school = county * SCHOOLS + 1 + random.below(SCHOOLS);
@@ -99,7 +99,7 @@ fn degrees(
     let mut degrees = Vec::new();
     let mut award = |level: u8, year: i32, field: Option<&'static str>| {
         let awarded = Day::new_year(year).plus(random.between(80, 110));
-        let known = is_complete || !random.chance(gaps::OFTEN_NULL);
+        let known = is_complete || !random.happens(gaps::OFTEN_NULL);
         let mark = known.then(|| f64::from(random.between(1_100, 1_990)) / 100.0);
         // A degree of the future is left out, because years of study are added to the year of birth.
         if awarded < Day::TODAY {
@@ -127,10 +127,10 @@ pub(super) fn write(database: &Connection, people: &People) -> rusqlite::Result<
         let mut random = people.random(For::School, id);
         let name = format!(
             "{} {}",
-            if random.chance(500) { "دبستان" } else { "دبیرستان" },
+            if random.happens(500) { "دبستان" } else { "دبیرستان" },
             random.pick(&SCHOOL_NAMES)
         );
-        let name = (!random.chance(gaps::OFTEN_NULL)).then_some(name);
+        let name = (!random.happens(gaps::OFTEN_NULL)).then_some(name);
         school.execute(params![id, name, PROVINCE, COUNTIES[((id - 1) / SCHOOLS) as usize].code])?;
         rows += 1;
     }

@@ -16,12 +16,12 @@ pub(super) const OFTEN_NULL: u32 = 100;
 
 /// Whether `register` should hold the person but does not.
 pub(super) fn is_missing(people: &People, family: &Family, person: &Person, register: For) -> bool {
-    !family.is_applicants() && people.random(For::Gap, person.ordinal * 16 + register as u32).chance(MISSING)
+    !family.is_applicants() && people.random(For::Gap, person.ordinal * 16 + register as u32).happens(MISSING)
 }
 
 /// The family name as the insurer has it.
 pub(super) fn spelling(people: &People, family: &Family, person: &Person) -> String {
-    if !family.is_applicants() && people.random(For::Spelling, person.ordinal).chance(MISSPELT) {
+    if !family.is_applicants() && people.random(For::Spelling, person.ordinal).happens(MISSPELT) {
         person.family_name.replace('ی', "ي").replace('ک', "ك")
     } else {
         person.family_name.to_owned()

@@ -35,7 +35,7 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
         _ => 4,
     };
     let mut random = people.random(For::Health, person.ordinal);
-    let state = match (person.alive, random.chance(940) || is_complete) {
+    let state = match (person.alive, random.happens(940) || is_complete) {
         (false, _) => 3,
         (true, true) => 1,
         (true, false) => 2,
@@ -57,7 +57,7 @@ pub(super) fn record(people: &People, family: &Family, person: &Person) -> Optio
             // A person is not insured through itself.
             .filter(|(head, _)| head.ordinal != person.ordinal)
             .map(|(head, as_what)| (head.national_id.clone(), as_what)),
-        birth_year: (is_complete || !random.chance(gaps::NULL)).then(|| person.born.jalali().0),
+        birth_year: (is_complete || !random.happens(gaps::NULL)).then(|| person.born.jalali().0),
     })
 }
 

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::people::{FEWEST, MOST, People, SEED};
+use super::people::{MAX_PEOPLE, MIN_PEOPLE, People, SEED};
 
 pub use sample::Sample;
 
@@ -54,7 +54,7 @@ pub struct Register {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A number of people that cannot be made.
-    #[error("a demo has {FEWEST} to {MOST} people, not {0}")]
+    #[error("a demo has {MIN_PEOPLE} to {MAX_PEOPLE} people, not {0}")]
     People(u32),
     /// Told to stop before the end.
     #[error("stopped before the databases were built")]
@@ -93,7 +93,7 @@ pub fn build(dir: &Path, people: u32) -> Result<Summary, Error> {
 /// # Errors
 /// As [`build`], and [`Error::Stopped`].
 pub fn build_until(dir: &Path, people: u32, stop: &CancellationToken) -> Result<Summary, Error> {
-    if !(FEWEST..=MOST).contains(&people) {
+    if !(MIN_PEOPLE..=MAX_PEOPLE).contains(&people) {
         return Err(Error::People(people));
     }
     let started = Instant::now();
@@ -126,7 +126,7 @@ pub fn build_until(dir: &Path, people: u32, stop: &CancellationToken) -> Result<
 /// # Errors
 /// [`Error::People`].
 pub fn sample(people: u32) -> Result<Vec<Sample>, Error> {
-    if !(FEWEST..=MOST).contains(&people) {
+    if !(MIN_PEOPLE..=MAX_PEOPLE).contains(&people) {
         return Err(Error::People(people));
     }
     Ok(sample::pick(&People::new(SEED, people)))

@@ -118,8 +118,8 @@ fn the_applicant_has_children_parcels_degrees_and_a_good_standing() {
 #[test]
 fn the_fewest_people_already_include_the_applicant_and_the_same_ones_come_every_time() {
     let [first, second] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let one = build(first.path(), FEWEST).unwrap();
-    build(second.path(), FEWEST).unwrap();
+    let one = build(first.path(), MIN_PEOPLE).unwrap();
+    build(second.path(), MIN_PEOPLE).unwrap();
     assert_eq!(one.sample[0].has.len(), 5);
     for name in REGISTERS {
         let [a, b] =
@@ -151,7 +151,7 @@ fn a_build_that_is_stopped_leaves_nothing_behind() {
 #[test]
 fn too_few_and_too_many_people_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    for people in [0, FEWEST - 1, MOST + 1] {
+    for people in [0, MIN_PEOPLE - 1, MAX_PEOPLE + 1] {
         assert!(matches!(build(dir.path(), people), Err(Error::People(_))));
     }
 }

@@ -30,7 +30,7 @@ pub(crate) enum Role {
 
 /// Where a person lives.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Home {
+pub(crate) struct Residence {
     pub(crate) province: &'static str,
     pub(crate) county: &'static str,
     /// None: in a town.
@@ -51,7 +51,7 @@ pub(crate) struct Person {
     pub(crate) alive: bool,
     pub(crate) marital: Marital,
     pub(crate) role: Role,
-    pub(crate) home: Home,
+    pub(crate) home: Residence,
 }
 
 /// One family, parents first, then the children, eldest first.
@@ -105,9 +105,12 @@ impl Builder<'_> {
         let born = Day::TODAY.before(age, self.random.between(1, 360));
         let family_name = self.random.pick(FAMILIES);
         // Heads under 30 live alone more often than older ones.
-        if !applicants && self.random.chance(if age < 30 { 350 } else { 60 }) {
-            let (role, sex) =
-                if self.random.chance(700) { (Role::Father, Sex::Male) } else { (Role::Mother, Sex::Female) };
+        if !applicants && self.random.happens(if age < 30 { 350 } else { 60 }) {
+            let (role, sex) = if self.random.happens(700) {
+                (Role::Father, Sex::Male)
+            } else {
+                (Role::Mother, Sex::Female)
+            };
             let single = self.person(role, sex, family_name, born, home, Marital::Single);
             return Family { index: self.index, people: vec![single] };
         }
@@ -140,24 +143,24 @@ impl Builder<'_> {
             60..75 => 900,
             _ => 650,
         };
-        self.random.chance(permille)
+        self.random.happens(permille)
     }
 
     /// Seven of ten families live in villages. A small population fills the first villages, so that some have
     /// many.
-    fn home(&mut self) -> Home {
-        if self.random.chance(700) {
+    fn home(&mut self) -> Residence {
+        if self.random.happens(700) {
             let settled = (self.people.count() / 40).clamp(20, places::VILLAGE_COUNT);
             let id = 1 + self.random.below(settled);
             self.village(id)
         } else {
-            Home { province: PROVINCE, county: places::county(&mut self.random).code, village: None }
+            Residence { province: PROVINCE, county: places::county(&mut self.random).code, village: None }
         }
     }
 
-    fn village(&self, id: u32) -> Home {
+    fn village(&self, id: u32) -> Residence {
         let county = self.people.village(id).map_or(places::COUNTIES[0].code, |village| village.county.code);
-        Home { province: PROVINCE, county, village: Some(id) }
+        Residence { province: PROVINCE, county, village: Some(id) }
     }
 
     fn person(
@@ -166,7 +169,7 @@ impl Builder<'_> {
         sex: Sex,
         family_name: &'static str,
         born: Day,
-        home: Home,
+        home: Residence,
         marital: Marital,
     ) -> Person {
         // Every number of a person is made from the ordinal, so each ordinal is given once.
@@ -210,28 +213,28 @@ impl Builder<'_> {
             if born.plus(30) > Day::TODAY || born.since(mother.born) > 45 * 365 {
                 break;
             }
-            let sex = if self.random.chance(512) { Sex::Male } else { Sex::Female };
+            let sex = if self.random.happens(512) { Sex::Male } else { Sex::Female };
             let age = born.age();
             let home = if applicants { father.home } else { self.home_of_child(father.home, age) };
             let marital =
-                if age >= 22 && self.random.chance(600) { Marital::Married } else { Marital::Single };
+                if age >= 22 && self.random.happens(600) { Marital::Married } else { Marital::Single };
             let mut child = self.person(Role::Child, sex, father.family_name, born, home, marital);
             child.father_name = father.given_name;
-            child.alive = applicants || self.random.chance(992);
+            child.alive = applicants || self.random.happens(992);
             people.push(child);
             born = born.plus(self.random.between(400, 1500));
         }
     }
 
     /// A fifth of the grown-up children have left for a town, one in eight of those for another province.
-    fn home_of_child(&mut self, home: Home, age: i32) -> Home {
-        if age < 22 || !self.random.chance(200) {
+    fn home_of_child(&mut self, home: Residence, age: i32) -> Residence {
+        if age < 22 || !self.random.happens(200) {
             return home;
         }
-        if self.random.chance(125) {
-            return Home { province: ELSEWHERE.0, county: ELSEWHERE.1, village: None };
+        if self.random.happens(125) {
+            return Residence { province: ELSEWHERE.0, county: ELSEWHERE.1, village: None };
         }
-        Home { province: PROVINCE, county: places::county(&mut self.random).code, village: None }
+        Residence { province: PROVINCE, county: places::county(&mut self.random).code, village: None }
     }
 }
 

@@ -16,9 +16,9 @@ use random::{For, Random};
 use tokio_util::sync::CancellationToken;
 
 /// The fewest people: the applicant of the story and a few others.
-pub(crate) const FEWEST: u32 = 10;
+pub(crate) const MIN_PEOPLE: u32 = 10;
 /// The most people that keep numbers unique and databases of a few GB.
-pub(crate) const MOST: u32 = 2_000_000;
+pub(crate) const MAX_PEOPLE: u32 = 2_000_000;
 /// The seed of the demo's people: the year of its first day.
 pub(crate) const SEED: u64 = 1405;
 

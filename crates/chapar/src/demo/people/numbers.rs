@@ -1,8 +1,8 @@
 //! This module makes numbers that must be valid and unique: national ids, IBANs and mobile numbers. Each is a
 //! permutation of the person's index, so no set of used numbers is kept. Any resemblance to a real person's
-//! number is chance.
+//! number is happens.
 
-use super::MOST;
+use super::MAX_PEOPLE;
 
 /// Places of issue used for ids. All are of six serial digits, so each gives 999,999 numbers (serial 000000
 /// is refused).
@@ -10,12 +10,12 @@ const PLACES: [u32; 20] =
     [406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418, 419, 420, 421, 422, 423, 424, 425];
 /// Serials per place.
 const SERIALS: u64 = 999_999;
-/// Size of the space that is permuted. `MOST` people fit many times.
+/// Size of the space that is permuted. `MAX_PEOPLE` people fit many times.
 const SPACE: u64 = PLACES.len() as u64 * SERIALS;
 /// Shares no factor with `SPACE` = 2² · 3³ · 5 · 7 · 11 · 13 · 37, so that multiplying by it permutes.
 const STEP: u64 = 7_368_787;
 
-const _: () = assert!((MOST as u64) < SPACE);
+const _: () = assert!((MAX_PEOPLE as u64) < SPACE);
 
 /// The national id of the person at `ordinal`: ten digits, the last one the check digit.
 pub(crate) fn national_id(seed: u64, ordinal: u32) -> String {

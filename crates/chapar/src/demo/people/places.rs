@@ -79,7 +79,7 @@ pub(crate) fn village(seed: u64, id: u32) -> Village {
         if is_large { 21 + random.below(120) * random.below(120) / 40 } else { 2 + random.below(19) };
     let name = format!("{}{}", random.pick(VILLAGES), random.pick(VILLAGE_PARTS));
     let number = if id == 1 { 12 } else { 1 + random.below(county.share * 3) };
-    let is_served = random.chance(if is_large { 850 } else { 400 }) || id == 1;
+    let is_served = random.happens(if is_large { 850 } else { 400 }) || id == 1;
     let office = is_served.then(|| format!("office/{}-{number}", county.slug));
     Village { id, name, county, households, office }
 }

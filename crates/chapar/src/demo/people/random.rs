@@ -51,7 +51,7 @@ impl Random {
     }
 
     /// True in `permille` of 1,000 draws.
-    pub(crate) fn chance(&mut self, permille: u32) -> bool {
+    pub(crate) fn happens(&mut self, permille: u32) -> bool {
         self.below(1000) < permille
     }
 
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_chance_comes_true_about_as_often_as_it_says() {
         let mut random = Random::new(1, For::Gap, 0);
-        let hits = (0..100_000).filter(|_| random.chance(30)).count();
+        let hits = (0..100_000).filter(|_| random.happens(30)).count();
         assert!((2_700..3_300).contains(&hits), "{hits}");
     }
 }

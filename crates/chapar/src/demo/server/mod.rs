@@ -1,6 +1,6 @@
-//! `Server` puts the demo's five registers on a database server: a schema (PostgreSQL) or a database (MariaDB,
-//! MySQL) for each, with a role that reads it alone. The rows are those of the SQLite files, which are made
-//! first. What is in `postgres` and `mysql` is how each is told.
+//! `Server` puts the demo's five registers on a database server: a schema (PostgreSQL) or a database
+//! (MariaDB, MySQL) for each, with a role that reads it alone. The rows are those of the SQLite files, which
+//! are made first. What is in `postgres` and `mysql` is how each is told.
 
 mod mysql;
 mod postgres;

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::caller::{Answer, Asked, Caller, Refused};
-use super::{Outcome, Told, show};
+use super::{Outcome, StepReport, show};
 use crate::demo::bus::Bus;
 use crate::demo::data::Sample;
 use crate::demo::files::{LIMITED_BURST, LIMITED_GRANT, LIMITED_RATE};
@@ -73,7 +73,7 @@ pub(super) async fn step(bus: &Bus, welfare: &Caller, applicant: &Sample) -> Out
     if waits.len() != refused.len() || longest.is_zero() {
         return Err("a refusal did not say when to come back".to_owned());
     }
-    Ok(Told {
+    Ok(StepReport {
         outcome: format!("{answered} of {CALLS} answered, {} refused with RATE_LIMITED", refused.len()),
         lines: vec![
             format!("{LIMITED_GRANT} allows {LIMITED_RATE} a second and {LIMITED_BURST} at once"),

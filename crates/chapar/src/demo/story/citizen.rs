@@ -7,7 +7,7 @@ use chapar_registry::Registry;
 use serde_json::json;
 
 use super::lookup::QUESTIONS;
-use super::{BANK, LOAN, Outcome, Told, show};
+use super::{BANK, LOAN, Outcome, StepReport, show};
 use crate::demo::bus::Bus;
 use crate::demo::data::Sample;
 use crate::disclosures::{Disclosure, Terms, view};
@@ -15,6 +15,7 @@ use crate::gateway_log::{self, GatewayLog};
 
 pub(super) async fn step(bus: &Bus, applicant: &Sample) -> Outcome {
     let mut terms = Terms::default();
+    // The legal basis and what the citizen may see stand in the grants, not in the records.
     let registry = Registry::load(&bus.dir.join("registry"), &bus.contracts);
     terms.add(&registry.map_err(|error| error.to_string())?);
     let files = gateway_log::settings_in(&bus.dir).map_err(|failure| failure.report.to_string())?;
@@ -35,7 +36,7 @@ pub(super) async fn step(bus: &Bus, applicant: &Sample) -> Outcome {
     }
     let disclosures = &seen.disclosures;
     let agencies: HashSet<&str> = disclosures.iter().map(|found| found.agency.as_str()).collect();
-    Ok(Told {
+    Ok(StepReport {
         outcome: format!(
             "{} disclosures to {} agencies, each with its legal basis",
             disclosures.len(),

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::caller::{Answer, Asked, Caller, Refused};
-use super::{BANK, CASE, CLERK, LOAN, Told, show};
+use super::{BANK, CASE, CLERK, LOAN, StepReport, show};
 use crate::demo::bus::Bus;
 use crate::demo::data::Sample;
 use crate::demo::registry::{AGENCIES, COUNTER};
@@ -94,7 +94,7 @@ pub(super) async fn step(
     bus: &Bus,
     counter: &Caller,
     applicant: &Sample,
-) -> Result<(Vec<Answer>, Told), String> {
+) -> Result<(Vec<Answer>, StepReport), String> {
     let started = Instant::now();
     // All at once, because the story is about the time that it takes together.
     let found = ask_all(bus, counter, applicant).await;
@@ -141,5 +141,5 @@ pub(super) async fn step(
         show::span(together),
         answers.len()
     );
-    Ok((answers, Told { outcome, lines, detail: json!({ "questions": detail }) }))
+    Ok((answers, StepReport { outcome, lines, detail: json!({ "questions": detail }) }))
 }

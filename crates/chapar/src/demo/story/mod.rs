@@ -1,6 +1,7 @@
-//! This module tells the story of one farm loan in eight steps, the last of which is the farmer's own view, and three more of
-//! several gateways with `--redis`. Each step really does what it describes, measures it, and compares the outcome with the expected one. A step with
-//! another outcome is reported as failed, and the story goes on.
+//! This module tells the story of one farm loan in eight steps, the last of which is the farmer's own view,
+//! and three more of several gateways with `--redis`. Each step really does what it describes, measures it,
+//! and compares the outcome with the expected one. A step with another outcome is reported as failed, and the
+//! story goes on.
 
 mod burst;
 mod caller;
@@ -53,23 +54,23 @@ pub(super) struct Step {
 }
 
 /// What a step that came out as expected has to tell.
-struct Told {
+struct StepReport {
     outcome: String,
     lines: Vec<String>,
     detail: Value,
 }
 
 /// What went otherwise, in a sentence.
-type Outcome = Result<Told, String>;
+type Outcome = Result<StepReport, String>;
 
 /// The story while it is told.
-struct Tale<'a> {
+struct StoryRunner<'a> {
     number: u8,
     tell: &'a mut (dyn FnMut(&Step) + Send),
     steps: Vec<Step>,
 }
 
-impl Tale<'_> {
+impl StoryRunner<'_> {
     async fn step(
         &mut self,
         title: &'static str,
@@ -82,9 +83,9 @@ impl Tale<'_> {
         let took_ms = show::millis(started.elapsed());
         let (ok, told) = match outcome {
             Ok(told) => (true, told),
-            Err(outcome) => (false, Told { outcome, lines: Vec::new(), detail: Value::Null }),
+            Err(outcome) => (false, StepReport { outcome, lines: Vec::new(), detail: Value::Null }),
         };
-        let Told { outcome, lines, detail } = told;
+        let StepReport { outcome, lines, detail } = told;
         let step = Step { number: self.number, title, title_fa, ok, took_ms, outcome, detail, lines };
         (self.tell)(&step);
         self.steps.push(step);
@@ -103,7 +104,7 @@ pub(super) async fn all(
     let counter = Caller::new(bus, super::registry::COUNTER)?;
     let welfare = Caller::new(bus, super::registry::WELFARE)?;
     let Some(applicant) = sample.first() else { return Ok(Vec::new()) };
-    let mut tale = Tale { number: 0, tell, steps: Vec::new() };
+    let mut tale = StoryRunner { number: 0, tell, steps: Vec::new() };
     // The answers are kept for the two steps that look at the receipt and the trace of the first.
     let mut first = None;
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::caller::Caller;
 use super::lookup::{self, Found, QUESTIONS};
-use super::{Outcome, Told, show};
+use super::{Outcome, StepReport, show};
 use crate::demo::bus::Bus;
 use crate::demo::data::Sample;
 
@@ -45,7 +45,7 @@ pub(super) async fn step(bus: &mut Bus, counter: &Caller, applicant: &Sample) ->
             Some(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     };
-    Ok(Told {
+    Ok(StepReport {
         outcome: format!(
             "{answered} answered without it, 1 refused with {EXPECTED}; back after {}",
             show::span(back)

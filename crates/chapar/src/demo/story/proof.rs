@@ -5,7 +5,7 @@ use chapar_evidence::verify;
 use serde_json::json;
 
 use super::caller::Answer;
-use super::{Outcome, Told};
+use super::{Outcome, StepReport};
 use crate::demo::bus::Bus;
 
 pub(super) async fn step(bus: &Bus, answers: Option<&[Answer]>) -> Outcome {
@@ -24,7 +24,7 @@ pub(super) async fn step(bus: &Bus, answers: Option<&[Answer]>) -> Outcome {
         return Err(format!("a receipt whose byte {place} differs in one bit verifies"));
     };
     let sentence = verified.sentence();
-    Ok(Told {
+    Ok(StepReport {
         outcome: format!("entry {index} verifies offline; with one bit changed it does not"),
         lines: vec![sentence.to_owned(), format!("with one bit of byte {place} changed: {invalid}")],
         detail: json!({

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::caller::{Asked, Caller};
-use super::{BANK, Outcome, Told};
+use super::{BANK, Outcome, StepReport};
 use crate::demo::bus::Bus;
 use crate::demo::data::Sample;
 use crate::demo::registry::{COUNTER, WELFARE};
@@ -24,7 +24,7 @@ pub(super) async fn purpose(bus: &Bus, counter: &Caller, applicant: &Sample) -> 
         Asked { method: GET_PERSON, fields: &fields, purpose: OTHER_PURPOSE, on_behalf_of: Some(BANK) };
     match counter.ask(bus.contract("civil"), &asked).await {
         Ok(_) => Err(format!("answered, though the purpose {OTHER_PURPOSE} was never granted")),
-        Err(refused) if refused.reason == EXPECTED => Ok(Told {
+        Err(refused) if refused.reason == EXPECTED => Ok(StepReport {
             outcome: format!("refused: {} {}", refused.code, refused.reason),
             lines: vec![format!("{COUNTER} asks for {OTHER_PURPOSE}: {}", refused.message)],
             detail: json!({"purpose": OTHER_PURPOSE, "code": refused.code, "reason": refused.reason, "message": refused.message}),
@@ -49,7 +49,7 @@ pub(super) async fn field(bus: &Bus, welfare: &Caller, applicant: &Sample) -> Ou
     if let Some(missing) = ["given_name", "family_name", "birth_date"].into_iter().find(|name| !has(name)) {
         return Err(format!("{missing} was granted, and is not in the answer"));
     }
-    Ok(Told {
+    Ok(StepReport {
         outcome: format!(
             "{} fields disclosed, {} withheld and named",
             answer.disclosed.len(),

@@ -1,12 +1,12 @@
-//! The steps of `demo --redis`: one limit at all gateways, what they do without Redis, and a grant that is suspended
-//! at all of them.
+//! The steps of `demo --redis`: one limit at all gateways, what they do without Redis, and a grant that is
+//! suspended at all of them.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::caller::{Asked, Caller, Refused};
-use super::{Outcome, Told, show};
+use super::{Outcome, StepReport, show};
 use crate::demo::bus::Bus;
 use crate::demo::data::Sample;
 use crate::demo::files::{LIMITED_BURST, LIMITED_GRANT, LIMITED_RATE};
@@ -29,7 +29,8 @@ struct Round {
 
 async fn ask(bus: &Bus, caller: &Caller, applicant: &Sample) -> Result<(), Refused> {
     let fields = [("national_id", applicant.national_id.as_str())];
-    let (method, purpose) = ("civil.v1.CivilRegistry/GetPerson", "benefit.eligibility");
+    let method = "civil.v1.CivilRegistry/GetPerson";
+    let purpose = "benefit.eligibility";
     let asked = Asked { method, fields: &fields, purpose, on_behalf_of: None };
     caller.ask(bus.contract("civil"), &asked).await.map(drop)
 }
@@ -64,13 +65,14 @@ pub(super) async fn limit(bus: &Bus, welfare: &[Caller], applicant: &Sample) -> 
             round.call(bus, caller, applicant).await?;
         }
     }
-    let (took, gateways) = (started.elapsed(), welfare.len());
+    let took = started.elapsed();
+    let gateways = welfare.len();
     let most = at_most(took);
     let Round { answered, refused, .. } = round;
     if answered == 0 || refused == 0 || answered > most {
         return Err(format!("{answered} were answered in {}, and at most {most} may", show::span(took)));
     }
-    Ok(Told {
+    Ok(StepReport {
         outcome: format!(
             "{answered} answered at {gateways} gateways together, {refused} refused with RATE_LIMITED"
         ),
@@ -98,7 +100,8 @@ pub(super) async fn outage(bus: &Bus, welfare: &[Caller], applicant: &Sample) ->
     // It is given back before anything is judged, so that a failed step does not leave it away.
     redis.open();
     calls?;
-    let (took, most) = (started.elapsed(), at_most(started.elapsed()));
+    let took = started.elapsed();
+    let most = at_most(started.elapsed());
     let Round { answered, longest, .. } = round;
     if was_shared || answered == 0 || answered > most {
         return Err(format!(
@@ -108,7 +111,7 @@ pub(super) async fn outage(bus: &Bus, welfare: &[Caller], applicant: &Sample) ->
     }
     let back = Instant::now();
     shared(bus, "limits are not shared again").await?;
-    Ok(Told {
+    Ok(StepReport {
         outcome: format!(
             "{answered} answered in {} without Redis, the slowest in {}; shared again after {}",
             show::span(took),
@@ -141,7 +144,7 @@ pub(super) async fn suspended(bus: &Bus, welfare: &[Caller], applicant: &Sample)
     let refused = refused?;
     lifted?;
     let granted = all(bus, welfare, applicant, false).await?;
-    Ok(Told {
+    Ok(StepReport {
         outcome: format!(
             "refused with SUSPENDED at {} gateways after {}, and no longer {} after it was lifted",
             welfare.len(),

@@ -7,7 +7,7 @@ use chapar_telemetry::waterfall;
 use serde_json::json;
 
 use super::caller::Answer;
-use super::{Outcome, Told};
+use super::{Outcome, StepReport};
 use crate::demo::bus::Bus;
 
 /// Columns of the drawing.
@@ -32,5 +32,5 @@ pub(super) async fn step(bus: &Bus, answers: Option<&[Answer]>) -> Outcome {
     }
     let lines = waterfall::render(&trace, WIDTH).lines().map(str::to_owned).collect();
     let outcome = format!("{} spans of one trace, gateway to SQL", trace.spans.len());
-    Ok(Told { outcome, lines, detail: json!({ "trace": trace }) })
+    Ok(StepReport { outcome, lines, detail: json!({ "trace": trace }) })
 }

@@ -30,13 +30,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Refusals(Arc<Mutex<State>>);
 
 struct State {
-    windows: HashMap<(SubsystemId, Reason), Window>,
+    windows: HashMap<(SubsystemId, Reason), RefusalWindow>,
     /// Token bucket of [`PER_SECOND`], as large as a second of it.
     tokens: f64,
     refilled: Instant,
 }
 
-struct Window {
+struct RefusalWindow {
     /// Time at which the last record of this caller and reason was written.
     since: Instant,
     /// Number of refusals after it.
@@ -91,7 +91,7 @@ impl Refusals {
 impl State {
     fn take(&mut self, facts: &Facts, reason: Reason, now: Instant) -> bool {
         let has_token = self.refill(now) >= 1.0;
-        let window = self.windows.entry((facts.caller.id.clone(), reason)).or_insert_with(|| Window {
+        let window = self.windows.entry((facts.caller.id.clone(), reason)).or_insert_with(|| RefusalWindow {
             // The window begins in the past, so that the first refusal of a caller and reason is recorded at
             // once.
             since: now.checked_sub(FOLD_WINDOW).unwrap_or(now),
@@ -146,7 +146,8 @@ impl State {
 
     fn put_back(&mut self, key: (SubsystemId, Reason), count: u64, facts: Facts) {
         let since = facts.started;
-        let window = self.windows.entry(key).or_insert_with(|| Window { since, folded: 0, first: None });
+        let window =
+            self.windows.entry(key).or_insert_with(|| RefusalWindow { since, folded: 0, first: None });
         window.folded += count;
         match &mut window.first {
             // What was folded meanwhile may have asked for another method.
