@@ -1,18 +1,21 @@
-//! This build script generates the server of `chapar.meta.v1` and embeds its descriptors for reflection. It
-//! needs no `protoc`.
+//! This build script generates the servers of `chapar.meta.v1` and `chapar.inquiry.v1` and embeds their
+//! descriptors for reflection. It needs no `protoc`.
 
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
-    println!("cargo::rerun-if-changed={}", root.join("chapar/meta").display());
-    let mut compiler = protox::Compiler::new([&root])?;
-    compiler.include_imports(true).include_source_info(true).open_file("chapar/meta/v1/meta.proto")?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("meta.binpb"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure()
-        .build_client(false)
-        .build_transport(false)
-        .compile_fds(compiler.file_descriptor_set())?;
+    for name in ["meta", "inquiry"] {
+        println!("cargo::rerun-if-changed={}", root.join("chapar").join(name).display());
+        let mut compiler = protox::Compiler::new([&root])?;
+        let file = format!("chapar/{name}/v1/{name}.proto");
+        compiler.include_imports(true).include_source_info(true).open_file(file)?;
+        std::fs::write(out.join(format!("{name}.binpb")), compiler.encode_file_descriptor_set())?;
+        tonic_prost_build::configure()
+            .build_client(false)
+            .build_transport(false)
+            .compile_fds(compiler.file_descriptor_set())?;
+    }
     Ok(())
 }

@@ -18,6 +18,7 @@ mod faults;
 mod flood;
 mod identity;
 mod init;
+mod inquiry;
 mod isolation;
 mod kills;
 mod limits;

@@ -13,9 +13,24 @@ const SUSPENDED: &str = "com/agri-bank/loans";
 /// Method → how it ends for a stranger, for a suspended member, for a member without a grant, and at the
 /// adapter for all but gateways.
 const TABLE: &[(&str, [&str; 4])] = &[
+    (
+        "chapar.inquiry.v1.Inquiry/Ask",
+        ["IDENTITY_UNKNOWN", "REQUEST_MALFORMED", "REQUEST_MALFORMED", "closed"],
+    ),
+    (
+        "chapar.inquiry.v1.Inquiry/AskProcedure",
+        ["IDENTITY_UNKNOWN", "RECORD_NOT_FOUND", "RECORD_NOT_FOUND", "closed"],
+    ),
+    ("chapar.inquiry.v1.Inquiry/ListProcedures", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
     ("chapar.meta.v1.Meta/AllowedMethods", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
-    ("chapar.meta.v1.Meta/GetContract", ["IDENTITY_UNKNOWN", "NOT_FOUND", "NOT_FOUND", "closed"]),
-    ("chapar.meta.v1.Meta/GetReceipt", ["IDENTITY_UNKNOWN", "NOT_FOUND", "NOT_FOUND", "closed"]),
+    (
+        "chapar.meta.v1.Meta/GetContract",
+        ["IDENTITY_UNKNOWN", "RECORD_NOT_FOUND", "RECORD_NOT_FOUND", "closed"],
+    ),
+    (
+        "chapar.meta.v1.Meta/GetReceipt",
+        ["IDENTITY_UNKNOWN", "RECORD_NOT_FOUND", "RECORD_NOT_FOUND", "closed"],
+    ),
     ("chapar.meta.v1.Meta/ListServices", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
     ("chapar.meta.v1.Meta/MyLimits", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
     ("chapar.meta.v1.Meta/WhoAmI", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),

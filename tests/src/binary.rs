@@ -97,7 +97,11 @@ impl Demo {
     pub fn fill(&self, command: &str) -> String {
         let id = self.json["sample"][0]["national_id"].as_str().unwrap_or_default();
         let gateway = self.json["gateway"].as_str().unwrap_or_default();
-        command.replace("NATIONAL_ID", id).replace("https://GATEWAY/", &format!("https://{gateway}/"))
+        let iban = self.json["sample"][0]["iban"].as_str().unwrap_or_default();
+        command
+            .replace("NATIONAL_ID", id)
+            .replace("IBAN", iban)
+            .replace("https://GATEWAY/", &format!("https://{gateway}/"))
     }
 
     /// Sends SIGTERM and gives the exit code; at most fifteen seconds later.

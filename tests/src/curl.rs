@@ -74,13 +74,50 @@ impl Curl {
         CurlAnswer::parse(&output.stdout)
     }
 
+    /// Calls a method that answers with a stream: its messages and its end.
+    pub fn stream(
+        &self,
+        method: &str,
+        json: &serde_json::Value,
+    ) -> (Vec<serde_json::Value>, serde_json::Value) {
+        let body = envelope(json.to_string().as_bytes());
+        self.post(&format!("/{method}"), "application/connect+json", &body).envelopes()
+    }
+
     /// Calls a method with JSON.
     pub fn call(&self, method: &str, json: &str) -> CurlAnswer {
         self.post(&format!("/{method}"), "application/json", json.as_bytes())
     }
 }
 
+/// A message as the Connect protocol puts it into a stream: flags, a length in 32 bits, the message.
+pub fn envelope(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).expect("a short message");
+    [&[0], length.to_be_bytes().as_slice(), message].concat()
+}
+
 impl CurlAnswer {
+    /// The messages of a streamed answer, and its end.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn envelopes(&self) -> (Vec<serde_json::Value>, serde_json::Value) {
+        let mut rest = self.body.as_slice();
+        let mut messages = Vec::new();
+        loop {
+            let (head, after) = rest.split_first_chunk::<5>().expect("the head of an envelope");
+            let [flags, length @ ..] = *head;
+            let (message, after) = after.split_at(u32::from_be_bytes(length) as usize);
+            let json = serde_json::from_slice(message).expect("JSON");
+            rest = after;
+            if flags == 2 {
+                assert!(rest.is_empty(), "nothing follows the end");
+                return (messages, json);
+            }
+            messages.push(json);
+        }
+    }
+
     fn parse(output: &[u8]) -> Self {
         let end = output.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
         let head = String::from_utf8(output[..end].to_vec()).expect("text");

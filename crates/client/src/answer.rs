@@ -110,7 +110,7 @@ impl Messages {
         }
     }
 
-    fn garbled(&self, problem: impl ToString) -> CallError {
+    pub(crate) fn garbled(&self, problem: impl ToString) -> CallError {
         CallError::Garbled { gateway: self.gateway.clone(), problem: problem.to_string() }
     }
 }

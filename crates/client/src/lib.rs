@@ -10,6 +10,7 @@ mod call;
 mod client;
 mod descriptors;
 mod error;
+mod inquiry;
 pub mod json;
 mod meta;
 mod reflection;
@@ -20,5 +21,9 @@ pub use call::{CallMetadata, CallSpec};
 pub use client::{Client, Config};
 pub use descriptors::{DescriptorFileError, descriptors_from_file};
 pub use error::CallError;
+pub use inquiry::{
+    AskPart, AskProcedureRequest, PartAnswer, PartEnd, PartRefusal, Parts, Procedure, ProcedurePart,
+    ask_part, part_answer,
+};
 pub use meta::{AllowedMethod, GrantUsage, KnownMethod, KnownService, LimitUsage, PublishedContract, WhoAmI};
 pub use refusal::{Refusal, Violation};

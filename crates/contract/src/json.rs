@@ -37,14 +37,29 @@ const MAX_PARTS: u32 = 10_000;
 /// value that its field cannot hold, and for what has no one form in bytes: a map of several entries, and
 /// `google.protobuf.Any`.
 pub fn from_json(message: &MessageDescriptor, json: &[u8]) -> Result<Bytes, JsonError> {
+    read(message, json, Order::Kept)
+}
+
+/// As [`from_json`], for a message whose bytes nobody compares: a map may have several entries, and so may a
+/// `google.protobuf.Struct`, whose integers are at most 2^53, since its numbers are doubles.
+///
+/// # Errors
+/// As [`from_json`].
+pub fn from_unordered_json(message: &MessageDescriptor, json: &[u8]) -> Result<Bytes, JsonError> {
+    read(message, json, Order::Free)
+}
+
+fn read(message: &MessageDescriptor, json: &[u8], order: Order) -> Result<Bytes, JsonError> {
     let fault = |path: String, rule| JsonError { path, rule };
     let whole = |rule| fault(".".to_owned(), rule);
     if serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() {
         return Err(whole("is no JSON (RFC 8259)"));
     }
-    if let Err(error) = Shape::Message(message.clone()).read(json) {
+    if let Err(error) = Shape::of_message(message).read(json, order) {
         let text = error.to_string();
-        let known = [TWICE, SEVERAL, ANY, TOO_MANY].into_iter().find(|rule| text.starts_with(rule));
+        let known = [TWICE, SEVERAL, ANY, TOO_MANY, INEXACT, TOO_DEEP]
+            .into_iter()
+            .find(|rule| text.starts_with(rule));
         return Err(whole(known.unwrap_or("nests too deeply, or has a text or number that no field holds")));
     }
     let options = DeserializeOptions::new().deny_unknown_fields(true);
@@ -82,7 +97,7 @@ pub fn to_json(message: &MessageDescriptor, bytes: &[u8]) -> Result<Vec<u8>, Jso
 /// Whether no object in a JSON text, at any depth up to 128, has a member twice: another reader could take
 /// the other one (RFC 8259 §4).
 pub fn is_distinct(json: &str) -> bool {
-    Shape::Plain.read(json.as_bytes()).is_ok()
+    Shape::Plain.read(json.as_bytes(), Order::Kept).is_ok()
 }
 
 /// Makes a path safe to print: names of fields only. An unknown name appears only as the last part and only
@@ -131,6 +146,13 @@ const UNKNOWN: &str = "unrecognized field name '";
 const TWICE: &str = "has an object with a member twice";
 const SEVERAL: &str = "has a map of several entries, whose order JSON does not say: send it by gRPC";
 const ANY: &str = "has a google.protobuf.Any, which is for gRPC";
+const TOO_DEEP: &str = "has a google.protobuf.Struct that nests deeper than 32 levels";
+/// Deepest JSON in a `Struct`: each level is three of protobuf's, of which its readers take a hundred.
+const MAX_FREE_DEPTH: u32 = 32;
+const INEXACT: &str =
+    "has an integer over 2^53 in a google.protobuf.Struct, whose numbers are doubles: write it as text";
+/// The largest integer up to which a double holds each.
+const LARGEST_EXACT: u64 = 1 << 53;
 const TOO_MANY: &str = "has more than 10,000 members and elements";
 
 /// What a JSON value is read as, to find what two readers could read differently.
@@ -147,14 +169,28 @@ enum Shape {
     Any,
 }
 
+/// Whether the order of a map's entries matters.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Order {
+    Kept,
+    Free,
+}
+
 impl Shape {
-    fn read(self, json: &[u8]) -> Result<(), serde_json::Error> {
+    fn read(self, json: &[u8], order: Order) -> Result<(), serde_json::Error> {
         let parts = Cell::new(0);
-        Part { shape: self, parts: &parts }.deserialize(&mut serde_json::Deserializer::from_slice(json))
+        Part { shape: self, order, free_depth: 0, parts: &parts }
+            .deserialize(&mut serde_json::Deserializer::from_slice(json))
     }
 
     fn of(kind: &Kind) -> Self {
-        let Kind::Message(message) = kind else { return Self::Plain };
+        match kind {
+            Kind::Message(message) => Self::of_message(message),
+            _ => Self::Plain,
+        }
+    }
+
+    fn of_message(message: &MessageDescriptor) -> Self {
         match message.full_name() {
             "google.protobuf.Any" => Self::Any,
             "google.protobuf.Struct" | "google.protobuf.Value" | "google.protobuf.ListValue" => Self::Free,
@@ -186,16 +222,23 @@ impl Shape {
 /// A part of a JSON text, and how many parts were seen.
 struct Part<'p> {
     shape: Shape,
+    order: Order,
+    /// How deep it is in a `Struct`.
+    free_depth: u32,
     parts: &'p Cell<u32>,
 }
 
 impl Part<'_> {
     fn inside(&self, shape: Shape) -> Self {
-        Self { shape, parts: self.parts }
+        let free_depth = if matches!(self.shape, Shape::Free) { self.free_depth + 1 } else { 0 };
+        Self { shape, order: self.order, free_depth, parts: self.parts }
     }
 
     fn count<E: serde::de::Error>(&self) -> Result<(), E> {
         self.parts.set(self.parts.get().saturating_add(1));
+        if self.free_depth > MAX_FREE_DEPTH {
+            return Err(E::custom(TOO_DEEP));
+        }
         match (self.parts.get() > MAX_PARTS, &self.shape) {
             // A part of an answer is looked at for its members only.
             (true, shape) if !matches!(shape, Shape::Plain) => Err(E::custom(TOO_MANY)),
@@ -227,12 +270,15 @@ impl<'de> Visitor<'de> for Part<'_> {
         Ok(())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
+        self.visit_u64(number.unsigned_abs())
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
+        match self.shape {
+            Shape::Free if number > LARGEST_EXACT => Err(E::custom(INEXACT)),
+            _ => Ok(()),
+        }
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<(), E> {
@@ -261,7 +307,10 @@ impl<'de> Visitor<'de> for Part<'_> {
             if !names.insert(name) {
                 return Err(A::Error::custom(TWICE));
             }
-            if names.len() > 1 && matches!(self.shape, Shape::Map(_) | Shape::Free) {
+            if names.len() > 1
+                && self.order == Order::Kept
+                && matches!(self.shape, Shape::Map(_) | Shape::Free)
+            {
                 return Err(A::Error::custom(SEVERAL));
             }
             map.next_value_seed(self.inside(value))?;

@@ -13,6 +13,7 @@ mod gateway;
 mod headers;
 mod health;
 mod identify;
+mod inquiry;
 mod memory;
 mod metadata;
 mod observe;

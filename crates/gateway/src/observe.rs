@@ -31,7 +31,15 @@ impl Observer {
     /// neither the trace id nor the sampling.
     pub(crate) fn begin(&self, id: CallId, headers: &HeaderMap, method: Option<&MethodPath>) -> CallSpan {
         let from = propagate::extract(headers);
-        let origin = Origin::linked(from.as_ref());
+        self.begin_at(id, Origin::linked(from.as_ref()), method)
+    }
+
+    /// Begins the observation of a part of an inquiry, in the inquiry's trace.
+    pub(crate) fn begin_part(&self, id: CallId, inquiry: &CallSpan, method: Option<&MethodPath>) -> CallSpan {
+        self.begin_at(id, Origin::Child(&inquiry.context), method)
+    }
+
+    fn begin_at(&self, id: CallId, origin: Origin<'_>, method: Option<&MethodPath>) -> CallSpan {
         let mut span = match method {
             Some(method) => self.tracer.server(method, origin),
             None => self.tracer.server_unknown(origin),

@@ -61,13 +61,23 @@ impl Overload {
     /// refused. `caller` is the subsystem that the certificate names; all callers without a known one count
     /// as one caller.
     pub(crate) async fn enter(&self, caller: Option<&SubsystemId>, arrived: Instant) -> Option<LoadSlot> {
+        self.admit(caller, Some(arrived)).await
+    }
+
+    /// Admits a part of an inquiry, which was not read from a connection by itself. It says nothing about the
+    /// queue: a delay of zero would look as if the queue were empty, and end the shedding for everybody.
+    pub(crate) async fn enter_part(&self, caller: &SubsystemId) -> Option<LoadSlot> {
+        self.admit(Some(caller), None).await
+    }
+
+    async fn admit(&self, caller: Option<&SubsystemId>, arrived: Option<Instant>) -> Option<LoadSlot> {
         // The count is taken before the decision, so that calls that are held back count as well: they occupy
         // memory. Relaxed: the counter guards no other memory; the decision needs the number only.
         let number = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         let counted = Counted(Arc::clone(&self.in_flight));
         // The delay is reported once. A call that asks again has waited by choice of the pacer, and that wait
         // says nothing about the queue.
-        let mut queue_delay = Some(arrived.elapsed());
+        let mut queue_delay = arrived.map(|arrived| arrived.elapsed());
         for asked in 0..=MAX_HOLDS {
             let decision = self.shedder.lock().decide(
                 caller,

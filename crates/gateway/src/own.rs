@@ -1,5 +1,6 @@
-//! This module has the gateway's own services, which it answers without a provider: health, reflection and
-//! meta. `services` makes them for one registry; `answer` bounds each call of them.
+//! This module has the gateway's own services, which it answers without a provider of its own: health,
+//! reflection, meta, and inquiries, whose parts are calls. `services` makes them for one registry; `answer`
+//! bounds each call of them.
 
 mod answer;
 mod caller;
@@ -20,13 +21,15 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
 
 use crate::error::BadDescriptors;
+use crate::inquiry::pb::inquiry_server::InquiryServer;
+use crate::inquiry::{self, Inquiry};
 use catalogue::MAX_REQUEST;
 use health::VisibleHealth;
 use meta::Meta;
 use reflection::{Directory, Reflection};
 
 pub(crate) use answer::{OwnCall, answer};
-pub(crate) use catalogue::{is_own, limits, method, methods};
+pub(crate) use catalogue::{is_inquiry, is_own, limits, method, methods};
 pub(crate) use types::types;
 
 /// What the gateway's own services need besides the registry.
@@ -49,7 +52,11 @@ pub(crate) fn services(
 ) -> Result<Routes, BadDescriptors> {
     use tonic_reflection::pb::{v1, v1alpha};
     let Own { clock, log, health } = own;
-    let directory = Arc::new(Directory::new(Arc::clone(registry), clock.clone(), meta::DESCRIPTORS)?);
+    let directory = Arc::new(Directory::new(
+        Arc::clone(registry),
+        clock.clone(),
+        &[meta::DESCRIPTORS, inquiry::DESCRIPTORS],
+    )?);
     let meta = Meta {
         registry: Arc::clone(registry),
         limiter: Arc::clone(limiter),
@@ -57,6 +64,7 @@ pub(crate) fn services(
         log,
         clock,
     };
+    let inquiry = InquiryServer::new(Inquiry).max_decoding_message_size(inquiry::MAX_REQUEST);
     let health = HealthServer::new(VisibleHealth::new(&health, registry));
     let reflection = Reflection(directory);
     let v1 = v1::server_reflection_server::ServerReflectionServer::new(reflection.clone());
@@ -65,6 +73,7 @@ pub(crate) fn services(
     // The default of 4 MiB per message would let each of the 16 calls of a caller hold far more than any
     // query needs.
     Ok(Routes::new(meta.max_decoding_message_size(MAX_REQUEST))
+        .add_service(inquiry)
         .add_service(v1.max_decoding_message_size(MAX_REQUEST))
         .add_service(v1alpha.max_decoding_message_size(MAX_REQUEST))
         .add_service(health.max_decoding_message_size(MAX_REQUEST)))

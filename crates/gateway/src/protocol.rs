@@ -7,14 +7,18 @@ mod connect;
 mod error;
 mod grpc_web;
 mod inbound;
+mod structure;
 
+use chapar_contract::json::{self, JsonError};
 use chapar_model::Reason;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header as h};
 use prost_reflect::MessageDescriptor;
 use tonic::body::Body;
 
 use connect::Writer;
+pub(crate) use error::take_status;
 pub(crate) use inbound::{BoxError, RequestStream, Rest, Unreadable};
+pub(crate) use structure::{from_struct, to_struct};
 
 /// How the messages of a call are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,12 +49,33 @@ pub(crate) struct Types {
     pub(crate) streams_responses: bool,
     /// Maximum size of a request in bytes.
     pub(crate) limit: usize,
+    /// Whether the order of a map's entries matters, as it does to whoever compares or hashes the request's
+    /// bytes.
+    pub(crate) is_ordered: bool,
 }
 
-/// The type of the messages of an answer that goes out as JSON: what JSON has no form for is found before it
-/// counts as disclosed.
+/// The type of the messages of an answer that goes out as JSON, and in which form.
 #[derive(Clone, Debug)]
-pub(crate) struct AnsweredInJson(pub(crate) MessageDescriptor);
+pub(crate) enum AnsweredInJson {
+    /// As text.
+    Text(MessageDescriptor),
+    /// In a `google.protobuf.Struct`.
+    Struct(MessageDescriptor),
+}
+
+impl AnsweredInJson {
+    /// Whether a message can be written so: what JSON has no form for must be found before it counts as
+    /// disclosed.
+    ///
+    /// # Errors
+    /// [`JsonError`] if not.
+    pub(crate) fn check(&self, message: &[u8]) -> Result<(), JsonError> {
+        match self {
+            Self::Text(output) => json::to_json(output, message).map(drop),
+            Self::Struct(output) => to_struct(output, message).map(drop),
+        }
+    }
+}
 
 /// Headers of HTTP, and of the Connect protocol, that mean nothing to a call.
 const HTTP_HEADERS: [&str; 12] = [
@@ -176,7 +201,7 @@ impl Protocol {
         let misfit = misfit.or_else(|| types.and_then(|types| self.misfit(types)));
         match (misfit, types) {
             (None, Some(types)) => {
-                RequestStream::connect(body, codec, is_enveloped, types.input.clone(), limit.min(types.limit))
+                RequestStream::connect(body, codec, is_enveloped, types, limit.min(types.limit))
             }
             (misfit, _) => {
                 let (reason, name, rule) =

@@ -128,7 +128,12 @@ impl Refusal {
     }
 
     /// The refusal as a gRPC status with its details.
-    fn to_status(&self, audience: &Audience) -> Status {
+    pub(crate) fn to_status(&self, audience: &Audience) -> Status {
+        self.to_status_saying(audience, &self.message())
+    }
+
+    /// The same with another sentence than the catalogue's.
+    pub(crate) fn to_status_saying(&self, audience: &Audience, message: &str) -> Status {
         let word = self.reason.as_str();
         let mut details = ErrorDetails::with_error_info(word, DOMAIN, HashMap::new());
         if let Some(wait) = self.retry_after {
@@ -145,7 +150,7 @@ impl Refusal {
             details.set_localized_message("fa", self.reason.persian());
         }
         let mut status =
-            Status::with_error_details(Code::from_i32(self.reason.code() as i32), self.message(), details);
+            Status::with_error_details(Code::from_i32(self.reason.code() as i32), message, details);
         if let Some(wait) = self.retry_after {
             // Zero would mean "at once" to a client (gRPC A6), so the shortest pushback is 1 ms.
             let millis = wait.as_millis().max(1);

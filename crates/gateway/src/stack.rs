@@ -8,7 +8,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use chapar_model::{CallId, Identity, MAX_ADAPTER_REQUEST, MethodPath, Reason, header};
 use chapar_registry::Server;
-use chapar_transport::Peer;
+use chapar_transport::{Peer, timeout};
 use http::header::EXPECT;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -17,6 +17,7 @@ use tonic::body::Body;
 
 use crate::headers::{bus_headers, wants_persian};
 use crate::identify::identify;
+use crate::inquiry::Inquirer;
 use crate::memory::Pressure;
 use crate::observe::{CallSpan, Observer};
 use crate::overload::{LoadSlot, Overload};
@@ -88,7 +89,7 @@ impl Stack {
         let types = self.types(&policy, request.uri().path());
         let misfit = protocol.translate(request.headers_mut());
         if let Some(types) = types.as_ref().filter(|_| protocol.is_json()) {
-            request.extensions_mut().insert(AnsweredInJson(types.output.clone()));
+            request.extensions_mut().insert(AnsweredInJson::Text(types.output.clone()));
         }
         let (parts, body) = request.into_parts();
         let rest = Rest::of(body, version);
@@ -117,6 +118,7 @@ impl Stack {
                     Server::Adapter => MAX_ADAPTER_REQUEST * JSON_FACTOR,
                     Server::Grpc(_) => usize::MAX,
                 },
+                is_ordered: true,
             });
         }
         own::types(path)
@@ -177,13 +179,30 @@ impl Stack {
         let caller = identify(&policy.registry, &peer)
             .inspect_err(|refusal| peer.log_refusal(refusal.reason().as_str()))?;
         span.caller(&caller.id);
+        let json = parts.extensions.remove::<AnsweredInJson>();
+        let grounds = Grounds { peer, policy: Arc::clone(&self.policy) };
         if own::is_own(&path) {
+            if own::is_inquiry(&path) {
+                // A malformed timeout is refused by `own::answer`.
+                let allowed = timeout::of(&parts.headers).ok().flatten();
+                parts.extensions.insert(Inquirer {
+                    caller: Arc::clone(&caller),
+                    grounds,
+                    pipeline: self.pipeline.clone(),
+                    observer: self.observer.clone(),
+                    overload: Arc::clone(&self.overload),
+                    memory: self.memory.clone(),
+                    audience: audience.clone(),
+                    span: Arc::clone(&span),
+                    headers: parts.headers.clone(),
+                    deadline: allowed.map(|allowed| started + allowed),
+                    is_json: json.is_some(),
+                });
+            }
             let call = OwnCall { span, audience, _slot: slot };
             let request = Request::from_parts(parts, body);
             return Ok(own::answer(&policy.own, &policy.own_limiter, caller, request, call).await?);
         }
-        let json = parts.extensions.remove::<AnsweredInJson>();
-        let grounds = Grounds { peer, policy: Arc::clone(&self.policy) };
         let call = Call {
             id,
             caller,

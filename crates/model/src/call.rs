@@ -1,5 +1,5 @@
 //! This module has what a caller says about one call (purpose, clerk, case, request id) and the ids that the
-//! bus gives (call id, grant id).
+//! bus gives (call id) or its registry (grant, procedure).
 
 use std::fmt;
 use std::str::FromStr;
@@ -63,6 +63,16 @@ text_id!(
     GrantId, "grant id", "1 to 64 of a-z, 0-9, `-`",
     |text| all(text, 64, |b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 );
+text_id!(
+    /// The name of a procedure, unique in a registry, e.g. `farm-loan`. 1–64 bytes.
+    ProcedureId, "procedure id", "1 to 64 of a-z, 0-9, `-`",
+    |text| all(text, 64, |b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+);
+text_id!(
+    /// The name of a part or an input, unique in its procedure, e.g. `farmer`. 1–64 bytes.
+    PartId, "part's or input's id", "1 to 64 of a-z, 0-9, `_`, a letter first",
+    |text| all(text, 64, |b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')) && text[0].is_ascii_lowercase()
+);
 
 /// The bus's name of one call: a UUIDv7 (RFC 9562 §5.7), so ids sort by time.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -107,6 +117,12 @@ impl RequestId {
     /// A new random-and-time id.
     pub fn now() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// The id of one part of a request: a UUIDv5 (RFC 9562 §5.5) with this id as its namespace, so that a
+    /// repeated request has the same ids for its parts.
+    pub fn of_part(&self, number: u32) -> Self {
+        Self(Uuid::new_v5(&self.0, &number.to_be_bytes()))
     }
 
     /// The id as text, 36 bytes, in a buffer of the caller's.

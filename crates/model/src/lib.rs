@@ -19,7 +19,7 @@ mod rows;
 mod sha256;
 pub mod tehran;
 
-pub use call::{CallId, CaseNumber, ClerkId, GrantId, Purpose, RequestId};
+pub use call::{CallId, CaseNumber, ClerkId, GrantId, PartId, ProcedureId, Purpose, RequestId};
 pub use clock::Clock;
 pub use hex::{from_hex, to_hex};
 pub use id::{Class, Identity, InvalidId, MemberId, SubsystemId, TrustDomain};

@@ -31,10 +31,12 @@ pub(crate) fn read(dir: &Path) -> Result<BTreeMap<Key, Values>, LoadErrors> {
     for source in sources {
         // A syntax error is not reported here, because `Plan::between` has loaded both registries before.
         let Ok(tables) = source.text().parse::<toml::Table>() else { continue };
-        // Only a member's file has a folder in its path; `bus.toml` and `suspensions.toml` are the
-        // operator's.
-        let owner = match source.path.strip_suffix(".toml") {
-            Some(member) if member.contains('/') => member.to_owned(),
+        let path = source.path.strip_suffix(".toml").unwrap_or_default();
+        let procedure = path.strip_prefix("procedures/");
+        // `bus.toml`, `suspensions.toml` and the procedures are the operator's; other files in folders are
+        // members'.
+        let owner = match path {
+            member if member.contains('/') && procedure.is_none() => member.to_owned(),
             _ => "bus".to_owned(),
         };
         for (kind, value) in tables {
@@ -43,16 +45,22 @@ pub(crate) fn read(dir: &Path) -> Result<BTreeMap<Key, Values>, LoadErrors> {
                 toml::Value::Array(items) => items,
                 one => vec![one],
             };
-            for item in of_kind.iter().filter_map(toml::Value::as_table) {
-                let mut key = Key { owner: owner.clone(), kind: kind.clone(), id: id(&owner, &kind, item) };
+            for (place, item) in of_kind.iter().filter_map(toml::Value::as_table).enumerate() {
+                let mut key =
+                    Key { owner: owner.clone(), kind: kind.clone(), id: id(&owner, procedure, &kind, item) };
                 // Two entries may have the same name, e.g. tests of one call. A number keeps them apart.
                 for again in 2.. {
                     if !entries.contains_key(&key) {
                         break;
                     }
-                    key.id = format!("{} ({again})", id(&owner, &kind, item));
+                    key.id = format!("{} ({again})", id(&owner, procedure, &kind, item));
                 }
-                let values = item.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+                let mut values: Values =
+                    item.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+                // Parts are asked and answered by their places, so another order is another procedure.
+                if kind == "part" {
+                    values.insert("place".to_owned(), (place + 1).to_string());
+                }
                 entries.insert(key, values);
             }
         }
@@ -60,8 +68,14 @@ pub(crate) fn read(dir: &Path) -> Result<BTreeMap<Key, Values>, LoadErrors> {
     Ok(entries)
 }
 
-fn id(owner: &str, kind: &str, item: &toml::Table) -> String {
+/// `procedure`: the procedure in whose file the entry is.
+fn id(owner: &str, procedure: Option<&str>, kind: &str, item: &toml::Table) -> String {
     let text = |name: &str| item.get(name).and_then(toml::Value::as_str).unwrap_or_default();
+    match (kind, procedure) {
+        ("procedure", Some(procedure)) => return procedure.to_owned(),
+        (_, Some(procedure)) => return format!("{procedure}/{}", text("id")),
+        (_, None) => {}
+    }
     match kind {
         "member" => owner.to_owned(),
         "subsystem" => format!("{owner}/{}", text("id")),

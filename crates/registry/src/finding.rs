@@ -50,6 +50,7 @@ kinds! {
     UnknownPurpose "unknown_purpose" "The contract does not know this purpose."
     UnknownField "unknown_field" "The response has no such field."
     UnknownRowScope "unknown_row_scope" "The contract does not know this row scope."
+    NotGranted "not_granted" "A caller of a procedure has no right to one of its parts."
     Overlap "overlap" "Two grants answer the same call on the same day."
     NothingToDelegate "nothing_to_delegate" "The delegating member has no such right itself."
     NotEnforced "not_enforced" "A limit that this version cannot keep."

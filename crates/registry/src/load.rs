@@ -1,12 +1,13 @@
 //! `Registry::load` reads TOML files into a `Registry`: syntax, members, groups, services, grants,
-//! delegations, suspensions, and tests last. It goes on after an error, to report all errors at once, and
-//! leaves out an error that only follows from another one.
+//! delegations, suspensions, procedures, and tests last. It goes on after an error, to report all errors at
+//! once, and leaves out an error that only follows from another one.
 
 mod approval;
 mod delegation;
 mod grant;
 mod group;
 mod member;
+mod procedure;
 mod server;
 mod service;
 mod suspension;
@@ -34,7 +35,8 @@ use crate::source::Source;
 use crate::suspension::Suspensions;
 
 impl Registry {
-    /// Reads a folder of TOML: `bus.toml`, and `CLASS/CODE.toml` for each member. Runs every `[[test]]`.
+    /// Reads a folder of TOML: `bus.toml`, `CLASS/CODE.toml` for each member, and `procedures/ID.toml` for
+    /// each procedure. Runs every `[[test]]`.
     ///
     /// # Errors
     /// [`LoadErrors`] with everything that is wrong, each with file, line and column.
@@ -57,6 +59,7 @@ pub(crate) fn build(
     let mut broken = BTreeSet::new();
     let mut bus = None;
     let mut stopped = None;
+    let mut procedures = Vec::new();
     for source in sources {
         let source = Arc::new(source);
         let before = findings.len();
@@ -69,6 +72,15 @@ pub(crate) fn build(
         if source.path == "suspensions.toml" {
             let raw = raw::parse(&source, raw::OF_SUSPENSIONS, &mut findings);
             stopped = Some((source, raw));
+            continue;
+        }
+        if let Some(name) =
+            source.path.strip_prefix("procedures/").and_then(|name| name.strip_suffix(".toml"))
+        {
+            let name = name.to_owned();
+            let raw = raw::parse(&source, raw::OF_A_PROCEDURE, &mut findings);
+            let is_broken = findings.len() > before;
+            procedures.push(ProcedureFile { source, name, raw, is_broken });
             continue;
         }
         let Some(member) = source.path.strip_suffix(".toml").and_then(|id| id.parse::<MemberId>().ok())
@@ -100,6 +112,7 @@ pub(crate) fn build(
         files: files.into(),
         bus,
         stopped,
+        procedures,
         broken,
         findings,
         subsystems: HashMap::new(),
@@ -149,6 +162,15 @@ struct File {
     raw: Raw,
 }
 
+/// The file of one procedure, `procedures/NAME.toml`.
+struct ProcedureFile {
+    source: Arc<Source>,
+    name: String,
+    raw: Raw,
+    /// Whether a table of it could not be read.
+    is_broken: bool,
+}
+
 /// The place of a value in a file, for findings.
 #[derive(Clone)]
 struct SourceSpan {
@@ -165,6 +187,7 @@ struct Loader<'a> {
     bus: Option<(Arc<Source>, Raw)>,
     /// `suspensions.toml`.
     stopped: Option<(Arc<Source>, Raw)>,
+    procedures: Vec<ProcedureFile>,
     members: HashSet<MemberId>,
     /// Members whose file has errors. A name that such a file may define is not reported as unknown
     /// elsewhere.
@@ -221,6 +244,8 @@ impl Loader<'_> {
         self.services.sort_by(|a, b| a.name.cmp(&b.name));
         let terms = std::mem::take(&mut self.terms);
         let mut policy = Policy { terms, suspensions: std::mem::take(&mut self.suspended) };
+        // Procedures come after all grants, because each of their callers must have a right to each part.
+        let procedures = self.procedures(&policy);
         // Tests come last, because they use the same policy and decision as calls.
         self.tests(&files, &mut policy);
         if !self.findings.is_empty() {
@@ -234,6 +259,7 @@ impl Loader<'_> {
             methods: self.methods,
             grants: self.grants,
             policy,
+            procedures,
             approvals,
             tests: files.iter().map(|file| file.raw.tests.len()).sum(),
         })

@@ -76,7 +76,7 @@ pub(crate) struct Suspension {
     pub(crate) reason: Text,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Name {
     pub(crate) fa: String,
@@ -206,6 +206,32 @@ pub(crate) struct Test {
     pub(crate) expect: Option<Text>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Procedure {
+    pub(crate) name: Name,
+    pub(crate) purpose: Text,
+    pub(crate) callers: Spanned<Vec<Text>>,
+    pub(crate) on_behalf_of: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Input {
+    pub(crate) id: Text,
+    pub(crate) name: Name,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Part {
+    pub(crate) id: Text,
+    pub(crate) method: Text,
+    #[serde(default)]
+    pub(crate) request: BTreeMap<Text, Text>,
+    pub(crate) replaces: Option<Name>,
+}
+
 /// The tables of one file. A malformed table is left out and reported as a finding.
 #[derive(Debug, Default)]
 pub(crate) struct Raw {
@@ -220,6 +246,9 @@ pub(crate) struct Raw {
     pub(crate) approvals: Vec<Approval>,
     pub(crate) suspensions: Vec<Suspension>,
     pub(crate) tests: Vec<Test>,
+    pub(crate) procedure: Option<Procedure>,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) parts: Vec<Part>,
 }
 
 /// The tables of a member's file.
@@ -229,6 +258,8 @@ pub(crate) const OF_A_MEMBER: &[&str] =
 pub(crate) const OF_THE_BUS: &[&str] = &["bus", "group", "approver", "approval"];
 /// The tables of `suspensions.toml`.
 pub(crate) const OF_SUSPENSIONS: &[&str] = &["suspension"];
+/// The tables of a file in `procedures`.
+pub(crate) const OF_A_PROCEDURE: &[&str] = &["procedure", "input", "part"];
 
 /// Reads one file that may have the tables `known`.
 pub(crate) fn parse(source: &Arc<Source>, known: &[&str], findings: &mut Findings) -> Raw {
@@ -265,6 +296,9 @@ pub(crate) fn parse(source: &Arc<Source>, known: &[&str], findings: &mut Finding
             "suspension" => raw.suspensions = reader.many(name, value),
             "delegation" => raw.delegations = reader.many(name, value),
             "test" => raw.tests = reader.many(name, value),
+            "procedure" => raw.procedure = reader.one(value),
+            "input" => raw.inputs = reader.many(name, value),
+            "part" => raw.parts = reader.many(name, value),
             // Not reached: `known` holds only the names above.
             _ => {}
         }

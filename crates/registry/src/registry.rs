@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use chapar_model::{Identity, MemberId, MethodPath, Purpose, Reason, SubsystemId, TrustDomain};
+use chapar_model::{Identity, MemberId, MethodPath, ProcedureId, Purpose, Reason, SubsystemId, TrustDomain};
 use jiff::Timestamp;
 
 use crate::approval::Approvals;
@@ -12,6 +12,7 @@ use crate::decide::{self, Question, Refused};
 use crate::entry::{MethodEntry, ServiceEntry, Subsystem};
 use crate::grant::{Grant, Permit, Validity};
 use crate::policy::{Policy, Term};
+use crate::procedure::Procedure;
 
 /// The policy of one bus.
 pub struct Registry {
@@ -22,6 +23,7 @@ pub struct Registry {
     pub(crate) methods: HashMap<MethodName, Arc<MethodEntry>>,
     pub(crate) grants: Vec<Arc<Grant>>,
     pub(crate) policy: Policy,
+    pub(crate) procedures: BTreeMap<ProcedureId, Arc<Procedure>>,
     pub(crate) approvals: Approvals,
     /// How many `[[test]]`s it has, all of which hold.
     pub(crate) tests: usize,
@@ -139,6 +141,21 @@ impl Registry {
     /// Every service, by name.
     pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceEntry>> {
         self.services.iter()
+    }
+
+    /// The procedures that `caller` may ask, by id.
+    pub fn procedures_for(&self, caller: &SubsystemId) -> impl Iterator<Item = &Arc<Procedure>> {
+        self.procedures.values().filter(|procedure| procedure.callers.contains(caller))
+    }
+
+    /// The procedure of this id, if `caller` may ask it.
+    pub fn procedure(&self, caller: &SubsystemId, id: &ProcedureId) -> Option<&Arc<Procedure>> {
+        self.procedures.get(id).filter(|procedure| procedure.callers.contains(caller))
+    }
+
+    /// How many procedures it has.
+    pub fn procedure_count(&self) -> usize {
+        self.procedures.len()
     }
 
     /// Who approves changes of this registry, and by which rules.

@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
-/// The schema of every file: a member's, `bus.toml` and `suspensions.toml`. Which tables a file may have is
-/// checked by the loader.
+/// The schema of every file: a member's, a procedure's, `bus.toml` and `suspensions.toml`. Which tables a
+/// file may have is checked by the loader.
 pub fn schema() -> Value {
     let tables: Map<String, Value> = TABLES
         .iter()
@@ -71,6 +71,7 @@ const fn may(name: &'static str, kind: Kind) -> Key {
 }
 
 const VALID: Kind = Object(&[must("from", Day), must("until", Day)]);
+const NAME: Kind = Object(&[must("fa", Text), must("en", Text)]);
 const SHA256: Kind = Like("^sha256:[0-9a-f]{64}$");
 
 const TABLES: &[Table] = &[
@@ -92,13 +93,31 @@ const TABLES: &[Table] = &[
         many: false,
         meaning: "An organisation",
         keys: &[
-            must("name", Object(&[must("fa", Text), must("en", Text)])),
+            must("name", NAME),
             must("issuers", Texts),
             may("attributes", Named),
             may("licence", Object(&[must("number", Text), must("valid", VALID)])),
         ],
     },
     Table { name: "subsystem", many: true, meaning: "One system of a member", keys: &[must("id", Text)] },
+    Table {
+        name: "procedure",
+        many: false,
+        meaning: "What is asked about one citizen in one call",
+        keys: &[must("name", NAME), must("purpose", Text), must("callers", Texts), may("on_behalf_of", Text)],
+    },
+    Table {
+        name: "input",
+        many: true,
+        meaning: "What the citizen tells besides the national id",
+        keys: &[must("id", Text), must("name", NAME)],
+    },
+    Table {
+        name: "part",
+        many: true,
+        meaning: "One method that a procedure asks",
+        keys: &[must("id", Text), must("method", Text), may("request", Named), may("replaces", NAME)],
+    },
     Table {
         name: "service",
         many: true,
@@ -237,6 +256,7 @@ mod tests {
         let file = match table {
             "bus" | "approver" | "approval" => "bus.toml",
             "suspension" => "suspensions.toml",
+            "procedure" | "input" | "part" => "procedures/new.toml",
             _ => "gov/new.toml",
         };
         let files =
@@ -296,9 +316,13 @@ mod tests {
     #[test]
     fn every_table_of_the_loader_is_in_the_schema() {
         let known: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
-        for name in
-            crate::raw::OF_A_MEMBER.iter().chain(crate::raw::OF_THE_BUS).chain(crate::raw::OF_SUSPENSIONS)
-        {
+        let files = [
+            crate::raw::OF_A_MEMBER,
+            crate::raw::OF_THE_BUS,
+            crate::raw::OF_SUSPENSIONS,
+            crate::raw::OF_A_PROCEDURE,
+        ];
+        for name in files.into_iter().flatten() {
             assert!(known.contains(name), "{name}");
         }
         let schema = schema();

@@ -25,7 +25,20 @@ service Desk {
     option (chapar.contract.v1.method) = { subject: "id" purposes: ["desk.read"] };
   }
   rpc Count(Nothing) returns (Number) {}
+  rpc Compare(Claim) returns (Number) {
+    option (chapar.contract.v1.method) = { subject: "id" purposes: ["desk.read"] };
+  }
 }
+message Claim {
+  string id = 1;
+  string name = 2 [(chapar.contract.v1.field).format = FORMAT_IR_MOBILE];
+  optional string city = 3;
+  optional int32 age = 4;
+  repeated string names = 5;
+  Who who = 6;
+  oneof where { string town = 7; string village = 8; }
+}
+message Who { string id = 1; }
 message Ask { string id = 1; }
 message Nothing {}
 message Number { int64 number = 1 [(chapar.contract.v1.field).class = CLASS_PUBLIC]; }

@@ -67,14 +67,14 @@ pub(super) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
-enum Output {
+pub(super) enum Output {
     /// The answer only
     Data,
     /// One document with the answer or the refusal, and with the facts about the call
     Json,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let time: jiff::SignedDuration =
         text.parse().map_err(|_| "give a time with a unit, e.g. `500ms` or `3s`".to_owned())?;
     Duration::try_from(time)

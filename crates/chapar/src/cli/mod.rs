@@ -2,6 +2,7 @@
 //! and the exit code says how the command ended ([`Exit`]).
 
 mod adapter;
+mod ask;
 mod call;
 mod connect;
 mod contract;
@@ -48,6 +49,7 @@ enum Command {
     Gateway(gateway::Args),
     Adapter(adapter::Args),
     Call(call::Args),
+    Ask(ask::Args),
     List(list::Args),
     Describe(describe::Args),
     Whoami(whoami::Args),
@@ -105,6 +107,7 @@ async fn run(command: Command) -> Outcome {
         Command::Gateway(args) => Box::pin(gateway::run(args)).await,
         Command::Adapter(args) => Box::pin(adapter::run(args)).await,
         Command::Call(args) => Box::pin(call::run(args)).await,
+        Command::Ask(args) => Box::pin(ask::run(args)).await,
         Command::List(args) => list::run(args).await,
         Command::Describe(args) => describe::run(args).await,
         Command::Whoami(args) => whoami::run(args).await,

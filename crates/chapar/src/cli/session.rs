@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use chapar_client::{
-    CallError, CallSpec, Client, Config, GrantUsage, Messages, WhoAmI, descriptors_from_file,
+    AskProcedureRequest, CallError, CallMetadata, CallSpec, Client, Config, GrantUsage, Messages, Parts,
+    Procedure, WhoAmI, descriptors_from_file,
 };
 use chapar_model::{Code, MethodPath};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
@@ -90,6 +91,20 @@ impl Session {
     /// Makes a call; the answer's messages follow.
     pub(super) async fn call(&self, call: &CallSpec, request: Bytes) -> Result<Messages, CallError> {
         self.client.call_streaming(call, request).await
+    }
+
+    /// The procedures that this identity may ask.
+    pub(super) async fn procedures(&self) -> Result<Vec<Procedure>, Failure> {
+        Ok(self.client.procedures().await?)
+    }
+
+    /// Asks a procedure; the answers of its parts follow.
+    pub(super) async fn ask(
+        &self,
+        request: AskProcedureRequest,
+        metadata: CallMetadata,
+    ) -> Result<Parts, Failure> {
+        Ok(self.client.ask_procedure(request, metadata).await?)
     }
 
     /// What this identity may call.

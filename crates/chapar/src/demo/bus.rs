@@ -14,6 +14,7 @@ use chapar_model::Clock;
 use chapar_telemetry::{Telemetry, TraceStore};
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
+use prost_reflect::MessageDescriptor;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -168,6 +169,13 @@ impl Bus {
     pub(super) fn contract(&self, register: &str) -> Option<&Contract> {
         let place = AGENCIES.iter().position(|agency| agency.register == register)?;
         self.contracts.get(place)
+    }
+
+    /// The type of a method's answers.
+    pub(super) fn output(&self, method: &str) -> Option<MessageDescriptor> {
+        let path = method.parse().ok()?;
+        let method = self.contracts.iter().find_map(|contract| contract.method(&path))?;
+        Some(method.output().clone())
     }
 
     /// Stops the adapter of `register`.

@@ -84,13 +84,14 @@ pub(super) const AGENCIES: [Agency; 5] = [
     },
 ];
 
-/// Members that provide nothing.
-const OTHERS: [(&str, &str); 5] = [
+/// Members that provide nothing, and the procedure of the story.
+const OTHERS: [(&str, &str); 6] = [
     ("bus.toml", include_str!("registry/bus.toml")),
     ("bus/lorestan.toml", include_str!("registry/bus/lorestan.toml")),
     ("gov/welfare.toml", include_str!("registry/gov/welfare.toml")),
     ("gov/police.toml", include_str!("registry/gov/police.toml")),
     ("office/khorramabad-12.toml", include_str!("registry/office/khorramabad-12.toml")),
+    ("procedures/farm-loan.toml", include_str!("registry/procedures/farm-loan.toml")),
 ];
 
 /// The URI of a subsystem, e.g. of `gov/welfare/benefits`.

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::bus::Bus;
 use super::folder::Databases;
-use super::registry::WELFARE;
-use super::story::Step;
+use super::registry::{COUNTER, WELFARE};
 use super::story::show::{millis, span};
+use super::story::{CASE, CLERK, Step};
 use crate::exit::Exit;
 use crate::out;
 
@@ -108,6 +108,12 @@ impl Report {
         say("  chapar list".to_owned());
         say(format!(
             "  chapar call civil.v1.CivilRegistry/GetPerson national_id={citizen} --purpose benefit.eligibility"
+        ));
+        // Its account number is a value of the citizen, as the id is.
+        let iban = made.sample.first().and_then(|sample| sample.iban.as_deref());
+        let iban = iban.filter(|_| !self.is_json).unwrap_or("IBAN");
+        say(format!(
+            "  chapar ask farm-loan {citizen} iban={iban} --case {CASE} --clerk {CLERK} --as {COUNTER}"
         ));
         say("  chapar evidence verify $CHAPAR_DEMO/evidence".to_owned());
         say(format!("  curl http://{}/metrics", bus.admin));

@@ -86,7 +86,7 @@ pub(super) struct Shedder {
     pub(super) running: Arc<AtomicU32>,
     /// Sum of the recent calls of all callers.
     recent: u32,
-    window: DelayWindow,
+    pub(super) window: DelayWindow,
     /// Time at which the previous call was looked at.
     looked_at: Instant,
     /// True if the queue of the last window did not drain, or drained only because calls were refused.
@@ -94,18 +94,18 @@ pub(super) struct Shedder {
     pacer: Pacer,
 }
 
-struct DelayWindow {
+pub(super) struct DelayWindow {
     ends: Instant,
     /// True if a call arrived after the previous one had been looked at: the queue was empty in between. This
     /// is also so after the operating system has held the thread up, since the thread then reads at once all
     /// calls that arrived meanwhile.
-    was_empty: bool,
+    pub(super) was_empty: bool,
     /// Time for which the queue was empty, in sum.
     idle: Duration,
     /// Calls that were refused for their queue delay.
     late: u32,
     /// Shortest queue delay of a call; `None` if there was no call.
-    least: Option<Duration>,
+    pub(super) least: Option<Duration>,
 }
 
 impl Shedder {

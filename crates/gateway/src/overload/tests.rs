@@ -381,6 +381,17 @@ async fn a_call_that_is_paced_for_a_moment_only_is_answered_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_part_of_an_inquiry_says_nothing_about_the_queue() {
+    let overload = Overload::new(Arc::default(), 100);
+    overload.shedder.lock().is_standing = true;
+    for _ in 0..20 {
+        drop(overload.enter_part(&caller("counter")).await);
+    }
+    let shedder = overload.shedder.lock();
+    assert!(shedder.is_standing && !shedder.window.was_empty && shedder.window.least.is_none());
+}
+
+#[tokio::test]
 async fn nothing_is_kept_of_callers_that_have_gone() {
     let overload = Overload::new(Arc::default(), 100);
     for number in 0..50 {

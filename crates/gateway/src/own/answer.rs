@@ -12,23 +12,26 @@ use chapar_limit::{Denied, Limiter};
 use chapar_model::{Reason, SubsystemId};
 use chapar_registry::Subsystem;
 use chapar_transport::timeout;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use tokio::time::Sleep;
+use tonic::Code;
 use tonic::body::Body;
 use tonic::service::Routes;
+use tonic_types::StatusExt as _;
 use tower::ServiceExt as _;
 
 use super::catalogue;
 use crate::observe::CallSpan;
 use crate::overload::LoadSlot;
-use crate::protocol::{BoxError, RequestStream, Unreadable};
+use crate::protocol::{BoxError, RequestStream, Unreadable, take_status};
 use crate::refusal::{Audience, Refusal};
 
 /// Maximum deadline of a unary call. The gateway answers from memory or its own log, so 10 s are more than
 /// enough.
 const MAX_UNARY_DEADLINE: Duration = Duration::from_secs(10);
-/// Maximum deadline of a health watch or a reflection stream; clients begin another one after it.
+/// Maximum deadline of a health watch, a reflection stream or an inquiry, whose parts have their contracts'
+/// timeouts; clients begin another one after it.
 const MAX_STREAM_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// Answers a call of an own service.
@@ -57,16 +60,15 @@ pub(crate) async fn answer(
     let deadline = Instant::now()
         + allowed(request.headers(), if streams { MAX_STREAM_DEADLINE } else { MAX_UNARY_DEADLINE })?;
     request.extensions_mut().insert(caller);
-    let answered = tokio::time::timeout_at(
-        deadline.into(),
-        routes.clone().oneshot(request.map(|body| Body::new(body.map_err(told)))),
-    )
-    .await;
-    let Ok(response) = answered.map_err(|_| Refusal::from(Reason::DeadlineExceeded))?;
+    let audience = call.audience.clone();
+    let request =
+        request.map(|body| Body::new(body.map_err(move |error| unreadable_status(&error, &audience))));
+    let answered = tokio::time::timeout_at(deadline.into(), routes.clone().oneshot(request)).await;
+    let Ok(mut response) = answered.map_err(|_| Refusal::from(Reason::DeadlineExceeded))?;
     // The status is in the headers only in a trailers-only answer, and then the body has nothing left to
     // count.
-    if let Some(status) = response.headers().get("grpc-status") {
-        call.span.finish_own(outcome(status.as_bytes()));
+    if response.headers().contains_key("grpc-status") {
+        call.span.finish_own(explain(response.headers_mut(), &call.audience));
         return Ok(response);
     }
     // The same alarm bounds the body: `timeout_at` above ends with the headers, and a stream goes on after
@@ -83,13 +85,50 @@ pub(crate) struct OwnCall {
     pub(crate) _slot: LoadSlot,
 }
 
-/// What is wrong with a request that cannot be read, as a status: the own services know no other errors.
-fn told(error: BoxError) -> tonic::Status {
+/// Why a request cannot be read, as a status: the own services know no other errors.
+fn unreadable_status(error: &BoxError, audience: &Audience) -> tonic::Status {
     let Some(Unreadable { reason, field }) = error.downcast_ref::<Unreadable>() else {
         return tonic::Status::cancelled("the request was broken off");
     };
-    let field = field.as_ref().map(|(path, rule)| format!(": `{path}` {rule}")).unwrap_or_default();
-    tonic::Status::new(tonic::Code::from_i32(reason.code() as i32), format!("{}{field}", reason.english()))
+    let refusal = Refusal::from(*reason);
+    let refusal = match field {
+        Some((path, rule)) => refusal.violation(path.as_str(), *rule),
+        None => refusal,
+    };
+    refusal.to_status(audience)
+}
+
+/// Gives a refusal of an own service the details that every refusal has, and returns its reason; nothing for
+/// OK.
+fn explain(headers: &mut HeaderMap, audience: &Audience) -> Option<Reason> {
+    let mut trailers = headers.clone();
+    let status = take_status(&mut trailers)?;
+    let told = status.get_details_error_info().and_then(|info| info.reason.parse::<Reason>().ok());
+    if told.is_some() {
+        return told;
+    }
+    // What tonic says of a request that it cannot read is in words of its own, and its code blames the
+    // server.
+    let text = status.message();
+    let unread = match status.code() {
+        Code::Internal if text.starts_with("failed to decode") => Some(Reason::RequestMalformed),
+        Code::Internal if text.starts_with("Missing request") => Some(Reason::RequestMalformed),
+        Code::Unimplemented if text.contains("compressed") => Some(Reason::EncodingUnsupported),
+        _ => None,
+    };
+    let reason = unread.or_else(|| outcome(status.code()))?;
+    let refusal = Refusal::from(reason);
+    let explained = match unread {
+        Some(_) => refusal.to_status(audience),
+        None => refusal.to_status_saying(audience, text),
+    };
+    for name in ["grpc-status", "grpc-message", "grpc-status-details-bin"] {
+        headers.remove(name);
+    }
+    if explained.add_header(headers).is_err() {
+        headers.insert("grpc-status", HeaderValue::from(reason.code() as u16));
+    }
+    Some(reason)
 }
 
 fn allowed(headers: &HeaderMap, most: Duration) -> Result<Duration, Refusal> {
@@ -98,18 +137,18 @@ fn allowed(headers: &HeaderMap, most: Duration) -> Result<Duration, Refusal> {
 }
 
 /// Maps the gRPC status of an own service to a reason; `None` for OK.
-fn outcome(status: &[u8]) -> Option<Reason> {
+fn outcome(status: Code) -> Option<Reason> {
     Some(match status {
-        b"0" => return None,
-        b"1" => Reason::Cancelled,
-        b"3" => Reason::RequestMalformed,
-        b"4" => Reason::DeadlineExceeded,
-        b"5" => Reason::RecordNotFound,
+        Code::Ok => return None,
+        Code::Cancelled => Reason::Cancelled,
+        Code::InvalidArgument => Reason::RequestMalformed,
+        Code::DeadlineExceeded => Reason::DeadlineExceeded,
+        Code::NotFound => Reason::RecordNotFound,
         // tonic reports a message over its limit as OUT_OF_RANGE or RESOURCE_EXHAUSTED.
-        b"8" | b"11" => Reason::MessageTooLarge,
-        b"12" => Reason::MethodUnknown,
+        Code::ResourceExhausted | Code::OutOfRange => Reason::MessageTooLarge,
+        Code::Unimplemented => Reason::MethodUnknown,
         // The own services return UNAVAILABLE only if the evidence log cannot be read (`Meta.GetReceipt`).
-        b"14" => Reason::EvidenceUnavailable,
+        Code::Unavailable => Reason::EvidenceUnavailable,
         _ => Reason::FrameMalformed,
     })
 }
@@ -141,7 +180,7 @@ impl http_body::Body for BoundedBody {
             let trailers =
                 frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(http_body::Frame::trailers_ref);
             if let Some(status) = trailers.and_then(|trailers| trailers.get("grpc-status")) {
-                let outcome = outcome(status.as_bytes());
+                let outcome = outcome(Code::from_bytes(status.as_bytes()));
                 self.call.span.finish_own(outcome);
             }
             return Poll::Ready(frame);

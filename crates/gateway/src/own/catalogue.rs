@@ -1,25 +1,33 @@
-//! This module lists the methods of the gateway's own services (health, reflection, meta), and limits what
-//! each caller may ask of them: requests of 8 KiB, and 50 calls a second (burst 100) and 16 at once.
+//! This module lists the methods of the gateway's own services (health, reflection, meta, inquiry), and
+//! limits what each caller may ask of them: requests of 8 KiB (inquiries: 64 KiB), and 50 calls a second
+//! (burst 100) and 16 at once.
 
 use std::sync::LazyLock;
 
 use chapar_model::{Limits, MethodPath, SubsystemId};
 use chapar_registry::Registry;
 
+use crate::inquiry;
+
 /// The services that the gateway answers itself.
-pub(super) const SERVICES: [&str; 4] = [
+pub(super) const SERVICES: [&str; 5] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "chapar.meta.v1.Meta",
+    INQUIRY,
 ];
+const INQUIRY: &str = "chapar.inquiry.v1.Inquiry";
 
 /// Their methods, and whether a call of one goes on after its first answer.
-const METHODS: [(&str, bool); 10] = [
+const METHODS: [(&str, bool); 13] = [
     ("grpc.health.v1.Health/Check", false),
     ("grpc.health.v1.Health/Watch", true),
     ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true),
     ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true),
+    ("chapar.inquiry.v1.Inquiry/Ask", true),
+    ("chapar.inquiry.v1.Inquiry/AskProcedure", true),
+    ("chapar.inquiry.v1.Inquiry/ListProcedures", false),
     ("chapar.meta.v1.Meta/AllowedMethods", false),
     ("chapar.meta.v1.Meta/GetContract", false),
     ("chapar.meta.v1.Meta/GetReceipt", false),
@@ -49,8 +57,21 @@ pub(crate) fn methods<'a>() -> impl Iterator<Item = &'a str> {
 
 /// Whether a path, as it came, is for one of them.
 pub(crate) fn is_own(path: &str) -> bool {
-    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
-    service.is_some_and(|service| SERVICES.contains(&service))
+    service(path).is_some_and(|service| SERVICES.contains(&service))
+}
+
+/// Whether a path, as it came, is for an inquiry.
+pub(crate) fn is_inquiry(path: &str) -> bool {
+    service(path) == Some(INQUIRY)
+}
+
+fn service(path: &str) -> Option<&str> {
+    path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service)
+}
+
+/// Maximum size in bytes of a request to the method at `path`, as it came.
+pub(super) fn max_request(path: &str) -> usize {
+    if is_inquiry(path) { inquiry::MAX_REQUEST } else { MAX_REQUEST }
 }
 
 /// The method of an own service by its path as it came.

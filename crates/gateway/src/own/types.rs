@@ -4,14 +4,15 @@ use std::sync::LazyLock;
 
 use prost_reflect::DescriptorPool;
 
-use super::catalogue::MAX_REQUEST;
+use super::catalogue::{is_inquiry, max_request};
 use super::meta;
+use crate::inquiry;
 use crate::protocol::Types;
 
-/// Meta and health. Reflection is for gRPC clients, whose requests it streams.
+/// Meta, inquiry and health. Reflection is for gRPC clients, whose requests it streams.
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let mut pool = DescriptorPool::new();
-    for set in [meta::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET] {
+    for set in [meta::DESCRIPTORS, inquiry::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET] {
         // Both are made by the build; what cannot be decoded is not known here, and a test asks for all.
         pool.decode_file_descriptor_set(set).ok();
     }
@@ -21,6 +22,8 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 /// The types of the method at this path, as it came.
 pub(crate) fn types(path: &str) -> Option<Types> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    let limit = max_request(path);
+    let is_ordered = !is_inquiry(path);
     let service = POOL.get_service_by_name(service)?;
     let method = service.methods().find(|known| known.name() == method)?;
     Some(Types {
@@ -28,7 +31,8 @@ pub(crate) fn types(path: &str) -> Option<Types> {
         output: method.output(),
         streams_requests: method.is_client_streaming(),
         streams_responses: method.is_server_streaming(),
-        limit: MAX_REQUEST,
+        limit,
+        is_ordered,
     })
 }
 

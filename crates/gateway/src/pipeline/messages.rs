@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use chapar_contract::{json, wire};
+use chapar_contract::wire;
 use chapar_model::Reason;
 use chapar_registry::Server;
 use chapar_transport::dial::Incoming;
@@ -18,7 +18,6 @@ use super::carried;
 use super::exchange::{Exchange, misbehaved};
 use super::head::Head;
 use super::rows::Rows;
-use crate::protocol::AnsweredInJson;
 use crate::refusal::Refusal;
 
 /// `Minimised` is an answer that is cut down to its grant. Nothing of it has been released yet.
@@ -138,8 +137,8 @@ fn cut(head: &Head, message: Message, encoding: Option<Encoding>) -> Result<Mini
         }
     }
     // A value that JSON has no form for must not count as disclosed.
-    if let Some(AnsweredInJson(output)) = &head.json {
-        json::to_json(output, &bytes).map_err(|error| violation(error.to_string()))?;
+    if let Some(json) = &head.json {
+        json.check(&bytes).map_err(|error| violation(error.to_string()))?;
     }
     // Where nothing has to go, `keep` gives the same bytes back, not a copy.
     let is_whole = bytes.len() == message.bytes.len() && bytes.as_ptr() == message.bytes.as_ptr();

@@ -38,7 +38,7 @@ impl Writer {
         let mut headers = std::mem::take(&mut parts.headers);
         let mut reader = MessageReader::new(body, self.limit).encoded(packed(&mut headers));
         // An answer of trailers only has its status in the headers, and no body.
-        if let Some(status) = error::taken(&mut headers) {
+        if let Some(status) = error::take_status(&mut headers) {
             return refused(headers, &status);
         }
         let message = reader.next().await;
@@ -48,7 +48,7 @@ impl Writer {
             Err(error) => (None, Err(error)),
         };
         let mut trailers = reader.trailers().cloned().unwrap_or_default();
-        let status = error::taken(&mut trailers);
+        let status = error::take_status(&mut trailers);
         for (name, value) in &trailers {
             if let Ok(name) = HeaderName::from_bytes(format!("trailer-{name}").as_bytes()) {
                 headers.append(name, value.clone());
@@ -74,7 +74,7 @@ impl Writer {
     /// Writes the answer of a stream.
     pub(super) fn stream(self, response: Response<Body>) -> Response<Body> {
         let (mut parts, body) = response.into_parts();
-        let refused = error::taken(&mut parts.headers);
+        let refused = error::take_status(&mut parts.headers);
         let reader = MessageReader::new(body, self.limit).encoded(packed(&mut parts.headers));
         let name = match self.codec {
             Codec::Json => "application/connect+json",
@@ -109,7 +109,7 @@ impl Writer {
             Ok(None) => match reader.trailers() {
                 Some(trailers) => {
                     let mut trailers = trailers.clone();
-                    let status = error::taken(&mut trailers);
+                    let status = error::take_status(&mut trailers);
                     ended(status.as_ref(), &trailers)
                 }
                 None => ended(Some(&broken()), &HeaderMap::new()),

@@ -13,7 +13,7 @@ use tonic_types::pb::Status as Details;
 
 /// A status that is no OK, taken out of headers or trailers; nothing if there is none, or it says OK. Message
 /// and details may be an agency's own server's: what cannot be read of them is left out.
-pub(super) fn taken(trailers: &mut HeaderMap) -> Option<Status> {
+pub(crate) fn take_status(trailers: &mut HeaderMap) -> Option<Status> {
     let [code, message, details] =
         ["grpc-status", "grpc-message", "grpc-status-details-bin"].map(|name| trailers.remove(name));
     let code = Code::from_bytes(code?.as_bytes());
@@ -141,7 +141,7 @@ mod tests {
             trailers.insert("grpc-status", HeaderValue::from_static("5"));
             trailers.insert("grpc-message", HeaderValue::from_bytes(b"a%20\xffb%zz").unwrap());
             trailers.insert("grpc-status-details-bin", HeaderValue::from_str(details).unwrap());
-            let status = taken(&mut trailers).unwrap();
+            let status = take_status(&mut trailers).unwrap();
             assert_eq!((status.code(), status.details().len()), (Code::NotFound, kept), "{details}");
             assert!(status.message().starts_with("a ") && trailers.is_empty());
             // Bytes that are no details are not shown.
@@ -150,7 +150,7 @@ mod tests {
         for (code, expected) in [("0", None), ("17", Some(Code::Unknown)), ("x", Some(Code::Unknown))] {
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", HeaderValue::from_static(code));
-            assert_eq!(taken(&mut trailers).map(|status| status.code()), expected, "{code}");
+            assert_eq!(take_status(&mut trailers).map(|status| status.code()), expected, "{code}");
         }
     }
 }

@@ -16,10 +16,9 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
-use prost_reflect::MessageDescriptor;
 use tokio::sync::Semaphore;
 
-use super::Codec;
+use super::{Codec, Types};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -113,25 +112,32 @@ pub(crate) enum RequestStream {
 }
 
 impl RequestStream {
+    /// A request of one message that is made when it is read.
+    pub(crate) fn read_by(reading: impl Future<Output = Result<Bytes, Unreadable>> + Send + 'static) -> Self {
+        Self::Whole(Box::pin(async move { Ok(framed(&reading.await?)?) }))
+    }
+
+    /// A request of one message that is there already.
+    pub(crate) fn message(message: &[u8]) -> Self {
+        let frame = framed(message).map_err(Into::into);
+        Self::Whole(Box::pin(std::future::ready(frame)))
+    }
+
     /// A request that is refused once it is read.
-    pub(super) fn unreadable(why: Unreadable) -> Self {
+    pub(crate) fn unreadable(why: Unreadable) -> Self {
         Self::Whole(Box::pin(std::future::ready(Err(why.into()))))
     }
 
-    /// The message of the type `input` that a body of the Connect protocol is, in an envelope or not.
-    pub(super) fn connect(
-        body: Rest,
-        codec: Codec,
-        is_enveloped: bool,
-        input: MessageDescriptor,
-        limit: usize,
-    ) -> Self {
+    /// The message of a method's input type that a body of the Connect protocol is, in an envelope or not.
+    pub(super) fn connect(body: Rest, codec: Codec, is_enveloped: bool, types: &Types, limit: usize) -> Self {
+        let input = types.input.clone();
+        let from_json = if types.is_ordered { json::from_json } else { json::from_unordered_json };
         Self::Whole(Box::pin(async move {
             // An envelope has 5 bytes before its message.
             let body = body.read(limit + 5).await?;
             let message = if is_enveloped { opened(body)? } else { body };
             let message = match codec {
-                Codec::Json => json::from_json(&input, &message).map_err(|error| Unreadable {
+                Codec::Json => from_json(&input, &message).map_err(|error| Unreadable {
                     reason: Reason::RequestMalformed,
                     field: Some((error.path, error.rule)),
                 })?,

@@ -91,7 +91,7 @@ impl Loader<'_> {
     fn delegates(&mut self, file: &File, text: &Text) -> Option<Arc<[SubsystemId]>> {
         // A subsystem's id has three parts, a member's has two.
         if text.get_ref().matches('/').count() == 2 || text.get_ref().starts_with("group/") {
-            return self.grantee(&file.source, &file.member, text).map(|(_, subsystems)| subsystems);
+            return self.grantee(&file.source, Some(&file.member), text).map(|(_, subsystems)| subsystems);
         }
         let member: MemberId = self.known_member(&file.source, text)?;
         let mut subsystems = self.by_member.get(&member).cloned().unwrap_or_default();

@@ -28,7 +28,7 @@ impl Loader<'_> {
         // The parts that do not depend on the method are checked first, so that an unknown method hides none
         // of their errors.
         let id = self.id(source, &file.member, &raw.id);
-        let to = self.grantee(source, &file.member, &raw.to);
+        let to = self.grantee(source, Some(&file.member), &raw.to);
         let valid = self.validity(source, &raw.valid);
         let hours = raw.hours.as_ref().map(|hours| self.hours(source, hours));
         let limit = self.limits(source, &raw.limit);

@@ -107,12 +107,12 @@ impl Loader<'_> {
         self.attributes.iter().filter(fits).map(|(member, _)| member.clone()).collect()
     }
 
-    /// Whom a grant or a delegation of `owner` names: a subsystem, or a group of its own file or of
-    /// `bus.toml`.
+    /// Whom a grant or a delegation of `owner`, or a procedure without one, names: a subsystem, or a group of
+    /// the owner's file or of `bus.toml`.
     pub(super) fn grantee(
         &mut self,
         source: &Arc<Source>,
-        owner: &MemberId,
+        owner: Option<&MemberId>,
         text: &Text,
     ) -> Option<(Grantee, Arc<[SubsystemId]>)> {
         let Some(name) = text.get_ref().strip_prefix("group/") else {
@@ -131,7 +131,7 @@ impl Loader<'_> {
             return None;
         };
         // A group decides who may call, so it must belong to the provider or to the bus.
-        if group.owner.as_ref().is_some_and(|other| other != owner) {
+        if group.owner.as_ref().is_some_and(|other| Some(other) != owner) {
             let advice = format!("the group is at {}; one of `bus.toml` is for everyone", at(&group.place));
             let message = "the group is another member's: it would widen this by an edit of its own file";
             self.findings.at(source, text.span(), Kind::UnknownGroup, message).advise(advice);

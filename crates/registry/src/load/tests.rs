@@ -41,7 +41,7 @@ fn a_good_registry_loads_and_identifies_its_subsystems() {
     let service = registry.services().next().unwrap();
     assert_eq!(
         (service.provider.as_str(), service.methods().len(), service.concurrent),
-        ("gov/desk", 3, None)
+        ("gov/desk", 4, None)
     );
 }
 

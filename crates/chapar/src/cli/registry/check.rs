@@ -28,8 +28,12 @@ pub(super) fn run(args: &Args) -> Outcome {
     note::keys(registry.approvals())?;
     let services = registry.services().count();
     let grants = registry.grants().count();
+    let procedures = match registry.procedure_count() {
+        0 => String::new(),
+        count => format!("{count} procedures, "),
+    };
     out::say(format_args!(
-        "{}: {services} services, {grants} grants, {} tests passed",
+        "{}: {services} services, {grants} grants, {procedures}{} tests passed",
         args.folder.display(),
         registry.tests()
     ));

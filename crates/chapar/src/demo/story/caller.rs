@@ -1,12 +1,15 @@
 //! `Caller` is a caller in the story: one subsystem with its certificate and its questions, and the answer or
 //! the refusal with what the bus says about it. `chapar-client` makes the calls.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use chapar_client::{CallError, CallMetadata, CallSpec, Client, Config, json};
+use chapar_client::{
+    AskProcedureRequest, CallError, CallMetadata, CallSpec, Client, Config, PartEnd, json, part_answer,
+};
 use chapar_contract::Contract;
 use prost_reflect::DynamicMessage;
 
@@ -42,6 +45,15 @@ pub(super) struct Answer {
     pub(super) entry: String,
     pub(super) disclosed: Vec<String>,
     pub(super) withheld: Vec<String>,
+}
+
+/// A part of a procedure as it came out.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) id: String,
+    pub(super) result: Result<Answer, Refused>,
+    /// From the beginning of the inquiry to the end of the part.
+    pub(super) took: Duration,
 }
 
 /// Why nothing came back.
@@ -114,6 +126,73 @@ impl Caller {
             disclosed: ending.disclosed(),
             withheld: ending.withheld(),
         })
+    }
+}
+
+impl Caller {
+    /// Asks a procedure about a citizen, and reads all of its parts to their ends.
+    pub(super) async fn inquire(
+        &self,
+        bus: &Bus,
+        procedure: &str,
+        subject: &str,
+        inputs: &[(&str, &str)],
+    ) -> Result<Vec<Part>, Refused> {
+        let inputs = inputs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (procedure, subject) = (procedure.to_owned(), subject.to_owned());
+        let request = AskProcedureRequest { procedure: procedure.clone(), subject, inputs, json: false };
+        let metadata = CallMetadata {
+            case: Some(parse(CASE)?),
+            clerk: Some(parse(CLERK)?),
+            timeout: Some(TIMEOUT),
+            ..CallMetadata::default()
+        };
+        let known = self.0.procedures().await?.into_iter().find(|known| known.id == procedure);
+        let known = known.ok_or_else(|| Refused::here("NOT_FOUND", "no such procedure"))?;
+        let started = Instant::now();
+        let mut answers = self.0.ask_procedure(request, metadata).await?;
+        let mut messages: HashMap<u32, Vec<DynamicMessage>> = HashMap::new();
+        let mut parts = Vec::new();
+        while let Some(answer) = answers.next().await? {
+            let part = known.parts.get(answer.part as usize);
+            let part = part.ok_or_else(|| Refused::here("INTERNAL", "an answer to no part"))?;
+            if let Some(part_answer::Answer::Message(message)) = answer.answer {
+                let output = bus.output(&part.method);
+                let message =
+                    output.and_then(|output| DynamicMessage::decode(output, message.as_slice()).ok());
+                let message =
+                    message.ok_or_else(|| Refused::here("INTERNAL", "no answer of the contract"))?;
+                messages.entry(answer.part).or_default().push(message);
+            }
+            if let Some(end) = answer.end {
+                let messages = messages.remove(&answer.part).unwrap_or_default();
+                parts.push(Part {
+                    id: part.id.clone(),
+                    result: ended(end, messages),
+                    took: started.elapsed(),
+                });
+            }
+        }
+        Ok(parts)
+    }
+}
+
+fn ended(end: PartEnd, messages: Vec<DynamicMessage>) -> Result<Answer, Refused> {
+    if !end.waits_for.is_empty() {
+        return Err(Refused::here(
+            "FAILED_PRECONDITION",
+            format_args!("`{}` has no value for it", end.waits_for),
+        ));
+    }
+    let PartEnd { refusal, call_id, entry, disclosed, withheld, .. } = end;
+    match refusal {
+        None => Ok(Answer { messages, call_id, entry, disclosed, withheld }),
+        Some(refusal) => Err(Refused {
+            code: format!("code {}", refusal.code),
+            reason: refusal.reason,
+            message: refusal.message,
+            retry_after: refusal.retry_after.and_then(|wait| wait.try_into().ok()),
+        }),
     }
 }
 

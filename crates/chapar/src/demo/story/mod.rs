@@ -113,7 +113,12 @@ pub(super) async fn all(
         first = Some(answers);
         Ok(told)
     };
-    tale.step("Seven questions to five agencies, at once", "هفت پرسش از پنج دستگاه، همزمان", looked_up).await;
+    tale.step(
+        "Seven questions to five agencies, in one call",
+        "هفت پرسش از پنج دستگاه، در یک تماس",
+        looked_up,
+    )
+    .await;
     let refused = refused::purpose(bus, &counter, applicant);
     tale.step("The same question for another purpose", "همان پرسش برای کاری دیگر", refused).await;
     let withheld = refused::field(bus, &welfare, applicant);
@@ -124,7 +129,7 @@ pub(super) async fn all(
     let proven = proof::step(bus, first.as_deref());
     tale.step("The receipt of the first answer", "رسید نخستین پاسخ", proven).await;
     let drawn = waterfall::step(bus, first.as_deref());
-    tale.step("The trace of the first question", "مسیر نخستین پرسش", drawn).await;
+    tale.step("The trace of the inquiry", "مسیر این تماس", drawn).await;
     if bus.redis().is_some() {
         let at = |gateway: &SocketAddr| Caller::at(bus, *gateway, super::registry::WELFARE);
         let welfare = bus.gateways.iter().map(at).collect::<Result<Vec<_>, _>>()?;

@@ -24,13 +24,13 @@ pub(super) async fn step(bus: &mut Bus, counter: &Caller, applicant: &Sample) ->
     // The adapter is started again before its absence is judged, so that a failed step does not leave it
     // stopped.
     let restarted = bus.start_adapter(DOWN).await.map_err(|failure| failure.report.to_string());
-    let (answered, reason) = judge(&found)?;
+    let (answered, reason) = judge(&found?)?;
     restarted?;
 
     let started = Instant::now();
     let back = loop {
         // Asked again until it works: the adapter joins the gateway by itself, after a pause of its back-off.
-        let found = lookup::ask_all(bus, counter, applicant).await;
+        let found = lookup::ask_all(bus, counter, applicant).await?;
         let refused =
             found.iter().find_map(|found| found.result.as_ref().err().map(|refused| (found, refused)));
         match refused {

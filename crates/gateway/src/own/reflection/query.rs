@@ -94,16 +94,16 @@ pub(crate) fn visible_descriptors(set: &[u8], is_visible: impl Fn(&str) -> bool)
 }
 
 impl Directory {
-    /// Reads the descriptors of the registry's contracts and of the gateway's own services, `meta` among
-    /// them.
-    pub(crate) fn new(registry: Arc<Registry>, clock: Clock, meta: &[u8]) -> Result<Self, BadDescriptors> {
-        let own = Set::read(&[
-            meta,
+    /// Reads the descriptors of the registry's contracts and of the gateway's own services; `ours` are those
+    /// that are Chapar's.
+    pub(crate) fn new(registry: Arc<Registry>, clock: Clock, ours: &[&[u8]]) -> Result<Self, BadDescriptors> {
+        let known = [
             tonic_health::pb::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
             tonic_types::pb::FILE_DESCRIPTOR_SET,
-        ])?;
+        ];
+        let own = Set::read(&[ours, &known].concat())?;
         let mut contracts = BTreeMap::new();
         for service in registry.services() {
             let set = Set::read(&[service.contract.descriptor_bytes()])?;
