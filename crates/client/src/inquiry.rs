@@ -3,8 +3,8 @@
 use prost::Message;
 
 pub use pb::{
-    AskPart, AskProcedureRequest, PartAnswer, PartEnd, PartRefusal, Procedure, ProcedurePart, ask_part,
-    part_answer,
+    AskPart, AskProcedureRequest, Name, PartAnswer, PartEnd, PartRefusal, Procedure, ProcedureInput,
+    ProcedurePart, ask_part, part_answer,
 };
 use pb::{AskRequest, ListProceduresRequest};
 

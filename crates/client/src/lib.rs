@@ -22,8 +22,8 @@ pub use client::{Client, Config};
 pub use descriptors::{DescriptorFileError, descriptors_from_file};
 pub use error::CallError;
 pub use inquiry::{
-    AskPart, AskProcedureRequest, PartAnswer, PartEnd, PartRefusal, Parts, Procedure, ProcedurePart,
-    ask_part, part_answer,
+    AskPart, AskProcedureRequest, Name, PartAnswer, PartEnd, PartRefusal, Parts, Procedure, ProcedureInput,
+    ProcedurePart, ask_part, part_answer,
 };
 pub use meta::{AllowedMethod, GrantUsage, KnownMethod, KnownService, LimitUsage, PublishedContract, WhoAmI};
 pub use refusal::{Refusal, Violation};

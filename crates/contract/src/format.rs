@@ -40,6 +40,25 @@ impl fmt::Display for Format {
 }
 
 impl Format {
+    const NAMES: [(Self, &'static str); 6] = [
+        (Self::IrNationalId, "FORMAT_IR_NATIONAL_ID"),
+        (Self::IrLegalId, "FORMAT_IR_LEGAL_ID"),
+        (Self::IrPostalCode, "FORMAT_IR_POSTAL_CODE"),
+        (Self::IrIban, "FORMAT_IR_IBAN"),
+        (Self::IrMobile, "FORMAT_IR_MOBILE"),
+        (Self::JalaliDate, "FORMAT_JALALI_DATE"),
+    ];
+
+    /// Its name in contracts, e.g. `FORMAT_IR_IBAN`.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(format, _)| *format == self).map_or("", |(_, name)| name)
+    }
+
+    /// The format of a name in contracts.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(format, _)| *format)
+    }
+
     /// Whether `text` has the format.
     pub fn check(&self, text: &str) -> bool {
         let text = self.normalise(text);

@@ -1,7 +1,10 @@
 //! This module has Chapar's protobuf options: their source, built in for every contract to import, and their
 //! values on a descriptor.
 
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MethodDescriptor, ReflectMessage as _};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, EnumValueDescriptor, FieldDescriptor, MethodDescriptor,
+    ReflectMessage as _,
+};
 
 /// Generated from `proto/chapar/contract/v1/options.proto`.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
@@ -29,6 +32,11 @@ pub(crate) fn method(pool: &DescriptorPool, method: &MethodDescriptor) -> Option
 /// The rules of a field, as those of a method.
 pub(crate) fn field(pool: &DescriptorPool, field: &FieldDescriptor) -> Option<pb::FieldRules> {
     read(pool, &field.options(), "chapar.contract.v1.field", 50711)
+}
+
+/// The label of an enum's value, if it has one.
+pub(crate) fn value(pool: &DescriptorPool, value: &EnumValueDescriptor) -> Option<pb::Label> {
+    read(pool, &value.options(), "chapar.contract.v1.value", 50712)
 }
 
 /// The rules of `buf.validate` that a field has; nothing if it has none.

@@ -2,7 +2,7 @@
 //! decision does not depend on the time zone data of the machine.
 
 use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 
 /// Seconds east of UTC.
@@ -11,6 +11,11 @@ pub const OFFSET_SECONDS: i32 = 3 * 3600 + 30 * 60;
 /// The day of a moment.
 pub fn day(at: Timestamp) -> Date {
     offset().to_datetime(at).date()
+}
+
+/// Day and time of day of a moment.
+pub fn local(at: Timestamp) -> DateTime {
+    offset().to_datetime(at)
 }
 
 /// The moment at which a day begins; `None` at the ends of the calendar.

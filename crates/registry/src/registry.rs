@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::approval::Approvals;
 use crate::decide::{self, Question, Refused};
-use crate::entry::{MethodEntry, ServiceEntry, Subsystem};
+use crate::entry::{MethodEntry, Name, ServiceEntry, Subsystem};
 use crate::grant::{Grant, Permit, Validity};
 use crate::policy::{Policy, Term};
 use crate::procedure::Procedure;
@@ -68,6 +68,12 @@ impl Registry {
     /// The deployment whose policy it is.
     pub fn trust_domain(&self) -> &TrustDomain {
         &self.trust_domain
+    }
+
+    /// The name of a member; nothing for one without subsystems.
+    pub fn member_name(&self, member: &MemberId) -> Option<&Name> {
+        let own = self.subsystems.values().find(|subsystem| subsystem.id.member() == member)?;
+        Some(&own.name)
     }
 
     /// Every registered subsystem.

@@ -423,16 +423,8 @@ fn proto(kind: &Kind) -> &'static str {
 }
 
 fn format_option(guess: Guess) -> Option<&'static str> {
-    use chapar_contract::Format;
     let Guess::Identifier(format) = guess else { return None };
-    Some(match format {
-        Format::IrNationalId => "FORMAT_IR_NATIONAL_ID",
-        Format::IrLegalId => "FORMAT_IR_LEGAL_ID",
-        Format::IrPostalCode => "FORMAT_IR_POSTAL_CODE",
-        Format::IrIban => "FORMAT_IR_IBAN",
-        Format::IrMobile => "FORMAT_IR_MOBILE",
-        Format::JalaliDate => "FORMAT_JALALI_DATE",
-    })
+    Some(format.name())
 }
 
 /// An enum whose short names are what the statement gives.

@@ -6,9 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chapar_contract::FieldPath;
-use chapar_model::{ProcedureId, Reason};
-use chapar_registry::{Name, Part, Procedure, ValueSource};
+use chapar_contract::{FieldPath, Format};
+use chapar_model::{ProcedureId, Reason, SubsystemId};
+use chapar_registry::{Name, Part, Procedure, Registry, ValueSource};
+use jiff::Timestamp;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _, Value};
 use tokio::sync::watch;
@@ -210,20 +211,40 @@ fn inputs(
 /// The procedures that the caller may ask.
 pub(super) fn list(inquirer: &Inquirer) -> pb::ListProceduresResponse {
     let policy = inquirer.policy();
-    let procedures = policy.registry.procedures_for(&inquirer.caller.id);
-    pb::ListProceduresResponse { procedures: procedures.map(|procedure| listed(procedure)).collect() }
+    let caller = &inquirer.caller.id;
+    let procedures = policy.registry.procedures_for(caller);
+    let now = inquirer.pipeline.clock.now();
+    let listed = procedures.map(|procedure| listed(procedure, &policy.registry, caller, now));
+    pb::ListProceduresResponse { procedures: listed.collect() }
 }
 
-fn listed(procedure: &Procedure) -> pb::Procedure {
-    let parts = procedure.parts.iter().map(|part| pb::ProcedurePart {
-        id: part.id.to_string(),
-        method: part.entry.method.path().to_string(),
-        provider: part.entry.service.provider.to_string(),
-        replaces: part.replaces.as_ref().map(name),
+fn listed(procedure: &Procedure, registry: &Registry, caller: &SubsystemId, now: Timestamp) -> pb::Procedure {
+    let parts = procedure.parts.iter().map(|part| {
+        let provider = &part.entry.service.provider;
+        pb::ProcedurePart {
+            id: part.id.to_string(),
+            method: part.entry.method.path().to_string(),
+            provider: provider.to_string(),
+            replaces: part.replaces.as_ref().map(name),
+            provider_name: registry.member_name(provider).map(name),
+        }
     });
-    let inputs = procedure.inputs.iter();
-    let inputs =
-        inputs.map(|input| pb::ProcedureInput { id: input.id.to_string(), name: Some(name(&input.name)) });
+    let inputs = procedure.inputs.iter().enumerate().map(|(number, input)| pb::ProcedureInput {
+        id: input.id.to_string(),
+        name: Some(name(&input.name)),
+        format: input_format(procedure, number).map(Format::name).unwrap_or_default().to_owned(),
+    });
+    // What its grants ask for now, of all parts together.
+    let mut requires = BTreeSet::new();
+    for right in registry.rights(caller, now) {
+        let is_part = procedure.parts.iter().any(|part| part.entry.method.path() == right.method);
+        if is_part
+            && right.on_behalf_of == procedure.on_behalf_of.as_ref()
+            && right.purposes.contains(&procedure.purpose)
+        {
+            requires.extend(right.permit.grant.requires.names());
+        }
+    }
     pb::Procedure {
         id: procedure.id.to_string(),
         name: Some(name(&procedure.name)),
@@ -231,7 +252,17 @@ fn listed(procedure: &Procedure) -> pb::Procedure {
         on_behalf_of: procedure.on_behalf_of.as_ref().map(ToString::to_string).unwrap_or_default(),
         inputs: inputs.collect(),
         parts: parts.collect(),
+        requires: requires.into_iter().collect(),
     }
+}
+
+/// The format of the first field that takes an input.
+fn input_format(procedure: &Procedure, number: usize) -> Option<Format> {
+    procedure.parts.iter().find_map(|part| {
+        let field = part.request.iter().find(|field| field.from == ValueSource::Input(number))?;
+        let format = part.entry.method.formats().iter().find(|format| format.path == field.path)?;
+        Some(format.format)
+    })
 }
 
 fn name(name: &Name) -> pb::Name {
