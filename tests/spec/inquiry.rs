@@ -7,6 +7,7 @@ use std::time::Duration;
 use chapar_tests::binary::{Demo, chapar};
 use chapar_tests::curl::{Curl, reason};
 use chapar_tests::people::{NOBODY, ZAHRA};
+use chapar_tests::procedure::LOANS;
 use chapar_tests::{Agency, Bus, until};
 use chapar_transport::frame::MessageReader;
 use prost::Message;
@@ -17,7 +18,6 @@ const ASK_PROCEDURE: &str = "chapar.inquiry.v1.Inquiry/AskProcedure";
 const PERSON: &str = "civil.v1.CivilRegistry/GetPerson";
 const CHILDREN: &str = "civil.v1.CivilRegistry/ListChildren";
 const IDENTITY: &str = "civil.v1.CivilRegistry/VerifyIdentity";
-const LOANS: &str = "com/agri-bank/loans";
 
 /// `chapar.inquiry.v1.AskRequest`, with requests in protobuf's wire format.
 #[derive(Clone, PartialEq, Message)]
@@ -278,33 +278,9 @@ async fn nobody_learns_of_a_hidden_method_by_a_part() {
     }
 }
 
-const PROCEDURE: &str = r#"
-[procedure]
-name    = { fa = "وام کشاورزی", en = "Farm loan" }
-purpose = "loan.farm"
-callers = ["com/agri-bank/loans"]
-
-[[input]]
-id   = "birth_date"
-name = { fa = "تاریخ تولد", en = "Date of birth" }
-
-[[part]]
-id       = "person"
-method   = "civil.v1.CivilRegistry/GetPerson"
-replaces = { fa = "رونوشت شناسنامه", en = "Copy of the identity booklet" }
-
-[[part]]
-id      = "identity"
-method  = "civil.v1.CivilRegistry/VerifyIdentity"
-request = { given_name = "person.given_name", family_name = "person.family_name", birth_date = "input.birth_date" }
-"#;
-
 async fn with_procedure() -> Bus {
     let bus = Bus::start().await;
-    std::fs::create_dir(bus.folder().join("registry/procedures")).unwrap();
-    bus.add("procedures/farm-loan.toml", PROCEDURE);
-    let said = bus.reload().await;
-    assert!(!said.contains("error"), "{said}");
+    bus.add_procedure().await;
     bus
 }
 

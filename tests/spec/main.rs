@@ -11,6 +11,7 @@ mod bench;
 mod blame;
 mod compression;
 mod config;
+mod counter;
 mod disk;
 mod evidence;
 mod fair;

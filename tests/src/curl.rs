@@ -118,7 +118,7 @@ impl CurlAnswer {
         }
     }
 
-    fn parse(output: &[u8]) -> Self {
+    pub(crate) fn parse(output: &[u8]) -> Self {
         let end = output.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
         let head = String::from_utf8(output[..end].to_vec()).expect("text");
         let mut lines = head.split("\r\n");
@@ -128,6 +128,11 @@ impl CurlAnswer {
         let headers = lines.filter_map(|line| line.split_once(": "));
         let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
         Self { version, status, headers, body: output[end + 4..].to_vec() }
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The body as JSON.

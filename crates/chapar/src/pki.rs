@@ -69,6 +69,23 @@ impl Authority {
         let uri = identity.to_string();
         let mut params = params(&uri, self.today, days)?;
         params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(params, dns_names)
+    }
+
+    /// Issues a certificate for a web page under `dns_names`, which may be addresses too. It has no URI SAN:
+    /// no gateway takes it for a caller's.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] for a DNS name that is not ASCII, [`Error::Validity`] for too many days.
+    pub fn issue_for_page(&self, name: &str, dns_names: &[&str], days: u32) -> Result<Issued, Error> {
+        let mut params = params(name, self.today, days)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(params, dns_names)
+    }
+
+    fn sign(&self, mut params: CertificateParams, dns_names: &[&str]) -> Result<Issued, Error> {
         for name in dns_names {
             params.subject_alt_names.push(match name.parse() {
                 Ok(address) => SanType::IpAddress(address),
@@ -77,8 +94,6 @@ impl Authority {
         }
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
         Ok(Issued { cert: format!("{}{}", cert.pem(), self.pem()), key: key.serialize_pem() })

@@ -6,6 +6,7 @@ mod ask;
 mod call;
 mod connect;
 mod contract;
+mod counter;
 mod describe;
 mod evidence;
 mod explain;
@@ -48,6 +49,7 @@ enum Command {
     Init(init::Args),
     Gateway(gateway::Args),
     Adapter(adapter::Args),
+    Counter(counter::Args),
     Call(call::Args),
     Ask(ask::Args),
     List(list::Args),
@@ -106,6 +108,7 @@ async fn run(command: Command) -> Outcome {
         Command::Init(args) => init::run(&args),
         Command::Gateway(args) => Box::pin(gateway::run(args)).await,
         Command::Adapter(args) => Box::pin(adapter::run(args)).await,
+        Command::Counter(args) => Box::pin(counter::run(args)).await,
         Command::Call(args) => Box::pin(call::run(args)).await,
         Command::Ask(args) => Box::pin(ask::run(args)).await,
         Command::List(args) => list::run(args).await,

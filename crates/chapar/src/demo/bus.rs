@@ -1,6 +1,6 @@
-//! This module starts the bus of the demo: five adapters and one or several gateways. Each runs the code of
-//! `chapar adapter` and `chapar gateway`, on loopback with mutual TLS between them, in one process with one
-//! trace store.
+//! This module starts the bus of the demo: five adapters, one or several gateways, and the counter office's
+//! page. Each runs the code of `chapar adapter`, `chapar gateway` and `chapar counter`, on loopback with TLS
+//! between them, in one process with one trace store.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use super::files::{At, Numbered};
 use super::redis::Redis;
 use super::registry::AGENCIES;
 use super::server::Sources;
-use super::{files, keys, registry};
+use super::{files, keys, page, registry};
 use crate::exit::{Exit, Failure};
 use crate::suspension::Suspension;
 
@@ -52,6 +52,8 @@ pub(super) struct Bus {
     pub(super) admin: SocketAddr,
     /// All gateways.
     pub(super) gateways: Vec<SocketAddr>,
+    /// The counter office's page.
+    pub(super) page: SocketAddr,
     pub(super) contracts: Vec<Contract>,
     /// The first gateway's.
     pub(super) log: chapar_evidence::Log,
@@ -61,6 +63,8 @@ pub(super) struct Bus {
     shared: Vec<Arc<Shared>>,
     adapters: Vec<Part>,
     running: Vec<Part>,
+    /// The counter's page, which stops first: its inquiries are calls of the gateway.
+    counter: (CancellationToken, JoinHandle<()>),
     telemetries: Vec<Arc<Telemetry>>,
 }
 
@@ -92,7 +96,7 @@ impl Bus {
     pub(super) async fn start(dir: &Path, plan: Plan, sample: &[Sample]) -> Result<Self, Failure> {
         let Plan { gateways, port, sources, redis } = plan;
         let clock = Clock::system();
-        let addresses = addresses(port, gateways)?;
+        let (addresses, page_address) = addresses(port, gateways)?;
         let contracts = files::contracts(dir).map_err(Failure::finding)?;
         let issuer = keys::write(dir, gateways, &clock)?;
         let traces = TraceStore::new(KEPT_TRACES);
@@ -121,11 +125,17 @@ impl Bus {
             let telemetry = telemetry(&format!("adapter {}", agency.register), &traces)?;
             adapters.push(adapter(dir, agency.register, telemetry).await?);
         }
+        // Before the page's first question the adapters have joined.
+        let counter = page::open(dir, page_address, at, &clock).await?;
+        let page = counter.local_addr();
+        let stop = CancellationToken::new();
+        let counter = (stop.clone(), tokio::spawn(counter.run(stop)));
         let bus = Self {
             dir: dir.to_owned(),
             gateway: at.gateway,
             admin: at.admin,
             gateways,
+            page,
             contracts,
             log: first.log,
             traces,
@@ -133,10 +143,11 @@ impl Bus {
             shared,
             adapters,
             running: std::iter::once(first.part).chain(others.into_iter().map(|other| other.part)).collect(),
+            counter,
             telemetries: Vec::new(),
         };
         // Written last: other programs wait for this file and then use everything that it names.
-        files::demo_json(&bus.dir, at, &all, sample).map_err(Failure::finding)?;
+        files::demo_json(&bus.dir, at, &all, page, sample).map_err(Failure::finding)?;
         Ok(bus)
     }
 
@@ -214,10 +225,13 @@ impl Bus {
         }
     }
 
-    /// Stops everything in order: the gateways first, so that their callers are told, then the adapters.
+    /// Stops everything in order: the page, then the gateways, so that their callers are told, then the
+    /// adapters.
     pub(super) async fn end(self) -> Result<(), Failure> {
         let mut telemetries = self.telemetries;
-        let mut ended = Ok(());
+        let (stop, page) = self.counter;
+        stop.cancel();
+        let mut ended = page.await.map_err(|error| Failure::error(Exit::Finding, error));
         for part in self.running.into_iter().chain(self.adapters) {
             telemetries.push(Arc::clone(&part.telemetry));
             let one = part.end().await;
@@ -297,9 +311,9 @@ fn telemetry(name: &str, traces: &TraceStore) -> Result<Arc<Telemetry>, Failure>
     telemetry.map(Arc::new).map_err(|error| Failure::error(Exit::Finding, error))
 }
 
-/// Port 0 for all, or `port` for the first gateway, the next one for its admin pages, and so on. Adapters
-/// have none.
-fn addresses(port: Option<u16>, gateways: u16) -> Result<Vec<At>, Failure> {
+/// The addresses of the gateways, and of the counter's page. Port 0 for all, or `port` for the first gateway,
+/// the next one for its admin pages, and so on; the last for the counter's page. Adapters have none.
+fn addresses(port: Option<u16>, gateways: u16) -> Result<(Vec<At>, SocketAddr), Failure> {
     let at = |offset: u16| {
         let number = match port {
             Some(port) => port.checked_add(offset),
@@ -309,7 +323,8 @@ fn addresses(port: Option<u16>, gateways: u16) -> Result<Vec<At>, Failure> {
             number.ok_or_else(|| Failure::usage("`--port` leaves no room for the ports after it"))?;
         Ok::<_, Failure>(SocketAddr::from((Ipv4Addr::LOCALHOST, number)))
     };
-    (0..gateways).map(|number| Ok(At { gateway: at(2 * number)?, admin: at(2 * number + 1)? })).collect()
+    let all = (0..gateways).map(|number| Ok(At { gateway: at(2 * number)?, admin: at(2 * number + 1)? }));
+    Ok((all.collect::<Result<_, Failure>>()?, at(2 * gateways)?))
 }
 
 #[cfg(test)]
@@ -344,8 +359,8 @@ mod tests {
 
     #[test]
     fn a_port_without_room_for_the_next_is_a_mistake_in_the_command_line() {
-        assert!(addresses(Some(65_534), 1).is_ok());
-        assert!(addresses(Some(65_535), 1).is_err_and(|failure| failure.exit == Exit::Usage));
-        assert!(addresses(Some(65_533), 2).is_err_and(|failure| failure.exit == Exit::Usage));
+        assert!(addresses(Some(65_533), 1).is_ok());
+        assert!(addresses(Some(65_534), 1).is_err_and(|failure| failure.exit == Exit::Usage));
+        assert!(addresses(Some(65_532), 2).is_err_and(|failure| failure.exit == Exit::Usage));
     }
 }

@@ -9,8 +9,10 @@ use chapar_contract::{BUILT_IN, Contract, merge_descriptor_sets};
 use serde::Serialize;
 
 use super::data::Sample;
+use super::page;
 use super::registry::{AGENCIES, CALLERS, GATEWAY, SERVER_NAME, TRUST_DOMAIN, identity};
 use super::server::Sources;
+use super::story::CLERK;
 use crate::pki::{self, write_file};
 
 /// Path below `proto/` and text, for a contract and its statements.
@@ -187,6 +189,7 @@ struct Demo<'a> {
     registry: &'a str,
     evidence: Evidence<'a>,
     limits: BTreeMap<&'a str, Limit>,
+    counter: Page<'a>,
     sample: &'a [Sample],
 }
 
@@ -201,6 +204,15 @@ struct Evidence<'a> {
     path: &'a str,
     origin: &'a str,
     key: &'a str,
+}
+
+/// The counter office's page, and who may sign in to it.
+#[derive(Serialize)]
+struct Page<'a> {
+    url: String,
+    ca: &'a str,
+    clerk: &'a str,
+    password_file: &'a str,
 }
 
 /// Calls per second, and calls at once.
@@ -225,8 +237,14 @@ pub(super) struct At {
 }
 
 /// Writes `demo.json`, whole or not at all: others wait for it to appear. `first` is the gateway of those who
-/// know of one.
-pub(super) fn demo_json(dir: &Path, first: At, all: &[At], sample: &[Sample]) -> Result<(), Error> {
+/// know of one, `page` the address of the counter's page.
+pub(super) fn demo_json(
+    dir: &Path,
+    first: At,
+    all: &[At],
+    page: SocketAddr,
+    sample: &[Sample],
+) -> Result<(), Error> {
     let files = |subsystem: &'static str| {
         let name = key_name(subsystem);
         (subsystem, KeyFiles { cert: format!("pki/{name}.crt"), key: format!("pki/{name}.key") })
@@ -245,6 +263,12 @@ pub(super) fn demo_json(dir: &Path, first: At, all: &[At], sample: &[Sample]) ->
         registry: "registry",
         evidence: Evidence { path: "evidence", origin: ORIGIN, key: "evidence.pub" },
         limits: BTreeMap::from([(LIMITED_GRANT, Limit { rate: LIMITED_RATE, burst: LIMITED_BURST })]),
+        counter: Page {
+            url: page::url(page),
+            ca: "pki/ca.crt",
+            clerk: CLERK,
+            password_file: page::PASSWORD_FILE,
+        },
         sample,
     };
     let path = dir.join("demo.json");
@@ -306,7 +330,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let address = "127.0.0.1:7443".parse().unwrap();
         let at = At { gateway: address, admin: address };
-        demo_json(dir.path(), at, &[at], &[]).unwrap();
+        demo_json(dir.path(), at, &[at], address, &[]).unwrap();
         let demo: serde_json::Value =
             serde_json::from_slice(&std::fs::read(dir.path().join("demo.json")).unwrap()).unwrap();
         assert_eq!(demo["limits"][LIMITED_GRANT]["burst"], 40);

@@ -6,6 +6,7 @@ use std::path::Path;
 use chapar_model::{Clock, Identity};
 
 use super::files::{Numbered, key_name};
+use super::page;
 use super::registry::{AGENCIES, CALLERS, GATEWAY, SERVER_NAME, identity};
 use crate::exit::{Exit, Failure};
 use crate::pki::{Authority, write_file};
@@ -36,6 +37,10 @@ pub(super) fn write(dir: &Path, gateways: u16, clock: &Clock) -> Result<String, 
             .and_then(|issued| issued.write(&pki, &name))
             .map_err(failed)?;
     }
+    authority
+        .issue_for_page("Chapar demo counter", &["localhost", "127.0.0.1"], DAYS)
+        .and_then(|issued| issued.write(&pki, page::KEY_NAME))
+        .map_err(failed)?;
     (1..=gateways).try_for_each(|number| evidence(dir, Numbered(number)))?;
     Ok(authority.spki_sha256())
 }

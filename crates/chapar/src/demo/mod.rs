@@ -7,6 +7,7 @@ mod files;
 mod folder;
 mod keys;
 mod made;
+mod page;
 mod people;
 mod redis;
 mod registry;
@@ -69,8 +70,8 @@ pub struct Args {
     /// A Redis server through which the gateways share the limits of grants: `redis://HOST:PORT[/DATABASE]`
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
-    /// The port of the gateway; the admin pages use the next port, and further gateways the ports after that.
-    /// Default: free ports
+    /// The port of the gateway; the admin pages use the next port, further gateways the ports after that, and
+    /// the counter's page the last. Default: free ports
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// The format of log lines: `text` for people, `json` for log collectors
@@ -137,8 +138,8 @@ pub async fn run(args: Args) -> Outcome {
     let mut report = Report::new(args.json);
     report.ready(&bus, &made, started.elapsed());
 
-    let told =
-        stop.run_until_cancelled(story::all(&mut bus, &made.sample, &mut |step| report.step(step))).await;
+    let mut show = |step: &story::Step| report.step(step);
+    let told = stop.run_until_cancelled(Box::pin(story::all(&mut bus, &made.sample, &mut show))).await;
     let ended = match told {
         None => interrupted(),
         Some(steps) => {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::bus::Bus;
 use super::folder::Databases;
+use super::page;
 use super::registry::{COUNTER, WELFARE};
 use super::story::show::{millis, span};
 use super::story::{CASE, CLERK, Step};
@@ -118,6 +119,13 @@ impl Report {
         say("  chapar evidence verify $CHAPAR_DEMO/evidence".to_owned());
         say(format!("  curl http://{}/metrics", bus.admin));
         say(String::new());
+        let password = bus.dir.join(page::PASSWORD_FILE);
+        say(format!(
+            "The counter's page: {}  clerk {CLERK}, password in {}; trust {} in the browser",
+            page::url(bus.page),
+            password.display(),
+            bus.dir.join("pki/ca.crt").display()
+        ));
         say("The bus is up. Ctrl-C stops it.".to_owned());
     }
 }
