@@ -45,7 +45,8 @@ async fn an_inquiry_is_asked_once_by_the_clerk_who_signed_in() {
     let path = location(&asked).to_owned();
     for _reload in 0..3 {
         let page = browser.get(&path).text();
-        assert!(page.contains("زهرا") && page.contains("ثبت احوال"), "{page}");
+        assert!(page.contains("<bdi>زهرا</bdi>") && page.contains("ثبت احوال"), "{page}");
+        assert!(page.contains("همخوان است</dt><dd><bdi>بله</bdi>"), "{page}");
         // The grant gives two fields of a person; what it withholds is named in the contract's words.
         assert!(page.contains("داده نمی‌شود") && page.contains("نام پدر"), "{page}");
         // Both parts have their receipt.
@@ -59,9 +60,15 @@ async fn an_inquiry_is_asked_once_by_the_clerk_who_signed_in() {
 
     let today = browser.get("/fa/today").text();
     assert!(today.contains(&path) && today.contains("۱۴۰۴-۷۷۱") && today.contains("۲/۲"), "{today}");
-    assert!(!today.contains("زهرا</") && !today.contains("۴۰۶۱۲۳۴۵۶۰"), "no citizen is in the list: {today}");
+    assert!(
+        !today.contains("<bdi>زهرا</bdi>") && !today.contains("۴۰۶۱۲۳۴۵۶۰"),
+        "no citizen is in the list: {today}"
+    );
     let english = browser.get(&path.replace("/fa/", "/en/")).text();
-    assert!(english.contains("dir=\"ltr\"") && english.contains("Withheld from this office"), "{english}");
+    assert!(
+        english.contains("<html lang=\"en\" dir=\"ltr\">") && english.contains("Withheld from this office"),
+        "{english}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,6 +86,10 @@ async fn a_form_that_is_sent_twice_counts_once() {
     });
     assert_eq!(location(&both[0]), location(&both[1]));
     assert_eq!(bus.records().await.len(), 2, "one call for each part");
+    // A form that was opened anew, since its line was cut.
+    let again = browser.ask("farm-loan", &about(ZAHRA, ""));
+    assert_eq!(location(&again), location(&both[0]));
+    assert_eq!(bus.records().await.len(), 2);
     // "Back", another citizen, and "send": another inquiry.
     let other = [&hidden_fields, &about(NOBODY, "")[..]].concat();
     let other = browser.post(path, &other, &[]);
@@ -108,7 +119,7 @@ async fn a_line_that_is_cut_loses_no_answer_and_asks_nothing_twice() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     gate.open();
     let page = browser.get(location(&browser.post("/fa/procedures/farm-loan", &fields, &[]))).text();
-    assert!(page.contains("کریمی"), "{page}");
+    assert!(page.contains("<bdi>کریمی</bdi>"), "{page}");
     assert_eq!(seen.count_of("/civil.v1.CivilRegistry/GetPerson"), 1);
 }
 
@@ -116,8 +127,9 @@ async fn a_line_that_is_cut_loses_no_answer_and_asks_nothing_twice() {
 async fn digits_of_every_script_are_read_and_a_fault_is_told_beside_its_field() {
     let (bus, office) = office().await;
     let browser = office.signed_in("z.karimi");
-    for subject in ["۴۰۶۱۲۳۴۵۶۰", "٤٠٦١٢٣٤٥٦٠", " 4061234560 "] {
-        location(&browser.ask("farm-loan", &about(subject, "")));
+    for (subject, case) in [("۴۰۶۱۲۳۴۵۶۰", "1"), ("٤٠٦١٢٣٤٥٦٠", "2"), (" 4061234560 ", "3")]
+    {
+        location(&browser.ask("farm-loan", &about(subject, case)));
     }
     assert_eq!(bus.records().await.len(), 6);
     for (subject, case, fault) in [
@@ -163,16 +175,15 @@ async fn nobody_sees_a_page_without_a_session_or_another_clerks_answer() {
     }
     let other = office.signed_in("a.ahmadi");
     let answer = other.get(&path);
-    assert!(answer.status == 404 && !answer.text().contains("زهرا</"), "{}", answer.text());
+    assert!(answer.status == 404 && !answer.text().contains("<bdi>زهرا</bdi>"), "{}", answer.text());
     assert!(!other.get("/fa/today").text().contains(&path));
     // Whoever has signed out is out, with the old cookie too.
-    let cookies = browser.cookies();
-    let session = cookies.lines().find(|line| line.contains("__Host-chapar-counter")).unwrap();
-    let session = format!("__Host-chapar-counter={}", session.rsplit('\t').next().unwrap());
+    let session = browser.session_cookie();
     let form = hidden(&browser.get("/fa/").text(), "form").to_owned();
     assert_eq!(location(&browser.post("/fa/sign-out", &[("form", &form)], &[])), "/fa/sign-in");
-    let old =
-        office.browser().post("/fa/sign-out", &[("form", &form)], &["-H", &format!("Cookie: {session}")]);
+    let fields = [&[("form", form.as_str())], &about(ZAHRA, "")[..]].concat();
+    let cookie = format!("Cookie: {session}");
+    let old = office.browser().post("/fa/procedures/farm-loan", &fields, &["-H", &cookie]);
     assert_eq!(location(&old), "/fa/sign-in");
     assert_eq!(location(&browser.get(&path)), "/fa/sign-in");
     assert_eq!(bus.records().await.len(), 2);
@@ -198,9 +209,12 @@ async fn a_form_of_another_page_is_refused() {
     let twice = [("form", token.as_str()), ("subject", ZAHRA), ("subject", NOBODY)];
     assert_eq!(browser.post(path, &twice, &[]).status, 403);
     let long = "1".repeat(20_000);
-    assert_eq!(browser.post(path, &[("form", &token), ("subject", &long)], &[]).status, 403);
+    let long = browser.post("/en/procedures/farm-loan", &[("form", &token), ("subject", &long)], &[]);
+    assert!(long.status == 413 && long.text().contains("A form has 16 KiB at most"), "{}", long.text());
     assert!(bus.records().await.is_empty());
-    let own = ["-H", "Origin: https://localhost", "-H", "Sec-Fetch-Site: same-origin"];
+    // What a browser sends of a page that hides where it comes from, and so may any other page.
+    assert_eq!(with_token(&token, &["-H", "Origin: null"]).status, 403);
+    let own = ["-H", "Sec-Fetch-Site: same-origin"];
     assert_eq!(with_token(&token, &own).status, 303);
 }
 
@@ -209,14 +223,18 @@ async fn every_answer_forbids_frames_scripts_and_caches() {
     let (_bus, office) = office().await;
     let browser = office.signed_in("z.karimi");
     let answer = location(&browser.ask("farm-loan", &about(ZAHRA, ""))).to_owned();
-    for path in ["/fa/", "/en/sign-in", &answer, "/fa/no-such", "/fa/today", "/fa/procedures/farm-loan"] {
-        let page = browser.get(path);
+    let mut pages = vec![("/en/sign-in", office.browser().get("/en/sign-in"))];
+    for path in ["/fa/", &answer, "/fa/no-such", "/fa/today", "/fa/procedures/farm-loan", "/fa/sign-out"] {
+        pages.push((path, browser.get(path)));
+    }
+    for (path, page) in pages {
+        assert!(page.text().starts_with("<!DOCTYPE html>"), "{path}: {}", page.status);
         let policy = &page.headers["content-security-policy"];
         assert!(policy.starts_with("default-src 'none'"), "{path}");
         assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{path}");
         assert_eq!(page.headers["cache-control"], "no-store", "{path}");
         assert_eq!(page.headers["x-content-type-options"], "nosniff", "{path}");
-        assert_eq!(page.headers["referrer-policy"], "no-referrer", "{path}");
+        assert_eq!(page.headers["referrer-policy"], "same-origin", "{path}");
         assert!(!page.text().contains("<script") && !page.text().contains(" style="), "{path}");
     }
     let sign_in = office.browser();
@@ -236,6 +254,7 @@ async fn whoever_guesses_passwords_waits_and_learns_no_clerk() {
     let [known, unknown] = ["z.karimi", "x.karimi"].map(|id| guess(id, "wrong password"));
     assert_eq!((known.status, unknown.status), (422, 422));
     assert_eq!(known.text().replace("z.karimi", ""), unknown.text().replace("x.karimi", ""));
+    assert_eq!(known.headers.len(), unknown.headers.len());
     for id in ["z.karimi", "x.karimi"] {
         assert_eq!((guess(id, "wrong").status, guess(id, "wrong").status), (422, 422), "{id}");
         // In any case of letters: it is one clerk.
@@ -261,13 +280,95 @@ async fn a_clerk_who_is_taken_out_of_the_file_cannot_sign_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_gateway_the_page_says_that_nothing_was_asked() {
+async fn what_is_false_is_told_and_not_left_out() {
+    let (_bus, office) = office().await;
+    let mut other_day = about(ZAHRA, "");
+    other_day.retain(|(name, _)| !name.ends_with("-day"));
+    other_day.push(("input-birth_date-day", "16"));
+    let browser = office.signed_in("z.karimi");
+    let page = browser.get(location(&browser.ask("farm-loan", &other_day))).text();
+    assert!(page.contains("همخوان است</dt><dd><bdi>خیر</bdi>"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_gateway_the_page_says_that_nothing_was_asked_and_shows_what_was_answered() {
     let (bus, office) = office().await;
     let browser = office.signed_in("z.karimi");
+    let answer = location(&browser.ask("farm-loan", &about(ZAHRA, "1404-771"))).to_owned();
+    let other = office.signed_in("a.ahmadi");
     drop(bus);
-    let page = browser.get("/fa/");
-    assert_eq!(page.status, 503);
-    assert!(page.text().contains("گذرگاه پاسخ نمی‌دهد"), "{}", page.text());
+    let page = browser.get(&answer);
+    assert!(page.status == 200 && page.text().contains("<bdi>زهرا</bdi>"), "{}", page.text());
+    let today = browser.get("/fa/today").text();
+    assert!(today.contains(&answer) && today.contains("وام کشاورزی"), "{today}");
+    // Other pages have asked the gateway within a minute; what is asked of it now fails.
+    let failed = other.ask("farm-loan", &about(ZAHRA, ""));
+    let text = failed.text();
+    assert!(failed.status == 503 && text.contains("دو بار شمرده نمی‌شود"), "{text}");
+    assert!(text.contains(&format!("value=\"{ZAHRA}\"")), "the form comes back as it was typed: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_never_reached_its_gateway_says_so() {
+    let bus = Bus::start().await;
+    let office = Office::beside(&bus, LOANS).await;
+    drop(bus);
+    let page = office.signed_in("z.karimi").get("/fa/");
+    assert!(page.status == 503 && page.text().contains("گذرگاه پاسخ نمی‌دهد"), "{}", page.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inquiry_that_the_gateway_refuses_is_told_in_its_words() {
+    let (bus, office) = office().await;
+    let browser = office.signed_in("z.karimi");
+    let form = browser.get("/fa/procedures/farm-loan").text();
+    let hidden_fields = [("form", hidden(&form, "form")), ("inquiry", hidden(&form, "inquiry"))];
+    std::fs::remove_file(bus.folder().join("registry/procedures/farm-loan.toml")).unwrap();
+    bus.reload().await;
+    let fields = [&hidden_fields, &about(ZAHRA, "")[..]].concat();
+    let refused = browser.post("/fa/procedures/farm-loan", &fields, &[]);
+    let page = refused.text();
+    assert_eq!(refused.status, 404, "{page}");
+    assert!(
+        page.contains("PROCEDURE_UNKNOWN")
+            && page.contains("دیگر در فهرست دفتر نیست")
+            && !page.contains("گذرگاه پاسخ نداد"),
+        "{page}"
+    );
+    assert!(bus.records().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tries_at_once_guess_no_more_than_tries_in_a_row() {
+    let (_bus, office) = office().await;
+    let guesses = [("id", "z.karimi"), ("password", "wrong password")];
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let tries = [(); 12].map(|()| scope.spawn(|| office.browser().post("/fa/sign-in", &guesses, &[])));
+        tries.into_iter().map(|tried| tried.join().unwrap().status).collect()
+    });
+    assert_eq!(statuses.iter().filter(|&&status| status == 422).count(), 3, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|&&status| status == 429).count(), 9, "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clerks_that_cannot_be_read_are_told_as_such() {
+    let (_bus, office) = office().await;
+    std::fs::write(office.folder().join("clerks.toml"), "[[clerk]]\nid = 1\n").unwrap();
+    let fields = [("id", "z.karimi"), ("password", PASSWORD)];
+    let answer = office.browser().post("/en/sign-in", &fields, &[]);
+    assert!(answer.status == 500 && answer.text().contains("Nobody can sign in"), "{}", answer.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clerk_who_signs_in_ends_the_session_that_the_browser_had() {
+    let (_bus, office) = office().await;
+    let browser = office.signed_in("z.karimi");
+    let old = browser.session_cookie();
+    let again = [("id", "a.ahmadi"), ("password", PASSWORD)];
+    assert_eq!(browser.post("/fa/sign-in", &again, &[]).status, 303);
+    let answer = office.browser().get_with("/fa/", &["-H", &format!("Cookie: {old}")]);
+    assert_eq!(location(&answer), "/fa/sign-in");
+    assert_eq!(browser.get("/fa/").status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -304,8 +405,11 @@ async fn pages_are_small_enough_for_a_poor_line() {
     let first = form.body.len() + style.body.len() + office.browser().get("/fa/sign-in").body.len();
     assert!(first <= 40 << 10, "the first visit has {first} bytes");
     let answer = location(&browser.ask("farm-loan", &about(ZAHRA, ""))).to_owned();
-    let bytes = browser.get(&answer).body.len();
-    assert!(bytes <= 6 << 10, "an answer has {bytes} bytes");
+    let plain = browser.get(&answer);
+    assert!(plain.body.len() <= 6 << 10, "an answer has {} bytes", plain.body.len());
+    let packed = browser.get_with(&answer, &["-H", "Accept-Encoding: gzip"]);
+    assert_eq!(packed.headers["content-encoding"], "gzip");
+    assert!(packed.body.len() <= 3 << 10, "packed it has {} bytes", packed.body.len());
 }
 
 #[test]

@@ -19,7 +19,7 @@ const TABLE: &[(&str, [&str; 4])] = &[
     ),
     (
         "chapar.inquiry.v1.Inquiry/AskProcedure",
-        ["IDENTITY_UNKNOWN", "RECORD_NOT_FOUND", "RECORD_NOT_FOUND", "closed"],
+        ["IDENTITY_UNKNOWN", "PROCEDURE_UNKNOWN", "PROCEDURE_UNKNOWN", "closed"],
     ),
     ("chapar.inquiry.v1.Inquiry/ListProcedures", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),
     ("chapar.meta.v1.Meta/AllowedMethods", ["IDENTITY_UNKNOWN", "answered", "answered", "closed"]),

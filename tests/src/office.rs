@@ -102,9 +102,18 @@ impl Browser {
         self.curl(path, &[])
     }
 
-    /// Sends a form, with more arguments for curl.
+    /// Opens a page, with more arguments for curl.
+    pub fn get_with(&self, path: &str, more: &[&str]) -> CurlAnswer {
+        self.curl(path, &more.iter().map(|&more| more.to_owned()).collect::<Vec<_>>())
+    }
+
+    /// Sends a form as browsers do, with more arguments for curl; a header among them stands in place of the
+    /// browser's own.
     pub fn post(&self, path: &str, fields: &[(&str, &str)], more: &[&str]) -> CurlAnswer {
         let mut arguments = form(fields);
+        if !more.iter().any(|more| more.starts_with("Origin:")) {
+            arguments.extend(["-H", "Origin: https://localhost"].map(str::to_owned));
+        }
         arguments.extend(more.iter().map(|&more| more.to_owned()));
         self.curl(path, &arguments)
     }
@@ -125,12 +134,15 @@ impl Browser {
         self.post(&path, &[&[("form", token), ("inquiry", inquiry)], fields].concat(), &[])
     }
 
-    /// The session's id, as the jar holds it.
+    /// The session's cookie, `NAME=ID`.
     ///
     /// # Panics
-    /// If there is no jar.
-    pub fn cookies(&self) -> String {
-        std::fs::read_to_string(self.jar.path()).expect("a jar")
+    /// If there is none.
+    pub fn session_cookie(&self) -> String {
+        const NAME: &str = "__Host-chapar-counter";
+        let jar = std::fs::read_to_string(self.jar.path()).expect("a jar");
+        let line = jar.lines().find(|line| line.contains(NAME)).expect("a session");
+        format!("{NAME}={}", line.rsplit('\t').next().expect("its id"))
     }
 
     fn curl(&self, path: &str, arguments: &[String]) -> CurlAnswer {

@@ -65,7 +65,7 @@ impl Client {
     /// procedure's.
     ///
     /// # Errors
-    /// As [`Client::call`]; NOT_FOUND also for a procedure of others.
+    /// As [`Client::call`]; `PROCEDURE_UNKNOWN` also for a procedure of others.
     pub async fn ask_procedure(
         &self,
         request: AskProcedureRequest,

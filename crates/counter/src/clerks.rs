@@ -1,5 +1,6 @@
 //! `Clerks` are the people who may sign in: a file of names and argon2id hashes (RFC 9106), read anew at each
-//! sign-in, so that whoever is taken out of it is out at once. Waits after failures are in `lockout`.
+//! sign-in, so that whoever is taken out of it cannot sign in again; a session that is open lasts until it
+//! ends. Waits after failures are in `lockout`.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -88,11 +89,10 @@ pub(crate) fn read(file: &Path) -> Result<Vec<Clerk>, ClerkFileError> {
         if clerks.iter().any(|clerk| clerk.id == id) {
             return Err(fault(format!("`{id}` is there twice")));
         }
-        let is_argon2id =
-            PasswordHash::new(&raw.password).is_ok_and(|hash| hash.algorithm.as_str() == "argon2id");
-        if !is_argon2id {
-            let problem =
-                format!("the password of `{id}` is no argon2id hash: `chapar counter hash` makes one");
+        if !is_own_hash(&raw.password) {
+            let problem = format!(
+                "the password of `{id}` is no argon2id hash with m=19456,t=2,p=1: `chapar counter hash` makes one"
+            );
             return Err(fault(problem));
         }
         clerks.push(Clerk { id, name: raw.name, hash: raw.password });
@@ -100,22 +100,35 @@ pub(crate) fn read(file: &Path) -> Result<Vec<Clerk>, ClerkFileError> {
     Ok(clerks)
 }
 
+/// Whether a text is a hash as `chapar counter hash` makes it. One with other parameters would take another
+/// time than that of nobody, or the page's whole memory.
+fn is_own_hash(text: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(text) else { return false };
+    let parameters = argon2::Params::try_from(&hash);
+    let is_argon2id = hash.algorithm == argon2::ARGON2ID_IDENT && hash.hash.is_some() && hash.salt.is_some();
+    let is_default = parameters.is_ok_and(|parameters| {
+        let default = argon2::Params::DEFAULT;
+        (parameters.m_cost(), parameters.t_cost(), parameters.p_cost())
+            == (default.m_cost(), default.t_cost(), default.p_cost())
+    });
+    is_argon2id && is_default
+}
+
 /// The clerk of this id, if the password is theirs. It takes as long for an id that there is not, so that
 /// nobody learns who works here.
 ///
 /// # Errors
 /// [`ClerkFileError`] of the file.
-pub(crate) async fn sign_in(
-    file: &Path,
-    id: &str,
-    password: String,
-) -> Result<Option<Clerk>, ClerkFileError> {
-    let clerk = read(file)?.into_iter().find(|clerk| clerk.id.as_str() == id);
-    let hash = clerk.as_ref().map_or_else(|| NOBODY.clone(), |clerk| clerk.hash.clone());
+pub(crate) async fn sign_in(file: &Path, id: &str, password: &str) -> Result<Option<Clerk>, ClerkFileError> {
     // Never closed, so there is always a permit at last.
     let _permit = CHECKS.acquire().await;
-    let is_right = tokio::task::spawn_blocking(move || is_right(&password, &hash)).await.unwrap_or(false);
-    Ok(clerk.filter(|_| is_right))
+    let (file, id, password) = (file.to_owned(), id.to_owned(), password.to_owned());
+    let checking = move || {
+        let clerk = read(&file)?.into_iter().find(|clerk| clerk.id.as_str() == id);
+        let is_right = is_right(&password, clerk.as_ref().map_or(NOBODY.as_str(), |clerk| &clerk.hash));
+        Ok(clerk.filter(|_| is_right))
+    };
+    tokio::task::spawn_blocking(checking).await.unwrap_or(Ok(None))
 }
 
 /// The hash of a password that nobody knows.
@@ -125,6 +138,11 @@ static NOBODY: LazyLock<String> = LazyLock::new(|| {
     // Without it a check fails all the same, only sooner.
     made.and_then(|()| hash(&password)).unwrap_or_default()
 });
+
+/// Makes the hash of nobody before the first sign-in, which would take twice the time otherwise.
+pub(crate) fn prepare() {
+    LazyLock::force(&NOBODY);
+}
 
 fn is_right(password: &str, hash: &str) -> bool {
     if password.len() > LONGEST_PASSWORD {
@@ -176,7 +194,7 @@ mod tests {
         let hash = hash_password("correct horse battery").unwrap();
         let (_folder, file) = file(&clerk("z.karimi", &hash));
         let sign_in = async |id: &str, password: &str| {
-            sign_in(&file, id, password.to_owned()).await.unwrap().map(|clerk| clerk.id.to_string())
+            sign_in(&file, id, password).await.unwrap().map(|clerk| clerk.id.to_string())
         };
         assert_eq!(sign_in("z.karimi", "correct horse battery").await.as_deref(), Some("z.karimi"));
         assert_eq!(sign_in("z.karimi", "correct horse batterx").await, None);
@@ -192,6 +210,8 @@ mod tests {
             (clerk("two words", &good), "not a valid clerk"),
             (clerk("a", &good) + &clerk("a", &good), "`a` is there twice"),
             (clerk("a", bcrypt), "is no argon2id hash"),
+            (clerk("a", &good.replace("m=19456", "m=4194304")), "is no argon2id hash with m=19456"),
+            (clerk("a", &good.replace("$argon2id", "$argon2i")), "is no argon2id hash with m=19456"),
             (clerk("a", &good).replace("name", "nmae"), "unknown field `nmae`"),
         ] {
             let (_folder, file) = file(&text);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chapar_client::Name;
 use chapar_model::{CaseNumber, ClerkId, Clock, RequestId, tehran};
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -16,8 +17,15 @@ use crate::bus::Answered;
 
 /// How long an answer is kept: long enough to read it to the citizen and to print it.
 pub(crate) const KEPT_FOR: Duration = Duration::from_secs(15 * 60);
+/// How long the same question of the same clerk is the same inquiry, also in a form of its own: after a line
+/// was cut, a clerk opens the form anew and types all of it again. An answer that lacks a part is not given
+/// again, since the clerk asks for the rest.
+const SAME_FOR: Duration = Duration::from_secs(2 * 60);
 /// Maximum number of answers in memory; the oldest makes room.
 const MAX_KEPT: usize = 2000;
+/// Maximum size of all answers in bytes, as the gateway sent them: decoded they are some five times as large.
+/// The oldest make room.
+const MAX_KEPT_BYTES: usize = 16 << 20;
 /// Maximum number of lines of one clerk's day.
 const MAX_LINES: usize = 500;
 
@@ -43,6 +51,11 @@ pub(crate) struct Inquiry {
 }
 
 impl Inquiry {
+    /// Whether it is answered as a whole, or on its way.
+    fn is_faultless(&self) -> bool {
+        self.answered.get().is_none_or(|answered| answered.count() == answered.parts.len())
+    }
+
     /// How much longer it is kept, of `kept_for` in all.
     pub(crate) fn left(&self, kept_for: Duration) -> Duration {
         kept_for.saturating_sub(self.began.elapsed())
@@ -51,10 +64,11 @@ impl Inquiry {
 
 /// One line of a clerk's day.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub(crate) struct DayEntry {
     pub(crate) id: RequestId,
     pub(crate) at: Timestamp,
-    pub(crate) procedure: String,
+    /// The procedure's name.
+    pub(crate) name: Option<Name>,
     pub(crate) case: String,
     /// Parts answered, and parts asked.
     pub(crate) parts: (usize, usize),
@@ -64,7 +78,7 @@ pub(crate) struct Line {
 pub(crate) struct Inquiries {
     clock: Clock,
     kept: Mutex<HashMap<RequestId, Arc<Inquiry>>>,
-    days: Mutex<HashMap<ClerkId, Vec<Line>>>,
+    days: Mutex<HashMap<ClerkId, Vec<DayEntry>>>,
 }
 
 impl Inquiries {
@@ -73,7 +87,8 @@ impl Inquiries {
     }
 
     /// The inquiry of this id, or a new one. The same id with other values is another inquiry, under an id of
-    /// its own: a form that came back by the browser's "back" and was changed.
+    /// its own: a form that came back by the browser's "back" and was changed. The same values under another
+    /// id are the same inquiry for two minutes, if it has no fault so far.
     pub(crate) fn begin(
         &self,
         clerk: &ClerkId,
@@ -83,12 +98,17 @@ impl Inquiries {
     ) -> (RequestId, Arc<Inquiry>) {
         let mut kept = self.kept.lock();
         forget(&mut kept, now);
-        if let Some(known) = kept.get(&id) {
-            if known.clerk == *clerk && known.asked == asked {
-                return (id, Arc::clone(known));
-            }
-            return self.insert(&mut kept, clerk, RequestId::now(), asked, now);
+        let is_same = |known: &Inquiry| known.clerk == *clerk && known.asked == asked;
+        let known = kept.get(&id);
+        if let Some(known) = known.filter(|known| is_same(known)) {
+            return (id, Arc::clone(known));
         }
+        let is_fresh = |known: &Inquiry| now.saturating_duration_since(known.began) < SAME_FOR;
+        let same = kept.iter().find(|(_, known)| is_same(known) && is_fresh(known) && known.is_faultless());
+        if let Some((same, inquiry)) = same {
+            return (*same, Arc::clone(inquiry));
+        }
+        let id = if known.is_some() { RequestId::now() } else { id };
         self.insert(&mut kept, clerk, id, asked, now)
     }
 
@@ -100,10 +120,8 @@ impl Inquiries {
         asked: Asked,
         now: Instant,
     ) -> (RequestId, Arc<Inquiry>) {
-        if kept.len() >= MAX_KEPT
-            && let Some(oldest) = kept.iter().min_by_key(|(_, known)| known.began).map(|(id, _)| *id)
-        {
-            kept.remove(&oldest);
+        if kept.len() >= MAX_KEPT {
+            forget_oldest(kept);
         }
         let at = self.clock.now();
         let inquiry = Inquiry { clerk: clerk.clone(), began: now, asked, at, answered: OnceCell::new() };
@@ -130,8 +148,9 @@ impl Inquiries {
         });
     }
 
-    /// Notes an inquiry that was answered, once.
-    pub(crate) fn note(&self, clerk: &ClerkId, line: Line) {
+    /// Notes an inquiry that was answered, once, and makes room for its answer.
+    pub(crate) fn note(&self, clerk: &ClerkId, line: DayEntry) {
+        make_room(&mut self.kept.lock(), MAX_KEPT_BYTES);
         let mut days = self.days.lock();
         let lines = days.entry(clerk.clone()).or_default();
         if lines.iter().any(|known| known.id == line.id) {
@@ -144,11 +163,11 @@ impl Inquiries {
     }
 
     /// This clerk's inquiries of today, the newest first.
-    pub(crate) fn today(&self, clerk: &ClerkId) -> Vec<Line> {
+    pub(crate) fn today(&self, clerk: &ClerkId) -> Vec<DayEntry> {
         let today = tehran::day(self.clock.now());
         let days = self.days.lock();
         let lines = days.get(clerk).into_iter().flatten().filter(|line| tehran::day(line.at) == today);
-        let mut lines: Vec<Line> = lines.cloned().collect();
+        let mut lines: Vec<DayEntry> = lines.cloned().collect();
         lines.reverse();
         lines
     }
@@ -156,6 +175,22 @@ impl Inquiries {
 
 fn forget(kept: &mut HashMap<RequestId, Arc<Inquiry>>, now: Instant) {
     kept.retain(|_, inquiry| now.saturating_duration_since(inquiry.began) < KEPT_FOR);
+}
+
+/// Forgets the oldest until the size of all answers is at most `bytes`.
+fn make_room(kept: &mut HashMap<RequestId, Arc<Inquiry>>, bytes: usize) {
+    let size = |inquiry: &Arc<Inquiry>| inquiry.answered.get().map_or(0, Answered::bytes);
+    let mut all: usize = kept.values().map(size).sum();
+    while all > bytes
+        && let Some(oldest) = forget_oldest(kept)
+    {
+        all -= size(&oldest);
+    }
+}
+
+fn forget_oldest(kept: &mut HashMap<RequestId, Arc<Inquiry>>) -> Option<Arc<Inquiry>> {
+    let oldest = kept.iter().min_by_key(|(_, known)| known.began).map(|(id, _)| *id);
+    oldest.and_then(|oldest| kept.remove(&oldest))
 }
 
 #[cfg(test)]
@@ -184,6 +219,23 @@ mod tests {
     }
 
     #[test]
+    fn the_same_question_in_a_new_form_is_the_same_inquiry_for_a_while_unless_a_part_is_missing() {
+        let inquiries = Inquiries::new(Clock::system());
+        let clerk: ClerkId = "zahra".parse().unwrap();
+        let now = Instant::now();
+        let begin = |subject: &str, now| inquiries.begin(&clerk, RequestId::now(), asked(subject), now);
+        let (on_its_way, inquiry) = begin("1", now);
+        assert_eq!(begin("1", now).0, on_its_way);
+        inquiry.answered.set(Answered::of_size(0)).unwrap();
+        assert_eq!(begin("1", now + SAME_FOR - Duration::from_secs(1)).0, on_its_way);
+        assert_ne!(begin("1", now + SAME_FOR).0, on_its_way);
+
+        let (partial, inquiry) = begin("2", now);
+        inquiry.answered.set(Answered::without_a_part()).unwrap();
+        assert_ne!(begin("2", now).0, partial);
+    }
+
+    #[test]
     fn nothing_of_a_citizen_is_kept_longer_than_a_quarter_of_an_hour() {
         let inquiries = Inquiries::new(Clock::system());
         let clerk: ClerkId = "zahra".parse().unwrap();
@@ -195,16 +247,29 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_answers_make_room_for_more_bytes_than_there_may_be() {
+        let inquiries = Inquiries::new(Clock::system());
+        let clerk: ClerkId = "zahra".parse().unwrap();
+        let now = Instant::now();
+        let ids = [0, 1, 2].map(|second| {
+            let began = now + Duration::from_secs(second);
+            let (id, inquiry) = inquiries.begin(&clerk, RequestId::now(), asked(&second.to_string()), began);
+            inquiry.answered.set(Answered::of_size(100)).unwrap();
+            id
+        });
+        make_room(&mut inquiries.kept.lock(), 300);
+        assert_eq!(inquiries.kept.lock().len(), 3);
+        make_room(&mut inquiries.kept.lock(), 250);
+        let kept = ids.map(|id| inquiries.get(&clerk, id, now).is_some());
+        assert_eq!(kept, [false, true, true]);
+    }
+
+    #[test]
     fn the_day_has_each_inquiry_once_the_newest_first() {
         let inquiries = Inquiries::new(Clock::system());
         let clerk: ClerkId = "zahra".parse().unwrap();
-        let line = |id| Line {
-            id,
-            at: inquiries.clock.now(),
-            procedure: "farm-loan".to_owned(),
-            case: String::new(),
-            parts: (7, 7),
-        };
+        let line =
+            |id| DayEntry { id, at: inquiries.clock.now(), name: None, case: String::new(), parts: (7, 7) };
         let [one, two] = [RequestId::now(), RequestId::now()];
         [one, two, one].into_iter().for_each(|id| inquiries.note(&clerk, line(id)));
         let ids: Vec<RequestId> = inquiries.today(&clerk).iter().map(|line| line.id).collect();

@@ -1,10 +1,14 @@
 //! `Lockout` makes those wait who guess passwords: after three failures in a row for a clerk, or ten from an
 //! address, each further try waits twice as long as the one before, from 5 s to 15 min (OWASP Authentication
-//! Cheat Sheet, "Account Lockout"). It knows no clerks: an id that there is not is treated alike.
+//! Cheat Sheet, "Account Lockout"). A try counts as a failure from its begin, so that many at once are no
+//! more than many in a row; a success takes it back. It knows no clerks: an id that there is not is treated
+//! alike.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use chapar_model::ClerkId;
 use parking_lot::Mutex;
 
 /// Failures for one clerk that cost no wait.
@@ -15,14 +19,19 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 /// Failures are forgotten after this time without another one.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
-/// Maximum number of clerks and addresses that are remembered; the oldest is forgotten for a new one.
+/// Maximum number of clerks and addresses that are remembered. The one with the fewest failures is forgotten
+/// for a new one: whoever tries many ids must not free the one that is attacked.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// Whoever failed.
+/// Whose failures are counted.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub(crate) enum Who {
+enum Who {
+    /// By the id in lower case, as clerks' ids differ by more than that.
     Clerk(String),
-    Address(std::net::IpAddr),
+    /// Every id that no clerk can have: it is of any length, so it is not kept.
+    NoClerk,
+    /// The address; of IPv6 the first 64 bits, which are one customer's (RFC 6177).
+    Address(IpAddr),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,111 +40,190 @@ struct Failures {
     last: Instant,
 }
 
+/// A try that has begun, and counts as a failure unless it succeeds.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Attempt([Who; 2]);
+
 /// Failures in a row.
 #[derive(Debug, Default)]
 pub(crate) struct Lockout(Mutex<HashMap<Who, Failures>>);
 
 impl Failures {
-    /// When the next try is allowed.
-    fn allowed_at(&self, free: u32) -> Instant {
-        match self.count.checked_sub(free) {
-            None => self.last,
-            // Doubled 8 times it is over the longest wait.
-            Some(over) => self.last + (FIRST_WAIT * 2u32.pow(over.min(8))).min(LONGEST_WAIT),
-        }
+    /// How long to wait before the next try; nothing if it may be made now.
+    fn wait(&self, free: u32, now: Instant) -> Option<Duration> {
+        let over = self.count.checked_sub(free)?;
+        // Doubled 8 times it is over the longest wait.
+        let wait = (FIRST_WAIT * 2u32.pow(over.min(8))).min(LONGEST_WAIT);
+        let left = (self.last + wait).saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
+    fn is_old(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last) >= FORGOTTEN_AFTER
     }
 }
 
 impl Who {
+    fn clerk(id: &str) -> Self {
+        match id.parse::<ClerkId>() {
+            Ok(id) => Self::Clerk(id.as_str().to_lowercase()),
+            Err(_) => Self::NoClerk,
+        }
+    }
+
+    fn address(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                IpAddr::V6(std::net::Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+            }
+            address @ IpAddr::V4(_) => address,
+        })
+    }
+
     fn free(&self) -> u32 {
         match self {
-            Self::Clerk(_) => FREE_FOR_CLERK,
+            Self::Clerk(_) | Self::NoClerk => FREE_FOR_CLERK,
             Self::Address(_) => FREE_FROM_ADDRESS,
         }
     }
 }
 
 impl Lockout {
-    /// How long to wait before the next try; `None` if it may be made now.
-    pub(crate) fn wait(&self, who: &[Who], now: Instant) -> Option<Duration> {
-        let failures = self.0.lock();
-        let waits = who.iter().filter_map(|who| {
-            let failures = failures.get(who)?;
-            let is_fresh = now.saturating_duration_since(failures.last) < FORGOTTEN_AFTER;
-            let wait = failures.allowed_at(who.free()).saturating_duration_since(now);
-            (is_fresh && !wait.is_zero()).then_some(wait)
+    /// Begins a try for a clerk's id from an address, and counts it.
+    ///
+    /// # Errors
+    /// How long to wait before the next try. A try that has to wait does not count.
+    pub(crate) fn begin(&self, clerk: &str, address: IpAddr, now: Instant) -> Result<Attempt, Duration> {
+        let attempt = [Who::clerk(clerk), Who::address(address)];
+        // One lock for both steps: between them another try would see the same count.
+        let mut failures = self.0.lock();
+        let waits = attempt.iter().filter_map(|who| {
+            let known = failures.get(who).filter(|known| !known.is_old(now))?;
+            known.wait(who.free(), now)
         });
-        waits.max()
+        if let Some(wait) = waits.max() {
+            return Err(wait);
+        }
+        for who in &attempt {
+            count(&mut failures, who, now);
+        }
+        Ok(Attempt(attempt))
     }
 
-    /// A try failed.
-    pub(crate) fn failed(&self, who: &[Who], now: Instant) {
+    /// The try succeeded: it is no failure of its address, and ends the waits of its clerk. What the address
+    /// has failed before stays, since a clerk's own sign-in must not free whoever guesses others' passwords
+    /// from the same machine.
+    pub(crate) fn succeeded(&self, attempt: &Attempt) {
         let mut failures = self.0.lock();
-        for who in who {
-            if failures.len() >= MAX_REMEMBERED && !failures.contains_key(who) {
-                failures.retain(|_, known| now.saturating_duration_since(known.last) < FORGOTTEN_AFTER);
-                if failures.len() >= MAX_REMEMBERED
-                    && let Some(oldest) =
-                        failures.iter().min_by_key(|(_, known)| known.last).map(|(who, _)| who.clone())
-                {
-                    failures.remove(&oldest);
+        for who in &attempt.0 {
+            match who {
+                Who::Address(_) => {
+                    if let Some(known) = failures.get_mut(who) {
+                        known.count = known.count.saturating_sub(1);
+                    }
+                }
+                Who::Clerk(_) | Who::NoClerk => {
+                    failures.remove(who);
                 }
             }
-            let known = failures.entry(who.clone()).or_insert(Failures { count: 0, last: now });
-            let is_old = now.saturating_duration_since(known.last) >= FORGOTTEN_AFTER;
-            known.count = if is_old { 1 } else { known.count.saturating_add(1) };
-            known.last = now;
         }
     }
+}
 
-    /// Someone signed in. What was counted for the address stays: a clerk's own sign-in must not free whoever
-    /// guesses others' passwords from the same machine.
-    pub(crate) fn succeeded(&self, clerk: &str) {
-        self.0.lock().remove(&Who::Clerk(clerk.to_owned()));
+fn count(failures: &mut HashMap<Who, Failures>, who: &Who, now: Instant) {
+    if failures.len() >= MAX_REMEMBERED && !failures.contains_key(who) {
+        failures.retain(|_, known| !known.is_old(now));
+        let fewest = failures.iter().min_by_key(|(_, known)| (known.count, known.last));
+        if failures.len() >= MAX_REMEMBERED
+            && let Some(who) = fewest.map(|(who, _)| who.clone())
+        {
+            failures.remove(&who);
+        }
     }
+    let known = failures.entry(who.clone()).or_insert(Failures { count: 0, last: now });
+    known.count = if known.is_old(now) { 1 } else { known.count.saturating_add(1) };
+    known.last = now;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const OFFICE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 7));
+
+    /// An address of its own for each number.
+    fn address(number: usize) -> IpAddr {
+        IpAddr::V4(std::net::Ipv4Addr::from_bits(u32::try_from(number).unwrap()))
+    }
+
     #[test]
     fn waits_grow_from_the_third_failure_on_and_end_with_a_success() {
         let lockout = Lockout::default();
-        let clerk = [Who::Clerk("z.karimi".to_owned())];
-        let start = Instant::now();
+        let mut now = Instant::now();
         let mut waits = Vec::new();
-        for _ in 0..14 {
-            lockout.failed(&clerk, start);
-            waits.push(lockout.wait(&clerk, start).map(|wait| wait.as_secs()));
+        for number in 0..14 {
+            let began = lockout.begin("z.karimi", address(number), now);
+            if let Err(wait) = began {
+                waits.push(wait.as_secs());
+                now += wait;
+                let _failed = lockout.begin("Z.Karimi", address(number), now).unwrap();
+            }
         }
-        assert_eq!(waits[..6], [None, None, Some(5), Some(10), Some(20), Some(40)]);
-        assert_eq!(waits.last(), Some(&Some(900)));
-        assert_eq!(lockout.wait(&clerk, start + LONGEST_WAIT), None);
-        assert_eq!(lockout.wait(&[Who::Clerk("a.karimi".to_owned())], start), None);
-        lockout.succeeded("z.karimi");
-        assert_eq!(lockout.wait(&clerk, start), None);
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 640, 900, 900, 900]);
+        assert!(lockout.begin("a.karimi", address(99), now).is_ok(), "nobody else waits");
+        let attempt = lockout.begin("z.karimi", address(99), now + LONGEST_WAIT).unwrap();
+        lockout.succeeded(&attempt);
+        assert!(lockout.begin("z.karimi", address(99), now + LONGEST_WAIT).is_ok());
     }
 
     #[test]
-    fn an_address_that_guesses_many_clerks_waits_too() {
+    fn tries_at_once_count_before_any_has_failed() {
         let lockout = Lockout::default();
-        let address = Who::Address([10, 0, 0, 7].into());
+        let now = Instant::now();
+        let began: Vec<_> = (0..100).map(|number| lockout.begin("z.karimi", address(number), now)).collect();
+        assert_eq!(began.iter().filter(|began| began.is_ok()).count(), 3);
+    }
+
+    #[test]
+    fn an_address_that_guesses_many_clerks_waits_and_one_that_succeeds_does_not() {
+        let lockout = Lockout::default();
+        let now = Instant::now();
+        for number in 0..100 {
+            let attempt = lockout.begin(&format!("clerk-{number}"), OFFICE, now).unwrap();
+            lockout.succeeded(&attempt);
+        }
+        for number in 0..10 {
+            let _failed = lockout.begin(&format!("clerk-{number}"), OFFICE, now).unwrap();
+        }
+        assert_eq!(lockout.begin("clerk-11", OFFICE, now).unwrap_err(), FIRST_WAIT);
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one() {
+        let lockout = Lockout::default();
         let now = Instant::now();
         for number in 0..10 {
-            assert_eq!(lockout.wait(std::slice::from_ref(&address), now), None, "{number}");
-            lockout.failed(&[Who::Clerk(format!("clerk-{number}")), address.clone()], now);
+            let address = format!("2001:db8::{number}").parse().unwrap();
+            let _failed = lockout.begin(&format!("clerk-{number}"), address, now).unwrap();
         }
-        assert_eq!(lockout.wait(&[address], now), Some(FIRST_WAIT));
+        assert!(lockout.begin("clerk-11", "2001:db8::ffff:1".parse().unwrap(), now).is_err());
+        assert!(lockout.begin("clerk-11", "2001:db8:0:1::1".parse().unwrap(), now).is_ok());
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn what_is_remembered_is_bounded_and_the_attacked_clerk_stays_in_it() {
         let lockout = Lockout::default();
         let now = Instant::now();
-        for number in 0..MAX_REMEMBERED + 100 {
-            lockout.failed(&[Who::Clerk(number.to_string())], now);
+        for number in 0..3 {
+            let _failed = lockout.begin("z.karimi", address(number), now).unwrap();
+        }
+        for number in 0..MAX_REMEMBERED / 2 + 100 {
+            // Ids that no clerk can have are one entry, however long and many.
+            let _failed = lockout.begin(&"x".repeat(2000 + number), address(number), now);
+            let _failed = lockout.begin(&number.to_string(), address(number), now);
         }
         assert_eq!(lockout.0.lock().len(), MAX_REMEMBERED);
+        assert!(lockout.begin("z.karimi", OFFICE, now).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! `Counter` serves the page over TLS until it is told to stop.
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,11 +10,11 @@ use chapar_model::Clock;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ use crate::web::{self, App};
 
 /// Connections at once. An office has some dozen browsers, each with a few connections.
 const MAX_CONNECTIONS: usize = 512;
+/// Connections from one address, which may be a whole office's.
+const MAX_FROM_ADDRESS: usize = 128;
 /// The longest TLS handshake, and the longest wait for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The longest life of a connection: a browser makes another one.
@@ -98,7 +101,7 @@ impl Counter {
     /// Serves until `stop`; then running requests have 10 s to end.
     pub async fn run(self, stop: CancellationToken) {
         let Self { listener, tls, app, .. } = self;
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let slots = Arc::new(Slots::default());
         let tasks = tokio_util::task::TaskTracker::new();
         let forgetting = tasks.spawn(forget(Arc::clone(&app), stop.clone()));
         loop {
@@ -111,8 +114,8 @@ impl Counter {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            // Without a place the connection is closed: the browser tries again.
-            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
+            // Without a slot the connection is closed: the browser tries again.
+            let Some(slot) = Slots::take(&slots, peer.ip()) else { continue };
             let (tls, app, stop) = (tls.clone(), Arc::clone(&app), stop.clone());
             tasks.spawn(async move {
                 connection(stream, peer, tls, app, stop).await;
@@ -125,10 +128,44 @@ impl Counter {
     }
 }
 
+/// The connections that are open, by address.
+#[derive(Default)]
+struct Slots(Mutex<HashMap<IpAddr, usize>>);
+
+/// One connection's slot, until it is dropped.
+struct Slot {
+    slots: Arc<Slots>,
+    address: IpAddr,
+}
+
+impl Slots {
+    fn take(slots: &Arc<Self>, address: IpAddr) -> Option<Slot> {
+        let mut open = slots.0.lock();
+        let all: usize = open.values().sum();
+        let own = open.get(&address).copied().unwrap_or_default();
+        if all >= MAX_CONNECTIONS || own >= MAX_FROM_ADDRESS {
+            return None;
+        }
+        open.insert(address, own + 1);
+        Some(Slot { slots: Arc::clone(slots), address })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut open = self.slots.0.lock();
+        match open.get_mut(&self.address) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => _ = open.remove(&self.address),
+        }
+    }
+}
+
 /// Reads every file that the settings name.
 fn open(config: &Config) -> Result<(Bus, TlsAcceptor), Error> {
     // A file that cannot be read would show at the first sign-in only.
     clerks::read(&config.clerks)?;
+    clerks::prepare();
     let bus = Bus::new(config.gateway.clone())?;
     let tls = TlsAcceptor::from(Arc::new(tls(&config.cert, &config.key)?));
     Ok((bus, tls))
@@ -154,7 +191,10 @@ async fn connection(
     stream.set_nodelay(true).ok();
     let Ok(Ok(stream)) = tokio::time::timeout(PATIENCE, tls.accept(stream)).await else { return };
     let router = web::router(app, peer.ip());
-    let mut builder = Builder::new(TokioExecutor::new());
+    // By ALPN (RFC 7301) and not by the first bytes, which a peer may keep back for ever.
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PATIENCE).max_concurrent_streams(32);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
@@ -188,4 +228,22 @@ fn tls(cert: &Path, key: &Path) -> Result<ServerConfig, Error> {
         .map_err(|error| fault(key, &error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_takes_a_part_of_the_connections_and_gives_them_back() {
+        let slots = Arc::new(Slots::default());
+        let address = |number: u8| IpAddr::from([10, 0, 0, number]);
+        let taken: Vec<Slot> = (0..1000).map_while(|_| Slots::take(&slots, address(1))).collect();
+        assert_eq!(taken.len(), MAX_FROM_ADDRESS);
+        let others: Vec<Slot> =
+            (0..1000).filter_map(|number| Slots::take(&slots, address((number % 100) as u8 + 2))).collect();
+        assert_eq!(others.len(), MAX_CONNECTIONS - MAX_FROM_ADDRESS);
+        drop((taken, others));
+        assert!(slots.0.lock().is_empty());
+    }
 }

@@ -19,15 +19,37 @@ const MAX_SESSIONS: usize = 1000;
 pub(crate) struct Session {
     pub(crate) clerk: ClerkId,
     pub(crate) name: String,
-    /// Stands in every form of the session: a page of another site does not know it (OWASP, "Synchronizer
-    /// Token").
-    pub(crate) form_token: String,
+    /// A page of another site does not know it (OWASP, "Synchronizer Token").
+    form_token: [u8; TOKEN],
 }
 
+/// Length of a form's token in bytes.
+const TOKEN: usize = 16;
+
 impl Session {
+    /// The token for one form of this session: a mask and the masked token, so that no two pages have the
+    /// same and nobody learns it from the sizes of many compressed ones (BREACH, 2013).
+    pub(crate) fn form_token(&self) -> String {
+        let mut both = [0; 2 * TOKEN];
+        let Some(mask) = random::<TOKEN>() else { return String::new() };
+        let (masks, masked) = both.split_at_mut(TOKEN);
+        masks.copy_from_slice(&mask);
+        for (masked, (byte, mask)) in masked.iter_mut().zip(self.form_token.iter().zip(mask)) {
+            *masked = byte ^ mask;
+        }
+        BASE64_URL_SAFE_NO_PAD.encode(both)
+    }
+
     /// Whether a form is one of this session's.
     pub(crate) fn is_own_form(&self, token: &str) -> bool {
-        self.form_token.as_bytes().ct_eq(token.as_bytes()).into()
+        let mut both = [0; 2 * TOKEN];
+        // A shorter text leaves zeros, which are no token.
+        if BASE64_URL_SAFE_NO_PAD.decode_slice(token, &mut both).is_err() {
+            return false;
+        }
+        let (mask, masked) = both.split_at_mut(TOKEN);
+        masked.iter_mut().zip(mask).for_each(|(masked, mask)| *masked ^= *mask);
+        self.form_token.ct_eq(masked).into()
     }
 }
 
@@ -52,8 +74,8 @@ impl Sessions {
     /// Begins a session, always with a new id, so that nobody can sign a clerk in under an id that they know
     /// (session fixation). Returns the id; `None` if the system gives no random bytes.
     pub(crate) fn begin(&self, clerk: ClerkId, name: String, now: Instant) -> Option<String> {
-        let id = random::<32>()?;
-        let session = Arc::new(Session { clerk, name, form_token: random::<16>()? });
+        let id = BASE64_URL_SAFE_NO_PAD.encode(random::<32>()?);
+        let session = Arc::new(Session { clerk, name, form_token: random()? });
         let mut open = self.open.lock();
         open.retain(|_, known| !self.is_over(known, now));
         if open.len() >= MAX_SESSIONS
@@ -87,11 +109,10 @@ impl Sessions {
     }
 }
 
-/// `N` random bytes as text.
-fn random<const N: usize>() -> Option<String> {
+fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
-    Some(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -126,9 +147,13 @@ mod tests {
         let other = sessions.begin("z.karimi".parse().unwrap(), "Z".to_owned(), now).unwrap();
         assert_ne!(id, other);
         let [one, two] = [&id, &other].map(|id| sessions.get(id, now).unwrap());
-        assert!(
-            one.is_own_form(&one.form_token) && !one.is_own_form(&two.form_token) && !one.is_own_form("")
-        );
+        let token = one.form_token();
+        assert!(one.is_own_form(&token) && one.is_own_form(&one.form_token()), "each form's is another");
+        assert_ne!(token, one.form_token());
+        for other in [two.form_token(), String::new(), token[..20].to_owned(), "A".repeat(43), token + "AAAA"]
+        {
+            assert!(!one.is_own_form(&other), "{other}");
+        }
         sessions.end(&id);
         assert!(sessions.get(&id, now).is_none() && sessions.get(&other, now).is_some());
     }

@@ -2,8 +2,10 @@
 //! Jalali dates and enum values in words. Labels and words are the contract's; without them a field has its
 //! own name.
 
-use chapar_contract::{Label, jalali_of_gregorian, label_of_field, label_of_value};
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
+mod value;
+
+use chapar_contract::{Label, label_of_field};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
 
 use crate::words::Language;
 
@@ -16,95 +18,119 @@ pub(crate) struct Line {
     pub(crate) is_code: bool,
 }
 
-/// Maximum depth of messages in messages; what is deeper is left out.
+/// Maximum depth of messages in messages. The line of what is deeper says that there is more.
 const MAX_DEPTH: usize = 4;
 
-/// The lines of a message, without the citizen's own id, which stands above them all.
-pub(crate) fn lines(message: &DynamicMessage, subject: &str, language: Language) -> Vec<Line> {
-    let mut lines = Vec::new();
-    add(message, subject, language, "", 0, &mut lines);
-    lines
-}
-
-fn add(
+/// The lines of a message, without the citizen's own id, which stands above them all. `disclosed` are the
+/// paths of the fields that the grant gives.
+pub(crate) fn lines(
     message: &DynamicMessage,
     subject: &str,
+    disclosed: &[String],
     language: Language,
-    before: &str,
+) -> Vec<Line> {
+    let mut lines = Lines { subject, disclosed, language, lines: Vec::new() };
+    lines.message(message, &Within { path: "", label: "", depth: 0 });
+    lines.lines
+}
+
+struct Lines<'a> {
+    subject: &'a str,
+    disclosed: &'a [String],
+    language: Language,
+    lines: Vec<Line>,
+}
+
+/// Where a message stands in the answer.
+struct Within<'a> {
+    /// Path of its field with a dot after it; empty for the answer itself.
+    path: &'a str,
+    /// The same in words.
+    label: &'a str,
     depth: usize,
-    lines: &mut Vec<Line>,
-) {
-    for (field, value) in message.fields() {
-        let label = format!("{before}{}", field_label(&field, language));
-        match value {
-            Value::String(text) if text == subject => {}
-            // A date, a time and the like are one value.
-            Value::Message(inside) if date(inside, language).is_none() && depth < MAX_DEPTH => {
-                add(inside, subject, language, &format!("{label} · "), depth + 1, lines);
+}
+
+impl Lines<'_> {
+    fn message(&mut self, message: &DynamicMessage, within: &Within<'_>) {
+        for field in message.descriptor().fields() {
+            let path = format!("{}{}", within.path, field.name());
+            if message.has_field(&field) || self.is_told_by_default(&field, &path) {
+                self.field(&field, &message.get_field(&field), &path, within);
             }
+        }
+    }
+
+    /// Whether a field that is not on the wire has a value all the same: `false` and 0 are not sent where the
+    /// type has no `optional` (protobuf's implicit presence). An enum's 0 says by convention that there is no
+    /// value, and so does an empty text.
+    fn is_told_by_default(&self, field: &FieldDescriptor, path: &str) -> bool {
+        let is_value = !matches!(field.kind(), Kind::Enum(_) | Kind::String | Kind::Bytes | Kind::Message(_));
+        let is_given = || {
+            self.disclosed.iter().any(|given| {
+                path.strip_prefix(given.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        };
+        is_value && !field.supports_presence() && !field.is_list() && is_given()
+    }
+
+    fn field(&mut self, field: &FieldDescriptor, value: &Value, path: &str, within: &Within<'_>) {
+        let label = format!("{}{}", within.label, field_label(field, self.language));
+        let (path, in_words) = (format!("{path}."), format!("{label} · "));
+        let inner = Within { path: &path, label: &in_words, depth: within.depth + 1 };
+        match value {
+            Value::String(text) if text == self.subject => {}
             Value::List(items) => {
-                for item in items {
-                    match item {
-                        Value::Message(inside) if date(inside, language).is_none() && depth < MAX_DEPTH => {
-                            add(inside, subject, language, "", depth + 1, lines);
-                        }
-                        single => push(&field, &label, single, language, lines),
-                    }
+                // Many records of a kind are told apart by what is in them.
+                let inner = Within { label: "", ..inner };
+                items.iter().for_each(|item| self.item(field, item, &label, &inner));
+            }
+            Value::Map(entries) => {
+                let kind = field.kind();
+                let value_field = kind.as_message().map(|entry| entry.map_entry_value_field());
+                let mut entries: Vec<_> = entries.iter().map(|(key, value)| (key_text(key), value)).collect();
+                entries.sort_by(|one, other| one.0.cmp(&other.0));
+                for (key, value) in entries {
+                    let label = format!("{label} · {}", self.language.digits(&key));
+                    self.item(value_field.as_ref().unwrap_or(field), value, &label, &inner);
                 }
             }
-            single => push(&field, &label, single, language, lines),
+            single => self.item(field, single, &label, &inner),
         }
+    }
+
+    /// One value of a field; `inner` is where its own fields stand, if it is a message.
+    fn item(&mut self, field: &FieldDescriptor, value: &Value, label: &str, inner: &Within<'_>) {
+        let (value, is_code) = match value {
+            Value::Message(message) => match value::well_known(message, self.language) {
+                // A date, a time and the like are one value.
+                Some(text) => (text, true),
+                None if inner.depth <= MAX_DEPTH => return self.message(message, inner),
+                None => {
+                    let deep = self.language.pick("… (در این صفحه نمی‌گنجد)", "… (too deep for this page)");
+                    (deep.to_owned(), false)
+                }
+            },
+            single => value::shown(field, single, self.language),
+        };
+        self.lines.push(Line { label: label.to_owned(), value, is_code });
     }
 }
 
-fn push(field: &FieldDescriptor, label: &str, value: &Value, language: Language, lines: &mut Vec<Line>) {
-    if let Some((value, is_code)) = shown(field, value, language) {
-        lines.push(Line { label: label.to_owned(), value, is_code });
+fn key_text(key: &MapKey) -> String {
+    match key {
+        MapKey::Bool(key) => key.to_string(),
+        MapKey::I32(key) => key.to_string(),
+        MapKey::I64(key) => key.to_string(),
+        MapKey::U32(key) => key.to_string(),
+        MapKey::U64(key) => key.to_string(),
+        MapKey::String(key) => key.clone(),
     }
-}
-
-/// A value in words, and whether it reads from left to right.
-fn shown(field: &FieldDescriptor, value: &Value, language: Language) -> Option<(String, bool)> {
-    Some(match value {
-        Value::Bool(is) => {
-            let word = if *is { language.pick("بله", "yes") } else { language.pick("خیر", "no") };
-            (word.to_owned(), false)
-        }
-        Value::EnumNumber(number) => (enum_word(field, *number, language), false),
-        Value::Message(message) => (date(message, language)?, true),
-        // Bytes are nothing to read.
-        Value::Bytes(_) | Value::Map(_) | Value::List(_) => return None,
-        Value::String(text) => {
-            let is_code = text.is_ascii();
-            (language.digits(text), is_code)
-        }
-        Value::I32(number) => (language.digits(&number.to_string()), true),
-        Value::I64(number) => (language.digits(&number.to_string()), true),
-        Value::U32(number) => (language.digits(&number.to_string()), true),
-        Value::U64(number) => (language.digits(&number.to_string()), true),
-        Value::F32(number) => (language.digits(&number.to_string()), true),
-        Value::F64(number) => (language.digits(&number.to_string()), true),
-    })
 }
 
 fn field_label(field: &FieldDescriptor, language: Language) -> String {
     match label_of_field(field) {
         Some(label) => pick(&label, language),
         None => readable(field.name()),
-    }
-}
-
-fn enum_word(field: &FieldDescriptor, number: i32, language: Language) -> String {
-    let Kind::Enum(names) = field.kind() else { return number.to_string() };
-    let Some(value) = names.get_value(number) else { return language.digits(&number.to_string()) };
-    match label_of_value(&value) {
-        Some(label) => pick(&label, language),
-        // `LIFE_STATUS_ALIVE` of `LifeStatus` is `alive`.
-        None => {
-            let name = value.name().to_lowercase();
-            let prefix = snake(names.name());
-            readable(name.strip_prefix(&format!("{prefix}_")).unwrap_or(&name))
-        }
     }
 }
 
@@ -116,30 +142,5 @@ fn readable(name: &str) -> String {
     name.replace('_', " ")
 }
 
-fn snake(name: &str) -> String {
-    let mut snake = String::new();
-    for (place, letter) in name.chars().enumerate() {
-        if letter.is_ascii_uppercase() && place > 0 {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
-}
-
-/// A `google.type.Date` in the language's calendar: Jalali in Persian, both in English, since papers of the
-/// office have the Jalali one.
-fn date(message: &DynamicMessage, language: Language) -> Option<String> {
-    if message.descriptor().full_name() != "google.type.Date" {
-        return None;
-    }
-    let part = |name: &str| message.get_field_by_name(name).and_then(|value| value.as_i32());
-    let (year, month, day) = (part("year")?, part("month")?, part("day")?);
-    let gregorian = format!("{year:04}-{month:02}-{day:02}");
-    let jalali = jalali_of_gregorian(year, u8::try_from(month).ok()?, u8::try_from(day).ok()?);
-    Some(match (jalali, language) {
-        (Some(jalali), Language::Fa) => language.digits(&jalali),
-        (Some(jalali), Language::En) => format!("{jalali} ({gregorian})"),
-        (None, _) => gregorian,
-    })
-}
+#[cfg(test)]
+mod tests;

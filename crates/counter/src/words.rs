@@ -1,6 +1,10 @@
 //! `Language` is Persian or English, and the page's words in both. Words that a contract or the registry has
 //! come from there.
 
+use chapar_contract::jalali_of_gregorian;
+use chapar_model::{Reason, tehran};
+use jiff::Timestamp;
+
 /// A language of the page, as its address has it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Language {
@@ -60,13 +64,17 @@ impl Language {
         }
     }
 
-    /// What to do about a refusal, by gRPC's code: plain words for whoever stands at the desk.
-    pub(crate) fn advice(self, code: i32) -> &'static str {
+    /// What to do about a refusal, by its reason or gRPC's code: plain words for whoever stands at the desk.
+    pub(crate) fn advice(self, reason: &str, code: i32) -> &'static str {
         let (fa, en) = match code {
-            3 => ("آنچه وارد شده را بررسی کنید.", "Check what was typed."),
+            _ if reason == Reason::ProcedureUnknown.as_str() => (
+                "این کار دیگر در فهرست دفتر نیست. به فهرست کارها بازگردید.",
+                "The office no longer has this procedure. Go back to the list.",
+            ),
+            3 => ("آنچه را وارد شده است بررسی کنید.", "Check what was typed."),
             4 | 14 => (
-                "این دستگاه اکنون پاسخ نمی‌دهد. چند دقیقهٔ دیگر دوباره بپرسید؛ پرسش‌های دیگر پاسخ داده شده‌اند.",
-                "This agency does not answer now. Ask again in some minutes; the other questions were answered.",
+                "این دستگاه اکنون پاسخ نمی‌دهد. چند دقیقهٔ دیگر فرم تازه‌ای باز کنید و دوباره بپرسید.",
+                "This agency does not answer now. In some minutes open a new form and ask again.",
             ),
             5 => (
                 "این دستگاه پرونده‌ای با این شماره ملی ندارد.",
@@ -87,6 +95,20 @@ impl Language {
         };
         self.pick(fa, en)
     }
+}
+
+/// Time of day in Tehran.
+pub(crate) fn time(at: Timestamp, language: Language) -> String {
+    let local = tehran::local(at);
+    language.digits(&format!("{:02}:{:02}", local.hour(), local.minute()))
+}
+
+/// Day and time in Tehran; the day in the Jalali calendar.
+pub(crate) fn moment(at: Timestamp, language: Language) -> String {
+    let local = tehran::local(at);
+    let (month, day) = (local.month().unsigned_abs(), local.day().unsigned_abs());
+    let jalali = jalali_of_gregorian(local.year().into(), month, day).unwrap_or_default();
+    format!("{} {}", language.digits(&jalali), time(at, language))
 }
 
 /// The Persian digit of an ASCII digit; any other character as it is.

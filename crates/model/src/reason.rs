@@ -113,6 +113,7 @@ reasons! {
         RequestIdConflict "REQUEST_ID_CONFLICT" "this request id was used with another request" "این شناسهٔ درخواست با محتوای دیگری به کار رفته است"
     }
     NotFound {
+        ProcedureUnknown "PROCEDURE_UNKNOWN" "there is no such procedure, or it is not the caller's" "چنین کاری برای شما تعریف نشده است"
         RecordNotFound "RECORD_NOT_FOUND" "the register has no such record for this caller" "رکوردی یافت نشد"
     }
     OutOfRange {

@@ -3,53 +3,52 @@
 
 use std::time::Duration;
 
-use chapar_client::{PartEnd, Procedure, ProcedurePart};
+use chapar_client::PartEnd;
 use chapar_contract::label_of_path;
 use maud::{Markup, html};
 
-use super::home::moment;
-use super::{Frame, page};
-use crate::bus::{Answered, AnsweredPart};
-use crate::inquiries::Inquiry;
+use super::{Frame, Refused, page, sentence};
+use crate::bus::{Answered, AnsweredPart, Unshown};
+use crate::inquiries::Asked;
 use crate::session::Session;
 use crate::show;
-use crate::words::Language;
+use crate::words::{Language, moment};
 
-pub(crate) fn answer(
-    language: Language,
-    session: &Session,
-    procedure: &Procedure,
-    id: &str,
-    inquiry: &Inquiry,
-    answered: &Answered,
-    left: Duration,
-) -> Markup {
+/// An answer that is shown.
+pub(crate) struct Answer<'a> {
+    /// The inquiry's id, as the address has it.
+    pub(crate) id: &'a str,
+    pub(crate) asked: &'a Asked,
+    pub(crate) at: jiff::Timestamp,
+    pub(crate) answered: &'a Answered,
+    /// How much longer it is kept.
+    pub(crate) left: Duration,
+}
+
+pub(crate) fn answer(language: Language, session: &Session, shown: &Answer<'_>) -> Markup {
+    let Answer { id, asked, at, answered, left } = shown;
+    let procedure = &answered.procedure;
     let title = language.name(procedure.name.as_ref()).to_owned();
     let path = format!("/inquiries/{id}");
     let frame = Frame { language, title: title.clone(), session: Some(session), path: &path };
-    let count = answered.answered();
     page(
         &frame,
         &html! {
             h1 { (title) }
             dl.facts {
                 dt { (language.pick("شماره ملی", "National id")) }
-                dd { bdi dir="ltr" { (language.digits(&inquiry.asked.subject)) } }
-                @if let Some(case) = &inquiry.asked.case {
+                dd { bdi dir="ltr" { (language.digits(&asked.subject)) } }
+                @if let Some(case) = &asked.case {
                     dt { (language.pick("شماره پرونده", "Case")) }
                     dd { bdi dir="ltr" { (language.digits(case.as_str())) } }
                 }
                 dt { (language.pick("زمان", "Time")) }
-                dd { bdi dir="ltr" { (moment(inquiry.at, language)) } }
+                dd { bdi dir="ltr" { (moment(*at, language)) } }
                 dt { (language.pick("پاسخ‌ها", "Answers")) }
-                dd { (language.digits(&count.to_string())) " " (language.pick("از", "of")) " "
+                dd { (language.digits(&answered.count().to_string())) " " (language.pick("از", "of")) " "
                      (language.digits(&answered.parts.len().to_string())) }
             }
-            @for part in &answered.parts {
-                @if let Some(described) = procedure.parts.iter().find(|known| known.id == part.id) {
-                    (card(language, &inquiry.asked.subject, described, part))
-                }
-            }
+            @for part in &answered.parts { (card(language, &asked.subject, part)) }
             p.screen { (language.pick("این پاسخ تا ", "This answer is kept for "))
                 (language.digits(&left.as_secs().div_ceil(60).to_string()))
                 (language.pick(" دقیقهٔ دیگر نگه داشته می‌شود و سپس پاک می‌شود. برای چاپ، Ctrl+P.", " more minutes, and then forgotten. To print it: Ctrl+P.")) }
@@ -58,13 +57,10 @@ pub(crate) fn answer(
     )
 }
 
-fn card(language: Language, subject: &str, described: &ProcedurePart, part: &AnsweredPart) -> Markup {
+fn card(language: Language, subject: &str, part: &AnsweredPart) -> Markup {
     html! {
         section {
-            h2 { (language.name(described.provider_name.as_ref())) }
-            @if let Some(replaces) = &described.replaces {
-                p.hint { (language.pick("به جای ", "In place of: ")) (language.name(Some(replaces))) }
-            }
+            h2 { (heading(language, part)) }
             @match &part.end {
                 None => p.fault { "✗ " (language.pick("پاسخ نیمه‌کاره ماند.", "The answer was broken off.")) },
                 Some(end) if !end.waits_for.is_empty() => p.fault { "✗ " (language.pick(
@@ -73,13 +69,15 @@ fn card(language: Language, subject: &str, described: &ProcedurePart, part: &Ans
                 )) },
                 Some(end) => {
                     @if let Some(refusal) = &end.refusal {
-                        p.fault { "✗ " (language.advice(refusal.code)) }
-                        @let told = if language == Language::Fa && !refusal.localized.is_empty() { &refusal.localized } else { &refusal.message };
-                        p.hint { (told) }
-                        p.code { (language.pick("کد برای پشتیبانی: ", "Code for the help desk: "))
-                            bdi dir="ltr" { (refusal.reason) " " (end.call_id) } }
+                        (sentence(language, &Refused {
+                            code: refusal.code,
+                            reason: &refusal.reason,
+                            call_id: &end.call_id,
+                            message: &refusal.message,
+                            localized: &refusal.localized,
+                        }))
                     } @else {
-                        (records(language, subject, part))
+                        (records(language, subject, part, end))
                         (withheld(language, part, end))
                     }
                     @if !end.entry.is_empty() {
@@ -91,18 +89,42 @@ fn card(language: Language, subject: &str, described: &ProcedurePart, part: &Ans
     }
 }
 
-fn records(language: Language, subject: &str, part: &AnsweredPart) -> Markup {
+/// The agency, and the paper that its answer replaces: one agency may answer several parts.
+fn heading(language: Language, part: &AnsweredPart) -> Markup {
+    let provider = language.name(part.described.provider_name.as_ref());
     html! {
-        @if part.messages.is_empty() {
+        @if provider.is_empty() { bdi dir="ltr" { (part.described.id) } } @else { (provider) }
+        @if let Some(replaces) = &part.described.replaces {
+            " " small { (language.pick("به جای ", "in place of: ")) (language.name(Some(replaces))) }
+        }
+    }
+}
+
+fn records(language: Language, subject: &str, part: &AnsweredPart, end: &PartEnd) -> Markup {
+    html! {
+        @if part.messages.is_empty() && part.unshown.is_none() {
             p { (language.pick("چیزی ثبت نشده است.", "Nothing is registered.")) }
         }
         @for message in &part.messages {
             dl {
-                @for line in show::lines(message, subject, language) {
+                @for line in show::lines(message, subject, &end.disclosed, language) {
                     dt { (line.label) }
                     dd { @if line.is_code { bdi dir="ltr" { (line.value) } } @else { bdi { (line.value) } } }
                 }
             }
+        }
+        @if let Some(unshown) = part.unshown {
+            p.fault { "✗ " (match unshown {
+                Unshown::Unreadable => language.pick(
+                    "پاسخ رسید، ولی این صفحه آن را نمی‌خواند. کد زیر را به پشتیبانی بدهید.",
+                    "An answer came, and this page cannot read it. Give the code below to the help desk.",
+                ),
+                Unshown::TooLong => language.pick(
+                    "پاسخ بلندتر از آن است که این صفحه نشان دهد: بخشی از آن اینجا نیست.",
+                    "The answer is longer than this page can show: a part of it is not here.",
+                ),
+            }) }
+            p.code { (language.pick("کد برای پشتیبانی: ", "Code for the help desk: ")) bdi dir="ltr" { (end.call_id) } }
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) struct Fault {
 }
 
 /// A form that is shown.
-pub(crate) struct Form<'a> {
+pub(crate) struct FormPage<'a> {
     pub(crate) procedure: &'a Procedure,
     pub(crate) fields: &'a [Field],
     /// Under this id the inquiry is made, however often the form is sent.
@@ -47,11 +47,11 @@ pub(crate) struct Form<'a> {
     pub(crate) faults: &'a [Fault],
     /// What was typed, by the names of the form.
     pub(crate) typed: &'a dyn Fn(&str) -> String,
-    /// Said above the form if the bus did not answer.
-    pub(crate) notice: Option<&'a str>,
+    /// Said above the form if the inquiry was not answered.
+    pub(crate) notice: Option<Markup>,
 }
 
-pub(crate) fn form(language: Language, session: &Session, form: &Form<'_>) -> Markup {
+pub(crate) fn form(language: Language, session: &Session, form: &FormPage<'_>) -> Markup {
     let heading = language.name(form.procedure.name.as_ref());
     let is_faulty = !form.faults.is_empty();
     let title = if is_faulty {
@@ -65,8 +65,8 @@ pub(crate) fn form(language: Language, session: &Session, form: &Form<'_>) -> Ma
         &frame,
         &html! {
             h1 { (heading) }
-            @if let Some(notice) = form.notice {
-                div.summary role="alert" { p { (notice) } }
+            @if let Some(notice) = &form.notice {
+                div.summary role="alert" { (notice) }
             }
             @if is_faulty {
                 div.summary role="alert" tabindex="-1" {
@@ -75,7 +75,7 @@ pub(crate) fn form(language: Language, session: &Session, form: &Form<'_>) -> Ma
                 }
             }
             form method="post" action={ "/" (language.code()) (path) } autocomplete="off" {
-                input type="hidden" name="form" value=(session.form_token);
+                input type="hidden" name="form" value=(session.form_token());
                 input type="hidden" name="inquiry" value=(form.id);
                 @for field in form.fields { (control(language, form, field)) }
                 button { (language.pick("بپرس", "Ask")) }
@@ -84,7 +84,7 @@ pub(crate) fn form(language: Language, session: &Session, form: &Form<'_>) -> Ma
     )
 }
 
-fn control(language: Language, form: &Form<'_>, field: &Field) -> Markup {
+fn control(language: Language, form: &FormPage<'_>, field: &Field) -> Markup {
     let name = field.name.as_str();
     let fault = form.faults.iter().find(|fault| fault.field == name);
     let described = match (&field.hint, fault) {
@@ -107,7 +107,7 @@ fn control(language: Language, form: &Form<'_>, field: &Field) -> Markup {
             ("year", language.pick("سال", "Year"), 4),
         ];
         return html! {
-            fieldset id=(name) aria-describedby=[described] {
+            fieldset id=(name) tabindex="-1" aria-describedby=[described] {
                 legend { (field.label) }
                 (notes)
                 div.day {

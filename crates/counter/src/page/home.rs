@@ -1,23 +1,27 @@
 //! The page of the office's procedures, and the clerk's inquiries of today.
 
 use chapar_client::Procedure;
-use chapar_contract::jalali_of_gregorian;
-use chapar_model::tehran;
-use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{Frame, page};
-use crate::inquiries::Line;
+use crate::bus::Health;
+use crate::inquiries::DayEntry;
 use crate::session::Session;
-use crate::words::Language;
+use crate::words::{Language, time};
 
-/// One procedure, and whether all its agencies answer.
-pub(crate) struct Card {
-    pub(crate) procedure: Procedure,
-    pub(crate) is_well: bool,
+/// One procedure, and the health of its agencies.
+pub(crate) struct Card<'a> {
+    pub(crate) procedure: &'a Procedure,
+    pub(crate) health: Health,
 }
 
-pub(crate) fn home(language: Language, session: &Session, cards: &[Card]) -> Markup {
+/// A line of the day, and whether its answer is still kept.
+pub(crate) struct DayLine {
+    pub(crate) line: DayEntry,
+    pub(crate) is_kept: bool,
+}
+
+pub(crate) fn home(language: Language, session: &Session, cards: &[Card<'_>]) -> Markup {
     let title = language.pick("کارها", "Procedures").to_owned();
     let frame = Frame { language, title: title.clone(), session: Some(session), path: "/" };
     page(
@@ -28,23 +32,11 @@ pub(crate) fn home(language: Language, session: &Session, cards: &[Card]) -> Mar
                 p { (language.pick("این دفتر هنوز کاری ندارد.", "This office has no procedures yet.")) }
             }
             ul.cards {
-                @for Card { procedure, is_well } in cards {
+                @for Card { procedure, health } in cards {
                     li {
                         h2 { a href={ "/" (language.code()) "/procedures/" (procedure.id) } { (language.name(procedure.name.as_ref())) } }
-                        @if *is_well {
-                            p.badge { (language.pick("همهٔ دستگاه‌ها پاسخ می‌دهند", "All agencies answer")) }
-                        } @else {
-                            p.badge.warning { "⚠ " (language.pick(
-                                "دستگاهی اکنون پاسخ نمی‌دهد؛ بخشی از پاسخ‌ها نخواهد رسید",
-                                "An agency does not answer now; a part of the answers will be missing",
-                            )) }
-                        }
-                        p { (language.pick("به جای این کاغذها: ", "In place of these papers: "))
-                            @for (place, part) in procedure.parts.iter().filter(|part| part.replaces.is_some()).enumerate() {
-                                @if place > 0 { (language.pick("، ", ", ")) }
-                                (language.name(part.replaces.as_ref()))
-                            }
-                        }
+                        (badge(language, *health))
+                        (replaced(language, procedure))
                     }
                 }
             }
@@ -52,8 +44,34 @@ pub(crate) fn home(language: Language, session: &Session, cards: &[Card]) -> Mar
     )
 }
 
+fn badge(language: Language, health: Health) -> Markup {
+    let text = match health {
+        Health::Serving => ("همهٔ دستگاه‌ها پاسخ می‌دهند", "All agencies answer"),
+        Health::Unknown => ("پاسخ‌گویی دستگاه‌ها معلوم نیست", "Whether the agencies answer is not known"),
+        Health::NotServing => (
+            "دستگاهی اکنون پاسخ نمی‌دهد؛ بخشی از پاسخ‌ها نخواهد رسید",
+            "An agency does not answer now; a part of the answers will be missing",
+        ),
+    };
+    let text = language.pick(text.0, text.1);
+    html! {
+        @if health == Health::NotServing { p.badge.warning { "⚠ " (text) } } @else { p.badge { (text) } }
+    }
+}
+
+/// The papers that a procedure makes unnecessary.
+fn replaced(language: Language, procedure: &Procedure) -> Markup {
+    let papers = procedure.parts.iter().filter_map(|part| part.replaces.as_ref());
+    let papers: Vec<&str> = papers.map(|name| language.name(Some(name))).collect();
+    html! {
+        @if !papers.is_empty() {
+            p { (language.pick("به جای این کاغذها: ", "In place of these papers: ")) (papers.join(language.pick("، ", ", "))) }
+        }
+    }
+}
+
 /// The clerk's inquiries of today. No citizen is named: the list stays all day, and citizens' data does not.
-pub(crate) fn today(language: Language, session: &Session, lines: &[(Line, String, bool)]) -> Markup {
+pub(crate) fn today(language: Language, session: &Session, lines: &[DayLine]) -> Markup {
     let title = language.pick("پرسش‌های امروز من", "My inquiries today").to_owned();
     let frame = Frame { language, title: title.clone(), session: Some(session), path: "/today" };
     page(
@@ -71,7 +89,8 @@ pub(crate) fn today(language: Language, session: &Session, lines: &[(Line, Strin
                         th scope="col" { (language.pick("پاسخ", "Answers")) }
                     } }
                     tbody {
-                        @for (line, name, is_kept) in lines {
+                        @for DayLine { line, is_kept } in lines {
+                            @let name = language.name(line.name.as_ref());
                             tr {
                                 td { bdi dir="ltr" { (time(line.at, language)) } }
                                 td {
@@ -92,18 +111,4 @@ pub(crate) fn today(language: Language, session: &Session, lines: &[(Line, Strin
             )) }
         },
     )
-}
-
-/// Time of day in Tehran.
-fn time(at: Timestamp, language: Language) -> String {
-    let local = tehran::local(at);
-    language.digits(&format!("{:02}:{:02}", local.hour(), local.minute()))
-}
-
-/// Day and time in Tehran; the day in the Jalali calendar.
-pub(super) fn moment(at: Timestamp, language: Language) -> String {
-    let local = tehran::local(at);
-    let (month, day) = (local.month().unsigned_abs(), local.day().unsigned_abs());
-    let jalali = jalali_of_gregorian(local.year().into(), month, day).unwrap_or_default();
-    format!("{} {}", language.digits(&jalali), time(at, language))
 }

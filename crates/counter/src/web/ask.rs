@@ -9,10 +9,11 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use chapar_client::{CallError, Procedure};
 use chapar_model::{ClerkId, RequestId};
 use http::{HeaderMap, StatusCode};
+use maud::{Markup, html as markup};
 
-use super::forms::Form;
-use super::{App, Instead, fields, html, not_found, of_session, refused, signed_in};
-use crate::inquiries::{Asked, Inquiry, KEPT_FOR, Line};
+use super::forms::SentForm;
+use super::{App, Instead, failed, fields, html, log, not_found, of_session, refusal, signed_in};
+use crate::inquiries::{DayEntry, Inquiry, KEPT_FOR};
 use crate::page::{self, Fault};
 use crate::session::Session;
 use crate::words::Language;
@@ -24,67 +25,79 @@ pub(super) async fn form(
 ) -> Result<Response, Instead> {
     let (language, session) = signed_in(&app, &language, &headers)?;
     let procedure = procedure(&app, &id, language, &session).await?;
-    let id = RequestId::now();
-    Ok(shown(StatusCode::OK, language, &session, &procedure, id, &Form::default(), &[], None))
+    let sent = Sent { language, session: &session, procedure: &procedure, id: RequestId::now() };
+    Ok(sent.shown(StatusCode::OK, &SentForm::default(), &[], None))
 }
 
 async fn procedure(app: &App, id: &str, language: Language, session: &Session) -> Result<Procedure, Instead> {
-    match app.bus.procedure(id).await.inspect_err(log) {
-        Ok(Some(procedure)) => Ok(procedure),
-        Ok(None) => Err(not_found(language, Some(session)).into()),
-        Err(_) => Err(refused(StatusCode::SERVICE_UNAVAILABLE, language, Some(session)).into()),
-    }
+    let known = app.bus.known().await.inspect_err(|error| log(error));
+    let known = known.map_err(|error| failed(&error, language, session))?;
+    let procedure = known.procedure(id).cloned();
+    procedure.ok_or_else(|| not_found(language, Some(session)).into())
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is one thing that the form shows")]
-fn shown(
-    status: StatusCode,
+/// Whose form it is, and under which id its inquiry is made.
+struct Sent<'a> {
     language: Language,
-    session: &Session,
-    procedure: &Procedure,
+    session: &'a Session,
+    procedure: &'a Procedure,
     id: RequestId,
-    typed: &Form,
-    faults: &[Fault],
-    notice: Option<&str>,
-) -> Response {
-    let fields = fields::of(procedure, language);
-    let typed = &|name: &str| typed.get(name).to_owned();
-    let form = page::Form { procedure, fields: &fields, id, faults, typed, notice };
-    html(status, page::form(language, session, &form))
+}
+
+impl Sent<'_> {
+    /// The form with what was typed, and what is wrong.
+    fn shown(
+        &self,
+        status: StatusCode,
+        typed: &SentForm,
+        faults: &[Fault],
+        notice: Option<Markup>,
+    ) -> Response {
+        let fields = fields::of(self.procedure, self.language);
+        let typed = &|name: &str| typed.get(name).to_owned();
+        let form =
+            page::FormPage { procedure: self.procedure, fields: &fields, id: self.id, faults, typed, notice };
+        html(status, page::form(self.language, self.session, &form))
+    }
 }
 
 pub(super) async fn ask(
     State(app): State<Arc<App>>,
     Path((language, id)): Path<(String, String)>,
     headers: HeaderMap,
-    form: Form,
+    form: SentForm,
 ) -> Result<Response, Instead> {
     let (language, session) = of_session(&app, &language, &headers, &form)?;
     let procedure = procedure(&app, &id, language, &session).await?;
     let id: RequestId = form.get("inquiry").parse().unwrap_or_else(|_| RequestId::now());
+    let mut sent = Sent { language, session: &session, procedure: &procedure, id };
     let asked = match fields::read(&procedure, &form, language) {
         Ok(asked) => asked,
-        Err(faults) => {
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            return Ok(shown(status, language, &session, &procedure, id, &form, &faults, None));
-        }
+        Err(faults) => return Ok(sent.shown(StatusCode::UNPROCESSABLE_ENTITY, &form, &faults, None)),
     };
-    let (id, inquiry) = app.inquiries.begin(&session.clerk, id, asked, Instant::now());
+    let inquiry;
+    (sent.id, inquiry) = app.inquiries.begin(&session.clerk, id, asked, Instant::now());
     // In a task of its own: a line that is cut ends the browser's request, and the form that comes again then
     // finds the answer.
-    let asking = ask_once(Arc::clone(&app), session.clerk.clone(), id, inquiry, language);
-    match tokio::spawn(asking).await {
-        Ok(Ok(())) => Ok(Redirect::to(&format!("/{}/inquiries/{id}", language.code())).into_response()),
-        // The same form again is the same inquiry, and counts once at the gateway.
-        _ => {
-            let notice = language.pick(
-                "گذرگاه پاسخ نداد. همین فرم را دوباره بفرستید؛ دو بار شمرده نمی‌شود.",
-                "The bus did not answer. Send this form again; it does not count twice.",
-            );
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            Ok(shown(status, language, &session, &procedure, id, &form, &[], Some(notice)))
+    let asking = ask_once(Arc::clone(&app), session.clerk.clone(), sent.id, inquiry, language);
+    let failure = match tokio::spawn(asking).await {
+        Ok(Ok(())) => {
+            let answer = format!("/{}/inquiries/{}", language.code(), sent.id);
+            return Ok(Redirect::to(&answer).into_response());
         }
-    }
+        Ok(Err(error)) => refusal(&error, language),
+        // The task ended at a stop of the page.
+        Err(_) => None,
+    };
+    let (status, notice) = failure.unwrap_or_else(|| {
+        // The same form again is the same inquiry, and counts once at the gateway.
+        let text = language.pick(
+            "گذرگاه پاسخ نداد. همین فرم را دوباره بفرستید؛ دو بار شمرده نمی‌شود.",
+            "The bus did not answer. Send this form again; it does not count twice.",
+        );
+        (StatusCode::SERVICE_UNAVAILABLE, markup! { p { (text) } })
+    });
+    Ok(sent.shown(status, &form, &[], Some(notice)))
 }
 
 /// Asks an inquiry, and notes it in its clerk's day. Of two forms under one id the second waits for the first
@@ -95,13 +108,17 @@ async fn ask_once(
     id: RequestId,
     inquiry: Arc<Inquiry>,
     language: Language,
-) -> Result<(), CallError> {
-    let Asked { procedure, case, .. } = &inquiry.asked;
+) -> Result<(), Arc<CallError>> {
     let asking = app.bus.ask(id, &clerk, &inquiry.asked, language.code());
-    let answered = inquiry.answered.get_or_try_init(|| asking).await.inspect_err(log)?;
-    let case = case.as_ref().map(ToString::to_string).unwrap_or_default();
-    let parts = (answered.answered(), answered.parts.len());
-    app.inquiries.note(&clerk, Line { id, at: inquiry.at, procedure: procedure.clone(), case, parts });
+    let answered = inquiry.answered.get_or_try_init(|| asking).await.inspect_err(|error| log(error))?;
+    let line = DayEntry {
+        id,
+        at: inquiry.at,
+        name: answered.procedure.name.clone(),
+        case: inquiry.asked.case.as_ref().map(ToString::to_string).unwrap_or_default(),
+        parts: (answered.count(), answered.parts.len()),
+    };
+    app.inquiries.note(&clerk, line);
     Ok(())
 }
 
@@ -116,13 +133,7 @@ pub(super) async fn answer(
     let Some((inquiry, answered)) = kept.as_ref().and_then(|kept| Some((kept, kept.answered.get()?))) else {
         return Err(not_found(language, Some(&session)).into());
     };
-    let procedure = procedure(&app, &inquiry.asked.procedure, language, &session).await?;
     let left = inquiry.left(KEPT_FOR);
-    Ok(html(StatusCode::OK, page::answer(language, &session, &procedure, &id, inquiry, answered, left)))
-}
-
-/// A gateway that does not answer, or refuses the office, is for whoever runs the page. No error has a
-/// citizen's value.
-pub(super) fn log(error: &CallError) {
-    tracing::warn!(%error, "the gateway did not answer an inquiry");
+    let shown = page::Answer { id: &id, asked: &inquiry.asked, at: inquiry.at, answered, left };
+    Ok(html(StatusCode::OK, page::answer(language, &session, &shown)))
 }

@@ -7,7 +7,7 @@ use chapar_client::Procedure;
 use chapar_contract::Format;
 use chapar_model::CaseNumber;
 
-use super::forms::Form;
+use super::forms::SentForm;
 use crate::inquiries::Asked;
 use crate::page::{Fault, Field, FieldKind};
 use crate::words::{Language, typed};
@@ -55,7 +55,7 @@ fn input_name(id: &str) -> String {
 }
 
 /// What was typed, or what is wrong with it.
-pub(super) fn read(procedure: &Procedure, form: &Form, language: Language) -> Result<Asked, Vec<Fault>> {
+pub(super) fn read(procedure: &Procedure, form: &SentForm, language: Language) -> Result<Asked, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut fault = |field: &str, text: &str| {
         faults.push(Fault { field: field.to_owned(), text: text.to_owned() });
@@ -104,7 +104,7 @@ pub(super) fn read(procedure: &Procedure, form: &Form, language: Language) -> Re
 }
 
 /// A Jalali day of three boxes, `1405/09/02`; empty if a box is.
-fn day(form: &Form, name: &str) -> String {
+fn day(form: &SentForm, name: &str) -> String {
     let [year, month, day] = ["year", "month", "day"].map(|part| typed(form.get(&format!("{name}-{part}"))));
     match (year.is_empty() || month.is_empty() || day.is_empty(), month.len(), day.len()) {
         (false, 1..=2, 1..=2) => format!("{year}/{month:0>2}/{day:0>2}"),

@@ -28,12 +28,12 @@ type PartResult = Option<Option<Bytes>>;
 /// Starts all parts. Those that take values of others wait for them.
 ///
 /// # Errors
-/// NOT_FOUND for a procedure that there is not, or that the caller may not ask; `REQUEST_MALFORMED` for
-/// inputs that are missing or unknown, `PURPOSE_UNKNOWN` for another purpose than the procedure's. Then no
-/// part is asked.
+/// `PROCEDURE_UNKNOWN` for a procedure that there is not, or that the caller may not ask; `REQUEST_MALFORMED`
+/// for inputs that are missing or unknown, `PURPOSE_UNKNOWN` for another purpose than the procedure's. Then
+/// no part is asked.
 pub(super) fn start(inquirer: &Inquirer, request: pb::AskProcedureRequest) -> Result<Answers, Status> {
     // One answer for both, so that nobody learns of others' procedures.
-    let unknown = || Status::not_found("no such procedure, or not yours");
+    let unknown = || inquirer.status(&Reason::ProcedureUnknown.into());
     let id = request.procedure.parse::<ProcedureId>().map_err(|_| unknown())?;
     let policy = inquirer.policy();
     let procedure = policy.registry.procedure(&inquirer.caller.id, &id).ok_or_else(unknown)?;
