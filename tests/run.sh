@@ -6,13 +6,14 @@
 #   tests/run.sh              all
 #   tests/run.sh ARGS...      only `cargo test --workspace ARGS...`, e.g. `tests/run.sh -p chapar-tests limits`
 #
-# Needs Rust. Installs what else is missing: a C compiler, openssl, curl, python3-venv, Node, PostgreSQL, MariaDB, PgBouncer
+# Needs Rust. Installs what else is missing: a C compiler, openssl, curl, python3-venv, Node, Chromium, PostgreSQL, MariaDB, PgBouncer
 # and Redis by apt-get (as root), Python packages by pip and Node's by npm into the target folder.
 #
 # Knobs, all optional:
 #   CARGO_TARGET_DIR      where to build (default: target)
 #   CHAPAR_BIN            test this binary instead of building one (a release package, say)
 #   CHAPAR_TEST_PEOPLE    invented citizens in the foreign client's demo (default: 500)
+#   CHAPAR_TEST_CHROMIUM  the browser for the counter's page (default: /usr/bin/chromium)
 #   CHAPAR_TEST_KEEP=1    keep the foreign clients' folders (keys, registry, logs) and say where they are
 #   CHAPAR_SKIP_FOREIGN=1 leave the foreign clients out. The run then says so, and fails in CI: skipped is not passed.
 set -euo pipefail
@@ -39,6 +40,7 @@ specifications() {
 foreign() {
     venv "$target/tools/foreign" tests/foreign/requirements.txt || return
     node_packages "$target/tools/node" tests/foreign/node || return
+    [ -x "${CHAPAR_TEST_CHROMIUM:-/usr/bin/chromium}" ] || need_debian chromium || return
     CHAPAR_TEST_NODE="$target/tools/node" "$target/tools/foreign/bin/python" -X utf8 tests/foreign "$@"
 }
 

@@ -14,10 +14,25 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import bus  # noqa: E402 (after the path)
 
 # In this order: the leak test looks at what all the others left behind.
-MODULES = ["test_reading", "test_json", "test_connect", "test_refusals", "test_limits", "test_discovery", "test_evidence", "test_leaks"]
+MODULES = [
+    "test_reading",
+    "test_json",
+    "test_connect",
+    "test_inquiry",
+    "test_counter",
+    "test_refusals",
+    "test_limits",
+    "test_discovery",
+    "test_evidence",
+    "test_leaks",
+]
 
 
 def main():
+    # A file that is not on the list would never run.
+    there = {file.stem for file in pathlib.Path(__file__).parent.glob("test_*.py")}
+    if there != set(MODULES):
+        sys.exit(f"MODULES of {__file__} has to name each file of tests: {', '.join(sorted(there ^ set(MODULES)))}")
     suite = unittest.defaultTestLoader.loadTestsFromNames(sys.argv[1:] or MODULES)
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
