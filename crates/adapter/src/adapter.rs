@@ -125,7 +125,7 @@ impl Adapter {
         let statuses = drift::statuses(&calls.methods());
         // A method's name has a stroke.
         let services: Vec<String> = statuses.into_keys().filter(|name| !name.contains('/')).collect();
-        let reload = Reload::new(reload::Parts {
+        let reload = Reload::new(reload::ReloadParts {
             file: config.file,
             mode: config.mode,
             state: config.state.clone(),

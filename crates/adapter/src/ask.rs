@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::finding::Findings;
 use crate::load::{Loaded, load};
 use crate::page::{Asker, Page};
-use crate::published::State;
+use crate::published::MethodState;
 use crate::served_method::{Look, ServedMethod};
 use crate::shape::Cardinality;
 use crate::source::{Failure, Reading};
@@ -66,8 +66,8 @@ impl Asking {
         };
         let state = published.state();
         let served = match &*state {
-            State::Open(served) => served,
-            State::Closed(findings) => {
+            MethodState::Open(served) => served,
+            MethodState::Closed(findings) => {
                 Findings::check(findings.clone())?;
                 return Ok(Asked::Refused(Reason::SchemaDrift, "the method is closed".to_owned()));
             }

@@ -18,7 +18,7 @@ use crate::bind::Binder;
 use crate::fetch::FetchPlanner;
 use crate::finding::Finding;
 use crate::method_file::MethodFile;
-use crate::observe::Asked;
+use crate::observe::AskedSource;
 use crate::page::Keyset;
 use crate::plan::Plans;
 use crate::scan::Remark;
@@ -44,7 +44,7 @@ pub(crate) trait Backend: Send + Sync {
     fn file(&self) -> &MethodFile;
 
     /// What calls ask, for their spans.
-    fn asks(&self) -> Asked;
+    fn asks(&self) -> AskedSource;
 
     /// The columns that it gives.
     fn describe(&self) -> Looking<'_, Described>;

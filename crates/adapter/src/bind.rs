@@ -27,7 +27,7 @@ pub(crate) struct Binder {
 }
 
 /// A request that was read.
-pub(crate) struct Bound {
+pub(crate) struct BoundRequest {
     /// In binding order.
     pub(crate) parameters: Vec<Parameter>,
     /// Whom the rows must be about.
@@ -169,7 +169,7 @@ impl Binder {
     /// # Errors
     /// `REQUEST_MALFORMED` if the bytes are no such message, `FIELD_INVALID` with the path of the first wrong
     /// field.
-    pub(crate) fn bind(&self, request: &[u8]) -> Result<Bound, Failure> {
+    pub(crate) fn bind(&self, request: &[u8]) -> Result<BoundRequest, Failure> {
         // The gateway has checked these bytes too, but the adapter needs the values, and does not rely on
         // that check.
         let message = DynamicMessage::decode(self.input.clone(), request)
@@ -205,7 +205,7 @@ impl Binder {
         let page = |name: &str| message.get_field_by_name(name).filter(|_| self.has_pages);
         let page_size = page("page_size").and_then(|size| size.as_i32()).unwrap_or_default();
         let page_token = page("page_token").and_then(|token| token.as_str().map(str::to_owned));
-        Ok(Bound { parameters, subject, page_size, page_token: page_token.unwrap_or_default() })
+        Ok(BoundRequest { parameters, subject, page_size, page_token: page_token.unwrap_or_default() })
     }
 }
 

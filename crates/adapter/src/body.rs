@@ -18,10 +18,10 @@ use crate::source::{Batch, Failure, Rows};
 
 /// `Answer` is the body of an adapter's response.
 #[derive(Default)]
-pub(crate) struct Answer(Content);
+pub(crate) struct Answer(BodyContent);
 
 #[derive(Default)]
-enum Content {
+enum BodyContent {
     /// The body has ended.
     #[default]
     Done,
@@ -49,15 +49,15 @@ pub(crate) struct Streaming {
 
 impl Answer {
     pub(crate) fn whole(frame: Bytes) -> Self {
-        Self(Content::Whole(frame))
+        Self(BodyContent::Whole(frame))
     }
 
     pub(crate) fn stream(streaming: Streaming) -> Self {
-        Self(Content::Stream(Box::new(streaming)))
+        Self(BodyContent::Stream(Box::new(streaming)))
     }
 
     pub(crate) fn health(body: tonic::body::Body) -> Self {
-        Self(Content::Health(body))
+        Self(BodyContent::Health(body))
     }
 }
 
@@ -66,7 +66,7 @@ impl Answer {
     /// Batches that wait to be read.
     pub(crate) fn waiting(&self) -> usize {
         match &self.0 {
-            Content::Stream(streaming) => streaming.rows.as_ref().map_or(0, Rows::waiting),
+            BodyContent::Stream(streaming) => streaming.rows.as_ref().map_or(0, Rows::waiting),
             _ => 0,
         }
     }
@@ -113,25 +113,25 @@ impl Body for Answer {
             // The state is taken out, so that each arm owns it. An arm that puts none back has ended the
             // body.
             match std::mem::take(&mut self.0) {
-                Content::Done => return Poll::Ready(None),
-                Content::Whole(frame) => {
-                    self.0 = Content::Trailers(ok());
+                BodyContent::Done => return Poll::Ready(None),
+                BodyContent::Whole(frame) => {
+                    self.0 = BodyContent::Trailers(ok());
                     return Poll::Ready(Some(Ok(Frame::data(frame))));
                 }
-                Content::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
-                Content::Health(mut body) => {
+                BodyContent::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                BodyContent::Health(mut body) => {
                     let frame = Pin::new(&mut body).poll_frame(context);
-                    self.0 = Content::Health(body);
+                    self.0 = BodyContent::Health(body);
                     return frame;
                 }
-                Content::Stream(mut streaming) => match streaming.poll_next(context) {
+                BodyContent::Stream(mut streaming) => match streaming.poll_next(context) {
                     Poll::Pending => {
-                        self.0 = Content::Stream(streaming);
+                        self.0 = BodyContent::Stream(streaming);
                         return Poll::Pending;
                     }
                     Poll::Ready(Ok(Some(batch))) => {
                         let bytes = streaming.take(batch);
-                        self.0 = Content::Stream(streaming);
+                        self.0 = BodyContent::Stream(streaming);
                         // The last batch may be empty, and an empty DATA frame carries nothing.
                         if !bytes.is_empty() {
                             return Poll::Ready(Some(Ok(Frame::data(bytes))));
@@ -139,12 +139,12 @@ impl Body for Answer {
                     }
                     Poll::Ready(Ok(None)) => {
                         streaming.observation.end(Ok(()));
-                        self.0 = Content::Trailers(ok());
+                        self.0 = BodyContent::Trailers(ok());
                     }
                     Poll::Ready(Err(failure)) => {
                         refusal::log(&streaming.refusals, Some(&streaming.method), &streaming.call, &failure);
                         streaming.observation.end(Err(failure.reason));
-                        self.0 = Content::Trailers(refusal::trailers(&failure));
+                        self.0 = BodyContent::Trailers(refusal::trailers(&failure));
                     }
                 },
             }
@@ -152,6 +152,6 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, Content::Done)
+        matches!(self.0, BodyContent::Done)
     }
 }

@@ -109,7 +109,7 @@ impl Config {
         })?;
         let folder = file.parent().unwrap_or(Path::new(""));
         // Faults are gathered, so that an operator corrects the file in one round.
-        let mut reader = Reader { file, text, findings: Vec::new() };
+        let mut reader = ConfigReader { file, text, findings: Vec::new() };
         let contracts: Vec<PathBuf> =
             raw.adapter.contracts.get_ref().iter().map(|path| folder.join(path.get_ref())).collect();
         if contracts.is_empty() {
@@ -162,13 +162,13 @@ impl Config {
 }
 
 /// Collects findings while the values are read.
-struct Reader<'a> {
+struct ConfigReader<'a> {
     file: &'a Path,
     text: &'a str,
     findings: Vec<Finding>,
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     fn report(&mut self, span: Range<usize>, message: impl Into<String>) {
         self.findings.push(Finding::new(self.file, self.text, span.start, span.len(), message));
     }

@@ -32,11 +32,11 @@ pub(crate) struct Encoder {
 #[derive(Debug)]
 struct Node {
     number: u32,
-    content: Content,
+    content: NodeContent,
 }
 
 #[derive(Debug)]
-enum Content {
+enum NodeContent {
     Message(Vec<Node>),
     Value(Value),
 }
@@ -136,7 +136,7 @@ impl RowSink for Encoder {
 fn insert(nodes: &mut Vec<Node>, numbers: &[u32], column: usize, leaf: &Leaf) {
     let Some((number, rest)) = numbers.split_first() else { return };
     if rest.is_empty() {
-        let content = Content::Value(Value {
+        let content = NodeContent::Value(Value {
             column,
             form: leaf.form.clone(),
             conversion: leaf.conversion.clone(),
@@ -150,11 +150,11 @@ fn insert(nodes: &mut Vec<Node>, numbers: &[u32], column: usize, leaf: &Leaf) {
     // Fields of one message are gathered in one node, else the message would be written several times.
     let same = nodes.iter_mut().find(|node| node.number == *number);
     match same {
-        Some(Node { content: Content::Message(inner), .. }) => insert(inner, rest, column, leaf),
+        Some(Node { content: NodeContent::Message(inner), .. }) => insert(inner, rest, column, leaf),
         _ => {
             let mut inner = Vec::new();
             insert(&mut inner, rest, column, leaf);
-            nodes.push(Node { number: *number, content: Content::Message(inner) });
+            nodes.push(Node { number: *number, content: NodeContent::Message(inner) });
         }
     }
 }
@@ -169,15 +169,15 @@ fn fields(
     for node in nodes {
         match &node.content {
             // An outer join without a match gives NULL in every column of the message.
-            Content::Message(inner) if is_null(inner, row) => each_value(inner, &mut |value| {
+            NodeContent::Message(inner) if is_null(inner, row) => each_value(inner, &mut |value| {
                 absent(value.column, value.is_sparse);
             }),
-            Content::Message(inner) => {
+            NodeContent::Message(inner) => {
                 let mut message = Vec::new();
                 fields(inner, row, &mut message, absent)?;
                 delimited(node.number, &message, out);
             }
-            Content::Value(value) => {
+            NodeContent::Value(value) => {
                 let cell = row.cell(value.column);
                 if matches!(cell, Cell::Null) {
                     absent(value.column, value.is_sparse);
@@ -193,8 +193,8 @@ fn fields(
 fn each_value(nodes: &[Node], look: &mut dyn FnMut(&Value)) {
     for node in nodes {
         match &node.content {
-            Content::Message(inner) => each_value(inner, look),
-            Content::Value(value) => look(value),
+            NodeContent::Message(inner) => each_value(inner, look),
+            NodeContent::Value(value) => look(value),
         }
     }
 }
@@ -202,8 +202,8 @@ fn each_value(nodes: &[Node], look: &mut dyn FnMut(&Value)) {
 /// A message of which every column is NULL is unset.
 fn is_null(nodes: &[Node], row: &dyn Row) -> bool {
     nodes.iter().all(|node| match &node.content {
-        Content::Message(inner) => is_null(inner, row),
-        Content::Value(value) => matches!(row.cell(value.column), Cell::Null),
+        NodeContent::Message(inner) => is_null(inner, row),
+        NodeContent::Value(value) => matches!(row.cell(value.column), Cell::Null),
     })
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Figures {
 
 /// What a call asks, as its span names it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Asked {
+pub(crate) enum AskedSource {
     /// A database of this `db.system.name` (OpenTelemetry's semantic conventions).
     Database(&'static str),
     /// An API, by this HTTP method.
@@ -44,7 +44,7 @@ pub(crate) enum Asked {
 /// `Observation` is the observation of one call.
 pub(crate) struct Observation {
     pub(crate) server: Span,
-    source: Option<(Asked, Span)>,
+    source: Option<(AskedSource, Span)>,
     /// The fields of the plan, once there is one.
     pub(crate) columns: Option<Columns>,
     rows: u64,
@@ -115,11 +115,11 @@ impl Observation {
     }
 
     /// The source is asked from now on.
-    pub(crate) fn ask(&mut self, tracer: &Tracer, asked: Asked, method: &MethodPath) {
+    pub(crate) fn ask(&mut self, tracer: &Tracer, asked: AskedSource, method: &MethodPath) {
         let parent = Origin::Child(self.server.context());
         let span = match asked {
-            Asked::Database(system) => tracer.database(system, method.as_str(), parent),
-            Asked::Api(http_method) => tracer.api(http_method, method.as_str(), parent),
+            AskedSource::Database(system) => tracer.database(system, method.as_str(), parent),
+            AskedSource::Api(http_method) => tracer.api(http_method, method.as_str(), parent),
         };
         self.source = Some((asked, span));
     }
@@ -151,7 +151,7 @@ impl Observation {
                 Err(reason) => span.refused(reason),
             }
         }
-        if let Some((Asked::Database(_), mut database)) = self.source.take() {
+        if let Some((AskedSource::Database(_), mut database)) = self.source.take() {
             database.set(names::DB_ROWS, i64::try_from(self.rows).unwrap_or(i64::MAX));
         }
     }

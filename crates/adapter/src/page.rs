@@ -15,7 +15,7 @@ use prost::encoding::string;
 pub(crate) use self::keyset::{Keyset, PageKey};
 pub(crate) use self::sink::PageSink;
 pub(crate) use self::token::{KeyValue, PageTokens};
-use crate::bind::Bound;
+use crate::bind::BoundRequest;
 use crate::source::{Failure, Parameter, RowSink};
 
 /// Rows of a page whose size the caller leaves open (AIP-158); a method with a lower maximum has that.
@@ -54,7 +54,11 @@ impl<'s> Page<'s> {
     ///
     /// # Errors
     /// `FIELD_INVALID` for a negative size, `PAGE_TOKEN_INVALID` for a token of another question.
-    pub(crate) fn asked(pages: &'s Pages, request: &Bound, asker: &Asker<'_>) -> Result<Self, Failure> {
+    pub(crate) fn asked(
+        pages: &'s Pages,
+        request: &BoundRequest,
+        asker: &Asker<'_>,
+    ) -> Result<Self, Failure> {
         let size = match u64::try_from(request.page_size) {
             Ok(0) => DEFAULT_SIZE.min(pages.most),
             // A larger size than the maximum is taken for the maximum (AIP-158).
@@ -120,7 +124,7 @@ pub(crate) struct PageBindings<'p> {
 
 /// What a token is bound to: method, caller, purpose, the right's fields and rows, and every value of the
 /// question. Each part is told with its length, so that no two questions have the same bytes.
-fn bound_to(method: &MethodPath, request: &Bound, asker: &Asker<'_>) -> Vec<u8> {
+fn bound_to(method: &MethodPath, request: &BoundRequest, asker: &Asker<'_>) -> Vec<u8> {
     let mut bound = Vec::new();
     let mut part = |bytes: &[u8]| {
         bound.extend_from_slice(&(bytes.len() as u64).to_be_bytes());

@@ -17,11 +17,11 @@ use crate::unfit::Unfit;
 /// A method of the contract and whether it is served now.
 pub(crate) struct PublishedMethod {
     candidate: Candidate,
-    state: ArcSwap<State>,
+    state: ArcSwap<MethodState>,
 }
 
 /// Whether a method is served.
-pub(crate) enum State {
+pub(crate) enum MethodState {
     Open(Box<ServedMethod>),
     /// At least one finding.
     Closed(Vec<Finding>),
@@ -29,11 +29,11 @@ pub(crate) enum State {
 
 impl PublishedMethod {
     pub(crate) fn open(candidate: Candidate, served: ServedMethod) -> Self {
-        Self { candidate, state: ArcSwap::from_pointee(State::Open(Box::new(served))) }
+        Self { candidate, state: ArcSwap::from_pointee(MethodState::Open(Box::new(served))) }
     }
 
     pub(crate) fn closed(candidate: Candidate, findings: Vec<Finding>) -> Self {
-        Self { candidate, state: ArcSwap::from_pointee(State::Closed(findings)) }
+        Self { candidate, state: ArcSwap::from_pointee(MethodState::Closed(findings)) }
     }
 
     pub(crate) fn path(&self) -> &MethodPath {
@@ -46,19 +46,19 @@ impl PublishedMethod {
     }
 
     /// The state for one call.
-    pub(crate) fn state(&self) -> Arc<State> {
+    pub(crate) fn state(&self) -> Arc<MethodState> {
         self.state.load_full()
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        matches!(**self.state.load(), State::Open(_))
+        matches!(**self.state.load(), MethodState::Open(_))
     }
 
     /// What is wrong, if the method is closed.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         match &**self.state.load() {
-            State::Open(_) => Vec::new(),
-            State::Closed(findings) => findings.clone(),
+            MethodState::Open(_) => Vec::new(),
+            MethodState::Closed(findings) => findings.clone(),
         }
     }
 
@@ -71,30 +71,30 @@ impl PublishedMethod {
             // A database that cannot be asked says nothing about its schema, and calls are told by
             // themselves.
             (_, Err(Unfit::Unreachable(_))) => false,
-            (State::Open(served), Ok(now)) => {
+            (MethodState::Open(served), Ok(now)) => {
                 // Another type that fits as well is read another way from now on.
                 if served.described != now.described {
                     tracing::info!(method = %self.path(), "the database's schema has changed, and the method still fits");
-                    self.state.store(Arc::new(State::Open(Box::new(now))));
+                    self.state.store(Arc::new(MethodState::Open(Box::new(now))));
                 }
                 false
             }
-            (State::Closed(_), Ok(now)) => {
+            (MethodState::Closed(_), Ok(now)) => {
                 tracing::info!(method = %self.path(), "the method fits the database again and is open");
-                self.state.store(Arc::new(State::Open(Box::new(now))));
+                self.state.store(Arc::new(MethodState::Open(Box::new(now))));
                 true
             }
-            (State::Open(_), Err(Unfit::Findings(findings))) => {
+            (MethodState::Open(_), Err(Unfit::Findings(findings))) => {
                 tell(self.path(), &findings);
-                self.state.store(Arc::new(State::Closed(findings)));
+                self.state.store(Arc::new(MethodState::Closed(findings)));
                 true
             }
-            (State::Closed(known), Err(Unfit::Findings(findings))) => {
+            (MethodState::Closed(known), Err(Unfit::Findings(findings))) => {
                 let is_news =
                     known.iter().map(ToString::to_string).ne(findings.iter().map(ToString::to_string));
                 if is_news {
                     tell(self.path(), &findings);
-                    self.state.store(Arc::new(State::Closed(findings)));
+                    self.state.store(Arc::new(MethodState::Closed(findings)));
                 }
                 false
             }

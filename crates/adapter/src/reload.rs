@@ -28,9 +28,9 @@ use crate::service::{Calls, Routes};
 
 /// `Reload` reloads all files. Clones share the same state.
 #[derive(Clone)]
-pub struct Reload(Arc<Parts>);
+pub struct Reload(Arc<ReloadParts>);
 
-pub(crate) struct Parts {
+pub(crate) struct ReloadParts {
     pub(crate) file: PathBuf,
     pub(crate) mode: ConnectMode,
     pub(crate) state: PathBuf,
@@ -64,7 +64,7 @@ pub(crate) enum Certificates {
 }
 
 impl Reload {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: ReloadParts) -> Self {
         Self(Arc::new(parts))
     }
 
@@ -139,7 +139,7 @@ impl Reload {
     }
 }
 
-impl Parts {
+impl ReloadParts {
     /// Puts the new files in force.
     async fn read(&self) -> Result<(), Error> {
         let config = Config::load(&self.file)?;

@@ -95,7 +95,7 @@ pub(crate) struct Scoping {
 
 /// A token, or a whole use of the macro.
 #[derive(Clone, Debug)]
-enum Piece {
+enum ScopePiece {
     Token(Token),
     /// `chapar_rows` of the scope of this name.
     Rows(String),
@@ -113,12 +113,12 @@ pub(crate) fn read(tokens: &[(Token, Range<usize>)]) -> Result<Scoping, (Range<u
         match (word(token), tokens.get(at + 1)) {
             (Some(name), Some((Token::LParen, _))) if name.eq_ignore_ascii_case(MACRO) => {
                 let (one, after) = placement(tokens, at)?;
-                pieces.push(Piece::Rows(one.scope.clone()));
+                pieces.push(ScopePiece::Rows(one.scope.clone()));
                 placed.push(one);
                 at = after;
             }
             _ => {
-                pieces.push(Piece::Token(token.clone()));
+                pieces.push(ScopePiece::Token(token.clone()));
                 at += 1;
             }
         }
@@ -170,14 +170,14 @@ fn placement(tokens: &[(Token, Range<usize>)], at: usize) -> Result<(Placed, usi
     Err(form())
 }
 
-fn not_outside(pieces: &[Piece]) -> Option<String> {
+fn not_outside(pieces: &[ScopePiece]) -> Option<String> {
     // A wrong "yes" here would leave rows unfiltered, so any construct that may count or combine rows is
     // refused.
     let mut selects = 0;
     for (at, piece) in pieces.iter().enumerate() {
-        let Piece::Token(token) = piece else { continue };
+        let ScopePiece::Token(token) = piece else { continue };
         // A function's name may be quoted, a keyword may not.
-        if let (Token::Word(called), Some(Piece::Token(Token::LParen))) = (token, pieces.get(at + 1))
+        if let (Token::Word(called), Some(ScopePiece::Token(Token::LParen))) = (token, pieces.get(at + 1))
             && AGGREGATES.contains(&called.value.to_ascii_lowercase().as_str())
         {
             return Some(format!("`{}` makes one value of many rows", called.value));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chapar_model::{MethodPath, Reason};
 
 use crate::bind::Binder;
-use crate::observe::Asked;
+use crate::observe::AskedSource;
 use crate::page::Pages;
 use crate::plan::Plans;
 use crate::scan::Remark;
@@ -18,7 +18,7 @@ pub(crate) struct ServedMethod {
     pub(crate) binder: Binder,
     pub(crate) plans: Plans,
     /// What is asked, for spans.
-    pub(crate) asks: Asked,
+    pub(crate) asks: AskedSource,
     /// The longest that its source may take: the contract's timeout or the source's, whichever is shorter.
     pub(crate) timeout: Duration,
     /// How its pages are made, if it answers page by page.

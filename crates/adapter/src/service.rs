@@ -23,7 +23,7 @@ use tower::Service as _;
 
 use crate::body::Answer;
 use crate::observe::{Figures, Observer};
-use crate::published::{PublishedMethod, State, is_closed};
+use crate::published::{MethodState, PublishedMethod, is_closed};
 use crate::source::Failure;
 use crate::{call, refusal};
 
@@ -106,7 +106,7 @@ impl Calls {
             return refusal::status(&failure).into_http();
         };
         let state = published.state();
-        let State::Open(served) = &*state else {
+        let MethodState::Open(served) = &*state else {
             let failure = is_closed();
             self.observer.refused(published.path(), figures, &failure);
             return refusal::status(&failure).into_http();

@@ -55,7 +55,7 @@ fn read(message: &MessageDescriptor, json: &[u8], order: Order) -> Result<Bytes,
     if serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() {
         return Err(whole("is no JSON (RFC 8259)"));
     }
-    if let Err(error) = Shape::of_message(message).read(json, order) {
+    if let Err(error) = JsonShape::of_message(message).read(json, order) {
         let text = error.to_string();
         let known = [TWICE, SEVERAL, ANY, TOO_MANY, INEXACT, TOO_DEEP]
             .into_iter()
@@ -97,7 +97,7 @@ pub fn to_json(message: &MessageDescriptor, bytes: &[u8]) -> Result<Vec<u8>, Jso
 /// Whether no object in a JSON text, at any depth up to 128, has a member twice: another reader could take
 /// the other one (RFC 8259 §4).
 pub fn is_distinct(json: &str) -> bool {
-    Shape::Plain.read(json.as_bytes(), Order::Kept).is_ok()
+    JsonShape::Plain.read(json.as_bytes(), Order::Kept).is_ok()
 }
 
 /// Makes a path safe to print: names of fields only. An unknown name appears only as the last part and only
@@ -108,12 +108,12 @@ fn printable(message: &MessageDescriptor, path: &str) -> String {
         return path.to_owned();
     }
     let parts: Vec<&str> = path.split('.').collect();
-    let mut shape = Shape::Message(message.clone());
+    let mut shape = JsonShape::Message(message.clone());
     let mut shown = Vec::new();
     for (number, part) in parts.iter().enumerate() {
         let (name, places) = part.split_at(part.find('[').unwrap_or(part.len()));
-        let is_field = matches!(&shape, Shape::Message(message) if field(message, name).is_some());
-        let is_last = number + 1 == parts.len() && matches!(shape, Shape::Message(_));
+        let is_field = matches!(&shape, JsonShape::Message(message) if field(message, name).is_some());
+        let is_last = number + 1 == parts.len() && matches!(shape, JsonShape::Message(_));
         let is_told = (is_field || (is_last && is_name(name))) && are_places(places);
         shown.push(if is_told { *part } else { "?" });
         shape = shape.member(name.to_owned()).1;
@@ -157,7 +157,7 @@ const TOO_MANY: &str = "has more than 10,000 members and elements";
 
 /// What a JSON value is read as, to find what two readers could read differently.
 #[derive(Clone)]
-enum Shape {
+enum JsonShape {
     /// Any JSON, whose objects have each member once.
     Plain,
     /// A message, or a list of them: each field stands once, by one of its two names.
@@ -176,7 +176,7 @@ enum Order {
     Free,
 }
 
-impl Shape {
+impl JsonShape {
     fn read(self, json: &[u8], order: Order) -> Result<(), serde_json::Error> {
         let parts = Cell::new(0);
         Part { shape: self, order, free_depth: 0, parts: &parts }
@@ -221,7 +221,7 @@ impl Shape {
 
 /// A part of a JSON text, and how many parts were seen.
 struct Part<'p> {
-    shape: Shape,
+    shape: JsonShape,
     order: Order,
     /// How deep it is in a `Struct`.
     free_depth: u32,
@@ -229,8 +229,8 @@ struct Part<'p> {
 }
 
 impl Part<'_> {
-    fn inside(&self, shape: Shape) -> Self {
-        let free_depth = if matches!(self.shape, Shape::Free) { self.free_depth + 1 } else { 0 };
+    fn inside(&self, shape: JsonShape) -> Self {
+        let free_depth = if matches!(self.shape, JsonShape::Free) { self.free_depth + 1 } else { 0 };
         Self { shape, order: self.order, free_depth, parts: self.parts }
     }
 
@@ -241,7 +241,7 @@ impl Part<'_> {
         }
         match (self.parts.get() > MAX_PARTS, &self.shape) {
             // A part of an answer is looked at for its members only.
-            (true, shape) if !matches!(shape, Shape::Plain) => Err(E::custom(TOO_MANY)),
+            (true, shape) if !matches!(shape, JsonShape::Plain) => Err(E::custom(TOO_MANY)),
             _ => Ok(()),
         }
     }
@@ -276,7 +276,7 @@ impl<'de> Visitor<'de> for Part<'_> {
 
     fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
         match self.shape {
-            Shape::Free if number > LARGEST_EXACT => Err(E::custom(INEXACT)),
+            JsonShape::Free if number > LARGEST_EXACT => Err(E::custom(INEXACT)),
             _ => Ok(()),
         }
     }
@@ -297,7 +297,7 @@ impl<'de> Visitor<'de> for Part<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        if matches!(self.shape, Shape::Any) {
+        if matches!(self.shape, JsonShape::Any) {
             return Err(A::Error::custom(ANY));
         }
         let mut names = HashSet::new();
@@ -309,7 +309,7 @@ impl<'de> Visitor<'de> for Part<'_> {
             }
             if names.len() > 1
                 && self.order == Order::Kept
-                && matches!(self.shape, Shape::Map(_) | Shape::Free)
+                && matches!(self.shape, JsonShape::Map(_) | JsonShape::Free)
             {
                 return Err(A::Error::custom(SEVERAL));
             }

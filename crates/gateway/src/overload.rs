@@ -74,7 +74,7 @@ impl Overload {
         // The count is taken before the decision, so that calls that are held back count as well: they occupy
         // memory. Relaxed: the counter guards no other memory; the decision needs the number only.
         let number = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-        let counted = Counted(Arc::clone(&self.in_flight));
+        let counted = InFlightCall(Arc::clone(&self.in_flight));
         // The delay is reported once. A call that asks again has waited by choice of the pacer, and that wait
         // says nothing about the queue.
         let mut queue_delay = arrived.map(|arrived| arrived.elapsed());
@@ -107,7 +107,7 @@ impl Overload {
 /// it until its end.
 pub(crate) struct LoadSlot {
     usage: Arc<CallerLoad>,
-    _counted: Counted,
+    _counted: InFlightCall,
 }
 
 impl Drop for LoadSlot {
@@ -117,11 +117,11 @@ impl Drop for LoadSlot {
     }
 }
 
-/// `Counted` takes one call off the process's count when it is dropped, also if `enter` is cancelled while
-/// the call is held back.
-struct Counted(Arc<AtomicUsize>);
+/// `InFlightCall` takes one call off the process's count when it is dropped, also if `enter` is cancelled
+/// while the call is held back.
+struct InFlightCall(Arc<AtomicUsize>);
 
-impl Drop for Counted {
+impl Drop for InFlightCall {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

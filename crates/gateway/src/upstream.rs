@@ -38,7 +38,7 @@ use permit::UpstreamAttempt;
 use service::Service;
 use unavailable::{down, refused};
 
-pub(crate) use blame::End;
+pub(crate) use blame::ExchangeEnd;
 pub(crate) use permit::UpstreamPermit;
 pub(crate) use request::{BoxError, RequestBody, UpstreamRequest};
 
@@ -231,7 +231,7 @@ impl Upstreams {
                 Err((error, unsent)) => {
                     let touched = error.may_have_been_processed();
                     let blame = match touched {
-                        true => trying.ended(&End::Broken { was_stopped: (stopped)() }),
+                        true => trying.ended(&ExchangeEnd::Broken { was_stopped: (stopped)() }),
                         false => {
                             trying.never_arrived();
                             Blame::Nobody

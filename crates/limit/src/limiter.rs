@@ -27,12 +27,12 @@ pub struct Limiter<K = GrantId, C: Clock = DefaultClock> {
 
 struct GrantLimits<C: Clock> {
     limits: Limits,
-    period: ArcSwap<Period<C>>,
+    period: ArcSwap<CountsSince<C>>,
     slots: Option<Slots>,
 }
 
-/// `Period` holds the counts since the grant's first load, or since its reset.
-struct Period<C: Clock> {
+/// `CountsSince` holds the counts since the grant's first load, or since its reset.
+struct CountsSince<C: Clock> {
     since: Instant,
     rate: Option<Meter<C>>,
     admitted: AtomicU64,
@@ -195,18 +195,20 @@ impl<K: Eq + Hash, C: Clock + Clone> Limiter<K, C> {
     /// whether the limiter knows the grant.
     pub fn reset(&self, grant: &K) -> bool {
         let state = self.grants.get(grant);
-        state.inspect(|state| state.period.store(Arc::new(Period::new(&state.limits, &self.clock)))).is_some()
+        state
+            .inspect(|state| state.period.store(Arc::new(CountsSince::new(&state.limits, &self.clock))))
+            .is_some()
     }
 }
 
 impl<C: Clock + Clone> GrantLimits<C> {
     fn new(limits: Limits, clock: &C) -> Self {
-        let period = ArcSwap::from_pointee(Period::new(&limits, clock));
+        let period = ArcSwap::from_pointee(CountsSince::new(&limits, clock));
         let slots = limits.concurrent.map(|most| Slots { most: most.get(), taken: Arc::default() });
         Self { limits, period, slots }
     }
 
-    fn take_slot(&self, period: &Period<C>) -> Result<Admission, Denied> {
+    fn take_slot(&self, period: &CountsSince<C>) -> Result<Admission, Denied> {
         let taken = self.slots.as_ref().map_or(Ok(Admission { taken: None }), Slots::take);
         taken.inspect_err(|_| {
             period.over_concurrency.fetch_add(1, Ordering::Relaxed);
@@ -214,7 +216,7 @@ impl<C: Clock + Clone> GrantLimits<C> {
     }
 }
 
-impl<C: Clock + Clone> Period<C> {
+impl<C: Clock + Clone> CountsSince<C> {
     fn new(limits: &Limits, clock: &C) -> Self {
         let rate = limits.rate.map(|rate| Meter::new(rate, limits.burst, clock.clone()));
         let (admitted, over_rate, over_concurrency) = Default::default();

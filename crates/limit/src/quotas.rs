@@ -18,7 +18,7 @@ use std::time::Duration;
 use chapar_model::{GrantId, Quotas, SubjectQuota, tehran};
 use parking_lot::Mutex;
 
-use self::subjects::{Full, Period, Room};
+use self::subjects::{Full, HourAndDay, Room};
 pub use self::used::QuotaTaken;
 use self::used::{Clerk, Counted, Used, Whose};
 use crate::usage::{Kind, LimitUsage};
@@ -277,14 +277,14 @@ fn kind(full: Option<(Whose, Full)>) -> Kind {
 #[derive(Clone, Copy)]
 struct When {
     local_ms: i64,
-    period: Period,
+    period: HourAndDay,
 }
 
 impl When {
     fn at(ms: u64) -> Self {
         let ms = i64::try_from(ms).unwrap_or(i64::MAX);
         let local_ms = ms.saturating_add(i64::from(tehran::OFFSET_SECONDS) * 1000);
-        let period = Period { hour: local_ms.div_euclid(HOUR_MS), day: local_ms.div_euclid(DAY_MS) };
+        let period = HourAndDay { hour: local_ms.div_euclid(HOUR_MS), day: local_ms.div_euclid(DAY_MS) };
         Self { local_ms, period }
     }
 

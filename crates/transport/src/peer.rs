@@ -198,7 +198,7 @@ impl Judge {
     fn new(
         tls: ServerTls,
         chain: &[CertificateDer<'_>],
-        state: &crate::tls::State,
+        state: &crate::tls::LoadedTls,
         clock: &Clock,
     ) -> Option<Self> {
         let end = |certificate: &CertificateDer<'_>| {

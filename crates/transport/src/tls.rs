@@ -32,7 +32,7 @@ use server::LIST_GRACE;
 
 pub use by_identity::Party;
 pub use own::{OwnCertificate, Shown, own_certificate};
-pub(crate) use server::State;
+pub(crate) use server::LoadedTls;
 pub use server::{ServerTls, check, server, server_remembering, server_with_grace};
 pub use status::{Revocation, listed, log_revocation, unlisted};
 pub(crate) use trust::Trust;

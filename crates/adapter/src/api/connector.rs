@@ -1,5 +1,5 @@
-//! `Connector` opens the connections to an API: TCP and TLS together within 5 s, none during the pause after
-//! an outage, and each of them counted.
+//! `ApiConnector` opens the connections to an API: TCP and TLS together within 5 s, none during the pause
+//! after an outage, and each of them counted.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const LONG_ENOUGH: Duration = Duration::from_secs(1);
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(super) struct ApiConnector {
     inner: HttpsConnector<HttpConnector>,
     outage: Arc<Outage>,
     figures: SourceFigures,
@@ -38,13 +38,13 @@ struct Attempt {
     is_open: Option<bool>,
 }
 
-impl Connector {
+impl ApiConnector {
     pub(super) fn new(inner: HttpsConnector<HttpConnector>, figures: SourceFigures) -> Self {
         Self { inner, outage: Arc::default(), figures }
     }
 }
 
-impl Service<Uri> for Connector {
+impl Service<Uri> for ApiConnector {
     type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
     type Error = Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;

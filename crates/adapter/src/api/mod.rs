@@ -31,7 +31,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::compile::{CompiledRequest, Untellable, compile_request, find_in_json};
-use self::connector::Connector;
+use self::connector::ApiConnector;
 pub(crate) use self::pointer::Pointer;
 pub(crate) use self::request_file::{HeaderPiece, RequestFile, unknown_secret};
 pub(crate) use self::rows::{Selected, Selection, Taken};
@@ -54,7 +54,7 @@ pub(crate) struct Api {
     /// Scheme, host and the first part of every path, without a `/` at its end.
     base: String,
     secrets: BTreeMap<String, String>,
-    client: Client<Connector, Full<Bytes>>,
+    client: Client<ApiConnector, Full<Bytes>>,
     slots: ConnectionSlots,
     figures: SourceFigures,
 }
@@ -102,7 +102,7 @@ impl Api {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(LONGEST_IDLE)
             .pool_max_idle_per_host(limits.max_connections)
-            .build(Connector::new(connector, figures.clone()));
+            .build(ApiConnector::new(connector, figures.clone()));
         Ok(Self {
             base: server.url.trim_end_matches('/').to_owned(),
             secrets,

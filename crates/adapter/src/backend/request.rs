@@ -16,7 +16,7 @@ use crate::fetch::{FetchPlanner, Requests};
 use crate::finding::{Finding, did_you_mean};
 use crate::form::Form;
 use crate::method_file::MethodFile;
-use crate::observe::Asked;
+use crate::observe::AskedSource;
 use crate::page::Keyset;
 use crate::scan::Remark;
 use crate::shape::Shape;
@@ -58,8 +58,8 @@ impl Backend for RequestBackend {
         &self.file.file
     }
 
-    fn asks(&self) -> Asked {
-        Asked::Api(if self.file.method == http::Method::GET { "GET" } else { "POST" })
+    fn asks(&self) -> AskedSource {
+        AskedSource::Api(if self.file.method == http::Method::GET { "GET" } else { "POST" })
     }
 
     fn describe(&self) -> Looking<'_, Described> {

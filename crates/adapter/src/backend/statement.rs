@@ -14,7 +14,7 @@ use crate::dialect::{Dialect, SqlText};
 use crate::fetch::{FetchPlanner, Statements};
 use crate::finding::Finding;
 use crate::method_file::{MethodFile, Name};
-use crate::observe::Asked;
+use crate::observe::AskedSource;
 use crate::page::{Keyset, PageBindings, PageKey};
 use crate::scan::{self, Remark};
 use crate::shape::Shape;
@@ -55,8 +55,8 @@ impl Backend for StatementBackend {
         self.statement.file()
     }
 
-    fn asks(&self) -> Asked {
-        Asked::Database(self.source.system())
+    fn asks(&self) -> AskedSource {
+        AskedSource::Database(self.source.system())
     }
 
     fn describe(&self) -> Looking<'_, Described> {

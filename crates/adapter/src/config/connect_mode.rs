@@ -6,7 +6,7 @@ use chapar_transport::tls::Shown;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{AdapterTable, Reader};
+use super::{AdapterTable, ConfigReader};
 
 /// How gateways and an adapter come together.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -40,7 +40,7 @@ pub(super) enum OneOrMore {
     More(Vec<String>),
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// `dial` or `listen`, exactly one of them.
     pub(super) fn mode(&mut self, adapter: &AdapterTable) -> Option<ConnectMode> {
         if let (None, Some(connections)) = (&adapter.dial, &adapter.connections) {

@@ -1,6 +1,9 @@
 //! This module reads a `[source.NAME]` table: which database, how it is reached, and its limits. It opens
 //! nothing.
 
+mod api;
+mod server;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +12,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
-use super::Reader;
+use super::ConfigReader;
 use crate::finding::{Finding, Findings};
 
 /// One database.
@@ -106,7 +109,7 @@ impl SourceConfig {
             let span = error.span().unwrap_or(0..0);
             Finding::new(&file, text, span.start, span.len(), error.message())
         })?;
-        let mut reader = Reader { file: &file, text, findings: Vec::new() };
+        let mut reader = ConfigReader { file: &file, text, findings: Vec::new() };
         let source = reader.source(folder, &table);
         Findings::check(reader.findings)?;
         source.ok_or_else(|| Finding::of_file(&file, URLS).into())
@@ -138,7 +141,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 /// What an URL must look like.
 const URLS: &str = "must be `sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `mysql://USER@HOST/DATABASE` or `https://HOST/PATH`";
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     pub(super) fn source(&mut self, folder: &Path, table: &SourceTable) -> Option<SourceConfig> {
         let kind = self.kind(folder, table);
         let max_connections = table.max_connections.as_ref().map_or(4, |number| {
@@ -191,173 +194,6 @@ impl Reader<'_> {
         }
     }
 
-    /// A file has no network: keys about one would only seem to protect something.
-    fn only_for_servers(&mut self, table: &SourceTable) {
-        let files = [&table.password_file, &table.ca, &table.cert, &table.key]
-            .into_iter()
-            .flatten()
-            .map(Spanned::span);
-        let flags = [&table.plaintext, &table.pooler].into_iter().flatten().map(Spanned::span);
-        let spans: Vec<_> = files.chain(flags).chain(table.search_path.iter().map(Spanned::span)).collect();
-        for span in spans {
-            self.report(span, "is for a database server, and this source is a file");
-        }
-    }
-
-    fn only_for_apis(&mut self, table: &SourceTable) {
-        for name in table.secrets.keys() {
-            self.report(
-                name.span(),
-                "`secrets` are for the headers of an API, and this source is a database",
-            );
-        }
-    }
-
-    fn api(&mut self, folder: &Path, table: &SourceTable, url: &Url) -> Option<ApiServer> {
-        let span = table.url.span();
-        let files = &table.password_file;
-        let path = &table.search_path;
-        let keys = files.iter().map(Spanned::span).chain(path.iter().map(Spanned::span));
-        for key in keys.chain(table.pooler.iter().map(Spanned::span)).collect::<Vec<_>>() {
-            self.report(key, "is for a database server; an API takes `secrets`");
-        }
-        let names = table.secrets.keys();
-        let is_name = |name: &str| {
-            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-        };
-        for name in names.filter(|name| !is_name(name.get_ref())).map(Spanned::span).collect::<Vec<_>>() {
-            self.report(name, "a secret's name is letters, digits, `-` and `_`");
-        }
-        if url.password().is_some() || !url.username().is_empty() {
-            // Without the line, which would show the password.
-            let text = "`url` holds a user or password: put the header's value into a file, and name that in `secrets`";
-            self.findings.push(Finding::of_file(self.file, text));
-            return None;
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            self.report(span, "ends before `?` and `#`: a query is written in the `.http` files");
-            return None;
-        }
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let endpoint = Endpoint::Tcp(host, url.port_or_known_default().unwrap_or_default());
-        let is_https = url.scheme() == "https";
-        let plaintext = table.plaintext.as_ref().is_some_and(|plaintext| *plaintext.get_ref());
-        let tls = match (is_https, &table.ca) {
-            (true, None) => {
-                let text = "name the CA of the server's certificate in `ca`; for a public one the system's list, such as \
-                            `/etc/ssl/certs/ca-certificates.crt`";
-                self.report(span, text);
-                return None;
-            }
-            (true, Some(_)) if plaintext => {
-                self.report(span, "`https` and `plaintext` contradict each other");
-                return None;
-            }
-            (false, Some(ca)) => {
-                self.report(ca.span(), "is for `https`, and this `url` begins with `http`");
-                return None;
-            }
-            _ => self.server_tls(folder, table, &endpoint),
-        };
-        let secrets = table.secrets.iter();
-        let secrets = secrets.map(|(name, file)| (name.get_ref().clone(), folder.join(file))).collect();
-        Some(ApiServer { url: url.to_string(), tls, secrets })
-    }
-
-    fn server(&mut self, folder: &Path, table: &SourceTable, url: &Url, port: u16) -> Option<Server> {
-        let span = table.url.span();
-        let user = percent_decoded(url.username());
-        let database = percent_decoded(url.path().trim_start_matches('/'));
-        let mut faults = Vec::new();
-        // A settings file is copied, mailed and committed; a password file is not.
-        if url.password().is_some() {
-            // Without the line, which would show the password.
-            let text = "`url` holds a password: put it in a file, and name that in `password_file`";
-            self.findings.push(Finding::of_file(self.file, text));
-            return None;
-        }
-        if user.as_deref().is_none_or(str::is_empty) || database.as_deref().is_none_or(str::is_empty) {
-            faults.push(URLS);
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            faults
-                .push("takes no parameters: TLS is `ca`, `cert` and `key`, and the schema is `search_path`");
-        }
-        let host = url.host_str().and_then(percent_decoded).unwrap_or_default();
-        let port = url.port().unwrap_or(port);
-        let endpoint = match host.as_str() {
-            "" => {
-                faults.push(URLS);
-                return self.all(span, faults);
-            }
-            path if path.starts_with('/') => Endpoint::Socket(path.into(), port),
-            host => Endpoint::Tcp(host.trim_matches(['[', ']']).to_owned(), port),
-        };
-        let tls = self.server_tls(folder, table, &endpoint);
-        if !faults.is_empty() {
-            return self.all(span, faults);
-        }
-        Some(Server {
-            endpoint,
-            user: user?,
-            password_file: table.password_file.as_ref().map(|file| folder.join(file.get_ref())),
-            database: database?,
-            search_path: table.search_path.as_ref().map(|path| path.get_ref().clone()),
-            pooler: table.pooler.as_ref().is_some_and(|pooler| *pooler.get_ref()),
-            tls,
-        })
-    }
-
-    fn all(&mut self, span: std::ops::Range<usize>, faults: Vec<&'static str>) -> Option<Server> {
-        for fault in faults {
-            self.report(span.clone(), fault);
-        }
-        None
-    }
-
-    /// Citizens' records do not cross a network in clear unless someone has written that they do.
-    fn server_tls(&mut self, folder: &Path, table: &SourceTable, endpoint: &Endpoint) -> Option<ServerTls> {
-        let plaintext = table.plaintext.as_ref().is_some_and(|plaintext| *plaintext.get_ref());
-        // What stays on this machine is read by nobody on the way.
-        let is_near = match endpoint {
-            Endpoint::Socket(..) => true,
-            Endpoint::Tcp(host, _) => {
-                host == "localhost"
-                    || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
-            }
-        };
-        let path = |file: &Spanned<PathBuf>| folder.join(file.get_ref());
-        let client = match (&table.cert, &table.key) {
-            (Some(cert), Some(key)) => Some((path(cert), path(key))),
-            (None, None) => None,
-            (Some(one), None) | (None, Some(one)) => {
-                self.report(one.span(), "`cert` and `key` go together");
-                None
-            }
-        };
-        match &table.ca {
-            Some(ca) if plaintext => {
-                self.report(ca.span(), "`ca` and `plaintext` contradict each other");
-                None
-            }
-            Some(ca) if matches!(endpoint, Endpoint::Socket(..)) => {
-                self.report(ca.span(), "a Unix socket has no TLS");
-                None
-            }
-            Some(ca) => Some(ServerTls { ca: path(ca), client }),
-            None => {
-                if let Some(cert) = &table.cert {
-                    self.report(cert.span(), "`cert` is for TLS, which also needs the server's `ca`");
-                } else if !is_near && !plaintext {
-                    let text = "the server is on another machine: name the CA of its certificate in `ca`, or, if the network \
-                                protects records otherwise, write `plaintext = true`";
-                    self.report(table.url.span(), text);
-                }
-                None
-            }
-        }
-    }
-
     fn duration(&mut self, text: Option<&Spanned<String>>, otherwise: Duration) -> Duration {
         let Some(text) = text else { return otherwise };
         match duration(text.get_ref()).filter(|duration| (MIN_TIMEOUT..=MAX_TIMEOUT).contains(duration)) {
@@ -385,103 +221,5 @@ fn duration(text: &str) -> Option<Duration> {
     }
 }
 
-/// A part of an URL without its `%` escapes (RFC 3986 §2.1); `None` if the result is not UTF-8.
-fn percent_decoded(text: &str) -> Option<String> {
-    percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::tests::{GOOD, parse};
-
-    fn source(keys: &str) -> Result<SourceKind, String> {
-        let text = GOOD.replace("url = \"sqlite:databases/civil.db\"", keys);
-        parse(&text).map(|config| config.sources["civil"].kind.clone())
-    }
-
-    #[test]
-    fn a_server_is_named_by_a_url_and_its_files() {
-        let keys = "url = \"postgres://civil_ro@db.example:5433/civil\"\npassword_file = \"secret\"\nca = \"ca.crt\"\n\
-                    cert = \"a.crt\"\nkey = \"a.key\"\nsearch_path = \"civil\"\npooler = true";
-        let expected = Server {
-            endpoint: Endpoint::Tcp("db.example".to_owned(), 5433),
-            user: "civil_ro".to_owned(),
-            password_file: Some("/srv/secret".into()),
-            database: "civil".to_owned(),
-            search_path: Some("civil".to_owned()),
-            pooler: true,
-            tls: Some(ServerTls {
-                ca: "/srv/ca.crt".into(),
-                client: Some(("/srv/a.crt".into(), "/srv/a.key".into())),
-            }),
-        };
-        assert_eq!(source(keys), Ok(SourceKind::Postgres(expected)));
-        for (url, endpoint) in [
-            ("mysql://r@127.0.0.1/civil", Endpoint::Tcp("127.0.0.1".to_owned(), 3306)),
-            ("mariadb://r@[::1]:1/civil", Endpoint::Tcp("::1".to_owned(), 1)),
-            ("mysql://r@%2Frun%2Fmysqld.sock/civil", Endpoint::Socket("/run/mysqld.sock".into(), 3306)),
-        ] {
-            let Ok(SourceKind::Mysql(server)) = source(&format!("url = \"{url}\"")) else { panic!("{url}") };
-            assert_eq!(server.endpoint, endpoint, "{url}");
-        }
-    }
-
-    #[test]
-    fn an_api_is_named_by_its_url_and_its_secrets() {
-        let keys =
-            "url = \"https://api.example:8443/v1\"\nca = \"ca.crt\"\nsecrets = { token = \"api-token\" }";
-        let expected = ApiServer {
-            url: "https://api.example:8443/v1".to_owned(),
-            tls: Some(ServerTls { ca: "/srv/ca.crt".into(), client: None }),
-            secrets: [("token".to_owned(), "/srv/api-token".into())].into(),
-        };
-        assert_eq!(source(keys), Ok(SourceKind::Api(expected)));
-        for near in ["http://127.0.0.1:81/", "http://localhost"] {
-            assert!(source(&format!("url = \"{near}\"")).is_ok(), "{near}");
-        }
-        assert!(source("url = \"http://api.example/\"\nplaintext = true").is_ok());
-    }
-
-    #[test]
-    fn what_would_weaken_or_confuse_a_source_is_refused_with_its_place() {
-        for (keys, said) in [
-            ("url = \"postgres://r:secret@localhost/civil\"", "holds a password"),
-            ("url = \"postgres://r@localhost/civil?sslmode=disable\"", "takes no parameters"),
-            ("url = \"postgres://r@localhost\"", "must be `sqlite:PATH`"),
-            ("url = \"postgres://localhost/civil\"", "must be `sqlite:PATH`"),
-            ("url = \"oracle://r@localhost/civil\"", "must be `sqlite:PATH`"),
-            ("url = \"http://api.example/\"", "the server is on another machine"),
-            ("url = \"https://api.example/\"", "name the CA of the server's certificate"),
-            ("url = \"https://api.example/\"\nca = \"a\"\nplaintext = true", "contradict each other"),
-            ("url = \"http://localhost/\"\nca = \"a\"", "is for `https`"),
-            ("url = \"https://u:p@api.example/\"\nca = \"a\"", "holds a user or password"),
-            ("url = \"https://api.example/?key=1\"\nca = \"a\"", "ends before `?` and `#`"),
-            ("url = \"http://localhost/\"\npassword_file = \"a\"", "an API takes `secrets`"),
-            ("url = \"http://localhost/\"\nsecrets = { \"a b\" = \"x\" }", "letters, digits, `-` and `_`"),
-            ("url = \"postgres://r@localhost/civil\"\nsecrets = { a = \"x\" }", "this source is a database"),
-            ("url = \"sqlite:x\"\nsecrets = { a = \"x\" }", "this source is a database"),
-            ("url = \"postgres://r@db.example/civil\"", "the server is on another machine"),
-            (
-                "url = \"postgres://r@localhost/civil\"\ncert = \"a\"\nca = \"b\"",
-                "`cert` and `key` go together",
-            ),
-            (
-                "url = \"postgres://r@localhost/civil\"\ncert = \"a\"\nkey = \"b\"",
-                "also needs the server's `ca`",
-            ),
-            ("url = \"postgres://r@db/civil\"\nca = \"a\"\nplaintext = true", "contradict each other"),
-            ("url = \"mysql://r@localhost/civil\"\nsearch_path = \"a\"", "only PostgreSQL has a search path"),
-            (
-                "url = \"mysql://r@localhost/civil\"\npooler = true",
-                "only PostgreSQL is reached through a pooler",
-            ),
-            ("url = \"sqlite:a.db\"\nca = \"a\"", "this source is a file"),
-            ("url = \"sqlite:a.db\"\npassword_file = \"a\"", "this source is a file"),
-        ] {
-            let error = source(keys).unwrap_err();
-            assert!(error.contains(said) && !error.contains("secret@"), "{keys}: {error}");
-        }
-        assert!(source("url = \"postgres://r@db.example/civil\"\nplaintext = true").is_ok());
-    }
-}
+mod tests;

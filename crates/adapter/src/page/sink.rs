@@ -17,11 +17,11 @@ pub(crate) struct PageSink {
     /// The number of the first key's column, and how many there are.
     first: usize,
     keys: usize,
-    state: Mutex<State>,
+    state: Mutex<SinkState>,
 }
 
 #[derive(Default)]
-struct State {
+struct SinkState {
     rows: u64,
     last: Vec<KeyValue>,
     has_more: bool,
@@ -67,6 +67,6 @@ impl RowSink for PageSink {
     }
 
     fn restart(&self) {
-        *self.state.lock() = State::default();
+        *self.state.lock() = SinkState::default();
     }
 }

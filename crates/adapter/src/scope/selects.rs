@@ -6,17 +6,17 @@ use std::ops::Range;
 
 use sqlparser::tokenizer::Token;
 
-use super::{Piece, word};
+use super::{ScopePiece, word};
 
 /// A piece that is not inside brackets of its SELECT's own level.
 struct Flat<'a> {
-    piece: &'a Piece,
+    piece: &'a ScopePiece,
     /// Where it stands among all pieces.
     at: usize,
 }
 
 /// The first SELECT that reads a table and is not narrowed by `scope`, by the number of its piece.
-pub(super) fn not_narrowed(pieces: &[Piece], scope: &str) -> Option<usize> {
+pub(super) fn not_narrowed(pieces: &[ScopePiece], scope: &str) -> Option<usize> {
     let named = named_queries(pieces);
     // SQLite reads a table without a SELECT in `x IN table`, which no scope can narrow.
     let in_table = (0..pieces.len()).find(|at| is_word(&pieces[*at], "IN") && !is_open(pieces.get(at + 1)));
@@ -25,7 +25,8 @@ pub(super) fn not_narrowed(pieces: &[Piece], scope: &str) -> Option<usize> {
     }
     // PostgreSQL and MySQL also read one as `TABLE name`.
     let is_table = |at: &usize| {
-        is_word(&pieces[*at], "TABLE") && matches!(pieces.get(at + 1), Some(Piece::Token(Token::Word(_))))
+        is_word(&pieces[*at], "TABLE")
+            && matches!(pieces.get(at + 1), Some(ScopePiece::Token(Token::Word(_))))
     };
     if let Some(table) = (0..pieces.len()).find(is_table) {
         return Some(table);
@@ -38,15 +39,15 @@ pub(super) fn not_narrowed(pieces: &[Piece], scope: &str) -> Option<usize> {
 }
 
 /// The pieces of one SELECT at its own level of brackets, up to the next part of a UNION or the like.
-fn own_level(pieces: &[Piece], select: usize) -> Vec<Flat<'_>> {
+fn own_level(pieces: &[ScopePiece], select: usize) -> Vec<Flat<'_>> {
     let mut depth = 0usize;
     let mut cases = 0usize;
     let mut own = Vec::new();
     for (at, piece) in pieces.iter().enumerate().skip(select) {
         match piece {
-            Piece::Token(Token::LParen) => depth += 1,
-            Piece::Token(Token::RParen) if depth == 0 => break,
-            Piece::Token(Token::RParen) => depth -= 1,
+            ScopePiece::Token(Token::LParen) => depth += 1,
+            ScopePiece::Token(Token::RParen) if depth == 0 => break,
+            ScopePiece::Token(Token::RParen) => depth -= 1,
             _ if depth > 0 => {}
             piece if ["UNION", "INTERSECT", "EXCEPT"].iter().any(|name| is_word(piece, name)) => break,
             // A condition inside CASE is not one of the WHERE, so what stands between CASE and END is left
@@ -61,7 +62,7 @@ fn own_level(pieces: &[Piece], select: usize) -> Vec<Flat<'_>> {
 }
 
 /// Whether a SELECT reads a table or view itself, and not only queries in brackets or by their names.
-fn reads_a_table(pieces: &[Piece], own: &[Flat<'_>], named: &[NamedQuery]) -> bool {
+fn reads_a_table(pieces: &[ScopePiece], own: &[Flat<'_>], named: &[NamedQuery]) -> bool {
     let mut in_from = false;
     for flat in own {
         let opens = is_word(flat.piece, "FROM")
@@ -79,8 +80,9 @@ fn reads_a_table(pieces: &[Piece], own: &[Flat<'_>], named: &[NamedQuery]) -> bo
         // Brackets: a query of their own, which is looked at by itself, or a join whose tables are not seen
         // from here.
         match pieces.get(flat.at + 1) {
-            Some(Piece::Token(Token::LParen)) if pieces.get(flat.at + 2).is_some_and(begins_a_query) => {}
-            Some(Piece::Token(Token::Word(name)))
+            Some(ScopePiece::Token(Token::LParen)) if pieces.get(flat.at + 2).is_some_and(begins_a_query) => {
+            }
+            Some(ScopePiece::Token(Token::Word(name)))
                 if named.iter().any(|query| query.is_meant(&name.value, flat.at + 1))
                     && !is_qualified(pieces.get(flat.at + 2)) => {}
             _ => return true,
@@ -98,7 +100,7 @@ fn is_narrowed(own: &[Flat<'_>], scope: &str) -> bool {
     // Any OR refuses the whole condition: telling which side it binds would need a parser, and a wrong answer
     // would give rows away.
     // `||` is an OR in MariaDB.
-    let is_or = |piece: &Piece| {
+    let is_or = |piece: &ScopePiece| {
         is_word(piece, "OR") || is_word(piece, "XOR") || is_token(piece, &Token::StringConcat)
     };
     if condition.iter().any(|flat| is_or(flat.piece)) {
@@ -114,7 +116,7 @@ fn is_narrowed(own: &[Flat<'_>], scope: &str) -> bool {
     }
     let stands_alone = |at: usize| joins[at - 1] && joins.get(at + 1).is_none_or(|joins| *joins);
     (1..condition.len())
-        .any(|at| matches!(condition[at].piece, Piece::Rows(name) if name == scope) && stands_alone(at))
+        .any(|at| matches!(condition[at].piece, ScopePiece::Rows(name) if name == scope) && stands_alone(at))
 }
 
 /// A query of a WITH: `NAME AS (SELECT …)` or `NAME (columns) AS (SELECT …)`.
@@ -134,7 +136,7 @@ impl NamedQuery {
 /// The queries that have names, each with where its name holds: after its brackets and up to the end of those
 /// around its WITH, with RECURSIVE from the WITH on. Before that, and outside, a table of the name is read,
 /// in some databases at least.
-fn named_queries(pieces: &[Piece]) -> Vec<NamedQuery> {
+fn named_queries(pieces: &[ScopePiece]) -> Vec<NamedQuery> {
     let mut queries = Vec::new();
     for at in 1..pieces.len() {
         if !is_word(&pieces[at], "AS") {
@@ -160,7 +162,7 @@ fn named_queries(pieces: &[Piece]) -> Vec<NamedQuery> {
             }
             before = before.saturating_sub(1);
         }
-        let Piece::Token(Token::Word(name)) = &pieces[before] else { continue };
+        let ScopePiece::Token(Token::Word(name)) = &pieces[before] else { continue };
         let Some(with) = with_of(pieces, before) else { continue };
         let is_recursive = pieces.get(with + 1).is_some_and(|piece| is_word(piece, "RECURSIVE"));
         let begin = if is_recursive { with } else { end_of_level(pieces, open + 1) };
@@ -171,13 +173,13 @@ fn named_queries(pieces: &[Piece]) -> Vec<NamedQuery> {
 }
 
 /// The WITH to which a name belongs: the nearest before it at its own level of brackets.
-fn with_of(pieces: &[Piece], name: usize) -> Option<usize> {
+fn with_of(pieces: &[ScopePiece], name: usize) -> Option<usize> {
     let mut depth = 0usize;
     for at in (0..name).rev() {
         match &pieces[at] {
-            Piece::Token(Token::RParen) => depth += 1,
-            Piece::Token(Token::LParen) if depth == 0 => return None,
-            Piece::Token(Token::LParen) => depth -= 1,
+            ScopePiece::Token(Token::RParen) => depth += 1,
+            ScopePiece::Token(Token::LParen) if depth == 0 => return None,
+            ScopePiece::Token(Token::LParen) => depth -= 1,
             piece if depth == 0 && is_word(piece, "WITH") => return Some(at),
             _ => {}
         }
@@ -186,36 +188,36 @@ fn with_of(pieces: &[Piece], name: usize) -> Option<usize> {
 }
 
 /// The bracket that closes the level on which a piece stands, or the end.
-fn end_of_level(pieces: &[Piece], from: usize) -> usize {
+fn end_of_level(pieces: &[ScopePiece], from: usize) -> usize {
     let mut depth = 0usize;
     for (at, piece) in pieces.iter().enumerate().skip(from) {
         match piece {
-            Piece::Token(Token::LParen) => depth += 1,
-            Piece::Token(Token::RParen) if depth == 0 => return at,
-            Piece::Token(Token::RParen) => depth -= 1,
+            ScopePiece::Token(Token::LParen) => depth += 1,
+            ScopePiece::Token(Token::RParen) if depth == 0 => return at,
+            ScopePiece::Token(Token::RParen) => depth -= 1,
             _ => {}
         }
     }
     pieces.len()
 }
 
-fn is_open(piece: Option<&Piece>) -> bool {
+fn is_open(piece: Option<&ScopePiece>) -> bool {
     piece.is_some_and(|piece| is_token(piece, &Token::LParen))
 }
 
 /// Whether a name before this piece is that of a schema (`main.visit`) or of a table function.
-fn is_qualified(piece: Option<&Piece>) -> bool {
+fn is_qualified(piece: Option<&ScopePiece>) -> bool {
     piece.is_some_and(|piece| is_token(piece, &Token::Period) || is_token(piece, &Token::LParen))
 }
 
-fn begins_a_query(piece: &Piece) -> bool {
+fn begins_a_query(piece: &ScopePiece) -> bool {
     ["SELECT", "WITH", "VALUES"].iter().any(|begin| is_word(piece, begin))
 }
 
-fn is_word(piece: &Piece, name: &str) -> bool {
-    matches!(piece, Piece::Token(token) if word(token).is_some_and(|word| word.eq_ignore_ascii_case(name)))
+fn is_word(piece: &ScopePiece, name: &str) -> bool {
+    matches!(piece, ScopePiece::Token(token) if word(token).is_some_and(|word| word.eq_ignore_ascii_case(name)))
 }
 
-fn is_token(piece: &Piece, token: &Token) -> bool {
-    matches!(piece, Piece::Token(own) if own == token)
+fn is_token(piece: &ScopePiece, token: &Token) -> bool {
+    matches!(piece, ScopePiece::Token(own) if own == token)
 }

@@ -17,10 +17,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// When the server may be tried again after it could not be reached.
 #[derive(Default)]
-pub(crate) struct Outage(Mutex<State>);
+pub(crate) struct Outage(Mutex<OutageState>);
 
 #[derive(Default)]
-struct State {
+struct OutageState {
     pause: Duration,
     until: Option<Instant>,
 }
@@ -40,7 +40,7 @@ impl Outage {
 
     /// The server was reached.
     pub(crate) fn is_over(&self) {
-        *self.0.lock() = State::default();
+        *self.0.lock() = OutageState::default();
     }
 
     /// The server was not reached, so the next pause begins.

@@ -78,12 +78,12 @@ pub(super) struct Pooled<E: Engine> {
     slots: ConnectionSlots,
     limits: Limits,
     figures: SourceFigures,
-    idle: Mutex<Vec<Idle<E::Connection>>>,
+    idle: Mutex<Vec<IdleConnection<E::Connection>>>,
     outage: Outage,
 }
 
 /// A connection that waits for a query.
-struct Idle<C> {
+struct IdleConnection<C> {
     connection: C,
     since: Instant,
     _counted: Counted,
@@ -202,7 +202,7 @@ impl<E: Engine> Pooled<E> {
         let mut idle = self.idle.lock();
         idle.retain(|idle| idle.since.elapsed() < LONGEST_IDLE);
         if self.engine.is_open(&connection) && idle.len() < self.limits.max_connections {
-            idle.push(Idle {
+            idle.push(IdleConnection {
                 connection,
                 since: Instant::now(),
                 _counted: Counted::in_gauge(&self.figures.idle),

@@ -3,7 +3,7 @@
 use prost_reflect::FieldDescriptor;
 
 use super::read::{MAX_DEPTH, Reader, Wire, WireError};
-use super::shape::Shape;
+use super::shape::WireShape;
 
 /// How many values the repeated `field` at `path` has, over every occurrence of the messages around it.
 ///
@@ -14,7 +14,7 @@ pub(crate) fn count(message: &[u8], path: &[u32], field: &FieldDescriptor) -> Re
     if path.len() > MAX_DEPTH {
         return Err(WireError::TooDeep);
     }
-    let own = Shape::of(field).wire();
+    let own = WireShape::of(field).wire();
     let mut items = 0;
     let mut reader = Reader::new(message);
     while let Some(found) = reader.next()? {

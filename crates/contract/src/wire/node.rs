@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 
-use super::shape::Shape;
+use super::shape::WireShape;
 
 /// What is granted of one message, while paths are added.
 #[derive(Clone, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Node {
 
 #[derive(Clone)]
 pub(super) struct Rule {
-    pub(super) shape: Shape,
+    pub(super) shape: WireShape,
     pub(super) single: bool,
     pub(super) pass: Pass,
 }
@@ -39,6 +39,6 @@ impl Rule {
             Kind::Message(inner) => Pass::Known(inner),
             _ => Pass::Value,
         };
-        Self { shape: Shape::of(field), single: field.cardinality() != Cardinality::Repeated, pass }
+        Self { shape: WireShape::of(field), single: field.cardinality() != Cardinality::Repeated, pass }
     }
 }

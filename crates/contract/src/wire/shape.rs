@@ -1,5 +1,5 @@
-//! `Shape` is the wire type of a known field, and checks a value against it. Validation and masks share it,
-//! so that both call the same bytes a mismatch. It does not check inside an embedded message.
+//! `WireShape` is the wire type of a known field, and checks a value against it. Validation and masks share
+//! it, so that both call the same bytes a mismatch. It does not check inside an embedded message.
 
 use prost_reflect::{Cardinality, FieldDescriptor, Kind};
 
@@ -7,13 +7,13 @@ use super::read::{Reader, Wire, WireError};
 
 /// The wire type of a field's values, and what else may stand for them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
+pub(super) struct WireShape {
     own: Wire,
     packable: bool,
     text: bool,
 }
 
-impl Shape {
+impl WireShape {
     pub(super) fn of(field: &FieldDescriptor) -> Self {
         let kind = field.kind();
         let own = match &kind {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use prost_reflect::{Kind, MessageDescriptor};
 
 use super::node::{Node, Pass};
-use super::shape::Shape;
+use super::shape::WireShape;
 
 /// Field numbers below this are looked up by index. Higher numbers are few and are found by binary search.
 const LOW: u32 = 64;
@@ -31,7 +31,7 @@ struct Fields {
 /// What happens to the values of one field that is kept.
 #[derive(Clone, Copy)]
 pub(super) struct KeptField {
-    pub(super) shape: Shape,
+    pub(super) shape: WireShape,
     /// The table of what is kept inside, if it is a message.
     inner: Option<usize>,
     /// Occurrences of the field are merged to one message before filtering, because a oneof member in one
@@ -121,7 +121,7 @@ impl Builder {
                 Kind::Message(inner) => Some(self.all(&inner)),
                 _ => None,
             };
-            (field.number(), KeptField { shape: Shape::of(&field), inner, merged: false })
+            (field.number(), KeptField { shape: WireShape::of(&field), inner, merged: false })
         });
         let fields: Vec<_> = fields.collect();
         self.tables[at] = Fields::new(&fields, Box::default());

@@ -4,7 +4,7 @@
 use prost_reflect::{Kind, MessageDescriptor};
 
 use super::read::{MAX_DEPTH, Reader, WireError};
-use super::shape::Shape;
+use super::shape::WireShape;
 
 /// Checks a whole message. Unknown fields must be well-formed and are otherwise ignored.
 ///
@@ -21,7 +21,7 @@ fn check(message: &[u8], descriptor: &MessageDescriptor, depth: usize) -> Result
     while let Some(found) = reader.next()? {
         if let Some(field) = descriptor.get_field(found.number) {
             let value = message.get(found.value).ok_or(WireError::Truncated)?;
-            Shape::of(&field).check(found.wire, value)?;
+            WireShape::of(&field).check(found.wire, value)?;
             if let Kind::Message(inner) = field.kind() {
                 check(value, &inner, depth)?;
             }

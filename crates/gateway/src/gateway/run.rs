@@ -161,10 +161,10 @@ fn parts(
     own: Option<Bound>,
     workers: usize,
     joining: &Joining,
-) -> Result<Vec<workers::Parts>, Error> {
+) -> Result<Vec<workers::WorkerListeners>, Error> {
     // The address for adapters is split over the threads too, so that each of them can accept there.
     let mut own = own.map(|own| own.split(workers)).transpose()?.map(Vec::into_iter);
-    let shares = bound.split(workers)?.into_iter().map(|calls| workers::Parts {
+    let shares = bound.split(workers)?.into_iter().map(|calls| workers::WorkerListeners {
         calls,
         open: joining.open.clone(),
         own: own.as_mut().and_then(Iterator::next),

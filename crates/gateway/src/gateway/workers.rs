@@ -34,11 +34,11 @@ impl Workers {
     ///
     /// # Errors
     /// What the system says to another thread.
-    pub(crate) fn start(parts: Vec<Parts>, stack: &Stack, ends: &Ends) -> std::io::Result<Self> {
+    pub(crate) fn start(parts: Vec<WorkerListeners>, stack: &Stack, ends: &Ends) -> std::io::Result<Self> {
         // The guard is dropped when the last worker has served, which cancels `all_served` for all of them.
         let all_served = CancellationToken::new();
         let last = Arc::new(all_served.clone().drop_guard());
-        let start = |(number, part): (usize, Parts)| {
+        let start = |(number, part): (usize, WorkerListeners)| {
             // A runtime for each thread, so that a call wakes no other core (decision 0009).
             let all_served = all_served.clone();
             let serving = Arc::clone(&last);
@@ -76,7 +76,7 @@ impl Workers {
 }
 
 /// One thread's share in the listeners.
-pub(crate) struct Parts {
+pub(crate) struct WorkerListeners {
     /// The port of callers.
     pub(crate) calls: Part,
     /// Nothing is accepted on it before.
@@ -85,7 +85,7 @@ pub(crate) struct Parts {
     pub(crate) own: Option<Part>,
 }
 
-async fn work(parts: Parts, stack: Stack, ends: Ends) {
+async fn work(parts: WorkerListeners, stack: Stack, ends: Ends) {
     let stack = Arc::new(stack.for_worker());
     let streams = stack.streams();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -95,7 +95,7 @@ async fn work(parts: Parts, stack: Stack, ends: Ends) {
         async move { Ok::<_, Infallible>(stack.serve(request, arrived).await) }
     });
     let served = async {
-        let Parts { calls, open, own } = parts;
+        let WorkerListeners { calls, open, own } = parts;
         let calls = async {
             // Both events are awaited: a gateway that is stopped before it was ready must end as well.
             tokio::select! {

@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::caller::caller;
-use query::{Answer, Query};
+use query::{Query, ReflectionAnswer};
 
 pub(crate) use query::{Directory, visible_descriptors};
 
@@ -60,15 +60,19 @@ macro_rules! serve_reflection {
                 }
             }
 
-            fn say(answer: Answer) -> Said {
+            fn say(answer: ReflectionAnswer) -> Said {
                 match answer {
-                    Answer::Services(names) => Said::ListServicesResponse(pb::ListServiceResponse {
-                        service: names.into_iter().map(|name| pb::ServiceResponse { name }).collect(),
-                    }),
-                    Answer::Files(files) => Said::FileDescriptorResponse(pb::FileDescriptorResponse {
-                        file_descriptor_proto: files.into_iter().map(|file| file.to_vec()).collect(),
-                    }),
-                    Answer::Unknown(code) => Said::ErrorResponse(pb::ErrorResponse {
+                    ReflectionAnswer::Services(names) => {
+                        Said::ListServicesResponse(pb::ListServiceResponse {
+                            service: names.into_iter().map(|name| pb::ServiceResponse { name }).collect(),
+                        })
+                    }
+                    ReflectionAnswer::Files(files) => {
+                        Said::FileDescriptorResponse(pb::FileDescriptorResponse {
+                            file_descriptor_proto: files.into_iter().map(|file| file.to_vec()).collect(),
+                        })
+                    }
+                    ReflectionAnswer::Unknown(code) => Said::ErrorResponse(pb::ErrorResponse {
                         error_code: code as i32,
                         error_message: "not known to this caller".to_owned(),
                     }),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chapar_model::{Code, Reason};
 
-use super::messages::{Answer, Minimised};
+use super::messages::{Minimised, MinimisedAnswer};
 use crate::refusal::Refusal;
 
 /// Such answers go out this long after the request was read, or a multiple of it where the provider took
@@ -34,8 +34,8 @@ pub(super) async fn cover(
     let is_empty = match &answered {
         Err(refusal) => refusal.reason() == Reason::RecordNotFound,
         Ok(minimised) => match &minimised.answer {
-            Answer::Unary(only, _) => only.bytes.is_empty(),
-            Answer::Stream(messages) => messages.is_empty(),
+            MinimisedAnswer::Unary(only, _) => only.bytes.is_empty(),
+            MinimisedAnswer::Stream(messages) => messages.is_empty(),
         },
     };
     if is_empty {

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use super::carried;
 use crate::observe::Stage;
 use crate::refusal::{PROVIDER_RETRY, Refusal};
-use crate::upstream::{End, UpstreamPermit};
+use crate::upstream::{ExchangeEnd, UpstreamPermit};
 
 /// `Exchange` holds what lasts as long as the exchange with the provider: its span, its permit among the
 /// service's calls, and the request while it is still being sent.
@@ -34,7 +34,7 @@ impl Exchange {
     /// the request, its own refusal is returned and the provider is not blamed; otherwise `otherwise` is.
     pub(super) fn broken(&mut self, otherwise: Refusal) -> Refusal {
         self.stopped.refusal().unwrap_or_else(|| {
-            self.place.ended(&End::Refused(&otherwise));
+            self.place.ended(&ExchangeEnd::Refused(&otherwise));
             otherwise
         })
     }
@@ -42,7 +42,7 @@ impl Exchange {
     /// Reads the end of an answer from its trailers: OK, or a refusal.
     pub(super) fn end(&mut self, trailers: &HeaderMap, server: &Server) -> Result<(), Refusal> {
         let ended = status(trailers, server);
-        self.place.ended(&ended.as_ref().err().map_or(End::Answered, End::Refused));
+        self.place.ended(&ended.as_ref().err().map_or(ExchangeEnd::Answered, ExchangeEnd::Refused));
         ended
     }
 }

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header as h};
 use super::carried;
 use super::exchange::{Exchange, misbehaved, status};
 use super::head::Head;
-use super::quota::Counted;
+use super::quota::WithinQuota;
 use super::read::Read;
 use crate::headers::header_value;
 use crate::refusal::Refusal;
@@ -38,10 +38,10 @@ pub(super) struct Forwarded {
 
 pub(super) async fn forward(
     upstreams: &Upstreams,
-    counted: Counted,
+    counted: WithinQuota,
     limit: usize,
 ) -> Result<Forwarded, Refusal> {
-    let Counted { read: Read { head, body, carried, stopped }, was_asked, _taken } = counted;
+    let WithinQuota { read: Read { head, body, carried, stopped }, was_asked, _taken } = counted;
     let stage = head.span.forwarding(head.entry.method.path());
     // The headers are built for each attempt, because less of the deadline is left every time.
     let headers = || {

@@ -27,14 +27,14 @@ pub(super) struct Minimised {
     pub(super) encoding: Option<Encoding>,
     /// Metadata of the provider that is sent with the headers.
     pub(super) metadata: HeaderMap,
-    pub(super) answer: Answer,
+    pub(super) answer: MinimisedAnswer,
 }
 
 impl Minimised {
     /// Whether an agency's own server answers with a stream in which no message is left.
     pub(super) fn is_empty_stream_of_own_server(&self) -> bool {
         let is_own = self.head.entry.service.server != Server::Adapter;
-        is_own && matches!(&self.answer, Answer::Stream(messages) if messages.is_empty())
+        is_own && matches!(&self.answer, MinimisedAnswer::Stream(messages) if messages.is_empty())
     }
 
     /// When the call has to be over.
@@ -43,7 +43,7 @@ impl Minimised {
     }
 }
 
-pub(super) enum Answer {
+pub(super) enum MinimisedAnswer {
     /// The one message of a unary method, and what of the provider's trailers goes out after it.
     Unary(MinimisedMessage, HeaderMap),
     /// The messages of a stream.

@@ -4,7 +4,7 @@
 use chapar_contract::MethodKind;
 
 use super::forward::Forwarded;
-use super::messages::{Answer, Messages, Minimised, violation};
+use super::messages::{Messages, Minimised, MinimisedAnswer, violation};
 use crate::refusal::Refusal;
 
 pub(super) async fn minimise(forwarded: Forwarded) -> Result<Minimised, Refusal> {
@@ -19,16 +19,16 @@ pub(super) async fn minimise(forwarded: Forwarded) -> Result<Minimised, Refusal>
             if messages.next(&head).await?.is_some() {
                 return Err(violation("adapter answered a unary call with two messages"));
             }
-            Answer::Unary(only, messages.trailers(&head))
+            MinimisedAnswer::Unary(only, messages.trailers(&head))
         }
         MethodKind::ServerStreaming => {
             // A stream that is refused before its first message is a refusal, and no disclosure that was
             // broken off.
             messages.look_ahead(&head).await?;
-            Answer::Stream(Box::new(messages))
+            MinimisedAnswer::Stream(Box::new(messages))
         }
         // The first message may wait for one that the caller sends only once it sees the headers.
-        MethodKind::BidiStreaming => Answer::Stream(Box::new(messages)),
+        MethodKind::BidiStreaming => MinimisedAnswer::Stream(Box::new(messages)),
     };
     Ok(Minimised { head, encoding, metadata, answer })
 }

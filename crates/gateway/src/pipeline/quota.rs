@@ -12,15 +12,15 @@ use super::read::Read;
 use super::record::OpenRecord;
 use crate::refusal::Refusal;
 
-/// `Counted` is a call within its grant's quotas, of which a provider may be asked.
-pub(super) struct Counted {
+/// `WithinQuota` is a call within its grant's quotas, of which a provider may be asked.
+pub(super) struct WithinQuota {
     pub(super) read: Read,
     /// To be set before the provider is asked. If it never is, the call goes back to the quota.
     pub(super) was_asked: Arc<AtomicBool>,
     pub(super) _taken: QuotaTaken,
 }
 
-pub(super) fn quota(quotas: &QuotaKeeper, read: Read, record: &OpenRecord) -> Result<Counted, Refusal> {
+pub(super) fn quota(quotas: &QuotaKeeper, read: Read, record: &OpenRecord) -> Result<WithinQuota, Refusal> {
     let head = &read.head;
     let grant = &head.permit.grant.id;
     let call = QuotaCall {
@@ -39,5 +39,5 @@ pub(super) fn quota(quotas: &QuotaKeeper, read: Read, record: &OpenRecord) -> Re
         };
         Refusal::from(reason).retry_after(retry_after).quota(grant.as_str(), limit)
     })?;
-    Ok(Counted { read, was_asked, _taken: taken })
+    Ok(WithinQuota { read, was_asked, _taken: taken })
 }

@@ -19,7 +19,7 @@ use super::call::Call;
 use crate::metadata::Metadata;
 use crate::refusal::{PROVIDER_RETRY, Refusal};
 use commitment::{Commitment, RequestDigest};
-use facts::{End, Facts};
+use facts::{EndFacts, Facts};
 use refusals::Refusals;
 
 /// Maximum time for which a refusal waits for its record. A refusal discloses nothing, so after this time it
@@ -170,13 +170,14 @@ impl OpenRecord {
             self.slot = None;
             return None;
         }
-        self.end(&End::refusal(reason.as_str()))
+        self.end(&EndFacts::refusal(reason.as_str()))
     }
 
     /// Records a unary disclosure. Once this returns the record is on disk.
     pub(crate) async fn disclosed(mut self, response: &[u8]) -> Result<Entry, Refusal> {
         let response = commitment::of(&self.salt, response);
-        let end = End { kind: Kind::Unary, outcome: "OK", messages: 1, response: Some(&response), count: 0 };
+        let end =
+            EndFacts { kind: Kind::Unary, outcome: "OK", messages: 1, response: Some(&response), count: 0 };
         written(self.end(&end)).await
     }
 
@@ -188,7 +189,7 @@ impl OpenRecord {
             return Err(recorded_already());
         };
         let asked = self.asked.take();
-        let end = End { kind: Kind::Open, outcome: "OK", messages: 0, response: None, count: 0 };
+        let end = EndFacts { kind: Kind::Open, outcome: "OK", messages: 0, response: None, count: 0 };
         let (appended, opening) = self.facts.tell(&end, |draft| slot.open(draft));
         // The opening record is queued and cannot be taken back, so the value that closes it is made before
         // the wait: if the call is dropped during the wait, the closing record is written all the same.
@@ -206,7 +207,7 @@ impl OpenRecord {
         Ok(stream)
     }
 
-    fn end(&mut self, end: &End<'_>) -> Option<Appended> {
+    fn end(&mut self, end: &EndFacts<'_>) -> Option<Appended> {
         // `take` makes the record unique: whichever of a normal end and `Drop` comes first writes it.
         let slot = self.slot.take()?;
         if let Some(asked) = self.asked.take() {
@@ -256,7 +257,7 @@ impl StreamRecord {
         self.facts.request = self.asked.as_ref().map(RequestDigest::finish);
         let messages = self.messages;
         let response = self.digest.finish();
-        let end = End { kind: Kind::Close, outcome, messages, response: Some(&response), count: 0 };
+        let end = EndFacts { kind: Kind::Close, outcome, messages, response: Some(&response), count: 0 };
         Some(self.facts.tell(&end, |draft| slot.close(&self.opening, draft)))
     }
 }

@@ -19,7 +19,7 @@ pub(crate) enum Blame {
 }
 
 /// How an exchange ended.
-pub(crate) enum End<'a> {
+pub(crate) enum ExchangeEnd<'a> {
     /// With a whole answer.
     Answered,
     /// With a refusal, of the provider's choice or of this gateway's.
@@ -35,12 +35,16 @@ pub(crate) enum End<'a> {
 const UNAVAILABLE: u8 = 14;
 
 impl Blame {
-    pub(crate) fn of(end: &End<'_>) -> Self {
+    pub(crate) fn of(end: &ExchangeEnd<'_>) -> Self {
         match end {
-            End::Answered => Self::Nobody,
-            End::Refused(refusal) => Self::of_refusal(refusal),
-            End::Broken { was_stopped: false } | End::Abandoned { is_late: true } => Self::Provider,
-            End::Broken { was_stopped: true } | End::Abandoned { is_late: false } => Self::Caller,
+            ExchangeEnd::Answered => Self::Nobody,
+            ExchangeEnd::Refused(refusal) => Self::of_refusal(refusal),
+            ExchangeEnd::Broken { was_stopped: false } | ExchangeEnd::Abandoned { is_late: true } => {
+                Self::Provider
+            }
+            ExchangeEnd::Broken { was_stopped: true } | ExchangeEnd::Abandoned { is_late: false } => {
+                Self::Caller
+            }
         }
     }
 
@@ -75,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_provider_is_blamed_for_its_own_trouble_only() {
-        let of = |reason: Reason| Blame::of(&End::Refused(&Refusal::from(reason)));
+        let of = |reason: Reason| Blame::of(&ExchangeEnd::Refused(&Refusal::from(reason)));
         for reason in
             [Reason::AdapterUnavailable, Reason::SourceDown, Reason::SourceTimeout, Reason::ContractViolation]
         {
@@ -95,17 +99,20 @@ mod tests {
             assert_eq!(of(reason), Blame::Nobody, "{reason}");
         }
         let status = |code| {
-            Blame::of(&End::Refused(&Refusal::provider(ProviderStatus { code, ..ProviderStatus::default() })))
+            Blame::of(&ExchangeEnd::Refused(&Refusal::provider(ProviderStatus {
+                code,
+                ..ProviderStatus::default()
+            })))
         };
         assert_eq!([status(14), status(5), status(13)], [Blame::Provider, Blame::Nobody, Blame::Nobody]);
     }
 
     #[test]
     fn a_provider_is_blamed_for_a_stream_that_broke_unless_this_side_ended_it() {
-        assert_eq!(Blame::of(&End::Broken { was_stopped: false }), Blame::Provider);
-        assert_eq!(Blame::of(&End::Broken { was_stopped: true }), Blame::Caller);
-        assert_eq!(Blame::of(&End::Abandoned { is_late: true }), Blame::Provider);
-        assert_eq!(Blame::of(&End::Abandoned { is_late: false }), Blame::Caller);
-        assert_eq!(Blame::of(&End::Answered), Blame::Nobody);
+        assert_eq!(Blame::of(&ExchangeEnd::Broken { was_stopped: false }), Blame::Provider);
+        assert_eq!(Blame::of(&ExchangeEnd::Broken { was_stopped: true }), Blame::Caller);
+        assert_eq!(Blame::of(&ExchangeEnd::Abandoned { is_late: true }), Blame::Provider);
+        assert_eq!(Blame::of(&ExchangeEnd::Abandoned { is_late: false }), Blame::Caller);
+        assert_eq!(Blame::of(&ExchangeEnd::Answered), Blame::Nobody);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use chapar_model::SubsystemId;
 
-use super::blame::{Blame, End};
+use super::blame::{Blame, ExchangeEnd};
 use super::breaker::BreakerPermit;
 use super::endpoint::Endpoint;
 use super::service_queue::ServiceSlot;
@@ -25,7 +25,7 @@ impl UpstreamPermit {
 
     /// Tells how the exchange ended; the first word counts. A place that is dropped without a word tells
     /// nothing: the caller went away.
-    pub(crate) fn ended(&mut self, end: &End<'_>) {
+    pub(crate) fn ended(&mut self, end: &ExchangeEnd<'_>) {
         self.attempt.ended(end);
     }
 
@@ -34,7 +34,7 @@ impl UpstreamPermit {
     pub(crate) fn head_came(&mut self) {
         // Only the trial is reported early. An ordinary call may still fail in its body, and that counts.
         if self.attempt.permit == Some(BreakerPermit::Trial) {
-            self.attempt.ended(&End::Answered);
+            self.attempt.ended(&ExchangeEnd::Answered);
         }
     }
 }
@@ -66,7 +66,7 @@ impl UpstreamAttempt {
     }
 
     /// Judges the end of the exchange; later ends are ignored.
-    pub(super) fn ended(&mut self, end: &End<'_>) -> Blame {
+    pub(super) fn ended(&mut self, end: &ExchangeEnd<'_>) -> Blame {
         let blame = Blame::of(end);
         self.release(Some(blame));
         blame
@@ -89,6 +89,6 @@ impl Drop for UpstreamAttempt {
         // A call that is dropped after its due time was cut by the deadline, so the endpoint was late and is
         // to blame.
         let is_late = self.due.is_some_and(|due| Instant::now() >= due);
-        self.ended(&End::Abandoned { is_late });
+        self.ended(&ExchangeEnd::Abandoned { is_late });
     }
 }

@@ -32,11 +32,11 @@ const MAX_RETRY: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct ServiceQueue {
     most: u32,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<QueueState>>,
     figures: Arc<ServiceFigures>,
 }
 
-struct State {
+struct QueueState {
     /// Maximum number of concurrent calls, by the policy of the latest call.
     most: u32,
     taken: u32,
@@ -54,7 +54,7 @@ impl ServiceQueue {
     /// Makes a queue for `most` concurrent calls. After a reload it takes over the state of `before`, so that
     /// running and waiting calls go on and still count.
     pub(super) fn new(most: u32, before: Option<&Self>, figures: &Arc<ServiceFigures>) -> Self {
-        let fresh = || Arc::new(Mutex::new(State { most, taken: 0, queue: Fair::new(bounds(most)) }));
+        let fresh = || Arc::new(Mutex::new(QueueState { most, taken: 0, queue: Fair::new(bounds(most)) }));
         let state = before.map_or_else(fresh, |before| Arc::clone(&before.state));
         Self { most, state, figures: Arc::clone(figures) }
     }

@@ -20,12 +20,12 @@ pub(super) struct Room {
 
 /// The hour and the day of a call, numbered from the epoch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Period {
+pub(super) struct HourAndDay {
     pub(super) hour: i64,
     pub(super) day: i64,
 }
 
-impl Period {
+impl HourAndDay {
     /// Whether another call is near enough to count beside this one.
     pub(super) fn is_near(self, other: Self) -> bool {
         self.day.abs_diff(other.day) <= KEPT_DAYS && self.hour.abs_diff(other.hour) <= KEPT_HOURS
@@ -48,7 +48,7 @@ pub(super) struct Subjects {
 
 impl Subjects {
     /// Whether there is room to ask for the citizen.
-    pub(super) fn check(&self, room: Room, at: Period, subject: &Subject) -> Result<(), Full> {
+    pub(super) fn check(&self, room: Room, at: HourAndDay, subject: &Subject) -> Result<(), Full> {
         let is_full = |known: &BTreeMap<i64, HashSet<Subject>>, period: i64, most: Option<u32>| {
             let Some(most) = most else { return false };
             let seen = known.get(&period);
@@ -63,7 +63,7 @@ impl Subjects {
     }
 
     /// Notes that the citizen was asked for, where that is bounded.
-    pub(super) fn add(&mut self, room: Room, at: Period, subject: Subject) {
+    pub(super) fn add(&mut self, room: Room, at: HourAndDay, subject: Subject) {
         let add = |known: &mut BTreeMap<i64, HashSet<Subject>>, period: i64, kept: u64| {
             known.retain(|other, _| other.abs_diff(period) <= kept);
             known.entry(period).or_default().insert(subject);
@@ -86,13 +86,13 @@ impl Subjects {
     }
 
     /// Citizens in this hour and this day.
-    pub(super) fn count(&self, at: Period) -> (usize, usize) {
+    pub(super) fn count(&self, at: HourAndDay) -> (usize, usize) {
         let count = |known: Option<&HashSet<Subject>>| known.map_or(0, HashSet::len);
         (count(self.hours.get(&at.hour)), count(self.days.get(&at.day)))
     }
 
     /// Whether all that is known is of another time.
-    pub(super) fn is_over(&self, at: Period) -> bool {
+    pub(super) fn is_over(&self, at: HourAndDay) -> bool {
         self.hours.keys().all(|hour| hour.abs_diff(at.hour) > KEPT_HOURS)
             && self.days.keys().all(|day| day.abs_diff(at.day) > KEPT_DAYS)
     }

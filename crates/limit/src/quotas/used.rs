@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::subjects::{Full, Period, Room, Subject, Subjects};
+use super::subjects::{Full, HourAndDay, Room, Subject, Subjects};
 use crate::usage::Kind;
 
 /// Days before and after the present one whose calls are remembered, for a clock that is set.
@@ -36,7 +36,7 @@ pub(super) struct Used {
 /// One call as it is counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counted {
-    pub(super) at: Period,
+    pub(super) at: HourAndDay,
     /// The citizen, if the call is about one.
     pub(super) subject: Option<Subject>,
     pub(super) clerk: Clerk,

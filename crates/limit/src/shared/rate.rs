@@ -117,7 +117,7 @@ impl SharedRate {
             return Ok(());
         }
         let deadline = tokio::time::Instant::now() + self.shared.settings.patience;
-        let _waiting = Waiting::among(&self.waiting);
+        let _waiting = WaitingCall::among(&self.waiting);
         let mut has_waited = false;
         while self.shared.link.is_up() && tokio::time::Instant::now() < deadline {
             let mut answered = std::pin::pin!(self.answered.notified());
@@ -358,16 +358,16 @@ impl Lease {
 }
 
 /// Counts a call that waits, until it is dropped.
-struct Waiting<'c>(&'c AtomicU32);
+struct WaitingCall<'c>(&'c AtomicU32);
 
-impl<'c> Waiting<'c> {
+impl<'c> WaitingCall<'c> {
     fn among(count: &'c AtomicU32) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingCall<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -18,12 +18,12 @@ use super::{DialError, Settings, jitter};
 pub(super) struct Connections {
     pub(super) endpoint: Endpoint,
     settings: Settings,
-    state: Mutex<State>,
+    state: Mutex<ConnectionsState>,
     /// Notified whenever a call gives back its slot.
     freed: Arc<Notify>,
 }
 
-struct State {
+struct ConnectionsState {
     open: Vec<Open>,
     /// Channel that closes when the connect that is under way has ended.
     attempt: Option<watch::Receiver<()>>,
@@ -44,7 +44,7 @@ enum Choice {
 
 impl Connections {
     pub(super) fn new(endpoint: Endpoint, settings: Settings) -> Self {
-        let state = State { open: Vec::new(), attempt: None, back_off: BackOff::default() };
+        let state = ConnectionsState { open: Vec::new(), attempt: None, back_off: BackOff::default() };
         Self { endpoint, settings, state: Mutex::new(state), freed: Arc::default() }
     }
 

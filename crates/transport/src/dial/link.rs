@@ -47,7 +47,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::Settings;
-use super::stream_slot::StreamSlot;
 use crate::error::causes;
 use crate::gather::Gather;
 
@@ -76,7 +75,7 @@ pub(super) struct Inner {
     pub(super) endpoint: Authority,
     pub(super) sender: SendRequest<Bytes>,
     pub(super) status: Arc<Status>,
-    streams: usize,
+    pub(super) streams: usize,
     pub(super) callers: Mutex<HashMap<SubsystemId, usize>>,
     pub(super) freed: Arc<Notify>,
 }
@@ -195,41 +194,6 @@ impl Link {
     /// Whether the other end ever answered on it.
     pub(super) fn answered(&self) -> bool {
         self.0.status.answered.load(Ordering::Relaxed)
-    }
-
-    /// Takes a place for a call of `caller`.
-    ///
-    /// A caller may have at most as many calls on a connection as it leaves free for others: one greedy
-    /// caller gets a half, two get a third each, and there is always room for the next.
-    ///
-    /// # Errors
-    /// [`Full`] if there is none.
-    pub fn reserve_stream(&self, caller: Option<&SubsystemId>) -> Result<StreamSlot, Full> {
-        let status = &self.0.status;
-        // The server's own limit counts too. A stream above it would wait inside h2, although another
-        // connection may have room.
-        let most = self.0.streams.min(self.0.sender.current_max_send_streams());
-        // The lock covers the count and the decision, so that two callers cannot both take the last slot.
-        let mut callers = self.0.callers.lock();
-        let free = most.saturating_sub(status.in_flight.load(Ordering::Relaxed));
-        if free == 0 || !self.is_open() {
-            return Err(Full::All);
-        }
-        if let Some(caller) = caller {
-            match callers.get_mut(caller) {
-                Some(own) if *own >= free => return Err(Full::Share),
-                Some(own) => *own += 1,
-                None => drop(callers.insert(caller.clone(), 1)),
-            }
-        }
-        status.in_flight.fetch_add(1, Ordering::Relaxed);
-        Ok(StreamSlot { link: self.clone(), caller: caller.cloned(), counted: true })
-    }
-
-    /// Returns a slot that is not counted, for a call that watches the connection: it is no load, and causes
-    /// no keepalive pings.
-    pub fn watcher(&self) -> StreamSlot {
-        StreamSlot { link: self.clone(), caller: None, counted: false }
     }
 
     /// Whether both are the same connection.

@@ -26,7 +26,7 @@ pub(super) const LIST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct ServerTls(Arc<Shared>);
 
 struct Shared {
-    state: ArcSwap<State>,
+    state: ArcSwap<LoadedTls>,
     changed: watch::Sender<u64>,
     /// What is remembered of revocation lists. Held while loading, so that of two reloads the later one wins
     /// whole.
@@ -37,7 +37,7 @@ struct Shared {
 }
 
 /// What was loaded at once and belongs together.
-pub(crate) struct State {
+pub(crate) struct LoadedTls {
     /// One more with every reload.
     pub(crate) generation: u64,
     pub(crate) trust: Arc<Trust>,
@@ -79,7 +79,7 @@ pub fn server_with_grace(files: &Files, list_grace: Duration) -> Result<ServerTl
 pub fn check(files: &Files, memory: &Path) -> Result<Vec<Revocation>, Error> {
     let mut before = Known::read(memory)?;
     check_lists(files, &mut before, Some(memory))?;
-    let (state, known) = State::load(files, 0, &before, LIST_GRACE)?;
+    let (state, known) = LoadedTls::load(files, 0, &before, LIST_GRACE)?;
     if before != known {
         chapar_files::can_replace(memory)
             .map_err(|error| unusable(memory, format_args!("cannot be written: {error}")))?;
@@ -90,7 +90,7 @@ pub fn check(files: &Files, memory: &Path) -> Result<Vec<Revocation>, Error> {
 fn load(files: &Files, memory: Option<&Path>, list_grace: Duration) -> Result<ServerTls, Error> {
     let mut before = memory.map_or(Ok(Known::default()), Known::read)?;
     check_lists(files, &mut before, memory)?;
-    let (state, known) = State::load(files, 0, &before, list_grace)?;
+    let (state, known) = LoadedTls::load(files, 0, &before, list_grace)?;
     remember(&before, &known, memory)?;
     let (changed, _) = watch::channel(0);
     let state = ArcSwap::from_pointee(state);
@@ -142,7 +142,7 @@ impl ServerTls {
         check_lists(files, &mut known, memory)?;
         // The state is built completely before anything is replaced. An error in any file then changes
         // nothing.
-        let (state, now_known) = State::load(files, last.generation + 1, &known, self.0.list_grace)?;
+        let (state, now_known) = LoadedTls::load(files, last.generation + 1, &known, self.0.list_grace)?;
         remember(&known, &now_known, memory)?;
         *known = now_known;
         let generation = state.generation;
@@ -160,7 +160,7 @@ impl ServerTls {
     }
 
     /// What is in use now.
-    pub(crate) fn state(&self) -> arc_swap::Guard<Arc<State>> {
+    pub(crate) fn state(&self) -> arc_swap::Guard<Arc<LoadedTls>> {
         self.0.state.load()
     }
 
@@ -176,7 +176,7 @@ impl std::fmt::Debug for ServerTls {
     }
 }
 
-impl State {
+impl LoadedTls {
     fn load(files: &Files, generation: u64, known: &Known, grace: Duration) -> Result<(Self, Known), Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let (trust, known) = Trust::load(files, known, grace)?;

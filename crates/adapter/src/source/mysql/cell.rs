@@ -9,7 +9,7 @@ use crate::source::{Cell, Family, Row};
 
 /// How the values of a column are read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Reader {
+pub(super) enum CellReader {
     Bit,
     Bytes,
     Date,
@@ -27,7 +27,7 @@ pub(super) enum Reader {
 /// The number of the character set of bytes that are no text.
 const BINARY: u16 = 63;
 
-impl Reader {
+impl CellReader {
     pub(super) fn of(column: &Column) -> Self {
         use ColumnType as T;
         match column.column_type() {
@@ -120,9 +120,9 @@ impl Row for MysqlRow<'_> {
         let (Some(value), Some(column)) = (self.row.as_ref(index), self.row.columns_ref().get(index)) else {
             return Cell::Null;
         };
-        let cell = match (Reader::of(column), value) {
+        let cell = match (CellReader::of(column), value) {
             (_, Value::NULL) => Ok(Cell::Null),
-            (Reader::Other, _) => Err("of a type that no field takes"),
+            (CellReader::Other, _) => Err("of a type that no field takes"),
             (_, Value::Int(value)) => Ok(Cell::Integer(*value)),
             (_, Value::UInt(value)) => match i64::try_from(*value) {
                 Ok(value) => Ok(Cell::Integer(value)),
@@ -136,13 +136,15 @@ impl Row for MysqlRow<'_> {
             (_, Value::Float(value)) => {
                 value.to_string().parse().map(Cell::Real).map_err(|_| "not a finite number")
             }
-            (Reader::Bytes, Value::Bytes(bytes)) => Ok(Cell::Blob(bytes)),
-            (Reader::Text, Value::Bytes(bytes)) => Ok(Cell::Text(bytes)),
-            (Reader::Decimal, Value::Bytes(bytes)) => {
+            (CellReader::Bytes, Value::Bytes(bytes)) => Ok(Cell::Blob(bytes)),
+            (CellReader::Text, Value::Bytes(bytes)) => Ok(Cell::Text(bytes)),
+            (CellReader::Decimal, Value::Bytes(bytes)) => {
                 std::str::from_utf8(bytes).map(Cell::Decimal).map_err(|_| MALFORMED)
             }
-            (Reader::Bit, Value::Bytes(bytes)) => bits(bytes),
-            (Reader::Date, Value::Date(year, month, day, ..)) => date(*year, *month, *day).map(Cell::Date),
+            (CellReader::Bit, Value::Bytes(bytes)) => bits(bytes),
+            (CellReader::Date, Value::Date(year, month, day, ..)) => {
+                date(*year, *month, *day).map(Cell::Date)
+            }
             (reader, Value::Date(year, month, day, hour, minute, second, microsecond)) => {
                 date(*year, *month, *day)
                     .and_then(|date| {
@@ -182,8 +184,8 @@ fn time(hour: u8, minute: u8, second: u8, microsecond: u32) -> Result<Time, &'st
 }
 
 /// A TIMESTAMP comes in the session's zone, which is UTC. A DATETIME has none.
-fn moment(reader: Reader, time: DateTime) -> Result<Cell<'static>, &'static str> {
-    if reader != Reader::Timestamp {
+fn moment(reader: CellReader, time: DateTime) -> Result<Cell<'static>, &'static str> {
+    if reader != CellReader::Timestamp {
         return Ok(Cell::DateTime(time));
     }
     jiff::tz::Offset::UTC.to_timestamp(time).map(Cell::Timestamp).map_err(|_| MALFORMED)

@@ -9,7 +9,7 @@ use mysql_async::consts::ColumnFlags;
 use mysql_async::prelude::Queryable as _;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::cell::{MysqlRow, Reader};
+use super::cell::{CellReader, MysqlRow};
 use super::connect::{Connection, Connector};
 use super::failure;
 use crate::dialect::Dialect;
@@ -58,7 +58,7 @@ async fn described(connection: &mut Connection, sql: &str) -> Result<Described, 
     let statement = connection.conn.prep(sql).await.map_err(|error| failure::at_start(&error))?;
     let columns = statement.columns();
     let columns = columns.iter().map(|column| {
-        let reader = Reader::of(column);
+        let reader = CellReader::of(column);
         let family = reader.family();
         // A column of a view or a derived table also names the table behind it, if there is one.
         let is_of_table = !column.org_table_ref().is_empty() && !column.org_name_ref().is_empty();

@@ -13,12 +13,12 @@ use crate::source::{Failure, Parameter, Query};
 
 /// A value that is ready to be sent. Its `Debug` shows no value, because the driver writes parameters to its
 /// log.
-pub(super) struct Bound {
+pub(super) struct BoundValue {
     bytes: Option<Vec<u8>>,
     format: Format,
 }
 
-impl std::fmt::Debug for Bound {
+impl std::fmt::Debug for BoundValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a bound value")
     }
@@ -43,12 +43,12 @@ impl Misfit {
 ///
 /// # Errors
 /// `FIELD_INVALID` with the field of the first value that is none of its placeholder's type.
-pub(super) fn bound(query: &Query, types: &[Type], is_new: bool) -> Result<Vec<Bound>, Misfit> {
+pub(super) fn bound(query: &Query, types: &[Type], is_new: bool) -> Result<Vec<BoundValue>, Misfit> {
     let one = |(number, (parameter, kind)): (usize, (&Parameter, &Type))| match value(parameter, kind) {
         Ok(bound) => Ok(bound),
         Err(NOT_IN_ENUM) if !is_new => Err(Misfit::MayBeNew(query.misfit(number, NOT_IN_ENUM))),
         // A row scope whose value is none of its column's type is equal to no value of the column.
-        Err(_) if query.fields.get(number).is_none_or(Option::is_none) => Ok(Bound::null()),
+        Err(_) if query.fields.get(number).is_none_or(Option::is_none) => Ok(BoundValue::null()),
         // A type that takes no value of the field is the statement's fault, and is found at the start.
         Err(detail) if NO_VALUE_FITS.contains(&detail) => {
             Err(Misfit::Wrong(Failure { reason: Reason::SchemaDrift, ..query.misfit(number, detail) }))
@@ -79,7 +79,7 @@ const NOT_TEXT: &str = "text, compared with true and false";
 const NOT_IN_ENUM: &str = "no value of the database's enum";
 const NOT_COMPARED: &str = "compared with a type that no field is: write `CAST(column AS text) = :field`";
 
-impl Bound {
+impl BoundValue {
     fn null() -> Self {
         Self { bytes: None, format: Format::Text }
     }
@@ -89,31 +89,31 @@ impl Bound {
     }
 }
 
-fn value(parameter: &Parameter, kind: &Type) -> Result<Bound, &'static str> {
+fn value(parameter: &Parameter, kind: &Type) -> Result<BoundValue, &'static str> {
     if let Kind::Domain(inner) = kind.kind() {
         return value(parameter, inner);
     }
     match parameter {
-        Parameter::Null => Ok(Bound::null()),
+        Parameter::Null => Ok(BoundValue::null()),
         Parameter::Integer(number) => of_integer(*number, kind),
         Parameter::Real(number) => match *kind {
             Type::FLOAT4 if !is_float(*number) => Err("a number of more digits than the column has"),
             Type::FLOAT4 | Type::FLOAT8 | Type::NUMERIC | Type::TEXT | Type::UNKNOWN => {
-                Ok(Bound::text(number.to_string()))
+                Ok(BoundValue::text(number.to_string()))
             }
             _ => Err(WITHOUT_FRACTION),
         },
         Parameter::Blob(bytes) => match *kind {
-            Type::BYTEA => Ok(Bound { bytes: Some(bytes.clone()), format: Format::Binary }),
+            Type::BYTEA => Ok(BoundValue { bytes: Some(bytes.clone()), format: Format::Binary }),
             Type::UNKNOWN => {
                 let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                Ok(Bound::text(format!("\\x{digits}")))
+                Ok(BoundValue::text(format!("\\x{digits}")))
             }
             _ => Err(NOT_BYTES),
         },
         Parameter::Text(text) => of_text(text, kind),
         Parameter::Timestamp(time) => match *kind {
-            Type::TIMESTAMPTZ | Type::TEXT | Type::VARCHAR => Ok(Bound::text(time.to_string())),
+            Type::TIMESTAMPTZ | Type::TEXT | Type::VARCHAR => Ok(BoundValue::text(time.to_string())),
             // PostgreSQL would leave the zone out, and compare another time than the one asked for.
             Type::TIMESTAMP | Type::UNKNOWN => Err(
                 "a moment, compared with a time that has no zone: write `CAST(:field AS timestamptz) AT TIME ZONE 'ZONE'`",
@@ -123,25 +123,26 @@ fn value(parameter: &Parameter, kind: &Type) -> Result<Bound, &'static str> {
     }
 }
 
-fn of_integer(number: i64, kind: &Type) -> Result<Bound, &'static str> {
+fn of_integer(number: i64, kind: &Type) -> Result<BoundValue, &'static str> {
     /// Every integer up to here is a float (IEEE 754: 24 bits).
     const LARGEST_IN_FLOAT: u64 = 1 << 24;
     /// Every integer up to here is a double (53 bits).
     const LARGEST_IN_DOUBLE: u64 = 1 << 53;
     let within = |most: u64| {
         let fits = number.unsigned_abs() <= most;
-        fits.then(|| Bound::text(number.to_string())).ok_or("a number of more digits than the column has")
+        fits.then(|| BoundValue::text(number.to_string()))
+            .ok_or("a number of more digits than the column has")
     };
     match *kind {
         // A field of type bool comes as 0 or 1.
-        Type::BOOL if matches!(number, 0 | 1) => Ok(Bound::text(if number == 1 { "t" } else { "f" })),
+        Type::BOOL if matches!(number, 0 | 1) => Ok(BoundValue::text(if number == 1 { "t" } else { "f" })),
         Type::INT2 => in_range::<i16>(number),
         Type::INT4 => in_range::<i32>(number),
         Type::OID => in_range::<u32>(number),
         Type::FLOAT4 => within(LARGEST_IN_FLOAT),
         Type::FLOAT8 => within(LARGEST_IN_DOUBLE),
         Type::INT8 | Type::NUMERIC | Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::UNKNOWN => {
-            Ok(Bound::text(number.to_string()))
+            Ok(BoundValue::text(number.to_string()))
         }
         _ if matches!(kind.kind(), Kind::Enum(_)) => Err(NOT_NAMES),
         _ => Err(NOT_A_NUMBER),
@@ -155,11 +156,13 @@ fn is_float(number: f64) -> bool {
     f64::from(float) == number || float.to_string().parse() == Ok(number)
 }
 
-fn in_range<T: TryFrom<i64>>(number: i64) -> Result<Bound, &'static str> {
-    T::try_from(number).map(|_| Bound::text(number.to_string())).map_err(|_| "outside the column's range")
+fn in_range<T: TryFrom<i64>>(number: i64) -> Result<BoundValue, &'static str> {
+    T::try_from(number)
+        .map(|_| BoundValue::text(number.to_string()))
+        .map_err(|_| "outside the column's range")
 }
 
-fn of_text(text: &str, kind: &Type) -> Result<Bound, &'static str> {
+fn of_text(text: &str, kind: &Type) -> Result<BoundValue, &'static str> {
     // PostgreSQL's text holds every character but this one.
     if text.contains('\0') {
         return Err("holds the character U+0000");
@@ -173,40 +176,40 @@ fn of_text(text: &str, kind: &Type) -> Result<Bound, &'static str> {
         Type::INT2 => in_range::<i16>(integer()?),
         Type::INT4 => in_range::<i32>(integer()?),
         Type::OID => in_range::<u32>(integer()?),
-        Type::INT8 => integer().map(|number| Bound::text(number.to_string())),
+        Type::INT8 => integer().map(|number| BoundValue::text(number.to_string())),
         Type::NUMERIC | Type::FLOAT4 | Type::FLOAT8 => {
             let digits = text.strip_prefix('-').unwrap_or(text);
             let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
             let is_number = is_plain && digits.parse::<f64>().is_ok();
-            is_number.then(|| Bound::text(text)).ok_or("not a number")
+            is_number.then(|| BoundValue::text(text)).ok_or("not a number")
         }
         Type::UUID => {
             let is_hexadecimal = text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
             let digits = text.bytes().filter(u8::is_ascii_hexdigit).count();
-            (is_hexadecimal && digits == 32).then(|| Bound::text(text)).ok_or("not a UUID")
+            (is_hexadecimal && digits == 32).then(|| BoundValue::text(text)).ok_or("not a UUID")
         }
         Type::DATE => {
             // Longer texts also have a time of day, which would be left out.
             let is_day = text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
-            is_day.then(|| Bound::text(text)).ok_or("not a whole day")
+            is_day.then(|| BoundValue::text(text)).ok_or("not a whole day")
         }
         Type::BOOL => match text {
-            "true" | "false" => Ok(Bound::text(text)),
+            "true" | "false" => Ok(BoundValue::text(text)),
             _ => Err(NOT_TEXT),
         },
         Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::JSON | Type::JSONB | Type::UNKNOWN => {
-            Ok(Bound::text(text))
+            Ok(BoundValue::text(text))
         }
         _ => match kind.kind() {
-            Kind::Enum(names) if names.iter().any(|name| name == text) => Ok(Bound::text(text)),
+            Kind::Enum(names) if names.iter().any(|name| name == text) => Ok(BoundValue::text(text)),
             Kind::Enum(_) => Err(NOT_IN_ENUM),
-            Kind::Simple if kind.name() == "citext" => Ok(Bound::text(text)),
+            Kind::Simple if kind.name() == "citext" => Ok(BoundValue::text(text)),
             _ => Err(NOT_COMPARED),
         },
     }
 }
 
-impl ToSql for Bound {
+impl ToSql for BoundValue {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         Ok(match &self.bytes {
             None => IsNull::Yes,

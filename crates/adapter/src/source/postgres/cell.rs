@@ -13,7 +13,7 @@ use crate::source::{Cell, Family, Row};
 
 /// How the values of a column are read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Reader {
+pub(super) enum CellReader {
     Bool,
     Bytes,
     Date,
@@ -36,7 +36,7 @@ pub(super) enum Reader {
     Other,
 }
 
-impl Reader {
+impl CellReader {
     /// How the values of these columns are read.
     pub(super) fn of_all(columns: &[tokio_postgres::Column]) -> Arc<[Self]> {
         columns.iter().map(|column| Self::of(column.type_())).collect()
@@ -93,16 +93,16 @@ impl Reader {
 /// A row, and the text of those of its values that the server sends in another form.
 pub(super) struct PgRow<'r> {
     row: &'r Inner,
-    readers: &'r [Reader],
+    readers: &'r [CellReader],
     texts: Vec<(usize, Result<String, &'static str>)>,
 }
 
 impl<'r> PgRow<'r> {
-    pub(super) fn new(row: &'r Inner, readers: &'r [Reader]) -> Self {
-        let written = |(index, reader): (usize, &Reader)| {
+    pub(super) fn new(row: &'r Inner, readers: &'r [CellReader]) -> Self {
+        let written = |(index, reader): (usize, &CellReader)| {
             let write: fn(&[u8]) -> Result<String, &'static str> = match reader {
-                Reader::Numeric => numeric,
-                Reader::Uuid => uuid,
+                CellReader::Numeric => numeric,
+                CellReader::Uuid => uuid,
                 _ => return None,
             };
             raw(row, index).map(|bytes| (index, write(bytes)))
@@ -129,31 +129,31 @@ impl Row for PgRow<'_> {
         let Some(reader) = self.readers.get(index) else { return Cell::Null };
         let Some(bytes) = raw(self.row, index) else { return Cell::Null };
         let cell = match reader {
-            Reader::Bool => array(bytes).map(|[byte]: [u8; 1]| Cell::Bool(byte != 0)),
-            Reader::Bytes => Ok(Cell::Blob(bytes)),
-            Reader::Text => Ok(Cell::Text(bytes)),
-            Reader::Padded => Ok(Cell::Text(unpadded(bytes))),
+            CellReader::Bool => array(bytes).map(|[byte]: [u8; 1]| Cell::Bool(byte != 0)),
+            CellReader::Bytes => Ok(Cell::Blob(bytes)),
+            CellReader::Text => Ok(Cell::Text(bytes)),
+            CellReader::Padded => Ok(Cell::Text(unpadded(bytes))),
             // The first byte is the version of the format.
-            Reader::Jsonb => bytes.get(1..).map(Cell::Text).ok_or(MALFORMED),
-            Reader::Int2 => array(bytes).map(|bytes| Cell::Integer(i16::from_be_bytes(bytes).into())),
-            Reader::Int4 => array(bytes).map(|bytes| Cell::Integer(i32::from_be_bytes(bytes).into())),
-            Reader::Int8 => array(bytes).map(|bytes| Cell::Integer(i64::from_be_bytes(bytes))),
-            Reader::Oid => array(bytes).map(|bytes| Cell::Integer(u32::from_be_bytes(bytes).into())),
-            Reader::Float4 => array(bytes).map(|bytes| real(f32::from_be_bytes(bytes))),
-            Reader::Float8 => array(bytes).map(|bytes| Cell::Real(f64::from_be_bytes(bytes))),
-            Reader::Numeric => self.text(index).map(Cell::Decimal),
-            Reader::Uuid => self.text(index).map(|text| Cell::Text(text.as_bytes())),
-            Reader::Date => array(bytes).and_then(|bytes| date(i32::from_be_bytes(bytes))),
-            Reader::Time => array(bytes).and_then(|bytes| time(i64::from_be_bytes(bytes))),
-            Reader::Timestamptz => {
+            CellReader::Jsonb => bytes.get(1..).map(Cell::Text).ok_or(MALFORMED),
+            CellReader::Int2 => array(bytes).map(|bytes| Cell::Integer(i16::from_be_bytes(bytes).into())),
+            CellReader::Int4 => array(bytes).map(|bytes| Cell::Integer(i32::from_be_bytes(bytes).into())),
+            CellReader::Int8 => array(bytes).map(|bytes| Cell::Integer(i64::from_be_bytes(bytes))),
+            CellReader::Oid => array(bytes).map(|bytes| Cell::Integer(u32::from_be_bytes(bytes).into())),
+            CellReader::Float4 => array(bytes).map(|bytes| real(f32::from_be_bytes(bytes))),
+            CellReader::Float8 => array(bytes).map(|bytes| Cell::Real(f64::from_be_bytes(bytes))),
+            CellReader::Numeric => self.text(index).map(Cell::Decimal),
+            CellReader::Uuid => self.text(index).map(|text| Cell::Text(text.as_bytes())),
+            CellReader::Date => array(bytes).and_then(|bytes| date(i32::from_be_bytes(bytes))),
+            CellReader::Time => array(bytes).and_then(|bytes| time(i64::from_be_bytes(bytes))),
+            CellReader::Timestamptz => {
                 array(bytes).and_then(|bytes| moment(i64::from_be_bytes(bytes))).map(Cell::Timestamp)
             }
-            Reader::Timestamp => array(bytes).and_then(|bytes| moment(i64::from_be_bytes(bytes))).map(
+            CellReader::Timestamp => array(bytes).and_then(|bytes| moment(i64::from_be_bytes(bytes))).map(
                 // A time without a zone counts like a moment in UTC.
                 |time| Cell::DateTime(jiff::tz::Offset::UTC.to_datetime(time)),
             ),
-            Reader::Interval => array(bytes).and_then(interval),
-            Reader::Other => Err("of a type that no field takes"),
+            CellReader::Interval => array(bytes).and_then(interval),
+            CellReader::Other => Err("of a type that no field takes"),
         };
         cell.unwrap_or_else(Cell::Unreadable)
     }

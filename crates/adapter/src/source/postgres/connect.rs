@@ -12,7 +12,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{CancelToken, Client, Config, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::cell::Reader;
+use super::cell::CellReader;
 use super::failure;
 use crate::config::{Endpoint, Server};
 use crate::source::outage::CONNECT_PATIENCE;
@@ -49,7 +49,7 @@ pub(super) struct Connection {
 pub(super) struct Prepared {
     pub(super) statement: Statement,
     /// How the values of its columns are read.
-    pub(super) readers: Arc<[Reader]>,
+    pub(super) readers: Arc<[CellReader]>,
 }
 
 impl Drop for Connection {
@@ -170,7 +170,7 @@ impl Connection {
         if self.statements.len() >= PREPARED {
             self.statements.clear();
         }
-        let readers = Reader::of_all(statement.columns());
+        let readers = CellReader::of_all(statement.columns());
         let prepared = Prepared { statement, readers };
         self.statements.insert(Arc::clone(sql), prepared.clone());
         Ok((prepared, true))

@@ -11,7 +11,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{Kind, Type};
 use tokio_postgres::{Client, Statement};
 
-use super::cell::{PgRow, Reader};
+use super::cell::{CellReader, PgRow};
 use super::connect::{Connection, Connector};
 use super::failure;
 use crate::dialect::Dialect;
@@ -129,7 +129,7 @@ async fn described(
         let family = match column.type_().kind() {
             // Bytes have another form in PostgreSQL's JSON than in protobuf's.
             Kind::Array(element) if *element != Type::BYTEA => Family::Array,
-            _ => Reader::of(column.type_()).family(),
+            _ => CellReader::of(column.type_()).family(),
         };
         let own = rows.iter().find(|row| {
             Some(row.get::<_, u32>(0)) == column.table_oid()
@@ -208,7 +208,7 @@ pub(super) async fn sample(
         let mut rows = pin!(rows);
         while let Some(row) = rows.next().await {
             let row = row.map_err(failed)?;
-            look(PgRow::new(&row, &Reader::of_all(row.columns())).cell(0));
+            look(PgRow::new(&row, &CellReader::of_all(row.columns())).cell(0));
         }
         Ok(())
     });

@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{CancelToken, RowStream};
 
 use super::bind::{Misfit, bound};
-use super::cell::{PgRow, Reader};
+use super::cell::{CellReader, PgRow};
 use super::connect::{Connection, Connector};
 use super::failure;
 use crate::source::output::Output;
@@ -103,7 +103,7 @@ impl Connector {
     async fn rows(
         &self,
         rows: RowStream,
-        readers: Option<&Arc<[Reader]>>,
+        readers: Option<&Arc<[CellReader]>>,
         output: &mut Output<'_>,
     ) -> Result<(), Trouble> {
         let failed = |error: tokio_postgres::Error| failure::of_run(&error, &self.user);
@@ -111,7 +111,7 @@ impl Connector {
         let mut rows = pin!(rows);
         while let Some(row) = rows.next().await {
             let row = row.map_err(failed)?;
-            let readers = readers.get_or_insert_with(|| Reader::of_all(row.columns()));
+            let readers = readers.get_or_insert_with(|| CellReader::of_all(row.columns()));
             match output.write(&PgRow::new(&row, readers)) {
                 Ok(false) => {}
                 Ok(true) => output.send(false).await,

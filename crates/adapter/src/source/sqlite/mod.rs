@@ -34,19 +34,19 @@ pub(crate) struct Sqlite {
 }
 
 struct Pool {
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<IdleWorker>>,
     figures: SourceFigures,
 }
 
 /// A thread that waits for a query.
-struct Idle {
+struct IdleWorker {
     jobs: SyncSender<Job>,
     _counted: Counted,
 }
 
 impl Pool {
     fn give_back(&self, jobs: SyncSender<Job>) {
-        self.idle.lock().push(Idle { jobs, _counted: Counted::in_gauge(&self.figures.idle) });
+        self.idle.lock().push(IdleWorker { jobs, _counted: Counted::in_gauge(&self.figures.idle) });
     }
 }
 
@@ -72,7 +72,7 @@ impl Sqlite {
     async fn start(&self, query: Query) -> Result<Rows, Failure> {
         let slot = self.slots.take(&query.reading).await?;
         let lost = || Failure::new(Reason::SourceDown, "a connection's thread is gone");
-        let Idle { jobs, .. } = self.pool.idle.lock().pop().ok_or_else(lost)?;
+        let IdleWorker { jobs, .. } = self.pool.idle.lock().pop().ok_or_else(lost)?;
         let (batches, rows) = mpsc::channel(WAITING_BATCHES);
         // A weak reference, so that a running query does not keep the pool of an earlier configuration alive.
         let pool = Arc::downgrade(&self.pool);

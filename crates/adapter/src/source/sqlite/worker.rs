@@ -53,7 +53,7 @@ fn serve(file: &Path, inbox: &Receiver<Job>) {
         // The handler of the connection reads the watch, and is set once per connection and not for each
         // query.
         *watch.lock() = Some((query.reading.deadline, batches.clone()));
-        let mut output = Output { batches, runtime, query: &query };
+        let mut output = BatchOutput { batches, runtime, query: &query };
         // A panic of the driver must not end the thread, because its place in the pool would stay empty for
         // good.
         let result = catch_unwind(AssertUnwindSafe(|| match &mut connection {
@@ -144,7 +144,7 @@ fn connect(file: &Path, deadline: Instant, watch: &Watch) -> Result<Connection, 
     Ok(connection)
 }
 
-fn run(connection: &Connection, output: &mut Output<'_>) -> Result<(), Failure> {
+fn run(connection: &Connection, output: &mut BatchOutput<'_>) -> Result<(), Failure> {
     let query = output.query;
     connection
         .busy_timeout(lock_patience(query.reading.deadline))
@@ -202,14 +202,14 @@ fn lock_patience(deadline: Instant) -> Duration {
     (deadline.saturating_duration_since(Instant::now()) * 4 / 5).min(LONGEST_LOCK)
 }
 
-/// `Output` sends a query's batches to its reader.
-struct Output<'a> {
+/// `BatchOutput` sends a query's batches to its reader.
+struct BatchOutput<'a> {
     batches: mpsc::Sender<Result<Batch, Failure>>,
     runtime: Handle,
     query: &'a Query,
 }
 
-impl Output<'_> {
+impl BatchOutput<'_> {
     /// Sends a batch, and waits for a slow reader, but not past the deadline. Returns false if the reader has
     /// left or the deadline has passed.
     fn send(&self, batch: Result<Batch, Failure>) -> bool {

@@ -24,7 +24,7 @@ pub(super) enum Query<'a> {
 }
 
 /// Its answer.
-pub(super) enum Answer {
+pub(super) enum ReflectionAnswer {
     Services(Vec<String>),
     Files(Vec<Bytes>),
     Unknown(Code),
@@ -128,21 +128,23 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn answer(&self, query: Query<'_>) -> Answer {
+    pub(super) fn answer(&self, query: Query<'_>) -> ReflectionAnswer {
         match query {
-            Query::Services => Answer::Services(self.services()),
-            Query::File(name) => {
-                self.file(name).map_or(Answer::Unknown(Code::NotFound), |file| Answer::Files(vec![file]))
-            }
+            Query::Services => ReflectionAnswer::Services(self.services()),
+            Query::File(name) => self.file(name).map_or(ReflectionAnswer::Unknown(Code::NotFound), |file| {
+                ReflectionAnswer::Files(vec![file])
+            }),
             Query::Symbol(symbol) => {
                 let file =
                     // A hidden symbol gives the same answer as an unknown one, also if its file is visible
                     // for another service.
                     self.sets().find_map(|set| set.file_of(symbol)).filter(|_| !self.is_hidden(symbol));
                 let file = file.and_then(|name| self.file(&name));
-                file.map_or(Answer::Unknown(Code::NotFound), |file| Answer::Files(vec![file]))
+                file.map_or(ReflectionAnswer::Unknown(Code::NotFound), |file| {
+                    ReflectionAnswer::Files(vec![file])
+                })
             }
-            Query::Other => Answer::Unknown(Code::Unimplemented),
+            Query::Other => ReflectionAnswer::Unknown(Code::Unimplemented),
         }
     }
 

@@ -7,7 +7,7 @@ use http::HeaderMap;
 
 use super::{OpenRecord, StreamRecord};
 use crate::pipeline::head::Head;
-use crate::pipeline::messages::{Answer, Messages, Minimised, MinimisedMessage};
+use crate::pipeline::messages::{Messages, Minimised, MinimisedAnswer, MinimisedMessage};
 use crate::refusal::Refusal;
 
 /// `Recorded` is an answer whose disclosure is on disk.
@@ -33,11 +33,11 @@ pub(in crate::pipeline) async fn record(
     // The log is cloned because the record is consumed below, and its entry still needs the log's name.
     let log = record.log().clone();
     let answer = match answer {
-        Answer::Unary(message, trailers) => {
+        MinimisedAnswer::Unary(message, trailers) => {
             let entry = record.disclosed(&message.bytes).await?;
             RecordedAnswer::Unary { message, trailers, entry }
         }
-        Answer::Stream(messages) => {
+        MinimisedAnswer::Stream(messages) => {
             RecordedAnswer::Stream { messages, record: Box::new(record.opened().await?) }
         }
     };

@@ -34,7 +34,7 @@ pub(crate) struct Facts {
 }
 
 /// How a call, or a part of it, ended.
-pub(crate) struct End<'a> {
+pub(crate) struct EndFacts<'a> {
     pub(crate) kind: Kind,
     pub(crate) outcome: &'a str,
     pub(crate) messages: u64,
@@ -43,7 +43,7 @@ pub(crate) struct End<'a> {
     pub(crate) count: u64,
 }
 
-impl<'a> End<'a> {
+impl<'a> EndFacts<'a> {
     /// The call disclosed nothing.
     pub(crate) fn refusal(outcome: &'a str) -> Self {
         Self { kind: Kind::Refusal, outcome, messages: 0, response: None, count: 0 }
@@ -57,7 +57,7 @@ impl Facts {
     }
 
     /// Makes the record of an end and passes it to `write`.
-    pub(crate) fn tell<T>(&self, end: &End<'_>, write: impl FnOnce(RecordDraft<'_>) -> T) -> T {
+    pub(crate) fn tell<T>(&self, end: &EndFacts<'_>, write: impl FnOnce(RecordDraft<'_>) -> T) -> T {
         let metadata = &self.metadata;
         let disclosing = end.kind != Kind::Refusal;
         let mut id = [0; 36];

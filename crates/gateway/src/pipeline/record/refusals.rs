@@ -14,7 +14,7 @@ use chapar_model::{Reason, SubsystemId};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::facts::{End, Facts};
+use super::facts::{EndFacts, Facts};
 use crate::metadata::Metadata;
 
 /// Interval in which at most one record of a caller and reason is written.
@@ -27,9 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// `Refusals` counts the refusals of one gateway. Clones share the same state.
 #[derive(Clone)]
-pub(crate) struct Refusals(Arc<Mutex<State>>);
+pub(crate) struct Refusals(Arc<Mutex<RefusalState>>);
 
-struct State {
+struct RefusalState {
     windows: HashMap<(SubsystemId, Reason), RefusalWindow>,
     /// Token bucket of [`PER_SECOND`], as large as a second of it.
     tokens: f64,
@@ -48,7 +48,11 @@ struct RefusalWindow {
 impl Refusals {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
-        Self(Arc::new(Mutex::new(State { windows: HashMap::new(), tokens: PER_SECOND, refilled: now })))
+        Self(Arc::new(Mutex::new(RefusalState {
+            windows: HashMap::new(),
+            tokens: PER_SECOND,
+            refilled: now,
+        })))
     }
 
     /// Counts a refusal. Returns true if it gets a record of its own now; otherwise it is counted into a
@@ -80,7 +84,7 @@ impl Refusals {
                 self.0.lock().put_back(key, count, facts);
                 continue;
             };
-            let end = End { count, ..End::refusal(key.1.as_str()) };
+            let end = EndFacts { count, ..EndFacts::refusal(key.1.as_str()) };
             debug_assert_eq!(end.kind, Kind::Refusal);
             written.push(facts.tell(&end, |draft| slot.append(draft)));
         }
@@ -88,7 +92,7 @@ impl Refusals {
     }
 }
 
-impl State {
+impl RefusalState {
     fn take(&mut self, facts: &Facts, reason: Reason, now: Instant) -> bool {
         let has_token = self.refill(now) >= 1.0;
         let window = self.windows.entry((facts.caller.id.clone(), reason)).or_insert_with(|| RefusalWindow {
@@ -205,11 +209,11 @@ mod tests {
         let refused = refused();
         let now = Instant::now();
         let at = |ms| now + Duration::from_millis(ms);
-        let mut state = State { windows: HashMap::new(), tokens: PER_SECOND, refilled: now };
-        let taken = |state: &mut State, now| {
+        let mut state = RefusalState { windows: HashMap::new(), tokens: PER_SECOND, refilled: now };
+        let taken = |state: &mut RefusalState, now| {
             (0..600).filter(|number| state.take(&refused(*number), Reason::NotGranted, now)).count()
         };
-        let counts = |state: &mut State, now| -> Vec<u64> {
+        let counts = |state: &mut RefusalState, now| -> Vec<u64> {
             state.due(Some(now)).into_iter().map(|(_, count, _)| count).collect()
         };
         assert_eq!(taken(&mut state, now), 500, "of 600 callers with one refusal each");
