@@ -47,31 +47,10 @@ pub struct Violation {
     pub rule: String,
 }
 
-/// The names of gRPC's status codes, by number (<https://grpc.io/docs/guides/status-codes/>).
-const CODE_NAMES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
 impl Refusal {
     /// The gRPC status by its name, e.g. `PERMISSION_DENIED`.
     pub fn code_name(&self) -> &'static str {
-        CODE_NAMES.get(usize::from(self.code)).copied().unwrap_or("UNKNOWN")
+        chapar_model::status_name(self.code)
     }
 
     /// Reads `trailers`, which in a trailers-only answer are the headers. `call_id` is that of the headers

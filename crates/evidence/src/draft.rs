@@ -1,6 +1,8 @@
 //! `RecordDraft` is a record with borrowed fields. It is encoded without building a [`Record`], because every
 //! call passes through here (hot path). The bytes are equal to those of [`Record`]'s own encoding.
 
+use prost::encoding::encode_varint;
+
 use crate::record::pb::{Kind, Record};
 
 /// A [`Record`] with nothing owned.
@@ -130,8 +132,8 @@ impl<'a> From<&'a Record> for RecordDraft<'a> {
 /// A field of a number, if it is not zero.
 fn number(out: &mut Vec<u8>, field: u64, value: u64) {
     if value != 0 {
-        varint(out, field << 3);
-        varint(out, value);
+        encode_varint(field << 3, out);
+        encode_varint(value, out);
     }
 }
 
@@ -143,17 +145,9 @@ fn bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
 }
 
 fn piece(out: &mut Vec<u8>, field: u64, value: &[u8]) {
-    varint(out, field << 3 | 2);
-    varint(out, value.len() as u64);
+    encode_varint(field << 3 | 2, out);
+    encode_varint(value.len() as u64, out);
     out.extend_from_slice(value);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value as u8 & 0x7f) | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod quotas;
 mod reason;
 mod rows;
 mod sha256;
+mod status;
 pub mod tehran;
 
 pub use call::{CallId, CaseNumber, ClerkId, GrantId, PartId, ProcedureId, Purpose, RequestId};
@@ -31,3 +32,4 @@ pub use quotas::{Quotas, SubjectQuota};
 pub use reason::{Code, Reason};
 pub use rows::{InvalidRows, RowScopes};
 pub use sha256::{parse_sha256, show_sha256};
+pub use status::status_name;

@@ -47,30 +47,3 @@ pub const MESSAGES: &str = "chapar.messages.count";
 pub const OK: &str = "OK";
 /// The metric label of a method that the registry does not know.
 pub const UNKNOWN_METHOD: &str = "unknown";
-
-/// Names of gRPC's status codes by number, as [`RPC_STATUS`] wants them
-/// (<https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>).
-const STATUSES: [&str; 17] = [
-    OK,
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
-/// The name of a gRPC status code; a number that is none counts as UNKNOWN, as gRPC has it.
-pub fn status(code: u8) -> &'static str {
-    STATUSES.get(usize::from(code)).copied().unwrap_or("UNKNOWN")
-}

@@ -173,7 +173,7 @@ impl Span {
     /// As [`Span::refused`], with the gRPC status of an agency's own server in place of the reason's.
     pub fn refused_with(&mut self, reason: Reason, status: u8) {
         self.set(names::OUTCOME, reason.as_str());
-        self.set(names::RPC_STATUS, names::status(status));
+        self.set(names::RPC_STATUS, chapar_model::status_name(status));
         if !self.answers || is_servers_own(status) {
             self.set(names::ERROR_TYPE, reason.as_str());
             self.end_with(Status::error(reason.as_str()));

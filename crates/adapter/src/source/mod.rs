@@ -149,6 +149,15 @@ pub(crate) struct TableColumn {
     pub(crate) family: Family,
 }
 
+impl TableColumn {
+    /// A statement that reads at most `most` values, in the table's own order.
+    fn sample_statement(&self, dialect: Dialect, most: u64) -> String {
+        let schema = self.schema.as_deref().map(|name| format!("{}.", dialect.quoted(name)));
+        let (column, table) = (dialect.quoted(&self.column), dialect.quoted(&self.table));
+        format!("SELECT {column} FROM {}{table} LIMIT {most}", schema.unwrap_or_default())
+    }
+}
+
 /// How a statement that was tried out behaved.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Tried {

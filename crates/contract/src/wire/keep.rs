@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use prost::encoding::encode_varint;
+
 use super::read::{Field, Reader, Wire, WireError};
 use super::table::Message;
 
@@ -185,22 +187,14 @@ fn without(out: Vec<u8>, mut dead: Vec<Range<usize>>) -> Vec<u8> {
 fn put(out: &mut Vec<u8>, number: u32, wire: Wire, value: &[u8]) {
     // Wire types 3 and 4 open and close a group; 2 is length-delimited.
     if wire == Wire::Group {
-        varint(out, u64::from(number) << 3 | 3);
+        encode_varint(u64::from(number) << 3 | 3, out);
         out.extend_from_slice(value);
-        varint(out, u64::from(number) << 3 | 4);
+        encode_varint(u64::from(number) << 3 | 4, out);
     } else {
-        varint(out, u64::from(number) << 3 | 2);
-        varint(out, value.len() as u64);
+        encode_varint(u64::from(number) << 3 | 2, out);
+        encode_varint(value.len() as u64, out);
         out.extend_from_slice(value);
     }
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value as u8 & 0x7f) | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 /// The message without one of its fields, at the outermost level only.

@@ -103,10 +103,7 @@ pub(super) async fn sample(
     most: u64,
     look: Look<'_>,
 ) -> Result<(), Failure> {
-    let quoted = |name: &str| Dialect::Mysql.quoted(name);
-    let schema = column.schema.as_deref().map(|name| format!("{}.", quoted(name))).unwrap_or_default();
-    let sql =
-        format!("SELECT {} FROM {schema}{} LIMIT {most}", quoted(&column.column), quoted(&column.table));
+    let sql = column.sample_statement(Dialect::Mysql, most);
     let mut connection = pool.connection().await?;
     let failed = |error: mysql_async::Error| failure::at_start(&error);
     let reading = async {

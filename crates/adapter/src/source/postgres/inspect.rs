@@ -197,10 +197,7 @@ pub(super) async fn sample(
     most: u64,
     look: Look<'_>,
 ) -> Result<(), Failure> {
-    let quoted = |name: &str| Dialect::Postgres.quoted(name);
-    let schema = column.schema.as_deref().map(|name| format!("{}.", quoted(name))).unwrap_or_default();
-    let sql =
-        format!("SELECT {} FROM {schema}{} LIMIT {most}", quoted(&column.column), quoted(&column.table));
+    let sql = column.sample_statement(Dialect::Postgres, most);
     let connection = pool.connection().await?;
     let failed = |error: tokio_postgres::Error| failure::at_start(&error, &pool.engine.user);
     let reading = in_transaction(pool, &connection, async {

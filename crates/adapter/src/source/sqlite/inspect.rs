@@ -14,6 +14,7 @@ use rusqlite::{Connection, Error};
 
 use super::connection::{authorize, failure_at_start, failure_of_run, open};
 use super::worker::SqliteRow;
+use crate::dialect::Dialect;
 use crate::source::{Cell, Column, Described, Failure, Family, Parameter, Row as _, TableColumn, Tried};
 
 /// Maximum time for trying out a statement or sampling a column.
@@ -117,8 +118,7 @@ pub(super) fn sample(
 ) -> Result<(), Failure> {
     let mut connection = open(file).map_err(|error| failure_at_start(&error))?;
     bound_in_time(&mut connection)?;
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-    let sql = format!("SELECT {} FROM {} LIMIT {most}", quoted(&column.column), quoted(&column.table));
+    let sql = column.sample_statement(Dialect::Sqlite, most);
     let mut statement = connection.prepare(&sql).map_err(|error| failure_at_start(&error))?;
     let mut rows = statement.raw_query();
     loop {
