@@ -13,6 +13,7 @@ mod compression;
 mod config;
 mod counter;
 mod disk;
+mod doctor;
 mod evidence;
 mod fair;
 mod faults;

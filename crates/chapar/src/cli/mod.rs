@@ -8,6 +8,7 @@ mod connect;
 mod contract;
 mod counter;
 mod describe;
+mod doctor;
 mod evidence;
 mod explain;
 mod gateway;
@@ -55,6 +56,8 @@ enum Command {
     List(list::Args),
     Describe(describe::Args),
     Whoami(whoami::Args),
+    #[command(subcommand)]
+    Doctor(doctor::Command),
     #[command(subcommand)]
     Limits(limits::Command),
     #[command(subcommand)]
@@ -114,6 +117,7 @@ async fn run(command: Command) -> Outcome {
         Command::List(args) => list::run(args).await,
         Command::Describe(args) => describe::run(args).await,
         Command::Whoami(args) => whoami::run(args).await,
+        Command::Doctor(command) => doctor::run(command).await,
         Command::Limits(command) => limits::run(command).await,
         Command::Evidence(command) => evidence::run(command).await,
         Command::Explain(args) => explain::run(&args),

@@ -1,6 +1,7 @@
 //! Looks at a side's own certificate as its peers will: files that can be loaded may still hold a certificate
 //! that every peer refuses. Loading the files is in `tls`.
 
+use chapar_model::Identity;
 use jiff::Timestamp;
 use rustls::CertificateError;
 use rustls_pki_types::UnixTime;
@@ -43,6 +44,10 @@ impl Shown {
 /// What operators should know of a side's own certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OwnCertificate {
+    /// Whom it names.
+    pub identity: Identity,
+    /// When it ends, in seconds since the epoch.
+    pub not_after: i64,
     /// Each a sentence with the file's name; none if all is well.
     pub remarks: Vec<String>,
     /// False if no peer can accept it, whichever CAs it trusts.
@@ -50,6 +55,11 @@ pub struct OwnCertificate {
 }
 
 impl OwnCertificate {
+    /// The time until its end in words, e.g. `89 d 23 h`.
+    pub fn left(&self, now: Timestamp) -> String {
+        HumanDuration((self.not_after - now.as_second()).max(0)).to_string()
+    }
+
     /// Writes the remarks to the log, as warnings.
     pub fn log(&self) {
         for remark in &self.remarks {
@@ -64,17 +74,19 @@ impl OwnCertificate {
 /// [`Error`] naming the file that cannot be read, and if the certificate names no identity of the bus: no
 /// peer could know it.
 pub fn own_certificate(files: &Files, shown: Shown, now: Timestamp) -> Result<OwnCertificate, Error> {
-    let mut own = OwnCertificate { remarks: Vec::new(), is_usable: true };
     let chain = chain(&files.cert)?;
-    let Some((leaf, intermediates)) = chain.split_first() else { return Ok(own) };
+    let Some((leaf, intermediates)) = chain.split_first() else {
+        return Err(unusable(&files.cert, "has no certificate"));
+    };
     let (_, certificate) =
         X509Certificate::from_der(leaf).map_err(|_| unusable(&files.cert, "is damaged"))?;
-    identity(&certificate).map_err(|error| unusable(&files.cert, error))?;
+    let identity = identity(&certificate).map_err(|error| unusable(&files.cert, error))?;
 
     let cert = files.cert.display();
     let now = now.as_second();
     let begins = certificate.validity().not_before.timestamp();
     let ends = certificate.validity().not_after.timestamp();
+    let mut own = OwnCertificate { identity, not_after: ends, remarks: Vec::new(), is_usable: true };
     if begins > ends {
         return Err(unusable(&files.cert, "the certificate ends before it begins"));
     }

@@ -192,7 +192,7 @@ fn an_own_certificate_that_every_peer_would_refuse_is_told_before_the_first_conn
     let good = own(&until(2027, 1, 1)).unwrap();
     assert!(good.remarks.is_empty() && good.is_usable, "{good:?}");
     let one = |files: &Files| match own(files) {
-        Ok(OwnCertificate { remarks, is_usable }) if remarks.len() == 1 => {
+        Ok(OwnCertificate { remarks, is_usable, .. }) if remarks.len() == 1 => {
             let is_remark = remarks[0].contains("expires in") || remarks[0].contains("issued by none");
             assert_eq!(is_usable, is_remark, "{remarks:?}");
             remarks[0].clone()
