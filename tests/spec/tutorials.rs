@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use chapar_test_servers::{Mariadb, Postgres};
+use chapar_tests::binary::Demo;
 use chapar_tests::tutorial::Tutorial;
 
 #[test]
@@ -22,6 +23,20 @@ fn a_citizens_question_is_answered_word_by_word() {
     let folder = tempfile::tempdir().unwrap();
     let compared = Tutorial::named("answer-a-citizens-question").follow(folder.path());
     assert!(compared >= 18, "{compared} lines are compared");
+}
+
+#[test]
+fn json_is_called_word_by_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&[]);
+    let gateway = format!("https://{}", demo.json()["gateway"].as_str().unwrap());
+    // The demo's story has spent the burst of this grant.
+    let limit = &demo.json()["limits"]["welfare-getperson"];
+    let refilled = limit["burst"].as_f64().unwrap() / limit["rate"].as_f64().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs_f64(refilled + 0.2));
+    let tutorial = Tutorial::named("call-from-json").with("GATEWAY", &gateway);
+    let compared = tutorial.with("CHAPAR_DEMO", demo.folder().to_str().unwrap()).follow(folder.path());
+    assert!(compared >= 16, "{compared} lines are compared");
 }
 
 /// An API on a port of its own, which gives one person to whoever has the token. It ends with the test's
