@@ -18,6 +18,7 @@ MODULES = [
     "test_reading",
     "test_json",
     "test_connect",
+    "test_openapi",
     "test_inquiry",
     "test_counter",
     "test_refusals",

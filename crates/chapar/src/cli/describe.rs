@@ -1,5 +1,8 @@
 //! This module implements `chapar describe`: it shows a service, a method or a message as the bus shows it to
 //! this identity, with comments, purposes, and for every field its class and whether it will be disclosed.
+//! With `--openapi` it writes what may be called as a document for other tools.
+
+mod openapi;
 
 use prost_reflect::{
     DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor,
@@ -19,12 +22,16 @@ use crate::out;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar describe civil.v1.CivilRegistry --demo DIR --as gov/welfare/benefits\n  \
-                        chapar describe GetPerson --demo DIR --as gov/welfare/benefits"
+                        chapar describe GetPerson --demo DIR --as gov/welfare/benefits\n  \
+                        chapar describe --openapi --demo DIR --as gov/welfare/benefits > bus.json"
 )]
 pub(super) struct Args {
     /// The name of a service, method or message; its end is enough where it is unambiguous
-    #[arg(value_name = "NAME")]
-    name: String,
+    #[arg(value_name = "NAME", required_unless_present = "openapi")]
+    name: Option<String>,
+    /// Write OpenAPI 3.1 of the methods that you may call in JSON; with NAME, of those whose name contains it
+    #[arg(long)]
+    openapi: bool,
     #[command(flatten)]
     connect: ConnectArgs,
 }
@@ -32,14 +39,22 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Outcome {
     let mut session = Session::open(&args.connect).await?;
     let rights = session.rights().await?;
-    let why = match show(&session.pool().await?, &args.name, &rights) {
+    if args.openapi {
+        let (mut rights, only) = (rights, args.name.unwrap_or_default());
+        rights.retain(|right| right.method.contains(&only));
+        let gateway = args.connect.target()?.gateway;
+        out::data(format_args!("{:#}", openapi::document(&gateway, &session.pool().await?, &rights)));
+        return Ok(Exit::Ok);
+    }
+    let name = args.name.unwrap_or_default();
+    let why = match show(&session.pool().await?, &name, &rights) {
         Ok(()) => return Ok(Exit::Ok),
         Err(why) => why,
     };
     // A name that reflection does not show may be in the descriptors' file. The error stays the one about the
     // bus.
     match session.fallback()? {
-        Some(pool) if show(&pool, &args.name, &rights).is_ok() => Ok(Exit::Ok),
+        Some(pool) if show(&pool, &name, &rights).is_ok() => Ok(Exit::Ok),
         _ => Err(Failure::new(Exit::Finding, why)),
     }
 }
