@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use chapar_client::{CallError, Client, Config};
+use chapar_model::Clock;
 use chapar_transport::tls::{self, Files, Shown};
-use jiff::Timestamp;
 use tokio::net::TcpStream;
 
 use super::connect::{ConnectArgs, Target};
@@ -65,7 +65,7 @@ fn certificate(target: &Target) -> Result<(), Failure> {
     const STEP: &str = "certificate";
     let Target { cert, key, ca, .. } = target;
     let files = Files { cert: cert.clone(), key: key.clone(), trust: ca.clone(), crl: None };
-    let now = Timestamp::now();
+    let now = Clock::system().now();
     let unusable = |error: chapar_transport::Error| {
         failed(
             STEP,
