@@ -12,6 +12,7 @@ mod blame;
 mod compression;
 mod config;
 mod counter;
+mod coverage;
 mod disk;
 mod doctor;
 mod evidence;

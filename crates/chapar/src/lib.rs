@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod cli;
+mod coverage;
 pub mod demo;
 mod disclosures;
 pub mod exit;

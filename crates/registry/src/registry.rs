@@ -154,6 +154,11 @@ impl Registry {
         self.procedures.values().filter(|procedure| procedure.callers.contains(caller))
     }
 
+    /// Every procedure, by id.
+    pub fn procedures(&self) -> impl Iterator<Item = &Arc<Procedure>> {
+        self.procedures.values()
+    }
+
     /// The procedure of this id, if `caller` may ask it.
     pub fn procedure(&self, caller: &SubsystemId, id: &ProcedureId) -> Option<&Arc<Procedure>> {
         self.procedures.get(id).filter(|procedure| procedure.callers.contains(caller))

@@ -7,6 +7,7 @@ mod call;
 mod connect;
 mod contract;
 mod counter;
+mod coverage;
 mod describe;
 mod doctor;
 mod evidence;
@@ -62,6 +63,7 @@ enum Command {
     Limits(limits::Command),
     #[command(subcommand)]
     Evidence(evidence::Command),
+    Coverage(coverage::Args),
     Explain(explain::Args),
     #[command(subcommand)]
     Pki(pki::Command),
@@ -120,6 +122,7 @@ async fn run(command: Command) -> Outcome {
         Command::Doctor(command) => doctor::run(command).await,
         Command::Limits(command) => limits::run(command).await,
         Command::Evidence(command) => evidence::run(command).await,
+        Command::Coverage(args) => coverage::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Pki(command) => pki::run(command),
         Command::Registry(command) => registry::run(command),

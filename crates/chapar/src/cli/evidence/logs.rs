@@ -11,7 +11,7 @@ use crate::gateway_log::{self, GatewayLog};
 
 /// The gateways whose logs are asked.
 #[derive(Debug, clap::Args)]
-pub(super) struct LogArgs {
+pub(in crate::cli) struct LogArgs {
     /// The settings file of a gateway, `gateway.toml`: its log and its period key are used; may be repeated
     #[arg(long, short, value_name = "FILE")]
     config: Vec<PathBuf>,
@@ -28,7 +28,7 @@ impl LogArgs {
     ///
     /// # Errors
     /// What cannot be read; no log, or one that is named twice.
-    pub(super) fn open(&self) -> Result<Vec<GatewayLog>, Failure> {
+    pub(in crate::cli) fn open(&self) -> Result<Vec<GatewayLog>, Failure> {
         let from_environment = || std::env::var_os("CHAPAR_DEMO").map(PathBuf::from);
         let files = match &self.demo {
             Some(dir) => gateway_log::settings_in(dir)?,

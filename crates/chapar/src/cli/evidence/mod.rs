@@ -7,6 +7,8 @@ mod search;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use logs::LogArgs;
+
 use chapar_evidence::VerifierKey;
 use chapar_evidence::verify::{self, Invalid};
 use chapar_model::{ClerkId, Clock};
