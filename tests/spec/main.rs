@@ -49,6 +49,7 @@ mod running_streams;
 mod services;
 mod shared_limits;
 mod side_doors;
+mod slow_line;
 mod story;
 mod streaming;
 mod tutorials;

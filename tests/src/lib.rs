@@ -26,6 +26,7 @@ pub mod people;
 pub mod procedure;
 mod registry;
 mod slow_disk;
+pub mod slow_line;
 pub mod sync_order;
 pub mod tutorial;
 mod until;
