@@ -38,6 +38,11 @@ pub fn label_of_path(message: &MessageDescriptor, path: &str) -> Option<Label> {
     label
 }
 
+/// Whether a label has one language alone.
+pub(crate) fn is_half(label: &pb::Label) -> bool {
+    label.fa.is_empty() != label.en.is_empty()
+}
+
 /// A label with one language alone is none: half of the readers would see the other's.
 fn whole(label: Option<pb::Label>) -> Option<Label> {
     let pb::Label { fa, en } = label?;
@@ -86,30 +91,52 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_label_in_one_language_is_none() {
+    /// A contract whose response has these fields beside a whole one.
+    fn contract(fields: &str) -> Result<Contract, String> {
         let folder = tempfile::tempdir().unwrap();
-        let text = r#"syntax = "proto3";
+        let text = format!(
+            r#"syntax = "proto3";
 package a.v1;
 import "chapar/contract/v1/options.proto";
-service S { rpc Get(Request) returns (Answer); }
-message Request {}
-message Answer {
-  string both = 1 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC label: { fa: "هر دو" en: "both" } }];
-  string one = 2 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC label: { fa: "یکی" } }];
-  Inner more = 3;
-}
-message Inner {
-  string both = 1 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC label: { fa: "درون" en: "inner" } }];
-}
-"#;
+service S {{ rpc Get(Request) returns (Answer); }}
+message Request {{}}
+message Answer {{
+  string both = 1 [(chapar.contract.v1.field) = {{ class: CLASS_PUBLIC label: {{ fa: "هر دو" en: "both" }} }}];
+  Inner more = 2;
+  {fields}
+}}
+message Inner {{
+  string both = 1 [(chapar.contract.v1.field) = {{ class: CLASS_PUBLIC label: {{ fa: "درون" en: "inner" }} }}];
+}}
+enum Kind {{
+  KIND_UNSPECIFIED = 0;
+  KIND_HALF = 1 [(chapar.contract.v1.value) = {{ en: "half" }}];
+}}
+"#
+        );
         std::fs::create_dir_all(folder.path().join("a/v1")).unwrap();
         std::fs::write(folder.path().join("a/v1/a.proto"), text).unwrap();
-        let contract = Contract::load(&folder.path().join("a")).unwrap();
+        Contract::load(&folder.path().join("a")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_label_is_that_of_the_last_field_of_a_path() {
+        let contract = contract("").unwrap();
         let answer = contract.pool().get_message_by_name("a.v1.Answer").unwrap();
         let label = |path: &str| label_of_path(&answer, path).map(|label| label.en);
         assert_eq!(label("both").as_deref(), Some("both"));
         assert_eq!(label("more.both").as_deref(), Some("inner"));
-        assert_eq!([label("one"), label("none"), label("both.none")], [None, None, None]);
+        assert_eq!([label("none"), label("both.none")], [None, None]);
+    }
+
+    #[test]
+    fn a_label_in_one_language_is_a_finding() {
+        let field =
+            r#"string one = 3 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC label: { fa: "یکی" } }];"#;
+        let value = "Kind kind = 3 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC }];";
+        for (fields, whose) in [(field, "a.v1.Answer.one"), (value, "a.v1.KIND_HALF")] {
+            let error = contract(fields).err().unwrap();
+            assert!(error.contains(whose) && error.contains("has both `fa` and `en`"), "{error}");
+        }
     }
 }

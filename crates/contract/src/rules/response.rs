@@ -4,6 +4,7 @@
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 
 use super::Checker;
+use crate::label::is_half;
 use crate::method::{Class, ResponseField};
 use crate::options::{self, pb};
 
@@ -35,6 +36,7 @@ impl Checker<'_> {
             let path = format!("{prefix}{}", field.name());
             let rules = self.field_rules(&field);
             self.not_in_a_response(&field);
+            self.labels(&field, &rules);
             if field.cardinality() == Cardinality::Required {
                 self.find_field(
                     &field,
@@ -57,6 +59,20 @@ impl Checker<'_> {
             }
         }
         inside.pop();
+    }
+
+    /// Labels of a field, and of its enum's values.
+    fn labels(&mut self, field: &FieldDescriptor, rules: &pb::FieldRules) {
+        const HALF: &str = "a label has both `fa` and `en`: without one of them it would not be shown";
+        if rules.label.as_ref().is_some_and(is_half) {
+            self.find_field(field, HALF);
+        }
+        let Kind::Enum(values) = field.kind() else { return };
+        for value in values.values() {
+            if options::value(self.pool, &value).as_ref().is_some_and(is_half) {
+                self.find(&values.parent_file(), value.path(), format!("{}: {HALF}", value.full_name()));
+            }
+        }
     }
 
     fn leaf(
