@@ -47,6 +47,15 @@ class OpenApi(unittest.TestCase):
         self.assertEqual(list(welfare["paths"]), [PERSON])
         self.assertNotIn(PERSON, police["paths"])
         self.assertGreater(len(counter["paths"]), 5)
+        streams = counter["paths"]["/agriculture.v1.FarmRegistry/ListParcels"]["post"]["responses"]
+        self.assertEqual(list(streams), ["200"], "a refused stream is an envelope of an answer")
+        members = [
+            parameter["schema"]["enum"]
+            for path in counter["paths"].values()
+            for parameter in path["post"]["parameters"]
+            if parameter["name"] == "chapar-on-behalf-of"
+        ]
+        self.assertTrue(all(len(set(names)) == len(names) for names in members))
         only = self.document(bus.COUNTER, "CivilRegistry")
         self.assertEqual(list(only["paths"]), [path for path in counter["paths"] if "CivilRegistry" in path])
         required = {

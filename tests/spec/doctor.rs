@@ -64,7 +64,7 @@ async fn each_step_is_told_and_so_is_the_grant_of_a_method() {
     let (code, said, help) = doctor.run(&bus, &["health.v1.Insurance/GetCoverage"]);
     assert_eq!(code, 1, "{said}");
     assert_eq!(steps(&said).last().unwrap(), "FAILED rights", "{said}");
-    assert!(help.contains("no grant in force gives you this method"), "{help}");
+    assert!(help.contains("its provider has to grant it"), "{help}");
     assert!(bus.records().await.is_empty(), "no agency was asked");
 }
 
@@ -80,7 +80,7 @@ async fn the_first_step_that_fails_is_told_with_what_to_do() {
         assert!(told.contains(help), "{told}");
     };
     let good = || Doctor::of(&bus, "welfare");
-    fails(&Doctor { cert: "none".to_owned(), ..good() }, "certificate", 1, "`chapar pki inspect`");
+    fails(&Doctor { cert: "none".to_owned(), ..good() }, "certificate", 1, "is it there");
     fails(&Doctor { gateway: "no-such.invalid:7443".to_owned(), ..good() }, "name", 3, "does not resolve");
     // A port that was free a moment ago.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

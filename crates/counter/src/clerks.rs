@@ -121,9 +121,11 @@ fn is_own_hash(text: &str) -> bool {
 /// [`ClerkFileError`] of the file.
 pub(crate) async fn sign_in(file: &Path, id: &str, password: &str) -> Result<Option<Clerk>, ClerkFileError> {
     // Never closed, so there is always a permit at last.
-    let _permit = CHECKS.acquire().await;
+    let permit = CHECKS.acquire().await;
     let (file, id, password) = (file.to_owned(), id.to_owned(), password.to_owned());
     let checking = move || {
+        // Held until the hash is made, also if whoever asked is gone: the thread cannot be stopped.
+        let _permit = permit;
         let clerk = read(&file)?.into_iter().find(|clerk| clerk.id.as_str() == id);
         let is_right = is_right(&password, clerk.as_ref().map_or(NOBODY.as_str(), |clerk| &clerk.hash));
         Ok(clerk.filter(|_| is_right))

@@ -23,9 +23,8 @@ pub(crate) const KEPT_FOR: Duration = Duration::from_secs(15 * 60);
 const SAME_FOR: Duration = Duration::from_secs(2 * 60);
 /// Maximum number of answers in memory; the oldest makes room.
 const MAX_KEPT: usize = 2000;
-/// Maximum size of all answers in bytes, as the gateway sent them: decoded they are some five times as large.
-/// The oldest make room.
-const MAX_KEPT_BYTES: usize = 16 << 20;
+/// Maximum size of all answers in memory, in bytes; the oldest make room.
+const MAX_KEPT_BYTES: usize = 64 << 20;
 /// Maximum number of lines of one clerk's day.
 const MAX_LINES: usize = 500;
 
@@ -121,7 +120,7 @@ impl Inquiries {
         now: Instant,
     ) -> (RequestId, Arc<Inquiry>) {
         if kept.len() >= MAX_KEPT {
-            forget_oldest(kept);
+            forget_oldest(kept, None);
         }
         let at = self.clock.now();
         let inquiry = Inquiry { clerk: clerk.clone(), began: now, asked, at, answered: OnceCell::new() };
@@ -150,7 +149,7 @@ impl Inquiries {
 
     /// Notes an inquiry that was answered, once, and makes room for its answer.
     pub(crate) fn note(&self, clerk: &ClerkId, line: DayEntry) {
-        make_room(&mut self.kept.lock(), MAX_KEPT_BYTES);
+        make_room(&mut self.kept.lock(), MAX_KEPT_BYTES, line.id);
         let mut days = self.days.lock();
         let lines = days.entry(clerk.clone()).or_default();
         if lines.iter().any(|known| known.id == line.id) {
@@ -177,19 +176,24 @@ fn forget(kept: &mut HashMap<RequestId, Arc<Inquiry>>, now: Instant) {
     kept.retain(|_, inquiry| now.saturating_duration_since(inquiry.began) < KEPT_FOR);
 }
 
-/// Forgets the oldest until the size of all answers is at most `bytes`.
-fn make_room(kept: &mut HashMap<RequestId, Arc<Inquiry>>, bytes: usize) {
+/// Forgets the oldest until the size of all answers is at most `bytes`, and never the newest answer, which
+/// may be of a form that was sent long ago.
+fn make_room(kept: &mut HashMap<RequestId, Arc<Inquiry>>, bytes: usize, newest: RequestId) {
     let size = |inquiry: &Arc<Inquiry>| inquiry.answered.get().map_or(0, Answered::bytes);
     let mut all: usize = kept.values().map(size).sum();
     while all > bytes
-        && let Some(oldest) = forget_oldest(kept)
+        && let Some(oldest) = forget_oldest(kept, Some(newest))
     {
         all -= size(&oldest);
     }
 }
 
-fn forget_oldest(kept: &mut HashMap<RequestId, Arc<Inquiry>>) -> Option<Arc<Inquiry>> {
-    let oldest = kept.iter().min_by_key(|(_, known)| known.began).map(|(id, _)| *id);
+fn forget_oldest(
+    kept: &mut HashMap<RequestId, Arc<Inquiry>>,
+    except: Option<RequestId>,
+) -> Option<Arc<Inquiry>> {
+    let others = kept.iter().filter(|(id, _)| Some(**id) != except);
+    let oldest = others.min_by_key(|(_, known)| known.began).map(|(id, _)| *id);
     oldest.and_then(|oldest| kept.remove(&oldest))
 }
 
@@ -257,11 +261,12 @@ mod tests {
             inquiry.answered.set(Answered::of_size(100)).unwrap();
             id
         });
-        make_room(&mut inquiries.kept.lock(), 300);
+        make_room(&mut inquiries.kept.lock(), 300, ids[2]);
         assert_eq!(inquiries.kept.lock().len(), 3);
-        make_room(&mut inquiries.kept.lock(), 250);
+        // The first one's answer has come last.
+        make_room(&mut inquiries.kept.lock(), 250, ids[0]);
         let kept = ids.map(|id| inquiries.get(&clerk, id, now).is_some());
-        assert_eq!(kept, [false, true, true]);
+        assert_eq!(kept, [true, false, true]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod clerks;
 mod config;
 mod inquiries;
 mod lockout;
+mod network;
 mod page;
 mod serve;
 mod session;

@@ -1,8 +1,8 @@
-//! `Lockout` makes those wait who guess passwords: after three failures in a row for a clerk, or ten from an
-//! address, each further try waits twice as long as the one before, from 5 s to 15 min (OWASP Authentication
-//! Cheat Sheet, "Account Lockout"). A try counts as a failure from its begin, so that many at once are no
-//! more than many in a row; a success takes it back. It knows no clerks: an id that there is not is treated
-//! alike.
+//! `Lockout` makes those wait who guess passwords: after three failures in a row for a clerk, or thirty from
+//! a network, each further try waits twice as long as the one before, from 5 s to 15 min (OWASP
+//! Authentication Cheat Sheet, "Account Lockout"). A try counts as a failure from its begin, so that many at
+//! once are no more than many in a row; a success takes it back. It knows no clerks: an id that there is not
+//! is treated alike.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,10 +11,13 @@ use std::time::{Duration, Instant};
 use chapar_model::ClerkId;
 use parking_lot::Mutex;
 
+use crate::network::network_of;
+
 /// Failures for one clerk that cost no wait.
 const FREE_FOR_CLERK: u32 = 3;
-/// Failures from one address that cost no wait. Several clerks may share an address.
-const FREE_FROM_ADDRESS: u32 = 10;
+/// Failures from one network that cost no wait, and tries of it at once: an office's clerks may all sign in
+/// in the same minute, from one address.
+const FREE_FROM_NETWORK: u32 = 30;
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 /// Failures are forgotten after this time without another one.
@@ -30,8 +33,8 @@ enum Who {
     Clerk(String),
     /// Every id that no clerk can have: it is of any length, so it is not kept.
     NoClerk,
-    /// The address; of IPv6 the first 64 bits, which are one customer's (RFC 6177).
-    Address(IpAddr),
+    /// Several clerks may share one.
+    Network(IpAddr),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +43,15 @@ struct Failures {
     last: Instant,
 }
 
-/// A try that has begun, and counts as a failure unless it succeeds.
+/// A try that has begun, and counts as a failure unless it succeeds or is taken back.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Attempt([Who; 2]);
+pub(crate) struct Attempt {
+    who: [Who; 2],
+    at: Instant,
+    /// When each of them had failed last before.
+    before: [Option<Instant>; 2],
+}
 
 /// Failures in a row.
 #[derive(Debug, Default)]
@@ -72,19 +80,10 @@ impl Who {
         }
     }
 
-    fn address(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                IpAddr::V6(std::net::Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
-            }
-            address @ IpAddr::V4(_) => address,
-        })
-    }
-
     fn free(&self) -> u32 {
         match self {
             Self::Clerk(_) | Self::NoClerk => FREE_FOR_CLERK,
-            Self::Address(_) => FREE_FROM_ADDRESS,
+            Self::Network(_) => FREE_FROM_NETWORK,
         }
     }
 }
@@ -95,37 +94,39 @@ impl Lockout {
     /// # Errors
     /// How long to wait before the next try. A try that has to wait does not count.
     pub(crate) fn begin(&self, clerk: &str, address: IpAddr, now: Instant) -> Result<Attempt, Duration> {
-        let attempt = [Who::clerk(clerk), Who::address(address)];
+        let who = [Who::clerk(clerk), Who::Network(network_of(address))];
         // One lock for both steps: between them another try would see the same count.
         let mut failures = self.0.lock();
-        let waits = attempt.iter().filter_map(|who| {
-            let known = failures.get(who).filter(|known| !known.is_old(now))?;
-            known.wait(who.free(), now)
-        });
-        if let Some(wait) = waits.max() {
+        let fresh = |who: &Who| failures.get(who).filter(|known| !known.is_old(now));
+        if let Some(wait) = who.iter().filter_map(|who| fresh(who)?.wait(who.free(), now)).max() {
             return Err(wait);
         }
-        for who in &attempt {
+        let before = [0, 1].map(|place| fresh(&who[place]).map(|known| known.last));
+        for who in &who {
             count(&mut failures, who, now);
         }
-        Ok(Attempt(attempt))
+        Ok(Attempt { who, at: now, before })
     }
 
-    /// The try succeeded: it is no failure of its address, and ends the waits of its clerk. What the address
+    /// The try succeeded: it is no failure of its network, and ends the waits of its clerk. What the network
     /// has failed before stays, since a clerk's own sign-in must not free whoever guesses others' passwords
     /// from the same machine.
     pub(crate) fn succeeded(&self, attempt: &Attempt) {
+        self.take_back(attempt);
+        self.0.lock().remove(&attempt.who[0]);
+    }
+
+    /// The try was no failure of whoever made it.
+    pub(crate) fn take_back(&self, attempt: &Attempt) {
         let mut failures = self.0.lock();
-        for who in &attempt.0 {
-            match who {
-                Who::Address(_) => {
-                    if let Some(known) = failures.get_mut(who) {
-                        known.count = known.count.saturating_sub(1);
-                    }
-                }
-                Who::Clerk(_) | Who::NoClerk => {
-                    failures.remove(who);
-                }
+        for (who, before) in attempt.who.iter().zip(attempt.before) {
+            let Some(known) = failures.get_mut(who) else { continue };
+            known.count = known.count.saturating_sub(1);
+            match before {
+                _ if known.count == 0 => drop(failures.remove(who)),
+                // Else a network whose clerks sign in would never forget its failures.
+                Some(before) if known.last == attempt.at => known.last = before,
+                _ => {}
             }
         }
     }
@@ -193,22 +194,54 @@ mod tests {
             let attempt = lockout.begin(&format!("clerk-{number}"), OFFICE, now).unwrap();
             lockout.succeeded(&attempt);
         }
-        for number in 0..10 {
+        for number in 0..30 {
             let _failed = lockout.begin(&format!("clerk-{number}"), OFFICE, now).unwrap();
         }
-        assert_eq!(lockout.begin("clerk-11", OFFICE, now).unwrap_err(), FIRST_WAIT);
+        assert_eq!(lockout.begin("clerk-31", OFFICE, now).unwrap_err(), FIRST_WAIT);
+    }
+
+    #[test]
+    fn failures_are_forgotten_although_others_of_the_network_sign_in() {
+        let lockout = Lockout::default();
+        let began = Instant::now();
+        for number in 0..30 {
+            let _failed = lockout.begin(&format!("clerk-{number}"), OFFICE, began).unwrap();
+        }
+        for half_hours in 1..=4 {
+            let now = began + Duration::from_secs(half_hours * 30 * 60);
+            let attempt = lockout.begin("z.karimi", OFFICE, now).unwrap();
+            lockout.succeeded(&attempt);
+            assert!(lockout.begin("a.ahmadi", OFFICE, now).is_ok_and(|attempt| {
+                lockout.take_back(&attempt);
+                true
+            }));
+        }
+        let now = began + Duration::from_secs(2 * 60 * 60);
+        for number in 0..30 {
+            assert!(lockout.begin(&format!("clerk-{number}"), OFFICE, now).is_ok(), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_try_that_is_taken_back_is_no_failure() {
+        let lockout = Lockout::default();
+        let now = Instant::now();
+        for _ in 0..20 {
+            let attempt = lockout.begin("z.karimi", OFFICE, now).unwrap();
+            lockout.take_back(&attempt);
+        }
     }
 
     #[test]
     fn addresses_of_one_ipv6_network_are_one() {
         let lockout = Lockout::default();
         let now = Instant::now();
-        for number in 0..10 {
+        for number in 0..30 {
             let address = format!("2001:db8::{number}").parse().unwrap();
             let _failed = lockout.begin(&format!("clerk-{number}"), address, now).unwrap();
         }
-        assert!(lockout.begin("clerk-11", "2001:db8::ffff:1".parse().unwrap(), now).is_err());
-        assert!(lockout.begin("clerk-11", "2001:db8:0:1::1".parse().unwrap(), now).is_ok());
+        assert!(lockout.begin("clerk-31", "2001:db8::ffff:1".parse().unwrap(), now).is_err());
+        assert!(lockout.begin("clerk-31", "2001:db8:0:1::1".parse().unwrap(), now).is_ok());
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(crate) use answer::{Answer, answer};
 pub(crate) use form::{Fault, Field, FieldKind, FormPage, form};
 pub(crate) use home::{Card, DayLine, home, today};
 pub(crate) use refused::{Refused, sentence};
-pub(crate) use sign_in::{SignInFault, sign_in};
+pub(crate) use sign_in::{SignInFault, sign_in, whole_seconds};
 
 use crate::session::Session;
 use crate::words::Language;

@@ -21,11 +21,12 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::Bus;
 use crate::clerks::{self, ClerkFileError};
 use crate::config::Config;
+use crate::network::network_of;
 use crate::web::{self, App};
 
 /// Connections at once. An office has some dozen browsers, each with a few connections.
 const MAX_CONNECTIONS: usize = 512;
-/// Connections from one address, which may be a whole office's.
+/// Connections from one network, which may be a whole office's.
 const MAX_FROM_ADDRESS: usize = 128;
 /// The longest TLS handshake, and the longest wait for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -128,7 +129,7 @@ impl Counter {
     }
 }
 
-/// The connections that are open, by address.
+/// The connections that are open, by network.
 #[derive(Default)]
 struct Slots(Mutex<HashMap<IpAddr, usize>>);
 
@@ -140,6 +141,7 @@ struct Slot {
 
 impl Slots {
     fn take(slots: &Arc<Self>, address: IpAddr) -> Option<Slot> {
+        let address = network_of(address);
         let mut open = slots.0.lock();
         let all: usize = open.values().sum();
         let own = open.get(&address).copied().unwrap_or_default();
@@ -243,6 +245,7 @@ mod tests {
         let others: Vec<Slot> =
             (0..1000).filter_map(|number| Slots::take(&slots, address((number % 100) as u8 + 2))).collect();
         assert_eq!(others.len(), MAX_CONNECTIONS - MAX_FROM_ADDRESS);
+        assert!(Slots::take(&slots, address(200)).is_none());
         drop((taken, others));
         assert!(slots.0.lock().is_empty());
     }

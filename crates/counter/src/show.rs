@@ -4,7 +4,7 @@
 
 mod value;
 
-use chapar_contract::{Label, label_of_field};
+use chapar_contract::{Label, is_key, label_of_field};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
 
 use crate::words::Language;
@@ -78,7 +78,8 @@ impl Lines<'_> {
         let (path, in_words) = (format!("{path}."), format!("{label} · "));
         let inner = Within { path: &path, label: &in_words, depth: within.depth + 1 };
         match value {
-            Value::String(text) if text == self.subject => {}
+            // Another field with the citizen's id says something of them: that they own the land.
+            Value::String(text) if within.depth == 0 && is_key(field) && text == self.subject => {}
             Value::List(items) => {
                 // Many records of a kind are told apart by what is in them.
                 let inner = Within { label: "", ..inner };

@@ -72,6 +72,8 @@ pub(crate) fn router(app: Arc<App>, peer: IpAddr) -> Router {
     Router::new()
         .route("/", get(|| async { Redirect::to("/fa/") }))
         .route(&page::STYLE_PATH, get(style))
+        .route("/fa", get(|| async { Redirect::to("/fa/") }))
+        .route("/en", get(|| async { Redirect::to("/en/") }))
         .route("/{language}/", get(home::procedures))
         .route("/{language}/sign-in", get(sign_in::page).post(sign_in::sign_in))
         .route("/{language}/sign-out", post(sign_in::sign_out))
@@ -163,7 +165,10 @@ fn refusal(error: &CallError, language: Language) -> Option<(StatusCode, Markup)
 /// A gateway that does not answer, or refuses the office, is for whoever runs the page. No error has a
 /// citizen's value.
 fn log(error: &CallError) {
-    tracing::warn!(%error, "the gateway did not answer");
+    match error {
+        CallError::Refused(_) => tracing::warn!(%error, "the gateway refused the office"),
+        _ => tracing::warn!(%error, "the gateway did not answer"),
+    }
 }
 
 fn html(status: StatusCode, page: Markup) -> Response {

@@ -10,12 +10,24 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Rights of those who are neither a file's owner nor in its group.
 const OTHERS: u32 = 0o007;
 
+/// Maximum size in bytes of a file that people write. The largest are revocation lists and descriptor sets.
+const MAX_FILE: u64 = 256 << 20;
+
 /// A file's bytes without a byte order mark.
 ///
 /// # Errors
-/// What the system said.
+/// What the system said; `FileTooLarge` for more than 256 MiB, of which no more are read.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    std::fs::read(path).map(without_mark)
+    whole(std::fs::File::open(path)?).map(without_mark)
+}
+
+fn whole(file: std::fs::File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file has more than 256 MiB"));
+    }
+    Ok(bytes)
 }
 
 /// A file's text without a byte order mark.
@@ -79,15 +91,13 @@ pub enum SecretError {
 /// # Errors
 /// [`SecretError`].
 pub fn read_secret(path: &Path) -> Result<String, SecretError> {
-    let mut file = std::fs::File::open(path)?;
+    let file = std::fs::File::open(path)?;
     // The file that is looked at is the one that is read, also if another is renamed into its place
     // meanwhile.
     if file.metadata()?.permissions().mode() & OTHERS != 0 {
         return Err(SecretError::Shared);
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(text(without_mark(bytes))?)
+    Ok(text(without_mark(whole(file)?))?)
 }
 
 #[cfg(test)]
@@ -95,6 +105,12 @@ mod tests {
     use std::fs::Permissions;
 
     use super::*;
+
+    #[test]
+    fn a_file_without_an_end_is_not_read_for_ever() {
+        let error = read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
 
     #[test]
     fn a_byte_order_mark_is_passed_over_at_the_beginning_only() {

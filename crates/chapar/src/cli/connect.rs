@@ -132,15 +132,24 @@ impl ConnectArgs {
 
     fn explicit_target(&self, gateway: &str) -> Result<Target, Failure> {
         let missing = |option: &str| Failure::usage(format_args!("`--gateway` also needs `{option}`"));
+        if gateway.contains("://") {
+            return Err(Failure::usage(format_args!(
+                "`--gateway {gateway}`: write HOST:PORT, without `https://`"
+            )));
+        }
         // The port is checked here, so that the error names the option.
         let host =
             gateway.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map(|(host, _)| host);
-        let Some(host) = host.filter(|host| !host.is_empty()) else {
+        let is_name = |name: &str| !name.is_empty() && !name.contains(char::is_whitespace);
+        let Some(host) = host.filter(|host| is_name(host)) else {
             return Err(Failure::usage(format_args!("`--gateway {gateway}` is not HOST:PORT")));
         };
         // An IPv6 address stands in brackets, which are not part of the name.
         let server_name =
             self.server_name.clone().unwrap_or_else(|| host.trim_matches(['[', ']']).to_owned());
+        if !is_name(&server_name) {
+            return Err(Failure::usage(format_args!("`--server-name {server_name}` is no DNS name")));
+        }
         Ok(Target {
             gateway: gateway.to_owned(),
             server_name,
@@ -216,7 +225,8 @@ mod tests {
     fn the_server_name_is_the_host_unless_said_otherwise() {
         assert_eq!(args(None, None, Some("gw.example:7443")).target().unwrap().server_name, "gw.example");
         assert_eq!(args(None, None, Some("[::1]:7443")).target().unwrap().server_name, "::1");
-        for wrong in ["gw.example", ":7443", "gw.example:http", "7443"] {
+        for wrong in ["gw.example", ":7443", "gw.example:http", "7443", "https://gw.example:7443", " gw:7443"]
+        {
             assert_eq!(args(None, None, Some(wrong)).target().err().unwrap().exit, Exit::Usage, "{wrong}");
         }
     }

@@ -42,8 +42,23 @@ pub(super) async fn run(args: Args) -> Outcome {
     if args.openapi {
         let (mut rights, only) = (rights, args.name.unwrap_or_default());
         rights.retain(|right| right.method.contains(&only));
+        if rights.is_empty() && !only.is_empty() {
+            let why = format!("no method that you may call has `{only}` in its name");
+            return Err(Failure::new(Exit::Finding, why));
+        }
+        // A file that cannot be read is an error, although reflection describes what may be called.
+        session.fallback()?;
         let gateway = args.connect.target()?.gateway;
-        out::data(format_args!("{:#}", openapi::document(&gateway, &session.pool().await?, &rights)));
+        let document = openapi::document(&gateway, &session.pool().await?, &rights);
+        for right in &rights {
+            if document["paths"].get(format!("/{}", right.method)).is_none() {
+                out::say(format_args!(
+                    "left out, since JSON has no form for it or nothing describes it: {}",
+                    right.method
+                ));
+            }
+        }
+        out::data(format_args!("{document:#}"));
         return Ok(Exit::Ok);
     }
     let name = args.name.unwrap_or_default();

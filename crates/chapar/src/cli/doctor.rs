@@ -30,7 +30,7 @@ pub(super) enum Command {
                   chapar doctor connect GetPerson --gateway bus.example:7443 --cert my.crt --key my.key --ca ca.crt")]
 pub(super) struct ConnectDoctor {
     /// A method that you mean to call: whether a grant gives it to you
-    #[arg(value_name = "SERVICE/METHOD")]
+    #[arg(value_name = "SERVICE/METHOD", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     method: Option<String>,
     #[command(flatten)]
     connect: ConnectArgs,
@@ -71,7 +71,7 @@ fn certificate(target: &Target) -> Result<(), Failure> {
             STEP,
             Exit::Finding,
             error,
-            "the file cannot be used as it is; `chapar pki inspect` shows what it says",
+            "the file cannot be used as it is: is it there, readable, and what its option asks for?",
         )
     };
     let own = tls::own_certificate(&files, Shown::AsClient, now).map_err(unusable)?;
@@ -130,14 +130,21 @@ async fn handshake(target: &Target) -> Result<Client, Failure> {
     let Target { gateway, server_name, cert, key, ca, .. } = target.clone();
     let config = Config { gateway, server_name, cert, key, ca };
     let client = Client::connect(config).await.map_err(|error| {
-        let help = format!(
-            "the gateway's certificate must be valid now, name `{}` and be of a CA in {}; see it by \
-             `openssl s_client -connect {} -servername {} -showcerts`",
-            target.server_name,
-            target.ca.display(),
-            target.gateway,
-            target.server_name
-        );
+        let said = error.to_string();
+        let help = if said.contains("InvalidContentType") {
+            "this port does not speak TLS: is it the gateway's port, and not that of its admin pages?".to_owned()
+        } else if said.ends_with("timed out") {
+            "something accepts the connection and does not answer: a wrong port, a proxy, or a gateway that hangs".to_owned()
+        } else {
+            format!(
+                "the gateway's certificate must be valid now, name `{}` and be of a CA in {}; see it by \
+                 `openssl s_client -connect {} -servername {} -showcerts`",
+                target.server_name,
+                target.ca.display(),
+                target.gateway,
+                target.server_name
+            )
+        };
         failed(STEP, Exit::Unreachable, error, &help)
     })?;
     passed(STEP, format_args!("the gateway is {}", target.server_name));
@@ -157,8 +164,22 @@ async fn registry(client: &Client) -> Result<(), Failure> {
                         is revoked; its log has a line about it";
             Err(failed(STEP, Exit::Unreachable, error, help))
         }
+        Err(error @ CallError::Late { .. }) => {
+            let help =
+                "the handshake is done, and no call is answered: a gateway that hangs, or another server";
+            Err(failed(STEP, Exit::Unreachable, error, help))
+        }
+        Err(error @ CallError::Garbled { .. }) => {
+            Err(failed(STEP, Exit::Finding, error, "what answers there is no gateway: is the port right?"))
+        }
         Err(error) => Err(told(STEP, error)),
     }
+}
+
+/// The gateway's own services need no grant.
+fn is_own(method: &str) -> bool {
+    let method = method.trim_start_matches('/');
+    ["chapar.meta.v1.", "chapar.inquiry.v1.", "grpc."].iter().any(|own| method.starts_with(own))
 }
 
 async fn rights(client: &Client, method: Option<&str>) -> Result<(), Failure> {
@@ -168,9 +189,16 @@ async fn rights(client: &Client, method: Option<&str>) -> Result<(), Failure> {
     known.sort();
     known.dedup();
     let Some(method) = method else {
-        passed(STEP, format_args!("{} methods; `chapar list` shows them", known.len()));
+        match known.len() {
+            0 => passed(STEP, "none: no grant in force is yours"),
+            number => passed(STEP, format_args!("to {number} of the methods; `chapar list` shows them")),
+        }
         return Ok(());
     };
+    if is_own(method) {
+        passed(STEP, format_args!("{method} is the gateway's own, and needs no grant"));
+        return Ok(());
+    }
     match names::resolve(method, &known) {
         Ok(name) => {
             let of_method = allowed.iter().filter(|allowed| allowed.method == name);
@@ -179,7 +207,8 @@ async fn rights(client: &Client, method: Option<&str>) -> Result<(), Failure> {
             Ok(())
         }
         Err(why) => {
-            let help = "no grant in force gives you this method: its provider grants it, and `chapar explain` says what is missing";
+            let help = "of the methods that are granted to you none is meant by this name: if it is spelled right, its provider has to grant it, \
+                        and `chapar explain` says what is missing";
             Err(failed(STEP, Exit::Finding, why, help))
         }
     }

@@ -2,11 +2,13 @@
 //! needs to show it. It is complete in itself, so that it can be shown while the gateway does not answer.
 
 use chapar_client::{PartAnswer, PartEnd, Procedure, ProcedurePart, part_answer};
-use prost_reflect::{DynamicMessage, MessageDescriptor};
+use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 
-/// Maximum size in bytes of an answer's messages, as the gateway sends them. It is some thousand records:
-/// more than a clerk reads, and than a poor line carries.
-const MAX_BYTES: usize = 256 << 10;
+/// Maximum size in bytes of an answer in memory. It is some thousand values: more than a clerk reads, and
+/// than a poor line carries.
+const MAX_BYTES: usize = 512 << 10;
+/// What a value takes in memory beside its bytes.
+const VALUE_BYTES: usize = 64;
 
 /// The answer to an inquiry.
 #[derive(Debug)]
@@ -15,7 +17,7 @@ pub(crate) struct Answered {
     pub(crate) procedure: Procedure,
     /// In the order of the procedure.
     pub(crate) parts: Vec<AnsweredPart>,
-    /// Size of all messages in bytes.
+    /// Size of all messages in memory, in bytes.
     bytes: usize,
 }
 
@@ -77,13 +79,13 @@ impl Answered {
             self.parts.push(part);
             self.parts.len() - 1
         });
+        let room = MAX_BYTES - self.bytes;
         let part = &mut self.parts[place];
         match answer {
-            Some(part_answer::Answer::Message(message)) if self.bytes + message.len() <= MAX_BYTES => {
-                self.bytes += message.len();
-                part.add(&message);
-            }
-            Some(part_answer::Answer::Message(_)) => part.unshown = Some(Unshown::TooLong),
+            Some(part_answer::Answer::Message(message)) => match part.add(&message, room) {
+                Ok(bytes) => self.bytes += bytes,
+                Err(unshown) => part.unshown = Some(unshown),
+            },
             // It was not asked for.
             Some(part_answer::Answer::Json(_)) => part.unshown = Some(Unshown::Unreadable),
             None => {}
@@ -96,7 +98,7 @@ impl Answered {
         self.parts.iter().filter(|part| part.is_answered()).count()
     }
 
-    /// Size of all messages in bytes.
+    /// Size of all messages in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -114,13 +116,34 @@ impl Answered {
 }
 
 impl AnsweredPart {
-    fn add(&mut self, message: &[u8]) {
-        let output = self.output.clone();
-        match output.and_then(|output| DynamicMessage::decode(output, message).ok()) {
-            Some(message) => self.messages.push(message),
-            None => self.unshown = Some(Unshown::Unreadable),
+    /// Adds a message that takes at most `room` bytes in memory; how many it takes.
+    fn add(&mut self, message: &[u8], room: usize) -> Result<usize, Unshown> {
+        if message.len() > room {
+            return Err(Unshown::TooLong);
+        }
+        let output = self.output.clone().ok_or(Unshown::Unreadable)?;
+        let decoded = DynamicMessage::decode(output, message).map_err(|_| Unshown::Unreadable)?;
+        // A byte of a packed field is a value of its own, and a message without a field takes memory too.
+        let bytes = message.len() + VALUE_BYTES * (1 + values_in(&decoded));
+        if bytes > room {
+            return Err(Unshown::TooLong);
+        }
+        self.messages.push(decoded);
+        Ok(bytes)
+    }
+}
+
+/// How many values a message has, those of messages inside among them.
+fn values_in(message: &DynamicMessage) -> usize {
+    fn count(value: &Value) -> usize {
+        match value {
+            Value::Message(message) => 1 + values_in(message),
+            Value::List(items) => items.iter().map(count).sum(),
+            Value::Map(entries) => entries.values().map(|value| 1 + count(value)).sum(),
+            _ => 1,
         }
     }
+    message.fields().map(|(_, value)| count(value)).sum()
 }
 
 #[cfg(test)]
@@ -181,5 +204,19 @@ mod tests {
         assert!(answered.bytes() <= MAX_BYTES && answered.parts[0].messages.len() > 200);
         assert_eq!(answered.parts[0].unshown, Some(Unshown::TooLong));
         assert_eq!(answered.count(), 1, "the other part is whole");
+    }
+
+    #[test]
+    fn values_count_and_not_only_bytes() {
+        let type_of = |name: &str| DescriptorPool::global().get_message_by_name(name).unwrap();
+        let mut answered = answered(&["birth"]);
+        (0..100_000).for_each(|_| answered.take(of("birth", Some(Vec::new()), None)));
+        assert!(answered.parts[0].messages.len() < 10_000, "messages without a field take memory too");
+        // Each empty value of a list is two bytes on the wire.
+        let procedure = Procedure { parts: vec![ProcedurePart::default()], ..Procedure::default() };
+        let list = |_: &str| Some(type_of("google.protobuf.ListValue"));
+        let mut answered = Answered::none_yet(&procedure, list);
+        answered.take(of("", Some([0x0a, 0x00].repeat(50_000)), Some(PartEnd::default())));
+        assert_eq!(answered.parts[0].unshown, Some(Unshown::TooLong));
     }
 }

@@ -61,6 +61,8 @@ fn card(language: Language, subject: &str, part: &AnsweredPart) -> Markup {
     html! {
         section {
             h2 { (heading(language, part)) }
+            // What was released before a part failed was disclosed, and is recorded: it is shown.
+            (records(language, subject, part))
             @match &part.end {
                 None => p.fault { "✗ " (language.pick("پاسخ نیمه‌کاره ماند.", "The answer was broken off.")) },
                 Some(end) if !end.waits_for.is_empty() => p.fault { "✗ " (language.pick(
@@ -76,10 +78,10 @@ fn card(language: Language, subject: &str, part: &AnsweredPart) -> Markup {
                             message: &refusal.message,
                             localized: &refusal.localized,
                         }))
-                    } @else {
-                        (records(language, subject, part, end))
-                        (withheld(language, part, end))
+                    } @else if part.messages.is_empty() && part.unshown.is_none() {
+                        p { (language.pick("چیزی ثبت نشده است.", "Nothing is registered.")) }
                     }
+                    (withheld(language, part, end))
                     @if !end.entry.is_empty() {
                         p.code { (language.pick("رسید: ", "Receipt: ")) bdi dir="ltr" { (end.entry) } }
                     }
@@ -100,14 +102,13 @@ fn heading(language: Language, part: &AnsweredPart) -> Markup {
     }
 }
 
-fn records(language: Language, subject: &str, part: &AnsweredPart, end: &PartEnd) -> Markup {
+fn records(language: Language, subject: &str, part: &AnsweredPart) -> Markup {
+    let disclosed = part.end.as_ref().map_or(&[][..], |end| &end.disclosed);
+    let call_id = part.end.as_ref().map_or("", |end| &end.call_id);
     html! {
-        @if part.messages.is_empty() && part.unshown.is_none() {
-            p { (language.pick("چیزی ثبت نشده است.", "Nothing is registered.")) }
-        }
         @for message in &part.messages {
             dl {
-                @for line in show::lines(message, subject, &end.disclosed, language) {
+                @for line in show::lines(message, subject, disclosed, language) {
                     dt { (line.label) }
                     dd { @if line.is_code { bdi dir="ltr" { (line.value) } } @else { bdi { (line.value) } } }
                 }
@@ -124,7 +125,7 @@ fn records(language: Language, subject: &str, part: &AnsweredPart, end: &PartEnd
                     "The answer is longer than this page can show: a part of it is not here.",
                 ),
             }) }
-            p.code { (language.pick("کد برای پشتیبانی: ", "Code for the help desk: ")) bdi dir="ltr" { (end.call_id) } }
+            p.code { (language.pick("کد برای پشتیبانی: ", "Code for the help desk: ")) bdi dir="ltr" { (call_id) } }
         }
     }
 }

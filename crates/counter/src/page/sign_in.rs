@@ -23,14 +23,19 @@ impl SignInFault {
                 .pick("نام کاربری یا گذرواژه درست نیست.", "User name or password is wrong.")
                 .to_owned(),
             Self::Wait(wait) => {
-                let seconds = language.digits(&wait.as_secs().max(1).to_string());
+                let seconds = language.digits(&whole_seconds(wait).to_string());
                 match language {
-                    Language::Fa => format!("چند بار نادرست بود. {seconds} ثانیهٔ دیگر دوباره بکوشید."),
-                    Language::En => format!("There were several wrong tries. Try again in {seconds} s."),
+                    Language::Fa => format!("تلاش‌ها زیاد بود. {seconds} ثانیهٔ دیگر دوباره بکوشید."),
+                    Language::En => format!("There were too many tries. Try again in {seconds} s."),
                 }
             }
         }
     }
+}
+
+/// Seconds after which a wait is over.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// `id`: what was typed before; `fault`: why it was not accepted.

@@ -13,8 +13,10 @@ import "google/protobuf/timestamp.proto";
 import "google/protobuf/wrappers.proto";
 import "google/type/date.proto";
 import "google/type/money.proto";
-service S { rpc Get(Request) returns (Answer); }
-message Request { string id = 1 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC }]; }
+service S {
+  rpc Get(Request) returns (Answer) { option (chapar.contract.v1.method) = { subject: "id" purposes: ["a.b"] }; }
+}
+message Request { string id = 1; }
 message Answer {
   bool matches = 1 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC label: { fa: "همخوان" en: "Matches" } }];
   int32 open_loans = 2 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC }];
@@ -28,6 +30,7 @@ message Answer {
   google.type.Date born = 10 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC }];
   google.type.Money debt = 11 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC }];
   google.protobuf.Timestamp at = 12 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC }];
+  string id = 14 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC key: true }];
   google.protobuf.BoolValue known = 13 [(chapar.contract.v1.field) = { class: CLASS_PUBLIC }];
 }
 message Inner {
@@ -144,8 +147,12 @@ fn what_is_too_deep_is_told() {
 }
 
 #[test]
-fn the_citizens_own_id_is_no_line() {
+fn the_citizens_own_id_is_no_line_and_the_same_id_elsewhere_is() {
     let pool = pool();
-    let answer = message(&pool, "a.v1.Answer", &[("note", Value::String("4061234560".to_owned()))]);
-    assert!(in_english(&answer, &[]).is_empty());
+    let id = || Value::String("4061234560".to_owned());
+    let answer = message(&pool, "a.v1.Answer", &[("id", id()), ("note", id())]);
+    assert_eq!(in_english(&answer, &[]), ["note: 4061234560"]);
+    // Never so, for the gateway compares them; if it were, it would have to be seen.
+    let other = message(&pool, "a.v1.Answer", &[("id", Value::String("0499370899".to_owned()))]);
+    assert_eq!(in_english(&other, &[]), ["id: 0499370899"]);
 }

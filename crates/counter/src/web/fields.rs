@@ -68,6 +68,8 @@ pub(super) fn read(procedure: &Procedure, form: &SentForm, language: Language) -
         );
         fault(SUBJECT, text);
     }
+    // One way of writing for what may be written in several: else the same question would be two inquiries.
+    let subject = Format::IrNationalId.normalise(&subject);
     let mut inputs = BTreeMap::new();
     for input in &procedure.inputs {
         let name = input_name(&input.id);
@@ -85,6 +87,7 @@ pub(super) fn read(procedure: &Procedure, form: &SentForm, language: Language) -
             };
             fault(&name, &text);
         }
+        let value = format.map_or(value.clone(), |format| format.normalise(&value));
         inputs.insert(input.id.clone(), value);
     }
     let case = typed(form.get(CASE));

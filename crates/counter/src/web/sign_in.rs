@@ -40,13 +40,14 @@ pub(super) async fn sign_in(
         Err(wait) => {
             let page = page::sign_in(language, &id, Some(SignInFault::Wait(wait)));
             let mut response = html(StatusCode::TOO_MANY_REQUESTS, page);
-            response.headers_mut().insert(h::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            response.headers_mut().insert(h::RETRY_AFTER, HeaderValue::from(page::whole_seconds(wait)));
             return response;
         }
     };
     let clerk = match clerks::sign_in(&app.clerks, &id, form.get("password")).await {
         Ok(clerk) => clerk,
         Err(error) => {
+            app.lockout.take_back(&attempt);
             tracing::error!(%error, "no clerk can sign in");
             return refused(StatusCode::INTERNAL_SERVER_ERROR, language, None);
         }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::options;
 use crate::cli::rights::Right;
-use schema::Schemas;
+use schema::{Schemas, Way};
 
 /// The document for these methods, each with its rights. Methods that take a stream are left out, since JSON
 /// has no form for them.
@@ -30,7 +30,7 @@ pub(super) fn document(gateway: &str, pool: &DescriptorPool, rights: &[Right]) -
             "title": "Methods of the bus that you may call",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Connect's unary protocol (https://connectrpc.com/docs/protocol): POST, a JSON object, \
-                            protobuf's JSON mapping. It holds for the rights in force when it was written.",
+                            protobuf's JSON mapping; a request's fields may have the contract's own names too (`national_id`). It holds for the rights in force when it was written.",
         },
         "servers": [{ "url": format!("https://{gateway}") }],
         "security": [{ "certificate": [] }],
@@ -48,12 +48,20 @@ fn operation(method: &MethodDescriptor, rights: &[&Right], schemas: &mut Schemas
     let service = method.parent_service();
     let comment = options::comment(&method.parent_file(), method.path());
     let granted = rights.iter().map(|right| granted(right)).collect::<Vec<_>>().join(" ");
-    let request = schemas.reference(&method.input());
-    let answer = schemas.reference(&method.output());
+    let request = schemas.reference(&method.input(), Way::Request);
+    let answer = schemas.reference(&method.output(), Way::Answer);
     let is_stream = method.is_server_streaming();
     // A stream's messages stand in envelopes, which are no JSON; the schema is that of each message.
     let kind = if is_stream { "application/connect+json" } else { "application/json" };
-    let about = if is_stream { "Each message of the stream, in an envelope." } else { "The answer." };
+    let about = if is_stream {
+        "The messages of the stream, each in an envelope, and an envelope with its end: a refusal too comes with 200."
+    } else {
+        "The answer."
+    };
+    let answer = match is_stream {
+        true => json!({ "anyOf": [answer, { "$ref": "#/components/schemas/EndOfStream" }] }),
+        false => answer,
+    };
     let headers: Map<String, Value> = [
         ("chapar-call-id", "The bus's name of the call."),
         ("trailer-chapar-fields", "Which fields were disclosed, and which withheld."),
@@ -70,12 +78,20 @@ fn operation(method: &MethodDescriptor, rights: &[&Right], schemas: &mut Schemas
         "description": granted,
         "parameters": parameters(method, rights),
         "requestBody": { "required": true, "content": { kind: { "schema": request } } },
-        "responses": {
-            "200": { "description": about, "headers": headers, "content": { kind: { "schema": answer } } },
-            "default": {
-                "description": "A refusal. Its reason is in `details`, with a page for each in docs/errors.",
-                "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Refusal" } } },
-            },
+        "responses": responses(is_stream, &json!({ "description": about, "headers": headers, "content": { kind: { "schema": answer } } })),
+    })
+}
+
+/// The answer; and a refusal, which in a stream stands at its end.
+fn responses(is_stream: bool, answer: &Value) -> Value {
+    if is_stream {
+        return json!({ "200": answer });
+    }
+    json!({
+        "200": answer,
+        "default": {
+            "description": "A refusal. Its reason is in `details`, with a page for each in docs/errors.",
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Refusal" } } },
         },
     })
 }
@@ -112,8 +128,10 @@ fn parameters(method: &MethodDescriptor, rights: &[&Right]) -> Vec<Value> {
         parameters.push(header("chapar-purpose", true, about, json!({ "type": "string", "enum": purposes })));
     }
     if members.iter().any(|member| !member.is_empty()) {
-        let own: Vec<&str> = members.iter().copied().filter(|member| !member.is_empty()).collect();
+        let mut own: Vec<&str> = members.iter().copied().filter(|member| !member.is_empty()).collect();
         let is_required = own.len() == members.len();
+        own.sort_unstable();
+        own.dedup();
         let about = "The member whose right is used.";
         parameters.push(header(
             "chapar-on-behalf-of",

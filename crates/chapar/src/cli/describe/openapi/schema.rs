@@ -7,24 +7,37 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::options;
 
-/// The schemas that a document refers to, by the message's full name.
+/// Whether a schema is of what a caller sends or of what it gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Way {
+    /// What the gateway takes is narrower than what protobuf's JSON allows.
+    Request,
+    /// A later contract may have more fields and values.
+    Answer,
+}
+
+/// The schemas that a document refers to: of an answer by the message's full name, of a request by that after
+/// `request.`.
 #[derive(Default)]
 pub(super) struct Schemas(BTreeMap<String, Value>);
 
 impl Schemas {
     /// A reference to the schema of a message, which is added if it is not there yet.
-    pub(super) fn reference(&mut self, message: &MessageDescriptor) -> Value {
-        let name = message.full_name();
-        if !self.0.contains_key(name) {
+    pub(super) fn reference(&mut self, message: &MessageDescriptor, way: Way) -> Value {
+        let name = match way {
+            Way::Request => format!("request.{}", message.full_name()),
+            Way::Answer => message.full_name().to_owned(),
+        };
+        if !self.0.contains_key(&name) {
             // First, since a message may contain itself.
-            self.0.insert(name.to_owned(), Value::Null);
-            let schema = self.message(message);
-            self.0.insert(name.to_owned(), schema);
+            self.0.insert(name.clone(), Value::Null);
+            let schema = self.message(message, way);
+            self.0.insert(name.clone(), schema);
         }
         json!({ "$ref": format!("#/components/schemas/{name}") })
     }
 
-    /// All of them, with that of refusals.
+    /// All of them, with those of refusals and of a stream's end.
     pub(super) fn finish(mut self) -> BTreeMap<String, Value> {
         let refusal = json!({
             "type": "object",
@@ -47,13 +60,22 @@ impl Schemas {
             },
         });
         self.0.insert("Refusal".to_owned(), refusal);
+        let end = json!({
+            "type": "object",
+            "description": "The last envelope of a stream, with flags 2.",
+            "properties": {
+                "error": { "$ref": "#/components/schemas/Refusal" },
+                "metadata": { "type": "object", "description": "The entry, and the fields that were disclosed and withheld." },
+            },
+        });
+        self.0.insert("EndOfStream".to_owned(), end);
         self.0
     }
 
-    fn message(&mut self, message: &MessageDescriptor) -> Value {
+    fn message(&mut self, message: &MessageDescriptor, way: Way) -> Value {
         let mut properties = Map::new();
         for field in message.fields() {
-            let mut schema = self.field(&field);
+            let mut schema = self.field(&field, way);
             let about = about(&field);
             if !about.is_empty() {
                 // Beside `$ref` a description is read since OpenAPI 3.1.
@@ -62,22 +84,31 @@ impl Schemas {
             properties.insert(field.json_name().to_owned(), schema);
         }
         let comment = options::comment(&message.parent_file(), message.path());
-        // A member that is no field is refused, so that none is passed over.
-        json!({ "type": "object", "description": comment, "properties": properties, "additionalProperties": false })
+        let mut schema = json!({ "type": "object", "description": comment, "properties": properties });
+        if way == Way::Request {
+            // A member that is no field is refused, so that none is passed over.
+            schema["additionalProperties"] = Value::Bool(false);
+        }
+        schema
     }
 
-    fn field(&mut self, field: &FieldDescriptor) -> Value {
+    fn field(&mut self, field: &FieldDescriptor, way: Way) -> Value {
         if field.is_map() {
             let kind = field.kind();
             let value = kind.as_message().map(|entry| entry.map_entry_value_field());
-            let value = value.map_or(Value::Bool(true), |value| self.value(&value));
-            return json!({ "type": "object", "additionalProperties": value, "maxProperties": 1 });
+            let value = value.map_or(Value::Bool(true), |value| self.value(&value, way));
+            let mut schema = json!({ "type": "object", "additionalProperties": value });
+            if way == Way::Request {
+                // Several entries have no one form in bytes, by which a request id is compared.
+                schema["maxProperties"] = json!(1);
+            }
+            return schema;
         }
-        let value = self.value(field);
+        let value = self.value(field, way);
         if field.is_list() { json!({ "type": "array", "items": value }) } else { value }
     }
 
-    fn value(&mut self, field: &FieldDescriptor) -> Value {
+    fn value(&mut self, field: &FieldDescriptor, way: Way) -> Value {
         match field.kind() {
             Kind::Bool => json!({ "type": "boolean" }),
             Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => json!({ "type": "integer", "format": "int32" }),
@@ -92,16 +123,22 @@ impl Schemas {
             }
             Kind::String => json!({ "type": "string" }),
             Kind::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
+            Kind::Enum(values) if values.full_name() == "google.protobuf.NullValue" => {
+                json!({ "type": "null" })
+            }
             Kind::Enum(values) => {
                 let names: Vec<String> = values.values().map(|value| value.name().to_owned()).collect();
-                json!({ "type": "string", "enum": names })
+                // A value that the contract does not name is its number.
+                json!({ "anyOf": [{ "type": "string", "enum": names }, { "type": "integer", "format": "int32" }] })
             }
-            Kind::Message(message) => self.well_known(&message).unwrap_or_else(|| self.reference(&message)),
+            Kind::Message(message) => {
+                self.well_known(&message, way).unwrap_or_else(|| self.reference(&message, way))
+            }
         }
     }
 
     /// The types whose JSON is not an object of their fields.
-    fn well_known(&mut self, message: &MessageDescriptor) -> Option<Value> {
+    fn well_known(&mut self, message: &MessageDescriptor, way: Way) -> Option<Value> {
         Some(match message.full_name() {
             "google.protobuf.Timestamp" => json!({ "type": "string", "format": "date-time" }),
             "google.protobuf.Duration" => json!({ "type": "string", "pattern": "^-?[0-9]+(\\.[0-9]+)?s$" }),
@@ -110,7 +147,7 @@ impl Schemas {
             "google.protobuf.ListValue" => json!({ "type": "array" }),
             "google.protobuf.Value" | "google.protobuf.Any" => json!({}),
             name if name.starts_with("google.protobuf.") && name.ends_with("Value") => {
-                self.value(&message.get_field_by_name("value")?)
+                self.value(&message.get_field_by_name("value")?, way)
             }
             _ => return None,
         })
