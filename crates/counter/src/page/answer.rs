@@ -147,3 +147,42 @@ fn withheld(language: Language, part: &AnsweredPart, end: &PartEnd) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chapar_client::{PartRefusal, ProcedurePart};
+    use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+
+    use super::*;
+
+    /// A part with one record, and this end.
+    fn part(end: Option<PartEnd>) -> AnsweredPart {
+        let output = DescriptorPool::global().get_message_by_name("google.protobuf.StringValue").unwrap();
+        let mut record = DynamicMessage::new(output.clone());
+        record.set_field_by_name("value", Value::String("a field by the river".to_owned()));
+        let described = ProcedurePart { id: "parcels".to_owned(), ..ProcedurePart::default() };
+        AnsweredPart { described, messages: vec![record], end, output: Some(output), unshown: None }
+    }
+
+    #[test]
+    fn records_that_came_before_a_part_failed_are_shown_with_the_failure() {
+        let refusal = PartRefusal { code: 11, reason: "TOO_MANY_ROWS".to_owned(), ..PartRefusal::default() };
+        let refused = part(Some(PartEnd { refusal: Some(refusal), ..PartEnd::default() }));
+        for (part, failure) in [(refused, "TOO_MANY_ROWS"), (part(None), "The answer was broken off")] {
+            let card = card(Language::En, "4061234560", &part).into_string();
+            assert!(card.contains("a field by the river") && card.contains(failure), "{card}");
+            assert!(!card.contains("Nothing is registered"), "{card}");
+        }
+    }
+
+    #[test]
+    fn no_record_is_told_as_such_only_where_the_part_was_answered() {
+        let none = AnsweredPart { messages: Vec::new(), ..part(Some(PartEnd::default())) };
+        assert!(card(Language::En, "4061234560", &none).into_string().contains("Nothing is registered"));
+        let waits = PartEnd { waits_for: "person".to_owned(), ..PartEnd::default() };
+        for end in [None, Some(waits)] {
+            let card = card(Language::En, "4061234560", &AnsweredPart { end, ..part(None) }).into_string();
+            assert!(!card.contains("Nothing is registered"), "{card}");
+        }
+    }
+}
