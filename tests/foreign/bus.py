@@ -141,6 +141,13 @@ class Bus:
         return code
 
 
+def run_node(script, timeout):
+    """Runs one of `node/`'s scripts on this run's demo; its result, and the number of lines that say ok."""
+    command = ["node", os.path.join(os.environ["CHAPAR_TEST_NODE"], script), str(started().dir)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    return done, done.stdout.count("ok  ")
+
+
 @functools.cache
 def _attempt():
     try:

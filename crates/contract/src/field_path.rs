@@ -6,6 +6,11 @@ use prost_reflect::{Kind, MessageDescriptor};
 
 use crate::wire::UnknownField;
 
+/// Whether the dotted path `inner` is of a field inside that of `outer`; not of `outer` itself.
+pub fn is_inside_path(outer: &str, inner: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// A dotted path of field names, resolved to field numbers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FieldPath {

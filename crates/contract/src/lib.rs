@@ -28,7 +28,7 @@ pub mod wire;
 pub use breaking::{Break, Breaking, breaking};
 pub use contract::{Contract, merge_descriptor_sets};
 pub use descriptors::{DescriptorsError, descriptor_pool};
-pub use field_path::FieldPath;
+pub use field_path::{FieldPath, is_inside_path};
 pub use finding::{Error, Finding};
 pub use format::{Format, JALALI_YEARS, gregorian_of_jalali, jalali_of_gregorian};
 pub use key::is_key;

@@ -112,22 +112,27 @@ impl Lockout {
     /// has failed before stays, since a clerk's own sign-in must not free whoever guesses others' passwords
     /// from the same machine.
     pub(crate) fn succeeded(&self, attempt: &Attempt) {
-        self.take_back(attempt);
-        self.0.lock().remove(&attempt.who[0]);
+        // One lock for both, so that a failure that comes between is not removed with the clerk's.
+        let mut failures = self.0.lock();
+        take_back(&mut failures, attempt);
+        failures.remove(&attempt.who[0]);
     }
 
     /// The try was no failure of whoever made it.
     pub(crate) fn take_back(&self, attempt: &Attempt) {
-        let mut failures = self.0.lock();
-        for (who, before) in attempt.who.iter().zip(attempt.before) {
-            let Some(known) = failures.get_mut(who) else { continue };
-            known.count = known.count.saturating_sub(1);
-            match before {
-                _ if known.count == 0 => drop(failures.remove(who)),
-                // Else a network whose clerks sign in would never forget its failures.
-                Some(before) if known.last == attempt.at => known.last = before,
-                _ => {}
-            }
+        take_back(&mut self.0.lock(), attempt);
+    }
+}
+
+fn take_back(failures: &mut HashMap<Who, Failures>, attempt: &Attempt) {
+    for (who, before) in attempt.who.iter().zip(attempt.before) {
+        let Some(known) = failures.get_mut(who) else { continue };
+        known.count = known.count.saturating_sub(1);
+        match before {
+            _ if known.count == 0 => drop(failures.remove(who)),
+            // Else a network whose clerks sign in would never forget its failures.
+            Some(before) if known.last == attempt.at => known.last = before,
+            _ => {}
         }
     }
 }

@@ -4,7 +4,7 @@
 
 mod value;
 
-use chapar_contract::{Label, is_key, label_of_field};
+use chapar_contract::{Label, is_inside_path, is_key, label_of_field};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
 
 use crate::words::Language;
@@ -65,11 +65,7 @@ impl Lines<'_> {
     /// value, and so does an empty text.
     fn is_told_by_default(&self, field: &FieldDescriptor, path: &str) -> bool {
         let is_value = !matches!(field.kind(), Kind::Enum(_) | Kind::String | Kind::Bytes | Kind::Message(_));
-        let is_given = || {
-            self.disclosed.iter().any(|given| {
-                path.strip_prefix(given.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            })
-        };
+        let is_given = || self.disclosed.iter().any(|given| given == path || is_inside_path(given, path));
         is_value && !field.supports_presence() && !field.is_list() && is_given()
     }
 

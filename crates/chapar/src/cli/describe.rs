@@ -4,6 +4,7 @@
 
 mod openapi;
 
+use chapar_contract::is_inside_path;
 use prost_reflect::{
     DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor,
     ServiceDescriptor,
@@ -218,9 +219,7 @@ fn collect(
 
 /// `+` if any right discloses the path, `-` if all withhold it.
 fn mark(path: &str, rights: &[&Right]) -> char {
-    let beneath = |listed: &String| {
-        listed == path || listed.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
-    };
+    let beneath = |listed: &String| listed == path || is_inside_path(path, listed);
     if rights.is_empty() {
         ' '
     } else if rights.iter().any(|right| right.fields.iter().any(beneath)) {

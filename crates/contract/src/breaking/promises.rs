@@ -4,7 +4,7 @@
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 
 use super::{Break, Comparison};
-use crate::field_path::FieldPath;
+use crate::field_path::{FieldPath, is_inside_path};
 use crate::method::Method;
 
 impl Comparison {
@@ -46,9 +46,7 @@ impl Comparison {
     /// Reports each leaf whose class is lower than before. A leaf is compared with the same path, with the
     /// message that it was a part of, and with the parts that it had.
     fn classes(&mut self, was: &Method, now: &Method) {
-        let within = |inner: &str, outer: &str| {
-            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
+        let within = |inner: &str, outer: &str| inner == outer || is_inside_path(outer, inner);
         for before in was.fields() {
             let touched = |path: &str| within(path, &before.path) || within(&before.path, path);
             for after in

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use chapar_contract::is_inside_path;
 use chapar_model::{GrantId, InvalidId, MemberId, Purpose, SubsystemId};
 use jiff::civil::Date;
 use toml::Spanned;
@@ -143,9 +144,7 @@ impl Loader<'_> {
         }
         let message = format!("the response of {} has no field `{path}`", entry.method.path());
         let finding = self.findings.at(source, text.span(), Kind::UnknownField, message);
-        let inside: Vec<&str> = known()
-            .filter(|known| known.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('.')))
-            .collect();
+        let inside: Vec<&str> = known().filter(|known| is_inside_path(path.as_str(), known)).collect();
         if inside.is_empty() {
             finding.label(list(known())).suggest(path, known());
         } else {

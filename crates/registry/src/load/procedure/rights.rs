@@ -1,5 +1,6 @@
 //! Whether each caller of a procedure has a right to all that it needs.
 
+use chapar_contract::is_inside_path;
 use chapar_model::MemberId;
 
 use crate::entry::MethodEntry;
@@ -38,11 +39,10 @@ impl Loader<'_> {
 
 /// Whether a right discloses all of a field: the field itself, a field around it, or every field inside it.
 fn is_disclosed(term: &Term, entry: &MethodEntry, field: &str) -> bool {
-    let is_inside =
-        |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
     let is_given =
-        |path: &str| term.permit.disclosed.iter().any(|known| known == path || is_inside(known, path));
-    let mut inside = entry.method.fields().iter().filter(|known| is_inside(field, &known.path)).peekable();
+        |path: &str| term.permit.disclosed.iter().any(|known| known == path || is_inside_path(known, path));
+    let mut inside =
+        entry.method.fields().iter().filter(|known| is_inside_path(field, &known.path)).peekable();
     is_given(field) || (inside.peek().is_some() && inside.all(|known| is_given(&known.path)))
 }
 

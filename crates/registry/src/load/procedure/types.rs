@@ -1,21 +1,19 @@
 //! Fields at dotted paths, and whether a value of one can be put into another.
 
-use chapar_contract::FieldPath;
+use chapar_contract::{FieldPath, is_inside_path};
 use prost_reflect::{FieldDescriptor, Kind as FieldKind, MessageDescriptor};
 
 /// Whether setting one path would change what is at the other: it is the same, around it or inside it, or
 /// another member of its oneof.
 pub(super) fn overlaps(message: &MessageDescriptor, one: &FieldPath, other: &FieldPath) -> bool {
     let (one, other) = (one.as_str(), other.as_str());
-    let is_inside =
-        |outer: &str, inner: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
     let around = |path: &str| path.rsplit_once('.').map(|(around, _)| around.to_owned());
     let oneof = |path: &str| {
         let field = singular(message, path)?;
         Some(field.containing_oneof()?.full_name().to_owned())
     };
     let is_same_oneof = || around(one) == around(other) && oneof(one).is_some() && oneof(one) == oneof(other);
-    one == other || is_inside(one, other) || is_inside(other, one) || is_same_oneof()
+    one == other || is_inside_path(one, other) || is_inside_path(other, one) || is_same_oneof()
 }
 
 /// The field at a dotted path, if it and all messages around it are singular.
