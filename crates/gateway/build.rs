@@ -1,12 +1,12 @@
-//! This build script generates the servers of `chapar.meta.v1` and `chapar.inquiry.v1` and embeds their
-//! descriptors for reflection. It needs no `protoc`.
+//! This build script generates the servers of `chapar.meta.v1`, `chapar.inquiry.v1` and `chapar.admin.v1`,
+//! and embeds their descriptors for reflection. It needs no `protoc`.
 
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    for name in ["meta", "inquiry"] {
+    for name in ["meta", "inquiry", "admin"] {
         println!("cargo::rerun-if-changed={}", root.join("chapar").join(name).display());
         let mut compiler = protox::Compiler::new([&root])?;
         let file = format!("chapar/{name}/v1/{name}.proto");

@@ -27,6 +27,7 @@ mod kills;
 mod limits;
 mod minimise;
 mod mistakes;
+mod operators;
 mod other_contract;
 mod pages;
 mod pki;

@@ -22,6 +22,7 @@ pub mod load;
 pub mod long_stream;
 pub mod measure;
 pub mod office;
+pub mod operator;
 pub mod people;
 pub mod procedure;
 mod registry;

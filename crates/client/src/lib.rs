@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: output for a terminal, any policy, and retries of calls that may have been made.
 
+mod admin;
 mod answer;
 mod call;
 mod client;
@@ -16,6 +17,11 @@ mod meta;
 mod reflection;
 mod refusal;
 
+pub use admin::{
+    CallCount, CallSummary, Certificate, Ending as RegistryEnding, EvidenceLog, GrantStatus, LimitStatus,
+    ListTracesRequest as TraceFilter, ListTracesResponse as CallList, RevocationList, ServiceStatus,
+    SharedLimits, Span, Status, Trace, TraceId,
+};
 pub use answer::{Answer, Ending, Messages};
 pub use call::{CallMetadata, CallSpec};
 pub use client::{Client, Config};

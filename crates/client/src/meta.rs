@@ -81,7 +81,16 @@ impl Client {
     }
 
     async fn ask<A: Message + Default>(&self, method: &str, request: &impl Message) -> Result<A, CallError> {
-        let method = format!("chapar.meta.v1.Meta/{method}").parse().map_err(|error| self.garbled(error))?;
+        self.ask_own(&format!("chapar.meta.v1.Meta/{method}"), request).await
+    }
+
+    /// Calls a unary method of the gateway's own services.
+    pub(crate) async fn ask_own<A: Message + Default>(
+        &self,
+        method: &str,
+        request: &impl Message,
+    ) -> Result<A, CallError> {
+        let method = method.parse().map_err(|error| self.garbled(error))?;
         // The gateway's own services need no purpose, case or clerk.
         let metadata = CallMetadata { timeout: Some(TIMEOUT), ..CallMetadata::default() };
         let answer = self.call(&CallSpec { method, metadata }, Bytes::from(request.encode_to_vec())).await?;

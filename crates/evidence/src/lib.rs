@@ -45,7 +45,7 @@ pub use log::{Log, check};
 pub use receipt::{Receipt, from_directory};
 pub use record::pb::{Kind, Record};
 pub use slot::{Appended, Slot};
-pub use state::{Commit, Condition, SLOW_DISK};
+pub use state::{Commit, Condition, LogStatus, SLOW_DISK};
 
 /// The version of [`Record`] that this crate writes.
 pub const RECORD_VERSION: u32 = 1;

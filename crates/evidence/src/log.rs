@@ -27,7 +27,7 @@ use crate::recheck;
 use crate::record::pb::Record;
 use crate::recover::{self, Hold};
 use crate::slot::Slot;
-use crate::state::{Commit, Condition, Shared, Write};
+use crate::state::{Commit, Condition, LogStatus, Shared, Write};
 use crate::writer::{Command, Writer};
 
 /// `Log` is an open log. Clones share it.
@@ -169,6 +169,26 @@ impl Log {
     /// Durable entries.
     pub async fn size(&self) -> u64 {
         self.inner.shared.state.read().tiles.size
+    }
+
+    /// What an operator sees of the log. Asks the disk for its free space.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the runtime ends meanwhile.
+    pub async fn status(&self) -> Result<LogStatus, Error> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let free = inner.disk.free(&inner.config.path).ok();
+            let state = inner.shared.state.read();
+            Ok(LogStatus {
+                size: state.tiles.size,
+                covered: state.covered(),
+                since_checkpoint: state.published_at.map(|at| at.elapsed()),
+                free,
+                low_water: inner.config.low_water,
+            })
+        })
+        .await
     }
 
     /// How often the disk was waited for to append; many entries share one.

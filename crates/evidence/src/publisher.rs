@@ -29,8 +29,6 @@ pub(crate) struct Publisher {
     pub(crate) lock: Option<Lock>,
     /// Full tiles and bundles written since the last checkpoint; their partial forms go after the next.
     pub(crate) completed: Vec<String>,
-    /// Time at which the last checkpoint was published.
-    pub(crate) last: Option<Instant>,
 }
 
 /// Files after whose writing the disk counts as having answered: some 100 ms where a sync takes 7 ms.
@@ -56,7 +54,8 @@ impl Publisher {
         }
         // The sleep is under the publisher's lock on purpose: those who ask meanwhile wait for it, and then
         // find the entry covered.
-        if let Some(wait) = self.last.and_then(|last| RECEIPT_GAP.checked_sub(last.elapsed())) {
+        let last = self.shared.state.read().published_at;
+        if let Some(wait) = last.and_then(|last| RECEIPT_GAP.checked_sub(last.elapsed())) {
             std::thread::sleep(wait);
         }
         self.publish().map(drop)
@@ -119,8 +118,11 @@ impl Publisher {
         // with it, also if the log's folder is replaced by an older copy.
         last_signed::write(&*self.disk, &self.state, &note)?;
         replace(&*self.disk, &self.log.join("checkpoint"), note.as_bytes())?;
-        self.shared.state.write().published = Some((checkpoint.clone(), note));
-        self.last = Some(Instant::now());
+        {
+            let mut state = self.shared.state.write();
+            state.published = Some((checkpoint.clone(), note));
+            state.published_at = Some(Instant::now());
+        }
         // The resume file is written only now, because a start from a segment that begins after the signed
         // size could not be compared with a signed root.
         let resume = self.shared.resume.lock().take_if(|resume| resume.size <= checkpoint.size);

@@ -21,11 +21,13 @@ pub(crate) struct State {
     pub(crate) tiles: Tiles,
     /// The last checkpoint and its signed note; none before the first.
     pub(crate) published: Option<(Checkpoint, String)>,
+    /// Time at which this process published it; none before its first.
+    pub(crate) published_at: Option<Instant>,
 }
 
 impl State {
     pub(crate) fn new(tiles: Tiles, published: Option<(Checkpoint, String)>) -> Self {
-        Self { tiles, published }
+        Self { tiles, published, published_at: None }
     }
 
     /// Entries that the last checkpoint covers.
@@ -72,6 +74,21 @@ pub enum Condition {
     DiskFull,
     /// A write has failed: no record is taken until the log is opened again.
     Poisoned,
+}
+
+/// What an operator sees of an open log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogStatus {
+    /// Durable entries.
+    pub size: u64,
+    /// Entries that the last published checkpoint covers.
+    pub covered: u64,
+    /// Time since this process published a checkpoint; none before its first.
+    pub since_checkpoint: Option<Duration>,
+    /// Bytes that the log's disk has free; none if it does not say.
+    pub free: Option<u64>,
+    /// Bytes below which no record is taken.
+    pub low_water: u64,
 }
 
 /// What is written to the log's disks.

@@ -99,7 +99,6 @@ impl Writer {
             // The publisher shares the lock, because it writes after the writer has ended.
             lock: Some(Arc::clone(&recovered.lock)),
             completed: Vec::new(),
-            last: None,
         }));
         Self {
             disk,

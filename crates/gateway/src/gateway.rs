@@ -30,9 +30,10 @@ use crate::error::Error;
 use crate::memory::Pressure;
 use crate::observe::Observer;
 use crate::overload::Overload;
-use crate::own::{self, Own};
+use crate::own::{self, Observed, Own};
 use crate::pipeline::Pipeline;
 use crate::quota_history::QuotaHistory;
+use crate::readiness::Readiness;
 use crate::reload::{Reloader, Watches, policy};
 use crate::shed::Shed;
 use crate::stack::Stack;
@@ -156,7 +157,13 @@ impl Gateway {
         let admin_token = Token::of(&config.evidence_state()).map_err(Error::AdminToken)?;
 
         let health = HealthReporter::new();
-        let own = Own { clock: clock.clone(), log: log.clone(), health: health.clone() };
+        let observed = Arc::new(OnceLock::new());
+        let own = Own {
+            clock: clock.clone(),
+            log: log.clone(),
+            health: health.clone(),
+            observed: Arc::clone(&observed),
+        };
         let shared = match &config.redis {
             Some(redis) => Some(Shared::new(redis.server()?, redis.settings(serving.replicas))),
             None => None,
@@ -180,7 +187,7 @@ impl Gateway {
             memory: Pressure::default(),
             overload: Arc::new(Overload::new(Arc::default(), *serving.max_calls.get_ref())),
             shed: Shed::new(&serving.help.as_str().into()),
-            pipeline: Pipeline::new(log.clone(), clock, serving.max_message, &secret()?),
+            pipeline: Pipeline::new(log.clone(), clock.clone(), serving.max_message, &secret()?),
         };
         let shutdown_delay = serving.shutdown_delay;
         let stopping = CancellationToken::new();
@@ -202,17 +209,21 @@ impl Gateway {
         if !opens_late {
             joining.open.cancel();
         }
-        let admin_pages = Admin {
-            joined: joining.done.clone(),
-            telemetry,
-            metrics,
-            listener,
-            shared,
-            slots,
-            log: log.clone(),
-            reloader: Arc::clone(&reloader),
-            stopping: stopping.clone(),
+        let readiness =
+            Readiness { log: log.clone(), stopping: stopping.clone(), joined: joining.done.clone() };
+        let seen = Observed {
+            telemetry: Arc::clone(&telemetry),
+            metrics: Arc::clone(&metrics),
+            shared: shared.as_ref().map(|(shared, _)| Arc::clone(shared)),
+            slots: slots.clone(),
+            readiness: readiness.clone(),
+            reloader: Arc::downgrade(&reloader),
+            started: clock.now(),
         };
+        // It is empty until here, and `bind` fills it once.
+        observed.set(seen).ok();
+        let admin_pages =
+            Admin { telemetry, metrics, listener, shared, slots, readiness, reloader: Arc::clone(&reloader) };
         let ready = Ready {
             bound,
             adapters,

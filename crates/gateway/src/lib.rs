@@ -22,6 +22,7 @@ mod own;
 mod pipeline;
 mod protocol;
 mod quota_history;
+mod readiness;
 mod refusal;
 mod reload;
 mod shed;

@@ -1,7 +1,8 @@
 //! This module has the gateway's own services, which it answers without a provider of its own: health,
-//! reflection, meta, and inquiries, whose parts are calls. `services` makes them for one registry; `answer`
-//! bounds each call of them.
+//! reflection, meta, what operators see, and inquiries, whose parts are calls. `services` makes them for one
+//! registry; `answer` bounds each call of them.
 
+mod admin;
 mod answer;
 mod caller;
 mod catalogue;
@@ -10,7 +11,7 @@ mod meta;
 mod reflection;
 mod types;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chapar_evidence::Log;
 use chapar_limit::{GrantLimiter, QuotaKeeper};
@@ -23,11 +24,13 @@ use tonic_health::server::HealthReporter;
 use crate::error::BadDescriptors;
 use crate::inquiry::pb::inquiry_server::InquiryServer;
 use crate::inquiry::{self, Inquiry};
+use admin::Observe;
 use catalogue::MAX_REQUEST;
 use health::VisibleHealth;
 use meta::Meta;
 use reflection::{Directory, Reflection};
 
+pub(crate) use admin::Observed;
 pub(crate) use answer::{OwnCall, answer};
 pub(crate) use catalogue::{is_inquiry, is_own, limits, method, methods};
 pub(crate) use types::types;
@@ -38,6 +41,8 @@ pub(crate) struct Own {
     pub(crate) clock: Clock,
     pub(crate) log: Log,
     pub(crate) health: HealthReporter,
+    /// What operators see; filled before the first call is taken.
+    pub(crate) observed: Arc<OnceLock<Observed>>,
 }
 
 /// The own services for one registry and its limits.
@@ -51,12 +56,20 @@ pub(crate) fn services(
     own: Own,
 ) -> Result<Routes, BadDescriptors> {
     use tonic_reflection::pb::{v1, v1alpha};
-    let Own { clock, log, health } = own;
+    let Own { clock, log, health, observed } = own;
     let directory = Arc::new(Directory::new(
         Arc::clone(registry),
         clock.clone(),
         &[meta::DESCRIPTORS, inquiry::DESCRIPTORS],
+        admin::DESCRIPTORS,
     )?);
+    let observe = Observe {
+        registry: Arc::clone(registry),
+        limiter: Arc::clone(limiter),
+        quotas: Arc::clone(quotas),
+        clock: clock.clone(),
+        observed,
+    };
     let meta = Meta {
         registry: Arc::clone(registry),
         limiter: Arc::clone(limiter),
@@ -69,11 +82,13 @@ pub(crate) fn services(
     let reflection = Reflection(directory);
     let v1 = v1::server_reflection_server::ServerReflectionServer::new(reflection.clone());
     let v1alpha = v1alpha::server_reflection_server::ServerReflectionServer::new(reflection);
+    let observe = admin::pb::observe_server::ObserveServer::new(observe);
     let meta = meta::pb::meta_server::MetaServer::new(meta);
     // The default of 4 MiB per message would let each of the 16 calls of a caller hold far more than any
     // query needs.
     Ok(Routes::new(meta.max_decoding_message_size(MAX_REQUEST))
         .add_service(inquiry)
+        .add_service(observe.max_decoding_message_size(MAX_REQUEST))
         .add_service(v1.max_decoding_message_size(MAX_REQUEST))
         .add_service(v1alpha.max_decoding_message_size(MAX_REQUEST))
         .add_service(health.max_decoding_message_size(MAX_REQUEST)))

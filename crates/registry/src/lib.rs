@@ -15,6 +15,7 @@ mod finding;
 mod folder;
 mod grant;
 mod load;
+mod operator;
 mod plan;
 mod policy;
 mod procedure;
@@ -35,6 +36,7 @@ pub use entry::{MethodEntry, Name, PassedMetadata, Server, ServiceEntry, Subsyst
 pub use explain::{Check, Explanation};
 pub use finding::{Finding, Kind, LoadErrors};
 pub use grant::{Citizen, Grant, Grantee, Hours, Permit, Requires, RowCheck, Validity};
+pub use operator::Role;
 pub use plan::{Effect, Plan, Seen};
 pub use procedure::{Input, MAX_PARTS, Part, Procedure, RequestField, ValueSource};
 pub use registry::{Ending, Registry, Right};

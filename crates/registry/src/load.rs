@@ -7,6 +7,7 @@ mod delegation;
 mod grant;
 mod group;
 mod member;
+mod operator;
 mod procedure;
 mod server;
 mod service;
@@ -27,6 +28,7 @@ use crate::entry::{MethodEntry, ServiceEntry, Subsystem};
 use crate::finding::{Findings, Kind, LoadErrors};
 use crate::folder;
 use crate::grant::Grant;
+use crate::operator::Operators;
 use crate::policy::{Policy, Terms};
 use crate::raw::{self, Raw};
 use crate::registry::{MethodName, Registry};
@@ -220,9 +222,11 @@ impl Loader<'_> {
         }
         // Groups come after all members, because they select subsystems by name and by attribute.
         let mut approvals = Approvals::default();
+        let mut operators = Operators::default();
         if let Some((source, raw)) = self.bus.take() {
             self.groups(&source, None, &raw.groups);
             approvals = self.approvals(&source, &raw);
+            operators = self.operators(&source, &raw.operators);
         }
         for file in files.iter() {
             self.groups(&file.source, Some(&file.member), &file.raw.groups);
@@ -261,6 +265,7 @@ impl Loader<'_> {
             policy,
             procedures,
             approvals,
+            operators,
             tests: files.iter().map(|file| file.raw.tests.len()).sum(),
         })
     }

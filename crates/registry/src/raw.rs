@@ -40,6 +40,13 @@ pub(crate) struct Approval {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Operator {
+    pub(crate) id: Text,
+    pub(crate) roles: Spanned<Vec<Text>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Member {
     pub(crate) name: Name,
     pub(crate) issuers: Spanned<Vec<Text>>,
@@ -244,6 +251,7 @@ pub(crate) struct Raw {
     pub(crate) groups: Vec<Group>,
     pub(crate) approvers: Vec<Approver>,
     pub(crate) approvals: Vec<Approval>,
+    pub(crate) operators: Vec<Operator>,
     pub(crate) suspensions: Vec<Suspension>,
     pub(crate) tests: Vec<Test>,
     pub(crate) procedure: Option<Procedure>,
@@ -255,7 +263,7 @@ pub(crate) struct Raw {
 pub(crate) const OF_A_MEMBER: &[&str] =
     &["member", "subsystem", "service", "group", "grant", "delegation", "suspension", "test"];
 /// The tables of `bus.toml`.
-pub(crate) const OF_THE_BUS: &[&str] = &["bus", "group", "approver", "approval"];
+pub(crate) const OF_THE_BUS: &[&str] = &["bus", "group", "operator", "approver", "approval"];
 /// The tables of `suspensions.toml`.
 pub(crate) const OF_SUSPENSIONS: &[&str] = &["suspension"];
 /// The tables of a file in `procedures`.
@@ -292,6 +300,7 @@ pub(crate) fn parse(source: &Arc<Source>, known: &[&str], findings: &mut Finding
             "grant" => raw.grants = reader.many(name, value),
             "approver" => raw.approvers = reader.many(name, value),
             "approval" => raw.approvals = reader.many(name, value),
+            "operator" => raw.operators = reader.many(name, value),
             "group" => raw.groups = reader.many(name, value),
             "suspension" => raw.suspensions = reader.many(name, value),
             "delegation" => raw.delegations = reader.many(name, value),

@@ -11,6 +11,7 @@ use crate::approval::Approvals;
 use crate::decide::{self, Question, Refused};
 use crate::entry::{MethodEntry, Name, ServiceEntry, Subsystem};
 use crate::grant::{Grant, Permit, Validity};
+use crate::operator::{Operators, Role};
 use crate::policy::{Policy, Term};
 use crate::procedure::Procedure;
 
@@ -25,6 +26,7 @@ pub struct Registry {
     pub(crate) policy: Policy,
     pub(crate) procedures: BTreeMap<ProcedureId, Arc<Procedure>>,
     pub(crate) approvals: Approvals,
+    pub(crate) operators: Operators,
     /// How many `[[test]]`s it has, all of which hold.
     pub(crate) tests: usize,
 }
@@ -172,6 +174,11 @@ impl Registry {
     /// Who approves changes of this registry, and by which rules.
     pub fn approvals(&self) -> &Approvals {
         &self.approvals
+    }
+
+    /// Whether a subsystem operates the bus in this role.
+    pub fn has_role(&self, subsystem: &SubsystemId, role: Role) -> bool {
+        self.operators.has(subsystem, role)
     }
 
     /// How many `[[test]]`s it has, all of which hold.

@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::operator::Role;
+
 /// The schema of every file: a member's, a procedure's, `bus.toml` and `suspensions.toml`. Which tables a
 /// file may have is checked by the loader.
 pub fn schema() -> Value {
@@ -81,6 +83,12 @@ const TABLES: &[Table] = &[
         many: true,
         meaning: "Who may approve changes",
         keys: &[must("id", Text), must("key", Text), must("roles", Texts)],
+    },
+    Table {
+        name: "operator",
+        many: true,
+        meaning: "Who operates the bus, in which roles",
+        keys: &[must("id", Text), must("roles", Words(Role::NAMES))],
     },
     Table {
         name: "approval",
@@ -254,7 +262,7 @@ mod tests {
     /// What the loader says of a text in `bus.toml`, in `suspensions.toml` or in a member's file.
     fn errors(table: &str, text: &str) -> String {
         let file = match table {
-            "bus" | "approver" | "approval" => "bus.toml",
+            "bus" | "operator" | "approver" | "approval" => "bus.toml",
             "suspension" => "suspensions.toml",
             "procedure" | "input" | "part" => "procedures/new.toml",
             _ => "gov/new.toml",

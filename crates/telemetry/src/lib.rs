@@ -8,6 +8,7 @@
 //! Deliberately absent: values of a citizen's record in spans, metrics or logs; global state but for the log
 //! subscriber; sampling by a caller's flag.
 
+mod calls;
 mod evidence;
 mod export;
 mod limits;
@@ -25,6 +26,7 @@ mod telemetry;
 mod upstreams;
 pub mod waterfall;
 
+pub use calls::{CallFilter, CallSummary, Outcomes};
 pub use evidence::EvidenceMetrics;
 pub use limits::{LimitMetrics, SharedLimits};
 pub use listener::ListenerMetrics;

@@ -206,6 +206,25 @@ impl Metrics {
         PublishedMetrics::registered(&mut self.registry)
     }
 
+    /// Calls that have ended, by method and outcome (`OK` or the reason), where there was any.
+    pub fn calls_ended(&self) -> Vec<(Arc<str>, &'static str, u64)> {
+        let outcomes = || [names::OK].into_iter().chain(Reason::ALL.iter().map(|reason| reason.as_str()));
+        let known: Vec<_> = self.methods.read().keys().cloned().collect();
+        let methods = known.into_iter().chain([Arc::clone(&self.unknown.method)]);
+        let mut ended = Vec::new();
+        for method in methods {
+            for outcome in outcomes() {
+                // A family cannot be listed, so each pair that it may have is looked up, and none is made.
+                let labels = CallLabels { method: Arc::clone(&method), outcome };
+                let count = self.calls.get(&labels).map_or(0, |counter| counter.get());
+                if count > 0 {
+                    ended.push((Arc::clone(&method), outcome, count));
+                }
+            }
+        }
+        ended
+    }
+
     /// All metrics in the OpenMetrics text format, which Prometheus reads. Serve as [`CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let mut text = String::new();

@@ -14,6 +14,7 @@ use opentelemetry_sdk::trace::{Span as SdkSpan, SpanData, SpanProcessor};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::calls::{CallFilter, CallSpan, CallSummary};
 use crate::names;
 
 /// A trace with more spans than this keeps only the first ones.
@@ -98,6 +99,19 @@ impl TraceStore {
             newest.filter_map(|id| Some((*id, ring.spans.get(id)?.clone()))).collect()
         };
         found.into_iter().map(|(id, spans)| Trace::from_spans(id, spans)).collect()
+    }
+
+    /// The newest `n` calls that fit, newest first. Looks through all traces that are kept until it has `n`.
+    pub fn calls(&self, filter: &CallFilter, n: usize) -> Vec<CallSummary> {
+        let ring = self.0.lock();
+        let newest = ring.oldest_first.iter().rev().filter_map(|id| ring.spans.get(id));
+        let calls = newest.filter_map(|spans| spans.iter().find_map(|(_, span)| CallSpan::of(span)));
+        calls.filter(|call| call.fits(filter)).take(n).map(|call| call.summary()).collect()
+    }
+
+    /// How many traces it keeps now.
+    pub fn kept(&self) -> usize {
+        self.0.lock().oldest_first.len()
     }
 
     fn newest_where(&self, wanted: impl Fn(&[(Arc<str>, SpanData)]) -> bool) -> Option<Trace> {
@@ -201,7 +215,7 @@ impl SpanRecord {
 }
 
 /// 0 for a clock that went backwards in between.
-fn micros(elapsed: Result<Duration, std::time::SystemTimeError>) -> u64 {
+pub(crate) fn micros(elapsed: Result<Duration, std::time::SystemTimeError>) -> u64 {
     elapsed.map_or(0, |elapsed| u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
 }
 

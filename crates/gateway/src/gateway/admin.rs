@@ -10,12 +10,11 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use chapar_evidence::{Condition, Log};
 use chapar_limit::{Shared, SharedUsage};
 use chapar_telemetry::{CONTENT_TYPE, LimitMetrics, ListenerMetrics, Metrics, SharedLimits, Telemetry};
 use chapar_transport::serve::ConnectionSlots;
-use tokio_util::sync::CancellationToken;
 
+use crate::readiness::Readiness;
 use crate::reload::Reloader;
 
 /// What the pages read.
@@ -27,11 +26,8 @@ pub(crate) struct Admin {
     /// The limits that are shared, and their metrics.
     pub(crate) shared: Option<(Arc<Shared>, LimitMetrics)>,
     pub(crate) slots: ConnectionSlots,
-    pub(crate) log: Log,
+    pub(crate) readiness: Readiness,
     pub(crate) reloader: Arc<Reloader>,
-    pub(crate) stopping: CancellationToken,
-    /// Cancelled once the adapters that dial have joined, or the wait for them is over.
-    pub(crate) joined: CancellationToken,
 }
 
 pub(crate) use guard::Token;
@@ -64,17 +60,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {
-    let not_ready = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
-    // A log that takes no records comes first: without it the gateway can answer no call, joined or not.
-    match admin.log.condition() {
-        Condition::Poisoned => not_ready("the evidence log cannot be written\n"),
-        Condition::DiskFull => not_ready("the evidence log's disk is full\n"),
-        Condition::SlowDisk => not_ready("the evidence log's disk does not answer\n"),
-        Condition::Ready if admin.stopping.is_cancelled() => not_ready("stopping\n"),
-        Condition::Ready if !admin.joined.is_cancelled() => {
-            not_ready("waiting for the adapters that dial to join\n")
-        }
-        Condition::Ready => "ready\n".into_response(),
+    match admin.readiness.obstacle() {
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+        None => "ready\n".into_response(),
     }
 }
 

@@ -144,10 +144,13 @@ fn outcome(status: Code) -> Option<Reason> {
         Code::InvalidArgument => Reason::RequestMalformed,
         Code::DeadlineExceeded => Reason::DeadlineExceeded,
         Code::NotFound => Reason::RecordNotFound,
+        // Of the own services only those for operators need a right (`own::admin`).
+        Code::PermissionDenied => Reason::NotGranted,
         // tonic reports a message over its limit as OUT_OF_RANGE or RESOURCE_EXHAUSTED.
         Code::ResourceExhausted | Code::OutOfRange => Reason::MessageTooLarge,
         Code::Unimplemented => Reason::MethodUnknown,
-        // The own services return UNAVAILABLE only if the evidence log cannot be read (`Meta.GetReceipt`).
+        // The own services return UNAVAILABLE only if the evidence log cannot be read (`Meta.GetReceipt`), or
+        // the gateway is ending.
         Code::Unavailable => Reason::EvidenceUnavailable,
         _ => Reason::FrameMalformed,
     })

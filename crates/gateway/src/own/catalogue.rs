@@ -1,5 +1,5 @@
-//! This module lists the methods of the gateway's own services (health, reflection, meta, inquiry), and
-//! limits what each caller may ask of them: requests of 8 KiB (inquiries: 64 KiB), and 50 calls a second
+//! This module lists the methods of the gateway's own services (health, reflection, meta, inquiry, admin),
+//! and limits what each caller may ask of them: requests of 8 KiB (inquiries: 64 KiB), and 50 calls a second
 //! (burst 100) and 16 at once.
 
 use std::sync::LazyLock;
@@ -10,21 +10,27 @@ use chapar_registry::Registry;
 use crate::inquiry;
 
 /// The services that the gateway answers itself.
-pub(super) const SERVICES: [&str; 5] = [
+pub(super) const SERVICES: [&str; 6] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "chapar.meta.v1.Meta",
     INQUIRY,
+    ADMIN,
 ];
 const INQUIRY: &str = "chapar.inquiry.v1.Inquiry";
+/// The service that reflection shows to operators alone.
+pub(super) const ADMIN: &str = "chapar.admin.v1.Observe";
 
 /// Their methods, and whether a call of one goes on after its first answer.
-const METHODS: [(&str, bool); 13] = [
+const METHODS: [(&str, bool); 16] = [
     ("grpc.health.v1.Health/Check", false),
     ("grpc.health.v1.Health/Watch", true),
     ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true),
     ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true),
+    ("chapar.admin.v1.Observe/GetStatus", false),
+    ("chapar.admin.v1.Observe/GetTrace", false),
+    ("chapar.admin.v1.Observe/ListTraces", false),
     ("chapar.inquiry.v1.Inquiry/Ask", true),
     ("chapar.inquiry.v1.Inquiry/AskProcedure", true),
     ("chapar.inquiry.v1.Inquiry/ListProcedures", false),

@@ -4,6 +4,7 @@
 use chapar_model::Identity;
 
 use crate::entry::{PassedMetadata, Server};
+use crate::operator::Role;
 use crate::testing::{CONTRACT, Files, grant};
 
 const WELFARE: &str = "gov/welfare/benefits";
@@ -515,4 +516,22 @@ fn a_terminal_shows_the_lines_with_a_mark_under_the_place() {
     ] {
         assert!(shown.contains(part), "{part} in\n{shown}");
     }
+}
+
+#[test]
+fn an_operator_is_a_registered_subsystem_with_roles_that_exist() {
+    let operator = |id: &str, roles: &str| format!("[[operator]]\nid = \"{id}\"\nroles = [{roles}]\n");
+    let bus = |text: &str| Files::default().with("bus.toml", text);
+    let registry = bus(&operator(WELFARE, "\"viewer\"")).load().unwrap();
+    assert!(registry.has_role(&WELFARE.parse().unwrap(), Role::Viewer));
+    assert!(!registry.has_role(&"gov/desk/adapter".parse().unwrap(), Role::Viewer));
+
+    check(&bus(&operator(WELFARE, "\"veiwer\"")).errors(), &["`veiwer` is no role", "did you mean `viewer`"]);
+    check(&bus(&operator(WELFARE, "")).errors(), &["has a role at least"]);
+    check(&bus(&operator("gov/welfare/benefit", "\"viewer\"")).errors(), &["gov/welfare/benefits"]);
+    let twice = operator(WELFARE, "\"viewer\"") + &operator(WELFARE, "\"viewer\"");
+    check(&bus(&twice).errors(), &["is there twice"]);
+    // A member cannot name operators in a file of its own.
+    let own = Files::default().with("gov/welfare.toml", &operator(WELFARE, "\"viewer\""));
+    check(&own.errors(), &["`operator` is no table of this file"]);
 }

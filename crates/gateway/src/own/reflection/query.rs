@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chapar_model::Clock;
-use chapar_registry::{Registry, Subsystem};
+use chapar_registry::{Registry, Role, Subsystem};
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use tonic::Code;
@@ -35,6 +35,8 @@ pub(crate) struct Directory {
     registry: Arc<Registry>,
     clock: Clock,
     own: Set,
+    /// For operators alone.
+    admin: Set,
     contracts: BTreeMap<String, Arc<Set>>,
 }
 
@@ -95,8 +97,13 @@ pub(crate) fn visible_descriptors(set: &[u8], is_visible: impl Fn(&str) -> bool)
 
 impl Directory {
     /// Reads the descriptors of the registry's contracts and of the gateway's own services; `ours` are those
-    /// that are Chapar's.
-    pub(crate) fn new(registry: Arc<Registry>, clock: Clock, ours: &[&[u8]]) -> Result<Self, BadDescriptors> {
+    /// that are Chapar's, `admin` those that only operators see.
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        clock: Clock,
+        ours: &[&[u8]],
+        admin: &[u8],
+    ) -> Result<Self, BadDescriptors> {
         let known = [
             tonic_health::pb::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
@@ -109,14 +116,15 @@ impl Directory {
             let set = Set::read(&[service.contract.descriptor_bytes()])?;
             contracts.insert(service.name.clone(), Arc::new(set));
         }
-        Ok(Self { registry, clock, own, contracts })
+        Ok(Self { registry, clock, own, admin: Set::read(&[admin])?, contracts })
     }
 
     /// What `caller` may see now.
     pub(super) fn view(self: &Arc<Self>, caller: Arc<Subsystem>) -> View {
         let callable = self.registry.callable(&caller.id, self.clock.now());
         let methods = callable.map(|entry| entry.method.path().as_str().to_owned()).collect();
-        View { directory: Arc::clone(self), methods }
+        let is_operator = self.registry.has_role(&caller.id, Role::Viewer);
+        View { directory: Arc::clone(self), methods, is_operator }
     }
 }
 
@@ -125,6 +133,7 @@ pub(super) struct View {
     directory: Arc<Directory>,
     /// `package.Service/Method` of every callable method.
     methods: BTreeSet<String>,
+    is_operator: bool,
 }
 
 impl View {
@@ -153,7 +162,9 @@ impl View {
             .methods
             .iter()
             .filter_map(|method| method.split_once('/').map(|(service, _)| service.to_owned()));
-        let own = catalogue::SERVICES.iter().map(|&name| name.to_owned());
+        let own =
+            catalogue::SERVICES.into_iter().filter(|&name| self.is_operator || name != catalogue::ADMIN);
+        let own = own.map(str::to_owned);
         visible.chain(own).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
@@ -163,12 +174,13 @@ impl View {
             self.methods.iter().any(|method| method.split_once('/').is_some_and(|(s, _)| s == service))
         };
         let contracts = self.directory.contracts.iter().filter(move |(service, _)| callable(service));
-        contracts.map(|(_, set)| &**set).chain([&self.directory.own])
+        let own = [&self.directory.own].into_iter().chain(self.is_operator.then_some(&self.directory.admin));
+        contracts.map(|(_, set)| &**set).chain(own)
     }
 
     fn file(&self, name: &str) -> Option<Bytes> {
         let (set, file) = self.sets().find_map(|set| set.files.get(name).map(|file| (set, file)))?;
-        if std::ptr::eq(set, &self.directory.own) {
+        if std::ptr::eq(set, &self.directory.own) || std::ptr::eq(set, &self.directory.admin) {
             return Some(file.clone());
         }
         // A contract's file may hold methods that this caller may not call, so it is cut for every answer.
