@@ -21,6 +21,7 @@ MODULES = [
     "test_openapi",
     "test_inquiry",
     "test_counter",
+    "test_console",
     "test_refusals",
     "test_limits",
     "test_discovery",

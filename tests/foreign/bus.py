@@ -141,9 +141,9 @@ class Bus:
         return code
 
 
-def run_node(script, timeout):
+def run_node(script, timeout, *more):
     """Runs one of `node/`'s scripts on this run's demo; its result, and the number of lines that say ok."""
-    command = ["node", os.path.join(os.environ["CHAPAR_TEST_NODE"], script), str(started().dir)]
+    command = ["node", os.path.join(os.environ["CHAPAR_TEST_NODE"], script), str(started().dir), *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     return done, done.stdout.count("ok  ")
 

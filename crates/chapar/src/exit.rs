@@ -15,6 +15,8 @@ pub enum Exit {
     Finding,
     /// The command line is wrong: 2.
     Usage,
+    /// A check of a running bus failed: 2, as monitoring plug-ins have it for critical.
+    ChecksFailed,
     /// The gateway cannot be reached: 3.
     Unreachable,
     /// Evidence does not verify: 4.
@@ -29,7 +31,7 @@ impl Exit {
         match self {
             Self::Ok => 0,
             Self::Finding => 1,
-            Self::Usage => 2,
+            Self::Usage | Self::ChecksFailed => 2,
             Self::Unreachable => 3,
             Self::EvidenceInvalid => 4,
             Self::Refused(code) => code.saturating_add(64),

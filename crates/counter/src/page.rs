@@ -20,7 +20,7 @@ pub(crate) use refused::{Refused, sentence};
 pub(crate) use sign_in::{SignInFault, sign_in, whole_seconds};
 
 use crate::session::Session;
-use crate::words::Language;
+use chapar_model::Language;
 
 pub(crate) const STYLE: &str = include_str!("style.css");
 

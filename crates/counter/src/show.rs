@@ -7,7 +7,7 @@ mod value;
 use chapar_contract::{Label, is_inside_path, is_key, label_of_field};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
 
-use crate::words::Language;
+use chapar_model::Language;
 
 /// One line of a card.
 #[derive(Debug, Eq, PartialEq)]

@@ -30,7 +30,7 @@ use crate::inquiries::Inquiries;
 use crate::lockout::Lockout;
 use crate::page::{self, Frame, Refused};
 use crate::session::{Session, Sessions};
-use crate::words::Language;
+use chapar_model::Language;
 use forms::SentForm;
 
 /// Maximum size of a form in bytes: its fields have 256 characters at most.

@@ -1,6 +1,6 @@
 //! This crate has the types that every part of the bus shares: identities, method paths, purposes and other
-//! call metadata, the closed catalogue of reasons, the clock, and days in Asia/Tehran. Everything is parsed
-//! once at the edge, so that no invalid value exists after that.
+//! call metadata, the closed catalogue of reasons, the clock, days in Asia/Tehran, and the languages of
+//! pages. Everything is parsed once at the edge, so that no invalid value exists after that.
 //!
 //! Deliberately absent: I/O, async, policy, and anything of gRPC but its status numbers.
 
@@ -9,6 +9,7 @@ mod clock;
 pub mod header;
 mod hex;
 mod id;
+mod language;
 mod limits;
 mod log_budget;
 mod method;
@@ -24,6 +25,7 @@ pub use call::{CallId, CaseNumber, ClerkId, GrantId, PartId, ProcedureId, Purpos
 pub use clock::Clock;
 pub use hex::{from_hex, to_hex};
 pub use id::{Class, Identity, InvalidId, MemberId, SubsystemId, TrustDomain};
+pub use language::Language;
 pub use limits::{Limits, MAX_ADAPTER_REQUEST, MAX_CALLS, Rate};
 pub use log_budget::LogBudget;
 pub use method::MethodPath;

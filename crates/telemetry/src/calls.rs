@@ -61,6 +61,8 @@ pub struct CallFilter {
     pub method: Option<String>,
     /// Services of which the method must be one.
     pub services: Option<Vec<String>>,
+    /// A service whose calls are left out.
+    pub except: Option<&'static str>,
     /// By outcome.
     pub outcomes: Outcomes,
     /// A grant's id.
@@ -114,6 +116,7 @@ impl<'a> CallSpan<'a> {
             && filter.caller.as_ref().is_none_or(by_caller)
             && filter.method.as_ref().is_none_or(|wanted| *wanted == method || wanted == service)
             && filter.services.as_ref().is_none_or(|services| services.iter().any(|known| known == service))
+            && filter.except.is_none_or(|left_out| left_out != service)
             && filter.grant.as_ref().is_none_or(|wanted| *wanted == self.text(names::GRANT))
             && self.duration_us() >= least
     }

@@ -34,7 +34,7 @@ pub use by_identity::Party;
 pub use own::{OwnCertificate, Shown, own_certificate};
 pub(crate) use server::LoadedTls;
 pub use server::{ServerTls, check, server, server_remembering, server_with_grace};
-pub use status::{Revocation, listed, log_revocation, unlisted};
+pub use status::{HumanDuration, Revocation, listed, log_revocation, unlisted};
 pub(crate) use trust::Trust;
 
 /// The application protocol of calls.

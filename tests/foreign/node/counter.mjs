@@ -11,10 +11,11 @@ import crypto from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import tls from "node:tls";
-import axe from "axe-core";
 import { chromium } from "playwright-core";
+import { PHONE, DESK, andThen, barriers, enter, runAll, screenshots, tabTo } from "./browser.mjs";
 
 const [dir, shots] = process.argv.slice(2);
+const screenshot = screenshots(shots);
 const demo = JSON.parse(fs.readFileSync(path.join(dir, "demo.json"), "utf8"));
 const read = (file) => fs.readFileSync(path.join(dir, file));
 const { url, clerk } = demo.counter;
@@ -22,8 +23,6 @@ const password = read(demo.counter.password_file).toString().trim();
 // Who is in all five registers, with an account.
 const citizen = demo.sample.find((person) => person.has.length === 5 && person.iban);
 
-const PHONE = { width: 360, height: 740 };
-const DESK = { width: 1280, height: 800 };
 const digits = (zero) => (text) => text.replace(/[0-9]/g, (digit) => String.fromCodePoint(zero + Number(digit)));
 const persian = digits(0x06f0);
 const arabic = digits(0x0660);
@@ -59,27 +58,10 @@ async function open({ viewport = DESK, scripts = false } = {}) {
 const address = (where) => new URL(where, url).href;
 const heading = (page) => page.locator("h1").innerText();
 
-// Presses Tab until the element has the focus.
-async function tabTo(page, selector) {
-  for (let presses = 0; presses < 40; presses += 1) {
-    await page.keyboard.press("Tab");
-    if (await page.locator(`${selector}:focus`).count()) return;
-  }
-  assert.fail(`Tab does not come to ${selector}`);
-}
-
 async function type(page, selector, text) {
   await tabTo(page, selector);
   await page.keyboard.insertText(text);
 }
-
-// Does something that leads to another page, and waits for it.
-async function andThen(page, where, act) {
-  await Promise.all([page.waitForEvent("framenavigated"), act()]);
-  await page.waitForURL(where);
-}
-
-const enter = (page, where) => andThen(page, where, () => page.keyboard.press("Enter"));
 
 async function signIn(page, { by = password, to = "**/fa/" } = {}) {
   await page.goto(address("/fa/sign-in"));
@@ -129,17 +111,6 @@ async function fitsItsScreen(page) {
     const box = await element.boundingBox();
     if (box) assert.ok(box.x >= -1 && box.x + box.width <= width + 1, `${await element.evaluate((e) => e.outerHTML.slice(0, 90))} is wider than ${width}`);
   }
-}
-
-async function screenshot(page, name) {
-  if (shots) await page.screenshot({ path: path.join(shots, `${name}.png`), fullPage: true });
-}
-
-async function barriers(page, name) {
-  await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() => window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
-  const found = violations.map((rule) => `${rule.id} (${rule.impact}): ${rule.nodes.map((node) => node.html).join(" ")}`);
-  assert.deepEqual(found, [], name);
 }
 
 async function wholeInquiry({ viewport, inDigits, name }) {
@@ -298,15 +269,6 @@ const tests = {
   },
 };
 
-let failed = 0;
-for (const [name, test] of Object.entries(tests)) {
-  try {
-    await test();
-    console.log(`ok  ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED  ${name}\n${error.stack}`);
-  }
-}
+const failed = await runAll(tests);
 await browser.close();
 process.exit(failed ? 1 : 0);

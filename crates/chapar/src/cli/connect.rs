@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use chapar_client::Config;
+use chapar_model::Clock;
+use chapar_operator::Bus;
 use serde::Deserialize;
 
 use crate::exit::{Exit, Failure};
@@ -78,7 +81,9 @@ pub(super) struct Target {
 struct Demo {
     ca: PathBuf,
     gateway: String,
+    gateways: Vec<String>,
     server_name: String,
+    operator: String,
     identities: BTreeMap<String, Files>,
     descriptors: PathBuf,
 }
@@ -105,29 +110,41 @@ impl ConnectArgs {
         }
     }
 
+    /// All gateways of a bus under the identity of an operator: that of the demo, if no other is named; or of
+    /// the addresses in `--gateway`, separated by commas.
+    ///
+    /// # Errors
+    /// As [`ConnectArgs::target`], and a certificate, key or address that cannot be used.
+    pub(super) fn bus(&self) -> Result<Bus, Failure> {
+        let (gateways, target) = match (&self.demo, &self.gateway) {
+            (Some(folder), _) => {
+                let demo = read_demo(folder)?;
+                let identity = self.identity.clone().unwrap_or_else(|| demo.operator.clone());
+                (demo.gateways.clone(), target_of(folder, demo, &identity, None)?)
+            }
+            (None, Some(gateways)) => {
+                let targets = gateways.split(',').map(|gateway| self.explicit_target(gateway.trim()));
+                let targets: Vec<Target> = targets.collect::<Result<_, _>>()?;
+                // `split` gives one part at least.
+                let first = targets.first().cloned().ok_or_else(|| Failure::usage("`--gateway` is empty"))?;
+                (targets.into_iter().map(|target| target.gateway).collect(), first)
+            }
+            (None, None) => (Vec::new(), self.target()?),
+        };
+        let Target { gateway, server_name, cert, key, ca, descriptors: _ } = target;
+        let identity = Config { gateway, server_name, cert, key, ca };
+        Ok(Bus::new(&gateways, identity, Clock::system())?)
+    }
+
     fn demo_target(&self, folder: &Path) -> Result<Target, Failure> {
         let demo = read_demo(folder)?;
-        let known = || demo.identities.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let Some(identity) = &self.identity else {
             return Err(Failure::usage(format_args!(
                 "the identity is missing: give `--as` and one of: {}",
-                known()
+                known(&demo)
             )));
         };
-        let Some(files) = demo.identities.get(identity) else {
-            return Err(Failure::usage(format_args!(
-                "no identity `{identity}` in this demo; it has: {}",
-                known()
-            )));
-        };
-        Ok(Target {
-            gateway: demo.gateway.clone(),
-            server_name: demo.server_name.clone(),
-            cert: folder.join(&files.cert),
-            key: folder.join(&files.key),
-            ca: folder.join(&demo.ca),
-            descriptors: Some(self.descriptors.clone().unwrap_or_else(|| folder.join(&demo.descriptors))),
-        })
+        target_of(folder, demo, identity, self.descriptors.clone())
     }
 
     fn explicit_target(&self, gateway: &str) -> Result<Target, Failure> {
@@ -161,6 +178,33 @@ impl ConnectArgs {
     }
 }
 
+/// The first gateway of a demo, and one of its identities.
+fn target_of(
+    folder: &Path,
+    demo: Demo,
+    identity: &str,
+    descriptors: Option<PathBuf>,
+) -> Result<Target, Failure> {
+    let Some(files) = demo.identities.get(identity) else {
+        return Err(Failure::usage(format_args!(
+            "no identity `{identity}` in this demo; it has: {}",
+            known(&demo)
+        )));
+    };
+    Ok(Target {
+        cert: folder.join(&files.cert),
+        key: folder.join(&files.key),
+        ca: folder.join(&demo.ca),
+        descriptors: Some(descriptors.unwrap_or_else(|| folder.join(&demo.descriptors))),
+        gateway: demo.gateway,
+        server_name: demo.server_name,
+    })
+}
+
+fn known(demo: &Demo) -> String {
+    demo.identities.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
 fn read_demo(folder: &Path) -> Result<Demo, Failure> {
     let file = folder.join("demo.json");
     // The demo writes this file last, so without it no demo is ready.
@@ -177,6 +221,7 @@ mod tests {
     use super::*;
 
     const DEMO: &str = r#"{"trust_domain": "lorestan.example", "ca": "pki/ca.crt", "gateway": "127.0.0.1:7443",
+        "gateways": ["127.0.0.1:7443"], "operator": "gov/welfare/benefits",
         "server_name": "gateway.lorestan.example", "descriptors": "contracts.binpb",
         "identities": {"gov/welfare/benefits": {"cert": "pki/w.crt", "key": "pki/w.key"}}, "sample": []}"#;
 

@@ -4,7 +4,9 @@
 mod adapter;
 mod ask;
 mod call;
+mod check;
 mod connect;
+mod console;
 mod contract;
 mod counter;
 mod coverage;
@@ -25,8 +27,10 @@ mod result_file;
 mod rights;
 mod serve;
 mod session;
+mod status;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod whoami;
 
 use std::process::ExitCode;
@@ -57,6 +61,10 @@ enum Command {
     List(list::Args),
     Describe(describe::Args),
     Whoami(whoami::Args),
+    Check(check::Args),
+    Status(status::Args),
+    Traces(traces::Args),
+    Console(console::Args),
     #[command(subcommand)]
     Doctor(doctor::Command),
     #[command(subcommand)]
@@ -119,6 +127,10 @@ async fn run(command: Command) -> Outcome {
         Command::List(args) => list::run(args).await,
         Command::Describe(args) => describe::run(args).await,
         Command::Whoami(args) => whoami::run(args).await,
+        Command::Check(args) => check::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Traces(args) => traces::run(args).await,
+        Command::Console(args) => console::run(args).await,
         Command::Doctor(command) => doctor::run(command).await,
         Command::Limits(command) => limits::run(command).await,
         Command::Evidence(command) => evidence::run(command).await,
@@ -147,10 +159,11 @@ mod command_line {
             Exit::Ok,
             Exit::Finding,
             Exit::Usage,
+            Exit::ChecksFailed,
             Exit::Unreachable,
             Exit::EvidenceInvalid,
             Exit::Refused(7),
         ];
-        assert_eq!(codes.map(Exit::code), [0, 1, 2, 3, 4, 71]);
+        assert_eq!(codes.map(Exit::code), [0, 1, 2, 2, 3, 4, 71]);
     }
 }

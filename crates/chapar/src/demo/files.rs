@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::data::Sample;
 use super::page;
-use super::registry::{AGENCIES, CALLERS, GATEWAY, SERVER_NAME, TRUST_DOMAIN, identity};
+use super::registry::{AGENCIES, CALLERS, GATEWAY, OPERATIONS, SERVER_NAME, TRUST_DOMAIN, identity};
 use super::server::Sources;
 use super::story::CLERK;
 use crate::pki::{self, write_file};
@@ -184,6 +184,7 @@ struct Demo<'a> {
     admin: String,
     admins: Vec<String>,
     identities: BTreeMap<&'a str, KeyFiles>,
+    operator: &'a str,
     contracts: &'a str,
     descriptors: &'a str,
     registry: &'a str,
@@ -258,6 +259,7 @@ pub(super) fn demo_json(
         admin: format!("http://{}", first.admin),
         admins: all.iter().map(|at| format!("http://{}", at.admin)).collect(),
         identities: CALLERS.into_iter().map(files).collect(),
+        operator: OPERATIONS,
         contracts: "contracts",
         descriptors: "contracts.binpb",
         registry: "registry",

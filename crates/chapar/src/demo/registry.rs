@@ -21,8 +21,10 @@ pub(super) const WELFARE: &str = "gov/welfare/benefits";
 pub(super) const POLICE: &str = "gov/police/traffic";
 /// The bank's loan department, whose rights the counter uses.
 pub(super) const LOANS: &str = "com/agri-bank/loans";
+/// Those who operate the bus; the registry gives them the role `viewer`.
+pub(super) const OPERATIONS: &str = "bus/lorestan/operations";
 /// Whoever calls: each gets a certificate that `demo.json` names.
-pub(super) const CALLERS: [&str; 4] = [COUNTER, WELFARE, POLICE, LOANS];
+pub(super) const CALLERS: [&str; 5] = [COUNTER, WELFARE, POLICE, LOANS, OPERATIONS];
 
 /// One agency that answers calls.
 #[derive(Debug)]

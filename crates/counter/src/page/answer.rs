@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chapar_client::PartEnd;
 use chapar_contract::label_of_path;
+use chapar_model::Language;
 use maud::{Markup, html};
 
 use super::{Frame, Refused, page, sentence};
@@ -12,7 +13,7 @@ use crate::bus::{Answered, AnsweredPart, Unshown};
 use crate::inquiries::Asked;
 use crate::session::Session;
 use crate::show;
-use crate::words::{Language, moment};
+use crate::words::{moment, name_in};
 
 /// An answer that is shown.
 pub(crate) struct Answer<'a> {
@@ -28,7 +29,7 @@ pub(crate) struct Answer<'a> {
 pub(crate) fn answer(language: Language, session: &Session, shown: &Answer<'_>) -> Markup {
     let Answer { id, asked, at, answered, left } = shown;
     let procedure = &answered.procedure;
-    let title = language.name(procedure.name.as_ref()).to_owned();
+    let title = name_in(language, procedure.name.as_ref()).to_owned();
     let path = format!("/inquiries/{id}");
     let frame = Frame { language, title: title.clone(), session: Some(session), path: &path };
     page(
@@ -93,11 +94,11 @@ fn card(language: Language, subject: &str, part: &AnsweredPart) -> Markup {
 
 /// The agency, and the paper that its answer replaces: one agency may answer several parts.
 fn heading(language: Language, part: &AnsweredPart) -> Markup {
-    let provider = language.name(part.described.provider_name.as_ref());
+    let provider = name_in(language, part.described.provider_name.as_ref());
     html! {
         @if provider.is_empty() { bdi dir="ltr" { (part.described.id) } } @else { (provider) }
         @if let Some(replaces) = &part.described.replaces {
-            " " small { (language.pick("به جای ", "in place of: ")) (language.name(Some(replaces))) }
+            " " small { (language.pick("به جای ", "in place of: ")) (name_in(language, Some(replaces))) }
         }
     }
 }

@@ -3,12 +3,12 @@
 //! beside each field.
 
 use chapar_client::Procedure;
-use chapar_model::RequestId;
+use chapar_model::{Language, RequestId};
 use maud::{Markup, html};
 
 use super::{Frame, page};
 use crate::session::Session;
-use crate::words::Language;
+use crate::words::name_in;
 
 /// A field of the form.
 pub(crate) struct Field {
@@ -52,7 +52,7 @@ pub(crate) struct FormPage<'a> {
 }
 
 pub(crate) fn form(language: Language, session: &Session, form: &FormPage<'_>) -> Markup {
-    let heading = language.name(form.procedure.name.as_ref());
+    let heading = name_in(language, form.procedure.name.as_ref());
     let is_faulty = !form.faults.is_empty();
     let title = if is_faulty {
         format!("{}: {heading}", language.pick("خطا", "Error"))

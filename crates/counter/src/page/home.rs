@@ -1,13 +1,14 @@
 //! The page of the office's procedures, and the clerk's inquiries of today.
 
 use chapar_client::Procedure;
+use chapar_model::Language;
 use maud::{Markup, html};
 
 use super::{Frame, page};
 use crate::bus::Health;
 use crate::inquiries::DayEntry;
 use crate::session::Session;
-use crate::words::{Language, time};
+use crate::words::{name_in, time};
 
 /// One procedure, and the health of its agencies.
 pub(crate) struct Card<'a> {
@@ -34,7 +35,7 @@ pub(crate) fn home(language: Language, session: &Session, cards: &[Card<'_>]) ->
             ul.cards {
                 @for Card { procedure, health } in cards {
                     li {
-                        h2 { a href={ "/" (language.code()) "/procedures/" (procedure.id) } { (language.name(procedure.name.as_ref())) } }
+                        h2 { a href={ "/" (language.code()) "/procedures/" (procedure.id) } { (name_in(language, procedure.name.as_ref())) } }
                         (badge(language, *health))
                         (replaced(language, procedure))
                     }
@@ -62,7 +63,7 @@ fn badge(language: Language, health: Health) -> Markup {
 /// The papers that a procedure makes unnecessary.
 fn replaced(language: Language, procedure: &Procedure) -> Markup {
     let papers = procedure.parts.iter().filter_map(|part| part.replaces.as_ref());
-    let papers: Vec<&str> = papers.map(|name| language.name(Some(name))).collect();
+    let papers: Vec<&str> = papers.map(|name| name_in(language, Some(name))).collect();
     html! {
         @if !papers.is_empty() {
             p { (language.pick("به جای این کاغذها: ", "In place of these papers: ")) (papers.join(language.pick("، ", ", "))) }
@@ -90,7 +91,7 @@ pub(crate) fn today(language: Language, session: &Session, lines: &[DayLine]) ->
                     } }
                     tbody {
                         @for DayLine { line, is_kept } in lines {
-                            @let name = language.name(line.name.as_ref());
+                            @let name = name_in(language, line.name.as_ref());
                             tr {
                                 td { bdi dir="ltr" { (time(line.at, language)) } }
                                 td {

@@ -1,9 +1,10 @@
 //! A refusal of the gateway's for people: what to do now, the gateway's own sentence, and a code for the help
 //! desk.
 
+use chapar_model::Language;
 use maud::{Markup, html};
 
-use crate::words::Language;
+use crate::words::advice;
 
 /// What a refusal says.
 pub(crate) struct Refused<'a> {
@@ -21,7 +22,7 @@ pub(crate) struct Refused<'a> {
 pub(crate) fn sentence(language: Language, refused: &Refused<'_>) -> Markup {
     let Refused { code, reason, call_id, message, localized } = refused;
     html! {
-        p.fault { "✗ " (language.advice(reason, *code)) }
+        p.fault { "✗ " (advice(language, reason, *code)) }
         @match language {
             Language::Fa if !localized.is_empty() => p.hint { (localized) },
             Language::Fa => p.hint lang="en" dir="ltr" { (message) },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::{Frame, page};
-use crate::words::Language;
+use chapar_model::Language;
 
 /// Why a try was not accepted.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! Tests of the lines: each value has one, and defaults are told where they are disclosed.
 
 use chapar_contract::Contract;
+use chapar_model::Language;
 use prost_reflect::{DescriptorPool, DynamicMessage, MapKey, Value};
 
 use super::*;

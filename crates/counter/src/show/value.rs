@@ -2,11 +2,12 @@
 //! types that are one value to a reader (dates, times, amounts of money).
 
 use chapar_contract::{jalali_of_gregorian, label_of_value};
+use chapar_model::Language;
 use jiff::Timestamp;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
 
 use super::{pick, readable};
-use crate::words::{self, Language};
+use crate::words;
 
 /// A value in words, and whether it reads from left to right. A message in a message is the caller's.
 pub(super) fn shown(field: &FieldDescriptor, value: &Value, language: Language) -> (String, bool) {

@@ -16,7 +16,7 @@ use super::{App, Instead, failed, fields, html, log, not_found, of_session, refu
 use crate::inquiries::{DayEntry, Inquiry, KEPT_FOR};
 use crate::page::{self, Fault};
 use crate::session::Session;
-use crate::words::Language;
+use chapar_model::Language;
 
 pub(super) async fn form(
     State(app): State<Arc<App>>,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use chapar_client::Procedure;
 use chapar_contract::Format;
-use chapar_model::CaseNumber;
+use chapar_model::{CaseNumber, Language};
 
 use super::forms::SentForm;
 use crate::inquiries::Asked;
 use crate::page::{Fault, Field, FieldKind};
-use crate::words::{Language, typed};
+use crate::words::{name_in, typed};
 
 const SUBJECT: &str = "subject";
 const CASE: &str = "case";
@@ -33,7 +33,7 @@ pub(super) fn of(procedure: &Procedure, language: Language) -> Vec<Field> {
             Some(_) => (FieldKind::Digits, None),
             None => (FieldKind::Text, None),
         };
-        let label = language.name(input.name.as_ref()).to_owned();
+        let label = name_in(language, input.name.as_ref()).to_owned();
         fields.push(Field { name: input_name(&input.id), label, hint, kind, is_required: true });
     }
     fields.push(Field {
@@ -78,7 +78,7 @@ pub(super) fn read(procedure: &Procedure, form: &SentForm, language: Language) -
             Some(Format::JalaliDate) => day(form, &name),
             _ => typed(form.get(&name)),
         };
-        let label = language.name(input.name.as_ref());
+        let label = name_in(language, input.name.as_ref());
         let is_right = !value.is_empty() && format.is_none_or(|format| format.check(&value));
         if !is_right {
             let text = match language {

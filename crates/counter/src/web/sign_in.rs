@@ -12,7 +12,7 @@ use super::forms::SentForm;
 use super::{App, Instead, cookie, html, not_found, of_session, refused};
 use crate::clerks;
 use crate::page::{self, SignInFault};
-use crate::words::Language;
+use chapar_model::Language;
 
 pub(super) async fn page(
     State(app): State<Arc<App>>,

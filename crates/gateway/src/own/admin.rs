@@ -13,6 +13,7 @@ use chapar_telemetry::{CallFilter, CallSummary, Outcomes, SpanRecord, Trace, Tra
 use tonic::{Request, Response, Status};
 
 use super::caller::caller;
+use super::catalogue::ADMIN;
 
 pub(crate) use status::Observed;
 
@@ -124,10 +125,14 @@ impl Observe {
             "refused" => Outcomes::Refused,
             _ => Outcomes::One(outcome),
         };
+        let method = set(method);
+        // An operator who looks every few seconds would see little else than the looking.
+        let except = method.is_none().then_some(ADMIN);
         CallFilter {
             caller: set(caller),
-            method: set(method),
+            method,
             services,
+            except,
             outcomes,
             grant: set(grant),
             at_least: Duration::from_micros(min_duration_us),

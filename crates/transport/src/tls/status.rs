@@ -120,8 +120,8 @@ impl fmt::Display for Sentence<'_> {
 /// Seconds by which the clocks of a CA and of this machine may differ.
 const CLOCK_SKEW: i64 = 5 * 60;
 
-/// Seconds in the two largest units that they fill.
-pub(super) struct HumanDuration(pub(super) i64);
+/// Seconds in the two largest units that they fill, e.g. `89 d 23 h`.
+pub struct HumanDuration(pub i64);
 
 impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,6 +129,7 @@ impl fmt::Display for HumanDuration {
         let hours = self.0 / 3_600;
         let days = self.0 / 86_400;
         match (days, hours, minutes) {
+            (0, 0, 0) => write!(f, "{} s", self.0),
             (0, 0, minutes) => write!(f, "{minutes} min"),
             (0, hours, minutes) => write!(f, "{hours} h {} min", minutes - hours * 60),
             (days, hours, _) => write!(f, "{days} d {} h", hours - days * 24),
@@ -152,7 +153,7 @@ mod tests {
         let at = |now| (list.at(now).to_string(), list.is_sound(now));
         let told = |text: &str| format!("certificate revocation list 1f of CN=Lorestan {text}");
         assert_eq!(at(1_000_000 - 90_000), (told("is valid for another 1 d 1 h"), true));
-        assert_eq!(at(1_000_000 - 59), (told("is valid for another 0 min"), true));
+        assert_eq!(at(1_000_000 - 59), (told("is valid for another 59 s"), true));
         let grace = "expired 1 h 1 min ago and is used for another 22 h 59 min: publish a new list";
         assert_eq!(at(1_000_000 + 3_660), (told(grace), false));
         let over = "expired 2 d 0 h ago: this CA's certificates are refused; publish a new list";

@@ -1,0 +1,174 @@
+//! This module implements `chapar traces`: the last calls of every gateway, and the waterfall of one.
+
+use std::collections::BTreeMap;
+
+use chapar_client::{CallError, CallSummary, Span, Trace, TraceFilter};
+use chapar_model::Code;
+use chapar_operator::newest;
+use chapar_telemetry::{SpanRecord, waterfall};
+use serde_json::{Value, json};
+
+use super::connect::ConnectArgs;
+use super::list::Output;
+use super::rights::table;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::out;
+
+/// Width of a waterfall, in columns.
+const WIDTH: usize = 110;
+
+/// Show the last calls, or one of them step by step
+///
+/// Each gateway keeps its last traces in memory. No trace holds a value of a record or a citizen's id.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  chapar traces --demo DIR --outcome refused\n  chapar traces --demo DIR CALL_ID"
+)]
+pub(super) struct Args {
+    /// The call or trace to show step by step, by its `chapar-call-id` or trace id
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+    /// Only calls of this subsystem or member
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    caller: String,
+    /// Only calls of this method or service, by its full name
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    method: String,
+    /// Only calls of services of this member
+    #[arg(long, value_name = "MEMBER", default_value = "", hide_default_value = true)]
+    provider: String,
+    /// Only calls with this outcome: `OK`, a reason, or `refused` for all but OK
+    #[arg(long, value_name = "OUTCOME", default_value = "", hide_default_value = true)]
+    outcome: String,
+    /// Only calls that this grant allowed
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    grant: String,
+    /// Only calls that took at least so many milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    at_least: u64,
+    /// How many calls, the newest first
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    limit: u32,
+    /// The output format
+    #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORMAT")]
+    output: Output,
+    #[command(flatten)]
+    connect: ConnectArgs,
+}
+
+pub(super) async fn run(args: Args) -> Outcome {
+    let bus = args.connect.bus()?;
+    if let Some(id) = &args.id {
+        return show(&bus.find_trace(id).await, args.output);
+    }
+    let filter = TraceFilter {
+        caller: args.caller,
+        method: args.method,
+        provider: args.provider,
+        outcome: args.outcome,
+        grant: args.grant,
+        min_duration_us: args.at_least.saturating_mul(1000),
+        limit: args.limit,
+    };
+    let answers = bus.traces(&filter).await;
+    let calls = newest(&answers, args.limit as usize);
+    match args.output {
+        Output::Json => {
+            let calls: Vec<Value> = calls.iter().map(|(gateway, call)| document(gateway, call)).collect();
+            out::data(format_args!("{:#}", json!({ "calls": calls })));
+        }
+        Output::Table => {
+            let head =
+                ["TIME", "CALLER", "METHOD", "OUTCOME", "MS", "FIELDS", "GRANT", "CALL"].map(str::to_owned);
+            let rows: Vec<Vec<String>> =
+                std::iter::once(head.to_vec()).chain(calls.iter().map(|(_, call)| row(call))).collect();
+            table(&rows).iter().for_each(out::data);
+        }
+    }
+    // What the others keep is shown, and that it is not all is told.
+    let silent = answers.iter().filter_map(|answer| answer.answer.as_ref().err());
+    let silent: Vec<String> = silent.map(ToString::to_string).collect();
+    silent.iter().for_each(out::say);
+    Ok(if silent.is_empty() { Exit::Ok } else { Exit::Unreachable })
+}
+
+fn row(call: &CallSummary) -> Vec<String> {
+    let all = call.fields_disclosed + call.fields_withheld;
+    vec![
+        chapar_operator::utc_us(call.start_us),
+        call.caller.clone(),
+        call.method.clone(),
+        call.outcome.clone(),
+        format!("{:.2}", call.duration_us as f64 / 1e3),
+        if all == 0 { String::new() } else { format!("{}/{all}", call.fields_disclosed) },
+        call.grant.clone(),
+        call.call_id.clone(),
+    ]
+}
+
+fn document(gateway: &str, call: &CallSummary) -> Value {
+    json!({
+        "gateway": gateway,
+        "trace_id": call.trace_id,
+        "call_id": call.call_id,
+        "time": chapar_operator::utc_us(call.start_us),
+        "duration_us": call.duration_us,
+        "method": call.method,
+        "caller": call.caller,
+        "outcome": call.outcome,
+        "status": call.status,
+        "grant": call.grant,
+        "purpose": call.purpose,
+        "fields": { "disclosed": call.fields_disclosed, "withheld": call.fields_withheld },
+    })
+}
+
+fn show(found: &Result<Trace, CallError>, output: Output) -> Outcome {
+    let trace = match found {
+        Ok(trace) => trace,
+        Err(CallError::Refused(refusal)) if refusal.code == Code::NotFound as u8 => {
+            let sentence = "no gateway keeps this trace: each keeps its last ones in memory (`keep_traces`)";
+            return Err(Failure::new(Exit::Finding, sentence));
+        }
+        Err(CallError::Refused(refusal)) => {
+            return Err(Failure::new(Exit::Refused(refusal.code), refusal));
+        }
+        Err(error) => return Err(Failure::new(Exit::Unreachable, error)),
+    };
+    let drawn = chapar_telemetry::Trace {
+        trace_id: trace.trace_id.clone(),
+        spans: trace.spans.iter().map(record).collect(),
+    };
+    match output {
+        Output::Json => match serde_json::to_string_pretty(&drawn) {
+            Ok(text) => out::data(text),
+            Err(error) => return Err(Failure::error(Exit::Finding, error)),
+        },
+        Output::Table => {
+            out::data(format_args!("trace {}", trace.trace_id));
+            out::data(waterfall::render(&drawn, WIDTH).trim_end());
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn record(span: &Span) -> SpanRecord {
+    let attributes = span.attributes.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+    SpanRecord {
+        span_id: span.span_id.clone(),
+        parent: Some(span.parent.clone()).filter(|parent| !parent.is_empty()),
+        name: span.name.clone(),
+        service: span.service.clone(),
+        kind: word(&span.kind, &["server", "client"], "internal"),
+        start_unix_us: span.start_us,
+        duration_us: span.duration_us,
+        attributes: attributes.collect::<BTreeMap<_, _>>(),
+        status: word(&span.status, &["ok", "error"], "unset"),
+        links: Vec::new(),
+    }
+}
+
+/// The known word that `text` is, else `other`.
+fn word(text: &str, known: &[&'static str], other: &'static str) -> &'static str {
+    known.iter().copied().find(|word| *word == text).unwrap_or(other)
+}

@@ -1,0 +1,148 @@
+//! `Frame` is what all pages have: language, navigation, and links that keep the language. Everything that is
+//! not a constant is escaped by `maud`.
+
+use axum::extract::Query;
+use axum::http::{HeaderMap, header};
+use chapar_model::Language;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde::Deserialize;
+
+use super::{grants, overview, traces};
+
+/// Seconds between two loads of a page that refreshes itself.
+const REFRESH_S: u32 = 5;
+
+/// What the query of every page may have.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct View {
+    /// `fa` or `en`.
+    lang: Option<String>,
+    /// Whether the page loads itself again every 5 s.
+    live: Option<String>,
+}
+
+/// One page's frame.
+pub(super) struct Frame {
+    language: Language,
+    /// Whether the query chose the language, so that links keep it.
+    is_chosen: bool,
+    is_live: bool,
+    path: &'static str,
+}
+
+impl Frame {
+    /// In the query's language, else the browser's, else English.
+    pub(super) fn new(headers: &HeaderMap, Query(view): &Query<View>, path: &'static str) -> Self {
+        let chosen = view.lang.as_deref().and_then(Language::of);
+        let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        // The first language of the list is the one that the reader prefers (RFC 9110 §12.5.4, as browsers
+        // write it).
+        let is_persian = accepted.is_some_and(|list| list.trim_start().starts_with("fa"));
+        let language = chosen.unwrap_or(if is_persian { Language::Fa } else { Language::En });
+        Self { language, is_chosen: chosen.is_some(), is_live: view.live.is_some(), path }
+    }
+
+    pub(super) fn language(&self) -> Language {
+        self.language
+    }
+
+    pub(super) fn pick<'a>(&self, fa: &'a str, en: &'a str) -> &'a str {
+        self.language.pick(fa, en)
+    }
+
+    /// A number in the language's digits.
+    pub(super) fn number(&self, number: u64) -> String {
+        self.language.digits(&number.to_string())
+    }
+
+    /// A link to a page with a query.
+    pub(super) fn link(&self, path: &str, query: &[(&str, &str)]) -> String {
+        let chosen = self.is_chosen.then_some(("lang", self.language.code()));
+        link(path, query.iter().copied().chain(chosen))
+    }
+
+    /// The language of a form, to be sent along.
+    pub(super) fn hidden(&self) -> Markup {
+        html! {
+            @if self.is_chosen { input type="hidden" name="lang" value=(self.language.code()); }
+        }
+    }
+
+    /// A whole page.
+    pub(super) fn page(&self, title: &str, content: &Markup) -> Markup {
+        let language = self.language;
+        let other = language.other();
+        let pages = [
+            ("/", overview::title(language)),
+            ("/traces", traces::title(language)),
+            ("/grants", grants::title(language)),
+        ];
+        let live = [("live", "1")];
+        let live: &[(&str, &str)] = if self.is_live { &[] } else { &live };
+        html! {
+            (DOCTYPE)
+            html lang=(language.code()) dir=(language.direction()) {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    @if self.is_live { meta http-equiv="refresh" content=(REFRESH_S); }
+                    title { (title) " · Chapar" }
+                    link rel="stylesheet" href="/style.css";
+                }
+                body {
+                    a.skip href="#content" { (self.pick("رفتن به محتوا", "Skip to content")) }
+                    header {
+                        nav aria-label=(self.pick("صفحه‌ها", "Pages")) {
+                            @for (path, name) in pages {
+                                a href=(self.link(path, &[])) aria-current=[(path == self.path).then_some("page")] { (name) }
+                            }
+                        }
+                        nav aria-label=(self.pick("نمایش", "View")) {
+                            @if self.path != "/traces" || self.is_live {
+                                a href=(self.link(self.path, live)) {
+                                    (if self.is_live { self.pick("توقف تازه‌سازی", "Stop refreshing") } else { self.pick("تازه‌سازی هر ۵ ثانیه", "Refresh every 5 s") })
+                                }
+                            }
+                            a href=(link(self.path, [("lang", other.code())])) lang=(other.code()) hreflang=(other.code()) {
+                                (other.pick("فارسی", "English"))
+                            }
+                        }
+                    }
+                    main #content {
+                        h1 { (title) }
+                        (content)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Text that is written from left to right in any language: an id, an address, a sentence in English.
+pub(super) fn ltr(text: &str) -> Markup {
+    html! { bdi dir="ltr" { (text) } }
+}
+
+/// A marker of good and bad for the eye; the word beside it is for everyone.
+pub(super) fn dot(class: &'static str) -> Markup {
+    html! { span.dot.(class) aria-hidden="true" { (PreEscaped("●")) " " } }
+}
+
+fn link<'a>(path: &str, query: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut link = path.to_owned();
+    for (place, (name, value)) in query.into_iter().enumerate() {
+        link.push(if place == 0 { '?' } else { '&' });
+        link.push_str(name);
+        link.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
+                    link.push(byte.into())
+                }
+                // Percent-encoded (RFC 3986 §2.1); two hexadecimal digits each.
+                _ => link.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    link
+}
