@@ -6,8 +6,8 @@
 #   tests/run.sh              all
 #   tests/run.sh ARGS...      only `cargo test --workspace ARGS...`, e.g. `tests/run.sh -p chapar-tests limits`
 #
-# Needs Rust. Installs what else is missing: a C compiler, openssl, curl, python3-venv, Node, Chromium, PostgreSQL, MariaDB, PgBouncer
-# and Redis by apt-get (as root), Python packages by pip and Node's by npm into the target folder.
+# Needs Rust. Installs what else is missing: a C compiler, openssl, curl, python3-venv, Node, Chromium, PostgreSQL, MariaDB, PgBouncer,
+# Redis and Prometheus by apt-get (as root), Python packages by pip and Node's by npm into the target folder.
 #
 # Knobs, all optional:
 #   CARGO_TARGET_DIR      where to build (default: target)
@@ -34,6 +34,7 @@ specifications() {
     if ! [ -e /usr/lib/mysql/plugin/auth_ed25519.so ] || ! [ -x /usr/sbin/pgbouncer ] || ! [ -x /usr/bin/redis-server ] || ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
         need_debian postgresql mariadb-server pgbouncer redis-server || return
     fi
+    command -v promtool >/dev/null || need_debian prometheus || return
     cargo test --workspace --locked --no-fail-fast "$@"
 }
 

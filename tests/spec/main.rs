@@ -29,6 +29,7 @@ mod kills;
 mod limits;
 mod minimise;
 mod mistakes;
+mod monitoring;
 mod operators;
 mod other_contract;
 mod pages;

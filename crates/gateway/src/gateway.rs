@@ -29,8 +29,9 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::memory::Pressure;
 use crate::observe::Observer;
+use crate::observed::Observed;
 use crate::overload::Overload;
-use crate::own::{self, Observed, Own};
+use crate::own::{self, Own};
 use crate::pipeline::Pipeline;
 use crate::quota_history::QuotaHistory;
 use crate::readiness::Readiness;
@@ -176,7 +177,8 @@ impl Gateway {
         metrics.add_upstreams(policy.upstreams.metrics());
         let evidence = metrics.add_evidence();
         let listener = metrics.add_listener();
-        let shared = shared.map(|shared| (shared, metrics.add_limits()));
+        let state = metrics.add_state();
+        let limits = shared.is_some().then(|| metrics.add_limits());
         let metrics = Arc::new(metrics);
         log.on_commit(move |commit| evidence.committed(commit.records, commit.took));
         let policy = Arc::new(ArcSwap::from_pointee(policy));
@@ -211,19 +213,19 @@ impl Gateway {
         }
         let readiness =
             Readiness { log: log.clone(), stopping: stopping.clone(), joined: joining.done.clone() };
-        let seen = Observed {
-            telemetry: Arc::clone(&telemetry),
-            metrics: Arc::clone(&metrics),
-            shared: shared.as_ref().map(|(shared, _)| Arc::clone(shared)),
-            slots: slots.clone(),
-            readiness: readiness.clone(),
+        let seen = Arc::new(Observed {
+            telemetry,
+            metrics,
+            shared,
+            slots,
+            readiness,
             reloader: Arc::downgrade(&reloader),
             started: clock.now(),
-        };
+        });
         // It is empty until here, and `bind` fills it once.
-        observed.set(seen).ok();
+        observed.set(Arc::clone(&seen)).ok();
         let admin_pages =
-            Admin { telemetry, metrics, listener, shared, slots, readiness, reloader: Arc::clone(&reloader) };
+            Admin { observed: seen, clock, listener, limits, state, reloader: Arc::clone(&reloader) };
         let ready = Ready {
             bound,
             adapters,
@@ -266,7 +268,7 @@ impl Gateway {
 
     /// The limits that it shares with other gateways, if there is a Redis for that.
     pub fn shared_limits(&self) -> Option<Arc<Shared>> {
-        self.ready.admin_pages.shared.as_ref().map(|(shared, _)| Arc::clone(shared))
+        self.ready.admin_pages.observed.shared.clone()
     }
 
     /// Returns the handle that reloads certificates, contracts and registry on request, besides the watching

@@ -17,6 +17,7 @@ mod inquiry;
 mod memory;
 mod metadata;
 mod observe;
+mod observed;
 mod overload;
 mod own;
 mod pipeline;

@@ -24,13 +24,13 @@ use tonic_health::server::HealthReporter;
 use crate::error::BadDescriptors;
 use crate::inquiry::pb::inquiry_server::InquiryServer;
 use crate::inquiry::{self, Inquiry};
+use crate::observed::Observed;
 use admin::Observe;
 use catalogue::MAX_REQUEST;
 use health::VisibleHealth;
 use meta::Meta;
 use reflection::{Directory, Reflection};
 
-pub(crate) use admin::Observed;
 pub(crate) use answer::{OwnCall, answer};
 pub(crate) use catalogue::{is_inquiry, is_own, limits, method, methods};
 pub(crate) use types::types;
@@ -42,7 +42,7 @@ pub(crate) struct Own {
     pub(crate) log: Log,
     pub(crate) health: HealthReporter,
     /// What operators see; filled before the first call is taken.
-    pub(crate) observed: Arc<OnceLock<Observed>>,
+    pub(crate) observed: Arc<OnceLock<Arc<Observed>>>,
 }
 
 /// The own services for one registry and its limits.
@@ -63,13 +63,7 @@ pub(crate) fn services(
         &[meta::DESCRIPTORS, inquiry::DESCRIPTORS],
         admin::DESCRIPTORS,
     )?);
-    let observe = Observe {
-        registry: Arc::clone(registry),
-        limiter: Arc::clone(limiter),
-        quotas: Arc::clone(quotas),
-        clock: clock.clone(),
-        observed,
-    };
+    let observe = Observe { registry: Arc::clone(registry), clock: clock.clone(), observed };
     let meta = Meta {
         registry: Arc::clone(registry),
         limiter: Arc::clone(limiter),

@@ -16,7 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::{
-    EvidenceMetrics, LimitMetrics, ListenerMetrics, PublishedMetrics, SourceMetrics, Telemetry,
+    EvidenceMetrics, LimitMetrics, ListenerMetrics, PublishedMetrics, SourceMetrics, StateMetrics, Telemetry,
     UpstreamMetrics, names,
 };
 
@@ -194,6 +194,11 @@ impl Metrics {
     /// Adds the figures of a gateway's listener.
     pub fn add_listener(&mut self) -> ListenerMetrics {
         ListenerMetrics::registered(&mut self.registry)
+    }
+
+    /// Adds the gauges of a gateway's state.
+    pub fn add_state(&mut self) -> StateMetrics {
+        StateMetrics::registered(&mut self.registry)
     }
 
     /// Adds the figures of an adapter's databases.

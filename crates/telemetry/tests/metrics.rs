@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
 
 use chapar_model::Reason;
-use chapar_telemetry::{Config, Metrics, Telemetry};
+use chapar_telemetry::{Config, Metrics, SharedLimits, SourceMetrics, Telemetry, UpstreamMetrics};
 
 const METHOD: &str = "civil.v1.CivilRegistry/GetPerson";
 
@@ -77,14 +77,35 @@ fn methods_of_a_new_registry_join_and_counts_stay() {
 }
 
 #[test]
-fn every_metric_name_is_documented() {
-    let text = metrics().encode();
+fn every_metric_of_every_role_is_documented_by_name() {
+    let mut metrics = metrics();
+    let upstreams = UpstreamMetrics::default();
+    upstreams.service("civil.v1.CivilRegistry");
+    metrics.add_upstreams(&upstreams);
+    metrics.add_evidence();
+    metrics.add_listener();
+    let shared = SharedLimits { is_up: true, gateways: 1, answered: 1, failed: 1, own: 1, waits: 1 };
+    metrics.add_limits().set(&shared);
+    metrics.add_state();
+    let sources = SourceMetrics::default();
+    metrics.add_sources(&sources);
+    let published = metrics.add_published();
+    // A family without a series is not shown.
+    sources.source("civil");
+    published.opened([(METHOD, true)].into_iter());
+    published.answered(METHOD, [("full", 1), ("partial", 0), ("missing", 0), ("failed", 0)]);
+    published.field(METHOD, "given_name", 1, 0);
+    metrics.method(METHOD).begin().finish(None);
+    metrics.reloaded("policy", true);
+    metrics.revocation([("CN=a", 1)].into_iter(), 0);
+    let text = metrics.encode();
     let page = include_str!("../../../docs/reference/telemetry.md");
-    let names = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE "))
-        .filter_map(|rest| rest.split(' ').next());
-    for name in names {
-        assert!(page.contains(name), "docs/reference/telemetry.md does not name {name}");
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let types: Vec<(&str, &str)> = types.filter_map(|rest| rest.split_once(' ')).collect();
+    assert!(types.len() > 40, "{types:?}");
+    for (name, kind) in types {
+        // A counter's series has the suffix (OpenMetrics 1.0, "Counter").
+        let series = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        assert!(page.contains(&format!("`{series}`")), "docs/reference/telemetry.md does not name {series}");
     }
 }

@@ -17,7 +17,7 @@ use crate::{out, signal};
 #[command(after_help = "Example:\n  chapar console --demo DIR --listen 127.0.0.1:0")]
 pub(super) struct Args {
     /// Where to serve the pages: an address of loopback; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:7480", value_name = "HOST:PORT")]
+    #[arg(long, default_value = "127.0.0.1:7490", value_name = "HOST:PORT")]
     listen: SocketAddr,
     #[command(flatten)]
     connect: ConnectArgs,

@@ -10,23 +10,22 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use chapar_limit::{Shared, SharedUsage};
-use chapar_telemetry::{CONTENT_TYPE, LimitMetrics, ListenerMetrics, Metrics, SharedLimits, Telemetry};
-use chapar_transport::serve::ConnectionSlots;
+use chapar_limit::SharedUsage;
+use chapar_model::Clock;
+use chapar_telemetry::{CONTENT_TYPE, LimitMetrics, ListenerMetrics, SharedLimits, StateMetrics};
 
-use crate::readiness::Readiness;
+use crate::observed::{Connections, Observed};
 use crate::reload::Reloader;
 
 /// What the pages read.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    pub(crate) telemetry: Arc<Telemetry>,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) observed: Arc<Observed>,
+    pub(crate) clock: Clock,
     pub(crate) listener: ListenerMetrics,
-    /// The limits that are shared, and their metrics.
-    pub(crate) shared: Option<(Arc<Shared>, LimitMetrics)>,
-    pub(crate) slots: ConnectionSlots,
-    pub(crate) readiness: Readiness,
+    /// Metrics of shared limits, if there are any.
+    pub(crate) limits: Option<LimitMetrics>,
+    pub(crate) state: StateMetrics,
     pub(crate) reloader: Arc<Reloader>,
 }
 
@@ -47,20 +46,23 @@ pub(crate) fn router(admin: Admin, token: Token) -> Router {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
-    let adapters = admin.reloader.policy.load().upstreams.joined();
-    // Reverse connections of adapters share the listener's slots, so they are taken off to leave the callers.
-    let callers = admin.slots.connections().saturating_sub(adapters);
-    admin.listener.set(callers, adapters, admin.slots.handshakes_failed());
-    if let Some((shared, metrics)) = &admin.shared {
+    let policy = admin.reloader.policy.load_full();
+    let Connections { callers, adapters } = admin.observed.connections(&policy);
+    admin.listener.set(callers, adapters, admin.observed.slots.handshakes_failed());
+    if let (Some(shared), Some(metrics)) = (&admin.observed.shared, &admin.limits) {
         let SharedUsage { is_up, replicas, commands: (answered, failed), own_decisions, waits } =
             shared.usage();
         metrics.set(&SharedLimits { is_up, gateways: replicas, answered, failed, own: own_decisions, waits });
     }
-    (kind, admin.metrics.encode()).into_response()
+    // Nothing only while the process ends: the figures stay as they were.
+    if let Some(state) = admin.observed.state(&policy, admin.clock.now()).await {
+        admin.state.set(&state);
+    }
+    (kind, admin.observed.metrics.encode()).into_response()
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {
-    match admin.readiness.obstacle() {
+    match admin.observed.readiness.obstacle() {
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
         None => "ready\n".into_response(),
     }
@@ -102,7 +104,7 @@ struct Filter {
 }
 
 async fn traces(State(admin): State<Admin>, Query(filter): Query<Filter>) -> Response {
-    let store = admin.telemetry.traces();
+    let store = admin.observed.telemetry.traces();
     match filter.call {
         Some(call) => {
             store.by_call(&call).map_or_else(not_kept, |trace| axum::Json(vec![trace]).into_response())
@@ -112,7 +114,12 @@ async fn traces(State(admin): State<Admin>, Query(filter): Query<Filter>) -> Res
 }
 
 async fn trace(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
-    admin.telemetry.traces().find(&id).map_or_else(not_kept, |trace| axum::Json(trace).into_response())
+    admin
+        .observed
+        .telemetry
+        .traces()
+        .find(&id)
+        .map_or_else(not_kept, |trace| axum::Json(trace).into_response())
 }
 
 fn not_kept() -> Response {

@@ -90,7 +90,7 @@ impl Ready {
         let _calls_ended = calls_ended.clone().drop_guard();
         let refusals = stack.pipeline.refusals.clone();
         let refusals = tokio::spawn(refusals.run(log.clone(), calls_ended.clone()));
-        let sharing = admin_pages.shared.as_ref().map(|(shared, _)| Arc::clone(shared));
+        let sharing = admin_pages.observed.shared.clone();
         let sharing = sharing.map(|shared| tokio::spawn(shared.run(calls_ended.clone())));
         let router = TowerToHyperService::new(admin::router(admin_pages, admin_token));
         let pages = tokio::spawn(chapar_transport::admin::serve(admin, router, ended.clone()));

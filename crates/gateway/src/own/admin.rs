@@ -6,7 +6,6 @@ mod status;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use chapar_limit::{GrantLimiter, QuotaKeeper};
 use chapar_model::Clock;
 use chapar_registry::{Registry, Role};
 use chapar_telemetry::{CallFilter, CallSummary, Outcomes, SpanRecord, Trace, TraceStore};
@@ -14,8 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller::caller;
 use super::catalogue::ADMIN;
-
-pub(crate) use status::Observed;
+use crate::observed::Observed;
 
 /// Generated from `proto/chapar/admin/v1/admin.proto`.
 #[allow(
@@ -37,14 +35,12 @@ const DEFAULT_CALLS: usize = 50;
 /// Maximum number of calls in an answer: some 150 KiB.
 const MAX_CALLS: usize = 500;
 
-/// Answers from the policy of one generation and from what the gateway observes.
+/// Answers from what the gateway observes, by the roles of one generation of the registry.
 pub(crate) struct Observe {
     pub(crate) registry: Arc<Registry>,
-    pub(crate) limiter: Arc<GrantLimiter>,
-    pub(crate) quotas: Arc<QuotaKeeper>,
     pub(crate) clock: Clock,
     /// Filled before the first call is taken. The policy, which holds this service, is made earlier.
-    pub(crate) observed: Arc<OnceLock<Observed>>,
+    pub(crate) observed: Arc<OnceLock<Arc<Observed>>>,
 }
 
 #[tonic::async_trait]
@@ -105,7 +101,8 @@ impl Observe {
     }
 
     fn observed(&self) -> Result<&Observed, Status> {
-        self.observed.get().ok_or_else(|| Status::unavailable("the gateway is starting"))
+        let observed = self.observed.get().ok_or_else(|| Status::unavailable("the gateway is starting"))?;
+        Ok(observed)
     }
 
     fn traces(&self) -> Result<TraceStore, Status> {

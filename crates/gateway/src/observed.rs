@@ -1,0 +1,110 @@
+//! `Observed` is what a running gateway knows of itself beside its policy, for those who look: the metrics
+//! page and `chapar.admin.v1`.
+
+use std::sync::{Arc, Weak};
+
+use chapar_evidence::LogStatus;
+use chapar_limit::{LimitUsage, Shared};
+use chapar_model::{GrantId, tehran};
+use chapar_registry::Ending;
+use chapar_telemetry::{GatewayState, Metrics, Telemetry};
+use chapar_transport::serve::ConnectionSlots;
+use chapar_transport::tls::{self, OwnCertificate, Shown};
+use jiff::{Timestamp, Unit};
+
+use crate::pipeline::Policy;
+use crate::readiness::Readiness;
+use crate::reload::Reloader;
+
+/// What ends within so many days counts as ending soon.
+const ENDING_DAYS: i32 = 14;
+
+/// `Observed` holds what a gateway observes of itself.
+pub(crate) struct Observed {
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) shared: Option<Arc<Shared>>,
+    pub(crate) slots: ConnectionSlots,
+    pub(crate) readiness: Readiness,
+    /// Weak, because the reloader holds the policy, and the policy the service that holds this.
+    pub(crate) reloader: Weak<Reloader>,
+    pub(crate) started: Timestamp,
+}
+
+/// Open connections of each kind.
+pub(crate) struct Connections {
+    pub(crate) callers: usize,
+    pub(crate) adapters: usize,
+}
+
+/// The evidence log as of a moment.
+pub(crate) struct LogState {
+    pub(crate) log: LogStatus,
+    /// When the last checkpoint was published; none before the first of this process.
+    pub(crate) published: Option<Timestamp>,
+}
+
+impl Observed {
+    pub(crate) fn connections(&self, policy: &Policy) -> Connections {
+        let adapters = policy.upstreams.joined();
+        // Reverse connections of adapters share the listener's slots, so they are taken off to leave the
+        // callers.
+        Connections { callers: self.slots.connections().saturating_sub(adapters), adapters }
+    }
+
+    /// Nothing if the runtime is ending.
+    pub(crate) async fn log(&self, now: Timestamp) -> Option<LogState> {
+        let log = self.readiness.log.status().await.ok()?;
+        let published = log.since_checkpoint.and_then(|since| now.checked_sub(since).ok());
+        Some(LogState { log, published })
+    }
+
+    /// The state for the metrics page.
+    pub(crate) async fn state(&self, policy: &Policy, now: Timestamp) -> Option<GatewayState> {
+        let reloader = self.reloader.upgrade()?;
+        let LogState { log, published } = self.log(now).await?;
+        let certificate = certificate(reloader, now).await;
+        let endings = endings(policy, now).filter(|(days, _)| (0..=ENDING_DAYS).contains(days)).count();
+        Some(GatewayState {
+            is_ready: self.readiness.obstacle().is_none(),
+            certificate_not_after: certificate.map_or(0, |own| own.not_after),
+            entries: log.size,
+            signed: log.covered,
+            checkpoint: published.map(Timestamp::as_second).unwrap_or_default(),
+            free: log.free,
+            low_water: log.low_water,
+            quotas_near_end: quotas_near_end(policy, now),
+            endings: endings as u64,
+        })
+    }
+}
+
+/// The gateway's own certificate as its file is now; in an error, the sentence that names the file.
+pub(crate) async fn certificate(reloader: Arc<Reloader>, now: Timestamp) -> Result<OwnCertificate, String> {
+    let read = move || tls::own_certificate(&reloader.serving.identity, Shown::OnBothSides, now);
+    // A file is read, and a disk may be slow.
+    let read = tokio::task::spawn_blocking(read).await;
+    read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
+/// What ends, with the days from today in Tehran to its last day; negative for what has ended.
+pub(crate) fn endings(policy: &Policy, now: Timestamp) -> impl Iterator<Item = (i32, Ending)> {
+    let today = tehran::day(now);
+    policy.registry.endings().into_iter().map(move |ending| {
+        let span = today.until((Unit::Day, ending.valid.until)).map(|span| span.get_days());
+        (span.unwrap_or(i32::MAX), ending)
+    })
+}
+
+/// Quotas of a grant at this gateway.
+pub(crate) fn quotas(policy: &Policy, grant: &GrantId, now: Timestamp) -> Vec<LimitUsage> {
+    policy.quotas.usage(grant, now.as_millisecond().unsigned_abs())
+}
+
+/// Quotas of which less than a tenth is left. A rate and concurrency come back within seconds, and being near
+/// them is nothing to tell.
+fn quotas_near_end(policy: &Policy, now: Timestamp) -> u64 {
+    let grants = policy.registry.grants();
+    let quotas = grants.flat_map(|grant| quotas(policy, &grant.id, now));
+    quotas.filter(|quota| quota.left.saturating_mul(10) < quota.most).count() as u64
+}
