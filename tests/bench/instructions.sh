@@ -12,12 +12,12 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 . tests/tools.sh
 command -v valgrind >/dev/null || need_debian valgrind
 if [ -z "${CHAPAR_BIN:-}" ]; then
-    cargo build --release --locked -p chapar
-    CHAPAR_BIN="$target/release/chapar"
+    cargo build --profile dist --locked -p chapar
+    CHAPAR_BIN="$target/dist/chapar"
 fi
 if [ -z "${BENCH_BIN:-}" ]; then
-    cargo build --release --locked -p chapar-tests --bin bench
-    BENCH_BIN="$target/release/bench"
+    cargo build --profile dist --locked -p chapar-tests --bin bench
+    BENCH_BIN="$target/dist/bench"
 fi
 CHAPAR_BIN="$(realpath "$CHAPAR_BIN")"
 export CHAPAR_BIN

@@ -10,8 +10,8 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/tools.sh
 . tests/tools.sh
 command -v perf >/dev/null || need_debian linux-perf
-[ -n "${CHAPAR_BIN:-}" ] || { cargo build --release --locked -p chapar && CHAPAR_BIN="$target/release/chapar"; }
-[ -n "${BENCH_BIN:-}" ] || { cargo build --release --locked -p chapar-tests --bin bench && BENCH_BIN="$target/release/bench"; }
+[ -n "${CHAPAR_BIN:-}" ] || { cargo build --profile dist --locked -p chapar && CHAPAR_BIN="$target/dist/chapar"; }
+[ -n "${BENCH_BIN:-}" ] || { cargo build --profile dist --locked -p chapar-tests --bin bench && BENCH_BIN="$target/dist/bench"; }
 CHAPAR_BIN="$(realpath "$CHAPAR_BIN")"
 export CHAPAR_BIN
 folder="$(mktemp -d)"

@@ -18,12 +18,12 @@ command -v taskset >/dev/null || need_debian util-linux
 if [ "$(nproc)" -lt 2 ]; then die "two cores are needed: one for the generator, one for the proxy"; fi
 
 if [ -z "${CHAPAR_BIN:-}" ]; then
-    cargo build --release --locked -p chapar
-    CHAPAR_BIN="$target/release/chapar"
+    cargo build --profile dist --locked -p chapar
+    CHAPAR_BIN="$target/dist/chapar"
 fi
 if [ -z "${BENCH_BIN:-}" ]; then
-    cargo build --release --locked -p chapar-tests --bin bench
-    BENCH_BIN="$target/release/bench"
+    cargo build --profile dist --locked -p chapar-tests --bin bench
+    BENCH_BIN="$target/dist/bench"
 fi
 CHAPAR_BIN="$(realpath "$CHAPAR_BIN")"
 export CHAPAR_BIN

@@ -22,11 +22,11 @@ git -C "$root" archive HEAD | tar -x -C "$copy"
 (cd "$copy" && git init -q && git apply "$patch")
 
 target=${CARGO_TARGET_DIR:-$root/target}
-(cd "$copy" && CARGO_TARGET_DIR="$target" cargo build --release -p chapar)
-cp "$target/release/chapar" "$copy/chapar"
-(cd "$root" && cargo build --release -p chapar-tests --bin fairness)
+(cd "$copy" && CARGO_TARGET_DIR="$target" cargo build --profile dist -p chapar)
+cp "$target/dist/chapar" "$copy/chapar"
+(cd "$root" && cargo build --profile dist -p chapar-tests --bin fairness)
 
 for mechanism in own none tower:16 tower:64 tower:256 little:5 little:20; do
     echo "== $mechanism"
-    CHAPAR_SHED=$mechanism CHAPAR_BIN="$copy/chapar" "$target/release/fairness" "$@"
+    CHAPAR_SHED=$mechanism CHAPAR_BIN="$copy/chapar" "$target/dist/fairness" "$@"
 done

@@ -15,7 +15,7 @@ pub fn chapar() -> PathBuf {
     let named = std::env::var_os("CHAPAR_BIN").map(PathBuf::from);
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-    let built = ["release", "debug"].map(|profile| target.join(profile).join("chapar"));
+    let built = ["dist", "release", "debug"].map(|profile| target.join(profile).join("chapar"));
     let newest = built
         .into_iter()
         .filter(|path| path.exists())
