@@ -7,7 +7,7 @@
 #   tests/run.sh ARGS...      only `cargo test --workspace ARGS...`, e.g. `tests/run.sh -p chapar-tests limits`
 #
 # Needs Rust. Installs what else is missing: a C compiler, openssl, curl, python3-venv, Node, Chromium, PostgreSQL, MariaDB, PgBouncer,
-# Redis and Prometheus by apt-get (as root), Python packages by pip and Node's by npm into the target folder.
+# Redis, Prometheus and systemd's tools by apt-get (as root), Python packages by pip and Node's by npm into the target folder.
 #
 # Knobs, all optional:
 #   CARGO_TARGET_DIR      where to build (default: target)
@@ -35,6 +35,7 @@ specifications() {
         need_debian postgresql mariadb-server pgbouncer redis-server || return
     fi
     command -v promtool >/dev/null || need_debian prometheus || return
+    command -v systemd-analyze >/dev/null || need_debian systemd || return
     cargo test --workspace --locked --no-fail-fast "$@"
 }
 

@@ -98,6 +98,54 @@ fn the_example_configuration_is_read_by_the_real_parser() {
     let adapter = chapar_adapter::Config::load(&folder.join("adapter.toml")).unwrap();
     let dials = |gateways: &[String]| gateways == ["gateway.lorestan.example:7443"];
     assert!(matches!(&adapter.mode, chapar_adapter::ConnectMode::Dial { gateways, .. } if dials(gateways)));
+    let counter = chapar_counter::Config::load(&folder.join("counter.toml")).unwrap();
+    assert_eq!(counter.gateway.server_name, "gateway.lorestan.example");
+}
+
+/// The units, with the binary that is tested in place of the installed one.
+fn units() -> (tempfile::TempDir, Vec<PathBuf>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut copies = Vec::new();
+    for unit in std::fs::read_dir(repository().join("deploy/systemd")).unwrap() {
+        let unit = unit.unwrap().path();
+        let text = std::fs::read_to_string(&unit).unwrap();
+        let copy = folder.path().join(unit.file_name().unwrap());
+        std::fs::write(&copy, text.replace("/usr/bin/chapar", chapar().to_str().unwrap())).unwrap();
+        copies.push(copy);
+    }
+    copies.sort();
+    (folder, copies)
+}
+
+#[test]
+fn systemd_takes_every_unit_as_it_is_and_finds_little_exposed() {
+    let (folder, units) = units();
+    let verified =
+        Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr);
+    // Whatever it does not understand it tells and passes over, with exit 0.
+    assert!(verified.status.success() && said.is_empty(), "{said}");
+
+    // Exposure from 0 to 100; a unit without any restriction has 96.
+    let services = units.iter().filter(|unit| unit.extension().is_some_and(|it| it == "service"));
+    for unit in services {
+        let name = PathBuf::from(".").join(unit.file_name().unwrap());
+        let judged = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--threshold=15", "--no-pager"])
+            .arg(&name)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(judged.status.success(), "{}: {}", unit.display(), String::from_utf8_lossy(&judged.stdout));
+    }
+
+    // What is misspelt would be passed over when the unit starts.
+    let broken = folder.path().join("chapar-gateway.service");
+    let text = std::fs::read_to_string(&broken).unwrap().replace("NoNewPrivileges", "NoNewPrivilege");
+    std::fs::write(&broken, text).unwrap();
+    let verified =
+        Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&broken).output().unwrap();
+    assert!(String::from_utf8_lossy(&verified.stderr).contains("NoNewPrivilege"), "{verified:?}");
 }
 
 #[test]
@@ -118,7 +166,7 @@ fn the_units_try_again_for_ever_and_may_use_socket_files() {
         }
         count += 1;
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 4);
 }
 
 #[test]
