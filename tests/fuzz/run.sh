@@ -18,10 +18,16 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 usage() { die "usage: tests/fuzz/run.sh [--seconds N | --smoke] [TARGET...]"; }
 
 seconds=60
+# Optimised as for a search of hours; a smoke run spends its time on the build, and takes what is built fast.
+optimise=(-Ccodegen-units=1)
 asked=()
 while [ "$#" -gt 0 ]; do
     case "$1" in
-    --smoke) seconds=5 ;;
+    --smoke)
+        seconds=5
+        optimise=(-Ccodegen-units=16)
+        export CARGO_PROFILE_RELEASE_OPT_LEVEL=1
+        ;;
     --seconds)
         seconds="${2:-}"
         case "$seconds" in '' | 0* | *[!0-9]*) usage ;; esac
@@ -50,7 +56,7 @@ built="$target/fuzz/$host/release"
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
     -Cllvm-args=-sanitizer-coverage-trace-compares"
-flags="$(printf '%s ' --cfg fuzzing "$coverage" -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks | tr -s ' \n' ' ')"
+flags="$(printf '%s ' --cfg fuzzing "$coverage" "${optimise[@]}" -Cdebug-assertions -Coverflow-checks | tr -s ' \n' ' ')"
 
 build() {
     need_compiler || return

@@ -426,3 +426,29 @@ async fn an_older_copy_of_the_evidence_starts_no_gateway_until_its_loss_is_accep
     gateway.stop().await;
     assert_eq!(since().0, Some(4), "whoever kept a checkpoint sees the loss");
 }
+
+#[test]
+fn completions_and_manual_pages_are_made_of_every_command() {
+    let run = |arguments: &[&str]| Command::new(chapar()).arg("generate").args(arguments).output().unwrap();
+    let script = run(&["completions", "bash"]).stdout;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chapar.bash");
+    std::fs::write(&file, &script).unwrap();
+    // Bash takes it, and offers what there is.
+    let offer = format!(
+        ". {}; COMP_WORDS=(chapar eviden) COMP_CWORD=1; _chapar chapar eviden chapar; printf '%s ' \"${{COMPREPLY[@]}}\"",
+        file.display()
+    );
+    let offered = Command::new("bash").args(["--norc", "-c", &offer]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&offered.stdout).trim(), "evidence", "{offered:?}");
+
+    let pages = folder.path().join("man");
+    std::fs::create_dir(&pages).unwrap();
+    assert!(run(&["man", pages.to_str().unwrap()]).status.success());
+    for page in ["chapar.1", "chapar-check.1", "chapar-evidence-verify.1", "chapar-registry-suspend.1"] {
+        let text = std::fs::read_to_string(pages.join(page)).unwrap();
+        assert!(text.contains(".TH ") && text.contains(".SH SYNOPSIS"), "{page}");
+    }
+    let failed = run(&["man", folder.path().join("not-there").to_str().unwrap()]);
+    assert!(failed.status.code() == Some(1) && String::from_utf8_lossy(&failed.stderr).contains("not-there"));
+}

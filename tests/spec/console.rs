@@ -89,7 +89,10 @@ async fn the_pages_show_the_demos_calls_and_the_numbers_of_status() {
     let (code, page) = console.get("/grants");
     assert_eq!(code, 200);
     for grant in grants {
-        let row = page.split("<tr>").find(|row| row.contains(grant["id"].as_str().unwrap())).unwrap();
+        let row = page
+            .split("<tr>")
+            .find(|row| row.contains(&format!(">{}<", grant["id"].as_str().unwrap())))
+            .unwrap();
         let admitted = format!("<td>{}</td>", grant["admitted"].as_str().unwrap());
         assert!(row.contains(&admitted), "{grant} in {row}");
     }
@@ -98,9 +101,26 @@ async fn the_pages_show_the_demos_calls_and_the_numbers_of_status() {
     assert!(persian.contains("href=\"/traces?lang=fa\""), "links keep the language");
     assert!(console.get("/?live=1").1.contains("http-equiv=\"refresh\""));
     let national_id = demo.json()["sample"][0]["national_id"].as_str().unwrap();
-    for path in ["/", "/traces", "/grants"] {
-        assert!(!console.get(path).1.contains(national_id), "{path}");
+    // Each call of the story about this citizen, with all that its spans hold.
+    let traces = json(&demo, &["traces", "--limit", "40"]);
+    let about: Vec<String> = traces["calls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|call| format!("/traces/{}", call["call_id"].as_str().unwrap()))
+        .collect();
+    assert!(about.len() > 10, "{about:?}");
+    for path in about.iter().map(String::as_str).chain(["/", "/traces", "/grants"]) {
+        let (code, page) = console.get(path);
+        assert!(code == 200 && !page.contains(national_id), "{path}");
     }
+    let (_, page) = console.get(&format!("{}?lang=fa&live=1", about[0]));
+    assert!(
+        page.contains(&format!("href=\"{}?lang=en&amp;live=1\"", about[0])),
+        "the other language of the same page: {page}"
+    );
+    let (_, page) = console.get("/traces?outcome=refused&lang=en");
+    assert!(page.contains("href=\"/traces?outcome=refused&amp;lang=fa\""), "the filter stays: {page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +136,15 @@ async fn nobody_but_this_machines_browser_is_answered_and_nothing_is_changed() {
         assert_eq!(console.ask("GET", "/", &headers).0, 403, "{headers}");
     }
     assert_eq!(console.ask("POST", "/traces", &own).0, 405);
+    let of_page = |site: &str, mode: &str, to: &str| {
+        let fetch =
+            format!("{own}sec-fetch-site: {site}\r\nsec-fetch-mode: {mode}\r\nsec-fetch-dest: {to}\r\n");
+        console.ask("GET", "/grants", &fetch).0
+    };
+    assert_eq!(of_page("cross-site", "no-cors", "image"), 403);
+    assert_eq!(of_page("same-site", "navigate", "iframe"), 403);
+    assert_eq!(of_page("cross-site", "navigate", "document"), 200, "a link to it is followed");
+    assert_eq!(of_page("same-origin", "no-cors", "style"), 200);
     let (code, page) = console.get("/traces?at_least=soon");
     assert!(code == 400 && page.contains("whole number of milliseconds"), "{page}");
     let (code, page) = console.get("/traces?caller=%3Cscript%3Ealert(1)%3C/script%3E");
@@ -128,4 +157,64 @@ async fn nobody_but_this_machines_browser_is_answered_and_nothing_is_changed() {
     let output = output.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && said.contains("listens on loopback"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_followed_as_they_end_and_each_is_shown_once() {
+    let demo = Demo::start(&["--people", "20"]);
+    let mut following = Command::new(chapar())
+        .args([
+            "traces",
+            "--follow",
+            "--for",
+            "1",
+            "--outcome",
+            "PURPOSE_NOT_GRANTED",
+            "--output",
+            "json",
+            "--demo",
+        ])
+        .arg(demo.folder())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let (send, mut shown) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(send.send(line))));
+
+    // Calls go on until the first is shown: what has ended before the command's first look is not.
+    let mut made = Vec::new();
+    let first = loop {
+        let output = Command::new(chapar())
+            .args([
+                "call",
+                "civil.v1.CivilRegistry/GetPerson",
+                "national_id=0499370899",
+                "--purpose",
+                "loan.farm",
+            ])
+            .args(["--case", "1404-771", "--clerk", "z.karimi", "--as", "gov/welfare/benefits", "--demo"])
+            .arg(demo.folder())
+            .output()
+            .unwrap();
+        made.push(String::from_utf8_lossy(&output.stderr).into_owned());
+        assert!(made.len() < 20, "nothing is shown: {made:?}");
+        if let Ok(line) = tokio::time::timeout(Duration::from_millis(1500), shown.recv()).await {
+            break line.unwrap();
+        }
+    };
+    let call: serde_json::Value = serde_json::from_str(&first).unwrap();
+    assert_eq!(
+        (call["caller"].as_str(), call["outcome"].as_str()),
+        (Some("gov/welfare/benefits"), Some("PURPOSE_NOT_GRANTED"))
+    );
+    let id = call["call_id"].as_str().unwrap();
+    assert!(made.iter().any(|said| said.contains(id)), "{id} in {made:?}");
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    while let Ok(line) = shown.try_recv() {
+        assert!(!line.contains(id), "shown twice");
+    }
+    Command::new("kill").args(["-TERM", &following.id().to_string()]).status().unwrap();
+    assert_eq!(following.wait().unwrap().code(), Some(0));
 }

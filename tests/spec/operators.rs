@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use chapar_client::{CallError, Client, TraceFilter, TraceId};
+use chapar_client::{AskProcedureRequest, CallError, CallMetadata, Client, TraceFilter, TraceId};
+use chapar_tests::curl::Curl;
 use chapar_tests::operator::OPERATIONS;
 use chapar_tests::people::ZAHRA;
+use chapar_tests::procedure::LOANS;
 use chapar_tests::{Bus, until_some};
 
-fn reason(error: CallError) -> String {
+const OBSERVE: &str = "chapar.admin.v1.Observe";
+
+fn refused(error: CallError) -> String {
     match error {
         CallError::Refused(refusal) => refusal.reason.clone(),
         other => panic!("{other}"),
@@ -31,18 +35,88 @@ async fn calls(operator: &Client, filter: TraceFilter, n: usize) -> Vec<chapar_c
 async fn whom_the_registry_names_no_operator_sees_nothing_of_the_gateway() {
     let bus = Bus::builder().with_operator().start().await;
     let welfare = bus.client("gov/welfare/benefits");
-    assert_eq!(reason(welfare.status().await.unwrap_err()), "NOT_GRANTED");
-    assert_eq!(reason(welfare.traces(&TraceFilter::default()).await.unwrap_err()), "NOT_GRANTED");
-    assert_eq!(reason(welfare.trace(TraceId::Call("x")).await.unwrap_err()), "NOT_GRANTED");
+    assert_eq!(refused(welfare.status().await.unwrap_err()), "NOT_GRANTED");
+    assert_eq!(refused(welfare.traces(&TraceFilter::default()).await.unwrap_err()), "NOT_GRANTED");
+    assert_eq!(refused(welfare.trace(TraceId::Call("x")).await.unwrap_err()), "NOT_GRANTED");
 
     // Reflection shows the service to operators alone.
-    const OBSERVE: &str = "chapar.admin.v1.Observe";
     let agency = bus.welfare().await;
     assert!(!agency.services().await.contains(&OBSERVE.to_owned()));
     assert!(agency.reflect(OBSERVE).await.is_err());
     let operations = bus.caller(OPERATIONS).await;
     assert!(operations.services().await.contains(&OBSERVE.to_owned()));
     assert_eq!(operations.reflect(OBSERVE).await.unwrap(), ["GetStatus", "ListTraces", "GetTrace"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_is_answered_in_json_either() {
+    let bus = Bus::builder().with_operator().start().await;
+    for method in ["GetStatus", "ListTraces", "GetTrace"] {
+        let path = format!("/chapar.admin.v1.Observe/{method}");
+        let ask = |subsystem: &str| Curl::of(&bus, subsystem).post(&path, "application/json", b"{}");
+        let refused = ask("gov/welfare/benefits");
+        assert_eq!((refused.status, refused.reason().as_str()), (403, "NOT_GRANTED"), "{method}");
+        assert_ne!(ask(OPERATIONS).status, 403, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn a_suspended_operator_sees_nothing_until_the_suspension_ends() {
+    let bus = Bus::builder().with_operator().start().await;
+    let operator = bus.client(OPERATIONS);
+    for of in [OPERATIONS, "bus/lorestan"] {
+        bus.add("suspensions.toml", &format!("[[suspension]]\nof = \"{of}\"\nreason = \"a stolen key\"\n"));
+        assert_eq!(bus.reload().await, "reloaded\n");
+        assert_eq!(refused(operator.status().await.unwrap_err()), "SUSPENDED", "{of}");
+        assert!(!bus.caller(OPERATIONS).await.services().await.contains(&OBSERVE.to_owned()));
+        bus.add("suspensions.toml", "");
+        assert_eq!(bus.reload().await, "reloaded\n");
+        assert!(operator.status().await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn each_part_of_an_inquiry_is_a_call_in_the_trace_of_its_inquiry() {
+    let bus = Bus::builder().with_operator().start().await;
+    bus.add_procedure().await;
+    let request = AskProcedureRequest {
+        procedure: "farm-loan".to_owned(),
+        subject: ZAHRA.to_owned(),
+        inputs: [("birth_date".to_owned(), "1370-01-01".to_owned())].into(),
+        ..Default::default()
+    };
+    let mut parts = bus.client(LOANS).ask_procedure(request, CallMetadata::default()).await.unwrap();
+    while parts.next().await.unwrap().is_some() {}
+
+    let operator = bus.client(OPERATIONS);
+    let of = |edit: fn(&mut TraceFilter)| {
+        let mut filter = TraceFilter::default();
+        edit(&mut filter);
+        filter
+    };
+    let two = calls(&operator, of(|f| f.provider = "gov/civil-registry".into()), 2).await;
+    let by_grant = of(|f| f.grant = "bank-getperson".into());
+    assert_eq!(calls(&operator, by_grant, 1).await[0].method, "civil.v1.CivilRegistry/GetPerson");
+    let inquiry = calls(&operator, of(|f| f.method = "chapar.inquiry.v1.Inquiry".into()), 1).await;
+    assert!(two.iter().all(|part| part.trace_id == inquiry[0].trace_id));
+    assert_ne!(two[0].call_id, two[1].call_id);
+}
+
+#[tokio::test]
+async fn authorities_that_cannot_be_read_are_no_fault_of_the_certificate() {
+    let bus = Bus::builder().with_operator().start().await;
+    let operator = bus.client(OPERATIONS);
+    std::fs::write(bus.folder().join("pki/trust.crt"), "no certificate").unwrap();
+    let certificate = operator.status().await.unwrap().certificate.unwrap();
+    assert!(
+        certificate.is_usable && certificate.identity.ends_with("/bus/lorestan/gateway"),
+        "{certificate:?}"
+    );
+    assert!(
+        certificate.remarks.iter().any(|remark| remark.contains("trust.crt")),
+        "{:?}",
+        certificate.remarks
+    );
 }
 
 #[tokio::test]
@@ -60,7 +134,7 @@ async fn a_role_that_is_taken_away_is_gone_at_the_next_question() {
     assert!(operator.status().await.is_ok());
     bus.edit_registry("bus.toml", |text| text.split("\n[[operator]]").next().unwrap().to_owned());
     assert_eq!(bus.reload().await, "reloaded\n");
-    assert_eq!(reason(operator.status().await.unwrap_err()), "NOT_GRANTED");
+    assert_eq!(refused(operator.status().await.unwrap_err()), "NOT_GRANTED");
 }
 
 #[tokio::test]
@@ -93,6 +167,7 @@ async fn the_status_counts_what_was_called_recorded_and_refused() {
     assert_eq!((service.provider.as_str(), service.up, service.ejected), ("gov/civil-registry", 1, 0));
     assert_eq!(service.provider_name_en, "Civil Registration");
     let log = status.evidence.unwrap();
+    assert_eq!(log.unsigned_since_ms, 0, "all is signed");
     assert!(log.checkpoint_ms > 0 && log.free_bytes.unwrap() > log.low_water_bytes);
     let certificate = status.certificate.unwrap();
     assert!(certificate.is_usable, "{:?}", certificate.remarks);
@@ -147,7 +222,7 @@ async fn calls_are_found_by_caller_method_provider_outcome_grant_and_duration() 
         assert_eq!(operator.traces(&filter).await.unwrap().calls, [], "{filter:?}");
     }
     let too_many = TraceFilter { limit: 501, ..Default::default() };
-    assert_eq!(reason(operator.traces(&too_many).await.unwrap_err()), "REQUEST_MALFORMED");
+    assert_eq!(refused(operator.traces(&too_many).await.unwrap_err()), "REQUEST_MALFORMED");
 }
 
 #[tokio::test]
@@ -167,5 +242,5 @@ async fn a_trace_is_opened_by_its_id_and_by_its_calls() {
     for attribute in trace.spans.iter().flat_map(|span| span.attributes.values()) {
         assert!(!attribute.contains(ZAHRA), "{attribute}");
     }
-    assert_eq!(reason(operator.trace(TraceId::Call("no-such-call")).await.unwrap_err()), "RECORD_NOT_FOUND");
+    assert_eq!(refused(operator.trace(TraceId::Call("no-such-call")).await.unwrap_err()), "RECORD_NOT_FOUND");
 }

@@ -304,6 +304,15 @@ fn one_question_covers_the_logs_of_all_gateways() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    let logs = json["evidences"].as_array().unwrap();
+    assert_eq!(logs.len(), json["gateways"].as_array().unwrap().len());
+    for log in logs {
+        let mut verify = Command::new(chapar());
+        verify.args(["evidence", "verify"]).arg(file(&log["path"])).arg("--trust").arg(file(&log["key"]));
+        let said = String::from_utf8(verify.output().unwrap().stdout).unwrap();
+        assert!(said.contains(&format!("VALID: log {} holds", log["origin"].as_str().unwrap())), "{said}");
+    }
+
     let (disclosures, said) = seen(citizen, &folder, &[]);
 
     let entries: Vec<&str> = disclosures.iter().map(|found| found["entry"].as_str().unwrap()).collect();

@@ -27,7 +27,7 @@ use crate::recheck;
 use crate::record::pb::Record;
 use crate::recover::{self, Hold};
 use crate::slot::Slot;
-use crate::state::{Commit, Condition, LogStatus, Shared, Write};
+use crate::state::{Commit, Condition, LogStatus, Shared, UNKNOWN, Write};
 use crate::writer::{Command, Writer};
 
 /// `Log` is an open log. Clones share it.
@@ -88,6 +88,8 @@ impl Log {
         // Streams are closed before the first checkpoint, so that what it signs has no stream without an end.
         writer.close_streams(open_streams, clock.now())?;
         publisher.lock().publish()?;
+        let free = disk.free(&config.path).unwrap_or(UNKNOWN);
+        shared.free.store(free, Ordering::Relaxed);
         let failed =
             |source| Error::Io { what: "cannot start a thread for", path: config.path.clone(), source };
         std::thread::Builder::new()
@@ -171,24 +173,19 @@ impl Log {
         self.inner.shared.state.read().tiles.size
     }
 
-    /// What an operator sees of the log. Asks the disk for its free space.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if the runtime ends meanwhile.
-    pub async fn status(&self) -> Result<LogStatus, Error> {
-        let inner = Arc::clone(&self.inner);
-        blocking(move || {
-            let free = inner.disk.free(&inner.config.path).ok();
-            let state = inner.shared.state.read();
-            Ok(LogStatus {
-                size: state.tiles.size,
-                covered: state.covered(),
-                since_checkpoint: state.published_at.map(|at| at.elapsed()),
-                free,
-                low_water: inner.config.low_water,
-            })
-        })
-        .await
+    /// What an operator sees of the log. Waits for no disk.
+    pub fn status(&self) -> LogStatus {
+        let shared = &self.inner.shared;
+        let free = shared.free.load(Ordering::Relaxed);
+        let state = shared.state.read();
+        LogStatus {
+            size: state.tiles.size,
+            covered: state.covered(),
+            since_checkpoint: state.published_at.map(|at| at.elapsed()),
+            unsigned_for: state.unsigned_since.map(|at| at.elapsed()),
+            free: (free != UNKNOWN).then_some(free),
+            low_water: self.inner.config.low_water,
+        }
     }
 
     /// How often the disk was waited for to append; many entries share one.
@@ -386,7 +383,9 @@ async fn look_after(log: Weak<Inner>) {
         log.commands.try_send(Command::CheckPlace).ok();
         let look = move || {
             // If the disk does not report its free space, the writes show whether there is room.
-            if let Ok(free) = log.disk.free(&log.config.path) {
+            let free = log.disk.free(&log.config.path);
+            log.shared.free.store(free.as_ref().copied().unwrap_or(UNKNOWN), Ordering::Relaxed);
+            if let Ok(free) = free {
                 let why = format!("{} MiB free, less than `low_water`", free >> 20);
                 log.shared.below_low_water(free < log.config.low_water, &why);
             }

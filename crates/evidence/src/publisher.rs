@@ -96,6 +96,7 @@ impl Publisher {
     fn sign(&mut self) -> Result<Checkpoint, Error> {
         // The lock is held only to compute what is to be written. Writing takes several syncs, and records
         // must go on meanwhile.
+        let began = Instant::now();
         let (checkpoint, full, partial) = {
             let state = self.shared.state.read();
             let size = state.tiles.size;
@@ -122,6 +123,8 @@ impl Publisher {
             let mut state = self.shared.state.write();
             state.published = Some((checkpoint.clone(), note));
             state.published_at = Some(Instant::now());
+            // What was appended meanwhile is younger than this.
+            state.unsigned_since = (state.tiles.size > checkpoint.size).then_some(began);
         }
         // The resume file is written only now, because a start from a segment that begins after the signed
         // size could not be compared with a signed root.

@@ -16,6 +16,9 @@ use crate::tiles::Tiles;
 /// latest time until the clock has caught up; if by more, the new time is used.
 const CLOCK_STEP_MS: u64 = 5 * 60 * 1000;
 
+/// A number of free bytes that no disk has.
+pub(crate) const UNKNOWN: u64 = u64::MAX;
+
 /// `State` describes the durable log. Nothing is added before it is on disk.
 pub(crate) struct State {
     pub(crate) tiles: Tiles,
@@ -23,11 +26,13 @@ pub(crate) struct State {
     pub(crate) published: Option<(Checkpoint, String)>,
     /// Time at which this process published it; none before its first.
     pub(crate) published_at: Option<Instant>,
+    /// Time since which there have been durable entries that it does not cover; none while it covers all.
+    pub(crate) unsigned_since: Option<Instant>,
 }
 
 impl State {
     pub(crate) fn new(tiles: Tiles, published: Option<(Checkpoint, String)>) -> Self {
-        Self { tiles, published, published_at: None }
+        Self { tiles, published, published_at: None, unsigned_since: None }
     }
 
     /// Entries that the last checkpoint covers.
@@ -50,6 +55,9 @@ pub(crate) struct Shared {
     pub(crate) observer: OnceLock<Observer>,
     /// True while the disk has less room than the low-water mark.
     below_low_water: AtomicBool,
+    /// Bytes that the disk has free, as of the last look; [`UNKNOWN`] before the first, and if it does not
+    /// say.
+    pub(crate) free: AtomicU64,
     /// The last write of a record, or of what is published, found no room.
     no_room: [AtomicBool; 2],
     /// Start of the write of each kind that is under way, in milliseconds from `opened` and at least 1; 0
@@ -85,7 +93,9 @@ pub struct LogStatus {
     pub covered: u64,
     /// Time since this process published a checkpoint; none before its first.
     pub since_checkpoint: Option<Duration>,
-    /// Bytes that the log's disk has free; none if it does not say.
+    /// Time since which there have been durable entries that no checkpoint covers; none if it covers all.
+    pub unsigned_for: Option<Duration>,
+    /// Bytes that the log's disk had free at the last look, half a second ago; none if it does not say.
     pub free: Option<u64>,
     /// Bytes below which no record is taken.
     pub low_water: u64,
@@ -120,6 +130,7 @@ impl Shared {
     pub(crate) fn new(state: State, latest_ms: u64) -> Self {
         Self {
             below_low_water: AtomicBool::new(false),
+            free: AtomicU64::new(UNKNOWN),
             no_room: [AtomicBool::new(false), AtomicBool::new(false)],
             waiting_since: [AtomicU64::new(0), AtomicU64::new(0)],
             opened: Instant::now(),

@@ -232,6 +232,9 @@ impl Writer {
         // The write lock is dropped before callers are woken, since many of them read the state at once.
         let unwritten = {
             let mut state = self.shared.state.write();
+            if !group.entries.is_empty() {
+                state.unsigned_since.get_or_insert_with(Instant::now);
+            }
             for Queued { entry, stream, done, completions } in group.entries {
                 let index = state.tiles.size;
                 state.tiles.add(&entry);

@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::memory::Pressure;
 use crate::observe::Observer;
-use crate::observed::Observed;
+use crate::observed::{CertificateLook, Observed};
 use crate::overload::Overload;
 use crate::own::{self, Own};
 use crate::pipeline::Pipeline;
@@ -221,6 +221,7 @@ impl Gateway {
             readiness,
             reloader: Arc::downgrade(&reloader),
             started: clock.now(),
+            certificate: CertificateLook::default(),
         });
         // It is empty until here, and `bind` fills it once.
         observed.set(Arc::clone(&seen)).ok();

@@ -2,6 +2,7 @@
 //! page and `chapar.admin.v1`.
 
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use chapar_evidence::LogStatus;
 use chapar_limit::{LimitUsage, Shared};
@@ -16,6 +17,8 @@ use crate::pipeline::Policy;
 use crate::readiness::Readiness;
 use crate::reload::Reloader;
 
+/// How long a look at the certificate counts: the CAs and lists beside it may be large.
+const CERTIFICATE_AGE: Duration = Duration::from_secs(10);
 /// What ends within so many days counts as ending soon.
 const ENDING_DAYS: i32 = 14;
 
@@ -29,7 +32,12 @@ pub(crate) struct Observed {
     /// Weak, because the reloader holds the policy, and the policy the service that holds this.
     pub(crate) reloader: Weak<Reloader>,
     pub(crate) started: Timestamp,
+    pub(crate) certificate: CertificateLook,
 }
+
+/// The last look at the gateway's own certificate.
+#[derive(Default)]
+pub(crate) struct CertificateLook(tokio::sync::Mutex<Option<(Instant, Result<OwnCertificate, String>)>>);
 
 /// Open connections of each kind.
 pub(crate) struct Connections {
@@ -42,6 +50,8 @@ pub(crate) struct LogState {
     pub(crate) log: LogStatus,
     /// When the last checkpoint was published; none before the first of this process.
     pub(crate) published: Option<Timestamp>,
+    /// Since when there have been entries that it does not cover; none if it covers all.
+    pub(crate) unsigned_since: Option<Timestamp>,
 }
 
 impl Observed {
@@ -52,25 +62,42 @@ impl Observed {
         Connections { callers: self.slots.connections().saturating_sub(adapters), adapters }
     }
 
-    /// Nothing if the runtime is ending.
-    pub(crate) async fn log(&self, now: Timestamp) -> Option<LogState> {
-        let log = self.readiness.log.status().await.ok()?;
-        let published = log.since_checkpoint.and_then(|since| now.checked_sub(since).ok());
-        Some(LogState { log, published })
+    pub(crate) fn log(&self, now: Timestamp) -> LogState {
+        let log = self.readiness.log.status();
+        let before = |since: Option<Duration>| since.and_then(|since| now.checked_sub(since).ok());
+        LogState { log, published: before(log.since_checkpoint), unsigned_since: before(log.unsigned_for) }
+    }
+
+    /// The gateway's own certificate as its file was at most 10 s ago; in an error, the sentence that names
+    /// the file.
+    pub(crate) async fn certificate(
+        &self,
+        reloader: Arc<Reloader>,
+        now: Timestamp,
+    ) -> Result<OwnCertificate, String> {
+        let mut last = self.certificate.0.lock().await;
+        if let Some((at, known)) = &*last
+            && at.elapsed() < CERTIFICATE_AGE
+        {
+            return known.clone();
+        }
+        let seen = certificate(reloader, now).await;
+        *last = Some((Instant::now(), seen.clone()));
+        seen
     }
 
     /// The state for the metrics page.
     pub(crate) async fn state(&self, policy: &Policy, now: Timestamp) -> Option<GatewayState> {
         let reloader = self.reloader.upgrade()?;
-        let LogState { log, published } = self.log(now).await?;
-        let certificate = certificate(reloader, now).await;
+        let LogState { log, published: _, unsigned_since } = self.log(now);
+        let certificate = self.certificate(reloader, now).await;
         let endings = endings(policy, now).filter(|(days, _)| (0..=ENDING_DAYS).contains(days)).count();
         Some(GatewayState {
             is_ready: self.readiness.obstacle().is_none(),
             certificate_not_after: certificate.map_or(0, |own| own.not_after),
             entries: log.size,
             signed: log.covered,
-            checkpoint: published.map(Timestamp::as_second).unwrap_or_default(),
+            unsigned_since: unsigned_since.map(Timestamp::as_second).unwrap_or_default(),
             free: log.free,
             low_water: log.low_water,
             quotas_near_end: quotas_near_end(policy, now),
@@ -79,10 +106,17 @@ impl Observed {
     }
 }
 
-/// The gateway's own certificate as its file is now; in an error, the sentence that names the file.
-pub(crate) async fn certificate(reloader: Arc<Reloader>, now: Timestamp) -> Result<OwnCertificate, String> {
-    let read = move || tls::own_certificate(&reloader.serving.identity, Shown::OnBothSides, now);
-    // A file is read, and a disk may be slow.
+async fn certificate(reloader: Arc<Reloader>, now: Timestamp) -> Result<OwnCertificate, String> {
+    let read = move || {
+        let files = &reloader.serving.identity;
+        tls::own_certificate(files, Shown::OnBothSides, now).or_else(|error| {
+            // CAs or lists that cannot be read are no fault of the certificate.
+            let mut own = tls::own_certificate_alone(&files.cert, now)?;
+            own.remarks.push(error.to_string());
+            Ok::<_, chapar_transport::Error>(own)
+        })
+    };
+    // Files are read, and a disk may be slow.
     let read = tokio::task::spawn_blocking(read).await;
     read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }

@@ -156,6 +156,14 @@ impl Upstreams {
         &self.metrics
     }
 
+    /// Brings the figures of endpoints up to date. `health` does so every 250 ms, and whoever looks in between
+    /// would see an adapter that has just joined as absent.
+    pub(crate) fn refresh_figures(&self) {
+        for service in self.services.values() {
+            service.is_up();
+        }
+    }
+
     /// What takes in the connections that adapters make, for as long as the gateway runs: by the registry of
     /// whichever generation was asked for its health last.
     pub(crate) fn reverse_acceptor(&self) -> Acceptor {

@@ -34,15 +34,15 @@ pub struct Seen {
 }
 
 impl Bus {
-    /// The bus whose gateways are at these addresses (`HOST:PORT`), under one identity.
+    /// The bus with these gateways, each with the name in its certificate; all under the identity of the
+    /// first.
     ///
     /// # Errors
     /// [`CallError::Config`] naming a file or address that cannot be used.
-    pub fn new(gateways: &[String], identity: Config, clock: Clock) -> Result<Self, CallError> {
-        let gateways = gateways.iter().map(|gateway| {
-            let config = Config { gateway: gateway.clone(), ..identity.clone() };
-            Ok((gateway.clone(), Client::new(config)?))
-        });
+    pub fn new(first: Config, others: Vec<Config>, clock: Clock) -> Result<Self, CallError> {
+        let identity = first.clone();
+        let gateways = [first].into_iter().chain(others);
+        let gateways = gateways.map(|config| Ok((config.gateway.clone(), Client::new(config)?)));
         Ok(Self { gateways: gateways.collect::<Result<_, CallError>>()?, identity, clock })
     }
 
@@ -75,16 +75,13 @@ impl Bus {
         self.each(|client| client.traces(filter)).await
     }
 
-    /// One trace, from the gateway that keeps it. A trace's id and a call's look alike, so both are tried.
+    /// One trace, by its own id or that of a call in it, from the gateway that keeps it.
     ///
     /// # Errors
     /// NOT_FOUND only if every gateway answers that it keeps none; else why one could not be asked.
     pub async fn find_trace(&self, id: &str) -> Result<Trace, CallError> {
-        let by_trace = self.trace(TraceId::Trace(id)).await;
-        if by_trace.is_ok() {
-            return by_trace;
-        }
-        self.trace(TraceId::Call(id)).await
+        // A call's id is a UUID with hyphens (RFC 9562 §4), a trace's is hexadecimal alone.
+        self.trace(if id.contains('-') { TraceId::Call(id) } else { TraceId::Trace(id) }).await
     }
 
     async fn trace(&self, id: TraceId<'_>) -> Result<Trace, CallError> {
@@ -115,11 +112,11 @@ impl Bus {
 }
 
 /// Whether a gateway answered that it keeps no such trace.
-pub(crate) fn is_absent(error: &CallError) -> bool {
+pub fn is_absent(error: &CallError) -> bool {
     matches!(error, CallError::Refused(refusal) if refusal.code == Code::NotFound as u8)
 }
 
-/// The calls of all gateways together, newest first, at most `limit`.
+/// The calls of all gateways together, those that ended last first, at most `limit`.
 pub fn newest(answers: &[Answer<CallList>], limit: usize) -> Vec<(&str, &CallSummary)> {
     let of_gateway = |answer: &'_ Answer<CallList>| answer.answer.as_ref().ok().map(|list| list.calls.len());
     let mut calls: Vec<(&str, &CallSummary)> =
@@ -127,7 +124,7 @@ pub fn newest(answers: &[Answer<CallList>], limit: usize) -> Vec<(&str, &CallSum
     for Answer { gateway, answer } in answers {
         calls.extend(answer.iter().flat_map(|list| &list.calls).map(|call| (gateway.as_str(), call)));
     }
-    calls.sort_by_key(|(_, call)| std::cmp::Reverse(call.start_us));
+    calls.sort_by_key(|(_, call)| std::cmp::Reverse(call.start_us.saturating_add(call.duration_us)));
     calls.truncate(limit);
     calls
 }

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Bus, is_absent};
 use crate::check;
-use page::{Frame, View};
+use page::Frame;
 use traces::Filter;
 
 /// Why the console cannot be served.
@@ -88,16 +88,16 @@ impl Console {
     }
 }
 
-async fn overview(State(bus): State<Arc<Bus>>, headers: HeaderMap, query: Query<View>) -> Response {
-    let frame = Frame::new(&headers, &query, "/");
+async fn overview(State(bus): State<Arc<Bus>>, headers: HeaderMap, uri: Uri) -> Response {
+    let frame = Frame::new(&headers, &uri, "/");
     let (answers, checks) = check::run(&bus).await;
     frame
         .page(overview::title(frame.language()), &overview::content(&frame, &answers, &checks))
         .into_response()
 }
 
-async fn grants(State(bus): State<Arc<Bus>>, headers: HeaderMap, query: Query<View>) -> Response {
-    let frame = Frame::new(&headers, &query, "/grants");
+async fn grants(State(bus): State<Arc<Bus>>, headers: HeaderMap, uri: Uri) -> Response {
+    let frame = Frame::new(&headers, &uri, "/grants");
     let answers = bus.status().await;
     frame.page(grants::title(frame.language()), &grants::content(&frame, &answers)).into_response()
 }
@@ -105,10 +105,10 @@ async fn grants(State(bus): State<Arc<Bus>>, headers: HeaderMap, query: Query<Vi
 async fn traces(
     State(bus): State<Arc<Bus>>,
     headers: HeaderMap,
-    view: Query<View>,
+    uri: Uri,
     Query(filter): Query<Filter>,
 ) -> Response {
-    let frame = Frame::new(&headers, &view, "/traces");
+    let frame = Frame::new(&headers, &uri, "/traces");
     let title = traces::title(frame.language());
     let Some(request) = filter.request() else {
         return (StatusCode::BAD_REQUEST, frame.page(title, &traces::unreadable(&frame, &filter)))
@@ -121,10 +121,10 @@ async fn traces(
 async fn trace(
     State(bus): State<Arc<Bus>>,
     headers: HeaderMap,
-    view: Query<View>,
+    uri: Uri,
     Path(id): Path<String>,
 ) -> Response {
-    let frame = Frame::new(&headers, &view, "/traces");
+    let frame = Frame::new(&headers, &uri, "/traces");
     let title = trace::title(frame.language());
     match bus.find_trace(&id).await {
         Ok(found) => frame.page(title, &trace::content(&frame, &found)).into_response(),
@@ -138,8 +138,8 @@ async fn trace(
     }
 }
 
-async fn not_found(headers: HeaderMap, view: Query<View>) -> Response {
-    let frame = Frame::new(&headers, &view, "/");
+async fn not_found(headers: HeaderMap, uri: Uri) -> Response {
+    let frame = Frame::new(&headers, &uri, "/");
     let title = frame.language().pick("این صفحه نیست", "There is no such page");
     let content = html! { p { a href=(frame.link("/", &[])) { (overview::title(frame.language())) } } };
     (StatusCode::NOT_FOUND, frame.page(title, &content)).into_response()

@@ -10,6 +10,6 @@ mod console;
 mod moment;
 pub mod status;
 
-pub use bus::{Answer, Bus, Seen, newest};
+pub use bus::{Answer, Bus, Seen, is_absent, newest};
 pub use console::{Console, Error};
 pub use moment::utc_us;

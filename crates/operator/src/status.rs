@@ -68,6 +68,7 @@ fn evidence(log: &EvidenceLog) -> Value {
         "origin": log.origin,
         "size": log.size.to_string(),
         "checkpoint_size": log.checkpoint_size.to_string(),
+        "unsigned_since": (log.unsigned_since_ms != 0).then(|| utc_ms(log.unsigned_since_ms)),
         "checkpoint": (log.checkpoint_ms != 0).then(|| utc_ms(log.checkpoint_ms)),
         "free_bytes": log.free_bytes.map(|free| free.to_string()),
         "low_water_bytes": log.low_water_bytes.to_string(),

@@ -176,9 +176,18 @@ impl Registry {
         &self.approvals
     }
 
-    /// Whether a subsystem operates the bus in this role.
-    pub fn has_role(&self, subsystem: &SubsystemId, role: Role) -> bool {
-        self.operators.has(subsystem, role)
+    /// Whether a subsystem operates the bus in this role now.
+    ///
+    /// # Errors
+    /// [`Reason::NotGranted`] if it has no such role; [`Reason::Suspended`] if it or its member is suspended.
+    pub fn check_role(&self, subsystem: &SubsystemId, role: Role, now: Timestamp) -> Result<(), Reason> {
+        if !self.operators.has(subsystem, role) {
+            return Err(Reason::NotGranted);
+        }
+        match self.policy.suspensions.subsystem(subsystem, now) {
+            true => Err(Reason::Suspended),
+            false => Ok(()),
+        }
     }
 
     /// How many `[[test]]`s it has, all of which hold.

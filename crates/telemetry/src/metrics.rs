@@ -72,6 +72,8 @@ pub struct Metrics {
 pub struct MethodMetrics {
     method: Arc<str>,
     answered: Counter,
+    /// By reason, those that were met.
+    refused: RwLock<BTreeMap<&'static str, Counter>>,
     duration: Histogram,
     calls: Family<CallLabels, Counter>,
     in_flight: Gauge,
@@ -213,21 +215,16 @@ impl Metrics {
 
     /// Calls that have ended, by method and outcome (`OK` or the reason), where there was any.
     pub fn calls_ended(&self) -> Vec<(Arc<str>, &'static str, u64)> {
-        let outcomes = || [names::OK].into_iter().chain(Reason::ALL.iter().map(|reason| reason.as_str()));
-        let known: Vec<_> = self.methods.read().keys().cloned().collect();
-        let methods = known.into_iter().chain([Arc::clone(&self.unknown.method)]);
-        let mut ended = Vec::new();
-        for method in methods {
-            for outcome in outcomes() {
-                // A family cannot be listed, so each pair that it may have is looked up, and none is made.
-                let labels = CallLabels { method: Arc::clone(&method), outcome };
-                let count = self.calls.get(&labels).map_or(0, |counter| counter.get());
-                if count > 0 {
-                    ended.push((Arc::clone(&method), outcome, count));
-                }
-            }
-        }
-        ended
+        let methods: Vec<Arc<MethodMetrics>> = self.methods.read().values().cloned().collect();
+        let methods = methods.into_iter().chain([Arc::clone(&self.unknown)]);
+        let ended = methods.flat_map(|method| {
+            let refused = method.refused.read();
+            let counts = refused.iter().map(|(reason, counter)| (*reason, counter.get()));
+            let counts = [(names::OK, method.answered.get())].into_iter().chain(counts);
+            let met = counts.filter(|(_, count)| *count > 0);
+            met.map(|(outcome, count)| (Arc::clone(&method.method), outcome, count)).collect::<Vec<_>>()
+        });
+        ended.collect()
     }
 
     /// All metrics in the OpenMetrics text format, which Prometheus reads. Serve as [`CONTENT_TYPE`].
@@ -252,6 +249,7 @@ impl MethodMetrics {
             // The counter of answered calls is resolved once, because most calls use it.
             answered: calls
                 .get_or_create_owned(&CallLabels { method: Arc::clone(&method), outcome: names::OK }),
+            refused: RwLock::default(),
             duration: durations.get_or_create_owned(&MethodLabels { method: Arc::clone(&method) }),
             method,
             calls: calls.clone(),
@@ -272,14 +270,20 @@ impl MethodMetrics {
         &self.method
     }
 
+    /// The counter of a reason. Refusals are rarer than answers, so it is looked up.
+    fn refused(&self, reason: &'static str) -> Counter {
+        if let Some(counter) = self.refused.read().get(reason) {
+            return counter.clone();
+        }
+        let labels = CallLabels { method: Arc::clone(&self.method), outcome: reason };
+        let counter = self.calls.get_or_create_owned(&labels);
+        self.refused.write().entry(reason).or_insert(counter).clone()
+    }
+
     fn record(&self, outcome: Option<Reason>, elapsed: Duration) {
         match outcome {
             None => self.answered.inc(),
-            Some(reason) => {
-                // Refusals are rarer, so their counter is looked up.
-                let labels = CallLabels { method: Arc::clone(&self.method), outcome: reason.as_str() };
-                self.calls.get_or_create(&labels).inc()
-            }
+            Some(reason) => self.refused(reason.as_str()).inc(),
         };
         self.duration.observe(elapsed.as_secs_f64());
     }

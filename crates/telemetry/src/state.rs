@@ -11,7 +11,7 @@ pub struct StateMetrics {
     certificate: Gauge,
     entries: Gauge,
     signed: Gauge,
-    checkpoint: Gauge,
+    unsigned_since: Gauge,
     free: Gauge,
     low_water: Gauge,
     quotas: Gauge,
@@ -29,8 +29,8 @@ pub struct GatewayState {
     pub entries: u64,
     /// Those that its last checkpoint covers.
     pub signed: u64,
-    /// When it published that, in seconds since the Unix epoch; 0 if not since the start.
-    pub checkpoint: i64,
+    /// Since when there have been entries beyond those, in seconds since the Unix epoch; 0 if there are none.
+    pub unsigned_since: i64,
     /// Bytes free on the log's disk; none if the disk does not say.
     pub free: Option<u64>,
     /// Bytes below which no call is taken.
@@ -56,9 +56,9 @@ impl StateMetrics {
             ),
             entries: gauge("evidence_entries", "Durable entries of the evidence log"),
             signed: gauge("evidence_signed_entries", "Entries that the last checkpoint covers"),
-            checkpoint: gauge(
-                "evidence_checkpoint_timestamp_seconds",
-                "When the last checkpoint was published; 0 if not since the start",
+            unsigned_since: gauge(
+                "evidence_unsigned_since_timestamp_seconds",
+                "Since when there have been entries that no checkpoint covers; 0 if there are none",
             ),
             free: gauge(
                 "evidence_disk_free_bytes",
@@ -77,7 +77,7 @@ impl StateMetrics {
         self.certificate.set(state.certificate_not_after);
         self.entries.set(signed(state.entries));
         self.signed.set(signed(state.signed));
-        self.checkpoint.set(state.checkpoint);
+        self.unsigned_since.set(state.unsigned_since);
         self.free.set(state.free.map_or(-1, signed));
         self.low_water.set(signed(state.low_water));
         self.quotas.set(signed(state.quotas_near_end));

@@ -1,6 +1,6 @@
 //! `TraceStore` keeps the last traces of this process in memory, so that an operator sees a call's waterfall
-//! without other tools. It bounds the number of traces and the spans of each (256), and evicts the oldest
-//! trace. Nothing is written to disk.
+//! without other tools, and the last calls by themselves. It bounds the number of traces, of calls, and the
+//! spans of a trace (256), and evicts the oldest. Nothing is written to disk.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use opentelemetry_sdk::trace::{Span as SdkSpan, SpanData, SpanProcessor};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::calls::{CallFilter, CallSpan, CallSummary};
+use crate::calls::{CallFilter, CallSummary};
 use crate::names;
 
 /// A trace with more spans than this keeps only the first ones.
@@ -23,7 +23,11 @@ const SPANS_PER_TRACE: usize = 256;
 /// The last traces, by trace id and call id. Clones share the same store; several roles in one process may
 /// feed one.
 #[derive(Clone, Debug)]
-pub struct TraceStore(Arc<Mutex<Ring>>);
+pub struct TraceStore {
+    ring: Arc<Mutex<Ring>>,
+    /// The last calls, as many as traces, those that ended last at the end.
+    calls: Arc<Mutex<VecDeque<Arc<CallSummary>>>>,
+}
 
 #[derive(Debug)]
 struct Ring {
@@ -69,18 +73,19 @@ pub struct SpanRecord {
 impl TraceStore {
     /// An empty store for the last `keep` traces; `0` keeps nothing.
     pub fn new(keep: usize) -> Self {
-        Self(Arc::new(Mutex::new(Ring { keep, spans: HashMap::new(), oldest_first: VecDeque::new() })))
+        let ring = Ring { keep, spans: HashMap::new(), oldest_first: VecDeque::new() };
+        Self { ring: Arc::new(Mutex::new(ring)), calls: Arc::default() }
     }
 
     /// How many traces it keeps at most.
     pub fn capacity(&self) -> usize {
-        self.0.lock().keep
+        self.ring.lock().keep
     }
 
     /// The trace with this id (32 hexadecimal digits).
     pub fn find(&self, trace_id: &str) -> Option<Trace> {
         let id = TraceId::from_hex(trace_id).ok()?;
-        let spans = self.0.lock().spans.get(&id).cloned()?;
+        let spans = self.ring.lock().spans.get(&id).cloned()?;
         Some(Trace::from_spans(id, spans))
     }
 
@@ -94,29 +99,28 @@ impl TraceStore {
         let found: Vec<_> = {
             // Spans are only cloned under the lock and turned into records after it, because every span that
             // ends takes this lock.
-            let ring = self.0.lock();
+            let ring = self.ring.lock();
             let newest = ring.oldest_first.iter().rev().take(n);
             newest.filter_map(|id| Some((*id, ring.spans.get(id)?.clone()))).collect()
         };
         found.into_iter().map(|(id, spans)| Trace::from_spans(id, spans)).collect()
     }
 
-    /// The newest `n` calls that fit, newest first. Looks through all traces that are kept until it has `n`.
-    pub fn calls(&self, filter: &CallFilter, n: usize) -> Vec<CallSummary> {
-        let ring = self.0.lock();
-        let newest = ring.oldest_first.iter().rev().filter_map(|id| ring.spans.get(id));
-        let calls = newest.filter_map(|spans| spans.iter().find_map(|(_, span)| CallSpan::of(span)));
-        calls.filter(|call| call.fits(filter)).take(n).map(|call| call.summary()).collect()
+    /// The newest `n` calls that fit, those that ended last first.
+    pub fn calls(&self, filter: &CallFilter, n: usize) -> Vec<Arc<CallSummary>> {
+        // Every call that ends takes the lock, so calls are chosen after it.
+        let kept: Vec<Arc<CallSummary>> = self.calls.lock().iter().rev().cloned().collect();
+        kept.into_iter().filter(|call| call.fits(filter)).take(n).collect()
     }
 
-    /// How many traces it keeps now.
+    /// How many calls it keeps now.
     pub fn kept(&self) -> usize {
-        self.0.lock().oldest_first.len()
+        self.calls.lock().len()
     }
 
     fn newest_where(&self, wanted: impl Fn(&[(Arc<str>, SpanData)]) -> bool) -> Option<Trace> {
         let found = {
-            let ring = self.0.lock();
+            let ring = self.ring.lock();
             let mut newest = ring.oldest_first.iter().rev();
             newest.find_map(|id| {
                 ring.spans.get(id).filter(|spans| wanted(spans)).map(|spans| (*id, spans.clone()))
@@ -127,27 +131,44 @@ impl TraceStore {
 
     fn add(&self, service: Arc<str>, span: SpanData) {
         let id = span.span_context.trace_id();
-        let mut ring = self.0.lock();
-        if ring.keep == 0 {
+        // Made before the lock, because it allocates.
+        let call = CallSummary::of(&span).map(Arc::new);
+        let mut ring = self.ring.lock();
+        let keep = ring.keep;
+        if keep == 0 {
             return;
         }
-        if let Some(spans) = ring.spans.get_mut(&id) {
-            if spans.len() < SPANS_PER_TRACE {
-                spans.push((service, span));
-            }
-            return;
-        }
-        ring.spans.insert(id, vec![(service, span)]);
-        ring.oldest_first.push_back(id);
-        let evicted = if ring.oldest_first.len() > ring.keep { ring.oldest_first.pop_front() } else { None };
-        let freed = evicted.and_then(|id| ring.spans.remove(&id));
+        let freed = ring.add(id, service, span);
         drop(ring);
         drop(freed); // after the lock: freeing a trace is the dearest part
+        if let Some(call) = call {
+            let mut calls = self.calls.lock();
+            calls.push_back(call);
+            let evicted = if calls.len() > keep { calls.pop_front() } else { None };
+            drop(calls);
+            drop(evicted);
+        }
     }
 
     /// A processor that feeds the store with spans of one role.
     pub(crate) fn feed(&self, service: &str) -> Feed {
         Feed { store: self.clone(), service: service.into() }
+    }
+}
+
+impl Ring {
+    /// Adds a span to its trace, and gives the trace that made room for a new one.
+    fn add(&mut self, id: TraceId, service: Arc<str>, span: SpanData) -> Option<Vec<(Arc<str>, SpanData)>> {
+        if let Some(spans) = self.spans.get_mut(&id) {
+            if spans.len() < SPANS_PER_TRACE {
+                spans.push((service, span));
+            }
+            return None;
+        }
+        self.spans.insert(id, vec![(service, span)]);
+        self.oldest_first.push_back(id);
+        let evicted = if self.oldest_first.len() > self.keep { self.oldest_first.pop_front() } else { None };
+        evicted.and_then(|id| self.spans.remove(&id))
     }
 }
 

@@ -31,7 +31,7 @@ use revocation::Known;
 use server::LIST_GRACE;
 
 pub use by_identity::Party;
-pub use own::{OwnCertificate, Shown, own_certificate};
+pub use own::{OwnCertificate, Shown, own_certificate, own_certificate_alone};
 pub(crate) use server::LoadedTls;
 pub use server::{ServerTls, check, server, server_remembering, server_with_grace};
 pub use status::{HumanDuration, Revocation, listed, log_revocation, unlisted};

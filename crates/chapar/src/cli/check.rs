@@ -6,14 +6,15 @@ use chapar_operator::check::{self, Check, Mark};
 use super::connect::ConnectArgs;
 use super::list::Output;
 use super::rights::table;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::out;
 
 /// Check a running bus: gateways, certificates, registry, services, evidence logs, limits
 ///
 /// Every gateway is asked for its state under an operator's identity (role `viewer`). Each check that does
 /// not hold says what to do, and which section of the documentation explains it. Exits with 0 if all hold,
-/// 1 if there are warnings only, 2 if a check failed.
+/// 1 if there are warnings only, 2 if a check failed, 3 if nothing could be checked (a file of yours
+/// cannot be read).
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  chapar check --demo DIR\n  chapar check --gateway gw1.example:7443,gw2.example:7443 \
@@ -28,7 +29,12 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Outcome {
-    let (_, checks) = check::run(&args.connect.bus()?).await;
+    let bus = args.connect.bus().map_err(|failure| match failure.exit {
+        // Nothing was checked, which is neither good nor a warning.
+        Exit::Finding => Failure { exit: Exit::Unreachable, ..failure },
+        _ => failure,
+    })?;
+    let (_, checks) = check::run(&bus).await;
     match args.output {
         Output::Json => out::data(check::document(&checks)),
         Output::Table => show(&checks),

@@ -110,30 +110,34 @@ impl ConnectArgs {
         }
     }
 
-    /// All gateways of a bus under the identity of an operator: that of the demo, if no other is named; or of
-    /// the addresses in `--gateway`, separated by commas.
+    /// All gateways of a bus under the identity of an operator: those of the demo and its operator, if no
+    /// other identity is named; or those of the addresses in `--gateway`, separated by commas.
     ///
     /// # Errors
     /// As [`ConnectArgs::target`], and a certificate, key or address that cannot be used.
     pub(super) fn bus(&self) -> Result<Bus, Failure> {
-        let (gateways, target) = match (&self.demo, &self.gateway) {
+        let mut targets = self.every_target()?.into_iter().map(|target| {
+            let Target { gateway, server_name, cert, key, ca, descriptors: _ } = target;
+            Config { gateway, server_name, cert, key, ca }
+        });
+        let first = targets.next().ok_or_else(|| Failure::usage("no gateway is named"))?;
+        Ok(Bus::new(first, targets.collect(), Clock::system())?)
+    }
+
+    fn every_target(&self) -> Result<Vec<Target>, Failure> {
+        match (&self.demo, &self.gateway) {
             (Some(folder), _) => {
                 let demo = read_demo(folder)?;
                 let identity = self.identity.clone().unwrap_or_else(|| demo.operator.clone());
-                (demo.gateways.clone(), target_of(folder, demo, &identity, None)?)
+                let gateways = demo.gateways.clone();
+                let one = target_of(folder, demo, &identity, None)?;
+                Ok(gateways.into_iter().map(|gateway| Target { gateway, ..one.clone() }).collect())
             }
             (None, Some(gateways)) => {
-                let targets = gateways.split(',').map(|gateway| self.explicit_target(gateway.trim()));
-                let targets: Vec<Target> = targets.collect::<Result<_, _>>()?;
-                // `split` gives one part at least.
-                let first = targets.first().cloned().ok_or_else(|| Failure::usage("`--gateway` is empty"))?;
-                (targets.into_iter().map(|target| target.gateway).collect(), first)
+                gateways.split(',').map(|gateway| self.explicit_target(gateway.trim())).collect()
             }
-            (None, None) => (Vec::new(), self.target()?),
-        };
-        let Target { gateway, server_name, cert, key, ca, descriptors: _ } = target;
-        let identity = Config { gateway, server_name, cert, key, ca };
-        Ok(Bus::new(&gateways, identity, Clock::system())?)
+            (None, None) => Ok(vec![self.target()?]),
+        }
     }
 
     fn demo_target(&self, folder: &Path) -> Result<Target, Failure> {
@@ -264,6 +268,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let failure = args(Some(folder.path()), Some("a/b/c"), None).target().err().unwrap();
         assert_eq!(failure.exit, Exit::Unreachable);
+    }
+
+    #[test]
+    fn each_of_several_gateways_is_known_by_its_own_host() {
+        let named = |gateways: &str| args(None, None, Some(gateways)).every_target();
+        let names = |gateways: &str| -> Vec<(String, String)> {
+            named(gateways).unwrap().into_iter().map(|target| (target.gateway, target.server_name)).collect()
+        };
+        let pair = |gateway: &str, name: &str| (gateway.to_owned(), name.to_owned());
+        let wanted = [pair("gw1.example:7443", "gw1.example"), pair("gw2.example:1", "gw2.example")];
+        assert_eq!(names("gw1.example:7443, gw2.example:1"), wanted);
+        for wrong in ["gw1.example:7443,", ",", "gw1.example:7443,,gw2.example:1"] {
+            assert_eq!(named(wrong).err().unwrap().exit, Exit::Usage, "{wrong}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod doctor;
 mod evidence;
 mod explain;
 mod gateway;
+mod generate;
 mod init;
 mod limits;
 mod list;
@@ -79,6 +80,8 @@ enum Command {
     Registry(registry::Command),
     #[command(subcommand)]
     Contract(contract::Command),
+    #[command(subcommand)]
+    Generate(generate::Command),
 }
 
 /// Runs the command line of this process.
@@ -139,6 +142,7 @@ async fn run(command: Command) -> Outcome {
         Command::Pki(command) => pki::run(command),
         Command::Registry(command) => registry::run(command),
         Command::Contract(command) => contract::run(command),
+        Command::Generate(command) => generate::run(command),
     }
 }
 

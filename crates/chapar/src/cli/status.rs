@@ -54,7 +54,7 @@ fn row(Answer { gateway, answer }: &Answer<Seen>) -> Vec<String> {
         gateway.clone(),
         state,
         status.version.clone(),
-        HumanDuration((status.now_ms - status.started_ms) / 1000).to_string(),
+        HumanDuration(status.now_ms.saturating_sub(status.started_ms) / 1000).to_string(),
         status.calls_in_flight.to_string(),
         count(true).to_string(),
         count(false).to_string(),

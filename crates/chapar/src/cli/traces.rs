@@ -1,10 +1,12 @@
 //! This module implements `chapar traces`: the last calls of every gateway, and the waterfall of one.
 
+mod follow;
+
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chapar_client::{CallError, CallSummary, Span, Trace, TraceFilter};
-use chapar_model::Code;
-use chapar_operator::newest;
+use chapar_operator::{is_absent, newest};
 use chapar_telemetry::{SpanRecord, waterfall};
 use serde_json::{Value, json};
 
@@ -22,7 +24,7 @@ const WIDTH: usize = 110;
 /// Each gateway keeps its last traces in memory. No trace holds a value of a record or a citizen's id.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  chapar traces --demo DIR --outcome refused\n  chapar traces --demo DIR CALL_ID"
+    after_help = "Examples:\n  chapar traces --demo DIR --outcome refused\n  chapar traces --demo DIR --follow --for 5\n  chapar traces --demo DIR CALL_ID"
 )]
 pub(super) struct Args {
     /// The call or trace to show step by step, by its `chapar-call-id` or trace id
@@ -49,6 +51,12 @@ pub(super) struct Args {
     /// How many calls, the newest first
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
+    /// Show calls as they end, in place of the last ones; with `--output json` a line for each
+    #[arg(long, conflicts_with_all = ["id", "limit"])]
+    follow: bool,
+    /// With --follow: for so many minutes
+    #[arg(long = "for", value_name = "MINUTES", default_value_t = 10, requires = "follow", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
     /// The output format
     #[arg(long, value_enum, default_value_t = Output::Table, value_name = "FORMAT")]
     output: Output,
@@ -70,6 +78,14 @@ pub(super) async fn run(args: Args) -> Outcome {
         min_duration_us: args.at_least.saturating_mul(1000),
         limit: args.limit,
     };
+    if args.follow {
+        let how_long = Duration::from_secs(args.minutes * 60);
+        return follow::run(&bus, filter, how_long, |gateway, call| match args.output {
+            Output::Json => out::data(document(gateway, call)),
+            Output::Table => out::data(row(call).join("  ")),
+        })
+        .await;
+    }
     let answers = bus.traces(&filter).await;
     let calls = newest(&answers, args.limit as usize);
     match args.output {
@@ -85,7 +101,7 @@ pub(super) async fn run(args: Args) -> Outcome {
             table(&rows).iter().for_each(out::data);
         }
     }
-    // What the others keep is shown, and that it is not all is told.
+    // What the others keep is shown, with a line on standard error that it is not all.
     let silent = answers.iter().filter_map(|answer| answer.answer.as_ref().err());
     let silent: Vec<String> = silent.map(ToString::to_string).collect();
     silent.iter().for_each(out::say);
@@ -93,7 +109,7 @@ pub(super) async fn run(args: Args) -> Outcome {
 }
 
 fn row(call: &CallSummary) -> Vec<String> {
-    let all = call.fields_disclosed + call.fields_withheld;
+    let all = call.fields_disclosed.saturating_add(call.fields_withheld);
     vec![
         chapar_operator::utc_us(call.start_us),
         call.caller.clone(),
@@ -126,7 +142,7 @@ fn document(gateway: &str, call: &CallSummary) -> Value {
 fn show(found: &Result<Trace, CallError>, output: Output) -> Outcome {
     let trace = match found {
         Ok(trace) => trace,
-        Err(CallError::Refused(refusal)) if refusal.code == Code::NotFound as u8 => {
+        Err(error) if is_absent(error) => {
             let sentence = "no gateway keeps this trace: each keeps its last ones in memory (`keep_traces`)";
             return Err(Failure::new(Exit::Finding, sentence));
         }

@@ -188,7 +188,9 @@ struct Demo<'a> {
     contracts: &'a str,
     descriptors: &'a str,
     registry: &'a str,
-    evidence: Evidence<'a>,
+    evidence: Evidence,
+    /// Of each gateway, in the order of `gateways`.
+    evidences: Vec<Evidence>,
     limits: BTreeMap<&'a str, Limit>,
     counter: Page<'a>,
     sample: &'a [Sample],
@@ -201,10 +203,21 @@ struct KeyFiles {
 }
 
 #[derive(Serialize)]
-struct Evidence<'a> {
-    path: &'a str,
-    origin: &'a str,
-    key: &'a str,
+struct Evidence {
+    path: String,
+    origin: String,
+    key: String,
+}
+
+impl Evidence {
+    /// The log of one gateway.
+    fn of(number: Numbered) -> Self {
+        Self {
+            path: number.name("evidence", ""),
+            origin: number.origin(),
+            key: number.name("evidence", ".pub"),
+        }
+    }
 }
 
 /// The counter office's page, and who may sign in to it.
@@ -263,7 +276,8 @@ pub(super) fn demo_json(
         contracts: "contracts",
         descriptors: "contracts.binpb",
         registry: "registry",
-        evidence: Evidence { path: "evidence", origin: ORIGIN, key: "evidence.pub" },
+        evidence: Evidence::of(Numbered(1)),
+        evidences: (1..).map(Numbered).map(Evidence::of).take(all.len()).collect(),
         limits: BTreeMap::from([(LIMITED_GRANT, Limit { rate: LIMITED_RATE, burst: LIMITED_BURST })]),
         counter: Page {
             url: page::url(page),

@@ -47,6 +47,7 @@ pub(crate) fn router(admin: Admin, token: Token) -> Router {
 async fn metrics(State(admin): State<Admin>) -> Response {
     let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
     let policy = admin.reloader.policy.load_full();
+    policy.upstreams.refresh_figures();
     let Connections { callers, adapters } = admin.observed.connections(&policy);
     admin.listener.set(callers, adapters, admin.observed.slots.handshakes_failed());
     if let (Some(shared), Some(metrics)) = (&admin.observed.shared, &admin.limits) {

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use super::caller::caller;
 use super::catalogue::ADMIN;
 use crate::observed::Observed;
+use crate::refusal::{Audience, Refusal};
 
 /// Generated from `proto/chapar/admin/v1/admin.proto`.
 #[allow(
@@ -65,7 +66,7 @@ impl pb::observe_server::Observe for Observe {
             _ => return Err(Status::invalid_argument(format!("limit: at most {MAX_CALLS} calls"))),
         };
         let store = self.traces()?;
-        let calls = store.calls(&self.filter(request), most).into_iter().map(call).collect();
+        let calls = store.calls(&self.filter(request), most).iter().map(|known| call(known)).collect();
         let size = |number: usize| number as u64;
         Ok(Response::new(pb::ListTracesResponse {
             calls,
@@ -93,11 +94,11 @@ impl Observe {
     /// grants are.
     fn check_viewer<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let caller = caller(request)?;
-        if self.registry.has_role(&caller.id, Role::Viewer) {
-            Ok(())
-        } else {
-            Err(Status::permission_denied("the registry gives this identity no role of an operator"))
-        }
+        let checked = self.registry.check_role(&caller.id, Role::Viewer, self.clock.now());
+        checked.map_err(|reason| match request.extensions().get::<Audience>() {
+            Some(audience) => Refusal::from(reason).to_status(audience),
+            None => Status::permission_denied("no role of an operator"),
+        })
     }
 
     fn observed(&self) -> Result<&Observed, Status> {
@@ -137,7 +138,8 @@ impl Observe {
     }
 }
 
-fn call(call: CallSummary) -> pb::CallSummary {
+fn call(call: &CallSummary) -> pb::CallSummary {
+    let call = call.clone();
     pb::CallSummary {
         trace_id: call.trace_id,
         call_id: call.call_id,

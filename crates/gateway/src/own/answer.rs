@@ -60,6 +60,7 @@ pub(crate) async fn answer(
     let deadline = Instant::now()
         + allowed(request.headers(), if streams { MAX_STREAM_DEADLINE } else { MAX_UNARY_DEADLINE })?;
     request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(call.audience.clone());
     let audience = call.audience.clone();
     let request =
         request.map(|body| Body::new(body.map_err(move |error| unreadable_status(&error, &audience))));
@@ -144,8 +145,6 @@ fn outcome(status: Code) -> Option<Reason> {
         Code::InvalidArgument => Reason::RequestMalformed,
         Code::DeadlineExceeded => Reason::DeadlineExceeded,
         Code::NotFound => Reason::RecordNotFound,
-        // Of the own services only those for operators need a right (`own::admin`).
-        Code::PermissionDenied => Reason::NotGranted,
         // tonic reports a message over its limit as OUT_OF_RANGE or RESOURCE_EXHAUSTED.
         Code::ResourceExhausted | Code::OutOfRange => Reason::MessageTooLarge,
         Code::Unimplemented => Reason::MethodUnknown,

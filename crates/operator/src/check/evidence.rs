@@ -6,12 +6,11 @@ use chapar_transport::tls::HumanDuration;
 use super::CheckId::{EvidenceCheckpoint, EvidenceDisk};
 use super::Checks;
 
-/// Entries that no checkpoint covers after so many seconds: the longest `checkpoint_every` is an hour, the
-/// usual one a second.
+/// Seconds for which entries may wait for a checkpoint: `checkpoint_every` is one by default.
 const CHECKPOINT_WARNING_S: i64 = 60;
-/// The same, as a failure.
+/// The same, as a failure: the longest `checkpoint_every` is an hour.
 const CHECKPOINT_FAILURE_S: i64 = 2 * 3600;
-/// Room on the disk is told when less than so many times the low-water mark is left.
+/// The check warns when less than so many times the low-water mark is free.
 const ROOM_WARNING_FACTOR: u64 = 10;
 
 pub(super) fn check(checks: &mut Checks, gateway: &str, status: &Status) {
@@ -21,19 +20,14 @@ pub(super) fn check(checks: &mut Checks, gateway: &str, status: &Status) {
 }
 
 fn checkpoint(checks: &mut Checks, gateway: &str, status: &Status, log: &EvidenceLog) {
-    // A process that has published none yet has had since its start.
-    let since = if log.checkpoint_ms == 0 { status.started_ms } else { log.checkpoint_ms };
-    let age = (status.now_ms - since) / 1000;
     let open = log.size.saturating_sub(log.checkpoint_size);
-    if open == 0 || age < CHECKPOINT_WARNING_S {
-        checks.good(
-            EvidenceCheckpoint,
-            gateway,
-            format!("{} entries, {} of them signed", log.size, log.checkpoint_size),
-        );
+    let age = status.now_ms.saturating_sub(log.unsigned_since_ms) / 1000;
+    if log.unsigned_since_ms == 0 || age < CHECKPOINT_WARNING_S {
+        let text = format!("{} entries, {} of them signed", log.size, log.checkpoint_size);
+        checks.good(EvidenceCheckpoint, gateway, text);
         return;
     }
-    let text = format!("{open} entries are in no checkpoint; the last is {} old", HumanDuration(age));
+    let text = format!("{open} entries are in no checkpoint, the first for {}", HumanDuration(age));
     let fix =
         "look in the gateway's log for what keeps it from signing (a disk without room, `checkpoint_every`)";
     if age >= CHECKPOINT_FAILURE_S {

@@ -9,11 +9,11 @@ use super::CheckId::{GatewayClock, GatewayReachable, GatewayReady, GatewayVersio
 use super::{Checks, seen};
 use crate::bus::{Answer, Seen};
 
-/// Difference of clocks in milliseconds that is told. Validity of certificates and grants, request ids and
-/// the times in records go by the gateway's clock.
+/// Clock difference in milliseconds from which the check warns. Validity of certificates and grants, request
+/// ids and the times in records go by the gateway's clock.
 const CLOCK_WARNING_MS: i64 = 2_000;
-/// Difference of clocks in milliseconds that is a failure: revocation lists are taken with 5 minutes of skew,
-/// and quotas change their day by it.
+/// Clock difference in milliseconds from which the check fails: revocation lists are taken with 5 minutes of
+/// skew, and quotas change their day by it.
 const CLOCK_FAILURE_MS: i64 = 60_000;
 
 pub(super) fn check(checks: &mut Checks, answers: &[Answer<Seen>]) {
@@ -59,7 +59,7 @@ fn ready(checks: &mut Checks, gateway: &str, seen: &Seen) {
 
 fn clock(checks: &mut Checks, gateway: &str, seen: &Seen) {
     let now = Timestamp::from_millisecond(seen.status.now_ms).unwrap_or(Timestamp::UNIX_EPOCH);
-    let ahead = now.as_millisecond() - seen.at.as_millisecond();
+    let ahead = now.as_millisecond().saturating_sub(seen.at.as_millisecond());
     // The answer may have been given at any time between question and answer.
     let unsure = i64::try_from(seen.took.as_millis()).unwrap_or(i64::MAX) / 2;
     let apart = ahead.abs().saturating_sub(unsure);

@@ -2,29 +2,24 @@
 //! that each gateway uses.
 
 use chapar_client::Status;
-use chapar_transport::tls::{Files, HumanDuration, Shown, own_certificate};
+use chapar_transport::tls::{HumanDuration, own_certificate_alone};
 
 use super::CheckId::{GatewayCertificate, OperatorCertificate, RevocationList};
 use super::{CheckId, Checks};
 use crate::bus::Bus;
 
-/// A certificate that ends within so many seconds is told: two weeks, in which someone can renew it.
+/// Seconds before a certificate's end from which the check warns: two weeks, in which someone can renew it.
 const CERTIFICATE_WARNING_S: i64 = 14 * 86_400;
-/// A revocation list whose next one is due within so many seconds is told: a day, in which someone can issue
-/// it.
+/// Seconds before a revocation list's `nextUpdate` from which the check warns: a day, in which someone can
+/// issue the next one.
 const LIST_WARNING_S: i64 = 86_400;
 
 /// The operator's own certificate.
 pub(super) fn own(checks: &mut Checks, bus: &Bus) {
     let identity = bus.identity();
-    let files = Files {
-        cert: identity.cert.clone(),
-        key: identity.key.clone(),
-        trust: identity.ca.clone(),
-        crl: None,
-    };
     let now = bus.clock().now();
-    match own_certificate(&files, Shown::AsClient, now) {
+    // Which CA has issued it is for the gateways to judge: this side's CAs are those of the gateways.
+    match own_certificate_alone(&identity.cert, now) {
         Ok(own) => {
             let of = own.identity.to_string();
             let facts = Facts { not_after: own.not_after, is_usable: own.is_usable, remarks: &own.remarks };
@@ -51,7 +46,7 @@ pub(super) fn check(checks: &mut Checks, gateway: &str, status: &Status) {
         }
     }
     for list in &status.revocation_lists {
-        let left = list.next_update_s - now;
+        let left = list.next_update_s.saturating_sub(now);
         if !list.is_sound {
             checks.fail(RevocationList, gateway, &*list.sentence, ISSUE_LIST);
         } else if left < LIST_WARNING_S {
@@ -74,7 +69,7 @@ struct Facts<'a> {
 }
 
 fn certificate(checks: &mut Checks, id: CheckId, of: &str, facts: &Facts<'_>, now: i64) {
-    let left = facts.not_after - now;
+    let left = facts.not_after.saturating_sub(now);
     let ends = match left {
         ..=0 => "has ended".to_owned(),
         _ => format!("ends in {}", HumanDuration(left)),
@@ -83,8 +78,10 @@ fn certificate(checks: &mut Checks, id: CheckId, of: &str, facts: &Facts<'_>, no
     let text = if remarks.is_empty() { ends.clone() } else { format!("{ends}; {remarks}") };
     if !facts.is_usable || left <= 0 {
         checks.fail(id, of, text, RENEW);
-    } else if left < CERTIFICATE_WARNING_S || !remarks.is_empty() {
+    } else if left < CERTIFICATE_WARNING_S {
         checks.warn(id, of, text, RENEW);
+    } else if !remarks.is_empty() {
+        checks.warn(id, of, text, "correct the file that the remark names; it is taken up at once");
     } else {
         checks.good(id, of, ends);
     }

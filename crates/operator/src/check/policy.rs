@@ -6,9 +6,9 @@ use super::CheckId::{RegistryEndings, RegistryInForce};
 use super::{Checks, seen};
 use crate::bus::{Answer, Seen};
 
-/// What ends within so many days is told.
+/// Days before an end from which the check warns.
 const ENDING_DAYS: i32 = 14;
-/// What ended at most so many days ago is told as ended.
+/// Days after an end for which the check warns.
 const ENDED_DAYS: i32 = 7;
 
 /// Whether gateways have different registries in force.

@@ -39,6 +39,7 @@ fn good() -> Status {
             size: 10,
             checkpoint_size: 10,
             checkpoint_ms: NOW_MS - 500,
+            unsigned_since_ms: 0,
             free_bytes: Some(100 << 30),
             low_water_bytes: 64 << 20,
         }),
@@ -148,20 +149,19 @@ fn what_does_not_hold_is_told_by_its_own_check() {
 }
 
 #[test]
-fn entries_that_wait_for_a_checkpoint_are_told_by_their_age() {
-    let waiting = |age_ms: i64, signed_ms: i64| {
+fn entries_that_wait_for_a_checkpoint_are_found_by_how_long_the_first_has_waited() {
+    let waiting = |for_ms: i64| {
         found(move |status| {
             log(status).size = 11;
-            log(status).checkpoint_ms = signed_ms - age_ms;
+            log(status).unsigned_since_ms = NOW_MS - for_ms;
+            // The last checkpoint is old after every quiet hour, and says nothing.
+            log(status).checkpoint_ms = NOW_MS - 86_400_000;
         })
     };
-    assert_eq!(waiting(30_000, NOW_MS), []);
-    assert_eq!(waiting(90_000, NOW_MS), [(CheckId::EvidenceCheckpoint, Mark::Warning)]);
-    assert_eq!(waiting(3 * 3_600_000, NOW_MS), [(CheckId::EvidenceCheckpoint, Mark::Failed)]);
-    // None was published since the start, an hour ago.
-    assert_eq!(waiting(0, 0), [(CheckId::EvidenceCheckpoint, Mark::Warning)]);
-    // A log that does not grow needs no new checkpoint.
-    assert_eq!(found(|status| log(status).checkpoint_ms = NOW_MS - 86_400_000), []);
+    assert_eq!(waiting(500), []);
+    assert_eq!(waiting(90_000), [(CheckId::EvidenceCheckpoint, Mark::Warning)]);
+    assert_eq!(waiting(3 * 3_600_000), [(CheckId::EvidenceCheckpoint, Mark::Failed)]);
+    assert_eq!(found(|status| log(status).checkpoint_ms = 0), [], "none was needed since the start");
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn gateways(frame: &Frame, answers: &[Answer<Seen>]) -> Markup {
                                 @else { (dot("failed")) (ltr(&status.not_ready)) }
                             }
                             td { (ltr(&status.version)) }
-                            td { (ltr(&HumanDuration((status.now_ms - status.started_ms) / 1000).to_string())) }
+                            td { (ltr(&HumanDuration(status.now_ms.saturating_sub(status.started_ms) / 1000).to_string())) }
                             td { (frame.number(status.calls_in_flight)) }
                             td { (frame.number(status.caller_connections)) " + " (frame.number(status.adapter_connections)) }
                             td { (frame.number(status.evidence.as_ref().map_or(0, |log| log.size))) }
@@ -127,7 +127,10 @@ fn calls(frame: &Frame, statuses: &[&Status]) -> Markup {
                     td { (frame.number(outcomes.get("OK").copied().unwrap_or_default())) }
                     td {
                         @for (outcome, count) in outcomes.iter().filter(|(outcome, _)| **outcome != "OK") {
-                            a.outcome href=(frame.link("/traces", &[("method", method), ("outcome", outcome)])) {
+                            // Calls of methods that the registry does not know have no method in their
+                            // traces.
+                            @let of_method = ("method", if *method == "unknown" { "" } else { *method });
+                            a.outcome href=(frame.link("/traces", &[of_method, ("outcome", outcome)])) {
                                 (ltr(outcome)) " " (frame.number(*count))
                             } " "
                         }

@@ -2,24 +2,14 @@
 //! not a constant is escaped by `maud`.
 
 use axum::extract::Query;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use chapar_model::Language;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use serde::Deserialize;
 
 use super::{grants, overview, traces};
 
 /// Seconds between two loads of a page that refreshes itself.
 const REFRESH_S: u32 = 5;
-
-/// What the query of every page may have.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct View {
-    /// `fa` or `en`.
-    lang: Option<String>,
-    /// Whether the page loads itself again every 5 s.
-    live: Option<String>,
-}
 
 /// One page's frame.
 pub(super) struct Frame {
@@ -27,19 +17,32 @@ pub(super) struct Frame {
     /// Whether the query chose the language, so that links keep it.
     is_chosen: bool,
     is_live: bool,
+    /// The page of the navigation that this one belongs to.
     path: &'static str,
+    /// What was asked for: its path, and its query without language and refreshing.
+    asked: (String, Vec<(String, String)>),
 }
 
 impl Frame {
     /// In the query's language, else the browser's, else English.
-    pub(super) fn new(headers: &HeaderMap, Query(view): &Query<View>, path: &'static str) -> Self {
-        let chosen = view.lang.as_deref().and_then(Language::of);
+    pub(super) fn new(headers: &HeaderMap, uri: &Uri, path: &'static str) -> Self {
+        // A query that cannot be read chooses nothing.
+        let pairs: Vec<(String, String)> =
+            Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default();
+        let value =
+            |name: &str| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let chosen = value("lang").and_then(Language::of);
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         // The first language of the list is the one that the reader prefers (RFC 9110 §12.5.4, as browsers
         // write it).
         let is_persian = accepted.is_some_and(|list| list.trim_start().starts_with("fa"));
         let language = chosen.unwrap_or(if is_persian { Language::Fa } else { Language::En });
-        Self { language, is_chosen: chosen.is_some(), is_live: view.live.is_some(), path }
+        let is_live = value("live").is_some();
+        let others = pairs
+            .into_iter()
+            .filter(|(name, value)| !matches!(name.as_str(), "lang" | "live") && !value.is_empty());
+        let asked = (uri.path().to_owned(), others.collect());
+        Self { language, is_chosen: chosen.is_some(), is_live, path, asked }
     }
 
     pub(super) fn language(&self) -> Language {
@@ -61,6 +64,14 @@ impl Frame {
         link(path, query.iter().copied().chain(chosen))
     }
 
+    /// A link to what was asked for, in this language, refreshed or not.
+    fn again(&self, language: Option<Language>, is_live: bool) -> String {
+        let (path, query) = &self.asked;
+        let query = query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let chosen = language.map(|language| ("lang", language.code()));
+        link(path, query.chain(chosen).chain(is_live.then_some(("live", "1"))))
+    }
+
     /// The language of a form, to be sent along.
     pub(super) fn hidden(&self) -> Markup {
         html! {
@@ -77,8 +88,7 @@ impl Frame {
             ("/traces", traces::title(language)),
             ("/grants", grants::title(language)),
         ];
-        let live = [("live", "1")];
-        let live: &[(&str, &str)] = if self.is_live { &[] } else { &live };
+        let own = self.is_chosen.then_some(language);
         html! {
             (DOCTYPE)
             html lang=(language.code()) dir=(language.direction()) {
@@ -98,12 +108,13 @@ impl Frame {
                             }
                         }
                         nav aria-label=(self.pick("نمایش", "View")) {
-                            @if self.path != "/traces" || self.is_live {
-                                a href=(self.link(self.path, live)) {
+                            // A trace that has ended stays as it is.
+                            @if !self.asked.0.starts_with("/traces/") {
+                                a href=(self.again(own, !self.is_live)) {
                                     (if self.is_live { self.pick("توقف تازه‌سازی", "Stop refreshing") } else { self.pick("تازه‌سازی هر ۵ ثانیه", "Refresh every 5 s") })
                                 }
                             }
-                            a href=(link(self.path, [("lang", other.code())])) lang=(other.code()) hreflang=(other.code()) {
+                            a href=(self.again(Some(other), self.is_live)) lang=(other.code()) hreflang=(other.code()) {
                                 (other.pick("فارسی", "English"))
                             }
                         }

@@ -85,7 +85,7 @@ pub(super) fn content(frame: &Frame, filter: &Filter, answers: &[Answer<CallList
         p.hint {
             @for Answer { gateway, answer } in answers {
                 @if let Ok(list) = answer {
-                    (ltr(gateway)) ": " (frame.number(list.kept)) " " (frame.pick("ردّ نگه‌داشته از", "traces kept of")) " " (frame.number(list.capacity)) ". "
+                    (ltr(gateway)) ": " (frame.number(list.kept)) " " (frame.pick("فراخوانی نگه‌داشته از", "calls kept of")) " " (frame.number(list.capacity)) ". "
                 }
             }
         }
@@ -109,8 +109,9 @@ fn row(frame: &Frame, gateway: &str, call: &CallSummary, is_one: bool) -> Markup
             td { (or_unknown(&call.method)) }
             td { (dot(class)) (ltr(&call.outcome)) }
             td { (ltr(&millis(call.duration_us))) }
-            td { @if call.fields_disclosed + call.fields_withheld > 0 {
-                (frame.number(call.fields_disclosed)) "/" (frame.number(call.fields_disclosed + call.fields_withheld))
+            @let all = call.fields_disclosed.saturating_add(call.fields_withheld);
+            td { @if all > 0 {
+                (frame.number(call.fields_disclosed)) "/" (frame.number(all))
             } }
             td { (ltr(&call.grant)) }
             @if !is_one { td { (ltr(gateway)) } }

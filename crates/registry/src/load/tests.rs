@@ -1,10 +1,11 @@
 //! Tests that registries with errors do not load, and that each error has its kind, its place and a way to
 //! correct it.
 
-use chapar_model::Identity;
+use chapar_model::{Identity, Reason};
 
 use crate::entry::{PassedMetadata, Server};
 use crate::operator::Role;
+use crate::registry::Registry;
 use crate::testing::{CONTRACT, Files, grant};
 
 const WELFARE: &str = "gov/welfare/benefits";
@@ -523,8 +524,17 @@ fn an_operator_is_a_registered_subsystem_with_roles_that_exist() {
     let operator = |id: &str, roles: &str| format!("[[operator]]\nid = \"{id}\"\nroles = [{roles}]\n");
     let bus = |text: &str| Files::default().with("bus.toml", text);
     let registry = bus(&operator(WELFARE, "\"viewer\"")).load().unwrap();
-    assert!(registry.has_role(&WELFARE.parse().unwrap(), Role::Viewer));
-    assert!(!registry.has_role(&"gov/desk/adapter".parse().unwrap(), Role::Viewer));
+    let now = "2026-06-01T00:00:00Z".parse().unwrap();
+    let check_role =
+        |registry: &Registry, id: &str| registry.check_role(&id.parse().unwrap(), Role::Viewer, now);
+    assert_eq!(check_role(&registry, WELFARE), Ok(()));
+    assert_eq!(check_role(&registry, "gov/desk/adapter"), Err(Reason::NotGranted));
+    for of in [WELFARE, "gov/welfare"] {
+        let stopped = format!("[[suspension]]\nof = \"{of}\"\nreason = \"a stolen key\"\n");
+        let registry =
+            bus(&operator(WELFARE, "\"viewer\"")).with("suspensions.toml", &stopped).load().unwrap();
+        assert_eq!(check_role(&registry, WELFARE), Err(Reason::Suspended), "{of}");
+    }
 
     check(&bus(&operator(WELFARE, "\"veiwer\"")).errors(), &["`veiwer` is no role", "did you mean `viewer`"]);
     check(&bus(&operator(WELFARE, "")).errors(), &["has a role at least"]);

@@ -1,10 +1,12 @@
 //! Looks at a side's own certificate as its peers will: files that can be loaded may still hold a certificate
 //! that every peer refuses. Loading the files is in `tls`.
 
+use std::path::Path;
+
 use chapar_model::Identity;
 use jiff::Timestamp;
 use rustls::CertificateError;
-use rustls_pki_types::UnixTime;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::KeyUsage;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -75,20 +77,34 @@ impl OwnCertificate {
 /// peer could know it.
 pub fn own_certificate(files: &Files, shown: Shown, now: Timestamp) -> Result<OwnCertificate, Error> {
     let chain = chain(&files.cert)?;
-    let Some((leaf, intermediates)) = chain.split_first() else {
-        return Err(unusable(&files.cert, "has no certificate"));
-    };
-    let (_, certificate) =
-        X509Certificate::from_der(leaf).map_err(|_| unusable(&files.cert, "is damaged"))?;
-    let identity = identity(&certificate).map_err(|error| unusable(&files.cert, error))?;
+    let (mut own, begins) = dated(&files.cert, &chain, now)?;
+    let (trust, _) = Trust::load(files, &Known::default(), LIST_GRACE)?;
+    judge(&mut own, &chain, begins, &trust, files, shown, now);
+    Ok(own)
+}
 
-    let cert = files.cert.display();
+/// Looks at the certificate in a file by itself: whom it names and its time, and not whether a CA of this
+/// side's has issued or revoked it.
+///
+/// # Errors
+/// As [`own_certificate`].
+pub fn own_certificate_alone(cert: &Path, now: Timestamp) -> Result<OwnCertificate, Error> {
+    dated(cert, &chain(cert)?, now).map(|(own, _)| own)
+}
+
+/// Whom the certificate names, with remarks on its time; and its begin, in seconds since the epoch.
+fn dated(file: &Path, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(OwnCertificate, i64), Error> {
+    let leaf = chain.first().ok_or_else(|| unusable(file, "has no certificate"))?;
+    let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| unusable(file, "is damaged"))?;
+    let identity = identity(&certificate).map_err(|error| unusable(file, error))?;
+
+    let cert = file.display();
     let now = now.as_second();
     let begins = certificate.validity().not_before.timestamp();
     let ends = certificate.validity().not_after.timestamp();
     let mut own = OwnCertificate { identity, not_after: ends, remarks: Vec::new(), is_usable: true };
     if begins > ends {
-        return Err(unusable(&files.cert, "the certificate ends before it begins"));
+        return Err(unusable(file, "the certificate ends before it begins"));
     }
     if now < begins {
         own.is_usable = false;
@@ -102,11 +118,24 @@ pub fn own_certificate(files: &Files, shown: Shown, now: Timestamp) -> Result<Ow
         let left = HumanDuration(ends - now);
         own.remarks.push(format!("{cert}: the certificate expires in {left}: renew it"));
     }
-    // Judged by this side's own CAs and lists: peers have others, and in most buses the same.
-    let (trust, _) = Trust::load(files, &Known::default(), LIST_GRACE)?;
-    // Its time was judged above, in words.
-    let within =
-        UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.clamp(begins, ends).unsigned_abs()));
+    Ok((own, begins))
+}
+
+/// Judges the certificate by this side's own CAs and lists: peers have others, and in most buses the same.
+fn judge(
+    own: &mut OwnCertificate,
+    chain: &[CertificateDer<'_>],
+    begins: i64,
+    trust: &Trust,
+    files: &Files,
+    shown: Shown,
+    now: Timestamp,
+) {
+    let Some((leaf, intermediates)) = chain.split_first() else { return };
+    let cert = files.cert.display();
+    // Its time was judged by itself, in words.
+    let within = now.as_second().clamp(begins, own.not_after).unsigned_abs();
+    let within = UnixTime::since_unix_epoch(std::time::Duration::from_secs(within));
     for usage in shown.usages() {
         let problem = match trust.verify(leaf, intermediates, within, *usage) {
             Err(CertificateError::Revoked) => {
@@ -138,5 +167,4 @@ pub fn own_certificate(files: &Files, shown: Shown, now: Timestamp) -> Result<Ow
         own.remarks.push(format!("{cert}: the certificate {problem}"));
         break;
     }
-    Ok(own)
 }

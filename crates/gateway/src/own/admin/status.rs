@@ -13,9 +13,9 @@ use super::{Observe, pb};
 use crate::observed::{self, Connections, LogState, Observed};
 use crate::pipeline::Policy;
 
-/// What ended so many days ago is still told: someone may miss it.
+/// What ended at most so many days ago is in the list: someone may miss it.
 const ENDED_DAYS: i32 = 30;
-/// What ends within so many days is told.
+/// What ends within so many days is in the list.
 const ENDING_DAYS: i32 = 60;
 
 impl Observe {
@@ -25,9 +25,10 @@ impl Observe {
         let reloader = observed.reloader.upgrade().ok_or_else(ending)?;
         // One policy for the whole answer, also if another one is put in force meanwhile.
         let policy = reloader.policy.load_full();
+        policy.upstreams.refresh_figures();
         let now = self.clock.now();
-        let log = observed.log(now).await.ok_or_else(ending)?;
-        let certificate = observed::certificate(Arc::clone(&reloader), now).await;
+        let log = observed.log(now);
+        let certificate = observed.certificate(Arc::clone(&reloader), now).await;
         let not_ready = observed.readiness.obstacle().unwrap_or_default();
         let revocation = reloader.tls.revocation();
         let Connections { callers, adapters } = observed.connections(&policy);
@@ -140,12 +141,13 @@ fn list(known: &tls::Revocation, now: i64) -> pb::RevocationList {
     }
 }
 
-fn evidence(observed: &Observed, LogState { log, published }: &LogState) -> pb::EvidenceLog {
+fn evidence(observed: &Observed, LogState { log, published, unsigned_since }: &LogState) -> pb::EvidenceLog {
     pb::EvidenceLog {
         origin: observed.readiness.log.origin().to_owned(),
         size: log.size,
         checkpoint_size: log.covered,
         checkpoint_ms: published.map(Timestamp::as_millisecond).unwrap_or_default(),
+        unsigned_since_ms: unsigned_since.map(Timestamp::as_millisecond).unwrap_or_default(),
         free_bytes: log.free,
         low_water_bytes: log.low_water,
     }

@@ -123,7 +123,7 @@ impl Directory {
     pub(super) fn view(self: &Arc<Self>, caller: Arc<Subsystem>) -> View {
         let callable = self.registry.callable(&caller.id, self.clock.now());
         let methods = callable.map(|entry| entry.method.path().as_str().to_owned()).collect();
-        let is_operator = self.registry.has_role(&caller.id, Role::Viewer);
+        let is_operator = self.registry.check_role(&caller.id, Role::Viewer, self.clock.now()).is_ok();
         View { directory: Arc::clone(self), methods, is_operator }
     }
 }
