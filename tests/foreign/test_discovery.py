@@ -56,6 +56,8 @@ class Discovery(unittest.TestCase):
                 self.assertEqual(self.services(bus.COUNTER, version) & PROVIDERS, PROVIDERS)
 
     def test_a_contract_is_shown_with_its_options_and_its_imports(self):
+        # An extension is read by name only if it is known before the file is parsed.
+        options = bus.stubs("chapar.contract.v1.options_pb2")
         answer = self.ask(bus.WELFARE, VERSIONS[0], file_containing_symbol="civil.v1.CivilRegistry")
         files = [
             descriptor_pb2.FileDescriptorProto.FromString(encoded)
@@ -63,7 +65,7 @@ class Discovery(unittest.TestCase):
         ]
         contract = next(file for file in files if file.package == "civil.v1")
         method = next(method for method in contract.service[0].method if method.name == "GetPerson")
-        rules = method.options.Extensions[bus.stubs("chapar.contract.v1.options_pb2").method]
+        rules = method.options.Extensions[options.method]
         self.assertEqual(rules.subject, "national_id")
 
     def test_a_service_that_the_caller_may_not_call_is_not_described(self):

@@ -221,8 +221,44 @@ async fn calls_are_found_by_caller_method_provider_outcome_grant_and_duration() 
     for filter in none {
         assert_eq!(operator.traces(&filter).await.unwrap().calls, [], "{filter:?}");
     }
+    let misspelt = TraceFilter { outcome: "ok".into(), ..Default::default() };
+    assert_eq!(refused(operator.traces(&misspelt).await.unwrap_err()), "REQUEST_MALFORMED");
     let too_many = TraceFilter { limit: 501, ..Default::default() };
     assert_eq!(refused(operator.traces(&too_many).await.unwrap_err()), "REQUEST_MALFORMED");
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_pushes_out_no_call_that_was_answered() {
+    let bus = Bus::builder().with_operator().start().await;
+    let welfare = bus.welfare().await;
+    let answered = welfare.get_person(ZAHRA).send().await.unwrap();
+    let operator = bus.client(OPERATIONS);
+    let of_welfare = TraceFilter { grant: "welfare-getperson".to_owned(), ..Default::default() };
+    calls(&operator, of_welfare.clone(), 1).await;
+    // More refusals than the harness keeps traces (500), of a caller without any right.
+    let stranger = bus.caller(OPERATIONS).await;
+    for _ in 0..600 {
+        stranger.get_person(ZAHRA).send().await.unwrap_err();
+    }
+    assert!(operator.status().await.is_ok());
+    let kept = operator.traces(&TraceFilter { limit: 500, ..Default::default() }).await.unwrap();
+    assert_eq!(
+        kept.calls.iter().filter(|call| call.outcome == "NOT_GRANTED").count(),
+        250,
+        "half as many are kept"
+    );
+    assert!(kept.calls.iter().all(|call| !call.method.starts_with(OBSERVE)), "looking is not");
+    calls(&operator, of_welfare, 1).await;
+    assert!(operator.trace(TraceId::Call(answered.call_id().unwrap())).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_path_with_a_query_is_no_path_of_the_gateways_own_services() {
+    let bus = Bus::builder().with_operator().start().await;
+    let ask = bus.caller(OPERATIONS).await.ask("chapar.admin.v1.Observe/GetStatus");
+    let refused =
+        ask.path("/chapar.admin.v1.Observe/GetStatus?x=1").raw(Vec::new()).send().await.unwrap_err();
+    assert_eq!(refused.reason, "METHOD_UNKNOWN");
 }
 
 #[tokio::test]

@@ -13,6 +13,9 @@ const SUSPENDED: &str = "com/agri-bank/loans";
 /// Method → how it ends for a stranger, for a suspended member, for a member without a grant, and at the
 /// adapter for all but gateways.
 const TABLE: &[(&str, [&str; 4])] = &[
+    ("chapar.admin.v1.Observe/GetStatus", ["IDENTITY_UNKNOWN", "NOT_GRANTED", "NOT_GRANTED", "closed"]),
+    ("chapar.admin.v1.Observe/GetTrace", ["IDENTITY_UNKNOWN", "NOT_GRANTED", "NOT_GRANTED", "closed"]),
+    ("chapar.admin.v1.Observe/ListTraces", ["IDENTITY_UNKNOWN", "NOT_GRANTED", "NOT_GRANTED", "closed"]),
     (
         "chapar.inquiry.v1.Inquiry/Ask",
         ["IDENTITY_UNKNOWN", "REQUEST_MALFORMED", "REQUEST_MALFORMED", "closed"],

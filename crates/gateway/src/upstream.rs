@@ -156,8 +156,8 @@ impl Upstreams {
         &self.metrics
     }
 
-    /// Brings the figures of endpoints up to date. `health` does so every 250 ms, and whoever looks in between
-    /// would see an adapter that has just joined as absent.
+    /// Brings the figures of endpoints up to date. `health` does so every 250 ms, and whoever looks in
+    /// between would see an adapter that has just joined as absent.
     pub(crate) fn refresh_figures(&self) {
         for service in self.services.values() {
             service.is_up();

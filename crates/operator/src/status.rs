@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use crate::bus::{Answer, Seen};
 use crate::moment::utc_ms;
 
-/// The state of all gateways: `{"gateways": [{"gateway", "reachable", …}]}`. Numbers that may pass 2^53 are
+/// The state of all gateways: `{"gateways": [{"gateway", "answered", …}]}`. Numbers that may pass 2^53 are
 /// texts, as in protobuf's JSON.
 pub fn document(answers: &[Answer<Seen>]) -> Value {
     let gateways: Vec<Value> = answers
         .iter()
         .map(|Answer { gateway, answer }| match answer {
             Ok(seen) => of_gateway(gateway, &seen.status),
-            Err(error) => json!({ "gateway": gateway, "reachable": false, "error": error.to_string() }),
+            Err(error) => json!({ "gateway": gateway, "answered": false, "error": error.to_string() }),
         })
         .collect();
     json!({ "gateways": gateways })
@@ -25,7 +25,7 @@ pub fn document(answers: &[Answer<Seen>]) -> Value {
 fn of_gateway(gateway: &str, status: &Status) -> Value {
     json!({
         "gateway": gateway,
-        "reachable": true,
+        "answered": true,
         "version": status.version,
         "started": utc_ms(status.started_ms),
         "now": utc_ms(status.now_ms),

@@ -62,8 +62,6 @@ pub struct CallFilter {
     pub method: Option<String>,
     /// Services of which the method must be one.
     pub services: Option<Vec<String>>,
-    /// A service whose calls are left out.
-    pub except: Option<&'static str>,
     /// By outcome.
     pub outcomes: Outcomes,
     /// A grant's id.
@@ -103,13 +101,23 @@ impl CallSummary {
         })
     }
 
+    /// When it ended, in microseconds since the Unix epoch.
+    pub(crate) fn end_unix_us(&self) -> u64 {
+        self.start_unix_us.saturating_add(self.duration_us)
+    }
+
+    /// Whether it has an outcome, and that is not `OK`.
+    pub(crate) fn is_refused(&self) -> bool {
+        !self.outcome.is_empty() && self.outcome != names::OK
+    }
+
     /// Whether the call is one of those that the filter wants.
     pub(crate) fn fits(&self, filter: &CallFilter) -> bool {
         let service = self.method.split_once('/').map_or("", |(service, _)| service);
         let by_caller = |wanted: &String| *wanted == self.caller || is_member_of(&self.caller, wanted);
         let by_outcome = match &filter.outcomes {
             Outcomes::Any => true,
-            Outcomes::Refused => self.outcome != names::OK,
+            Outcomes::Refused => self.is_refused(),
             Outcomes::One(wanted) => *wanted == self.outcome,
         };
         let least = u64::try_from(filter.at_least.as_micros()).unwrap_or(u64::MAX);
@@ -117,7 +125,6 @@ impl CallSummary {
             && filter.caller.as_ref().is_none_or(by_caller)
             && filter.method.as_ref().is_none_or(|wanted| *wanted == self.method || wanted == service)
             && filter.services.as_ref().is_none_or(|services| services.iter().any(|known| known == service))
-            && filter.except.is_none_or(|left_out| left_out != service)
             && filter.grant.as_ref().is_none_or(|wanted| *wanted == self.grant)
             && self.duration_us >= least
     }

@@ -43,6 +43,9 @@ pub const FIELDS_WITHHELD: &str = "chapar.fields.withheld.count";
 /// Messages released to the caller.
 pub const MESSAGES: &str = "chapar.messages.count";
 
+/// The service by which operators look. Its calls are not kept, or looking would push out what is looked at.
+pub const OBSERVE: &str = "chapar.admin.v1.Observe/";
+
 /// The label of a call that was answered, where a refusal carries its reason.
 pub const OK: &str = "OK";
 /// The metric label of a method that the registry does not know.

@@ -25,15 +25,25 @@ const SPANS_PER_TRACE: usize = 256;
 #[derive(Clone, Debug)]
 pub struct TraceStore {
     ring: Arc<Mutex<Ring>>,
-    /// The last calls, as many as traces, those that ended last at the end.
-    calls: Arc<Mutex<VecDeque<Arc<CallSummary>>>>,
+    calls: Arc<Mutex<Calls>>,
 }
 
-#[derive(Debug)]
+/// The last calls, those that ended last at the end. A flood of refusals pushes out no call that was
+/// answered.
+#[derive(Debug, Default)]
+struct Calls {
+    answered: VecDeque<Arc<CallSummary>>,
+    refused: VecDeque<Arc<CallSummary>>,
+}
+
+#[derive(Debug, Default)]
 struct Ring {
     keep: usize,
     spans: HashMap<TraceId, Vec<(Arc<str>, SpanData)>>,
+    /// Ids of traces that were evicted as refused may still be here.
     oldest_first: VecDeque<TraceId>,
+    /// Traces whose call was refused.
+    refused: VecDeque<TraceId>,
 }
 
 /// The spans of one trace that ended in this process.
@@ -73,7 +83,7 @@ pub struct SpanRecord {
 impl TraceStore {
     /// An empty store for the last `keep` traces; `0` keeps nothing.
     pub fn new(keep: usize) -> Self {
-        let ring = Ring { keep, spans: HashMap::new(), oldest_first: VecDeque::new() };
+        let ring = Ring { keep, ..Ring::default() };
         Self { ring: Arc::new(Mutex::new(ring)), calls: Arc::default() }
     }
 
@@ -109,13 +119,20 @@ impl TraceStore {
     /// The newest `n` calls that fit, those that ended last first.
     pub fn calls(&self, filter: &CallFilter, n: usize) -> Vec<Arc<CallSummary>> {
         // Every call that ends takes the lock, so calls are chosen after it.
-        let kept: Vec<Arc<CallSummary>> = self.calls.lock().iter().rev().cloned().collect();
-        kept.into_iter().filter(|call| call.fits(filter)).take(n).collect()
+        let mut kept: Vec<Arc<CallSummary>> = {
+            let calls = self.calls.lock();
+            calls.answered.iter().chain(&calls.refused).cloned().collect()
+        };
+        kept.retain(|call| call.fits(filter));
+        kept.sort_by_key(|call| std::cmp::Reverse(call.end_unix_us()));
+        kept.truncate(n);
+        kept
     }
 
     /// How many calls it keeps now.
     pub fn kept(&self) -> usize {
-        self.calls.lock().len()
+        let calls = self.calls.lock();
+        calls.answered.len() + calls.refused.len()
     }
 
     fn newest_where(&self, wanted: impl Fn(&[(Arc<str>, SpanData)]) -> bool) -> Option<Trace> {
@@ -133,18 +150,26 @@ impl TraceStore {
         let id = span.span_context.trace_id();
         // Made before the lock, because it allocates.
         let call = CallSummary::of(&span).map(Arc::new);
+        if call.as_ref().is_some_and(|call| call.method.starts_with(names::OBSERVE)) {
+            return;
+        }
+        let is_refused = call.as_ref().is_some_and(|call| call.is_refused());
         let mut ring = self.ring.lock();
         let keep = ring.keep;
         if keep == 0 {
             return;
         }
-        let freed = ring.add(id, service, span);
+        let freed = [ring.add(id, service, span), if is_refused { ring.refused(id) } else { None }];
         drop(ring);
         drop(freed); // after the lock: freeing a trace is the dearest part
         if let Some(call) = call {
             let mut calls = self.calls.lock();
-            calls.push_back(call);
-            let evicted = if calls.len() > keep { calls.pop_front() } else { None };
+            let (kind, most) = match is_refused {
+                true => (&mut calls.refused, refused_of(keep)),
+                false => (&mut calls.answered, keep),
+            };
+            kind.push_back(call);
+            let evicted = if kind.len() > most { kind.pop_front() } else { None };
             drop(calls);
             drop(evicted);
         }
@@ -167,9 +192,32 @@ impl Ring {
         }
         self.spans.insert(id, vec![(service, span)]);
         self.oldest_first.push_back(id);
-        let evicted = if self.oldest_first.len() > self.keep { self.oldest_first.pop_front() } else { None };
-        evicted.and_then(|id| self.spans.remove(&id))
+        if self.spans.len() <= self.keep {
+            return None;
+        }
+        // The oldest that is still there.
+        std::iter::from_fn(|| self.oldest_first.pop_front()).find_map(|id| self.spans.remove(&id))
     }
+
+    /// The call of a trace was refused. Gives the oldest trace of a refused call, if there are too many.
+    fn refused(&mut self, id: TraceId) -> Option<Vec<(Arc<str>, SpanData)>> {
+        self.refused.push_back(id);
+        if self.refused.len() <= refused_of(self.keep) {
+            return None;
+        }
+        // Ids that are no longer there are cleared away in one go, so that each costs little.
+        if self.oldest_first.len() > 2 * self.keep {
+            let spans = &self.spans;
+            self.oldest_first.retain(|id| spans.contains_key(id));
+        }
+        self.refused.pop_front().and_then(|id| self.spans.remove(&id))
+    }
+}
+
+/// How many of so many traces may be those of refused calls: a caller without any right can make as many
+/// refusals as it likes, and would push out all that was answered.
+fn refused_of(keep: usize) -> usize {
+    keep.div_ceil(2)
 }
 
 fn has_call_id(span: &SpanData, call_id: &str) -> bool {

@@ -134,7 +134,16 @@ impl ConnectArgs {
                 Ok(gateways.into_iter().map(|gateway| Target { gateway, ..one.clone() }).collect())
             }
             (None, Some(gateways)) => {
-                gateways.split(',').map(|gateway| self.explicit_target(gateway.trim())).collect()
+                let mut targets: Vec<Target> = Vec::new();
+                for gateway in gateways.split(',').map(str::trim) {
+                    let target = self.explicit_target(gateway)?;
+                    // Its calls would be counted twice.
+                    if targets.iter().any(|known| known.gateway == target.gateway) {
+                        return Err(Failure::usage(format_args!("`--gateway` names {gateway} twice")));
+                    }
+                    targets.push(target);
+                }
+                Ok(targets)
             }
             (None, None) => Ok(vec![self.target()?]),
         }
@@ -279,7 +288,9 @@ mod tests {
         let pair = |gateway: &str, name: &str| (gateway.to_owned(), name.to_owned());
         let wanted = [pair("gw1.example:7443", "gw1.example"), pair("gw2.example:1", "gw2.example")];
         assert_eq!(names("gw1.example:7443, gw2.example:1"), wanted);
-        for wrong in ["gw1.example:7443,", ",", "gw1.example:7443,,gw2.example:1"] {
+        for wrong in
+            ["gw1.example:7443,", ",", "gw1.example:7443,,gw2.example:1", "gw1.example:1,gw1.example:1"]
+        {
             assert_eq!(named(wrong).err().unwrap().exit, Exit::Usage, "{wrong}");
         }
     }

@@ -11,6 +11,7 @@ use prost_reflect::{
 };
 
 use super::connect::ConnectArgs;
+use super::names;
 use super::options;
 use super::rights::{Right, table};
 use super::session::Session;
@@ -115,7 +116,10 @@ fn service(service: &ServiceDescriptor, rights: &[Right]) {
     heading(service.full_name(), &options::comment(&service.parent_file(), service.path()));
     for method in service.methods() {
         let name = path(&method);
-        let may = if rights.iter().any(|right| right.method == name) { "" } else { "  (not granted to you)" };
+        let may = match names::is_own(&name) || rights.iter().any(|right| right.method == name) {
+            true => "",
+            false => "  (not granted to you)",
+        };
         let stream = if method.is_server_streaming() { "stream " } else { "" };
         out::data("");
         out::data(format_args!(

@@ -176,12 +176,6 @@ async fn registry(client: &Client) -> Result<(), Failure> {
     }
 }
 
-/// The gateway's own services need no grant.
-fn is_own(method: &str) -> bool {
-    let method = method.trim_start_matches('/');
-    ["chapar.meta.v1.", "chapar.inquiry.v1.", "grpc."].iter().any(|own| method.starts_with(own))
-}
-
 async fn rights(client: &Client, method: Option<&str>) -> Result<(), Failure> {
     const STEP: &str = "rights";
     let allowed = client.allowed_methods().await.map_err(|error| told(STEP, error))?;
@@ -195,7 +189,7 @@ async fn rights(client: &Client, method: Option<&str>) -> Result<(), Failure> {
         }
         return Ok(());
     };
-    if is_own(method) {
+    if names::is_own(method) {
         passed(STEP, format_args!("{method} is the gateway's own, and needs no grant"));
         return Ok(());
     }

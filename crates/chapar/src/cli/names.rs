@@ -57,6 +57,13 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
+/// Whether a method, by its full name, is one of the gateway's own services, which need no grant.
+pub(super) fn is_own(method: &str) -> bool {
+    let method = method.trim_start_matches('/');
+    let own = ["chapar.admin.v1.", "chapar.inquiry.v1.", "chapar.meta.v1.", "grpc."];
+    own.iter().any(|own| method.starts_with(own))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! This module implements `chapar status`: the state of every gateway of a bus, the same numbers that the
 //! console shows.
 
+use chapar_client::CallError;
 use chapar_operator::{Answer, Seen, status};
 use chapar_transport::tls::HumanDuration;
 
@@ -13,7 +14,7 @@ use crate::out;
 /// Show the state of every gateway
 ///
 /// The table has a line for each gateway; the JSON document has all that a gateway tells operators. Exits
-/// with 3 if a gateway did not answer.
+/// with 3 if a gateway did not answer, with the code of the refusal if it refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  chapar status --demo DIR\n  chapar status --demo DIR --output json")]
 pub(super) struct Args {
@@ -35,8 +36,16 @@ pub(super) async fn run(args: Args) -> Outcome {
         let rows: Vec<Vec<String>> = std::iter::once(head).chain(answers.iter().map(row)).collect();
         table(&rows).iter().for_each(out::data);
     }
-    let is_whole = answers.iter().all(|answer| answer.answer.is_ok());
-    Ok(if is_whole { Exit::Ok } else { Exit::Unreachable })
+    Ok(whole(answers.iter().filter_map(|answer| answer.answer.as_ref().err())))
+}
+
+/// How a question to all gateways ended: well, or as the first of those that gave no answer says.
+pub(super) fn whole<'a>(mut problems: impl Iterator<Item = &'a CallError>) -> Exit {
+    match problems.next() {
+        None => Exit::Ok,
+        Some(CallError::Refused(refusal)) => Exit::Refused(refusal.code),
+        Some(_) => Exit::Unreachable,
+    }
 }
 
 fn row(Answer { gateway, answer }: &Answer<Seen>) -> Vec<String> {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::connect::ConnectArgs;
 use super::list::Output;
 use super::rights::table;
+use super::status::whole;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::out;
 
@@ -88,10 +89,13 @@ pub(super) async fn run(args: Args) -> Outcome {
     }
     let answers = bus.traces(&filter).await;
     let calls = newest(&answers, args.limit as usize);
+    let problems: Vec<&CallError> =
+        answers.iter().filter_map(|answer| answer.answer.as_ref().err()).collect();
     match args.output {
         Output::Json => {
             let calls: Vec<Value> = calls.iter().map(|(gateway, call)| document(gateway, call)).collect();
-            out::data(format_args!("{:#}", json!({ "calls": calls })));
+            let errors: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            out::data(format_args!("{:#}", json!({ "calls": calls, "errors": errors })));
         }
         Output::Table => {
             let head =
@@ -102,10 +106,11 @@ pub(super) async fn run(args: Args) -> Outcome {
         }
     }
     // What the others keep is shown, with a line on standard error that it is not all.
-    let silent = answers.iter().filter_map(|answer| answer.answer.as_ref().err());
-    let silent: Vec<String> = silent.map(ToString::to_string).collect();
-    silent.iter().for_each(out::say);
-    Ok(if silent.is_empty() { Exit::Ok } else { Exit::Unreachable })
+    problems.iter().for_each(out::say);
+    if calls.is_empty() && problems.is_empty() {
+        out::say("no kept call fits");
+    }
+    Ok(whole(problems.into_iter()))
 }
 
 fn row(call: &CallSummary) -> Vec<String> {

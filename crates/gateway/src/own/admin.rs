@@ -6,13 +6,12 @@ mod status;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use chapar_model::Clock;
+use chapar_model::{Clock, Reason};
 use chapar_registry::{Registry, Role};
 use chapar_telemetry::{CallFilter, CallSummary, Outcomes, SpanRecord, Trace, TraceStore};
 use tonic::{Request, Response, Status};
 
 use super::caller::caller;
-use super::catalogue::ADMIN;
 use crate::observed::Observed;
 use crate::refusal::{Audience, Refusal};
 
@@ -66,7 +65,7 @@ impl pb::observe_server::Observe for Observe {
             _ => return Err(Status::invalid_argument(format!("limit: at most {MAX_CALLS} calls"))),
         };
         let store = self.traces()?;
-        let calls = store.calls(&self.filter(request), most).iter().map(|known| call(known)).collect();
+        let calls = store.calls(&self.filter(request)?, most).iter().map(|known| call(known)).collect();
         let size = |number: usize| number as u64;
         Ok(Response::new(pb::ListTracesResponse {
             calls,
@@ -110,7 +109,7 @@ impl Observe {
         Ok(self.observed()?.telemetry.traces())
     }
 
-    fn filter(&self, request: pb::ListTracesRequest) -> CallFilter {
+    fn filter(&self, request: pb::ListTracesRequest) -> Result<CallFilter, Status> {
         let pb::ListTracesRequest { caller, method, provider, outcome, grant, min_duration_us, limit: _ } =
             request;
         let set = |text: String| Some(text).filter(|text| !text.is_empty());
@@ -121,20 +120,19 @@ impl Observe {
         let outcomes = match outcome.as_str() {
             "" => Outcomes::Any,
             "refused" => Outcomes::Refused,
-            _ => Outcomes::One(outcome),
+            "OK" => Outcomes::One(outcome),
+            // A word that no call can have would look like an answer.
+            reason if reason.parse::<Reason>().is_ok() => Outcomes::One(outcome),
+            _ => return Err(Status::invalid_argument("outcome: OK, a reason, or `refused`")),
         };
-        let method = set(method);
-        // An operator who looks every few seconds would see little else than the looking.
-        let except = method.is_none().then_some(ADMIN);
-        CallFilter {
+        Ok(CallFilter {
             caller: set(caller),
-            method,
+            method: set(method),
             services,
-            except,
             outcomes,
             grant: set(grant),
             at_least: Duration::from_micros(min_duration_us),
-        }
+        })
     }
 }
 

@@ -61,9 +61,9 @@ pub(crate) fn methods<'a>() -> impl Iterator<Item = &'a str> {
     METHODS.iter().map(|(path, _)| *path)
 }
 
-/// Whether a path, as it came, is for one of them.
+/// Whether a path, as it came with its query, is that of one of their methods, byte for byte.
 pub(crate) fn is_own(path: &str) -> bool {
-    service(path).is_some_and(|service| SERVICES.contains(&service))
+    method(path).is_some()
 }
 
 /// Whether a path, as it came, is for an inquiry.

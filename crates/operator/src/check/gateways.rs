@@ -81,9 +81,13 @@ fn advice(gateway: &str, error: &CallError) -> String {
         CallError::Refused(refusal) if refusal.reason == "NOT_GRANTED" => {
             "give this identity the role `viewer` by `[[operator]]` in the registry's bus.toml".to_owned()
         }
+        CallError::Refused(refusal) if refusal.reason == "RATE_LIMITED" => {
+            "ask again in some seconds: this identity, or a console under it, has asked too much".to_owned()
+        }
         CallError::Refused(_) => "see the page of the reason in docs/errors".to_owned(),
         _ => format!(
-            "start the gateway, or see by `chapar doctor connect --gateway {gateway}` where the way to it ends"
+            "if nothing listens there, start the gateway; else see by `chapar doctor connect --gateway {gateway}` with \
+             your other options where the way to it ends"
         ),
     }
 }
