@@ -111,6 +111,17 @@ impl CallSummary {
         !self.outcome.is_empty() && self.outcome != names::OK
     }
 
+    /// Whether it is one of those of which anyone with a certificate can make as many as it likes: a refused
+    /// one, or one of the gateway's own services.
+    pub(crate) fn is_cheap(&self) -> bool {
+        self.is_refused() || names::OWN.iter().any(|own| self.method.starts_with(own))
+    }
+
+    /// Whether looking at calls made it.
+    pub(crate) fn is_looking(&self) -> bool {
+        self.method.starts_with(names::OBSERVE) && !self.is_refused()
+    }
+
     /// Whether the call is one of those that the filter wants.
     pub(crate) fn fits(&self, filter: &CallFilter) -> bool {
         let service = self.method.split_once('/').map_or("", |(service, _)| service);

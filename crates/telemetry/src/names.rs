@@ -43,8 +43,11 @@ pub const FIELDS_WITHHELD: &str = "chapar.fields.withheld.count";
 /// Messages released to the caller.
 pub const MESSAGES: &str = "chapar.messages.count";
 
-/// The service by which operators look. Its calls are not kept, or looking would push out what is looked at.
+/// The service by which operators look. Its answered calls are not kept, or looking would push out what is
+/// looked at.
 pub const OBSERVE: &str = "chapar.admin.v1.Observe/";
+/// Beginnings of the gateway's own methods that need no grant and ask no agency.
+pub const OWN: [&str; 3] = ["chapar.admin.v1.", "chapar.meta.v1.", "grpc."];
 
 /// The label of a call that was answered, where a refusal carries its reason.
 pub const OK: &str = "OK";

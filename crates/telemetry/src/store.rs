@@ -28,22 +28,25 @@ pub struct TraceStore {
     calls: Arc<Mutex<Calls>>,
 }
 
-/// The last calls, those that ended last at the end. A flood of refusals pushes out no call that was
-/// answered.
+/// The last calls, those that ended last at the end. A flood of cheap ones pushes out no other.
 #[derive(Debug, Default)]
 struct Calls {
     answered: VecDeque<Arc<CallSummary>>,
-    refused: VecDeque<Arc<CallSummary>>,
+    /// Refused, or of the gateway's own services.
+    cheap: VecDeque<Arc<CallSummary>>,
 }
 
 #[derive(Debug, Default)]
 struct Ring {
     keep: usize,
     spans: HashMap<TraceId, Vec<(Arc<str>, SpanData)>>,
-    /// Ids of traces that were evicted as refused may still be here.
-    oldest_first: VecDeque<TraceId>,
-    /// Traces whose call was refused.
-    refused: VecDeque<TraceId>,
+    /// Traces whose first span has not ended here, the oldest first: calls in flight, or parts of traces that
+    /// began in another process.
+    open: VecDeque<TraceId>,
+    /// Traces whose first span has ended, the oldest first, but for the cheap ones.
+    ended: VecDeque<TraceId>,
+    /// Traces that began with a cheap call, which has ended, the oldest first.
+    cheap: VecDeque<TraceId>,
 }
 
 /// The spans of one trace that ended in this process.
@@ -81,13 +84,14 @@ pub struct SpanRecord {
 }
 
 impl TraceStore {
-    /// An empty store for the last `keep` traces; `0` keeps nothing.
+    /// An empty store for the last `keep` traces, and half as many of calls that were refused or asked for
+    /// nothing of an agency; `0` keeps nothing.
     pub fn new(keep: usize) -> Self {
         let ring = Ring { keep, ..Ring::default() };
         Self { ring: Arc::new(Mutex::new(ring)), calls: Arc::default() }
     }
 
-    /// How many traces it keeps at most.
+    /// How many traces it keeps at most besides those of cheap calls.
     pub fn capacity(&self) -> usize {
         self.ring.lock().keep
     }
@@ -110,10 +114,16 @@ impl TraceStore {
             // Spans are only cloned under the lock and turned into records after it, because every span that
             // ends takes this lock.
             let ring = self.ring.lock();
-            let newest = ring.oldest_first.iter().rev().take(n);
-            newest.filter_map(|id| Some((*id, ring.spans.get(id)?.clone()))).collect()
+            // As many of each kind, since the newest may all be of one.
+            let of_each = [&ring.open, &ring.ended, &ring.cheap].map(|ids| ids.iter().rev().take(n));
+            let ids = of_each.into_iter().flatten();
+            ids.filter_map(|id| Some((*id, ring.spans.get(id)?.clone()))).collect()
         };
-        found.into_iter().map(|(id, spans)| Trace::from_spans(id, spans)).collect()
+        let mut traces: Vec<Trace> =
+            found.into_iter().map(|(id, spans)| Trace::from_spans(id, spans)).collect();
+        traces.sort_by_key(|trace| std::cmp::Reverse(trace.start_unix_us()));
+        traces.truncate(n);
+        traces
     }
 
     /// The newest `n` calls that fit, those that ended last first.
@@ -121,7 +131,7 @@ impl TraceStore {
         // Every call that ends takes the lock, so calls are chosen after it.
         let mut kept: Vec<Arc<CallSummary>> = {
             let calls = self.calls.lock();
-            calls.answered.iter().chain(&calls.refused).cloned().collect()
+            calls.answered.iter().chain(&calls.cheap).cloned().collect()
         };
         kept.retain(|call| call.fits(filter));
         kept.sort_by_key(|call| std::cmp::Reverse(call.end_unix_us()));
@@ -129,19 +139,23 @@ impl TraceStore {
         kept
     }
 
+    /// How many calls it keeps at most.
+    pub fn most_calls(&self) -> usize {
+        let keep = self.capacity();
+        keep + cheap_of(keep)
+    }
+
     /// How many calls it keeps now.
     pub fn kept(&self) -> usize {
         let calls = self.calls.lock();
-        calls.answered.len() + calls.refused.len()
+        calls.answered.len() + calls.cheap.len()
     }
 
     fn newest_where(&self, wanted: impl Fn(&[(Arc<str>, SpanData)]) -> bool) -> Option<Trace> {
         let found = {
             let ring = self.ring.lock();
-            let mut newest = ring.oldest_first.iter().rev();
-            newest.find_map(|id| {
-                ring.spans.get(id).filter(|spans| wanted(spans)).map(|spans| (*id, spans.clone()))
-            })
+            let found = ring.newest().find(|(_, spans)| wanted(spans));
+            found.map(|(id, spans)| (id, spans.clone()))
         };
         found.map(|(id, spans)| Trace::from_spans(id, spans))
     }
@@ -150,22 +164,24 @@ impl TraceStore {
         let id = span.span_context.trace_id();
         // Made before the lock, because it allocates.
         let call = CallSummary::of(&span).map(Arc::new);
-        if call.as_ref().is_some_and(|call| call.method.starts_with(names::OBSERVE)) {
+        if call.as_ref().is_some_and(|call| call.is_looking()) {
             return;
         }
-        let is_refused = call.as_ref().is_some_and(|call| call.is_refused());
+        let is_cheap = call.as_ref().is_some_and(|call| call.is_cheap());
+        // A part of an inquiry says nothing about the trace of the whole.
+        let is_root = span.parent_span_id == SpanId::INVALID;
         let mut ring = self.ring.lock();
         let keep = ring.keep;
         if keep == 0 {
             return;
         }
-        let freed = [ring.add(id, service, span), if is_refused { ring.refused(id) } else { None }];
+        let freed = [ring.add(id, service, span), if is_root { ring.end(id, is_cheap) } else { None }];
         drop(ring);
         drop(freed); // after the lock: freeing a trace is the dearest part
         if let Some(call) = call {
             let mut calls = self.calls.lock();
-            let (kind, most) = match is_refused {
-                true => (&mut calls.refused, refused_of(keep)),
+            let (kind, most) = match is_cheap {
+                true => (&mut calls.cheap, cheap_of(keep)),
                 false => (&mut calls.answered, keep),
             };
             kind.push_back(call);
@@ -191,32 +207,35 @@ impl Ring {
             return None;
         }
         self.spans.insert(id, vec![(service, span)]);
-        self.oldest_first.push_back(id);
-        if self.spans.len() <= self.keep {
-            return None;
-        }
-        // The oldest that is still there.
-        std::iter::from_fn(|| self.oldest_first.pop_front()).find_map(|id| self.spans.remove(&id))
+        self.open.push_back(id);
+        let evicted = if self.open.len() > self.keep { self.open.pop_front() } else { None };
+        evicted.and_then(|id| self.spans.remove(&id))
     }
 
-    /// The call of a trace was refused. Gives the oldest trace of a refused call, if there are too many.
-    fn refused(&mut self, id: TraceId) -> Option<Vec<(Arc<str>, SpanData)>> {
-        self.refused.push_back(id);
-        if self.refused.len() <= refused_of(self.keep) {
-            return None;
-        }
-        // Ids that are no longer there are cleared away in one go, so that each costs little.
-        if self.oldest_first.len() > 2 * self.keep {
-            let spans = &self.spans;
-            self.oldest_first.retain(|id| spans.contains_key(id));
-        }
-        self.refused.pop_front().and_then(|id| self.spans.remove(&id))
+    /// The first span of a trace has ended. Gives the trace that made room for it.
+    fn end(&mut self, id: TraceId, is_cheap: bool) -> Option<Vec<(Arc<str>, SpanData)>> {
+        // From the back, because a call that has just ended mostly began a moment ago.
+        let place = self.open.iter().rposition(|known| *known == id)?;
+        self.open.remove(place);
+        let (kind, most) = match is_cheap {
+            true => (&mut self.cheap, cheap_of(self.keep)),
+            false => (&mut self.ended, self.keep),
+        };
+        kind.push_back(id);
+        let evicted = if kind.len() > most { kind.pop_front() } else { None };
+        evicted.and_then(|id| self.spans.remove(&id))
+    }
+
+    /// All traces, the newest of each kind first.
+    fn newest(&self) -> impl Iterator<Item = (TraceId, &Vec<(Arc<str>, SpanData)>)> {
+        let ids = [&self.open, &self.ended, &self.cheap].into_iter().flat_map(|ids| ids.iter().rev());
+        ids.filter_map(|id| Some((*id, self.spans.get(id)?)))
     }
 }
 
-/// How many of so many traces may be those of refused calls: a caller without any right can make as many
-/// refusals as it likes, and would push out all that was answered.
-fn refused_of(keep: usize) -> usize {
+/// How many traces of cheap calls are kept beside so many others. Anyone with a certificate can make as many
+/// as it likes, and they must push out nothing else.
+fn cheap_of(keep: usize) -> usize {
     keep.div_ceil(2)
 }
 

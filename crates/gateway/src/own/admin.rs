@@ -70,7 +70,7 @@ impl pb::observe_server::Observe for Observe {
         Ok(Response::new(pb::ListTracesResponse {
             calls,
             kept: size(store.kept()),
-            capacity: size(store.capacity()),
+            capacity: size(store.most_calls()),
         }))
     }
 

@@ -41,7 +41,8 @@ impl Frame {
         let others = pairs
             .into_iter()
             .filter(|(name, value)| !matches!(name.as_str(), "lang" | "live") && !value.is_empty());
-        let asked = (uri.path().to_owned(), others.collect());
+        // Two slashes at the beginning would make another site of a link (RFC 3986 §4.2).
+        let asked = (format!("/{}", uri.path().trim_start_matches('/')), others.collect());
         Self { language, is_chosen: chosen.is_some(), is_live, path, asked }
     }
 
