@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use chapar_evidence::LogStatus;
-use chapar_limit::{LimitUsage, Shared};
+use chapar_limit::{GrantLimiter, QuotaKeeper, Shared, Usage};
 use chapar_model::{GrantId, tehran};
 use chapar_registry::Ending;
 use chapar_telemetry::{GatewayState, Metrics, Telemetry};
@@ -130,15 +130,23 @@ pub(crate) fn endings(policy: &Policy, now: Timestamp) -> impl Iterator<Item = (
     })
 }
 
-/// Quotas of a grant at this gateway.
-pub(crate) fn quotas(policy: &Policy, grant: &GrantId, now: Timestamp) -> Vec<LimitUsage> {
-    policy.quotas.usage(grant, now.as_millisecond().unsigned_abs())
+/// Use of a grant's limits and quotas at this gateway; nothing for a grant that it does not know.
+pub(crate) fn usage(
+    limiter: &GrantLimiter,
+    quotas: &QuotaKeeper,
+    grant: &GrantId,
+    now: Timestamp,
+) -> Option<Usage> {
+    let mut usage = limiter.usage(grant)?;
+    usage.limits.extend(quotas.usage(grant, now.as_millisecond().unsigned_abs()));
+    Some(usage)
 }
 
 /// Quotas of which less than a tenth is left. A rate and concurrency come back within seconds, and being near
 /// them is nothing to tell.
 fn quotas_near_end(policy: &Policy, now: Timestamp) -> u64 {
     let grants = policy.registry.grants();
-    let quotas = grants.flat_map(|grant| quotas(policy, &grant.id, now));
+    let now_ms = now.as_millisecond().unsigned_abs();
+    let quotas = grants.flat_map(|grant| policy.quotas.usage(&grant.id, now_ms));
     quotas.filter(|quota| quota.left.saturating_mul(10) < quota.most).count() as u64
 }

@@ -3,9 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use chapar_client::{CallError, CallList, CallSummary, Client, Config, Status, Trace, TraceFilter, TraceId};
+use chapar_client::{CallError, CallList, CallSummary, Client, Config, Status, TraceFilter, TraceId};
 use chapar_model::{Clock, Code};
+use chapar_telemetry::Trace;
 use jiff::Timestamp;
+
+use crate::trace;
 
 /// The gateways, each with a connection under the operator's identity.
 pub struct Bus {
@@ -88,7 +91,7 @@ impl Bus {
         let mut problem = None;
         for Answer { answer, .. } in self.each(|client| client.trace(id)).await {
             match answer {
-                Ok(trace) => return Ok(trace),
+                Ok(trace) => return Ok(trace::from_gateway(trace)),
                 // That one gateway keeps none says nothing while another could not be asked.
                 Err(error) if problem.is_none() || !is_absent(&error) => problem = Some(error),
                 Err(_) => {}

@@ -9,6 +9,7 @@ pub mod check;
 mod console;
 mod moment;
 pub mod status;
+mod trace;
 
 pub use bus::{Answer, Bus, Seen, is_absent, newest};
 pub use console::{Console, Error};

@@ -54,9 +54,13 @@ pub fn render_all(traces: &[Trace], width: usize) -> String {
     text
 }
 
-struct Row<'a> {
-    span: &'a SpanRecord,
-    depth: usize,
+/// One line of a waterfall.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The span.
+    pub span: &'a SpanRecord,
+    /// How many spans it stands under.
+    pub depth: usize,
 }
 
 impl Row<'_> {
@@ -65,8 +69,9 @@ impl Row<'_> {
     }
 }
 
-/// Depth first, in order of start. A span whose parent is elsewhere stands at the left.
-fn rows(trace: &Trace) -> Vec<Row<'_>> {
+/// The spans of a trace depth first, in order of start. A span whose parent is elsewhere stands at the left.
+/// At most as many as there are spans, also if two have one id.
+pub fn rows(trace: &Trace) -> Vec<Row<'_>> {
     let here = |id: &str| trace.spans.iter().any(|span| span.span_id == id);
     let mut waiting: Vec<Row<'_>> = Vec::new();
     let roots = trace.spans.iter().filter(|span| !span.parent.as_deref().is_some_and(here));
@@ -75,6 +80,10 @@ fn rows(trace: &Trace) -> Vec<Row<'_>> {
     waiting.reverse();
     let mut rows: Vec<Row<'_>> = Vec::new();
     while let Some(row) = waiting.pop() {
+        // A trace from another process may have a span under itself, which would never end.
+        if rows.len() == trace.spans.len() {
+            break;
+        }
         let children =
             trace.spans.iter().filter(|span| span.parent.as_deref() == Some(row.span.span_id.as_str()));
         let depth = row.depth + 1;
@@ -143,6 +152,14 @@ adapter      span c   1.50 ms   0.50 ms  ·······███········
 gateway    span d     3.00 ms   1.00 ms  ···············█████
 ";
         assert_eq!(drawn, expected, "\n{drawn}");
+    }
+
+    #[test]
+    fn a_span_under_itself_ends() {
+        let ids = |spans: Vec<SpanRecord>| rows(&Trace { trace_id: "t".to_owned(), spans }).len();
+        let one = |id, parent| span(id, parent, "gateway", 1, 1);
+        assert_eq!(ids(vec![one("a", None), one("a", Some("a"))]), 2, "two of one id");
+        assert_eq!(ids(vec![one("a", Some("b")), one("b", Some("a"))]), 0, "a circle begins nowhere");
     }
 
     #[test]

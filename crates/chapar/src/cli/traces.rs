@@ -2,12 +2,11 @@
 
 mod follow;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chapar_client::{CallError, CallSummary, Span, Trace, TraceFilter};
+use chapar_client::{CallError, CallSummary, TraceFilter};
 use chapar_operator::{is_absent, newest};
-use chapar_telemetry::{SpanRecord, waterfall};
+use chapar_telemetry::{Trace, waterfall};
 use serde_json::{Value, json};
 
 use super::connect::ConnectArgs;
@@ -156,40 +155,15 @@ fn show(found: &Result<Trace, CallError>, output: Output) -> Outcome {
         }
         Err(error) => return Err(Failure::new(Exit::Unreachable, error)),
     };
-    let drawn = chapar_telemetry::Trace {
-        trace_id: trace.trace_id.clone(),
-        spans: trace.spans.iter().map(record).collect(),
-    };
     match output {
-        Output::Json => match serde_json::to_string_pretty(&drawn) {
+        Output::Json => match serde_json::to_string_pretty(trace) {
             Ok(text) => out::data(text),
             Err(error) => return Err(Failure::error(Exit::Finding, error)),
         },
         Output::Table => {
             out::data(format_args!("trace {}", trace.trace_id));
-            out::data(waterfall::render(&drawn, WIDTH).trim_end());
+            out::data(waterfall::render(trace, WIDTH).trim_end());
         }
     }
     Ok(Exit::Ok)
-}
-
-fn record(span: &Span) -> SpanRecord {
-    let attributes = span.attributes.iter().map(|(name, value)| (name.clone(), value.clone().into()));
-    SpanRecord {
-        span_id: span.span_id.clone(),
-        parent: Some(span.parent.clone()).filter(|parent| !parent.is_empty()),
-        name: span.name.clone(),
-        service: span.service.clone(),
-        kind: word(&span.kind, &["server", "client"], "internal"),
-        start_unix_us: span.start_us,
-        duration_us: span.duration_us,
-        attributes: attributes.collect::<BTreeMap<_, _>>(),
-        status: word(&span.status, &["ok", "error"], "unset"),
-        links: Vec::new(),
-    }
-}
-
-/// The known word that `text` is, else `other`.
-fn word(text: &str, known: &[&'static str], other: &'static str) -> &'static str {
-    known.iter().copied().find(|word| *word == text).unwrap_or(other)
 }

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::caller::caller;
 use super::reflection::visible_descriptors;
+use crate::observed;
 
 /// Generated from `proto/chapar/meta/v1/meta.proto`.
 #[allow(
@@ -153,9 +154,8 @@ fn known(method: &Method) -> pb::KnownMethod {
 
 impl Meta {
     fn grant_usage(&self, grant: &GrantId, on_behalf_of: String) -> Option<pb::GrantUsage> {
-        let Usage { mut limits, admitted, since } = self.limiter.usage(grant)?;
-        let now_ms = self.clock.now().as_millisecond().unsigned_abs();
-        limits.extend(self.quotas.usage(grant, now_ms));
+        let Usage { limits, admitted, since } =
+            observed::usage(&self.limiter, &self.quotas, grant, self.clock.now())?;
         // The limiter keeps a monotonic instant, and callers want a date. A wall clock that was set back must
         // not fail here.
         let since = self.clock.now().checked_sub(since.elapsed()).unwrap_or(self.clock.now());

@@ -5,6 +5,7 @@ use axum::extract::Query;
 use axum::http::{HeaderMap, Uri, header};
 use chapar_model::Language;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use url::form_urlencoded;
 
 use super::{grants, overview, traces};
 
@@ -141,20 +142,6 @@ pub(super) fn dot(class: &'static str) -> Markup {
 }
 
 fn link<'a>(path: &str, query: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut link = path.to_owned();
-    for (place, (name, value)) in query.into_iter().enumerate() {
-        link.push(if place == 0 { '?' } else { '&' });
-        link.push_str(name);
-        link.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
-                    link.push(byte.into())
-                }
-                // Percent-encoded (RFC 3986 §2.1); two hexadecimal digits each.
-                _ => link.push_str(&format!("%{byte:02X}")),
-            }
-        }
-    }
-    link
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }

@@ -85,9 +85,8 @@ fn grants(policy: &Policy, now: Timestamp) -> Vec<pb::GrantStatus> {
 }
 
 fn grant(policy: &Policy, grant: &Grant, now: Timestamp) -> pb::GrantStatus {
-    let usage = policy.limiter.usage(&grant.id);
-    let (mut limits, admitted) = usage.map(|usage| (usage.limits, usage.admitted)).unwrap_or_default();
-    limits.extend(observed::quotas(policy, &grant.id, now));
+    let usage = observed::usage(&policy.limiter, &policy.quotas, &grant.id, now);
+    let (limits, admitted) = usage.map(|usage| (usage.limits, usage.admitted)).unwrap_or_default();
     let refused = limits.iter().map(|limit| limit.refused).sum();
     let limits = limits.into_iter().map(|LimitUsage { kind, limit, most, used, left, refused: _ }| {
         pb::LimitStatus { kind: kind.as_str().to_owned(), limit, most, used, left }
