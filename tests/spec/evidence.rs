@@ -102,8 +102,7 @@ async fn the_log_goes_on_after_a_restart_and_verifies_whole() {
     assert!(fourth.entry().is_some_and(|entry| entry.ends_with("/3")), "{:?}", fourth.entry());
     let folder = bus.stop().await;
     let verified =
-        verify::directory(&folder.path().join("evidence"), &chapar_tests::trust(folder.path()), None)
-            .unwrap();
+        verify::directory(&folder.path().join("evidence"), &chapar_tests::trust(folder.path()), &[]).unwrap();
     assert!(verified.sentence().starts_with("VALID"), "{}", verified.sentence());
 }
 

@@ -15,6 +15,8 @@ const SUSPENDED: &str = "com/agri-bank/loans";
 const TABLE: &[(&str, [&str; 4])] = &[
     ("chapar.admin.v1.Observe/GetStatus", ["IDENTITY_UNKNOWN", "NOT_GRANTED", "NOT_GRANTED", "closed"]),
     ("chapar.admin.v1.Observe/GetTrace", ["IDENTITY_UNKNOWN", "NOT_GRANTED", "NOT_GRANTED", "closed"]),
+    ("chapar.evidence.v1.Follow/GetCheckpoint", ["IDENTITY_UNKNOWN", "NOT_GRANTED", "NOT_GRANTED", "closed"]),
+    ("chapar.evidence.v1.Follow/ReadEntries", ["IDENTITY_UNKNOWN", "NOT_GRANTED", "NOT_GRANTED", "closed"]),
     ("chapar.admin.v1.Observe/ListTraces", ["IDENTITY_UNKNOWN", "NOT_GRANTED", "NOT_GRANTED", "closed"]),
     (
         "chapar.inquiry.v1.Inquiry/Ask",

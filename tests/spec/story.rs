@@ -6,9 +6,9 @@ use std::process::Command;
 use chapar_test_servers::{Mariadb, Postgres, Redis};
 use chapar_tests::binary::{Demo, chapar, patiently};
 
-/// Runs the story with these options, which has eight steps.
+/// Runs the story with these options, which has nine steps.
 fn tell(options: &[&str]) {
-    assert_eq!(steps(options), 8);
+    assert_eq!(steps(options), 9);
 }
 
 /// Runs the story with these options. All its steps come out as expected; how many there are.
@@ -25,7 +25,7 @@ fn steps(options: &[&str]) -> usize {
 }
 
 #[test]
-fn the_story_has_eight_steps_that_all_end_as_expected() {
+fn the_story_has_nine_steps_that_all_end_as_expected() {
     tell(&[]);
 }
 
@@ -55,7 +55,7 @@ fn the_story_is_the_same_on_mariadb() {
 fn with_redis_several_gateways_hold_one_limit_and_outlive_it() {
     let redis = Redis::start();
     let url = format!("redis://127.0.0.1:{}", redis.port());
-    assert_eq!(steps(&["--gateways", "3", "--redis", &url]), 11);
+    assert_eq!(steps(&["--gateways", "3", "--redis", &url]), 12);
     assert_eq!(redis.ask("KEYS *gateways*"), "", "the demo's gateways have left");
 }
 

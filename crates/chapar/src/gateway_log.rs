@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chapar_evidence::verify::{self, Invalid};
+use chapar_evidence::verify::{self, Invalid, Witnesses};
 use chapar_evidence::{Checkpoint, Pseudonyms, Record, VerifierKey};
 use chapar_gateway::Config;
 
@@ -52,7 +52,8 @@ impl GatewayLog {
     pub(crate) fn read(&self, visit: &mut dyn FnMut(u64, &Record)) -> Result<Checked, Failure> {
         // Read before the log, which only grows past it.
         let since = self.last_signed()?;
-        let verified = verify::read_directory(&self.config.evidence.path, &self.trust, since.as_ref(), visit);
+        let verified =
+            verify::read_directory(&self.config.evidence.path, &self.trust, since.as_slice(), visit);
         let verified = verified.map_err(invalid)?;
         Ok(Checked { origin: self.config.evidence.origin.clone(), sentence: verified.sentence().to_owned() })
     }
@@ -95,7 +96,7 @@ impl GatewayLog {
     fn last_signed(&self) -> Result<Option<Checkpoint>, Failure> {
         let file = chapar_evidence::last_signed_path(&self.config.evidence_state());
         match std::fs::read(&file) {
-            Ok(note) => match verify::checkpoint(&note, &self.trust) {
+            Ok(note) => match verify::checkpoint(&note, &self.trust, &Witnesses::default()) {
                 Ok(checkpoint) => Ok(Some(checkpoint)),
                 Err(_) => Err(Failure::new(
                     Exit::EvidenceInvalid,

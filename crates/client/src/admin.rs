@@ -3,7 +3,7 @@
 pub use pb::{
     CallCount, CallSummary, Certificate, Ending, EvidenceLog, GetStatusResponse as Status,
     GetTraceResponse as Trace, GrantStatus, LimitStatus, ListTracesRequest, ListTracesResponse,
-    RevocationList, ServiceStatus, SharedLimits, Span,
+    RevocationList, ServiceStatus, SharedLimits, Span, Witness, Witnesses,
 };
 
 use crate::client::Client;

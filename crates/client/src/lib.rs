@@ -11,6 +11,7 @@ mod call;
 mod client;
 mod descriptors;
 mod error;
+mod follow;
 mod inquiry;
 pub mod json;
 mod meta;
@@ -20,13 +21,14 @@ mod refusal;
 pub use admin::{
     CallCount, CallSummary, Certificate, Ending as RegistryEnding, EvidenceLog, GrantStatus, LimitStatus,
     ListTracesRequest as TraceFilter, ListTracesResponse as CallList, RevocationList, ServiceStatus,
-    SharedLimits, Span, Status, Trace, TraceId,
+    SharedLimits, Span, Status, Trace, TraceId, Witness, Witnesses,
 };
 pub use answer::{Answer, Ending, Messages};
 pub use call::{CallMetadata, CallSpec};
 pub use client::{Client, Config};
 pub use descriptors::{DescriptorFileError, descriptors_from_file};
 pub use error::CallError;
+pub use follow::LogCheckpoints;
 pub use inquiry::{
     AskPart, AskProcedureRequest, Name, PartAnswer, PartEnd, PartRefusal, Parts, Procedure, ProcedureInput,
     ProcedurePart, ask_part, part_answer,

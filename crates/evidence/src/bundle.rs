@@ -2,7 +2,8 @@
 //! entries in one file, each with its length as a big-endian u16 before it. Whether the entries belong to the
 //! tree is not checked here: the caller compares the leaf hash.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::Error;
 use crate::disk::Disk;
@@ -43,11 +44,11 @@ pub(crate) fn entries(bundle: &[u8]) -> Option<Vec<&[u8]>> {
     Some(entries)
 }
 
-/// Where an entry is.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// Where an entry is, and those after it in its bundle.
+#[derive(Clone, Debug)]
 pub(crate) enum Stored {
-    /// In memory: its bundle is not in a file yet.
-    Here(Vec<u8>),
+    /// In memory: its bundle, which is not in a file yet, and the number of entries before it there.
+    Here(Arc<Vec<u8>>, u64),
     /// In the file of this name, after this number of other entries.
     File(String, u64),
 }
@@ -58,17 +59,39 @@ impl Stored {
     /// # Errors
     /// [`Error::Io`], or [`Error::Damaged`] if the file holds fewer entries than it should.
     pub(crate) fn read(self, disk: &dyn Disk, log: &Path) -> Result<Vec<u8>, Error> {
-        let (name, before) = match self {
-            Self::Here(entry) => return Ok(entry),
-            Self::File(name, before) => (name, before),
-        };
-        let path = log.join(name);
-        let bundle = io("cannot read", &path, disk.read(&path))?;
+        let (bundle, before, path) = self.bundle(disk, log)?;
         let entry = nth(&bundle, before).map(<[u8]>::to_vec);
         entry.ok_or(Error::Damaged {
             path,
             offset: 0,
             problem: "the bundle holds fewer entries than it should",
         })
+    }
+
+    /// The entry and those after it in its bundle.
+    ///
+    /// # Errors
+    /// As [`Stored::read`].
+    pub(crate) fn read_rest(self, disk: &dyn Disk, log: &Path) -> Result<Vec<Vec<u8>>, Error> {
+        let (bundle, before, path) = self.bundle(disk, log)?;
+        let before = usize::try_from(before).unwrap_or(usize::MAX);
+        let rest = entries(&bundle).and_then(|all| Some(all.get(before..)?.to_vec()));
+        let rest = rest.filter(|rest| !rest.is_empty()).ok_or(Error::Damaged {
+            path,
+            offset: 0,
+            problem: "the bundle holds fewer entries than it should",
+        })?;
+        Ok(rest.into_iter().map(<[u8]>::to_vec).collect())
+    }
+
+    fn bundle(self, disk: &dyn Disk, log: &Path) -> Result<(Arc<Vec<u8>>, u64, PathBuf), Error> {
+        match self {
+            Self::Here(bundle, before) => Ok((bundle, before, log.to_owned())),
+            Self::File(name, before) => {
+                let path = log.join(name);
+                let bundle = io("cannot read", &path, disk.read(&path))?;
+                Ok((Arc::new(bundle), before, path))
+            }
+        }
     }
 }

@@ -127,6 +127,9 @@ pub enum Error {
         /// How it differs.
         problem: &'static str,
     },
+    /// A note that is not of a checkpoint of this log.
+    #[error("evidence: not written to {}: the note is not of a checkpoint that this log published", .0.display())]
+    Cosigned(PathBuf),
     /// There is no such entry.
     #[error("evidence: the log has no entry {0}")]
     NoEntry(u64),
@@ -144,6 +147,9 @@ pub enum NoSlot {
     /// The disk has less room than [`Config::low_water`].
     #[error("the evidence log's disk is full")]
     DiskFull,
+    /// No checkpoint has been cosigned by witnesses for too long.
+    #[error("witnesses have not cosigned the evidence log for too long")]
+    Unwitnessed,
     /// The log can no longer be written.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -85,7 +85,16 @@ impl Pseudonyms {
 
     /// Whether this key made the record's pseudonym: then it made the salt too.
     pub fn made(&self, record: &crate::Record) -> bool {
-        aws_lc_rs::digest::digest(&SHA256, &self.0.salt(&record.call_id)).as_ref() == record.salt_hash
+        self.salt_hash_of(&record.call_id) == *record.salt_hash
+    }
+
+    /// SHA-256 of the salt of a call.
+    pub fn salt_hash(&self, call: &CallId) -> [u8; 32] {
+        self.salt_hash_of(call.as_bytes())
+    }
+
+    fn salt_hash_of(&self, call: &[u8]) -> [u8; 32] {
+        array(aws_lc_rs::digest::digest(&SHA256, &self.0.salt(call)).as_ref())
     }
 }
 

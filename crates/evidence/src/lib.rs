@@ -34,15 +34,18 @@ mod writer;
 mod tests;
 
 pub use accept_loss::{Loss, accept_loss};
-pub use chapar_tlog::{Checkpoint, VerifierKey};
+pub use chapar_tlog::{
+    AddCheckpoint, AddCheckpointError, Checkpoint, CosignerKey, Hash, KeyError, NoteError, VerifierKey,
+    WitnessKey, cosigned_at, leaf_hash, open_note, verify_consistency,
+};
 pub use config::{Config, Error, NoSlot, Unavailable};
 pub use disk::{Disk, DiskFile, Identity, OsDisk};
 pub use draft::RecordDraft;
 pub use entry::{Entry, Opening};
 pub use keys::{Pseudonyms, create_keys};
 pub use last_signed::path as last_signed_path;
-pub use log::{Log, check};
-pub use receipt::{Receipt, from_directory};
+pub use log::{Log, SignedCheckpoint, check, cosigned_path};
+pub use receipt::{Receipt, from_directory, published_entries};
 pub use record::pb::{Kind, Record};
 pub use slot::{Appended, Slot};
 pub use state::{Commit, Condition, LogStatus, SLOW_DISK};

@@ -1,13 +1,15 @@
 //! `Log` is what callers hold: reserve a `Slot`, append, read back. One thread writes by group commit
 //! (`writer`), and `publisher` signs checkpoints of durable records.
 
+mod followed;
+
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chapar_model::{CallId, Clock};
 use chapar_tlog::{
-    Checkpoint, EMPTY_ROOT, HashSource as _, ProofFile, VerifierKey, inclusion_proof, leaf_hash, sign_note,
+    Checkpoint, HashSource as _, ProofFile, VerifierKey, inclusion_proof, leaf_hash, sign_note,
     verify_inclusion,
 };
 use parking_lot::Mutex;
@@ -29,6 +31,8 @@ use crate::recover::{self, Hold};
 use crate::slot::Slot;
 use crate::state::{Commit, Condition, LogStatus, Shared, UNKNOWN, Write};
 use crate::writer::{Command, Writer};
+
+pub use followed::{SignedCheckpoint, cosigned_path};
 
 /// `Log` is an open log. Clones share it.
 #[derive(Clone)]
@@ -74,8 +78,7 @@ impl Log {
         let mut recovered = recover::open(&disk, &config, &verifier, Hold::ToState)?;
         // From its first moment on a log is held to its state file, and a file that was put back from an
         // older copy is brought up to what others were shown.
-        let empty = Checkpoint { origin: config.origin.clone(), size: 0, root: EMPTY_ROOT };
-        let shown = recovered.published.clone().unwrap_or(empty);
+        let shown = recovered.published.clone().unwrap_or_else(|| Checkpoint::empty(&config.origin));
         if recovered.signed.as_ref().is_none_or(|signed| signed.size < shown.size) {
             last_signed::write(&*disk, &config.state, &sign_note(&shown.to_string(), &key))?;
         }
@@ -88,6 +91,11 @@ impl Log {
         // Streams are closed before the first checkpoint, so that what it signs has no stream without an end.
         writer.close_streams(open_streams, clock.now())?;
         publisher.lock().publish()?;
+        let cosigned = {
+            let tiles = shared.state.read().tiles.snapshot();
+            followed::kept(&*disk, &config.path, &tiles, &verifier)
+        };
+        shared.state.write().cosigned = cosigned;
         let free = disk.free(&config.path).unwrap_or(UNKNOWN);
         shared.free.store(free, Ordering::Relaxed);
         let failed =
@@ -121,7 +129,7 @@ impl Log {
     ///
     /// # Errors
     /// [`NoSlot::QueueFull`] while [`Config::queue`] slots are taken; [`NoSlot::DiskFull`];
-    /// [`NoSlot::Unavailable`] if the log can no longer be written.
+    /// [`NoSlot::Unwitnessed`]; [`NoSlot::Unavailable`] if the log can no longer be written.
     pub fn reserve(&self) -> Result<Slot, NoSlot> {
         let permit = self.inner.commands.clone().try_reserve_owned().map_err(|refused| match refused {
             TrySendError::Full(_) => NoSlot::QueueFull,
@@ -133,6 +141,8 @@ impl Log {
             Err(NoSlot::Unavailable(Unavailable))
         } else if shared.is_disk_full() {
             Err(NoSlot::DiskFull)
+        } else if shared.is_unwitnessed() {
+            Err(NoSlot::Unwitnessed)
         } else {
             Ok(Slot { permit, completions: self.completions.clone() })
         }
@@ -325,7 +335,9 @@ impl Inner {
         // dropped before the disk is read.
         let (tiles, published) = {
             let state = self.shared.state.read();
-            (state.tiles.snapshot(), state.published.clone())
+            // A cosigned checkpoint proves more, so a receipt has it where it covers the entry.
+            let cosigned = state.cosigned.as_ref().filter(|(checkpoint, _)| checkpoint.size > index);
+            (state.tiles.snapshot(), cosigned.or(state.published.as_ref()).cloned())
         };
         let (checkpoint, note) = published.ok_or(Error::NoEntry(index))?;
         let proof = inclusion_proof(&tiles, index, checkpoint.size)?.ok_or(Error::NoEntry(index))?;

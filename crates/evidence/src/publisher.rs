@@ -126,6 +126,7 @@ impl Publisher {
             // What was appended meanwhile is younger than this.
             state.unsigned_since = (state.tiles.size > checkpoint.size).then_some(began);
         }
+        self.shared.published_size.send_replace(checkpoint.size);
         // The resume file is written only now, because a start from a segment that begins after the signed
         // size could not be compared with a signed root.
         let resume = self.shared.resume.lock().take_if(|resume| resume.size <= checkpoint.size);

@@ -69,6 +69,26 @@ pub fn from_directory(path: &Path, index: u64) -> Result<Receipt, Invalid> {
     Ok(Receipt(ProofFile { extra: Receipt::extra(&record, &[]), index, proof, checkpoint: note }))
 }
 
+/// Entries from `start` on of a log's folder whose checkpoint covers `size`, from the published bundle that
+/// holds the first of them: 256 at most, none at `size` and above. Nothing of them is verified.
+///
+/// # Errors
+/// [`Invalid`] if the bundle cannot be read, or holds less than it should.
+pub fn published_entries(path: &Path, start: u64, size: u64) -> Result<Vec<Vec<u8>>, Invalid> {
+    if start >= size {
+        return Ok(Vec::new());
+    }
+    let number = start / TILE_WIDTH;
+    let published = Published { path, size };
+    let (file, bytes) = published.items(size, number, |width| entries_path(number, width))?;
+    let short = || wrong(&file, "it holds fewer entries than it should");
+    let entries = bundle::entries(&bytes).ok_or_else(short)?;
+    let before = usize::try_from(start % TILE_WIDTH).unwrap_or(usize::MAX);
+    let wanted = usize::try_from(size.saturating_sub(start)).unwrap_or(usize::MAX);
+    let entries = entries.get(before..).filter(|entries| !entries.is_empty()).ok_or_else(short)?;
+    Ok(entries.iter().take(wanted).map(|entry| entry.to_vec()).collect())
+}
+
 /// The tiles and bundles that a checkpoint needs.
 struct Published<'a> {
     path: &'a Path,

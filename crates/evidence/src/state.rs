@@ -24,7 +24,9 @@ pub(crate) struct State {
     pub(crate) tiles: Tiles,
     /// The last checkpoint and its signed note; none before the first.
     pub(crate) published: Option<(Checkpoint, String)>,
-    /// Time at which this process published it; none before its first.
+    /// The newest checkpoint that witnesses cosigned, and its note; none before the first.
+    pub(crate) cosigned: Option<(Checkpoint, String)>,
+    /// Time at which this process published the last one; none before its first.
     pub(crate) published_at: Option<Instant>,
     /// Time since which there have been durable entries that it does not cover; none while it covers all.
     pub(crate) unsigned_since: Option<Instant>,
@@ -32,7 +34,7 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(tiles: Tiles, published: Option<(Checkpoint, String)>) -> Self {
-        Self { tiles, published, published_at: None, unsigned_since: None }
+        Self { tiles, published, cosigned: None, published_at: None, unsigned_since: None }
     }
 
     /// Entries that the last checkpoint covers.
@@ -69,6 +71,10 @@ pub(crate) struct Shared {
     /// Where the newest segment begins, until a checkpoint that covers it has been signed.
     pub(crate) resume: Mutex<Option<Resume>>,
     poison: watch::Sender<bool>,
+    /// Size of the last published checkpoint; 0 before the first of this process.
+    pub(crate) published_size: watch::Sender<u64>,
+    /// True while no checkpoint has been cosigned for too long.
+    unwitnessed: AtomicBool,
 }
 
 /// `Condition` is the state of an open log.
@@ -80,6 +86,8 @@ pub enum Condition {
     SlowDisk,
     /// The disk has less room than the low-water mark; records are taken again when it has more.
     DiskFull,
+    /// No checkpoint has been cosigned by witnesses for too long; records are taken again when one has.
+    Unwitnessed,
     /// A write has failed: no record is taken until the log is opened again.
     Poisoned,
 }
@@ -142,6 +150,8 @@ impl Shared {
             full: Notify::new(),
             observer: OnceLock::new(),
             poison: watch::Sender::new(false),
+            published_size: watch::Sender::new(0),
+            unwitnessed: AtomicBool::new(false),
         }
     }
 
@@ -194,6 +204,25 @@ impl Shared {
         is_set(&self.below_low_water) || self.no_room.iter().any(is_set)
     }
 
+    pub(crate) fn is_unwitnessed(&self) -> bool {
+        self.unwitnessed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_unwitnessed(&self, unwitnessed: bool) {
+        if self.unwitnessed.swap(unwitnessed, Ordering::SeqCst) != unwitnessed {
+            match unwitnessed {
+                true => {
+                    tracing::error!(
+                        "witnesses have not cosigned the evidence log for too long: calls are refused until they do"
+                    )
+                }
+                false => {
+                    tracing::info!("witnesses have cosigned the evidence log again: calls are accepted")
+                }
+            }
+        }
+    }
+
     /// Notes that a write of this kind waits for the disk, until what is returned is dropped. There is one
     /// writer of each kind.
     pub(crate) fn waits_for_disk(self: &Arc<Self>, write: Write) -> DiskWait {
@@ -224,6 +253,7 @@ impl Shared {
         match () {
             () if self.is_poisoned() => Condition::Poisoned,
             () if self.is_disk_full() => Condition::DiskFull,
+            () if self.is_unwitnessed() => Condition::Unwitnessed,
             () if waits > SLOW_DISK => Condition::SlowDisk,
             () => Condition::Ready,
         }

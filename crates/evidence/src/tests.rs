@@ -14,6 +14,7 @@ use super::*;
 mod altered;
 mod closing;
 mod crash;
+mod followed;
 mod loss;
 mod recent;
 mod resume;
@@ -181,7 +182,7 @@ async fn a_stream_that_is_dropped_before_its_opening_is_on_disk_is_closed_all_th
         let closing = log.record(index + 1).await.unwrap();
         assert_eq!((opening.kind(), closing.kind(), closing.opening), (Kind::Open, Kind::Close, index));
     }
-    verify::directory(&folder.log(), &folder.key, None).unwrap();
+    verify::directory(&folder.log(), &folder.key, &[]).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,7 +210,7 @@ async fn a_restart_goes_on_where_the_log_ended_across_full_tiles() {
         verify::receipt(&receipt, &folder.key).unwrap();
     }
     log.close().await.unwrap();
-    let sentence = verify::directory(&folder.log(), &folder.key, None).unwrap().sentence().to_owned();
+    let sentence = verify::directory(&folder.log(), &folder.key, &[]).unwrap().sentence().to_owned();
     assert!(sentence.contains("holds 600 entries"), "{sentence}");
     verify::receipt(&from_directory(&folder.log(), 7).unwrap().to_bytes(), &folder.key).unwrap();
 }
@@ -236,7 +237,7 @@ async fn a_log_of_several_segments_is_read_recovered_and_verified_like_one() {
         verify::receipt(&log.receipt(index).await.unwrap().to_bytes(), &folder.key).unwrap();
     }
     log.close().await.unwrap();
-    verify::directory(&folder.log(), &folder.key, None).unwrap();
+    verify::directory(&folder.log(), &folder.key, &[]).unwrap();
 
     let first = std::fs::read(folder.segment()).unwrap();
     std::fs::write(folder.segment(), &first[..first.len() - 9]).unwrap();
@@ -245,10 +246,7 @@ async fn a_log_of_several_segments_is_read_recovered_and_verified_like_one() {
         matches!(Log::open(folder.config(), Clock::system()), Err(Error::Damaged { .. })),
         "only the last may be torn"
     );
-    assert!(matches!(
-        verify::directory(&folder.log(), &folder.key, None),
-        Err(verify::Invalid::Entry { .. })
-    ));
+    assert!(matches!(verify::directory(&folder.log(), &folder.key, &[]), Err(verify::Invalid::Entry { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,7 +269,7 @@ async fn any_torn_tail_is_cut_and_nothing_before_it_is_lost() {
         assert_eq!(log.size().await, 5, "cut at {cut}");
         append(&log, 1).await;
         log.close().await.unwrap();
-        verify::directory(&torn.log(), &torn.key, None).unwrap();
+        verify::directory(&torn.log(), &torn.key, &[]).unwrap();
     }
 }
 
@@ -326,11 +324,11 @@ async fn a_bit_flipped_anywhere_on_disk_is_found() {
             let mut altered = whole.clone();
             altered[at] ^= 0x10;
             std::fs::write(&path, &altered).unwrap();
-            assert!(verify::directory(&folder.log(), &folder.key, None).is_err(), "{name} at {at}");
+            assert!(verify::directory(&folder.log(), &folder.key, &[]).is_err(), "{name} at {at}");
         }
         std::fs::write(&path, &whole).unwrap();
     }
-    verify::directory(&folder.log(), &folder.key, None).unwrap();
+    verify::directory(&folder.log(), &folder.key, &[]).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

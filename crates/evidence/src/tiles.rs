@@ -95,12 +95,12 @@ impl Tiles {
         let number = index / TILE_WIDTH;
         let before = index % TILE_WIDTH;
         let name = entries_path(number, TILE_WIDTH);
-        let in_memory = match self.unwritten.get(&name) {
-            Some(full) => bundle::nth(full, before),
-            None if number == self.size / TILE_WIDTH => bundle::nth(&self.bundle, before),
-            None => return Some(Stored::File(name, before)),
-        };
-        in_memory.map(|entry| Stored::Here(entry.to_vec()))
+        Some(match self.unwritten.get(&name) {
+            Some(full) => Stored::Here(Arc::clone(full), before),
+            // The one that still grows is copied: it holds fewer than 256 entries.
+            None if number == self.size / TILE_WIDTH => Stored::Here(Arc::new(self.bundle.clone()), before),
+            None => Stored::File(name, before),
+        })
     }
 
     /// The hashes as they are now, to be read without a lock: tiles are read back from the disk, which may

@@ -3,17 +3,23 @@
 //! the generated record.
 
 mod directory;
+mod prefix;
 mod sentence;
+mod witnesses;
 
 use std::path::PathBuf;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use chapar_tlog::{Checkpoint, ProofFile, VerifierKey, leaf_hash, open_note, verify_inclusion};
+use chapar_tlog::{
+    Checkpoint, ProofFile, VerifierKey, count_signatures, leaf_hash, open_note, verify_inclusion,
+};
 use prost::Message as _;
 
 use crate::record::pb::{Kind, ReceiptExtra, Record};
 
 pub use directory::{directory, read_directory};
+pub use prefix::Prefix;
+pub use witnesses::{Cosigned, Witnesses, WitnessesError};
 
 /// The record format that this reader knows.
 const VERSION: u32 = 1;
@@ -78,11 +84,24 @@ impl Verified {
     }
 }
 
-/// Verifies a receipt: the record is in the log that `trust` signs.
+/// Verifies a receipt: the record is in the log that `trust` signs. Cosignatures are counted in the sentence
+/// and not checked.
 ///
 /// # Errors
 /// [`Invalid::Receipt`] saying which part fails.
 pub fn receipt(bytes: &[u8], trust: &VerifierKey) -> Result<Verified, Invalid> {
+    receipt_cosigned(bytes, trust, &Witnesses::default())
+}
+
+/// As [`receipt`]; besides, so many of these witnesses have cosigned its checkpoint as must have.
+///
+/// # Errors
+/// As [`receipt`].
+pub fn receipt_cosigned(
+    bytes: &[u8],
+    trust: &VerifierKey,
+    witnesses: &Witnesses,
+) -> Result<Verified, Invalid> {
     let text = std::str::from_utf8(bytes).map_err(|_| Invalid::Receipt("is not text"))?;
     let file = ProofFile::parse(text).map_err(|_| Invalid::Receipt("is not a proof file"))?;
     let extra =
@@ -92,7 +111,8 @@ pub fn receipt(bytes: &[u8], trust: &VerifierKey) -> Result<Verified, Invalid> {
     if extra.encode_to_vec() != file.extra {
         return Err(Invalid::Receipt("holds more than a record and its salt"));
     }
-    let checkpoint = signed_checkpoint(&file.checkpoint, trust).map_err(Invalid::Receipt)?;
+    let (checkpoint, others) = signed_checkpoint(&file.checkpoint, trust).map_err(Invalid::Receipt)?;
+    let cosigned = witnesses.check(&file.checkpoint).map_err(Invalid::Receipt)?;
     let leaf = leaf_hash(&extra.record);
     verify_inclusion(&leaf, file.index, checkpoint.size, &file.proof, &checkpoint.root)
         .map_err(|_| Invalid::Receipt("does not prove that the record is in the log"))?;
@@ -104,39 +124,40 @@ pub fn receipt(bytes: &[u8], trust: &VerifierKey) -> Result<Verified, Invalid> {
         return Err(Invalid::Receipt("carries a salt that is not the record's"));
     }
     let sentence = format!(
-        "VALID: {} Entry {} of log {}, checkpoint of {} entries signed by {}. Checked offline.",
+        "VALID: {} Entry {} of log {}, checkpoint of {} entries signed by {}{}. Checked offline.",
         sentence::tell(&record),
         file.index,
         checkpoint.origin,
         checkpoint.size,
-        trust.name()
+        trust.name(),
+        sentence::cosigned(&cosigned, others.saturating_sub(cosigned.len()))
     );
     Ok(Verified { sentence, record: Some(record) })
 }
 
-/// The checkpoint in a signed note, or in a receipt: something to hold a log to later.
+/// The checkpoint in a signed note, or in a receipt: something to hold a log to later. So many of these
+/// witnesses have cosigned it as must have.
 ///
 /// # Errors
-/// [`Invalid::Receipt`] if it is neither, or `trust` did not sign it.
-pub fn checkpoint(bytes: &[u8], trust: &VerifierKey) -> Result<Checkpoint, Invalid> {
+/// [`Invalid::Receipt`] if it is neither, `trust` did not sign it, or too few cosigned it.
+pub fn checkpoint(bytes: &[u8], trust: &VerifierKey, witnesses: &Witnesses) -> Result<Checkpoint, Invalid> {
     let text = std::str::from_utf8(bytes).map_err(|_| Invalid::Receipt("is not text"))?;
     let note = ProofFile::parse(text).map_or_else(|_| text.to_owned(), |file| file.checkpoint);
-    signed_checkpoint(&note, trust).map_err(Invalid::Receipt)
+    let (checkpoint, _) = signed_checkpoint(&note, trust).map_err(Invalid::Receipt)?;
+    witnesses.check(&note).map_err(Invalid::Receipt)?;
+    Ok(checkpoint)
 }
 
-/// The checkpoint in a note, which must be what `trust` signed and nothing more: its own log's, and one
-/// signature line.
-fn signed_checkpoint(note: &str, trust: &VerifierKey) -> Result<Checkpoint, &'static str> {
+/// The checkpoint in a note that `trust` signed for its own log, and the number of other signature lines:
+/// those of witnesses, and of others (C2SP `signed-note`), which are not checked here.
+fn signed_checkpoint(note: &str, trust: &VerifierKey) -> Result<(Checkpoint, usize), &'static str> {
     let text = open_note(note, trust).map_err(|_| "has a checkpoint that the trusted key did not sign")?;
     let checkpoint: Checkpoint = text.parse().map_err(|_| "has a malformed checkpoint")?;
-    // A second signature line is refused, because nothing of it is verified here, and a reader may take it
-    // for verified.
-    let lines = note.get(text.len() + 1..).unwrap_or_default().split_terminator('\n').count();
-    if checkpoint.origin == trust.name() && lines == 1 {
-        Ok(checkpoint)
-    } else {
-        Err("has a checkpoint of another log, or one signed by others too")
+    if checkpoint.origin != trust.name() {
+        return Err("has a checkpoint of another log");
     }
+    let lines = count_signatures(note).map_err(|_| "has a malformed checkpoint")?;
+    Ok((checkpoint, lines.saturating_sub(1)))
 }
 
 /// The record that an entry encodes, if it is of a format and kind that this reader knows.

@@ -4,6 +4,7 @@
 
 mod redis;
 mod values;
+mod witnesses;
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -15,6 +16,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::redis::{Redis, RedisError};
+pub(crate) use self::witnesses::Reachable;
+pub use self::witnesses::{Witness, WitnessError, Witnesses};
 use crate::refusal::DEFAULT_HELP;
 
 /// The whole file.
@@ -27,6 +30,8 @@ pub struct Config {
     pub evidence: Evidence,
     /// `[redis]`, through which gateways share their limits.
     pub redis: Option<Redis>,
+    /// `[witnesses]`, who cosign the evidence log's checkpoints.
+    pub witnesses: Option<Witnesses>,
     /// `[telemetry]`.
     #[serde(default)]
     pub telemetry: Telemetry,
@@ -198,6 +203,9 @@ impl Config {
         }
         if let Some(redis) = &mut config.redis {
             redis.resolve(base);
+        }
+        if let Some(witnesses) = &mut config.witnesses {
+            witnesses.resolve(base);
         }
         if let Some(ca) = &mut config.telemetry.otlp_ca {
             *ca = base.join(&ca);

@@ -27,6 +27,9 @@ pub enum Error {
     /// What `[redis]` names cannot be used.
     #[error(transparent)]
     Redis(#[from] crate::config::RedisError),
+    /// What `[witnesses]` names cannot be used.
+    #[error(transparent)]
+    Witnesses(#[from] crate::config::WitnessError),
     /// The token of the admin pages cannot be read or made.
     #[error("`admin.token` in the gateway's state folder cannot be used")]
     AdminToken(#[source] std::io::Error),

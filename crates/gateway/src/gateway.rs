@@ -39,6 +39,7 @@ use crate::reload::{Reloader, Watches, policy};
 use crate::shed::Shed;
 use crate::stack::Stack;
 use crate::upstream::{Acceptor, Upstreams};
+use crate::witnessing::Witnessing;
 use admin::{Admin, Token};
 use joining::Joining;
 use run::Ready;
@@ -93,6 +94,9 @@ impl Gateway {
         Token::existing(&config.evidence_state()).map_err(Error::AdminToken)?;
         if let Some(redis) = &config.redis {
             redis.server()?;
+        }
+        if let Some(witnesses) = &config.witnesses {
+            witnesses.read()?;
         }
         let certificate = tls::own_certificate(&config.gateway.identity, Shown::OnBothSides, now)?;
         Ok(Checked { certificate, revocation })
@@ -169,6 +173,10 @@ impl Gateway {
             Some(redis) => Some(Shared::new(redis.server()?, redis.settings(serving.replicas))),
             None => None,
         };
+        let witnessing = match &config.witnesses {
+            Some(witnesses) => Some(Arc::new(Witnessing::new(witnesses, log.clone(), clock.clone())?)),
+            None => None,
+        };
         let history = QuotaHistory::new(log.clone()).await;
         let policy = policy::first(&serving, registry, own.clone(), shared.clone(), &history)?;
         // Set before the first connection is taken, by `run`.
@@ -178,6 +186,7 @@ impl Gateway {
         let evidence = metrics.add_evidence();
         let listener = metrics.add_listener();
         let state = metrics.add_state();
+        let witnesses = witnessing.is_some().then(|| metrics.add_witnesses());
         let limits = shared.is_some().then(|| metrics.add_limits());
         let metrics = Arc::new(metrics);
         log.on_commit(move |commit| evidence.committed(commit.records, commit.took));
@@ -217,6 +226,7 @@ impl Gateway {
             telemetry,
             metrics,
             shared,
+            witnessing,
             slots,
             readiness,
             reloader: Arc::downgrade(&reloader),
@@ -225,8 +235,15 @@ impl Gateway {
         });
         // It is empty until here, and `bind` fills it once.
         observed.set(Arc::clone(&seen)).ok();
-        let admin_pages =
-            Admin { observed: seen, clock, listener, limits, state, reloader: Arc::clone(&reloader) };
+        let admin_pages = Admin {
+            observed: seen,
+            clock,
+            listener,
+            limits,
+            state,
+            witnesses,
+            reloader: Arc::clone(&reloader),
+        };
         let ready = Ready {
             bound,
             adapters,

@@ -29,8 +29,12 @@ mod reload;
 mod shed;
 mod stack;
 mod upstream;
+mod witnessing;
 
-pub use config::{Config, ConfigError, Evidence, Redis, RedisError, Serving, Telemetry as TelemetryConfig};
+pub use config::{
+    Config, ConfigError, Evidence, Redis, RedisError, Serving, Telemetry as TelemetryConfig, Witness,
+    WitnessError, Witnesses,
+};
 pub use error::{BadDescriptors, Error};
 pub use gateway::{Checked, Gateway, Parts, Reload, evidence_config};
 pub use refusal::{DEFAULT_HELP, DOMAIN, Refusal};

@@ -16,6 +16,7 @@ use jiff::{Timestamp, Unit};
 use crate::pipeline::Policy;
 use crate::readiness::Readiness;
 use crate::reload::Reloader;
+use crate::witnessing::Witnessing;
 
 /// How long a look at the certificate counts: the CAs and lists beside it may be large.
 const CERTIFICATE_AGE: Duration = Duration::from_secs(10);
@@ -27,6 +28,7 @@ pub(crate) struct Observed {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shared: Option<Arc<Shared>>,
+    pub(crate) witnessing: Option<Arc<Witnessing>>,
     pub(crate) slots: ConnectionSlots,
     pub(crate) readiness: Readiness,
     /// Weak, because the reloader holds the policy, and the policy the service that holds this.

@@ -1,11 +1,12 @@
 //! This module has the gateway's own services, which it answers without a provider of its own: health,
-//! reflection, meta, what operators see, and inquiries, whose parts are calls. `services` makes them for one
-//! registry; `answer` bounds each call of them.
+//! reflection, meta, what operators and auditors see, and inquiries, whose parts are calls. `services` makes
+//! them for one registry; `answer` bounds each call of them.
 
 mod admin;
 mod answer;
 mod caller;
 mod catalogue;
+mod follow;
 mod health;
 mod meta;
 mod reflection;
@@ -16,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use chapar_evidence::Log;
 use chapar_limit::{GrantLimiter, QuotaKeeper};
 use chapar_model::Clock;
-use chapar_registry::Registry;
+use chapar_registry::{Registry, Role};
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
@@ -27,6 +28,7 @@ use crate::inquiry::{self, Inquiry};
 use crate::observed::Observed;
 use admin::Observe;
 use catalogue::MAX_REQUEST;
+use follow::Follow;
 use health::VisibleHealth;
 use meta::Meta;
 use reflection::{Directory, Reflection};
@@ -61,9 +63,10 @@ pub(crate) fn services(
         Arc::clone(registry),
         clock.clone(),
         &[meta::DESCRIPTORS, inquiry::DESCRIPTORS],
-        admin::DESCRIPTORS,
+        &[(Role::Viewer, admin::DESCRIPTORS), (Role::Auditor, follow::DESCRIPTORS)],
     )?);
     let observe = Observe { registry: Arc::clone(registry), clock: clock.clone(), observed };
+    let follow = Follow { registry: Arc::clone(registry), clock: clock.clone(), log: log.clone() };
     let meta = Meta {
         registry: Arc::clone(registry),
         limiter: Arc::clone(limiter),
@@ -77,11 +80,13 @@ pub(crate) fn services(
     let v1 = v1::server_reflection_server::ServerReflectionServer::new(reflection.clone());
     let v1alpha = v1alpha::server_reflection_server::ServerReflectionServer::new(reflection);
     let observe = admin::pb::observe_server::ObserveServer::new(observe);
+    let follow = follow::pb::follow_server::FollowServer::new(follow);
     let meta = meta::pb::meta_server::MetaServer::new(meta);
     // The default of 4 MiB per message would let each of the 16 calls of a caller hold far more than any
     // query needs.
     Ok(Routes::new(meta.max_decoding_message_size(MAX_REQUEST))
         .add_service(inquiry)
+        .add_service(follow.max_decoding_message_size(MAX_REQUEST))
         .add_service(observe.max_decoding_message_size(MAX_REQUEST))
         .add_service(v1.max_decoding_message_size(MAX_REQUEST))
         .add_service(v1alpha.max_decoding_message_size(MAX_REQUEST))

@@ -19,6 +19,7 @@ impl Readiness {
         match self.log.condition() {
             Condition::Poisoned => Some("the evidence log cannot be written"),
             Condition::DiskFull => Some("the evidence log's disk is full"),
+            Condition::Unwitnessed => Some("witnesses have not cosigned the evidence log for too long"),
             Condition::SlowDisk => Some("the evidence log's disk does not answer"),
             Condition::Ready if self.stopping.is_cancelled() => Some("stopping"),
             Condition::Ready if !self.joined.is_cancelled() => {

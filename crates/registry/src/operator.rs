@@ -5,21 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chapar_model::SubsystemId;
 
-/// What an operator may do at a gateway (`chapar.admin.v1`).
+/// What an operator may do at a gateway (`chapar.admin.v1`, `chapar.evidence.v1`).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Role {
     /// Sees state and traces, and changes nothing.
     Viewer,
+    /// Reads evidence: follows gateways' logs (`chapar.evidence.v1`).
+    Auditor,
 }
 
 impl Role {
     /// All roles, as the registry writes them.
-    pub(crate) const NAMES: &[&str] = &["viewer"];
+    pub(crate) const NAMES: &[&str] = &["viewer", "auditor"];
 
     /// The role that the registry writes so.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name {
             "viewer" => Some(Self::Viewer),
+            "auditor" => Some(Self::Auditor),
             _ => None,
         }
     }

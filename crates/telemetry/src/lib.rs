@@ -26,6 +26,7 @@ mod store;
 mod telemetry;
 mod upstreams;
 pub mod waterfall;
+mod witnesses;
 
 pub use calls::{CallFilter, CallSummary, Outcomes};
 pub use evidence::EvidenceMetrics;
@@ -43,3 +44,4 @@ pub use state::{GatewayState, StateMetrics};
 pub use store::{SpanRecord, Trace, TraceStore};
 pub use telemetry::{Config, Error, Telemetry};
 pub use upstreams::{ServiceFigures, UpstreamMetrics};
+pub use witnesses::{WitnessMetrics, WitnessesState};

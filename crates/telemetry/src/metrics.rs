@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::{
     EvidenceMetrics, LimitMetrics, ListenerMetrics, PublishedMetrics, SourceMetrics, StateMetrics, Telemetry,
-    UpstreamMetrics, names,
+    UpstreamMetrics, WitnessMetrics, names,
 };
 
 /// The `content-type` of [`Metrics::encode`].
@@ -201,6 +201,11 @@ impl Metrics {
     /// Adds the gauges of a gateway's state.
     pub fn add_state(&mut self) -> StateMetrics {
         StateMetrics::registered(&mut self.registry)
+    }
+
+    /// Adds how a log stands with its witnesses.
+    pub fn add_witnesses(&mut self) -> WitnessMetrics {
+        WitnessMetrics::registered(&mut self.registry)
     }
 
     /// Adds the figures of an adapter's databases.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::hash::Hash;
+use crate::hash::{EMPTY_ROOT, Hash};
 use crate::note::NoteError;
 
 /// Origin, size and root of a log at one time.
@@ -19,6 +19,13 @@ pub struct Checkpoint {
     pub size: u64,
     /// The root of their tree.
     pub root: Hash,
+}
+
+impl Checkpoint {
+    /// The checkpoint of a log without entries, which every other one of it extends.
+    pub fn empty(origin: &str) -> Self {
+        Self { origin: origin.to_owned(), size: 0, root: EMPTY_ROOT }
+    }
 }
 
 impl fmt::Display for Checkpoint {

@@ -53,8 +53,7 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = [&[ALGORITHM], &self.key[..]].concat();
-        write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.hash), STANDARD.encode(key))
+        f.write_str(&key_text(&self.name, self.hash, ALGORITHM, &self.key))
     }
 }
 
@@ -62,8 +61,8 @@ impl FromStr for VerifierKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let (name, hash, key) = parts(text.trim())?;
-        let verifier = Self { name: name.to_owned(), hash: key_hash(name, &key), key };
+        let (name, hash, key) = parts(text.trim(), ALGORITHM)?;
+        let verifier = Self { name: name.to_owned(), hash: key_hash(name, ALGORITHM, &key), key };
         if verifier.hash == hash { Ok(verifier) } else { Err(KeyError) }
     }
 }
@@ -93,7 +92,7 @@ impl SigningKey {
         // Unchecked, because no public key is given to compare with.
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| KeyError)?;
         let key: [u8; 32] = pair.public_key().as_ref().try_into().map_err(|_| KeyError)?;
-        let public = VerifierKey { name: name.to_owned(), hash: key_hash(name, &key), key };
+        let public = VerifierKey { name: name.to_owned(), hash: key_hash(name, ALGORITHM, &key), key };
         Ok(Self { pair, seed, public })
     }
 
@@ -104,13 +103,7 @@ impl SigningKey {
 
     /// The key as text, to be kept in a file that no one else reads.
     pub fn to_secret_text(&self) -> String {
-        let key = [&[ALGORITHM], &self.seed[..]].concat();
-        format!(
-            "PRIVATE+KEY+{}+{:08x}+{}",
-            self.public.name,
-            u32::from_be_bytes(self.public.hash),
-            STANDARD.encode(key)
-        )
+        format!("PRIVATE+KEY+{}", key_text(&self.public.name, self.public.hash, ALGORITHM, &self.seed))
     }
 }
 
@@ -118,7 +111,7 @@ impl FromStr for SigningKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let (name, hash, seed) = parts(text.trim().strip_prefix("PRIVATE+KEY+").ok_or(KeyError)?)?;
+        let (name, hash, seed) = parts(text.trim().strip_prefix("PRIVATE+KEY+").ok_or(KeyError)?, ALGORITHM)?;
         let key = Self::from_seed(name, seed)?;
         if key.public.hash == hash { Ok(key) } else { Err(KeyError) }
     }
@@ -130,7 +123,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '+')
 }
 
@@ -139,24 +132,31 @@ fn is_hash(hash: &str) -> bool {
     hash.len() == 8 && hash.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-fn parts(text: &str) -> Result<(&str, [u8; 4], [u8; 32]), KeyError> {
+/// A key of an algorithm as text: `NAME+HASH+BASE64(algorithm ‖ key)`.
+pub(crate) fn key_text(name: &str, hash: [u8; 4], algorithm: u8, key: &[u8; 32]) -> String {
+    let key = [&[algorithm], &key[..]].concat();
+    format!("{name}+{:08x}+{}", u32::from_be_bytes(hash), STANDARD.encode(key))
+}
+
+/// Name, hash and key of such a text, which must be of that algorithm.
+pub(crate) fn parts(text: &str, algorithm: u8) -> Result<(&str, [u8; 4], [u8; 32]), KeyError> {
     let (name, rest) = text.split_once('+').ok_or(KeyError)?;
     let (hash, key) = rest.split_once('+').ok_or(KeyError)?;
     let hash = u32::from_str_radix(hash, 16).ok().filter(|_| is_hash(hash)).ok_or(KeyError)?;
     let key = STANDARD.decode(key).map_err(|_| KeyError)?;
-    // Only Ed25519 is supported, so a key of another algorithm is refused.
+    // A key of another algorithm is refused: a witness's key must not pass for a log's.
     match key.split_first() {
-        Some((&ALGORITHM, key)) if is_name(name) => {
+        Some((found, key)) if *found == algorithm && is_name(name) => {
             Ok((name, hash.to_be_bytes(), key.try_into().map_err(|_| KeyError)?))
         }
         _ => Err(KeyError),
     }
 }
 
-/// The first four bytes of SHA-256(name ‖ newline ‖ 1 ‖ key).
-fn key_hash(name: &str, key: &[u8; 32]) -> [u8; 4] {
+/// The first four bytes of SHA-256(name ‖ newline ‖ algorithm ‖ key).
+pub(crate) fn key_hash(name: &str, algorithm: u8, key: &[u8; 32]) -> [u8; 4] {
     let mut context = Context::new(&SHA256);
-    for part in [name.as_bytes(), b"\n", &[ALGORITHM], key] {
+    for part in [name.as_bytes(), b"\n", &[algorithm], key] {
         context.update(part);
     }
     let mut hash = [0; 4];
@@ -172,11 +172,21 @@ pub fn sign_note(text: &str, key: &SigningKey) -> String {
     format!("{text}\n— {} {}\n", key.public.name, STANDARD.encode(line))
 }
 
-/// The text of a note that `key` has signed; lines of other keys are passed over.
+/// One signature line of a note.
+pub(crate) struct SignatureLine<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) hash: [u8; 4],
+    /// What follows the key's hash.
+    pub(crate) signature: Vec<u8>,
+}
+
+/// The text of a note with its last newline, and its signature lines.
 ///
 /// # Errors
-/// [`NoteError`].
-pub fn open_note<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
+/// [`NoteError::Malformed`] if it is no note; so is a line that is no signature line.
+pub(crate) fn split(
+    note: &str,
+) -> Result<(&str, impl Iterator<Item = Result<SignatureLine<'_>, NoteError>>), NoteError> {
     // The last empty line separates text and signatures, because the text may contain empty lines.
     let at = note.rfind("\n\n").ok_or(NoteError::Malformed)?;
     let text = &note[..=at];
@@ -184,22 +194,46 @@ pub fn open_note<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteEr
     if lines.is_empty() || !lines.ends_with('\n') {
         return Err(NoteError::Malformed);
     }
-    let mut outcome = Err(NoteError::Unsigned);
     // Not `lines()`, which also takes a carriage return away: a note has one form (C2SP signed-note).
-    for line in lines.split_terminator('\n') {
-        let (name, signature) =
-            line.strip_prefix("— ").and_then(|line| line.split_once(' ')).ok_or(NoteError::Malformed)?;
-        let signature = STANDARD.decode(signature).map_err(|_| NoteError::Malformed)?;
-        let Some((hash, signature)) = signature.split_at_checked(4) else { return Err(NoteError::Malformed) };
+    Ok((text, lines.split_terminator('\n').map(signature_line)))
+}
+
+fn signature_line(line: &str) -> Result<SignatureLine<'_>, NoteError> {
+    let (name, signature) =
+        line.strip_prefix("— ").and_then(|line| line.split_once(' ')).ok_or(NoteError::Malformed)?;
+    let bytes = STANDARD.decode(signature).map_err(|_| NoteError::Malformed)?;
+    let (hash, signature) = bytes.split_first_chunk::<4>().ok_or(NoteError::Malformed)?;
+    Ok(SignatureLine { name, hash: *hash, signature: signature.to_vec() })
+}
+
+/// The text of a note that `key` has signed; lines of other keys are passed over.
+///
+/// # Errors
+/// [`NoteError`].
+pub fn open_note<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
+    let (text, lines) = split(note)?;
+    let mut outcome = Err(NoteError::Unsigned);
+    for line in lines {
         // Lines of other keys are skipped, but they must be well-formed.
-        if name == key.name && hash == key.hash {
-            let verified = UnparsedPublicKey::new(&ED25519, &key.key).verify(text.as_bytes(), signature);
+        let line = line?;
+        if line.name == key.name && line.hash == key.hash {
+            let key = UnparsedPublicKey::new(&ED25519, &key.key);
+            let verified = key.verify(text.as_bytes(), &line.signature);
             outcome = verified.map(|()| text).map_err(|_| NoteError::Invalid);
             // One bad signature under the key refuses the note, even beside a good one.
             outcome?;
         }
     }
     outcome
+}
+
+/// How many signature lines a note has.
+///
+/// # Errors
+/// [`NoteError::Malformed`].
+pub fn count_signatures(note: &str) -> Result<usize, NoteError> {
+    let (_, lines) = split(note)?;
+    lines.map(|line| line.map(|_| 1)).sum()
 }
 
 #[cfg(test)]

@@ -31,9 +31,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// An endpoint is not `https://HOST:PORT`.
-    #[error("`{0}` is no endpoint: write `https://HOST:PORT`")]
-    Endpoint(String),
+    /// An endpoint is not of the form that it must have.
+    #[error("`{given}` is no endpoint: write `{form}`")]
+    Endpoint {
+        /// The endpoint.
+        given: String,
+        /// The form.
+        form: &'static str,
+    },
     /// TLS cannot be set up with these files.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),

@@ -1,5 +1,6 @@
 //! This crate is the transport layer: mutual TLS 1.3 with SPIFFE identities, an HTTP/2 server with its own
-//! accept loop, connection pools that dial, gRPC framing and timeouts, and the listener of admin pages.
+//! accept loop, connection pools that dial, gRPC framing and timeouts, the listener of admin pages, and
+//! single HTTP requests to witnesses.
 //!
 //! Deliberately absent: what a call means, authorization, and any identity but that of the peer's
 //! certificate.
@@ -12,6 +13,7 @@ pub mod frame;
 mod gather;
 mod identity;
 mod peer;
+pub mod post;
 pub mod reverse;
 pub mod serve;
 pub mod timeout;

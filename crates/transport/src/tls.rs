@@ -129,6 +129,23 @@ pub fn client(files: &Files, expect: Expect) -> Result<Arc<ClientConfig>, Error>
     client_remembering(files, expect, &ListsSeen::default()).map(|tls| tls.config)
 }
 
+/// A client of web servers, which shows no certificate; `ca` (PEM) certifies the servers. For HTTP/1.1.
+///
+/// # Errors
+/// [`Error`] naming the file at fault.
+pub fn web_client(ca: &Path) -> Result<Arc<ClientConfig>, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in chain(ca)? {
+        roots.add(certificate).map_err(|error| unusable(ca, error))?;
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![HTTP1.to_vec()];
+    Ok(Arc::new(config))
+}
+
 /// As [`client`], for one whose files are read again and again.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let key = signing_key();
     verify::receipt(data, key.verifier()).ok();
-    verify::checkpoint(data, key.verifier()).ok();
+    verify::checkpoint(data, key.verifier(), &verify::Witnesses::default()).ok();
 
     let mut input = Input(data);
     let size = input.number() % 600 + 1;

@@ -3,6 +3,7 @@
 
 mod adapter;
 mod ask;
+mod auditor;
 mod call;
 mod check;
 mod connect;
@@ -33,6 +34,7 @@ mod status;
 mod tests;
 mod traces;
 mod whoami;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -57,6 +59,8 @@ enum Command {
     Gateway(gateway::Args),
     Adapter(adapter::Args),
     Counter(counter::Args),
+    Auditor(auditor::Args),
+    Witness(witness::Args),
     Call(call::Args),
     Ask(ask::Args),
     List(list::Args),
@@ -125,6 +129,8 @@ async fn run(command: Command) -> Outcome {
         Command::Gateway(args) => Box::pin(gateway::run(args)).await,
         Command::Adapter(args) => Box::pin(adapter::run(args)).await,
         Command::Counter(args) => Box::pin(counter::run(args)).await,
+        Command::Auditor(args) => Box::pin(auditor::run(args)).await,
+        Command::Witness(args) => witness::run(args).await,
         Command::Call(args) => Box::pin(call::run(args)).await,
         Command::Ask(args) => Box::pin(ask::run(args)).await,
         Command::List(args) => list::run(args).await,

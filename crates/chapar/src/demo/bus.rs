@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chapar_adapter::Adapter;
 use chapar_contract::Contract;
+use chapar_evidence::CosignerKey;
 use chapar_gateway::Gateway;
 use chapar_limit::Shared;
 use chapar_model::Clock;
@@ -18,6 +19,7 @@ use prost_reflect::MessageDescriptor;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::audit::{self, RunningAuditor, RunningWitness};
 use super::data::Sample;
 use super::files::{At, Numbered};
 use super::redis::Redis;
@@ -54,6 +56,8 @@ pub(super) struct Bus {
     pub(super) gateways: Vec<SocketAddr>,
     /// The counter office's page.
     pub(super) page: SocketAddr,
+    auditor: RunningAuditor,
+    witnesses: Vec<RunningWitness>,
     pub(super) contracts: Vec<Contract>,
     /// The first gateway's.
     pub(super) log: chapar_evidence::Log,
@@ -96,7 +100,8 @@ impl Bus {
     pub(super) async fn start(dir: &Path, plan: Plan, sample: &[Sample]) -> Result<Self, Failure> {
         let Plan { gateways, port, sources, redis } = plan;
         let clock = Clock::system();
-        let (addresses, page_address) = addresses(port, gateways)?;
+        let Addresses { gateways: addresses, page: page_address, auditor, witnesses } =
+            Addresses::new(port, gateways)?;
         let contracts = files::contracts(dir).map_err(Failure::finding)?;
         let issuer = keys::write(dir, gateways, &clock)?;
         let traces = TraceStore::new(KEPT_TRACES);
@@ -108,8 +113,13 @@ impl Bus {
             .map_err(|error| Failure::error(Exit::Finding, error))?;
 
         let [at, rest @ ..] = addresses.as_slice() else { return Err(Failure::usage("a bus has a gateway")) };
+        let mut cosigning = Vec::new();
+        for (number, at) in (1..).zip(witnesses) {
+            cosigning.push(RunningWitness::start(dir, number, at, gateways, &clock).await?);
+        }
         // The first gateway starts before the adapters, which dial it.
         let more = redis.as_ref().map(|redis| redis.settings()).unwrap_or_default();
+        let more = more + &audit::section(&cosigning);
         let first = gateway(dir, Numbered(1), *at, (gateways, &more), &clock, &traces).await?;
         let mut others = Vec::new();
         for (number, at) in (2..).zip(rest) {
@@ -130,7 +140,10 @@ impl Bus {
         let page = counter.local_addr();
         let stop = CancellationToken::new();
         let counter = (stop.clone(), tokio::spawn(counter.run(stop)));
+        let auditor = RunningAuditor::start(dir, auditor, &gateways, &clock).await?;
         let bus = Self {
+            auditor,
+            witnesses: cosigning,
             dir: dir.to_owned(),
             gateway: at.gateway,
             admin: at.admin,
@@ -147,13 +160,29 @@ impl Bus {
             telemetries: Vec::new(),
         };
         // Written last: other programs wait for this file and then use everything that it names.
-        files::demo_json(&bus.dir, at, &all, page, sample).map_err(Failure::finding)?;
+        let named = files::Named { page, auditor: bus.auditor.address, witnesses: &bus.witnesses };
+        files::demo_json(&bus.dir, at, &all, named, sample).map_err(Failure::finding)?;
         Ok(bus)
     }
 
     /// The Redis that gateways share their limits through, if there is one.
     pub(super) fn redis(&self) -> Option<&Redis> {
         self.redis.as_ref()
+    }
+
+    /// The public keys of the witnesses.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(super) fn witness_keys(&self) -> Result<Vec<CosignerKey>, Failure> {
+        let read = |witness: &RunningWitness| {
+            let path = self.dir.join(&witness.key);
+            let failed =
+                |error: String| Failure::new(Exit::Finding, format_args!("{}: {error}", path.display()));
+            let text = chapar_files::read_text(&path).map_err(|error| failed(error.to_string()))?;
+            text.trim().parse().map_err(|_| failed("holds no key of a witness".to_owned()))
+        };
+        self.witnesses.iter().map(read).collect()
     }
 
     /// Whether each gateway shares its limits with all others now.
@@ -232,11 +261,16 @@ impl Bus {
         let (stop, page) = self.counter;
         stop.cancel();
         let mut ended = page.await.map_err(|error| Failure::error(Exit::Finding, error));
+        // While the gateways run, so that no log is unreachable for it.
+        ended = ended.and(self.auditor.end().await);
         for part in self.running.into_iter().chain(self.adapters) {
             telemetries.push(Arc::clone(&part.telemetry));
             let one = part.end().await;
             // The first error is kept, and the other parts are stopped all the same.
             ended = ended.and(one);
+        }
+        for witness in self.witnesses {
+            witness.end().await;
         }
         for telemetry in telemetries {
             telemetry.shutdown().await;
@@ -311,20 +345,38 @@ fn telemetry(name: &str, traces: &TraceStore) -> Result<Arc<Telemetry>, Failure>
     telemetry.map(Arc::new).map_err(|error| Failure::error(Exit::Finding, error))
 }
 
-/// The addresses of the gateways, and of the counter's page. Port 0 for all, or `port` for the first gateway,
-/// the next one for its admin pages, and so on; the last for the counter's page. Adapters have none.
-fn addresses(port: Option<u16>, gateways: u16) -> Result<(Vec<At>, SocketAddr), Failure> {
-    let at = |offset: u16| {
-        let number = match port {
-            Some(port) => port.checked_add(offset),
-            None => Some(0),
+/// Where everything of a demo serves.
+struct Addresses {
+    gateways: Vec<At>,
+    page: SocketAddr,
+    auditor: SocketAddr,
+    witnesses: Vec<SocketAddr>,
+}
+
+impl Addresses {
+    /// Port 0 for all, or `port` for the first gateway, the next one for its admin pages, and so on; then the
+    /// counter's page, the auditor, the witnesses. Adapters have none.
+    fn new(port: Option<u16>, gateways: u16) -> Result<Self, Failure> {
+        let at = |offset: u16| {
+            let number = match port {
+                Some(port) => port.checked_add(offset),
+                None => Some(0),
+            };
+            let number =
+                number.ok_or_else(|| Failure::usage("`--port` leaves no room for the ports after it"))?;
+            Ok::<_, Failure>(SocketAddr::from((Ipv4Addr::LOCALHOST, number)))
         };
-        let number =
-            number.ok_or_else(|| Failure::usage("`--port` leaves no room for the ports after it"))?;
-        Ok::<_, Failure>(SocketAddr::from((Ipv4Addr::LOCALHOST, number)))
-    };
-    let all = (0..gateways).map(|number| Ok(At { gateway: at(2 * number)?, admin: at(2 * number + 1)? }));
-    Ok((all.collect::<Result<_, Failure>>()?, at(2 * gateways)?))
+        let after = 2 * gateways;
+        let all = (0..gateways).map(|number| Ok(At { gateway: at(2 * number)?, admin: at(2 * number + 1)? }));
+        Ok(Self {
+            gateways: all.collect::<Result<_, Failure>>()?,
+            page: at(after)?,
+            auditor: at(after + 1)?,
+            witnesses: (0..audit::WITNESSES)
+                .map(|number| at(after + 2 + number))
+                .collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -359,8 +411,8 @@ mod tests {
 
     #[test]
     fn a_port_without_room_for_the_next_is_a_mistake_in_the_command_line() {
-        assert!(addresses(Some(65_533), 1).is_ok());
-        assert!(addresses(Some(65_534), 1).is_err_and(|failure| failure.exit == Exit::Usage));
-        assert!(addresses(Some(65_532), 2).is_err_and(|failure| failure.exit == Exit::Usage));
+        assert!(Addresses::new(Some(65_530), 1).is_ok());
+        assert!(Addresses::new(Some(65_531), 1).is_err_and(|failure| failure.exit == Exit::Usage));
+        assert!(Addresses::new(Some(65_529), 2).is_err_and(|failure| failure.exit == Exit::Usage));
     }
 }

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use chapar_contract::{BUILT_IN, Contract, merge_descriptor_sets};
 use serde::Serialize;
 
+use super::audit::{self, RunningWitness};
 use super::data::Sample;
 use super::page;
-use super::registry::{AGENCIES, CALLERS, GATEWAY, OPERATIONS, SERVER_NAME, TRUST_DOMAIN, identity};
+use super::registry::{AGENCIES, AUDITOR, CALLERS, GATEWAY, OPERATIONS, SERVER_NAME, TRUST_DOMAIN, identity};
 use super::server::Sources;
 use super::story::CLERK;
 use crate::pki::{self, write_file};
@@ -193,6 +194,7 @@ struct Demo<'a> {
     evidences: Vec<Evidence>,
     limits: BTreeMap<&'a str, Limit>,
     counter: Page<'a>,
+    auditor: AuditorFiles<'a>,
     sample: &'a [Sample],
 }
 
@@ -229,6 +231,31 @@ struct Page<'a> {
     password_file: &'a str,
 }
 
+/// Who watches from outside.
+#[derive(Serialize)]
+struct AuditorFiles<'a> {
+    /// Its settings.
+    config: &'a str,
+    /// Its metrics and status.
+    url: String,
+    identity: &'a str,
+    witnesses: Vec<WitnessFiles<'a>>,
+}
+
+#[derive(Serialize)]
+struct WitnessFiles<'a> {
+    url: &'a str,
+    key: &'a str,
+}
+
+/// What `demo.json` names beside the gateways.
+pub(super) struct Named<'a> {
+    /// The address of the counter's page.
+    pub(super) page: SocketAddr,
+    pub(super) auditor: SocketAddr,
+    pub(super) witnesses: &'a [RunningWitness],
+}
+
 /// Calls per second, and calls at once.
 #[derive(Serialize)]
 struct Limit {
@@ -251,12 +278,12 @@ pub(super) struct At {
 }
 
 /// Writes `demo.json`, whole or not at all: others wait for it to appear. `first` is the gateway of those who
-/// know of one, `page` the address of the counter's page.
+/// know of one.
 pub(super) fn demo_json(
     dir: &Path,
     first: At,
     all: &[At],
-    page: SocketAddr,
+    Named { page, auditor, witnesses }: Named<'_>,
     sample: &[Sample],
 ) -> Result<(), Error> {
     let files = |subsystem: &'static str| {
@@ -284,6 +311,12 @@ pub(super) fn demo_json(
             ca: "pki/ca.crt",
             clerk: CLERK,
             password_file: page::PASSWORD_FILE,
+        },
+        auditor: AuditorFiles {
+            config: audit::SETTINGS,
+            url: format!("http://{auditor}"),
+            identity: AUDITOR,
+            witnesses: witnesses.iter().map(|one| WitnessFiles { url: &one.url, key: &one.key }).collect(),
         },
         sample,
     };
@@ -346,7 +379,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let address = "127.0.0.1:7443".parse().unwrap();
         let at = At { gateway: address, admin: address };
-        demo_json(dir.path(), at, &[at], address, &[]).unwrap();
+        let named = Named { page: address, auditor: address, witnesses: &[] };
+        demo_json(dir.path(), at, &[at], named, &[]).unwrap();
         let demo: serde_json::Value =
             serde_json::from_slice(&std::fs::read(dir.path().join("demo.json")).unwrap()).unwrap();
         assert_eq!(demo["limits"][LIMITED_GRANT]["burst"], 40);

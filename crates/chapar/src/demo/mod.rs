@@ -1,6 +1,7 @@
 //! This module implements `chapar demo`: it runs the whole bus on this machine with invented citizens, and
 //! tells the story of one farm loan. This file has the command's options, start and end.
 
+mod audit;
 mod bus;
 pub mod data;
 mod files;
@@ -70,8 +71,8 @@ pub struct Args {
     /// A Redis server through which the gateways share the limits of grants: `redis://HOST:PORT[/DATABASE]`
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
-    /// The port of the gateway; the admin pages use the next port, further gateways the ports after that, and
-    /// the counter's page the last. Default: free ports
+    /// The port of the gateway; the admin pages use the next port, further gateways the ports after that,
+    /// then the counter's page, the auditor and the witnesses. Default: free ports
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// The format of log lines: `text` for people, `json` for log collectors

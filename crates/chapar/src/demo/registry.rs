@@ -23,8 +23,10 @@ pub(super) const POLICE: &str = "gov/police/traffic";
 pub(super) const LOANS: &str = "com/agri-bank/loans";
 /// Those who operate the bus; the registry gives them the role `viewer`.
 pub(super) const OPERATIONS: &str = "bus/lorestan/operations";
+/// Those who watch the bus from outside; the registry gives them the role `auditor`.
+pub(super) const AUDITOR: &str = "bus/lorestan/auditor";
 /// Whoever calls: each gets a certificate that `demo.json` names.
-pub(super) const CALLERS: [&str; 5] = [COUNTER, WELFARE, POLICE, LOANS, OPERATIONS];
+pub(super) const CALLERS: [&str; 6] = [COUNTER, WELFARE, POLICE, LOANS, OPERATIONS, AUDITOR];
 
 /// One agency that answers calls.
 #[derive(Debug)]

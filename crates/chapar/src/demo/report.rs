@@ -117,6 +117,7 @@ impl Report {
             "  chapar ask farm-loan {citizen} iban={iban} --case {CASE} --clerk {CLERK} --as {COUNTER}"
         ));
         say("  chapar evidence verify $CHAPAR_DEMO/evidence".to_owned());
+        say("  chapar auditor status --config $CHAPAR_DEMO/auditor.toml".to_owned());
         say(format!("  curl http://{}/metrics", bus.admin));
         say(String::new());
         let password = bus.dir.join(page::PASSWORD_FILE);

@@ -46,12 +46,12 @@ async fn bits_flipped_anywhere_in_a_log_of_many_tiles_are_found() {
             let mut altered = whole.clone();
             altered[bit / 8] ^= 1 << (bit % 8);
             std::fs::write(&path, &altered).unwrap();
-            let invalid = verify::directory(&folder.log(), &folder.key, None).unwrap_err().to_string();
+            let invalid = verify::directory(&folder.log(), &folder.key, &[]).unwrap_err().to_string();
             assert!(invalid.starts_with("INVALID: "), "{name}, bit {bit}: {invalid}");
         }
         std::fs::write(&path, &whole).unwrap();
     }
-    verify::directory(&folder.log(), &folder.key, None).unwrap();
+    verify::directory(&folder.log(), &folder.key, &[]).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn swapped_doubled_and_dropped_entries_are_found_at_start_and_offline() {
     changes[3].truncate(599);
     for (number, changed) in changes.into_iter().enumerate() {
         std::fs::write(folder.segment(), changed.concat()).unwrap();
-        verify::directory(&folder.log(), &folder.key, None).expect_err(&format!("change {number}"));
+        verify::directory(&folder.log(), &folder.key, &[]).expect_err(&format!("change {number}"));
         let refused = Log::open(folder.config(), Clock::system()).err();
         assert!(matches!(refused, Some(Error::Checkpoint { size: 600, .. })), "change {number}: {refused:?}");
     }
@@ -85,7 +85,7 @@ async fn an_older_copy_does_not_start_under_the_checkpoint_of_today() {
 
     std::fs::copy(folder.log().join("checkpoint"), yesterday.log().join("checkpoint")).unwrap();
     assert!(matches!(Log::open(yesterday.config(), Clock::system()), Err(Error::Checkpoint { size: 5, .. })));
-    verify::directory(&yesterday.log(), &folder.key, None).unwrap_err();
+    verify::directory(&yesterday.log(), &folder.key, &[]).unwrap_err();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +95,7 @@ async fn the_durable_tail_is_verified_too() {
     append(&log, 4).await;
     log.checkpoint().await.unwrap();
     append(&log, 3).await;
-    let sentence = verify::directory(&folder.log(), &folder.key, None).unwrap().sentence().to_owned();
+    let sentence = verify::directory(&folder.log(), &folder.key, &[]).unwrap().sentence().to_owned();
     assert!(
         sentence.contains("holds 7 entries; the first 4 are signed by its checkpoint, 3 are durable"),
         "{sentence}"
@@ -105,7 +105,7 @@ async fn the_durable_tail_is_verified_too() {
     let sixth: usize = frames(&folder)[..5].iter().map(Vec::len).sum();
     altered[sixth + 30] ^= 1;
     std::fs::write(folder.segment(), &altered).unwrap();
-    let invalid = verify::directory(&folder.log(), &folder.key, None).unwrap_err();
+    let invalid = verify::directory(&folder.log(), &folder.key, &[]).unwrap_err();
     assert!(matches!(invalid, verify::Invalid::Entry { index: 5, .. }), "{invalid}");
 }
 
@@ -119,7 +119,7 @@ async fn a_record_of_a_format_to_come_is_refused_by_name() {
     log.close().await.unwrap();
     for invalid in [
         verify::receipt(&receipt, &folder.key).unwrap_err(),
-        verify::directory(&folder.log(), &folder.key, None).unwrap_err(),
+        verify::directory(&folder.log(), &folder.key, &[]).unwrap_err(),
     ] {
         assert!(invalid.to_string().contains("another version"), "{invalid}");
     }

@@ -108,11 +108,11 @@ async fn an_accepted_loss_is_on_the_record_and_no_index_or_size_is_used_twice() 
     }
     append(&log, 1).await;
     log.close().await.unwrap();
-    let sentence = verify::directory(&folder.log(), &folder.key, None).unwrap().sentence().to_owned();
+    let sentence = verify::directory(&folder.log(), &folder.key, &[]).unwrap().sentence().to_owned();
     assert!(sentence.contains("3 stand where signed entries were lost"), "{sentence}");
-    let since = verify::checkpoint(&before, &folder.key).unwrap();
+    let since = verify::checkpoint(&before, &folder.key, &verify::Witnesses::default()).unwrap();
     assert!(
-        verify::directory(&folder.log(), &folder.key, Some(&since)).is_err(),
+        verify::directory(&folder.log(), &folder.key, std::slice::from_ref(&since)).is_err(),
         "whoever kept a checkpoint sees it"
     );
 }
@@ -120,21 +120,26 @@ async fn an_accepted_loss_is_on_the_record_and_no_index_or_size_is_used_twice() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_held_to_a_checkpoint_or_receipt_that_someone_kept() {
     let (folder, older) = with_older_copy().await;
-    let early =
-        verify::checkpoint(&std::fs::read(older.path().join("checkpoint")).unwrap(), &folder.key).unwrap();
+    let early = verify::checkpoint(
+        &std::fs::read(older.path().join("checkpoint")).unwrap(),
+        &folder.key,
+        &verify::Witnesses::default(),
+    )
+    .unwrap();
     let log = folder.open();
     append(&log, 3).await;
     let kept = log.receipt(7).await.unwrap().to_bytes();
-    let late = verify::checkpoint(&kept, &folder.key).unwrap();
+    let late = verify::checkpoint(&kept, &folder.key, &verify::Witnesses::default()).unwrap();
     log.close().await.unwrap();
     for since in [&early, &late] {
-        verify::directory(&folder.log(), &folder.key, Some(since)).unwrap();
+        verify::directory(&folder.log(), &folder.key, std::slice::from_ref(since)).unwrap();
     }
 
     put_back(&folder, older.path());
-    verify::directory(&folder.log(), &folder.key, None).expect("a copy is sound in itself");
-    verify::directory(&folder.log(), &folder.key, Some(&early)).unwrap();
-    let invalid = verify::directory(&folder.log(), &folder.key, Some(&late)).unwrap_err().to_string();
+    verify::directory(&folder.log(), &folder.key, &[]).expect("a copy is sound in itself");
+    verify::directory(&folder.log(), &folder.key, std::slice::from_ref(&early)).unwrap();
+    let invalid =
+        verify::directory(&folder.log(), &folder.key, std::slice::from_ref(&late)).unwrap_err().to_string();
     assert!(invalid.contains("8 entries were signed before, the log holds 3"), "{invalid}");
 
     // Unsigned entries past the copy's checkpoint are held to it too.
@@ -142,7 +147,8 @@ async fn a_log_is_held_to_a_checkpoint_or_receipt_that_someone_kept() {
     accept_loss(&folder.config(), &Clock::system(), "mirza", "for the test").unwrap();
     let log = folder.open();
     append(&log, 10).await;
-    let invalid = verify::directory(&folder.log(), &folder.key, Some(&late)).unwrap_err().to_string();
+    let invalid =
+        verify::directory(&folder.log(), &folder.key, std::slice::from_ref(&late)).unwrap_err().to_string();
     assert!(invalid.contains("the first 8 entries are others"), "{invalid}");
     log.close().await.unwrap();
 }
@@ -153,7 +159,7 @@ async fn stray_files_among_the_segments_are_passed_over() {
     for name in [".DS_Store", "0000000000000000.bak", ".nfs000000000001", "0000000000000000~", "a"] {
         std::fs::write(folder.log().join("segments").join(name), "stray").unwrap();
     }
-    verify::directory(&folder.log(), &folder.key, None).unwrap();
+    verify::directory(&folder.log(), &folder.key, &[]).unwrap();
     assert_eq!(folder.open().size().await, 5);
 }
 

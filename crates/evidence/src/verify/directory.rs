@@ -1,22 +1,22 @@
 //! This module verifies a whole log: every frame, record and leaf, the signed tiles and bundles, the
 //! checkpoint, and the durable tail after it. One segment is in memory at a time.
 
-use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use chapar_tlog::{Checkpoint, EMPTY_ROOT, Hash, VerifierKey, leaf_hash, node_hash};
+use chapar_tlog::{Checkpoint, Frontier, Hash, VerifierKey, leaf_hash};
 
-use super::{Invalid, Verified, known_record, signed_checkpoint};
-use crate::record::pb::{Kind, Record};
+use super::prefix::Streams;
+use super::{Invalid, Verified, signed_checkpoint};
+use crate::record::pb::Record;
 
-/// Verifies a log's folder against the key that signs it; also while the log is written. With a checkpoint of
-/// `since`, which the same key signed `earlier`, the log must extend it: that finds a log that was put back
-/// from an older copy, or forked.
+/// Verifies a log's folder against the key that signs it; also while the log is written. The log must extend
+/// each checkpoint of `since`, which the same key signed earlier: that finds a log that was put back from an
+/// older copy, or forked.
 ///
 /// # Errors
 /// [`Invalid`] naming the first file, place and entry that fails.
-pub fn directory(path: &Path, trust: &VerifierKey, since: Option<&Checkpoint>) -> Result<Verified, Invalid> {
+pub fn directory(path: &Path, trust: &VerifierKey, since: &[Checkpoint]) -> Result<Verified, Invalid> {
     read_directory(path, trust, since, &mut |_, _| {})
 }
 
@@ -28,13 +28,13 @@ pub fn directory(path: &Path, trust: &VerifierKey, since: Option<&Checkpoint>) -
 pub fn read_directory(
     path: &Path,
     trust: &VerifierKey,
-    since: Option<&Checkpoint>,
+    since: &[Checkpoint],
     visit: &mut dyn FnMut(u64, &Record),
 ) -> Result<Verified, Invalid> {
     // Read before the segments: a log that is being written only grows past it.
     let note = path.join("checkpoint");
     let text = String::from_utf8(read(&note)?).unwrap_or_default();
-    let checkpoint = signed_checkpoint(&text, trust)
+    let (checkpoint, _) = signed_checkpoint(&text, trust)
         .map_err(|_| wrong(&note, 0, "it is not a checkpoint that the trusted key signed for its log"))?;
     let mut walk = Walk::new(path, checkpoint, since, visit);
     // An empty log is compared too: at size 0 the root must be the empty tree's.
@@ -43,9 +43,9 @@ pub fn read_directory(
     for (number, segment) in segments.iter().enumerate() {
         walk.segment(segment, number + 1 == segments.len())?;
     }
-    let Walk { checkpoint, index, files, since, lost, .. } = walk;
-    // `since` is taken away once it has been confirmed, so that one which is left was never reached.
-    if let Some(since) = since {
+    let Walk { checkpoint, index, files, since, streams, .. } = walk;
+    // A checkpoint is taken away once it has been confirmed, so that one which is left was never reached.
+    if let Some(since) = since.first() {
         let problem = format!(
             "{} entries were signed before, the log holds {index}: it was cut or is an older copy",
             since.size
@@ -58,6 +58,7 @@ pub fn read_directory(
             checkpoint.size
         )));
     };
+    let lost = streams.lost;
     let lost =
         if lost == 0 { String::new() } else { format!("; {lost} stand where signed entries were lost") };
     let sentence = format!(
@@ -89,18 +90,14 @@ fn segments(log: &Path) -> Result<Vec<PathBuf>, Invalid> {
 struct Walk<'a> {
     log: &'a Path,
     checkpoint: Checkpoint,
-    /// An earlier checkpoint that the log must extend, until it is known to.
-    since: Option<Checkpoint>,
-    /// Entries that stand for lost ones.
-    lost: u64,
+    /// Earlier checkpoints that the log must extend, until it is known to.
+    since: Vec<Checkpoint>,
     /// The next entry.
     index: u64,
     /// The group of the entry before it.
     group: u64,
-    /// Streams that are open.
-    streams: BTreeSet<u64>,
-    /// Complete subtrees from the left: height and root.
-    subtrees: Vec<(u32, Hash)>,
+    streams: Streams,
+    tree: Frontier,
     /// Level → hashes of its unfinished tile.
     tiles: Vec<Vec<Hash>>,
     /// The unfinished bundle.
@@ -138,18 +135,17 @@ impl<'a> Walk<'a> {
     fn new(
         log: &'a Path,
         checkpoint: Checkpoint,
-        since: Option<&Checkpoint>,
+        since: &[Checkpoint],
         visit: &'a mut dyn FnMut(u64, &Record),
     ) -> Self {
         Self {
             log,
             checkpoint,
-            since: since.cloned(),
-            lost: 0,
+            since: since.to_vec(),
             index: 0,
             group: 0,
-            streams: BTreeSet::new(),
-            subtrees: Vec::new(),
+            streams: Streams::default(),
+            tree: Frontier::default(),
             tiles: Vec::new(),
             bundle: Vec::new(),
             files: 0,
@@ -188,26 +184,17 @@ impl<'a> Walk<'a> {
     }
 
     fn entry(&mut self, bytes: &[u8], place: &EntryPosition<'_>) -> Result<(), Invalid> {
-        let record = known_record(bytes).map_err(|problem| place.wrong(problem))?;
-        match record.kind() {
-            Kind::Open => {
-                self.streams.insert(self.index);
-            }
-            Kind::Close if !self.streams.remove(&record.opening) => {
-                return Err(place.wrong("it closes a stream that is not open"));
-            }
-            Kind::Lost => self.lost += 1,
-            _ => {}
-        }
+        let record = self.streams.read(self.index, bytes).map_err(|problem| place.wrong(problem))?;
         (self.visit)(self.index, &record);
         self.index += 1;
         // Entries after the checkpoint are not in its tree, so hashing them would prove nothing.
-        if self.index > self.checkpoint.size && self.since.is_none() {
+        if self.index > self.checkpoint.size && self.since.is_empty() {
             return Ok(());
         }
         if self.index > self.checkpoint.size {
-            // Not signed yet in this folder, but perhaps by the checkpoint that it is held to.
-            self.grow(leaf_hash(bytes));
+            // Not signed yet in this folder, but perhaps by a checkpoint that it is held to. Its tiles may
+            // not be there.
+            self.tree.push(leaf_hash(bytes), |_, _| {});
             return self.check_since();
         }
         self.bundle.extend_from_slice(&u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes());
@@ -220,50 +207,29 @@ impl<'a> Walk<'a> {
         self.check_end()
     }
 
-    /// The tree alone, without its tiles.
-    fn grow(&mut self, leaf: Hash) {
-        let mut top = (0, leaf);
-        // Equal heights are merged at once, so that the list never holds more subtrees than the size has
-        // bits.
-        while let Some((height, left)) = self.subtrees.pop_if(|(height, _)| *height == top.0) {
-            top = (height + 1, node_hash(&left, &top.1));
-        }
-        self.subtrees.push(top);
-    }
-
-    fn root(&self) -> Hash {
-        let subtrees = self.subtrees.iter().rev().map(|(_, hash)| *hash);
-        subtrees.reduce(|right, left| node_hash(&left, &right)).unwrap_or(EMPTY_ROOT)
-    }
-
-    /// At the size of the earlier checkpoint the root is its root.
+    /// At the size of an earlier checkpoint the root is its root.
     fn check_since(&mut self) -> Result<(), Invalid> {
-        match self.since.take_if(|since| since.size == self.index) {
-            Some(since) if since.root != self.root() => {
-                let problem = format!(
-                    "the first {} entries are others than were signed before: it was forked",
-                    since.size
-                );
-                Err(Invalid::Log(problem))
-            }
-            _ => Ok(()),
+        let Some(at) = self.since.iter().position(|since| since.size == self.index) else { return Ok(()) };
+        let since = self.since.remove(at);
+        if since.root != self.tree.root() {
+            let problem =
+                format!("the first {} entries are others than were signed before: it was forked", since.size);
+            return Err(Invalid::Log(problem));
         }
+        // Another one may be of the same size.
+        self.check_since()
     }
 
-    /// RFC 6962 §2.1, by merging equal subtrees from the left as leaves come; the tiles hold every eighth
-    /// level of it.
+    /// The tree grows by a leaf; the tiles hold every eighth level of it.
     fn leaf(&mut self, leaf: Hash) -> Result<(), Invalid> {
-        let mut top = (0, leaf);
-        loop {
+        let mut of_tiles = Vec::new();
+        self.tree.push(leaf, |height, root| {
             // Each tile stores the hashes of one level in eight; those between can be computed from it.
-            if top.0 % 8 == 0 {
-                self.tile(top.0 as usize / 8, top.1)?;
+            if height % 8 == 0 {
+                of_tiles.push((height as usize / 8, root));
             }
-            let Some((height, left)) = self.subtrees.pop_if(|(height, _)| *height == top.0) else { break };
-            top = (height + 1, node_hash(&left, &top.1));
-        }
-        self.subtrees.push(top);
-        Ok(())
+        });
+        of_tiles.into_iter().try_for_each(|(level, hash)| self.tile(level, hash))
     }
 
     fn tile(&mut self, level: usize, hash: Hash) -> Result<(), Invalid> {
@@ -290,7 +256,7 @@ impl<'a> Walk<'a> {
         if self.index != self.checkpoint.size {
             return Ok(());
         }
-        if self.root() != self.checkpoint.root {
+        if self.tree.root() != self.checkpoint.root {
             let problem = format!("the first {} entries are not those that the checkpoint signs", self.index);
             return Err(Invalid::Log(problem));
         }

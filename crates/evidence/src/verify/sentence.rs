@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 
+use super::witnesses::Cosigned;
 use crate::record::pb::{Kind, Record};
 
 /// The sentence, with its full stop.
@@ -46,6 +47,21 @@ pub(super) fn tell(record: &Record) -> String {
             )
         }
     }
+}
+
+/// Who cosigned a checkpoint, as the end of a sentence, and that `unchecked` signatures say nothing.
+pub(super) fn cosigned(cosigned: &[Cosigned], unchecked: usize) -> String {
+    let mut text = String::new();
+    for (number, Cosigned { witness, time }) in cosigned.iter().enumerate() {
+        let when = i64::try_from(*time).ok().and_then(|time| Timestamp::from_second(time).ok());
+        let when = when.map_or_else(|| "at an unknown time".to_owned(), |when| when.to_string());
+        let before = if number == 0 { ", cosigned by" } else { " and" };
+        text.push_str(&format!("{before} {witness} on {when}"));
+    }
+    if unchecked > 0 {
+        text.push_str(&format!(" ({} of other keys not checked)", count(unchecked as u64, "signature")));
+    }
+    text
 }
 
 fn count(number: u64, noun: &str) -> String {

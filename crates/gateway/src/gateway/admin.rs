@@ -12,7 +12,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chapar_limit::SharedUsage;
 use chapar_model::Clock;
-use chapar_telemetry::{CONTENT_TYPE, LimitMetrics, ListenerMetrics, SharedLimits, StateMetrics};
+use chapar_telemetry::{
+    CONTENT_TYPE, LimitMetrics, ListenerMetrics, SharedLimits, StateMetrics, WitnessMetrics,
+};
 
 use crate::observed::{Connections, Observed};
 use crate::reload::Reloader;
@@ -26,6 +28,8 @@ pub(crate) struct Admin {
     /// Metrics of shared limits, if there are any.
     pub(crate) limits: Option<LimitMetrics>,
     pub(crate) state: StateMetrics,
+    /// Metrics of witnesses, if there are any.
+    pub(crate) witnesses: Option<WitnessMetrics>,
     pub(crate) reloader: Arc<Reloader>,
 }
 
@@ -58,6 +62,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     // Nothing only while the process ends: the figures stay as they were.
     if let Some(state) = admin.observed.state(&policy, admin.clock.now()).await {
         admin.state.set(&state);
+    }
+    if let (Some(witnessing), Some(metrics)) = (&admin.observed.witnessing, &admin.witnesses) {
+        metrics.set(&witnessing.state().metrics());
     }
     (kind, admin.observed.metrics.encode()).into_response()
 }

@@ -92,6 +92,10 @@ impl Ready {
         let refusals = tokio::spawn(refusals.run(log.clone(), calls_ended.clone()));
         let sharing = admin_pages.observed.shared.clone();
         let sharing = sharing.map(|shared| tokio::spawn(shared.run(calls_ended.clone())));
+        if let Some(witnessing) = admin_pages.observed.witnessing.clone() {
+            // Until the last call has ended: its record should be cosigned too.
+            tokio::spawn(witnessing.run(calls_ended.clone()));
+        }
         let router = TowerToHyperService::new(admin::router(admin_pages, admin_token));
         let pages = tokio::spawn(chapar_transport::admin::serve(admin, router, ended.clone()));
         let awaiting = Arc::clone(&stack.policy);

@@ -11,9 +11,8 @@ use chapar_registry::{Registry, Role};
 use chapar_telemetry::{CallFilter, CallSummary, Outcomes, SpanRecord, Trace, TraceStore};
 use tonic::{Request, Response, Status};
 
-use super::caller::caller;
+use super::caller::check_role;
 use crate::observed::Observed;
-use crate::refusal::{Audience, Refusal};
 
 /// Generated from `proto/chapar/admin/v1/admin.proto`.
 #[allow(
@@ -49,7 +48,7 @@ impl pb::observe_server::Observe for Observe {
         &self,
         request: Request<pb::GetStatusRequest>,
     ) -> Result<Response<pb::GetStatusResponse>, Status> {
-        self.check_viewer(&request)?;
+        check_role(&request, &self.registry, Role::Viewer, self.clock.now())?;
         self.status().await.map(Response::new)
     }
 
@@ -57,7 +56,7 @@ impl pb::observe_server::Observe for Observe {
         &self,
         request: Request<pb::ListTracesRequest>,
     ) -> Result<Response<pb::ListTracesResponse>, Status> {
-        self.check_viewer(&request)?;
+        check_role(&request, &self.registry, Role::Viewer, self.clock.now())?;
         let request = request.into_inner();
         let most = match usize::try_from(request.limit) {
             Ok(0) => DEFAULT_CALLS,
@@ -78,7 +77,7 @@ impl pb::observe_server::Observe for Observe {
         &self,
         request: Request<pb::GetTraceRequest>,
     ) -> Result<Response<pb::GetTraceResponse>, Status> {
-        self.check_viewer(&request)?;
+        check_role(&request, &self.registry, Role::Viewer, self.clock.now())?;
         let pb::GetTraceRequest { trace_id, call_id } = request.get_ref();
         let store = self.traces()?;
         let found = if trace_id.is_empty() { store.by_call(call_id) } else { store.find(trace_id) };
@@ -89,17 +88,6 @@ impl pb::observe_server::Observe for Observe {
 }
 
 impl Observe {
-    /// Checks the caller's role. A subsystem that the registry names no operator is refused, whatever its
-    /// grants are.
-    fn check_viewer<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        let caller = caller(request)?;
-        let checked = self.registry.check_role(&caller.id, Role::Viewer, self.clock.now());
-        checked.map_err(|reason| match request.extensions().get::<Audience>() {
-            Some(audience) => Refusal::from(reason).to_status(audience),
-            None => Status::permission_denied("no role of an operator"),
-        })
-    }
-
     fn observed(&self) -> Result<&Observed, Status> {
         let observed = self.observed.get().ok_or_else(|| Status::unavailable("the gateway is starting"))?;
         Ok(observed)

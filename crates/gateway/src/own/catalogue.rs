@@ -1,29 +1,40 @@
-//! This module lists the methods of the gateway's own services (health, reflection, meta, inquiry, admin),
+//! This module lists the methods of the gateway's own services (health, reflection, meta, inquiry, admin,
+//! evidence),
 //! and limits what each caller may ask of them: requests of 8 KiB (inquiries: 64 KiB), and 50 calls a second
 //! (burst 100) and 16 at once.
 
 use std::sync::LazyLock;
 
 use chapar_model::{Limits, MethodPath, SubsystemId};
-use chapar_registry::Registry;
+use chapar_registry::{Registry, Role};
 
 use crate::inquiry;
 
 /// The services that the gateway answers itself.
-pub(super) const SERVICES: [&str; 6] = [
+pub(super) const SERVICES: [&str; 7] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "chapar.meta.v1.Meta",
     INQUIRY,
     ADMIN,
+    EVIDENCE,
 ];
 const INQUIRY: &str = "chapar.inquiry.v1.Inquiry";
-/// The service that reflection shows to operators alone.
-pub(super) const ADMIN: &str = "chapar.admin.v1.Observe";
+const ADMIN: &str = "chapar.admin.v1.Observe";
+const EVIDENCE: &str = "chapar.evidence.v1.Follow";
+
+/// The role that an operator must have for a service; none for services of every caller.
+pub(super) fn role_of(service: &str) -> Option<Role> {
+    match service {
+        ADMIN => Some(Role::Viewer),
+        EVIDENCE => Some(Role::Auditor),
+        _ => None,
+    }
+}
 
 /// Their methods, and whether a call of one goes on after its first answer.
-const METHODS: [(&str, bool); 16] = [
+const METHODS: [(&str, bool); 18] = [
     ("grpc.health.v1.Health/Check", false),
     ("grpc.health.v1.Health/Watch", true),
     ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true),
@@ -31,6 +42,8 @@ const METHODS: [(&str, bool); 16] = [
     ("chapar.admin.v1.Observe/GetStatus", false),
     ("chapar.admin.v1.Observe/GetTrace", false),
     ("chapar.admin.v1.Observe/ListTraces", false),
+    ("chapar.evidence.v1.Follow/GetCheckpoint", false),
+    ("chapar.evidence.v1.Follow/ReadEntries", false),
     ("chapar.inquiry.v1.Inquiry/Ask", true),
     ("chapar.inquiry.v1.Inquiry/AskProcedure", true),
     ("chapar.inquiry.v1.Inquiry/ListProcedures", false),

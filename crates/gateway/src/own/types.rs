@@ -5,16 +5,20 @@ use std::sync::LazyLock;
 use prost_reflect::DescriptorPool;
 
 use super::catalogue::{is_inquiry, max_request};
-use super::{admin, meta};
+use super::{admin, follow, meta};
 use crate::inquiry;
 use crate::protocol::Types;
 
-/// Meta, inquiry, admin and health. Reflection is for gRPC clients, whose requests it streams.
+/// Meta, inquiry, admin, evidence and health. Reflection is for gRPC clients, whose requests it streams.
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     let mut pool = DescriptorPool::new();
-    for set in
-        [meta::DESCRIPTORS, inquiry::DESCRIPTORS, admin::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET]
-    {
+    for set in [
+        meta::DESCRIPTORS,
+        inquiry::DESCRIPTORS,
+        admin::DESCRIPTORS,
+        follow::DESCRIPTORS,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+    ] {
         // Both are made by the build; what cannot be decoded is not known here, and a test asks for all.
         pool.decode_file_descriptor_set(set).ok();
     }

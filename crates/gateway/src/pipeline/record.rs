@@ -279,9 +279,11 @@ fn abandoned(deadline: Option<Instant>) -> Reason {
 
 fn reserve(log: &Log) -> Result<Slot, Refusal> {
     log.reserve().map_err(|error| match error {
-        NoSlot::QueueFull | NoSlot::DiskFull => Refusal::from(Reason::EvidenceUnavailable)
-            .retry_after(PROVIDER_RETRY)
-            .with_detail(error.to_string()),
+        NoSlot::QueueFull | NoSlot::DiskFull | NoSlot::Unwitnessed => {
+            Refusal::from(Reason::EvidenceUnavailable)
+                .retry_after(PROVIDER_RETRY)
+                .with_detail(error.to_string())
+        }
         NoSlot::Unavailable(error) => unavailable(error),
     })
 }

@@ -17,6 +17,7 @@ pub enum CheckId {
     ServiceBreaker,
     EvidenceCheckpoint,
     EvidenceDisk,
+    EvidenceWitnesses,
     LimitsShared,
     LimitsLeft,
 }
@@ -37,6 +38,7 @@ impl CheckId {
         Self::ServiceBreaker,
         Self::EvidenceCheckpoint,
         Self::EvidenceDisk,
+        Self::EvidenceWitnesses,
         Self::LimitsShared,
         Self::LimitsLeft,
     ];
@@ -57,6 +59,7 @@ impl CheckId {
             Self::ServiceBreaker => "service-breaker",
             Self::EvidenceCheckpoint => "evidence-checkpoint",
             Self::EvidenceDisk => "evidence-disk",
+            Self::EvidenceWitnesses => "evidence-witnesses",
             Self::LimitsShared => "limits-shared",
             Self::LimitsLeft => "limits-left",
         }
@@ -71,7 +74,7 @@ impl CheckId {
             Self::OperatorCertificate | Self::GatewayCertificate | Self::RevocationList => "identity",
             Self::RegistryInForce | Self::RegistryEndings => "policy",
             Self::ServiceUp | Self::ServiceBreaker => "services",
-            Self::EvidenceCheckpoint | Self::EvidenceDisk => "evidence",
+            Self::EvidenceCheckpoint | Self::EvidenceDisk | Self::EvidenceWitnesses => "evidence",
             Self::LimitsShared | Self::LimitsLeft => "limits",
         }
     }

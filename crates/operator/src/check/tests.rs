@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chapar_client::{
     CallError, Certificate, EvidenceLog, GrantStatus, LimitStatus, RegistryEnding, RevocationList,
-    ServiceStatus, SharedLimits, Status,
+    ServiceStatus, SharedLimits, Status, Witness, Witnesses,
 };
 use jiff::Timestamp;
 
@@ -42,6 +42,12 @@ fn good() -> Status {
             unsigned_since_ms: 0,
             free_bytes: Some(100 << 30),
             low_water_bytes: 64 << 20,
+            witnesses: Some(Witnesses {
+                quorum: 1,
+                cosigned_size: 10,
+                witnesses: vec![Witness { name: "w".into(), cosigned_size: 10, ..Default::default() }],
+                ..Default::default()
+            }),
         }),
         services: vec![ServiceStatus {
             name: "a.v1.A".into(),
@@ -95,6 +101,10 @@ fn log(status: &mut Status) -> &mut EvidenceLog {
     status.evidence.as_mut().unwrap()
 }
 
+fn witnesses(status: &mut Status) -> &mut Witnesses {
+    log(status).witnesses.as_mut().unwrap()
+}
+
 fn certificate(status: &mut Status) -> &mut Certificate {
     status.certificate.as_mut().unwrap()
 }
@@ -137,6 +147,12 @@ fn what_does_not_hold_is_told_by_its_own_check() {
         (vec![(EvidenceDisk, Warning)], Box::new(|s| log(s).free_bytes = Some(600 << 20))),
         (vec![(EvidenceDisk, Failed)], Box::new(|s| log(s).free_bytes = Some(63 << 20))),
         (vec![(EvidenceDisk, Warning)], Box::new(|s| log(s).free_bytes = None)),
+        (vec![(EvidenceWitnesses, Warning)], Box::new(|s| witnesses(s).witnesses[0].problem = "late".into())),
+        (vec![], Box::new(|s| witnesses(s).uncosigned_since_ms = NOW_MS - 10_000)),
+        (
+            vec![(EvidenceWitnesses, Failed)],
+            Box::new(|s| witnesses(s).uncosigned_since_ms = NOW_MS - 100_000),
+        ),
         (
             vec![(LimitsShared, Warning)],
             Box::new(|s| s.shared_limits = Some(SharedLimits { is_up: false, gateways: 2 })),

@@ -23,7 +23,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Reads `https://HOST:PORT`; `name` is what the certificate must say, if not HOST.
     pub(crate) fn new(endpoint: &str, name: Option<&str>, tls: Arc<ClientConfig>) -> Result<Self, Error> {
-        let wrong = || Error::Endpoint(endpoint.to_owned());
+        let wrong = || Error::Endpoint { given: endpoint.to_owned(), form: "https://HOST:PORT" };
         let uri: Uri = endpoint.parse().map_err(|_| wrong())?;
         let (Some("https"), Some(host), Some(port)) = (uri.scheme_str(), uri.host(), uri.port_u16()) else {
             return Err(wrong());

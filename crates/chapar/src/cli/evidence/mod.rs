@@ -1,18 +1,22 @@
 //! This module implements `chapar evidence`: it checks what the bus has recorded, offline and with public
 //! keys only. Questions to logs are in `search` and `citizen`.
 
+mod by_auditor;
 mod citizen;
+mod filter;
+mod found;
 mod logs;
 mod search;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
 pub(super) use logs::LogArgs;
+pub(super) use search::Output;
 
-use chapar_evidence::VerifierKey;
-use chapar_evidence::verify::{self, Invalid};
 use chapar_model::{ClerkId, Clock};
 
+use super::auditor::check_reason;
 use super::connect::ConnectArgs;
 use super::result_file::{ForceArgs, ResultFile};
 use super::session::Session;
@@ -24,7 +28,7 @@ use crate::out;
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Keygen(Keygen),
-    Verify(Verify),
+    Verify(verify::Args),
     AcceptLoss(AcceptLoss),
     Receipt(Box<Receipt>),
     Search(Box<search::Args>),
@@ -45,29 +49,6 @@ pub(super) struct Keygen {
     /// The folder that gets the keys
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-}
-
-/// Verify a receipt or a whole log, offline
-///
-/// For a receipt, the command verifies that its record is in the log, under a checkpoint that the log's key
-/// has signed. For a folder, it verifies that every record is in the Merkle tree which the newest checkpoint
-/// signs, and that no record is missing or altered. The exit code is 4 if the evidence is not valid.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  chapar evidence verify receipt.txt --trust evidence.pub\n  chapar evidence verify DIR/evidence"
-)]
-pub(super) struct Verify {
-    /// A receipt, or the folder of a log
-    #[arg(value_name = "FILE|DIR")]
-    what: PathBuf,
-    /// The log's public key (C2SP vkey), or a file that holds the key; default: `evidence.pub` beside FILE or
-    /// DIR
-    #[arg(long, value_name = "KEY|FILE")]
-    trust: Option<String>,
-    /// A checkpoint or receipt of the same log that was kept elsewhere: a log that does not extend this
-    /// checkpoint was cut, forked, or restored from an older copy
-    #[arg(long, value_name = "FILE")]
-    since: Option<PathBuf>,
 }
 
 /// Accept that a log has lost entries, so that its gateway can start again
@@ -133,9 +114,9 @@ fn keygen(args: &Keygen) -> Outcome {
 pub(super) async fn run(command: Command) -> Outcome {
     match command {
         Command::Keygen(args) => keygen(&args),
-        Command::Verify(args) => verify_file(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::AcceptLoss(args) => accept_loss(&args),
-        Command::Search(args) => search::run(&args),
+        Command::Search(args) => Box::pin(search::run(&args)).await,
         Command::Citizen(args) => citizen::run(&args),
         Command::Receipt(receipt) => {
             let file = receipt.out.as_deref().map(|file| ResultFile::new(file, receipt.force)).transpose()?;
@@ -168,9 +149,7 @@ fn from_folder(dir: &Path, entry: &str) -> Result<Vec<u8>, Failure> {
 }
 
 fn accept_loss(args: &AcceptLoss) -> Outcome {
-    if !(1..=200).contains(&args.reason.chars().count()) || args.reason.chars().any(char::is_control) {
-        return Err(Failure::usage("a reason is 1 to 200 characters, on one line"));
-    }
+    check_reason(&args.reason)?;
     let config =
         chapar_gateway::Config::load(&args.config).map_err(|error| Failure::error(Exit::Finding, error))?;
     let config = chapar_gateway::evidence_config(&config);
@@ -184,87 +163,11 @@ fn accept_loss(args: &AcceptLoss) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn verify_file(args: &Verify) -> Outcome {
-    let trust = trust(args)?;
-    let read = |file: &Path| {
-        let unreadable =
-            |error| Failure::new(Exit::Finding, format_args!("cannot read {}: {error}", file.display()));
-        std::fs::read(file).map_err(unreadable)
-    };
-    let since = args.since.as_deref().map(read).transpose()?;
-    let since = since.map(|bytes| verify::checkpoint(&bytes, &trust)).transpose();
-    let since = since.map_err(|error| Failure::usage(format_args!("--since: {error}")))?;
-    let verified = if args.what.is_dir() {
-        verify::directory(&args.what, &trust, since.as_ref())
-    // A receipt carries its own checkpoint, so holding it to an older one would prove nothing.
-    } else if since.is_some() {
-        return Err(Failure::usage("--since holds a whole log to a checkpoint: give the log's folder"));
-    } else {
-        verify::receipt(&read(&args.what)?, &trust)
-    };
-    match verified {
-        Ok(verified) => {
-            out::data(verified.sentence());
-            Ok(Exit::Ok)
-        }
-        // A file that cannot be read says nothing about the evidence, so it has another exit code than
-        // evidence that is invalid.
-        Err(unreadable @ Invalid::Read { .. }) => Err(Failure::error(Exit::Finding, unreadable)),
-        Err(invalid) => {
-            out::data(invalid);
-            Ok(Exit::EvidenceInvalid)
-        }
-    }
-}
-
-/// The key that verifies the evidence: `--trust`, or `evidence.pub` beside the evidence. The second is
-/// announced, because whoever replaced the evidence could have replaced that file as well.
-fn trust(args: &Verify) -> Result<VerifierKey, Failure> {
-    let (text, from) = match &args.trust {
-        // A verifier key contains `+`. A file of such a name is still read as a file.
-        Some(key) if key.contains('+') && !Path::new(key).exists() => (key.clone(), "--trust".to_owned()),
-        Some(file) => (read_key(Path::new(file))?, file.clone()),
-        None => {
-            let beside = args.what.parent().unwrap_or(Path::new("")).join("evidence.pub");
-            if !beside.exists() {
-                return Err(Failure::usage("which key is trusted? Give `--trust KEY|FILE`"));
-            }
-            out::say(format_args!("the trusted key is {}, found beside the evidence", beside.display()));
-            (read_key(&beside)?, beside.display().to_string())
-        }
-    };
-    text.trim()
-        .parse()
-        .map_err(|error| Failure::new(Exit::Usage, format_args!("{from} is no verifier key: {error}")))
-}
-
-fn read_key(file: &Path) -> Result<String, Failure> {
-    chapar_files::read_text(file)
-        .map_err(|error| Failure::usage(format_args!("cannot read {}: {error}", file.display())))
-}
-
 #[cfg(test)]
 mod tests {
     use chapar_evidence::{Kind, RECORD_VERSION, RecordDraft};
 
     use super::*;
-
-    /// The example key of the Go package `sumdb/note`.
-    const KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
-
-    fn args(what: &Path, trust: Option<&str>) -> Verify {
-        Verify { what: what.to_owned(), trust: trust.map(str::to_owned), since: None }
-    }
-
-    #[test]
-    fn what_is_no_receipt_is_invalid_and_what_cannot_be_read_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("receipt.txt");
-        std::fs::write(&file, "no receipt").unwrap();
-        assert_eq!(verify_file(&args(&file, Some(KEY))).unwrap(), Exit::EvidenceInvalid);
-        let absent = verify_file(&args(&folder.path().join("absent"), Some(KEY))).unwrap_err();
-        assert_eq!(absent.exit, Exit::Finding);
-    }
 
     #[tokio::test]
     async fn a_receipt_from_the_folder_verifies_and_is_of_the_log_that_was_named() {
@@ -299,22 +202,11 @@ mod tests {
 
         let receipt = from_folder(&file("evidence"), "bus.example/evidence/0").unwrap();
         std::fs::write(file("receipt.txt"), receipt).unwrap();
-        assert_eq!(verify_file(&args(&file("receipt.txt"), None)).unwrap(), Exit::Ok);
+        assert_eq!(verify::run(&verify::Args::of(&file("receipt.txt"), None)).unwrap(), Exit::Ok);
 
         let exit = |entry| from_folder(&file("evidence"), entry).unwrap_err().exit;
         assert_eq!(exit("bus.example/evidence/1"), Exit::EvidenceInvalid, "no such entry");
         assert_eq!(exit("other.example/evidence/0"), Exit::Finding, "another log");
         assert_eq!(exit("bus.example/evidence"), Exit::Usage, "no index");
-    }
-
-    #[test]
-    fn the_trusted_key_is_given_or_lies_beside_and_is_never_guessed() {
-        let folder = tempfile::tempdir().unwrap();
-        let what = folder.path().join("receipt.txt");
-        assert_eq!(trust(&args(&what, None)).unwrap_err().exit, Exit::Usage);
-        assert_eq!(trust(&args(&what, Some("no+key"))).unwrap_err().exit, Exit::Usage);
-        std::fs::write(folder.path().join("evidence.pub"), format!("{KEY}\n")).unwrap();
-        assert_eq!(trust(&args(&what, None)).unwrap().name(), "PeterNeumann");
-        assert_eq!(trust(&args(&what, Some(KEY))).unwrap().name(), "PeterNeumann");
     }
 }

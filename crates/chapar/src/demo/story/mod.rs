@@ -1,8 +1,9 @@
-//! This module tells the story of one farm loan in eight steps, the last of which is the farmer's own view,
+//! This module tells the story of one farm loan in nine steps, the last of which is the farmer's own view,
 //! and three more of several gateways with `--redis`. Each step really does what it describes, measures it,
 //! and compares the outcome with the expected one. A step with another outcome is reported as failed, and the
 //! story goes on.
 
+mod audited;
 mod burst;
 mod caller;
 mod citizen;
@@ -37,7 +38,7 @@ pub(super) const LOAN: &str = "loan.farm";
 /// One step as it came out.
 #[derive(Debug, Serialize)]
 pub(super) struct Step {
-    /// 1 to 8, or to 11 with Redis.
+    /// 1 to 9, or to 12 with Redis.
     pub(super) number: u8,
     pub(super) title: &'static str,
     pub(super) title_fa: &'static str,
@@ -128,6 +129,8 @@ pub(super) async fn all(
         .await;
     let proven = proof::step(bus, first.as_deref());
     tale.step("The receipt of the first answer", "رسید نخستین پاسخ", proven).await;
+    let audited = audited::step(bus, first.as_deref());
+    tale.step("Those who watch from outside", "آنها که از بیرون می‌نگرند", audited).await;
     let drawn = waterfall::step(bus, first.as_deref());
     tale.step("The trace of the inquiry", "مسیر این تماس", drawn).await;
     if bus.redis().is_some() {

@@ -12,6 +12,7 @@ use tonic::Status;
 use super::{Observe, pb};
 use crate::observed::{self, Connections, LogState, Observed};
 use crate::pipeline::Policy;
+use crate::witnessing::{WitnessState, WitnessingState};
 
 /// What ended at most so many days ago is in the list: someone may miss it.
 const ENDED_DAYS: i32 = 30;
@@ -149,5 +150,23 @@ fn evidence(observed: &Observed, LogState { log, published, unsigned_since }: &L
         unsigned_since_ms: unsigned_since.map(Timestamp::as_millisecond).unwrap_or_default(),
         free_bytes: log.free,
         low_water_bytes: log.low_water,
+        witnesses: observed.witnessing.as_ref().map(|witnessing| witnesses(witnessing.state())),
+    }
+}
+
+fn witnesses(state: WitnessingState) -> pb::Witnesses {
+    let one = |witness: WitnessState| pb::Witness {
+        name: witness.name,
+        url: witness.url,
+        cosigned_size: witness.cosigned,
+        cosigned_ms: witness.at.map(Timestamp::as_millisecond).unwrap_or_default(),
+        problem: witness.problem.unwrap_or_default(),
+    };
+    pb::Witnesses {
+        quorum: u32::try_from(state.quorum).unwrap_or(u32::MAX),
+        cosigned_size: state.cosigned,
+        uncosigned_since_ms: state.uncosigned_since.map(Timestamp::as_millisecond).unwrap_or_default(),
+        grace_s: state.grace.map_or(0, |grace| i64::try_from(grace.as_secs()).unwrap_or(i64::MAX)),
+        witnesses: state.witnesses.into_iter().map(one).collect(),
     }
 }

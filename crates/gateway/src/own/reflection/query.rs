@@ -35,8 +35,8 @@ pub(crate) struct Directory {
     registry: Arc<Registry>,
     clock: Clock,
     own: Set,
-    /// For operators alone.
-    admin: Set,
+    /// For operators with a role alone.
+    for_roles: Vec<(Role, Set)>,
     contracts: BTreeMap<String, Arc<Set>>,
 }
 
@@ -97,12 +97,12 @@ pub(crate) fn visible_descriptors(set: &[u8], is_visible: impl Fn(&str) -> bool)
 
 impl Directory {
     /// Reads the descriptors of the registry's contracts and of the gateway's own services; `ours` are those
-    /// that are Chapar's, `admin` those that only operators see.
+    /// that are Chapar's, `for_roles` those that only operators with a role see.
     pub(crate) fn new(
         registry: Arc<Registry>,
         clock: Clock,
         ours: &[&[u8]],
-        admin: &[u8],
+        for_roles: &[(Role, &[u8])],
     ) -> Result<Self, BadDescriptors> {
         let known = [
             tonic_health::pb::FILE_DESCRIPTOR_SET,
@@ -116,15 +116,19 @@ impl Directory {
             let set = Set::read(&[service.contract.descriptor_bytes()])?;
             contracts.insert(service.name.clone(), Arc::new(set));
         }
-        Ok(Self { registry, clock, own, admin: Set::read(&[admin])?, contracts })
+        let for_roles = for_roles.iter().map(|(role, set)| Ok((*role, Set::read(&[set])?)));
+        let for_roles = for_roles.collect::<Result<_, BadDescriptors>>()?;
+        Ok(Self { registry, clock, own, for_roles, contracts })
     }
 
     /// What `caller` may see now.
     pub(super) fn view(self: &Arc<Self>, caller: Arc<Subsystem>) -> View {
         let callable = self.registry.callable(&caller.id, self.clock.now());
         let methods = callable.map(|entry| entry.method.path().as_str().to_owned()).collect();
-        let is_operator = self.registry.check_role(&caller.id, Role::Viewer, self.clock.now()).is_ok();
-        View { directory: Arc::clone(self), methods, is_operator }
+        let now = self.clock.now();
+        let roles = self.for_roles.iter().map(|(role, _)| *role);
+        let roles = roles.filter(|role| self.registry.check_role(&caller.id, *role, now).is_ok()).collect();
+        View { directory: Arc::clone(self), methods, roles }
     }
 }
 
@@ -133,7 +137,8 @@ pub(super) struct View {
     directory: Arc<Directory>,
     /// `package.Service/Method` of every callable method.
     methods: BTreeSet<String>,
-    is_operator: bool,
+    /// The caller's roles as an operator.
+    roles: BTreeSet<Role>,
 }
 
 impl View {
@@ -162,8 +167,8 @@ impl View {
             .methods
             .iter()
             .filter_map(|method| method.split_once('/').map(|(service, _)| service.to_owned()));
-        let own =
-            catalogue::SERVICES.into_iter().filter(|&name| self.is_operator || name != catalogue::ADMIN);
+        let is_visible = |role: Option<Role>| role.is_none_or(|role| self.roles.contains(&role));
+        let own = catalogue::SERVICES.into_iter().filter(|name| is_visible(catalogue::role_of(name)));
         let own = own.map(str::to_owned);
         visible.chain(own).collect::<BTreeSet<_>>().into_iter().collect()
     }
@@ -174,13 +179,19 @@ impl View {
             self.methods.iter().any(|method| method.split_once('/').is_some_and(|(s, _)| s == service))
         };
         let contracts = self.directory.contracts.iter().filter(move |(service, _)| callable(service));
-        let own = [&self.directory.own].into_iter().chain(self.is_operator.then_some(&self.directory.admin));
+        let own = [&self.directory.own].into_iter().chain(self.for_roles());
         contracts.map(|(_, set)| &**set).chain(own)
+    }
+
+    /// The descriptors that the caller's roles show.
+    fn for_roles(&self) -> impl Iterator<Item = &Set> {
+        let of_caller = |(role, _): &&(Role, Set)| self.roles.contains(role);
+        self.directory.for_roles.iter().filter(of_caller).map(|(_, set)| set)
     }
 
     fn file(&self, name: &str) -> Option<Bytes> {
         let (set, file) = self.sets().find_map(|set| set.files.get(name).map(|file| (set, file)))?;
-        if std::ptr::eq(set, &self.directory.own) || std::ptr::eq(set, &self.directory.admin) {
+        if std::iter::once(&self.directory.own).chain(self.for_roles()).any(|own| std::ptr::eq(set, own)) {
             return Some(file.clone());
         }
         // A contract's file may hold methods that this caller may not call, so it is cut for every answer.
