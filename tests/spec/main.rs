@@ -6,6 +6,7 @@ mod adapters;
 mod admin;
 mod architecture;
 mod attempts;
+mod auditor;
 mod bad_input;
 mod bench;
 mod blame;

@@ -189,6 +189,11 @@ impl Bus {
         self.clock.set(to.parse().expect("a timestamp"));
     }
 
+    /// The bus's clock.
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
     /// The bus's folder.
     pub fn folder(&self) -> &Path {
         self.dir.path()

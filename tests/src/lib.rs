@@ -32,6 +32,7 @@ pub mod sync_order;
 pub mod tutorial;
 mod until;
 pub mod wire;
+pub mod witness;
 
 use std::path::PathBuf;
 

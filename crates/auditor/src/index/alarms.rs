@@ -67,7 +67,10 @@ pub struct Alarm {
 
 impl Index {
     /// Raises an alarm, or notes that it is still so. Returns whether it is new.
-    pub(crate) fn raise(
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub fn raise(
         &self,
         log: &str,
         kind: AlarmKind,

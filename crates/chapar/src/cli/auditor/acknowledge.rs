@@ -50,9 +50,12 @@ pub(super) fn run(args: &Args) -> Outcome {
         false => None,
     };
     let now = Clock::system().now();
-    let ended = index.acknowledge(&args.log, args.who.as_str(), &args.reason, now).map_err(failed)?;
-    if args.read_again && !index.forget(&args.log).map_err(failed)? {
+    if !index.progress().map_err(failed)?.iter().any(|log| log.origin == args.log) {
         return Err(Failure::usage(format_args!("the auditor follows no log {}", args.log)));
+    }
+    let ended = index.acknowledge(&args.log, args.who.as_str(), &args.reason, now).map_err(failed)?;
+    if args.read_again {
+        index.forget(&args.log).map_err(failed)?;
     }
     out::say(format_args!("{ended} alarms ended"));
     Ok(Exit::Ok)

@@ -100,7 +100,7 @@ fn folder(
         })?;
         let names: Vec<&str> = witnesses.keys().iter().map(CosignerKey::name).collect();
         cosigned = format!(
-            " The first {} entries are cosigned by {} of {}.",
+            " The first {} entries are cosigned by at least {} of {}.",
             checkpoint.size,
             witnesses.quorum(),
             names.join(", ")
