@@ -41,31 +41,76 @@ def verify(folder, vkey):
     return len(entries), size
 
 
+def root_at(folder, size):
+    """The root of the first entries of a folder."""
+    entries = list(segments(pathlib.Path(folder) / "segments", size))
+    if len(entries) < size:
+        raise Invalid(f"there are {len(entries)} entries, and {size} are cosigned")
+    return tree_root(tree([hashlib.sha256(b"\0" + entry).digest() for entry in entries[:size]])[0])
+
+
 # The checkpoint.
 
 
 def checkpoint(note, vkey):
     """Size and root of a signed note."""
+    name, packed, own = key(vkey)
+    text, signed = signatures(note)
     try:
-        name, _, packed = vkey.strip().split("+", 2)
-        packed = base64.b64decode(packed, validate=True)
-        text, signatures = note.decode().rsplit("\n\n", 1)
-        *lines, end = signatures.split("\n")
-        signed = [signature(line) for line in lines]
-        origin, size, root = text.split("\n")
+        origin, size, root = text.decode()[:-1].split("\n")
         root = base64.b64decode(root, validate=True)
     except ValueError as error:
         raise Invalid(f"the checkpoint is malformed: {error}") from error
-    text = (text + "\n").encode()
-    if origin != name or end:
+    if origin != name:
         raise Invalid("the checkpoint is of another log")
     if not size.isascii() or not size.isdigit() or str(int(size)) != size or len(root) != 32:
         raise Invalid("the checkpoint is malformed")
-    own = hashlib.sha256(name.encode() + b"\n" + packed).digest()[:4]
-    for signer, made in signed:
-        if signer == name and packed[:1] == b"\1" and made[:4] == own and ed25519.verify(packed[1:], text, made[4:]):
-            return int(size), root
-    raise Invalid("the checkpoint is not signed by the key")
+    made = [made[4:] for signer, made in signed if signer == name and made[:4] == own and packed[:1] == b"\1"]
+    if not made or not all(ed25519.verify(packed[1:], text, one) for one in made):
+        raise Invalid("the checkpoint is not signed by the key")
+    return int(size), root
+
+
+def cosigned(note, vkeys, quorum):
+    """When each of these witnesses cosigned a note, by name: at least so many did, and none wrongly."""
+    text, signed = signatures(note)
+    times = {}
+    for vkey in vkeys:
+        name, packed, own = key(vkey)
+        for signer, made in signed:
+            if signer != name or made[:4] != own or packed[:1] != b"\4":
+                continue
+            time = int.from_bytes(made[4:12], "big")
+            told = f"cosignature/v1\ntime {time}\n".encode() + text
+            if len(made) != 76 or not ed25519.verify(packed[1:], told, made[12:]):
+                raise Invalid(f"the cosignature of {name} does not verify")
+            times[name] = time
+    if len(times) < quorum:
+        raise Invalid(f"{len(times)} witnesses cosigned, {quorum} must have")
+    return times
+
+
+def key(vkey):
+    """Name, algorithm with key, and hash of a public key."""
+    try:
+        name, _, packed = vkey.strip().split("+", 2)
+        packed = base64.b64decode(packed, validate=True)
+    except ValueError as error:
+        raise Invalid(f"a key is malformed: {error}") from error
+    return name, packed, hashlib.sha256(name.encode() + b"\n" + packed).digest()[:4]
+
+
+def signatures(note):
+    """The text of a note with its last newline, and the name and bytes of each signature."""
+    try:
+        text, lines = note.decode().rsplit("\n\n", 1)
+        *lines, end = lines.split("\n")
+        signed = [signature(line) for line in lines]
+    except ValueError as error:
+        raise Invalid(f"the note is malformed: {error}") from error
+    if end or not signed:
+        raise Invalid("the note is malformed")
+    return (text + "\n").encode(), signed
 
 
 def signature(line):

@@ -21,9 +21,11 @@ class Evidence(unittest.TestCase):
         cls.fill(running)
         log = running.dir / running.demo["evidence"]["path"]
         cls.key = (running.dir / "evidence.pub").read_text()
+        cls.witnesses = [(running.dir / one["key"]).read_text() for one in running.demo["auditor"]["witnesses"]]
         # The checkpoint first: the log may be growing.
         cls.folder = running.folder / "evidence-copy"
         cls.folder.mkdir()
+        shutil.copy2(log / "checkpoint.cosigned", cls.folder)
         shutil.copy2(log / "checkpoint", cls.folder)
         for part in ("segments", "tile"):
             shutil.copytree(log / part, cls.folder / part)
@@ -71,6 +73,39 @@ class Evidence(unittest.TestCase):
             self.assertFalse(self.agree("another key"))
         finally:
             self.key = key
+
+    def cosigned(self, quorum):
+        """Whether `chapar evidence verify` and this verifier say that the copy is cosigned; they agree."""
+        command = [bus.BINARY, "evidence", "verify", str(self.folder), "--trust", self.key.strip(), "--quorum", str(quorum)]
+        command += [part for key in self.witnesses for part in ("--witness", key.strip())]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        self.assertIn(done.returncode, (0, 4), done.stderr)
+        try:
+            note = (self.folder / "checkpoint.cosigned").read_bytes()
+            size, root = evidence_log.checkpoint(note, self.key)
+            times = evidence_log.cosigned(note, self.witnesses, quorum)
+            ours = evidence_log.root_at(self.folder, size) == root
+        except evidence_log.Invalid as why:
+            ours, times = False, str(why)
+        self.assertEqual(done.returncode == 0, ours, f"chapar says {done.stdout!r}, the second verifier {times!r}")
+        return times if ours else None
+
+    def test_cosignatures_are_judged_alike(self):
+        times = self.cosigned(2)
+        self.assertEqual(len(times), 2)
+        self.assertLess(max(abs(seen - time.time()) for seen in times.values()), 600)
+        path = self.folder / "checkpoint.cosigned"
+        before = path.read_bytes()
+        try:
+            for at in range(0, len(before) * 8, 7):
+                path.write_bytes(before[: at // 8] + bytes([before[at // 8] ^ 1 << at % 8]) + before[at // 8 + 1 :])
+                self.assertIsNone(self.cosigned(2), f"bit {at}")
+            # Without the line of one witness.
+            path.write_bytes(before.rstrip(b"\n").rsplit(b"\n", 1)[0] + b"\n")
+            self.assertIsNone(self.cosigned(2))
+            self.assertEqual(len(self.cosigned(1)), 1)
+        finally:
+            path.write_bytes(before)
 
     def test_damage_anywhere_is_judged_alike(self):
         seed = random.randrange(2**32)

@@ -100,6 +100,10 @@ fn the_example_configuration_is_read_by_the_real_parser() {
     assert!(matches!(&adapter.mode, chapar_adapter::ConnectMode::Dial { gateways, .. } if dials(gateways)));
     let counter = chapar_counter::Config::load(&folder.join("counter.toml")).unwrap();
     assert_eq!(counter.gateway.server_name, "gateway.lorestan.example");
+    let auditor = chapar_auditor::Config::load(&folder.join("auditor.toml")).unwrap();
+    assert_eq!((auditor.logs.len(), auditor.state.to_str()), (1, Some("/var/lib/chapar-auditor")));
+    let witness = chapar_auditor::WitnessConfig::load(&folder.join("witness.toml")).unwrap();
+    assert_eq!(witness.logs.len(), 1);
 }
 
 /// The units, with the binary that is tested in place of the installed one.

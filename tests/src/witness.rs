@@ -57,6 +57,13 @@ impl WitnessAt {
         self.folder.path().join("witness.key")
     }
 
+    /// The settings of a gateway with this witness where another one is.
+    pub fn in_place_of(&self, other: &Self, settings: &str) -> String {
+        let key = |witness: &Self| witness.folder.path().join("witness.pub").display().to_string();
+        let settings = settings.replace(&other.address.to_string(), &self.address.to_string());
+        settings.replace(&key(other), &key(self))
+    }
+
     fn listener(&mut self) -> TcpListener {
         let listener = match self.listener.take() {
             Some(listener) => listener,

@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use chapar_contract::Format;
 use chapar_evidence::{Pseudonyms, VerifierKey};
 use chapar_model::Clock;
 use serde::Serialize;
@@ -20,13 +21,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, LogConfig};
-use crate::follow::Follower;
+use crate::follow::{Followed, Follower};
 use crate::handed::{Followers, Handed};
 use crate::index::{Alarm, Index, IndexError, LogProgress};
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::serve::{ListenError, listen, routes, serve};
 use crate::source::Source;
-use crate::witness::{KeyFileError, StateError, StateLock, Witness, lock, read_log_key, read_witness_key};
+use crate::witness::{KeyFileError, StateError, StateLock, Witness, lock, read_log_keys, read_witness_key};
 
 /// Why an auditor cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +46,6 @@ pub enum Error {
     /// A period key.
     #[error(transparent)]
     Period(#[from] chapar_evidence::Error),
-    /// A log that is named twice.
-    #[error("the log {0} is named twice")]
-    Twice(String),
     /// The identity, or the address of a gateway.
     #[error(transparent)]
     Gateway(#[from] chapar_client::CallError),
@@ -60,11 +58,6 @@ pub enum Error {
     /// The address.
     #[error(transparent)]
     Listen(#[from] ListenError),
-}
-
-/// The index of an auditor with this state folder.
-pub fn index_path(state: &Path) -> PathBuf {
-    state.join("index.sqlite")
 }
 
 /// An auditor that holds its port and files, and does not follow yet.
@@ -117,7 +110,7 @@ impl Auditor {
         private.map_err(unusable)?;
         let keys = log_keys(&config)?;
         let lock = lock(&config.state)?;
-        let index = Arc::new(Index::open(&index_path(&config.state))?);
+        let index = Arc::new(Index::open(&config.state)?);
         let origins = || keys.iter().map(|key| key.name().to_owned());
         let metrics = Arc::new(Metrics::new(origins().collect()));
         let (handing, receivers) = Followers::new(origins());
@@ -164,10 +157,7 @@ impl Auditor {
     }
 
     /// Follows until `stop`.
-    ///
-    /// # Errors
-    /// [`Error::Index`], if the index can no longer be written.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+    pub async fn run(self, stop: CancellationToken) {
         let Self { listener, followers, pages, witness, clock, lock, address: _ } = self;
         let mut routes_all =
             Router::new().route("/metrics", get(metrics)).route("/status", get(status)).with_state(pages);
@@ -181,26 +171,19 @@ impl Auditor {
         for (follower, receiver) in followers {
             tasks.spawn(follower.run(receiver));
         }
-        let outcome = match stop.run_until_cancelled(tasks.join_next()).await {
-            None | Some(None) => Ok(()),
-            Some(Some(Ok(ended))) => ended.map_err(Error::from),
-            Some(Some(Err(panicked))) => std::panic::resume_unwind(panicked.into_panic()),
-        };
+        // A follower has no end of its own but a panic.
+        if let Some(Some(Err(panicked))) = stop.run_until_cancelled(tasks.join_next()).await {
+            std::panic::resume_unwind(panicked.into_panic());
+        }
         ended.cancel();
         serving.await.ok();
         drop(lock);
-        outcome
     }
 }
 
 /// The keys of the logs, each of another name.
 fn log_keys(config: &Config) -> Result<Vec<VerifierKey>, Error> {
-    let keys = config.logs.iter().map(|log| read_log_key(&log.key)).collect::<Result<Vec<_>, _>>()?;
-    let mut names = HashSet::new();
-    if let Some(twice) = keys.iter().find(|key| !names.insert(key.name())) {
-        return Err(Error::Twice(twice.name().to_owned()));
-    }
-    Ok(keys)
+    Ok(read_log_keys(config.logs.iter().map(|log| &*log.key))?)
 }
 
 fn periods(log: &LogConfig) -> Result<Vec<Pseudonyms>, Error> {
@@ -220,22 +203,16 @@ fn follower(
         None => HashSet::new(),
     };
     let known = index.log(key.name(), &key.to_string())?;
-    let metrics = metrics.of_log(key.name());
-    metrics.verified(known.verified.size());
-    Ok(Follower {
+    let followed = Followed {
         key: key.clone(),
         source: Source::new(&log.source)?,
         periods,
         protected,
         rules: config.rules.clone(),
         late: config.late,
-        index: Arc::clone(index),
-        metrics,
-        log: known,
-        well_at: clock.now(),
-        is_current: false,
-        clock: clock.clone(),
-    })
+        metrics: metrics.of_log(key.name()),
+    };
+    Ok(Follower::new(followed, index, known, clock))
 }
 
 /// The pseudonyms of the citizens in a file, as the index has them.
@@ -252,11 +229,13 @@ fn protected(file: &Path, periods: &[Pseudonyms]) -> Result<HashSet<Vec<u8>>, Er
         if id.is_empty() || id.starts_with('#') {
             continue;
         }
-        if id.len() != 10 || !id.bytes().all(|digit| digit.is_ascii_digit()) {
+        if !Format::IrNationalId.check(id) {
             // The line is not repeated: it may hold a citizen's id with a digit too many.
-            return Err(wrong(format!("line {number} is no national id of 10 digits")));
+            let problem = "is no national id: 10 digits, of which the last checks the others";
+            return Err(wrong(format!("line {number} {problem}")));
         }
-        found.extend(periods.iter().map(|period| crate::index::key_of(&period.of(id)).to_vec()));
+        let id = Format::IrNationalId.normalise(id);
+        found.extend(periods.iter().map(|period| crate::index::key_of(&period.of(&id)).to_vec()));
     }
     Ok(found)
 }

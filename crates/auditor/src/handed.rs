@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chapar_evidence::Checkpoint;
+use chapar_evidence::SignedCheckpoint;
 use tokio::sync::{mpsc, oneshot};
 
 /// Checkpoints of one log that may wait: a log asks for one after the other.
@@ -12,9 +12,19 @@ const WAITING: usize = 4;
 
 /// A checkpoint that is to be verified.
 pub(crate) struct Handed {
-    pub(crate) checkpoint: Checkpoint,
-    /// Is told whether the entries under it have been verified.
-    pub(crate) verified: oneshot::Sender<bool>,
+    pub(crate) signed: SignedCheckpoint,
+    pub(crate) verdict: oneshot::Sender<Verdict>,
+}
+
+/// What came of the entries under a checkpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// They have been verified, and none beyond them.
+    Verified,
+    /// They are not those that it signs.
+    Wrong,
+    /// They could not be read, or more were read before: the log asks again.
+    NotNow,
 }
 
 /// Where the follower of each log takes them. Clones share it.
@@ -36,13 +46,14 @@ impl Followers {
         (Self { logs }, receivers)
     }
 
-    /// Whether all entries under this checkpoint have been verified, and none beyond it has been before.
-    /// There is no end to the wait.
-    pub(crate) async fn verify(&self, checkpoint: &Checkpoint) -> bool {
-        let Some(log) = self.logs.get(&checkpoint.origin) else { return false };
-        let (verified, outcome) = oneshot::channel();
-        let handed = Handed { checkpoint: checkpoint.clone(), verified };
-        // A follower that is behind by hours answers nobody; the log asks again.
-        log.try_send(handed).is_ok() && outcome.await.unwrap_or(false)
+    /// Waits until the entries under this checkpoint have been looked at. There is no end to the wait.
+    pub(crate) async fn verify(&self, signed: SignedCheckpoint) -> Verdict {
+        let Some(log) = self.logs.get(&signed.0.origin) else { return Verdict::NotNow };
+        let (verdict, outcome) = oneshot::channel();
+        // A follower that is behind by hours answers nobody.
+        match log.try_send(Handed { signed, verdict }) {
+            Ok(()) => outcome.await.unwrap_or(Verdict::NotNow),
+            Err(_) => Verdict::NotNow,
+        }
     }
 }

@@ -19,10 +19,10 @@ mod source;
 mod tests;
 mod witness;
 
-pub use auditor::{AuditStatus, Auditor, Error, index_path};
+pub use auditor::{AuditStatus, Auditor, Error};
 pub use config::{Config, ConfigError, LogConfig, SourceConfig, WitnessConfig};
-pub use index::{Alarm, AlarmKind, Finding, Found, Index, IndexError, LogProgress, Query};
+pub use index::{Alarm, AlarmKind, Finding, Found, Index, IndexError, LogProgress, Query, index_path};
 pub use questions::{Question, questions_path, record as record_question};
 pub use rules::{Limit, OfficeHours, Rules};
 pub use serve::{ListenError, listen, serve_witness};
-pub use witness::{KeyFileError, StateError, StateLock, Witness, lock, read_log_key, read_witness_key};
+pub use witness::{KeyFileError, StateError, StateLock, Witness, lock, read_log_keys, read_witness_key};

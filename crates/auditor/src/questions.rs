@@ -35,6 +35,10 @@ pub fn questions_path(state: &Path) -> PathBuf {
     state.join("questions")
 }
 
+fn questions_state(state: &Path) -> PathBuf {
+    state.join("questions.state")
+}
+
 /// Records a question, durably. The keys of the log are made with its first question. Returns the entry,
 /// `ORIGIN/INDEX`.
 ///
@@ -48,17 +52,11 @@ pub async fn record(
 ) -> Result<String, Error> {
     let at = |name: &str| state.join(name);
     let (signing_key, period_key) = (at("questions.key"), at("questions-period.key"));
-    if !signing_key.exists() {
-        match chapar_evidence::create_keys(origin, &signing_key, &at("questions.pub"), &period_key) {
-            // Another first question made them meanwhile.
-            Err(Error::Key { .. }) if signing_key.exists() => {}
-            made => made?,
-        }
-    }
+    make_keys(state, origin, [&signing_key, &at("questions.pub"), &period_key])?;
     let period = Pseudonyms::read(&period_key)?;
     let config = Config {
         path: questions_path(state),
-        state: at("questions.state"),
+        state: questions_state(state),
         origin: origin.to_owned(),
         signing_key,
         period_key,
@@ -89,6 +87,25 @@ pub async fn record(
     let name = log.entry_name(entry);
     log.close().await?;
     Ok(name)
+}
+
+/// Makes the keys, if no question has been recorded yet and they are not all there.
+fn make_keys(state: &Path, origin: &str, keys: [&Path; 3]) -> Result<(), Error> {
+    let folder = questions_state(state);
+    let failed = |source| Error::Io { what: "cannot make", path: folder.clone(), source };
+    std::fs::create_dir_all(&folder).map_err(failed)?;
+    // Another first question may be making them. Not the log's own folder, which is locked while a question
+    // is recorded: this waits on the thread, and for no more than the keys.
+    let _lock = chapar_files::lock(&folder).map_err(failed)?;
+    if keys.iter().all(|key| key.exists()) || questions_path(state).join("checkpoint").exists() {
+        return Ok(());
+    }
+    for half in keys {
+        // Left over from a start that was broken off: nothing was recorded under it.
+        std::fs::remove_file(half).ok();
+    }
+    let [signing, public, period] = keys;
+    chapar_evidence::create_keys(origin, signing, public, period)
 }
 
 async fn open(config: &Config, clock: &Clock) -> Result<Log, Error> {

@@ -15,11 +15,12 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use chapar_evidence::AddCheckpoint;
 use chapar_model::Clock;
+use chapar_transport::admin::Bounds;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::handed::Followers;
+use crate::handed::{Followers, Verdict};
 use crate::witness::{Answer, Witness};
 
 /// The longest wait for a request's body.
@@ -27,6 +28,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an auditor is given to read the entries under a checkpoint before it cosigns: a gateway waits 5
 /// s.
 const READ_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Connections at once, and from one address: whoever opens many shuts nobody else out.
+const CONNECTIONS: usize = 512;
+const FROM_ONE_ADDRESS: usize = 16;
 
 /// The media type of the answer that tells the size which the witness knows.
 const SIZE: &str = "text/x.tlog.size";
@@ -68,7 +73,9 @@ pub async fn serve_witness(listener: TcpListener, witness: Witness, clock: Clock
 }
 
 pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
-    chapar_transport::admin::serve(listener, TowerToHyperService::new(routes), stop).await;
+    let bounds = Bounds { connections: CONNECTIONS, from_one_address: FROM_ONE_ADDRESS };
+    let routes = TowerToHyperService::new(routes);
+    chapar_transport::admin::serve_within(bounds, listener, routes, stop).await;
 }
 
 async fn add_checkpoint(State(cosigning): State<Cosigning>, body: Body) -> Response {
@@ -82,11 +89,15 @@ async fn add_checkpoint(State(cosigning): State<Cosigning>, body: Body) -> Respo
         Ok(signed) => signed,
         Err(answer) => return response(answer),
     };
+    if let Some(refused) = cosigning.witness.refuses(&signed) {
+        return response(refused);
+    }
     if let Some(followers) = &cosigning.followers {
-        let reading = followers.verify(signed.checkpoint());
-        if !tokio::time::timeout(READ_TIMEOUT, reading).await.unwrap_or(false) {
-            // Not refused: the log asks again.
-            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        let reading = followers.verify(signed.signed());
+        match tokio::time::timeout(READ_TIMEOUT, reading).await.unwrap_or(Verdict::NotNow) {
+            Verdict::Verified => {}
+            Verdict::Wrong => return response(Answer::Inconsistent),
+            Verdict::NotNow => return response(Answer::Unavailable),
         }
     }
     // It is on disk before the answer goes out.

@@ -34,21 +34,37 @@ impl Source {
         }
     }
 
-    /// The note of the newest checkpoint; empty before the first.
-    pub(crate) async fn checkpoint(&self) -> Result<String, SourceError> {
+    /// The note of the newest checkpoint, and that of the newest cosigned one; empty before the first.
+    pub(crate) async fn checkpoints(&self) -> Result<(String, String), SourceError> {
         match self {
-            Self::Gateway(client) => Ok(client.log_checkpoints().await?.checkpoint),
+            Self::Gateway(client) => {
+                let known = client.log_checkpoints().await?;
+                Ok((known.checkpoint, known.cosigned))
+            }
             Self::Folder(folder) => {
                 let path = folder.join("checkpoint");
                 let read = tokio::fs::read(&path).await;
                 let bytes = read.map_err(|source| Invalid::Read { path, source })?;
-                String::from_utf8(bytes).map_err(|_| SourceError::NotText("the checkpoint"))
+                let note = String::from_utf8(bytes).map_err(|_| SourceError::NotText("the checkpoint"))?;
+                // A folder need not have the other, nor have it from the same moment.
+                Ok((note, String::new()))
             }
         }
     }
 
-    /// Entries from `start` on, below `size`: as many as come at once; none where there are none.
-    pub(crate) async fn entries(&self, start: u64, size: u64) -> Result<Vec<Vec<u8>>, SourceError> {
+    /// Whether it is a folder, which may be in the middle of a copy.
+    pub(crate) fn is_folder(&self) -> bool {
+        matches!(self, Self::Folder(_))
+    }
+
+    /// Entries from `start` on, below `until`, of a log whose checkpoint covers `size`: as many as come at
+    /// once; none where there are none.
+    pub(crate) async fn entries(
+        &self,
+        start: u64,
+        until: u64,
+        size: u64,
+    ) -> Result<Vec<Vec<u8>>, SourceError> {
         let mut entries = match self {
             Self::Gateway(client) => client.log_entries(start).await?,
             Self::Folder(folder) => {
@@ -59,7 +75,7 @@ impl Source {
                 read.unwrap_or_else(|_| Ok(Vec::new()))?
             }
         };
-        entries.truncate(usize::try_from(size.saturating_sub(start)).unwrap_or(usize::MAX));
+        entries.truncate(usize::try_from(until.saturating_sub(start)).unwrap_or(usize::MAX));
         Ok(entries)
     }
 }

@@ -26,13 +26,13 @@ struct Setup {
 struct Running {
     url: String,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), Error>>,
+    task: JoinHandle<()>,
 }
 
 impl Running {
     async fn end(self) {
         self.stop.cancel();
-        self.task.await.unwrap().unwrap();
+        self.task.await.unwrap();
     }
 }
 
@@ -87,7 +87,7 @@ impl Setup {
     }
 
     fn index(&self) -> Index {
-        Index::open_existing(&index_path(&self.at("auditor"))).unwrap()
+        Index::open_existing(&self.at("auditor")).unwrap()
     }
 
     fn status(&self) -> AuditStatus {
@@ -188,12 +188,67 @@ async fn a_log_is_verified_as_it_grows_and_from_where_it_was_after_a_restart() {
     let running = setup.audit(setup.config()).await;
     until_verified(&setup, 1005).await;
     assert_eq!(setup.alarms(), Vec::<String>::new());
-    assert_eq!(setup.status().logs[0].unknown_period, 0);
+    assert_eq!(setup.status().logs[0].unfindable_from, None);
     running.end().await;
     // Built again from the log.
     std::fs::remove_file(index_path(&setup.at("auditor"))).unwrap();
     let running = setup.audit(setup.config()).await;
     until_verified(&setup, 1005).await;
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_index_an_auditor_still_knows_what_it_verified_and_what_it_raised() {
+    let setup = Setup::new();
+    let (good, fork) = (setup.log("good"), setup.log("fork"));
+    grow(&good, &setup.clock, 300).await;
+    grow(&fork, &setup.clock, 500).await;
+    for log in [&good, &fork] {
+        log.close().await.unwrap();
+    }
+    setup.replace("good");
+    let running = setup.audit(setup.config()).await;
+    until_verified(&setup, 300).await;
+    running.end().await;
+    std::fs::remove_file(index_path(&setup.at("auditor"))).unwrap();
+    setup.replace("fork");
+    let running = setup.audit(setup.config()).await;
+    until_alarm(&setup, "forked").await;
+    assert_eq!(setup.verified(), 0);
+    let alarm = setup.status().alarms.remove(0);
+    assert!(alarm.proof.matches("\n— bus.example/evidence ").count() == 2, "both notes: {}", alarm.proof);
+    running.end().await;
+    // Once more: the alarm is not in the file that was removed.
+    std::fs::remove_file(index_path(&setup.at("auditor"))).unwrap();
+    setup.replace("good");
+    let running = setup.audit(setup.config()).await;
+    until_verified(&setup, 300).await;
+    assert_eq!(setup.alarms(), ["forked"]);
+    running.end().await;
+    for file in ["index.sqlite", "alarms.sqlite"] {
+        let mode = std::fs::metadata(setup.at("auditor").join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_in_the_middle_of_a_copy_is_no_alarm() {
+    let setup = Setup::new();
+    let log = setup.log("log");
+    grow(&log, &setup.clock, 30).await;
+    let running = setup.audit(setup.config()).await;
+    until_verified(&setup, 30).await;
+    let checkpoint = setup.at("log/checkpoint");
+    let whole = std::fs::read(&checkpoint).unwrap();
+    for part in [0, 60] {
+        std::fs::write(&checkpoint, &whole[..part]).unwrap();
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        std::fs::write(&checkpoint, &whole).unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    assert_eq!(setup.alarms(), Vec::<String>::new());
+    std::fs::write(&checkpoint, &whole[..60]).unwrap();
+    until_alarm(&setup, "unsigned").await;
     running.end().await;
 }
 
@@ -298,6 +353,9 @@ async fn entries_that_are_signed_late_and_a_log_that_cannot_be_read_are_alarms_t
     grow(&log, &written, 1).await;
     until_alarm(&setup, "late").await;
     grow(&log, &setup.clock, 1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(setup.alarms(), ["late"], "it stays long enough to be seen");
+    setup.advance(SignedDuration::from_mins(11));
     until("the alarm has ended", || setup.alarms().is_empty(), || format!("{:?}", setup.status())).await;
 
     std::fs::rename(setup.at("log"), setup.at("away")).unwrap();
@@ -336,10 +394,13 @@ async fn as_a_witness_an_auditor_cosigns_what_it_has_read_and_nothing_else() {
     // Another log under the same name and key: of the same size, and with entries that are not in the folder.
     let elsewhere = setup.log("elsewhere");
     grow(&elsewhere, &setup.clock, 410).await;
-    assert_eq!(ask(&running.url, &elsewhere, 410).await, 503);
-    until_alarm(&setup, "forked").await;
+    assert_eq!(ask(&running.url, &elsewhere, 410).await, 422);
+    let alarm = setup.status().alarms.remove(0);
+    assert_eq!(alarm.kind, "forked");
+    assert!(alarm.proof.matches("\n— bus.example/evidence ").count() == 2, "both notes: {}", alarm.proof);
     grow(&elsewhere, &setup.clock, 90).await;
     assert_eq!(ask(&running.url, &elsewhere, 410).await, 503);
+    assert_eq!(ask(&running.url, &elsewhere, 400).await, 409);
     assert_eq!(setup.alarms(), ["forked"]);
     running.end().await;
 }
@@ -354,8 +415,9 @@ async fn one_state_folder_is_of_one_auditor_and_a_bad_file_is_named_before_it_st
     assert!(matches!(again, Error::Witness(StateError::InUse(_))), "{again}");
     running.end().await;
     let twice = Config { logs: vec![setup.config().logs[0].clone(); 2], ..setup.config() };
-    assert!(matches!(Auditor::check(&twice), Err(Error::Twice(_))));
-    std::fs::write(setup.at("protected"), "4060014060\n40600140600\n").unwrap();
+    let told = Auditor::check(&twice).err().unwrap().to_string();
+    assert!(told.contains("second key of the log bus.example/evidence"), "{told}");
+    std::fs::write(setup.at("protected"), "4060014060\n4060014061\n").unwrap();
     let secret = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(setup.at("protected"), secret).unwrap();
     let rules = Rules { protected: Some(setup.at("protected")), ..Rules::default() };

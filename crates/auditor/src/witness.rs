@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chapar_evidence::{
-    AddCheckpoint, Checkpoint, CosignerKey, VerifierKey, WitnessKey, open_note, verify_consistency,
+    AddCheckpoint, Checkpoint, CosignerKey, SignedCheckpoint, VerifierKey, WitnessKey, only_signed_by,
+    open_note, verify_consistency,
 };
 use chapar_files::SecretError;
 use jiff::Timestamp;
@@ -22,13 +23,14 @@ pub use state::{StateError, StateLock, lock};
 /// A witness with its state.
 pub struct Witness {
     key: WitnessKey,
-    logs: HashMap<String, Mutex<Known>>,
+    logs: HashMap<String, Known>,
 }
 
 /// A log that it knows.
 struct Known {
     key: VerifierKey,
-    cosigned: Cosigned,
+    /// Held while a newer one is written.
+    cosigned: Mutex<Cosigned>,
 }
 
 /// Its answer to a request.
@@ -44,10 +46,11 @@ pub enum Answer {
     Unsigned,
     /// `old` is larger than the checkpoint.
     Backwards,
-    /// `old` is not the size that it cosigned last, which is this.
+    /// `old` is not the size that it cosigned last, which is this; or it is, and another checkpoint of that
+    /// size was cosigned.
     Known(u64),
-    /// The proof does not lead from the last cosigned checkpoint to this one, or another one of the same size
-    /// was cosigned.
+    /// The proof does not lead from the last cosigned checkpoint to this one, or an auditor has found that
+    /// the entries do not.
     Inconsistent,
     /// Its disk failed: nothing was cosigned.
     Unavailable,
@@ -60,9 +63,9 @@ pub struct Signed {
 }
 
 impl Signed {
-    /// The checkpoint that is to be cosigned.
-    pub fn checkpoint(&self) -> &Checkpoint {
-        &self.checkpoint
+    /// The checkpoint that is to be cosigned, and its note.
+    pub fn signed(&self) -> SignedCheckpoint {
+        (self.checkpoint.clone(), self.request.checkpoint.clone())
     }
 }
 
@@ -77,7 +80,7 @@ impl Witness {
         let lock = Arc::new(state::lock(folder)?);
         let logs = logs.into_iter().map(|log| {
             let cosigned = Cosigned::open(folder, &log, key.cosigner(), Arc::clone(&lock))?;
-            Ok((log.name().to_owned(), Mutex::new(Known { key: log, cosigned })))
+            Ok((log.name().to_owned(), Known { key: log, cosigned: Mutex::new(cosigned) }))
         });
         let logs = logs.collect::<Result<_, StateError>>()?;
         Ok(Self { key, logs })
@@ -98,22 +101,36 @@ impl Witness {
         // The log is named before anything is verified, because the name tells which key verifies it.
         let origin = request.checkpoint.split('\n').next().unwrap_or_default();
         let log = self.logs.get(origin).ok_or(Answer::UnknownLog)?;
-        let text = open_note(&request.checkpoint, &log.lock().key).map_err(|_| Answer::Unsigned)?;
+        let text = open_note(&request.checkpoint, &log.key).map_err(|_| Answer::Unsigned)?;
         let checkpoint: Checkpoint = text.parse().map_err(|_| Answer::Malformed)?;
         Ok(Signed { checkpoint, request })
+    }
+
+    /// What it answers by the sizes alone; nothing if they fit. Does not block but for a write under way.
+    pub fn refuses(&self, signed: &Signed) -> Option<Answer> {
+        let Signed { request, checkpoint } = signed;
+        let Some(log) = self.logs.get(&checkpoint.origin) else { return Some(Answer::UnknownLog) };
+        if request.old > checkpoint.size {
+            return Some(Answer::Backwards);
+        }
+        let size = log.cosigned.lock().checkpoint().size;
+        (request.old != size).then_some(Answer::Known(size))
     }
 
     /// Cosigns a checkpoint at `now`, if it extends the last one. Writes to the disk and so blocks.
     pub fn cosign(&self, signed: &Signed, now: Timestamp) -> Answer {
         let Signed { request, checkpoint } = signed;
-        let Some(log) = self.logs.get(&checkpoint.origin) else { return Answer::UnknownLog };
-        if request.old > checkpoint.size {
-            return Answer::Backwards;
+        if let Some(refused) = self.refuses(signed) {
+            return refused;
         }
+        let Some(log) = self.logs.get(&checkpoint.origin) else { return Answer::UnknownLog };
         // Held over check and write, so that of two requests at once the second is held to the first.
-        let mut log = log.lock();
-        let last = log.cosigned.checkpoint();
+        let mut cosigned = log.cosigned.lock();
+        let last = cosigned.checkpoint();
         if request.old != last.size {
+            return Answer::Known(last.size);
+        }
+        if last.size == checkpoint.size && last.root != checkpoint.root {
             return Answer::Known(last.size);
         }
         let consistent =
@@ -125,8 +142,9 @@ impl Witness {
         let time = now.as_second().unsigned_abs();
         let line = self.key.cosign(text, time);
         // The log's signature and this one: what is kept proves itself.
-        let note = format!("{}{line}", state::signed_by_log(&request.checkpoint, &log.key));
-        match log.cosigned.replace(checkpoint.clone(), &note) {
+        let Ok(own) = only_signed_by(&request.checkpoint, &log.key) else { return Answer::Unsigned };
+        let note = format!("{own}{line}");
+        match cosigned.replace(checkpoint.clone(), &note) {
             Ok(()) => Answer::Cosigned(line),
             Err(error) => {
                 tracing::error!(%error, "a checkpoint was not cosigned, because it could not be kept");
@@ -159,11 +177,28 @@ pub fn read_witness_key(path: &Path) -> Result<WitnessKey, KeyFileError> {
     text.parse().map_err(|_| wrong("holds no private key of a witness".to_owned()))
 }
 
+/// The public keys of logs in these files, each of another name.
+///
+/// # Errors
+/// As [`read_log_key`], and for a name that comes twice.
+pub fn read_log_keys<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<Vec<VerifierKey>, KeyFileError> {
+    let mut keys: Vec<VerifierKey> = Vec::new();
+    for path in paths {
+        let key = read_log_key(path)?;
+        if keys.iter().any(|known| known.name() == key.name()) {
+            let problem = format!("is a second key of the log {}", key.name());
+            return Err(KeyFileError { path: path.to_owned(), problem });
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
 /// The public key of a log in a file.
 ///
 /// # Errors
 /// [`KeyFileError`] if it cannot be read or holds none.
-pub fn read_log_key(path: &Path) -> Result<VerifierKey, KeyFileError> {
+fn read_log_key(path: &Path) -> Result<VerifierKey, KeyFileError> {
     let wrong = |problem: String| KeyFileError { path: path.to_owned(), problem };
     let text = chapar_files::read_text(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     text.trim().parse().map_err(|_| wrong("holds no public key of a log".to_owned()))

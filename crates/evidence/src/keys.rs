@@ -88,6 +88,13 @@ impl Pseudonyms {
         self.salt_hash_of(&record.call_id) == *record.salt_hash
     }
 
+    /// A name for this key, which tells nothing of it: 8 bytes.
+    pub fn id(&self) -> [u8; 8] {
+        let mut id = [0; 8];
+        id.copy_from_slice(&self.0.tag(b"id\0", b"")[..8]);
+        id
+    }
+
     /// SHA-256 of the salt of a call.
     pub fn salt_hash(&self, call: &CallId) -> [u8; 32] {
         self.salt_hash_of(call.as_bytes())

@@ -36,7 +36,7 @@ mod tests;
 pub use accept_loss::{Loss, accept_loss};
 pub use chapar_tlog::{
     AddCheckpoint, AddCheckpointError, Checkpoint, CosignerKey, Hash, KeyError, NoteError, VerifierKey,
-    WitnessKey, cosigned_at, leaf_hash, open_note, verify_consistency,
+    WitnessKey, cosigned_at, leaf_hash, only_signed_by, open_note, verify_consistency,
 };
 pub use config::{Config, Error, NoSlot, Unavailable};
 pub use disk::{Disk, DiskFile, Identity, OsDisk};

@@ -160,6 +160,13 @@ fn signed_checkpoint(note: &str, trust: &VerifierKey) -> Result<(Checkpoint, usi
     Ok((checkpoint, lines.saturating_sub(1)))
 }
 
+/// When an entry was written, in milliseconds since the Unix epoch: some time after its call came in. Nothing
+/// if it is no record.
+pub fn written_ms(entry: &[u8]) -> Option<u64> {
+    let record = known_record(entry).ok()?;
+    Some(record.time_unix_ms.saturating_add(record.latency_us / 1000))
+}
+
 /// The record that an entry encodes, if it is of a format and kind that this reader knows.
 fn known_record(entry: &[u8]) -> Result<Record, &'static str> {
     let record = Record::decode(entry).map_err(|_| "holds something that is no record")?;

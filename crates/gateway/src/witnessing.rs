@@ -30,6 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MORE: Duration = Duration::from_secs(2);
 /// The pause after a round without quorum.
 const RETRY: Duration = Duration::from_secs(2);
+/// The least time from one round to the next. Receipts may force ten checkpoints a second.
+const LEAST: Duration = Duration::from_millis(500);
+/// How often a witness that did not cosign is asked again while the log is quiet.
+const AGAIN: Duration = Duration::from_secs(30);
 /// How often the grace is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -41,7 +45,7 @@ pub(crate) struct Witnessing {
     witnesses: Vec<Asked>,
     grace: Option<Duration>,
     started: Timestamp,
-    /// The first entry that no cosigned checkpoint covers, and when its call came in.
+    /// The first entry that no cosigned checkpoint covers, and when it was written.
     oldest: Mutex<Option<(u64, Timestamp)>>,
 }
 
@@ -81,9 +85,9 @@ pub(crate) struct WitnessState {
 }
 
 impl WitnessState {
-    /// Whether it cosigned the last checkpoint that it was asked for.
+    /// Whether it cosigned the last checkpoint that it was asked for, if it was asked since the start.
     pub(crate) fn is_up(&self) -> bool {
-        self.at.is_some() && self.problem.is_none()
+        self.problem.is_none()
     }
 }
 
@@ -107,25 +111,31 @@ impl Witnessing {
 
     async fn go_on(&self) {
         let mut changes = self.log.watch_published();
+        let mut last_round = Instant::now();
         loop {
             // Seen before the checkpoint is read, so that none is missed.
             changes.borrow_and_update();
-            let newest = self.log.published().filter(|(checkpoint, _)| checkpoint.size > self.cosigned());
+            let is_due =
+                |size: u64| size > self.cosigned() || (self.has_problem() && last_round.elapsed() > AGAIN);
+            let newest = self.log.published().filter(|(checkpoint, _)| is_due(checkpoint.size));
             let mut pause = LOOK_EVERY;
             if let Some(newest) = newest {
-                match self.round(&newest).await {
-                    true => pause = Duration::ZERO,
-                    false => pause = RETRY,
-                }
+                let is_kept = self.round(&newest).await && self.cosigned() >= newest.0.size;
+                last_round = Instant::now();
+                pause = if is_kept { LEAST } else { RETRY };
             }
             self.judge().await;
-            // A pause after a failure is kept, however fast the log grows.
-            let is_waiting = pause == RETRY;
+            // A pause after a round is kept, however fast the log grows.
+            let is_waiting = pause != LOOK_EVERY;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 _ = changes.changed(), if !is_waiting => {}
             }
         }
+    }
+
+    fn has_problem(&self) -> bool {
+        self.witnesses.iter().any(|witness| witness.state().problem.is_some())
     }
 
     /// Entries that the newest cosigned checkpoint covers, by this policy: the file may have been cosigned by
@@ -185,7 +195,7 @@ impl Witnessing {
         self.log.hold_back(waits.is_some_and(|waits| waits > grace));
     }
 
-    /// Reads when the first entry came in that is not cosigned, where it is another one than at the last
+    /// Reads when the first entry was written that is not cosigned, where it is another one than at the last
     /// look.
     async fn look_for_oldest(&self) {
         let cosigned = self.cosigned();
@@ -201,7 +211,10 @@ impl Witnessing {
         // start counts. Otherwise the record's own time does, which a restart does not change.
         let recorded = match (cosigned, self.log.record(cosigned).await) {
             (0, _) | (_, Err(_)) => None,
-            (_, Ok(record)) => i64::try_from(record.time_unix_ms).ok(),
+            // When it was written: the end of a stream is recorded long after its call came in.
+            (_, Ok(record)) => {
+                i64::try_from(record.time_unix_ms.saturating_add(record.latency_us / 1000)).ok()
+            }
         };
         let recorded = recorded.and_then(|ms| Timestamp::from_millisecond(ms).ok());
         let since = match recorded {

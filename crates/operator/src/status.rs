@@ -2,7 +2,7 @@
 
 use chapar_client::{
     Certificate, EvidenceLog, GrantStatus, LimitStatus, RegistryEnding, RevocationList, ServiceStatus,
-    SharedLimits, Status,
+    SharedLimits, Status, Witness, Witnesses,
 };
 use serde_json::{Value, json};
 
@@ -72,6 +72,27 @@ fn evidence(log: &EvidenceLog) -> Value {
         "checkpoint": (log.checkpoint_ms != 0).then(|| utc_ms(log.checkpoint_ms)),
         "free_bytes": log.free_bytes.map(|free| free.to_string()),
         "low_water_bytes": log.low_water_bytes.to_string(),
+        "witnesses": log.witnesses.as_ref().map(witnesses),
+    })
+}
+
+fn witnesses(witnesses: &Witnesses) -> Value {
+    let one = |witness: &Witness| {
+        json!({
+            "name": witness.name,
+            "url": witness.url,
+            "cosigned_size": witness.cosigned_size.to_string(),
+            "cosigned": (witness.cosigned_ms != 0).then(|| utc_ms(witness.cosigned_ms)),
+            "problem": (!witness.problem.is_empty()).then_some(&witness.problem),
+        })
+    };
+    let since = witnesses.uncosigned_since_ms;
+    json!({
+        "quorum": witnesses.quorum,
+        "grace_s": (witnesses.grace_s != 0).then_some(witnesses.grace_s),
+        "cosigned_size": witnesses.cosigned_size.to_string(),
+        "uncosigned_since": (since != 0).then(|| utc_ms(since)),
+        "witnesses": witnesses.witnesses.iter().map(one).collect::<Vec<_>>(),
     })
 }
 

@@ -46,7 +46,7 @@ impl WitnessMetrics {
         );
         registry.register(
             "evidence_witness_up",
-            "1 if the witness cosigned the last checkpoint that it was asked for",
+            "0 if the witness did not cosign the last checkpoint that it was asked for",
             up.clone(),
         );
         Self { cosigned, uncosigned_since, up }

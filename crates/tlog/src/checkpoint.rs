@@ -37,7 +37,7 @@ impl fmt::Display for Checkpoint {
 impl FromStr for Checkpoint {
     type Err = NoteError;
 
-    /// Reads a note's text; extension lines after the third are passed over.
+    /// Reads a note's text; extension lines after the third, none of them empty, are passed over.
     fn from_str(text: &str) -> Result<Self, NoteError> {
         let mut lines = text.split_terminator('\n');
         let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
@@ -47,6 +47,10 @@ impl FromStr for Checkpoint {
         let digits = !size.is_empty()
             && size.bytes().all(|b| b.is_ascii_digit())
             && (size == "0" || !size.starts_with('0'));
+        // An empty line would look like the end of the text.
+        if lines.any(str::is_empty) {
+            return Err(NoteError::Malformed);
+        }
         let root = STANDARD.decode(root).ok().and_then(|root| root.try_into().ok());
         match (size.parse(), root) {
             (Ok(size), Some(root)) if digits && !origin.is_empty() && text.ends_with('\n') => {
@@ -77,6 +81,7 @@ mod tests {
             format!("o\n-1\n{root}\n"),
             format!("\n1\n{root}\n"),
             "o\n1\nAAAA\n".into(),
+            format!("o\n1\n{root}\n\nx\n"),
         ] {
             assert_eq!(text.parse::<Checkpoint>(), Err(NoteError::Malformed), "{text:?}");
         }

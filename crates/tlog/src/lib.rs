@@ -20,7 +20,9 @@ pub use checkpoint::Checkpoint;
 pub use cosignature::{CosignerKey, WitnessKey, cosigned_at};
 pub use frontier::Frontier;
 pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
-pub use note::{KeyError, NoteError, SigningKey, VerifierKey, count_signatures, open_note, sign_note};
+pub use note::{
+    KeyError, NoteError, SigningKey, VerifierKey, count_signatures, only_signed_by, open_note, sign_note,
+};
 pub use proof::{
     HashSource, ProofError, consistency_proof, inclusion_proof, root, verify_consistency, verify_inclusion,
 };

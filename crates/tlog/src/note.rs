@@ -124,7 +124,7 @@ impl fmt::Debug for SigningKey {
 }
 
 pub(crate) fn is_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '+')
+    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
 /// Eight digits and no sign, which `from_str_radix` takes.
@@ -225,6 +225,20 @@ pub fn open_note<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteEr
         }
     }
     outcome
+}
+
+/// A note with the signature lines of `key` alone.
+///
+/// # Errors
+/// As [`open_note`].
+pub fn only_signed_by(note: &str, key: &VerifierKey) -> Result<String, NoteError> {
+    let text = open_note(note, key)?;
+    let lines = note.get(text.len() + 1..).unwrap_or_default().split_inclusive('\n');
+    let is_own = |line: &&str| {
+        signature_line(line.trim_end_matches('\n'))
+            .is_ok_and(|line| line.name == key.name && line.hash == key.hash)
+    };
+    Ok(format!("{text}\n{}", lines.filter(is_own).collect::<String>()))
 }
 
 /// How many signature lines a note has.

@@ -1,9 +1,11 @@
 //! `serve` is the plain HTTP/1.1 listener of admin pages: at most 32 connections at once, 5 s for a request
-//! head, and 1 s more after a stop, so that no connection delays the process's end. `foreign` recognises
-//! requests that a foreign web page sends through the operator's browser.
+//! head, and 1 s more after a stop, so that no connection delays the process's end. `serve_within` is the
+//! same with other bounds, for a listener that strangers reach. `foreign` recognises requests that a foreign
+//! web page sends through the operator's browser.
 //!
 //! Left out: the pages, and who may change something through them.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +41,29 @@ where
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // Those who reach an admin listener are the operator's own: no address is kept from taking all.
+    let bounds = Bounds { connections: MAX_CONNECTIONS, from_one_address: MAX_CONNECTIONS };
+    serve_within(bounds, listener, pages, stop).await;
+}
+
+/// How many connections are served at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// All of them. What comes beyond waits in the kernel's queue.
+    pub connections: usize,
+    /// Those from one address. What comes beyond is closed.
+    pub from_one_address: usize,
+}
+
+/// As [`serve`], within other bounds.
+pub async fn serve_within<S, B>(bounds: Bounds, listener: TcpListener, pages: S, stop: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>,
+    S: Clone + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(bounds.connections));
+    let addresses = Arc::new(Mutex::new(HashMap::<IpAddr, usize>::new()));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     let accepting = async {
@@ -47,13 +72,16 @@ where
             // descriptor here.
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
+                    let Some(from) = FromAddress::take(&addresses, peer.ip(), bounds.from_one_address) else {
+                        continue;
+                    };
                     let pages = pages.clone();
                     let stop = stop.clone();
                     let cut = cut.clone();
                     connections.spawn(async move {
                         cut.run_until_cancelled(connection(stream, pages, stop)).await;
-                        drop(permit);
+                        drop((permit, from));
                     });
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
@@ -65,6 +93,34 @@ where
     connections.close();
     tokio::time::timeout(STOP_TIMEOUT, connections.wait()).await.ok();
     cut.cancel();
+}
+
+/// One of the connections from an address, until it is dropped.
+struct FromAddress {
+    addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl FromAddress {
+    fn take(addresses: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr, most: usize) -> Option<Self> {
+        let mut open = addresses.lock();
+        let count = open.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Self { addresses: Arc::clone(addresses), address })
+    }
+}
+
+impl Drop for FromAddress {
+    fn drop(&mut self) {
+        let mut open = self.addresses.lock();
+        match open.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(open.remove(&self.address)),
+        }
+    }
 }
 
 async fn connection<S, B>(stream: TcpStream, pages: S, stop: CancellationToken)
@@ -110,6 +166,16 @@ fn is_own(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_address_takes_its_part_of_the_connections_and_gives_them_back() {
+        let addresses = Arc::default();
+        let take = |last: u8| FromAddress::take(&addresses, IpAddr::from([10, 0, 0, last]), 3);
+        let taken: Vec<_> = (0..9).map_while(|_| take(1)).collect();
+        assert!(taken.len() == 3 && take(2).is_some());
+        drop(taken);
+        assert!(take(1).is_some() && addresses.lock().is_empty());
+    }
 
     #[test]
     fn a_host_is_an_address_or_localhost() {

@@ -54,13 +54,13 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Endpoint`] for another URL, or `https` without `ca`; a `ca` that cannot be used.
     pub fn new(url: &str, ca: Option<&Path>) -> Result<Self, Error> {
-        let wrong = || Error::Endpoint {
-            given: url.to_owned(),
-            form: "http://HOST:PORT/PATH, or https:// with a CA",
-        };
+        // A password in a URL would be in logs.
+        let given = url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, host)| format!("…@{host}"));
+        let wrong =
+            || Error::Endpoint { given: given.clone(), form: "http://HOST:PORT/PATH, or https:// with a CA" };
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         let authority = uri.authority().cloned().ok_or_else(wrong)?;
-        // A password in a URL would be in logs, and a query has no meaning here.
+        // Neither a name nor a query has a meaning here.
         if authority.as_str().contains('@') || uri.query().is_some() {
             return Err(wrong());
         }
@@ -73,7 +73,8 @@ impl Endpoint {
             }
             _ => return Err(wrong()),
         };
-        let port = authority.port_u16().unwrap_or(port);
+        let is_without_port = authority.as_str() == authority.host();
+        let port = authority.port_u16().or(is_without_port.then_some(port)).ok_or_else(wrong)?;
         Ok(Self { authority, port, path: uri.path().trim_end_matches('/').to_owned(), tls })
     }
 
@@ -203,8 +204,17 @@ mod tests {
 
     #[test]
     fn only_urls_of_http_and_of_https_with_a_ca_are_endpoints() {
-        for wrong in ["", "127.0.0.1:80", "ftp://a", "https://a", "http://u:p@a/", "http://a/?q", "http:///x"]
-        {
+        for wrong in [
+            "",
+            "127.0.0.1:80",
+            "ftp://a",
+            "https://a",
+            "http://u:p@a/",
+            "http://a/?q",
+            "http:///x",
+            "http://127.0.0.1:99999",
+            "http://a:",
+        ] {
             assert!(matches!(Endpoint::new(wrong, None), Err(Error::Endpoint { .. })), "{wrong}");
         }
         Endpoint::new("http://[::1]:7/witness", None).unwrap();

@@ -80,9 +80,11 @@ impl Index {
     ) -> Result<bool, IndexError> {
         let now = now.as_millisecond();
         self.with(|db| {
+            // The first proof is kept: a later one may be of what the log was changed to since.
             let open = db.execute(
-                "UPDATE alarms SET last_ms = ?3 WHERE log = ?1 AND kind = ?2 AND ended_ms IS NULL",
-                params![log, kind.as_str(), now],
+                "UPDATE alarms SET last_ms = ?3, proof = CASE proof WHEN '' THEN ?4 ELSE proof END
+                 WHERE log = ?1 AND kind = ?2 AND ended_ms IS NULL",
+                params![log, kind.as_str(), now, proof],
             )?;
             if open > 0 {
                 return Ok(false);
@@ -95,13 +97,20 @@ impl Index {
         })
     }
 
-    /// Ends an alarm that ends by itself. Returns whether there was one.
-    pub(crate) fn clear(&self, log: &str, kind: AlarmKind, now: Timestamp) -> Result<bool, IndexError> {
+    /// Ends an alarm that ends by itself, if it was found last before a time. Returns whether there was one.
+    pub(crate) fn clear(
+        &self,
+        log: &str,
+        kind: AlarmKind,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, IndexError> {
         self.with(|db| {
-            let ended = db.execute(
-                "UPDATE alarms SET ended_ms = ?3 WHERE log = ?1 AND kind = ?2 AND ended_ms IS NULL",
-                params![log, kind.as_str(), now.as_millisecond()],
+            let mut end = db.prepare_cached(
+                "UPDATE alarms SET ended_ms = ?4 WHERE log = ?1 AND kind = ?2 AND ended_ms IS NULL AND last_ms <= ?3",
             )?;
+            let ended =
+                end.execute(params![log, kind.as_str(), before.as_millisecond(), now.as_millisecond()])?;
             Ok(ended > 0)
         })
     }

@@ -1,9 +1,9 @@
 //! This module adds entries to an index, and says how far they have been verified.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chapar_evidence::verify::Prefix;
-use chapar_evidence::{Pseudonyms, Record};
+use chapar_evidence::{Checkpoint, Pseudonyms, Record};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{Index, IndexError, KnownLog};
@@ -33,48 +33,58 @@ impl Index {
         read: &Prefix,
         periods: &[Pseudonyms],
     ) -> Result<(), IndexError> {
-        self.with(|db| {
-            let transaction = db.transaction()?;
+        self.write(|db| {
             let mut clerks = HashMap::new();
-            let mut unknown_period = 0;
-            {
-                let mut insert = transaction.prepare_cached(
-                    "INSERT INTO entries (log, idx, kind, time_ms, clerk, subject, has_case, record)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                )?;
-                for Entry { index, bytes, record } in entries {
-                    let clerk = clerk_id(&transaction, &mut clerks, record)?;
-                    let subject = record.subject_pseudonym.get(..SUBJECT);
-                    if subject.is_some() && !periods.iter().any(|period| period.made(record)) {
-                        unknown_period += 1;
-                    }
-                    insert.execute(params![
-                        log.id,
-                        index,
-                        record.kind,
-                        // A log that says otherwise is of no use to a rule, and must not stop its auditor.
-                        i64::try_from(record.time_unix_ms).unwrap_or(i64::MAX),
-                        clerk,
-                        subject,
-                        !record.case.is_empty(),
-                        bytes
-                    ])?;
-                }
-            }
-            transaction.execute(
-                "UPDATE logs SET read = ?2, unknown_period = unknown_period + ?3 WHERE id = ?1",
-                params![log.id, read.to_bytes(), unknown_period],
+            let mut insert = db.prepare_cached(
+                "INSERT INTO entries (log, idx, kind, time_ms, clerk, subject, has_case, record)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?;
-            transaction.commit()
+            let mut made = BTreeMap::new();
+            for Entry { index, bytes, record } in entries {
+                let clerk = clerk_id(db, &mut clerks, record)?;
+                let subject = record.subject_pseudonym.get(..SUBJECT);
+                if subject.is_some() {
+                    let period = periods.iter().find(|period| period.made(record));
+                    let period = period.map(|period| period.id().to_vec()).unwrap_or_default();
+                    made.entry(period).or_insert(*index);
+                }
+                insert.execute(params![
+                    log.id,
+                    index,
+                    record.kind,
+                    // A log that says otherwise is of no use to a rule, and must not stop its auditor.
+                    i64::try_from(record.time_unix_ms).unwrap_or(i64::MAX),
+                    clerk,
+                    subject,
+                    !record.case.is_empty(),
+                    bytes
+                ])?;
+            }
+            for (period, first) in made {
+                db.execute(
+                    "INSERT OR IGNORE INTO periods (log, period, first) VALUES (?1, ?2, ?3)",
+                    params![log.id, period, first],
+                )?;
+            }
+            db.execute("UPDATE logs SET read = ?2 WHERE id = ?1", params![log.id, read.to_bytes()]).map(drop)
         })
     }
 
-    /// All that has been read is under this note's checkpoint.
-    pub(crate) fn verified(&self, log: &KnownLog, verified: &Prefix, note: &str) -> Result<(), IndexError> {
-        self.with(|db| {
+    /// All that has been read is under this checkpoint.
+    pub(crate) fn verified(
+        &self,
+        log: &KnownLog,
+        checkpoint: &Checkpoint,
+        note: &str,
+    ) -> Result<(), IndexError> {
+        self.write(|db| {
             db.execute(
                 "UPDATE logs SET verified = ?2, read = ?2, note = ?3, verified_size = ?4 WHERE id = ?1",
-                params![log.id, verified.to_bytes(), note, verified.size()],
+                params![log.id, log.read.to_bytes(), note, checkpoint.size],
+            )?;
+            db.execute(
+                "UPDATE seen SET size = ?2, root = ?3, note = ?4 WHERE log = ?1",
+                params![checkpoint.origin, checkpoint.size, checkpoint.root, note],
             )
             .map(drop)
         })
@@ -82,17 +92,12 @@ impl Index {
 
     /// Takes back what has been read beyond what is verified.
     pub(crate) fn discard(&self, log: &KnownLog) -> Result<(), IndexError> {
-        self.with(|db| {
-            let transaction = db.transaction()?;
-            transaction.execute(
-                "DELETE FROM entries WHERE log = ?1 AND idx >= ?2",
-                params![log.id, log.verified.size()],
-            )?;
-            transaction.execute(
-                "UPDATE logs SET read = ?2 WHERE id = ?1",
-                params![log.id, log.verified.to_bytes()],
-            )?;
-            transaction.commit()
+        let size = log.verified.size();
+        self.write(|db| {
+            db.execute("DELETE FROM entries WHERE log = ?1 AND idx >= ?2", params![log.id, size])?;
+            db.execute("DELETE FROM periods WHERE log = ?1 AND first >= ?2", params![log.id, size])?;
+            let verified = log.verified.to_bytes();
+            db.execute("UPDATE logs SET read = ?2 WHERE id = ?1", params![log.id, verified]).map(drop)
         })
     }
 }

@@ -57,8 +57,8 @@ impl Index {
     pub(crate) fn subjects_of(&self, clerk: i64, from_ms: i64, to_ms: i64) -> Result<u64, IndexError> {
         self.with(|db| {
             let mut count = db.prepare_cached(
-                "SELECT count(DISTINCT subject) FROM entries
-                 WHERE clerk = ?1 AND time_ms > ?2 AND time_ms <= ?3",
+                "SELECT count(DISTINCT e.subject) FROM entries e JOIN logs l ON l.id = e.log
+                 WHERE e.clerk = ?1 AND e.time_ms > ?2 AND e.time_ms <= ?3 AND e.idx < l.verified_size",
             )?;
             count.query_row(params![clerk, from_ms, to_ms], |row| row.get(0))
         })
@@ -74,10 +74,23 @@ impl Index {
     ) -> Result<u64, IndexError> {
         self.with(|db| {
             let mut count = db.prepare_cached(
-                "SELECT count(*) FROM entries WHERE subject IS NOT NULL AND subject = ?2 AND time_ms > ?3
-                 AND time_ms <= ?4 AND clerk = ?1 AND has_case = 0 AND kind <> ?5",
+                "SELECT count(*) FROM entries e JOIN logs l ON l.id = e.log
+                 WHERE e.subject IS NOT NULL AND e.subject = ?2 AND e.time_ms > ?3 AND e.time_ms <= ?4
+                 AND e.clerk = ?1 AND e.has_case = 0 AND e.kind <> ?5 AND e.idx < l.verified_size",
             )?;
             count.query_row(params![clerk, subject, from_ms, to_ms, Kind::Close as i32], |row| row.get(0))
+        })
+    }
+
+    /// How many calls a clerk made from one moment to before another.
+    pub(crate) fn calls_of(&self, clerk: i64, from_ms: i64, until_ms: i64) -> Result<u64, IndexError> {
+        self.with(|db| {
+            let mut count = db.prepare_cached(
+                "SELECT count(*) FROM entries e JOIN logs l ON l.id = e.log
+                 WHERE e.clerk = ?1 AND e.time_ms >= ?2 AND e.time_ms < ?3 AND e.kind <> ?4
+                 AND e.idx < l.verified_size",
+            )?;
+            count.query_row(params![clerk, from_ms, until_ms, Kind::Close as i32], |row| row.get(0))
         })
     }
 

@@ -40,7 +40,9 @@ pub(crate) fn add(index: &Index, records: Vec<Record>, is_verified: bool) -> Kno
     index.append(&log, &entries, &log.read, &[]).unwrap();
     if is_verified {
         log.verified = log.read.clone();
-        index.verified(&log, &log.verified, "note").unwrap();
+        let checkpoint =
+            Checkpoint { origin: ORIGIN.to_owned(), size: log.read.size(), root: log.read.root() };
+        index.verified(&log, &checkpoint, "note").unwrap();
     }
     log
 }
@@ -57,7 +59,7 @@ fn found(index: &Index, query: &Query) -> Vec<u64> {
 
 fn new() -> (tempfile::TempDir, Index) {
     let folder = tempfile::tempdir().unwrap();
-    let index = Index::open(&folder.path().join("index.sqlite")).unwrap();
+    let index = Index::open(folder.path()).unwrap();
     (folder, index)
 }
 
@@ -87,14 +89,15 @@ fn what_was_read_and_not_verified_is_there_after_a_restart_and_can_be_taken_back
     add(&index, vec![record("a", 1, 100)], true);
     add(&index, vec![record("a", 2, 200)], false);
     drop(index);
-    let index = Index::open(&folder.path().join("index.sqlite")).unwrap();
+    let index = Index::open(folder.path()).unwrap();
     let log = index.log(ORIGIN, KEY).unwrap();
     assert_eq!((log.verified.size(), log.read.size(), log.note.as_str()), (1, 2, "note"));
     index.discard(&log).unwrap();
     let log = add(&index, vec![record("a", 3, 300)], true);
     assert_eq!(log.verified.size(), 2);
     assert!(found(&index, &Query { subjects: Some(vec![[2; 32]]), ..Query::default() }).is_empty());
-    assert_eq!(index.progress().unwrap()[0].unknown_period, 3, "no key was given");
+    assert_eq!(index.progress().unwrap()[0].unfindable_from, Some(0), "no key was given");
+    assert_eq!(index.unfindable(&[[7; 8]]).unwrap(), [(ORIGIN.to_owned(), 0)]);
     assert!(index.forget(ORIGIN).unwrap() && !index.forget("another").unwrap());
     assert_eq!(index.log(ORIGIN, KEY).unwrap().read.size(), 0);
     assert!(found(&index, &Query::default()).is_empty());
@@ -107,10 +110,10 @@ fn a_log_is_of_one_key_and_a_file_of_one_version() {
     assert!(matches!(index.log(ORIGIN, "another"), Err(IndexError::OtherKey { .. })));
     index.with(|db| db.pragma_update(None, "user_version", 7)).unwrap();
     drop(index);
-    let path = folder.path().join("index.sqlite");
-    assert!(matches!(Index::open(&path), Err(IndexError::Version(_))));
-    std::fs::write(&path, "this is no database, and long enough to be looked at as one".repeat(20)).unwrap();
-    assert!(matches!(Index::open(&path), Err(IndexError::Sqlite { .. })));
+    assert!(matches!(Index::open(folder.path()), Err(IndexError::Version(_))));
+    let text = "this is no database, and long enough to be looked at as one".repeat(20);
+    std::fs::write(index_path(folder.path()), text).unwrap();
+    assert!(matches!(Index::open(folder.path()), Err(IndexError::Damaged(_))));
     assert!(Index::open_existing(&folder.path().join("absent")).is_err());
 }
 
@@ -124,8 +127,9 @@ fn one_alarm_of_a_kind_is_open_at_a_time_and_ends_by_itself_or_by_a_person() {
     assert_eq!(open.len(), 2);
     let forked = open.iter().find(|alarm| alarm.kind == "forked").unwrap();
     assert_eq!((forked.since, forked.last, forked.proof.as_str()), (at(10), at(20), "a note"));
-    assert!(index.clear(ORIGIN, AlarmKind::Late, at(30)).unwrap());
-    assert!(!index.clear(ORIGIN, AlarmKind::Late, at(30)).unwrap());
+    assert!(!index.clear(ORIGIN, AlarmKind::Late, at(19), at(30)).unwrap(), "it was found since");
+    assert!(index.clear(ORIGIN, AlarmKind::Late, at(20), at(30)).unwrap());
+    assert!(!index.clear(ORIGIN, AlarmKind::Late, at(30), at(30)).unwrap());
     assert_eq!(index.acknowledge(ORIGIN, "m.rezaei", "looked at it", at(40)).unwrap(), 1);
     assert!(index.alarms(false).unwrap().is_empty());
     let all = index.alarms(true).unwrap();

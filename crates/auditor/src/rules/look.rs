@@ -1,9 +1,11 @@
 //! This module looks through verified entries by the rules, in their order, a part at a time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 
 use chapar_model::{tehran, to_hex};
 use jiff::Timestamp;
+use jiff::civil::{Date, Time};
 
 use super::{Limit, OfficeHours, Rules};
 use crate::index::{Index, IndexError, KnownLog, New, Seen};
@@ -43,7 +45,7 @@ pub(crate) fn look(
         Ok(())
     };
     if let Some(limit) = &rules.many_subjects {
-        for seen in last_of_slices(&by_clerks, limit) {
+        for seen in last_of_slices(&by_clerks, limit, |seen| seen.clerk) {
             let (from, within) = (seen.time_ms - within_ms(limit), within_ms(limit));
             let count = index.subjects_of(seen.clerk, from, seen.time_ms)?;
             if count > u64::from(limit.most) {
@@ -61,7 +63,8 @@ pub(crate) fn look(
         }
     }
     if let Some(limit) = &rules.repeated_subject {
-        for seen in by_clerks.iter().filter(|seen| !seen.has_case) {
+        let without_case: Vec<Seen> = by_clerks.iter().filter(|seen| !seen.has_case).cloned().collect();
+        for seen in last_of_slices(&without_case, limit, |seen| (seen.clerk, seen.subject.clone())) {
             let Some(subject) = &seen.subject else { continue };
             let (from, within) = (seen.time_ms - within_ms(limit), within_ms(limit));
             let count = index.times(seen.clerk, subject, from, seen.time_ms)?;
@@ -80,22 +83,31 @@ pub(crate) fn look(
         }
     }
     if let Some(hours) = &rules.office_hours {
-        let mut closed: BTreeMap<(i64, String), (u64, &Seen)> = BTreeMap::new();
+        // The last call of each clerk on each day, of those outside of the hours.
+        let mut closed: BTreeMap<(i64, Date), &Seen> = BTreeMap::new();
         for seen in &by_clerks {
             let Ok(at) = Timestamp::from_millisecond(seen.time_ms) else { continue };
             if !is_open(hours, at) {
-                let day = tehran::day(at).to_string();
-                closed.entry((seen.clerk, day)).or_insert((0, seen)).0 += 1;
+                let last = closed.entry((seen.clerk, tehran::day(at))).or_insert(seen);
+                if last.time_ms <= seen.time_ms {
+                    *last = seen;
+                }
             }
         }
-        for ((clerk_id, day), (count, first)) in closed {
+        for ((clerk_id, day), last) in closed {
+            let Some((from, until)) = span(day) else { continue };
+            let mut count = index.calls_of(clerk_id, from, until)?;
+            if hours.days.contains(&day.weekday()) {
+                let of_day = |time: Time| from + time.duration_since(Time::midnight()).as_millis() as i64;
+                count -= index.calls_of(clerk_id, of_day(hours.from), of_day(hours.to))?;
+            }
             find(clerk_id, &|(caller, clerk)| New {
                 rule: super::OUT_OF_HOURS,
-                about: day.clone(),
-                first_ms: first.time_ms,
-                last_ms: first.time_ms,
+                about: day.to_string(),
+                first_ms: last.time_ms,
+                last_ms: last.time_ms,
                 count,
-                entry: format!("{origin}/{}", first.index),
+                entry: format!("{origin}/{}", last.index),
                 caller,
                 clerk,
             })?;
@@ -123,19 +135,30 @@ fn within_ms(limit: &Limit) -> i64 {
     i64::try_from(limit.within.as_millis()).unwrap_or(i64::MAX).max(1)
 }
 
-/// The last entry of each clerk in each slice of the rule's time.
-fn last_of_slices<'a>(seen: &'a [Seen], limit: &Limit) -> impl Iterator<Item = &'a Seen> {
+/// The last entry about a citizen of each key in each slice of the rule's time.
+fn last_of_slices<'a, K: Eq + Hash>(
+    seen: &'a [Seen],
+    limit: &Limit,
+    key: impl Fn(&Seen) -> K,
+) -> Vec<&'a Seen> {
     let slice = (within_ms(limit) / SLICES).max(1);
-    let mut last: HashMap<(i64, i64), &Seen> = HashMap::new();
+    let mut last: HashMap<(K, i64), &Seen> = HashMap::new();
     for seen in seen.iter().filter(|seen| seen.subject.is_some()) {
-        let known = last.entry((seen.clerk, seen.time_ms / slice)).or_insert(seen);
+        let known = last.entry((key(seen), seen.time_ms / slice)).or_insert(seen);
         if known.time_ms <= seen.time_ms {
             *known = seen;
         }
     }
     let mut last: Vec<&Seen> = last.into_values().collect();
     last.sort_by_key(|seen| seen.index);
-    last.into_iter()
+    last
+}
+
+/// When a day of Iran begins and the next one does, in milliseconds since the Unix epoch; nothing at the ends
+/// of the calendar.
+fn span(day: Date) -> Option<(i64, i64)> {
+    let begin = |day: Date| tehran::midnight(day).map(Timestamp::as_millisecond);
+    Some((begin(day)?, begin(day.tomorrow().ok()?)?))
 }
 
 fn is_open(hours: &OfficeHours, at: Timestamp) -> bool {

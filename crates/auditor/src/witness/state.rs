@@ -94,11 +94,3 @@ impl Cosigned {
         Ok(())
     }
 }
-
-/// A note with the lines of the log's own key alone: others are not verified, and not kept.
-pub(super) fn signed_by_log(note: &str, log: &VerifierKey) -> String {
-    let (text, lines) = note.split_once("\n\n").unwrap_or((note, ""));
-    let prefix = format!("— {} ", log.name());
-    let own = lines.split_inclusive('\n').filter(|line| line.starts_with(&prefix));
-    format!("{text}\n\n{}", own.collect::<String>())
-}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chapar_evidence::{Log, RECORD_VERSION, RecordDraft, SignedCheckpoint, cosigned_at};
 use chapar_model::Clock;
+use chapar_tlog::{SigningKey, sign_note};
 
 use super::*;
 
@@ -168,7 +169,7 @@ async fn a_fork_under_the_logs_own_key_is_not_cosigned_also_not_after_a_restart(
     let same = grow(&fork, 5).await;
     let longer = grow(&fork, 5).await;
     let witness = setup.witness().unwrap();
-    assert_eq!(ask(&witness, &request(&fork, 5, &same).await), Answer::Inconsistent);
+    assert_eq!(ask(&witness, &request(&fork, 5, &same).await), Answer::Known(5));
     assert_eq!(ask(&witness, &request(&fork, 5, &longer).await), Answer::Inconsistent);
     let second = grow(&setup.log, 5).await;
     assert!(matches!(ask(&witness, &request(&setup.log, 5, &second).await), Answer::Cosigned(_)));
@@ -189,4 +190,23 @@ async fn a_state_that_was_altered_stops_the_witness_and_is_not_forgotten() {
     }
     std::fs::write(&file, good).unwrap();
     assert_eq!(ask(&setup.witness().unwrap(), &asked), Answer::Known(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_log_signs_the_witness_starts_again_on_what_it_kept() {
+    let setup = Setup::new();
+    let signed = grow(&setup.log, 1).await;
+    let key = std::fs::read_to_string(setup.folder.path().join("a/key")).unwrap();
+    let key: SigningKey = key.trim().parse().unwrap();
+    let text = signed.0.to_string();
+    let mut old = 0;
+    for more in ["", "an extension\n", "\nan empty line\n"] {
+        let note = sign_note(&format!("{text}{more}"), &key);
+        let asked = AddCheckpoint { old, proof: Vec::new(), checkpoint: note };
+        match ask(&setup.witness().unwrap(), &asked) {
+            Answer::Cosigned(_) => old = 1,
+            refused => assert_eq!((refused, more.starts_with('\n')), (Answer::Malformed, true)),
+        }
+    }
+    setup.witness().unwrap();
 }

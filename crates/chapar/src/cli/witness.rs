@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use chapar_auditor::{Witness, WitnessConfig, listen, read_log_key, read_witness_key, serve_witness};
+use chapar_auditor::{Witness, WitnessConfig, listen, read_log_keys, read_witness_key, serve_witness};
 use chapar_model::Clock;
 
 use super::serve::LogArgs;
@@ -63,7 +63,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     };
     let config = WitnessConfig::load(&file).map_err(|error| Failure::error(Exit::Finding, error))?;
     let key = read_witness_key(&config.key).map_err(|error| Failure::error(Exit::Finding, error))?;
-    let logs = config.logs.iter().map(|log| read_log_key(log)).collect::<Result<Vec<_>, _>>();
+    let logs = read_log_keys(config.logs.iter().map(|log| &**log));
     let logs = logs.map_err(|error| Failure::error(Exit::Finding, error))?;
     if args.check {
         out::say(format_args!("{}: good", file.display()));

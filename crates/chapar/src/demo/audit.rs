@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use chapar_auditor::{Auditor, Config, Witness, listen, read_log_key, read_witness_key, serve_witness};
+use chapar_auditor::{Auditor, Config, Witness, listen, read_log_keys, read_witness_key, serve_witness};
 use chapar_evidence::WitnessKey;
 use chapar_model::Clock;
 use tokio::task::JoinHandle;
@@ -34,7 +34,7 @@ pub(super) struct RunningWitness {
 pub(super) struct RunningAuditor {
     pub(super) address: SocketAddr,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), chapar_auditor::Error>>,
+    task: JoinHandle<()>,
 }
 
 impl RunningWitness {
@@ -59,9 +59,10 @@ impl RunningWitness {
             put(&public, &key.cosigner().to_string(), 0o644)?;
         }
         let key = read_witness_key(&secret).map_err(|error| Failure::error(Exit::Finding, error))?;
-        let logs =
-            (1..=gateways).map(|number| read_log_key(&dir.join(Numbered(number).name("evidence", ".pub"))));
-        let logs = logs.collect::<Result<_, _>>().map_err(|error| Failure::error(Exit::Finding, error))?;
+        let logs = (1..=gateways).map(|number| dir.join(Numbered(number).name("evidence", ".pub")));
+        let logs: Vec<_> = logs.collect();
+        let logs = read_log_keys(logs.iter().map(|log| &**log));
+        let logs = logs.map_err(|error| Failure::error(Exit::Finding, error))?;
         let witness = Witness::open(key, logs, &dir.join(name(".state")));
         let witness = witness.map_err(|error| Failure::error(Exit::Finding, error))?;
         let listener = listen(at).await.map_err(|error| Failure::error(Exit::Finding, error))?;
@@ -118,8 +119,7 @@ impl RunningAuditor {
     /// What ended it before.
     pub(super) async fn end(self) -> Result<(), Failure> {
         self.stop.cancel();
-        let ended = self.task.await.map_err(|error| Failure::error(Exit::Finding, error))?;
-        ended.map_err(|error| Failure::error(Exit::Finding, error))
+        self.task.await.map_err(|error| Failure::error(Exit::Finding, error))
     }
 }
 

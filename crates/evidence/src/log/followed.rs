@@ -10,7 +10,7 @@ use chapar_tlog::{Checkpoint, Hash, VerifierKey, consistency_proof, open_note, r
 use tokio::sync::watch;
 
 use super::{Inner, Log, blocking};
-use crate::config::Error;
+use crate::config::{Error, Unavailable};
 use crate::disk::Disk;
 use crate::files::replace;
 use crate::tiles::Tiles;
@@ -91,16 +91,25 @@ impl Inner {
         let wrong = || Error::Cosigned(path.clone());
         let checkpoint = read(&note, &self.verifier).ok_or_else(wrong)?;
         // Held over the write, so that of two notes the newer one stays in the file too.
-        let _publisher = self.publisher.lock();
-        {
+        let publisher = self.publisher.lock();
+        if publisher.lock.is_none() {
+            // The log is closed, and may be another process's by now.
+            return Err(Unavailable.into());
+        }
+        let tiles = {
             let state = self.shared.state.read();
-            if state.cosigned.as_ref().is_some_and(|(kept, _)| kept.size >= checkpoint.size) {
+            // One of the same size may have the lines of other witnesses.
+            if state.cosigned.as_ref().is_some_and(|(kept, _)| kept.size > checkpoint.size) {
                 return Ok(());
             }
             // Nothing that this log did not publish is given to others in its name.
-            if state.covered() < checkpoint.size || root(&state.tiles, checkpoint.size)? != checkpoint.root {
+            if state.covered() < checkpoint.size {
                 return Err(wrong());
             }
+            state.tiles.snapshot()
+        };
+        if root(&tiles, checkpoint.size)? != checkpoint.root {
+            return Err(wrong());
         }
         replace(&*self.disk, &path, note.as_bytes())?;
         self.shared.state.write().cosigned = Some((checkpoint, note));

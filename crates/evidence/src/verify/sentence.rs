@@ -52,11 +52,9 @@ pub(super) fn tell(record: &Record) -> String {
 /// Who cosigned a checkpoint, as the end of a sentence, and that `unchecked` signatures say nothing.
 pub(super) fn cosigned(cosigned: &[Cosigned], unchecked: usize) -> String {
     let mut text = String::new();
-    for (number, Cosigned { witness, time }) in cosigned.iter().enumerate() {
-        let when = i64::try_from(*time).ok().and_then(|time| Timestamp::from_second(time).ok());
-        let when = when.map_or_else(|| "at an unknown time".to_owned(), |when| when.to_string());
+    for (number, cosigned) in cosigned.iter().enumerate() {
         let before = if number == 0 { ", cosigned by" } else { " and" };
-        text.push_str(&format!("{before} {witness} on {when}"));
+        text.push_str(&format!("{before} {cosigned}"));
     }
     if unchecked > 0 {
         text.push_str(&format!(" ({} of other keys not checked)", count(unchecked as u64, "signature")));

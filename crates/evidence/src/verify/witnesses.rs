@@ -1,7 +1,10 @@
 //! `Witnesses` are the keys of those who cosign a log's checkpoints, and how many of them must have done so:
 //! whoever holds the log's own key alone cannot make a checkpoint that passes.
 
+use std::fmt;
+
 use chapar_tlog::{CosignerKey, NoteError, cosigned_at};
+use jiff::Timestamp;
 
 /// Witnesses of which a number must have cosigned a checkpoint.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +20,16 @@ pub struct Cosigned {
     pub witness: String,
     /// When it cosigned, by its own clock: seconds since the Unix epoch.
     pub time: u64,
+}
+
+impl fmt::Display for Cosigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let when = i64::try_from(self.time).ok().and_then(|time| Timestamp::from_second(time).ok());
+        match when {
+            Some(when) => write!(f, "{} on {when}", self.witness),
+            None => write!(f, "{} at an unknown time", self.witness),
+        }
+    }
 }
 
 /// Why keys and a number make no policy.

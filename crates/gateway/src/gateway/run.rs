@@ -93,7 +93,7 @@ impl Ready {
         let sharing = admin_pages.observed.shared.clone();
         let sharing = sharing.map(|shared| tokio::spawn(shared.run(calls_ended.clone())));
         if let Some(witnessing) = admin_pages.observed.witnessing.clone() {
-            // Until the last call has ended: its record should be cosigned too.
+            // What is signed after the last call has ended is cosigned after the next start.
             tokio::spawn(witnessing.run(calls_ended.clone()));
         }
         let router = TowerToHyperService::new(admin::router(admin_pages, admin_token));

@@ -1,7 +1,7 @@
 //! `Asked` is one witness as a log asks it (C2SP `tlog-witness`, "add-checkpoint"), and what is known of it.
 //! Nothing that it answers is believed but a cosignature that verifies under its key.
 
-use chapar_evidence::{AddCheckpoint, CosignerKey, Log, SignedCheckpoint, cosigned_at};
+use chapar_evidence::{AddCheckpoint, CosignerKey, Log, NoteError, SignedCheckpoint, cosigned_at};
 use chapar_model::Clock;
 use chapar_transport::post::Reply;
 use jiff::Timestamp;
@@ -12,6 +12,8 @@ use crate::config::Reachable;
 
 /// The most that is read of an answer, in bytes: some signature lines, or a number.
 const MAX_ANSWER: usize = 16 << 10;
+/// Lines under its name that are looked at: a witness has a few keys at a time.
+const MAX_LINES: usize = 16;
 /// How far a cosignature's time may be from this machine's, in seconds. It is what tells how fresh a
 /// checkpoint is.
 const MAX_SKEW_S: u64 = 300;
@@ -70,6 +72,11 @@ impl Asked {
                             checkpoint.size
                         ));
                     }
+                    if size == old && size == checkpoint.size {
+                        return Err(format!(
+                            "it has cosigned another checkpoint of {size} entries: the log was forked"
+                        ));
+                    }
                     *self.known.lock() = size;
                 }
                 status => return Err(refused(status)),
@@ -89,7 +96,7 @@ impl Asked {
             (state.cosigned, state.at) = (size, Some(now));
         }
         match (&state.problem, &problem) {
-            (None, Some(problem)) => {
+            (known, Some(problem)) if known.as_deref().is_none_or(|known| !is_alike(known, problem)) => {
                 tracing::warn!(witness = state.name, %problem, "a witness does not cosign the evidence log");
             }
             (Some(_), None) => {
@@ -105,11 +112,19 @@ impl Asked {
 /// The line of the witness in its answer, if it cosigns this note.
 fn cosignature(reply: &Reply, note: &str, key: &CosignerKey, now: Timestamp) -> Result<String, String> {
     let text = std::str::from_utf8(&reply.body).map_err(|_| "its answer is no text")?;
+    // Lines of other keys, also under the same name, are passed over (C2SP tlog-witness).
     let prefix = format!("— {} ", key.name());
-    let line = text.split_inclusive('\n').find(|line| line.starts_with(&prefix) && line.ends_with('\n'));
-    let line = line.ok_or("its answer has no cosignature under its name")?;
-    let time = cosigned_at(&format!("{note}{line}"), key);
-    let time = time.map_err(|error| format!("its cosignature: {error}"))?;
+    let own = text.split_inclusive('\n').filter(|line| line.starts_with(&prefix) && line.ends_with('\n'));
+    let mut problem = "its answer has no cosignature under its name and key".to_owned();
+    let mut found = None;
+    for line in own.take(MAX_LINES) {
+        match cosigned_at(&format!("{note}{line}"), key) {
+            Ok(time) => found = Some((line, time)),
+            Err(NoteError::Unsigned) => {}
+            Err(error) => problem = format!("its cosignature: {error}"),
+        }
+    }
+    let (line, time) = found.ok_or(problem)?;
     let skew = now.as_second().unsigned_abs().abs_diff(time);
     if skew > MAX_SKEW_S {
         return Err(format!("its clock and this machine's are {skew} s apart"));
@@ -122,6 +137,12 @@ fn known_size(reply: &Reply) -> Option<u64> {
     let text = std::str::from_utf8(&reply.body).ok()?.strip_suffix('\n')?;
     let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)
+}
+
+/// Whether two problems are the same but for their numbers, which change from one checkpoint to the next.
+fn is_alike(one: &str, other: &str) -> bool {
+    let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    words(one) == words(other)
 }
 
 fn refused(status: u16) -> String {

@@ -30,7 +30,7 @@ fn call(subject: u8, minutes: i64) -> Record {
 /// What these rules find in a log of these records, with how many each counted.
 fn findings(rules: &Rules, records: Vec<Record>, protected: &[u8]) -> Vec<(String, u64)> {
     let folder = tempfile::tempdir().unwrap();
-    let index = Index::open(&folder.path().join("index.sqlite")).unwrap();
+    let index = Index::open(folder.path()).unwrap();
     let mut log = add(&index, records, true);
     let protected = protected.iter().map(|subject| vec![*subject; 16]).collect();
     while log.looked < log.verified.size() {
@@ -108,6 +108,37 @@ fn calls_outside_of_office_hours_in_iran_are_found_by_clerk_and_day() {
         findings(&rules, closed, &[]),
         [("out-of-hours".to_owned(), 1), ("out-of-hours".to_owned(), 2)]
     );
+}
+
+#[test]
+fn calls_that_come_one_by_one_and_those_of_another_log_count_as_all_do_once_they_are_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::open(folder.path()).unwrap();
+    let hours = OfficeHours {
+        from: "07:00".parse().unwrap(),
+        to: "14:00".parse().unwrap(),
+        days: vec![jiff::civil::Weekday::Sunday],
+    };
+    let rules = Rules { office_hours: Some(hours), many_subjects: hour(5), ..Rules::default() };
+    for number in 0..6 {
+        let log = add(&index, vec![call(number, number.into())], true);
+        look(&index, &log, "log.example/a", &rules, &HashSet::new()).unwrap();
+    }
+    let found = || {
+        let found = index.findings(Timestamp::UNIX_EPOCH).unwrap();
+        let mut found: Vec<_> = found.into_iter().map(|one| (one.rule, one.count, one.entry)).collect();
+        found.sort();
+        found
+    };
+    let last = "log.example/a/5".to_owned();
+    let all = [("many-subjects".to_owned(), 6, last.clone()), ("out-of-hours".to_owned(), 6, last)];
+    assert_eq!(found(), all);
+    // What has been read of a log and not been verified is not counted.
+    add(&index, (10..20).map(|number| call(number, 6)).collect(), false);
+    let log =
+        index.log("log.example/a", "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW");
+    look(&index, &log.unwrap(), "log.example/a", &rules, &HashSet::new()).unwrap();
+    assert_eq!(found(), all);
 }
 
 #[test]

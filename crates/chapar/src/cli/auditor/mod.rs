@@ -63,7 +63,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     args.log.start()?;
     let auditor = Auditor::bind(config, Clock::system()).await.map_err(failed)?;
     tracing::info!(address = %auditor.local_addr(), "auditor serving");
-    auditor.run(signal::stop()?).await.map_err(failed)?;
+    auditor.run(signal::stop()?).await;
     Ok(Exit::Ok)
 }
 
@@ -78,5 +78,5 @@ pub(super) fn index(config: &Config) -> Result<Index, Failure> {
         let sentence = format!("{} is not there: the auditor has not been started yet", path.display());
         return Err(Failure::new(Exit::Finding, sentence));
     }
-    Index::open_existing(&path).map_err(|error| Failure::error(Exit::Finding, error))
+    Index::open_existing(&config.state).map_err(|error| Failure::error(Exit::Finding, error))
 }

@@ -72,7 +72,12 @@ pub(super) async fn run(args: &Args) -> Outcome {
         Output::Text => newest.iter().for_each(|found| out::data(found.line())),
         Output::Json => {
             let entries: Vec<Value> = newest.iter().map(Found::json).collect();
-            out::data(json!({ "entries": entries, "matching": matching }));
+            let more = matching > newest.len();
+            match args.auditor {
+                // An index is not counted through.
+                Some(_) => out::data(json!({ "entries": entries, "more": more })),
+                None => out::data(json!({ "entries": entries, "matching": matching, "more": more })),
+            }
         }
     }
     if matching > newest.len() {

@@ -95,16 +95,14 @@ fn folder(
             }
             read => read.map_err(|source| Invalid::Read { path: path.clone(), source })?,
         };
-        let checkpoint = verify::checkpoint(&note, trust, witnesses).map_err(|_| {
-            Invalid::Log(format!("too few of the named witnesses cosigned {}", path.display()))
-        })?;
-        let names: Vec<&str> = witnesses.keys().iter().map(CosignerKey::name).collect();
-        cosigned = format!(
-            " The first {} entries are cosigned by at least {} of {}.",
-            checkpoint.size,
-            witnesses.quorum(),
-            names.join(", ")
-        );
+        let of_file = |problem: String| Invalid::Log(format!("{}: {problem}", path.display()));
+        let checkpoint =
+            verify::checkpoint(&note, trust, witnesses).map_err(|error| of_file(error.to_string()))?;
+        let text = String::from_utf8_lossy(&note);
+        let seen = witnesses.check(&text).map_err(|problem| of_file(problem.to_owned()))?;
+        // When it was is told: an older copy of the whole folder was cosigned too.
+        let seen: Vec<String> = seen.iter().map(ToString::to_string).collect();
+        cosigned = format!(" The first {} entries are cosigned by {}.", checkpoint.size, seen.join(" and "));
         since.push(checkpoint);
     }
     let verified = verify::directory(log, trust, &since)?;

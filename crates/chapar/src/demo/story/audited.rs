@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chapar_auditor::{AuditStatus, Config, Index, index_path};
+use chapar_auditor::{AuditStatus, Config, Index};
 use chapar_evidence::verify::{self, Witnesses};
 use serde_json::json;
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ pub(super) async fn step(bus: &Bus, answers: Option<&[Answer]>) -> Outcome {
     let verified = verify::receipt_cosigned(&receipt, bus.log.verifier(), &witnesses)
         .map_err(|invalid| format!("the receipt does not verify with its witnesses: {invalid}"))?;
     let config = Config::load(&bus.dir.join(SETTINGS)).map_err(|error| error.to_string())?;
-    let known = Index::open_existing(&index_path(&config.state)).map_err(|error| error.to_string())?;
+    let known = Index::open_existing(&config.state).map_err(|error| error.to_string())?;
     let status = loop {
         let status = AuditStatus::of(&known).map_err(|error| error.to_string())?;
         let own = status.logs.iter().find(|log| log.origin == bus.log.origin());
