@@ -170,7 +170,7 @@ fn the_units_try_again_for_ever_and_may_use_socket_files() {
         }
         count += 1;
     }
-    assert_eq!(count, 4);
+    assert_eq!(count, 6);
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! This target parses proof files, and checks inclusion and consistency proofs: a file that parses prints
-//! back the same bytes, made proofs verify, and a proof of another length than the tree's does not.
+//! This target parses proof files, requests to witnesses and cosigned notes, and checks inclusion and
+//! consistency proofs: a file or request that parses prints back the same bytes, made proofs verify, and a proof of another length than the tree's does not.
 #![no_main]
 
-use chapar_evidence::{Receipt, verify};
+use chapar_evidence::{AddCheckpoint, CosignerKey, Receipt, only_signed_by, verify};
 use chapar_fuzz::{Input, Leaves, signing_key};
 use chapar_tlog::{
     Hash, ProofFile, consistency_proof, inclusion_proof, leaf_hash, root, verify_consistency,
@@ -17,7 +17,18 @@ fuzz_target!(|data: &[u8]| {
         if let Ok(file) = file {
             assert_eq!(file.to_text(), text);
         }
+        if let Ok(request) = AddCheckpoint::parse(text) {
+            assert_eq!(request.to_text(), text);
+        }
+        let key = signing_key();
+        if let Ok(note) = only_signed_by(text, key.verifier()) {
+            assert!(verify::checkpoint(note.as_bytes(), key.verifier(), &Default::default()).is_ok()
+                == verify::checkpoint(data, key.verifier(), &Default::default()).is_ok());
+        }
+        text.parse::<CosignerKey>().ok();
     }
+    verify::Prefix::from_bytes(data);
+    verify::Prefix::default().push(data).ok();
     let key = signing_key();
     verify::receipt(data, key.verifier()).ok();
     verify::checkpoint(data, key.verifier(), &verify::Witnesses::default()).ok();
