@@ -58,7 +58,7 @@ def checkpoint(note, vkey):
     text, signed = signatures(note)
     try:
         origin, size, root = text.decode()[:-1].split("\n")
-        root = base64.b64decode(root, validate=True)
+        root = unpacked(root)
     except ValueError as error:
         raise Invalid(f"the checkpoint is malformed: {error}") from error
     if origin != name:
@@ -94,7 +94,7 @@ def key(vkey):
     """Name, algorithm with key, and hash of a public key."""
     try:
         name, _, packed = vkey.strip().split("+", 2)
-        packed = base64.b64decode(packed, validate=True)
+        packed = unpacked(packed)
     except ValueError as error:
         raise Invalid(f"a key is malformed: {error}") from error
     return name, packed, hashlib.sha256(name.encode() + b"\n" + packed).digest()[:4]
@@ -113,12 +113,20 @@ def signatures(note):
     return (text + "\n").encode(), signed
 
 
+def unpacked(text):
+    """The bytes of base64 in its one form: bits that say nothing are zero (RFC 4648 §3.5)."""
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("base64 has bits that say nothing")
+    return data
+
+
 def signature(line):
     """The name of a signature's key, and its bytes."""
     dash, name, made = line.split(" ")
     if dash != "—" or not name:
         raise ValueError("a line is no signature")
-    return name, base64.b64decode(made, validate=True)
+    return name, unpacked(made)
 
 
 # The segments.
