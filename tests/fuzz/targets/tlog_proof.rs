@@ -22,8 +22,10 @@ fuzz_target!(|data: &[u8]| {
         }
         let key = signing_key();
         if let Ok(note) = only_signed_by(text, key.verifier()) {
-            assert!(verify::checkpoint(note.as_bytes(), key.verifier(), &Default::default()).is_ok()
-                == verify::checkpoint(data, key.verifier(), &Default::default()).is_ok());
+            assert!(
+                verify::checkpoint(note.as_bytes(), key.verifier(), &Default::default()).is_ok()
+                    == verify::checkpoint(data, key.verifier(), &Default::default()).is_ok()
+            );
         }
         text.parse::<CosignerKey>().ok();
     }
