@@ -163,6 +163,19 @@ async fn without_its_quorum_a_gateway_goes_on_for_the_grace_and_no_longer_until_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_log_has_its_grace_from_its_first_entry_on() {
+    let witness = WitnessAt::new("a.example");
+    let bus = Bus::builder().with_witnesses(&[&witness], 1, "grace = \"1m\"").start().await;
+    bus.set_clock("2026-11-23T09:00:00Z");
+    for _ in 0..3 {
+        ask(&bus).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    bus.set_clock("2026-11-23T09:01:01Z");
+    until("calls are refused", SOON, async || ask(&bus).await.is_err(), String::new).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn other_witnesses_cosign_what_earlier_ones_did_also_while_the_log_is_quiet() {
     let (mut first, mut second) = (WitnessAt::new("a.example"), WitnessAt::new("b.example"));
     let mut bus = Bus::builder().with_witnesses(&[&first], 1, "grace = \"1m\"").start().await;

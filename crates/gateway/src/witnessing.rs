@@ -207,19 +207,18 @@ impl Witnessing {
         if self.oldest.lock().is_some_and(|(index, _)| index == cosigned) {
             return;
         }
-        // A log that was there before its first witness has no cosigned checkpoint of old entries: then the
-        // start counts. Otherwise the record's own time does, which a restart does not change.
-        let recorded = match (cosigned, self.log.record(cosigned).await) {
-            (0, _) | (_, Err(_)) => None,
+        let written = match self.log.record(cosigned).await {
             // When it was written: the end of a stream is recorded long after its call came in.
-            (_, Ok(record)) => {
-                i64::try_from(record.time_unix_ms.saturating_add(record.latency_us / 1000)).ok()
-            }
+            Ok(record) => i64::try_from(record.time_unix_ms.saturating_add(record.latency_us / 1000)).ok(),
+            Err(_) => None,
         };
-        let recorded = recorded.and_then(|ms| Timestamp::from_millisecond(ms).ok());
-        let since = match recorded {
-            Some(recorded) => recorded,
-            None => self.oldest.lock().map_or(self.started, |(_, since)| since),
+        let written = written.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let since = match (cosigned, written) {
+            // A log that was there before its first witness has old entries: then the start counts.
+            (0, Some(written)) => written.max(self.started),
+            // The record's own time, which a restart does not change.
+            (_, Some(written)) => written,
+            (_, None) => self.oldest.lock().map_or(self.started, |(_, since)| since),
         };
         *self.oldest.lock() = Some((cosigned, since));
     }
