@@ -167,7 +167,8 @@ async fn a_new_log_has_its_grace_from_its_first_entry_on() {
     let witness = WitnessAt::new("a.example");
     let bus = Bus::builder().with_witnesses(&[&witness], 1, "grace = \"1m\"").start().await;
     bus.set_clock("2026-11-23T09:00:00Z");
-    for _ in 0..3 {
+    // Longer than a round without an answer, after which the grace is looked at.
+    for _ in 0..9 {
         ask(&bus).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
