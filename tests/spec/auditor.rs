@@ -12,7 +12,7 @@ use chapar_tests::binary::chapar;
 use chapar_tests::operator::OPERATIONS;
 use chapar_tests::people::{OMID, ZAHRA};
 use chapar_tests::witness::{AUDITOR, WitnessAt};
-use chapar_tests::{Bus, until};
+use chapar_tests::{Bus, copy_folder, until};
 use tokio_util::sync::CancellationToken;
 
 const SOON: Duration = Duration::from_secs(15);
@@ -278,15 +278,6 @@ async fn an_auditor_reads_all_of_a_gateways_log_under_its_role_and_nobody_else_d
     auditor.end().await;
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { std::fs::copy(&path, &target).map(drop).unwrap() }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_put_back_with_its_state_file_and_goes_on_is_seen_by_auditor_witness_and_operator() {
     let mut witness = WitnessAt::new("a.example");
@@ -298,7 +289,7 @@ async fn a_log_that_is_put_back_with_its_state_file_and_goes_on_is_seen_by_audit
     until_cosigned(&bus, 1).await;
     let at = |bus: &Bus, name: &str| bus.folder().join(name);
     for name in ["evidence", "evidence.state"] {
-        copy(&at(&bus, name), &at(&bus, &format!("older.{name}")));
+        copy_folder(&at(&bus, name), &at(&bus, &format!("older.{name}")));
     }
     for _ in 0..3 {
         ask(&bus).await.unwrap();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use chapar_tests::binary::chapar;
 use chapar_tests::people::ZAHRA;
-use chapar_tests::{Bus, Caller, repository};
+use chapar_tests::{Bus, Caller, copy_folder, repository};
 
 const CIVIL: &str = "gov/civil-registry.toml";
 const COUNTER: &str = "office/khorramabad-12/counter";
@@ -222,7 +222,7 @@ async fn a_plan_tells_from_the_evidence_when_what_it_takes_was_last_used() {
         welfare.get_person(ZAHRA).send().await.unwrap();
     }
     let draft = root.join("draft");
-    copy(&root.join("registry"), &draft);
+    copy_folder(&root.join("registry"), &draft);
     let text = std::fs::read_to_string(draft.join(CIVIL)).unwrap();
     let (before, after) = text.split_once("[[grant]]\nid       = \"welfare-getperson\"").unwrap();
     let (_, after) = after.split_once("[[grant]]").unwrap();
@@ -250,14 +250,5 @@ async fn a_plan_tells_from_the_evidence_when_what_it_takes_was_last_used() {
         "by gov/welfare/benefits",
     ] {
         assert!(said.contains(part), "{part} in\n{said}");
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { std::fs::copy(&path, &target).map(drop).unwrap() }
     }
 }

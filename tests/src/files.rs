@@ -2,6 +2,23 @@
 
 use std::path::Path;
 
+/// Copies a folder with all that is in it.
+///
+/// # Panics
+/// If it cannot be read or written.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy_folder(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).expect("a copy");
+        }
+    }
+}
+
 /// Writes a new file beside the old one and renames it there.
 ///
 /// # Panics

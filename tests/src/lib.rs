@@ -41,6 +41,7 @@ pub use agency::{Agency, Gate, Seen};
 pub use bus::{Builder, Bus, trust};
 pub use caller::{Answer, Ask, Caller, Failed, Refusal};
 pub use certificate::Certificate;
+pub use files::copy_folder;
 pub use joining::{Front, Joiner};
 pub use slow_disk::{SlowDisk, Synced};
 pub use until::{until, until_some};

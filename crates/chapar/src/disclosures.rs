@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use chapar_contract::jalali_of_gregorian;
 use chapar_evidence::{Kind, Record, UNKNOWN_OUTCOME};
+use chapar_model::tehran;
 use chapar_registry::{Citizen, Name, Registry};
+use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
@@ -109,7 +109,7 @@ pub(crate) fn view<'a>(
     subject: &str,
     now: Timestamp,
 ) -> Result<View, Failure> {
-    let today = in_iran(now).date();
+    let today = tehran::local(now).date();
     let mut view = View { disclosures: Vec::new(), unknown: 0, logs: Vec::new() };
     for (log, terms) in logs {
         let mut records = BTreeMap::new();
@@ -194,7 +194,7 @@ fn disclosure(
         basis,
         fields: record.disclosed,
         time: format!("{time:.3}"),
-        time_jalali: jalali(in_iran(time)),
+        time_jalali: jalali(tehran::local(time)),
         entry,
         attempts,
     })
@@ -203,15 +203,6 @@ fn disclosure(
 /// The member of a subsystem, `CLASS/CODE`.
 fn member(subsystem: &str) -> &str {
     subsystem.rsplit_once('/').map_or(subsystem, |(member, _)| member)
-}
-
-/// How far the clocks of Iran are ahead of UTC. There has been no summer time since the autumn of 1401
-/// (2022).
-const IRAN: SignedDuration = SignedDuration::from_mins(3 * 60 + 30);
-
-/// Day and clock in Iran.
-fn in_iran(time: Timestamp) -> DateTime {
-    TimeZone::UTC.to_datetime(time.checked_add(IRAN).unwrap_or(Timestamp::MAX))
 }
 
 fn jalali(time: DateTime) -> String {
@@ -274,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_disclosure_is_hidden_before_its_day_in_iran_and_not_on_it() {
-        let day = |now: &str| in_iran(now.parse().unwrap()).date();
+        let day = |now: &str| tehran::local(now.parse().unwrap()).date();
         let after = Citizen::After("2026-03-21".parse().unwrap());
         assert!(is_hidden(after, day("2026-03-20T20:29:59Z")));
         assert!(!is_hidden(after, day("2026-03-20T20:30:00Z")));
@@ -290,7 +281,7 @@ mod tests {
             ("2026-03-20T20:29:59Z", "1404/12/29 23:59:59"),
             ("2026-07-01T00:00:00Z", "1405/04/10 03:30:00"),
         ] {
-            assert_eq!(jalali(in_iran(utc.parse().unwrap())), iran);
+            assert_eq!(jalali(tehran::local(utc.parse().unwrap())), iran);
         }
     }
 }

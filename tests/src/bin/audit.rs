@@ -17,6 +17,7 @@ use chapar_evidence::{
     Config, Kind, Log, Pseudonyms, RECORD_VERSION, RecordDraft, VerifierKey, create_keys, verify,
 };
 use chapar_model::{CallId, Clock};
+use chapar_tests::copy_folder;
 use chapar_tests::measure::Process;
 
 const ORIGIN: &str = "audit.example/evidence";
@@ -244,12 +245,12 @@ impl Bench {
             (self.log("good", Duration::from_secs(1))?, self.log("fork", Duration::from_secs(1))?);
         append(&good, 0, 2_000).await?;
         good.checkpoint().await?;
-        copy(&self.at("good"), &self.at("older"))?;
+        copy_folder(&self.at("good"), &self.at("older"));
         append(&good, 2_000, 1_000).await?;
         append(&fork, 5_000, 3_000).await?;
         good.close().await?;
         fork.close().await?;
-        copy(&self.at("good"), &self.at("followed"))?;
+        copy_folder(&self.at("good"), &self.at("followed"));
         for (what, kind, by) in
             [("another log of the same size", "forked", "fork"), ("an older copy", "cut", "older")]
         {
@@ -275,7 +276,7 @@ impl Bench {
     }
 
     fn replace(&self, by: &str) -> Result<(), Error> {
-        copy(&self.at(by), &self.at("next"))?;
+        copy_folder(&self.at(by), &self.at("next"));
         std::fs::remove_dir_all(self.at("followed"))?;
         Ok(std::fs::rename(self.at("next"), self.at("followed"))?)
     }
@@ -351,18 +352,4 @@ fn size_of(folder: &Path) -> Result<u64, Error> {
         size += if entry.file_type()?.is_dir() { size_of(&entry.path())? } else { entry.metadata()?.len() };
     }
     Ok(size)
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let path = entry?.path();
-        let target = to.join(path.file_name().ok_or("a name")?);
-        if path.is_dir() {
-            copy(&path, &target)?;
-        } else {
-            std::fs::copy(&path, &target)?;
-        }
-    }
-    Ok(())
 }

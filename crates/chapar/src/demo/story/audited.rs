@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::caller::Answer;
-use super::{Outcome, StepReport};
+use super::{Outcome, StepReport, first_entry};
 use crate::demo::audit::SETTINGS;
 use crate::demo::bus::Bus;
 
@@ -19,9 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn step(bus: &Bus, answers: Option<&[Answer]>) -> Outcome {
-    let first = answers.and_then(|answers| answers.first()).ok_or("there was no first answer")?;
-    let index = first.entry.rsplit_once('/').and_then(|(_, index)| index.parse().ok());
-    let index: u64 = index.ok_or("the answer named no entry")?;
+    let (first, index) = first_entry(answers)?;
     let size = bus.log.size().await;
     let until = Instant::now() + PATIENCE;
     let is_cosigned = || bus.log.cosigned().is_some_and(|(checkpoint, _)| checkpoint.size > index);

@@ -64,6 +64,13 @@ struct StepReport {
 /// What went otherwise, in a sentence.
 type Outcome = Result<StepReport, String>;
 
+/// The first answer, and the index of its entry.
+fn first_entry(answers: Option<&[caller::Answer]>) -> Result<(&caller::Answer, u64), String> {
+    let first = answers.and_then(|answers| answers.first()).ok_or("there was no first answer")?;
+    let index = first.entry.rsplit_once('/').and_then(|(_, index)| index.parse().ok());
+    Ok((first, index.ok_or("the answer named no entry")?))
+}
+
 /// The story while it is told.
 struct StoryRunner<'a> {
     number: u8,

@@ -5,13 +5,11 @@ use chapar_evidence::verify;
 use serde_json::json;
 
 use super::caller::Answer;
-use super::{Outcome, StepReport};
+use super::{Outcome, StepReport, first_entry};
 use crate::demo::bus::Bus;
 
 pub(super) async fn step(bus: &Bus, answers: Option<&[Answer]>) -> Outcome {
-    let first = answers.and_then(|answers| answers.first()).ok_or("there was no first answer")?;
-    let index = first.entry.rsplit_once('/').and_then(|(_, index)| index.parse().ok());
-    let index: u64 = index.ok_or("the answer named no entry")?;
+    let (first, index) = first_entry(answers)?;
     let receipt = bus.log.receipt(index).await.map_err(|error| format!("no receipt: {error}"))?.to_bytes();
     let path = bus.dir.join("receipt.txt");
     std::fs::write(&path, &receipt).map_err(|error| format!("{}: {error}", path.display()))?;
